@@ -1,0 +1,163 @@
+# Holdfast. `make` builds, `make check` tests, `make demo` shows it; both set up what is missing.
+#
+# Sources are found by folder: every .c of a folder below is part of that folder's archive, except
+# main.c, which is the program's. Every tests/unit/**/test_*.c is a test program of its own, linked
+# with whatever archives it needs. BUILD is the output folder; SAN=1 builds with ASan and UBSan.
+
+SAN     ?=
+BUILD   ?= $(if $(SAN),build/san,build)
+CC      := gcc
+PKG     := pkg-config
+VERSION := 0.1.0
+
+WARN    := -Wall -Wextra -Wconversion -Wshadow -Wswitch-enum -Wstrict-prototypes -Werror
+OPT     := -O2 -g
+SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+comma   := ,
+CFLAGS  ?=
+BASE    := -std=c11 $(OPT) $(WARN) $(SANFLAGS) $(CFLAGS) -ffunction-sections -fdata-sections \
+           -fstack-protector-strong -MMD -MP
+INCLUDE := -Idaemon/core -Idaemon -Ihal/include -I. -I$(BUILD)/gen
+SHELL_FLAGS := $(BASE) $(INCLUDE) -D_GNU_SOURCE -DHOLDFAST_VERSION='"$(VERSION)"'
+CORE_FLAGS  := $(BASE) -ffreestanding -Idaemon/core -I$(BUILD)/gen
+LDFLAGS := $(SANFLAGS) -Wl,--gc-sections -Wl,--as-needed -Wl,-z,relro,-z,now
+
+# ---- archives: name and the folders they are made of
+ARCHIVES := core wire hal conf store peer client console issuer agent guard gateway ctl bench
+core_dirs    := daemon/core/base daemon/core/raft daemon/core/lease daemon/core/guard
+wire_dirs    := daemon/core/wire
+hal_dirs     := hal hal/linux hal/sim
+conf_dirs    := conf
+store_dirs   := daemon/store
+peer_dirs    := daemon/peer
+client_dirs  := daemon/client
+console_dirs := daemon/console
+issuer_dirs  := daemon/issuer
+agent_dirs   := daemon/agent
+guard_dirs   := daemon/guard
+gateway_dirs := daemon/gateway
+ctl_dirs     := daemon/ctl
+bench_dirs   := tests/bench
+
+# ---- programs: name, main file, archives in link order, libraries
+PROGRAMS := holdfastd holdfast-guard holdfast-gateway holdfastctl holdfast-bench
+MBEDTLS  := -lmbedtls -lmbedx509 -lmbedcrypto
+NANOPB   := -lprotobuf-nanopb
+holdfastd_main        := daemon/main.c
+holdfastd_archives    := console issuer agent peer store conf hal wire core
+holdfastd_libs        := $(NANOPB) -luv $(MBEDTLS) -lconfig -lpthread
+holdfast-guard_main     := daemon/guard/main.c
+holdfast-guard_archives := guard conf hal core
+holdfast-guard_libs     := -lconfig
+holdfast-gateway_main     := daemon/gateway/main.c
+holdfast-gateway_archives := gateway client conf hal core
+holdfast-gateway_libs     := -lconfig -lmodbus
+holdfastctl_main     := daemon/ctl/main.c
+holdfastctl_archives := ctl conf core
+holdfastctl_libs     := $(MBEDTLS) -lconfig
+holdfast-bench_main     := tests/bench/main.c
+holdfast-bench_archives := bench hal core
+holdfast-bench_libs     := -luv -lmodbus -lconfig -lpthread
+
+ALL_LIBS := $(NANOPB) -luv $(MBEDTLS) -lconfig -lmodbus -lcmocka -lpthread
+
+# ---- nothing below names a source file
+GEN := $(BUILD)/gen/holdfast.pb.h
+sources = $(filter-out %/main.c,$(foreach dir,$($(1)_dirs),$(wildcard $(dir)/*.c)))
+objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(call sources,$(1)))
+
+.PHONY: all
+all: setup
+	@$(MAKE) --no-print-directory build
+
+.PHONY: setup
+setup:
+	@toolchain/setup.sh
+
+HAVE := $(foreach p,$(PROGRAMS),$(if $(wildcard $($(p)_main)),$(p)))
+EXAMPLES := $(patsubst daemon/client/examples/%.c,$(BUILD)/examples/%,$(wildcard daemon/client/examples/*.c))
+.PHONY: build
+build: $(HAVE:%=$(BUILD)/bin/%) $(BUILD)/lib/libholdfast.so $(BUILD)/lib/libholdfast.a $(EXAMPLES)
+
+$(BUILD)/gen/holdfast.pb.h $(BUILD)/gen/holdfast.pb.c &: daemon/core/wire/holdfast.proto daemon/core/wire/holdfast.options
+	@mkdir -p $(BUILD)/gen
+	PATH=/usr/bin:$$PATH protoc -Idaemon/core/wire --nanopb_out=-fdaemon/core/wire/holdfast.options:$(BUILD)/gen holdfast.proto
+
+$(BUILD)/gen/holdfast.pb.o: $(BUILD)/gen/holdfast.pb.c
+	$(CC) -std=c11 $(OPT) $(SANFLAGS) -ffunction-sections -fdata-sections -I$(BUILD)/gen -c $< -o $@
+
+$(BUILD)/obj/daemon/core/%.o: daemon/core/%.c | $(if $(wildcard daemon/core/wire/holdfast.proto),$(GEN))
+	@mkdir -p $(@D)
+	$(CC) $(CORE_FLAGS) -c $< -o $@
+
+$(BUILD)/obj/daemon/client/%.o: daemon/client/%.c
+	@mkdir -p $(@D)
+	$(CC) $(SHELL_FLAGS) -fPIC -c $< -o $@
+
+$(BUILD)/obj/%.o: %.c | $(if $(wildcard daemon/core/wire/holdfast.proto),$(GEN))
+	@mkdir -p $(@D)
+	$(CC) $(SHELL_FLAGS) -c $< -o $@
+
+define archive_rule
+$(BUILD)/lib/lib$(1).a: $(call objects,$(1)) $(if $(filter wire,$(1)),$(BUILD)/gen/holdfast.pb.o)
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	ar rcs $$@ $$^
+endef
+$(foreach a,$(ARCHIVES),$(eval $(call archive_rule,$(a))))
+
+define program_rule
+$(BUILD)/bin/$(1): $(BUILD)/obj/$(patsubst %.c,%.o,$($(1)_main)) $($(1)_archives:%=$(BUILD)/lib/lib%.a)
+	@mkdir -p $$(@D)
+	$(CC) $(LDFLAGS) -o $$@ $$< -Wl,--start-group $($(1)_archives:%=$(BUILD)/lib/lib%.a) -Wl,--end-group $($(1)_libs)
+endef
+$(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
+
+$(BUILD)/lib/libholdfast.a: $(call objects,client)
+	@mkdir -p $(@D)
+	@rm -f $@
+	ar rcs $@ $^
+
+$(BUILD)/lib/libholdfast.so: $(call objects,client)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -shared -Wl,-soname,libholdfast.so.0 -o $@ $^
+
+$(BUILD)/examples/%: daemon/client/examples/%.c $(BUILD)/lib/libholdfast.a
+	@mkdir -p $(@D)
+	$(CC) -std=c11 $(OPT) -Wall -Wextra $(SANFLAGS) -Idaemon/client -o $@ $< $(BUILD)/lib/libholdfast.a
+
+# ---- tests
+UNIT_SOURCES := $(sort $(wildcard tests/unit/*/test_*.c tests/unit/*/*/test_*.c))
+UNIT_TESTS   := $(UNIT_SOURCES:%.c=$(BUILD)/%)
+SUPPORT      := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/unit/support/*.c))
+# A narrower list (UNIT_ARCHIVES="core wire") builds one module's tests alone.
+UNIT_ARCHIVES ?= $(ARCHIVES)
+LINKED       := $(UNIT_ARCHIVES:%=$(BUILD)/lib/lib%.a)
+
+$(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(SUPPORT) $(LINKED)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $< $(SUPPORT) -Wl,--start-group $(LINKED) -Wl,--end-group $(ALL_LIBS)
+
+SIM_OBJECTS := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/sim/*.c))
+$(BUILD)/bin/holdfast-sim: $(SIM_OBJECTS) $(LINKED)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS) -o $@ $(SIM_OBJECTS) -Wl,--start-group $(LINKED) -Wl,--end-group $(NANOPB)
+
+.SECONDARY:
+.PHONY: tests
+tests: build $(UNIT_TESTS) $(if $(SIM_OBJECTS),$(BUILD)/bin/holdfast-sim)
+
+.PHONY: check
+check: setup
+	@toolchain/check.sh
+
+.PHONY: demo
+demo: setup
+	@$(MAKE) --no-print-directory build
+	@/usr/bin/python3 tests/system/demo.py $(if $(KEEP),--keep)
+
+.PHONY: clean
+clean:
+	rm -rf build
+
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)

@@ -1,0 +1,123 @@
+/*
+ * The replicated lease table: what every issuer has after applying the same log.
+ *
+ * Purpose: the state machine above Raft. Commands are applied in log order; the result depends on
+ *   nothing but the commands (no clock, no configuration of this node).
+ * Owner: the issuer; one thread. Also serialised as the snapshot.
+ *
+ * Rules, each enforced when the command is *applied* (a proposal may be overtaken):
+ *  - GRANT names the token that it replaces (0: the resource is free). If that is no longer the
+ *    current one, the command does nothing. The new token is the entry's log index, so tokens rise
+ *    with every grant, for ever (S2).
+ *  - RELEASE and EXPIRE name holder and token; both must match.
+ *  - An unfenced RELEASE leaves the lease in place, abandoned: nobody can renew it, and it is free
+ *    only when its time is up, as if the board had died.
+ */
+#ifndef HOLDFAST_CORE_LEASE_TABLE_H
+#define HOLDFAST_CORE_LEASE_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/limits.h"
+#include "base/name.h"
+
+enum lease_command_kind {
+    LEASE_COMMAND_GRANT,   /* resource, holder, token (replaced one), ttl_us, fence_us, address */
+    LEASE_COMMAND_RELEASE, /* resource, holder, token, fenced, text */
+    LEASE_COMMAND_EXPIRE,  /* resource, holder, token */
+    LEASE_COMMAND_PIN,     /* resource, holder (empty: nobody), pinned; who, text */
+    LEASE_COMMAND_NOTE,    /* event kind, resource, holder, who, text: history only */
+    LEASE_COMMAND_KINDS
+};
+
+enum history_kind {
+    HISTORY_GRANT,
+    HISTORY_RELEASE,
+    HISTORY_EXPIRE,
+    HISTORY_TRANSFER, /* planned hand-over asked for */
+    HISTORY_REFUSAL,
+    HISTORY_OPERATOR, /* pin, unpin, fault clear */
+    HISTORY_KINDS
+};
+
+struct lease_command {
+    enum lease_command_kind kind;
+    struct hf_name resource;
+    struct hf_name holder;
+    uint64_t token;
+    int64_t ttl_us;
+    int64_t fence_us;
+    bool fenced;
+    bool pinned;
+    enum history_kind event; /* NOTE */
+    int64_t wall_us;         /* leader's wall clock when proposed, for people only; unix epoch */
+    struct hf_name who;      /* who caused it: a board, an operator's certificate name, the issuer */
+    char address[HF_ADDRESS_MAX + 1];
+    char text[HF_REASON_MAX + 1];
+};
+
+struct history_event {
+    uint64_t index; /* log index */
+    int64_t wall_us;
+    enum history_kind kind;
+    struct hf_name resource;
+    struct hf_name holder;
+    uint64_t token;
+    struct hf_name who;
+    char text[HF_REASON_MAX + 1];
+};
+
+struct lease_record {
+    struct hf_name resource;
+    struct hf_name holder; /* empty: free */
+    uint64_t token;        /* of the current grant; 0 when free */
+    uint64_t last_token;   /* of the last grant ever */
+    bool abandoned;        /* released without proof */
+    bool pinned;
+    struct hf_name pinned_to; /* with pinned; empty: nobody */
+    int64_t ttl_us;
+    int64_t fence_us;
+    char address[HF_ADDRESS_MAX + 1];
+};
+
+struct lease_table {
+    uint64_t applied; /* index of the last applied entry */
+    uint32_t count;
+    struct lease_record record[HF_RESOURCES_MAX]; /* in order of first use */
+    uint64_t history_total; /* events ever; the last HF_HISTORY_MAX are kept */
+    struct history_event history[HF_HISTORY_MAX]; /* event n at n % HF_HISTORY_MAX */
+};
+
+/* What applying one command did. */
+struct table_change {
+    bool done; /* false: overtaken or not matching, nothing changed */
+    int record; /* index into record, or -1 */
+    bool event_added;
+    struct history_event event;
+};
+
+void lease_table_init(struct lease_table *table);
+
+/* Applies the command of entry `index` (> table->applied). */
+struct table_change lease_table_apply(struct lease_table *table, uint64_t index,
+                                      const struct lease_command *command);
+
+/* Notes that entry `index` (a no-op) was applied. */
+void lease_table_skip(struct lease_table *table, uint64_t index);
+
+/* Index of the record, or -1. */
+int lease_table_find(const struct lease_table *table, const struct hf_name *resource);
+
+/* Largest number of bytes that lease_table_encode() makes. */
+size_t lease_table_encoded_max(void);
+
+/* Serialises for a snapshot. Returns the number of bytes, 0 if `capacity` is too small. */
+size_t lease_table_encode(const struct lease_table *table, uint8_t *out, size_t capacity);
+
+/* Returns false, and leaves *table empty, if the bytes are no whole, valid table. */
+bool lease_table_decode(struct lease_table *table, struct bytes bytes);
+
+#endif

@@ -1,0 +1,328 @@
+/*
+ * Raft for a handful of issuers, as a pure step function: event + now in, actions out.
+ *
+ * Purpose: elects a leader, replicates entries of opaque bytes, confirms leadership by quorum
+ *   rounds that touch no disk, and keeps the log short by snapshots.
+ * Owner: one struct raft, embedded by its owner (the replica), used by one thread.
+ * Lifecycle: raft_init() from what the store recovered, then raft_step() for ever.
+ * Source: Ongaro, "Consensus: Bridging Theory and Practice" (2014); section numbers below are its.
+ *
+ * Duties of the caller, after every raft_step(), in this order:
+ *  1. Hand `persist`, if `persist.wanted`, to the store, in the order of `persist.seq`. The store
+ *     completes batches in that order. It may merge several into one sync. The entries pointed to
+ *     must be copied (or written) before the next raft_step().
+ *  2. Send `messages`; none of them needs to wait for `persist`: a reply that depends on durable
+ *     state is made by the RAFT_EVENT_PERSISTED that completes it. What `entries` and `chunk` point
+ *     to is valid until the next raft_step(). Messages may be lost, delayed, repeated or reordered.
+ *  3. If `restore` is set, replace the state machine by that snapshot, before applying anything.
+ *  4. Apply the entries `apply_first`..`apply_last` (none if apply_last < apply_first), read by
+ *     raft_entry_at(), each exactly once and in order, before the next raft_step().
+ *  5. Take note of `role_changed`, `serving_began`, `confirmed_round`.
+ *  6. Arm one timer for `wake_at` and step with RAFT_EVENT_TIMER when it is reached. Stepping early
+ *     or late is safe.
+ *  7. When a batch is on stable storage, step with RAFT_EVENT_PERSISTED. If it can't be written,
+ *     step with RAFT_EVENT_STORE_FAILED, and never again report that or a later batch as persisted.
+ *  8. When raft_wants_snapshot() says so, serialise the state machine as of the last applied entry
+ *     and step with RAFT_EVENT_COMPACT. The bytes must stay unchanged until a later
+ *     RAFT_EVENT_COMPACT or an installed snapshot has replaced them.
+ */
+#ifndef HOLDFAST_CORE_RAFT_RAFT_H
+#define HOLDFAST_CORE_RAFT_RAFT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/instant.h"
+#include "base/limits.h"
+#include "base/name.h"
+
+enum {
+    RAFT_ENTRY_DATA_MAX = 320,    /* bytes of an entry's payload */
+    RAFT_LOG_MAX = 1024,          /* entries held in memory above the snapshot */
+    RAFT_TRAILING = 64,           /* entries kept below a snapshot for followers that lag a little */
+    RAFT_COMPACT_AT = 512,        /* applied entries above the snapshot at which one is wanted */
+    RAFT_APPEND_MAX = 16,         /* entries of one append message */
+    RAFT_UNCOMMITTED_MAX = 256,   /* uncommitted entries that a leader accepts */
+    RAFT_INFLIGHT_MAX = 8,        /* append messages under way to one follower */
+    RAFT_SNAPSHOT_CHUNK = 4096,   /* bytes of one snapshot chunk */
+    RAFT_MESSAGES_MAX = 64        /* messages out of one step */
+};
+
+enum raft_role {
+    RAFT_FOLLOWER,
+    RAFT_PRE_CANDIDATE, /* 9.6: asks whether an election could be won, without a new term */
+    RAFT_CANDIDATE,
+    RAFT_LEADER,
+    RAFT_HALTED, /* the store failed: votes, answers and sends nothing any more */
+    RAFT_ROLES
+};
+
+enum raft_entry_kind {
+    RAFT_ENTRY_COMMAND, /* the owner's bytes */
+    RAFT_ENTRY_NOOP,    /* a new leader's first entry (6.4) */
+    RAFT_ENTRY_MEMBERS, /* the configuration, as bytes; written at bootstrap only, so far */
+    RAFT_ENTRY_KINDS
+};
+
+struct raft_entry {
+    uint64_t index; /* from 1 */
+    uint64_t term;
+    enum raft_entry_kind kind;
+    uint16_t length; /* 0..RAFT_ENTRY_DATA_MAX */
+    uint8_t data[RAFT_ENTRY_DATA_MAX];
+};
+
+struct raft_member {
+    struct hf_name id;
+    bool voter; /* false: a learner. The seam for membership changes (4.2.1). */
+};
+
+struct raft_members {
+    uint8_t count;
+    struct raft_member member[HF_ISSUERS_MAX];
+};
+
+enum raft_message_kind {
+    RAFT_VOTE_REQUEST,
+    RAFT_VOTE_REPLY,
+    RAFT_APPEND_REQUEST,
+    RAFT_APPEND_REPLY,
+    RAFT_HEARTBEAT,       /* also carries confirmation rounds */
+    RAFT_HEARTBEAT_REPLY, /* from memory, never waits for a disk */
+    RAFT_SNAPSHOT_REQUEST,
+    RAFT_SNAPSHOT_REPLY,
+    RAFT_TIMEOUT_NOW, /* 3.10: the leader asks its successor to campaign at once */
+    RAFT_MESSAGE_KINDS
+};
+
+/* One flat message; each kind uses the fields named behind it, the others are zero. */
+struct raft_message {
+    enum raft_message_kind kind;
+    struct hf_name from;
+    struct hf_name to;
+    uint64_t term; /* all kinds */
+
+    bool pre;            /* vote request, vote reply: pre-vote */
+    bool transfer;       /* vote request: bypasses stickiness, never the vote rule */
+    bool granted;        /* vote reply */
+    uint64_t last_index; /* vote request: of the candidate's log */
+    uint64_t last_term;  /* vote request */
+
+    uint64_t prev_index; /* append request; append reply: the prev_index that it answers */
+    uint64_t prev_term;  /* append request */
+    uint64_t commit;     /* append request, heartbeat: never above what the receiver verified */
+    uint8_t entry_count; /* append request: 0..RAFT_APPEND_MAX */
+    const struct raft_entry *entries; /* append request: entry_count consecutive entries; borrowed */
+
+    bool success;         /* append reply */
+    uint64_t match_index; /* append reply: durable and verified up to here */
+    uint64_t hint_index;  /* append reply, refused: 0 or first index of the conflicting term */
+    uint64_t hint_term;   /* append reply, refused: 0 or the conflicting term (5.3) */
+
+    uint64_t round; /* heartbeat and its reply: confirmation round, 0 = none */
+
+    uint64_t snapshot_index; /* snapshot request and reply */
+    uint64_t snapshot_term;  /* snapshot request */
+    uint64_t offset;         /* snapshot request: of chunk; reply: the next offset wanted */
+    uint64_t total;          /* snapshot request: bytes of the whole */
+    struct raft_members members; /* snapshot request: configuration as of snapshot_index */
+    struct bytes chunk;      /* snapshot request: borrowed */
+    bool installed;          /* snapshot reply: durable and restored */
+};
+
+struct raft_config {
+    struct hf_name self;
+    struct span election;  /* base timeout E, 10..60000 ms; the timer is drawn from [E, 2E) */
+    struct span heartbeat; /* > 0, < election */
+    uint64_t random_seed;  /* from outside; differs between nodes and starts */
+    uint8_t *snapshot_buffer; /* receives a snapshot; owned by the caller for raft's lifetime */
+    size_t snapshot_capacity; /* bytes */
+};
+
+/* What the store recovered; also how a fresh node starts (everything zero but `members`). */
+struct raft_recovered {
+    uint64_t term;
+    struct hf_name vote; /* empty: none in `term` */
+    uint64_t snapshot_index;
+    uint64_t snapshot_term;
+    struct raft_members members; /* of the snapshot, or the bootstrap configuration */
+    struct bytes snapshot;       /* stays alive as in duty 8 */
+    const struct raft_entry *entries; /* consecutive from snapshot_index + 1; copied */
+    size_t entry_count;               /* 0..RAFT_LOG_MAX */
+};
+
+enum raft_event_kind {
+    RAFT_EVENT_TIMER,
+    RAFT_EVENT_MESSAGE,      /* message: from a peer whose identity the caller has proven */
+    RAFT_EVENT_PROPOSE,      /* command: bytes for the log; leaders only */
+    RAFT_EVENT_CONFIRM,      /* asks for a confirmation round that starts now or later */
+    RAFT_EVENT_PERSISTED,    /* seq: this and all earlier batches are on stable storage */
+    RAFT_EVENT_STORE_FAILED, /* the node halts */
+    RAFT_EVENT_COMPACT,      /* snapshot: the state machine as of the last applied entry */
+    RAFT_EVENT_TRANSFER,     /* peer: leader hands over to this voter (3.10) */
+    RAFT_EVENT_PEER_DOWN,    /* peer: its connection broke; what was in flight is lost */
+    RAFT_EVENT_KINDS
+};
+
+struct raft_event {
+    enum raft_event_kind kind;
+    const struct raft_message *message;
+    struct bytes command; /* 1..RAFT_ENTRY_DATA_MAX bytes */
+    uint64_t seq;
+    struct bytes snapshot;
+    struct hf_name peer;
+};
+
+/* A batch for the store: one atomic append, in the order of the fields. */
+struct raft_persist {
+    bool wanted;
+    uint64_t seq; /* strictly increasing from 1 within one start */
+    bool hard_state;
+    uint64_t term;
+    struct hf_name vote;
+    bool snapshot; /* replaces everything up to snapshot_index; later entries follow if they match */
+    uint64_t snapshot_index;
+    uint64_t snapshot_term;
+    struct raft_members members;
+    struct bytes snapshot_bytes;
+    bool keep_log;          /* with snapshot: entries above snapshot_index stay as they are */
+    uint64_t truncate_from; /* 0, or: entries from this index on are void */
+    uint64_t first_index;   /* entries first_index..last_index, by raft_entry_at(); none if first > last */
+    uint64_t last_index;
+};
+
+enum raft_refusal {
+    RAFT_ACCEPTED,
+    RAFT_NOT_LEADER,
+    RAFT_TRANSFERRING, /* a transfer is under way */
+    RAFT_LOG_FULL,     /* too many uncommitted entries, or no room before a snapshot */
+    RAFT_BAD_TARGET    /* a transfer to no voter, or to itself */
+};
+
+struct raft_output {
+    struct raft_persist persist;
+    size_t message_count;
+    struct raft_message messages[RAFT_MESSAGES_MAX];
+    bool restore; /* load restore_bytes into the state machine, which is then at restore_index */
+    uint64_t restore_index;
+    struct bytes restore_bytes;
+    uint64_t apply_first; /* apply_last < apply_first: nothing to apply */
+    uint64_t apply_last;
+    bool role_changed;    /* role, term or known leader differ from before the step */
+    bool serving_began;   /* leader, and its own no-op is among what is applied now */
+    uint64_t confirmed_round; /* 0, or: all confirmations up to this round hold */
+    enum raft_refusal refusal; /* of PROPOSE, CONFIRM, TRANSFER */
+    uint64_t proposed_index;   /* of an accepted PROPOSE */
+    uint64_t requested_round;  /* of an accepted CONFIRM: wait for confirmed_round >= this */
+    struct instant wake_at;
+};
+
+enum raft_progress_state { RAFT_PROBE, RAFT_REPLICATE, RAFT_SNAPSHOT, RAFT_PROGRESS_STATES };
+
+/* What a leader knows of one peer. */
+struct raft_progress {
+    enum raft_progress_state state;
+    uint64_t match;
+    uint64_t next;
+    uint8_t inflight;       /* append messages sent and not answered, while replicating */
+    uint64_t inflight_last[RAFT_INFLIGHT_MAX]; /* last index of each, oldest first */
+    bool paused;            /* probe: one message out, waits for its reply or the next heartbeat */
+    uint64_t snapshot_offset;
+    struct instant last_contact; /* last message received from it in this term */
+    struct instant resend_at;
+    uint64_t confirmed_round;    /* greatest round that it acknowledged in this term */
+    bool vote_known;
+    bool vote_granted;
+};
+
+struct raft {
+    struct raft_config config;
+    struct raft_members members;
+    uint64_t random;
+
+    enum raft_role role;
+    uint64_t term;
+    struct hf_name vote;
+    struct hf_name leader; /* empty: unknown */
+
+    /* Entry i lives in ring[i % RAFT_LOG_MAX], for first..last. */
+    struct raft_entry ring[RAFT_LOG_MAX];
+    uint64_t ring_seq[RAFT_LOG_MAX]; /* persist batch that carries the entry: stale completions miss */
+    uint64_t first_index;
+    uint64_t last_index; /* first_index - 1 if the log is empty */
+    uint64_t prev_term;  /* term of entry first_index - 1 */
+    uint64_t snapshot_index;
+    uint64_t snapshot_term;
+    struct bytes snapshot;
+
+    uint64_t commit;
+    uint64_t applied;
+    uint64_t verified; /* follower: matches the leader of this term up to here */
+
+    uint64_t next_seq;      /* of the next persist batch */
+    uint64_t persisted_seq; /* all batches up to here are on stable storage */
+    uint64_t vote_seq;      /* 0, or: the batch that a vote reply waits for */
+    bool vote_for_self;     /* candidate: its own vote waits for vote_seq */
+    struct hf_name vote_reply_to;
+    uint64_t append_reply_prev; /* prev_index of the append request that the next reply answers */
+    bool append_reply_due;
+
+    /* Receiving a snapshot: bytes of it in config.snapshot_buffer so far. */
+    uint64_t receiving_index;
+    uint64_t receiving_term;
+    uint64_t receiving_bytes;
+    uint64_t install_seq; /* 0, or: the batch that an installed snapshot waits for */
+    uint64_t compact_seq; /* 0, or: the batch that an own snapshot waits for */
+    uint64_t compact_index;
+
+    struct instant election_at;
+    struct instant heartbeat_at;
+    struct instant quorum_check_at;
+    struct instant leader_contact; /* last valid message of the current leader */
+    bool heard_leader;             /* leader_contact is of this start */
+
+    uint64_t noop_index; /* leader: of its own-term no-op */
+    bool serving;        /* leader: the no-op is applied */
+    uint64_t round;      /* leader: last round started; monotonic across terms in this start */
+    uint64_t round_confirmed;
+    bool round_wanted; /* somebody waits for round + 1 */
+    struct hf_name transfer_to;
+    struct instant transfer_until;
+    struct raft_progress progress[HF_ISSUERS_MAX]; /* by position in members */
+};
+
+/* Starts as a follower. `now` starts the election timer. Recovered entries count as durable. */
+void raft_init(struct raft *raft, const struct raft_config *config,
+               const struct raft_recovered *recovered, struct instant now);
+
+/* One event. `out` is overwritten. Never blocks. Illegal transitions end in hf_panic(). */
+void raft_step(struct raft *raft, const struct raft_event *event, struct instant now,
+               struct raft_output *out);
+
+/* Entry at index, or NULL if it is not in memory. Valid until the next raft_step(). */
+const struct raft_entry *raft_entry_at(const struct raft *raft, uint64_t index);
+
+/* Term of the entry at index; 0 if unknown. */
+uint64_t raft_term_at(const struct raft *raft, uint64_t index);
+
+/* Last index that is on this node's stable storage. */
+uint64_t raft_durable_index(const struct raft *raft);
+
+/* True when the log in memory has grown to RAFT_COMPACT_AT and no snapshot is under way. */
+bool raft_wants_snapshot(const struct raft *raft);
+
+/* Number of voters, and how many make a majority of them. */
+uint8_t raft_voter_count(const struct raft_members *members);
+uint8_t raft_quorum(const struct raft_members *members);
+
+/* Position of id in members, or -1. */
+int raft_member_index(const struct raft_members *members, const struct hf_name *id);
+
+/* True if a leader heard a majority (with itself) within the election timeout, by `now`. */
+bool raft_has_quorum(const struct raft *raft, struct instant now);
+
+const char *raft_role_name(enum raft_role role);
+
+#endif

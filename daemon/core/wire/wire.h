@@ -1,0 +1,97 @@
+/*
+ * The wire codec: core structs <-> nanopb bytes of holdfast.proto.
+ *
+ * Purpose: one envelope per frame. Pure; no allocation. Frames on TLS are a 4-byte big-endian
+ *   length (1..WIRE_FRAME_MAX) and that many bytes of one Envelope.
+ * Rules: unknown fields are skipped. Every name, enum, count and range is checked here, once, so
+ *   that the core never sees a malformed message. Log commands and raft configuration records are
+ *   encoded here as well, so that journal, wire and snapshot share one published format.
+ */
+#ifndef HOLDFAST_CORE_WIRE_WIRE_H
+#define HOLDFAST_CORE_WIRE_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "lease/message.h"
+#include "lease/table.h"
+#include "raft/raft.h"
+
+enum {
+    WIRE_VERSION = 1,
+    WIRE_FRAME_MAX = 16384, /* bytes of one envelope */
+    WIRE_TEXT_MAX = 2048    /* bytes of a relayed console line or chunk of its answer */
+};
+
+enum wire_kind {
+    WIRE_HELLO, /* first frame in each direction */
+    WIRE_RAFT,
+    WIRE_LEASE,
+    WIRE_QUERY,       /* a console command relayed to another node */
+    WIRE_QUERY_REPLY, /* its answer, in chunks, the last one marked */
+    WIRE_KINDS
+};
+
+struct wire_hello {
+    uint32_t version; /* WIRE_VERSION of the sender */
+    char cluster[HF_NAME_MAX + 1];
+    struct hf_name node;
+    bool issuer;
+    bool agent;
+    uint64_t config_digest; /* of what all nodes must agree on */
+};
+
+struct wire_query {
+    uint64_t id;
+    struct hf_name who;  /* certificate name at the console */
+    bool operator_role;  /* who may act */
+    bool json;           /* machine form wanted */
+    bool last;           /* reply: no more chunks follow */
+    uint32_t error;      /* reply: 0 or the console's error code */
+    uint16_t length;
+    char text[WIRE_TEXT_MAX];
+};
+
+/* A decoded frame. Owned by the caller; about 8 KB: static or embedded, not on a small stack. */
+struct wire_message {
+    enum wire_kind kind;
+    struct wire_hello hello;
+    struct raft_message raft; /* entries and chunk point into the fields below */
+    struct raft_entry entries[RAFT_APPEND_MAX];
+    uint8_t chunk[RAFT_SNAPSHOT_CHUNK];
+    struct lease_message lease;
+    struct wire_query query;
+};
+
+/*
+ * Encodes one message of message->kind. Returns the number of bytes, 0 if `capacity` is too small.
+ * `raft.entries` and `raft.chunk` may point anywhere.
+ */
+size_t wire_encode(const struct wire_message *message, uint8_t *out, size_t capacity);
+
+/* The same without copying a whole struct wire_message together. */
+size_t wire_encode_raft(const struct raft_message *message, uint8_t *out, size_t capacity);
+size_t wire_encode_lease(const struct lease_message *message, uint8_t *out, size_t capacity);
+
+/*
+ * Decodes one envelope. Returns NULL, or what is wrong with it (static text; *out is then void).
+ */
+const char *wire_decode(struct wire_message *out, struct bytes frame);
+
+/* Log command <-> bytes of an entry (at most RAFT_ENTRY_DATA_MAX). Returns 0 / false if it can't. */
+size_t wire_encode_command(const struct lease_command *command, uint8_t *out, size_t capacity);
+bool wire_decode_command(struct lease_command *command, struct bytes bytes);
+
+/* Raft configuration <-> bytes of a RAFT_ENTRY_MEMBERS entry or a journal record. */
+size_t wire_encode_members(const struct raft_members *members, uint8_t *out, size_t capacity);
+bool wire_decode_members(struct raft_members *members, struct bytes bytes);
+
+/* One record or event of a table's snapshot <-> bytes. Return 0 / false if they can't. */
+size_t wire_encode_record(const struct lease_record *record, uint8_t *out, size_t capacity);
+bool wire_decode_record(struct lease_record *record, struct bytes bytes);
+size_t wire_encode_event(const struct history_event *event, uint8_t *out, size_t capacity);
+bool wire_decode_event(struct history_event *event, struct bytes bytes);
+
+#endif

@@ -1,0 +1,81 @@
+/*
+ * Peers: mutual-TLS connections between the nodes of a cluster, on one port, above libuv.
+ *
+ * Purpose: gives its owner frames from proven identities. An issuer listens; agents and issuers
+ *   dial issuers. Between two issuers there is one connection, dialled by the one with the smaller
+ *   id. Every connection carries frames both ways.
+ * Owner: the daemon's loop thread. Opaque; allocates at creation and per connection.
+ * Rules:
+ *  - TLS 1.2 or later, ECDHE + AEAD only, both sides with a certificate of the cluster's CA.
+ *  - The certificate's CN is the node's identity, its OU must be "node". A hello that claims
+ *    another name, cluster or protocol version is refused with a log line that names which, and
+ *    that line is limited to one per cause and minute (with a count).
+ *  - A dialler retries with jitter, 50 ms doubling to 2 s. At most PEER_HANDSHAKES_MAX handshakes
+ *    are under way at once, the rest are closed. Sessions are resumed where the server allows.
+ *  - A newer connection of the same identity replaces the older one.
+ *  - Output queued for one connection is bounded (PEER_QUEUE_MAX bytes); a connection above it is
+ *    closed, as one that makes no progress for PEER_SILENCE_MS while data is queued.
+ */
+#ifndef HOLDFAST_PEER_PEER_H
+#define HOLDFAST_PEER_PEER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <uv.h>
+
+#include "base/bytes.h"
+#include "base/limits.h"
+#include "base/name.h"
+#include "wire/wire.h"
+
+enum {
+    PEER_HANDSHAKES_MAX = 8,
+    PEER_CONNECTIONS_MAX = HF_AGENTS_MAX + 2 * HF_ISSUERS_MAX,
+    PEER_QUEUE_MAX = 1024 * 1024,
+    PEER_SILENCE_MS = 3000,
+    PEER_HANDSHAKE_MS = 3000
+};
+
+struct peer_hub;
+struct tls_identity; /* peer/tls.h: CA, certificate and key, loaded once */
+
+struct peer_events {
+    void *context;
+    /* Hello exchanged and accepted. */
+    void (*on_up)(void *context, const struct wire_hello *hello);
+    void (*on_down)(void *context, const struct hf_name *node, const char *reason);
+    /* One decoded frame (never a hello). *message is valid during the call only. */
+    void (*on_message)(void *context, const struct hf_name *node,
+                       const struct wire_message *message);
+    /* One log line, already formatted, without newline; level as in syslog.h. */
+    void (*on_log)(void *context, int level, const char *line);
+};
+
+struct peer_config {
+    struct wire_hello self; /* what this node says in its hello */
+    const char *listen;     /* "host:port", or NULL: does not listen */
+    size_t dial_count;
+    struct {
+        struct hf_name id;
+        const char *address;
+    } dial[HF_ISSUERS_MAX];
+    const struct tls_identity *identity;
+    uint64_t random_seed; /* jitter */
+};
+
+/*
+ * Starts listening and dialling. Returns NULL on failure with a text in `error` (size >= 160).
+ */
+struct peer_hub *peer_hub_create(uv_loop_t *loop, const struct peer_config *config,
+                                 const struct peer_events *events, char *error, size_t error_size);
+
+/* Sends one envelope (encoded bytes, copied). False if the node is not up or was just closed. */
+bool peer_send(struct peer_hub *hub, const struct hf_name *node, struct bytes envelope);
+
+bool peer_is_up(const struct peer_hub *hub, const struct hf_name *node);
+
+/* Closes everything; `done` is called on the loop when nothing is left. */
+void peer_hub_close(struct peer_hub *hub, void (*done)(void *context), void *context);
+
+#endif

@@ -1,0 +1,81 @@
+/*
+ * The board's hardware as small op tables; hal/linux and hal/sim implement all of it equally, and
+ * one contract test runs against both. Only main files choose a backend.
+ *
+ * Owner: one process (the guard) and one thread. Nothing here allocates after open.
+ */
+#ifndef HOLDFAST_HAL_HAL_H
+#define HOLDFAST_HAL_HAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum hal_result {
+    HAL_OK = 0,
+    HAL_NOT_FOUND,   /* no such chip, line or device */
+    HAL_BUSY,        /* held by another process */
+    HAL_DENIED,      /* permission */
+    HAL_IO,          /* the kernel or the bench refused */
+    HAL_UNSUPPORTED, /* the device can't do what was asked (timeout out of its range) */
+    HAL_LOST         /* the bench's connection is gone; sim only */
+};
+
+struct hal_line; /* one GPIO line, opaque */
+
+struct hal_output_ops {
+    /*
+     * Requests `line` of `chip` as an output at its inactive level, at once and without a glitch.
+     * `name` is the consumer label and, in the bench, the line's name. May block for the ioctl only.
+     * HAL_NOT_FOUND, HAL_BUSY, HAL_DENIED, HAL_IO.
+     */
+    enum hal_result (*open_output)(void *hal, const char *chip, uint32_t line, bool active_low,
+                                   const char *resource, const char *name, struct hal_line **out);
+    /* The same as an input, for readback. */
+    enum hal_result (*open_input)(void *hal, const char *chip, uint32_t line, bool active_low,
+                                  const char *resource, const char *name, struct hal_line **out);
+    /* Sets an output's logical level. Never blocks. HAL_IO, HAL_LOST. */
+    enum hal_result (*set)(struct hal_line *line, bool on);
+    /* Reads an input's logical level. Never blocks. HAL_IO, HAL_LOST. */
+    enum hal_result (*get)(struct hal_line *line, bool *on);
+    /* Sets an output inactive and gives it back to the kernel. */
+    void (*close)(struct hal_line *line);
+};
+
+struct hal_watchdog_ops {
+    /*
+     * Opens and starts the watchdog with a timeout in ms (rounded up to the device's step; *actual_ms
+     * says what is in force). HAL_UNSUPPORTED if the device's range does not reach it. It counts
+     * from now on, and goes on counting when the process dies.
+     */
+    enum hal_result (*arm)(void *hal, const char *device, uint32_t timeout_ms, uint32_t *actual_ms);
+    enum hal_result (*feed)(void *hal);
+    /* Stops it ('V' magic close). HAL_UNSUPPORTED with nowayout. Only for a planned shutdown. */
+    enum hal_result (*stop)(void *hal);
+};
+
+struct hal {
+    const char *backend; /* "linux" or "sim" */
+    const struct hal_output_ops *output;
+    const struct hal_watchdog_ops *watchdog;
+    void *context;
+    /* A descriptor whose input the owner must poll and then pass to service(), or -1. */
+    int fd;
+    /* Takes in what arrived (sim: readback levels). Never blocks. HAL_LOST. */
+    enum hal_result (*service)(void *hal);
+    void (*close)(struct hal *hal);
+};
+
+/* Opens the kernel's GPIO uAPI v2 and /dev/watchdog. Devices are opened by the ops. */
+enum hal_result hal_linux_open(struct hal *hal);
+
+/*
+ * Connects to the bench at `socket` and says "hello BOARD ROLE PID". Blocks for the connection, at
+ * most 1 s. Used by every process of a simulated board (agent and gateway register only), so that
+ * the simulated watchdog can reset the whole board.
+ */
+enum hal_result hal_sim_open(struct hal *hal, const char *socket, const char *board,
+                             const char *role);
+
+const char *hal_result_name(enum hal_result result);
+
+#endif
