@@ -14,6 +14,13 @@
  *  - Renews nothing while the guard is silent, and nothing that it did not get in this start: what
  *    a predecessor of this process held is released as soon as the guard proves the outputs off.
  *  - Nonces start at a random 64-bit number and count up.
+ *  - A proof is a guard's STATUS that is SAFE and proven, either with this token, or on a
+ *    connection over which no permit of this token was ever sent.
+ *  - A lease that the guard cannot prove off is never released as fenced.
+ *
+ * Duties of the caller after every holder_step(), in the order of action[]: HOLDER_SEND to that
+ * issuer, HOLDER_GUARD to the guard (GUARD_HELLO too: it is the first after HOLDER_EVENT_GUARD_UP),
+ * run the hooks without waiting for them, and arm the timer for wake_at. Messages may be lost.
  */
 #ifndef HOLDFAST_CORE_LEASE_HOLDER_H
 #define HOLDFAST_CORE_LEASE_HOLDER_H
@@ -29,7 +36,9 @@
 
 enum {
     HOLDER_NONCES = 8,      /* renewals under way whose send instants are remembered */
-    HOLDER_ACTIONS_MAX = 128
+    HOLDER_ACTIONS_MAX = 256,
+    HOLDER_RESEND_MS = 1000,     /* an acquire or release is sent again after this */
+    HOLDER_DROP_REPEAT_MS = 100  /* a drop is sent again until the guard proves it */
 };
 
 enum holder_state {
@@ -107,5 +116,98 @@ struct holder_output {
     struct holder_action action[HOLDER_ACTIONS_MAX];
     struct instant wake_at;
 };
+
+/* What happens to one lease; holder.c maps events of the outside to these. */
+enum holder_input {
+    HOLDER_INPUT_READY,   /* guard safe and proven, an issuer connected */
+    HOLDER_INPUT_UNREADY, /* no more */
+    HOLDER_INPUT_GRANTED, /* a new token, higher than all that were given up */
+    HOLDER_INPUT_CONFIRMED, /* a renewal of this token, not given up, was answered in time */
+    HOLDER_INPUT_LOST,    /* the issuer says that the token is not ours */
+    HOLDER_INPUT_YIELD,   /* the issuer asks for a hand-over */
+    HOLDER_INPUT_LEFTOVER, /* the issuer says that we hold a token not got in this start */
+    HOLDER_INPUT_RELEASED, /* the release is answered */
+    HOLDER_INPUT_OVERDUE, /* deadline passed; or the first renewal took too long */
+    HOLDER_INPUT_DROPPED, /* the guard refused the permit, dropped by itself, or is gone */
+    HOLDER_INPUT_PROVEN,  /* the guard proves the outputs of this token off */
+    HOLDER_INPUT_UNPROVEN, /* deadline passed, guard safe, but nothing proves it for this token */
+    HOLDER_INPUT_FAULT,   /* the guard latched a fault */
+    HOLDER_INPUT_SLEPT,   /* the board slept */
+    HOLDER_INPUTS
+};
+
+/* What holder.c last heard from the guard about one resource. */
+struct holder_guard_view {
+    bool known; /* on this connection */
+    enum guard_state state;
+    enum guard_fault fault;
+    uint64_t token;
+    bool proven;
+    struct instant heard;
+};
+
+struct holder_lease {
+    struct holder_resource_config config;
+    enum holder_state state;
+    uint64_t token;           /* granted .. releasing; else 0 */
+    uint64_t disowned;        /* highest token ever given up: nothing of it counts any more */
+    struct span ttl;          /* as granted */
+    struct instant deadline;  /* holding: the guard's; granted: when the grant is given up */
+    struct instant ask_at;    /* when acquire, release or drop is sent (again) */
+    bool answered;            /* the last acquire or release was answered */
+    bool permit_sent;         /* on this guard connection, for this token */
+    bool fenced;              /* releasing: proven */
+    uint64_t driving;         /* token that the guard was seen driving, until its lost hook */
+    struct holder_guard_view guard;
+    struct hf_name held_by;   /* from QUEUED, for people */
+    uint32_t position;        /* in the queue, 0: unknown */
+    enum lease_refusal refusal; /* last answer, if it was one */
+    const char *reason;       /* of the last loss; static text */
+    struct span slack;        /* smallest time that was left when a renewal was confirmed */
+};
+
+struct holder_nonce {
+    uint64_t nonce; /* 0: unused */
+    struct instant sent;
+};
+
+struct holder_link {
+    struct hf_name node;
+    bool up;
+};
+
+struct holder {
+    struct holder_config config;
+    struct holder_link link[HF_ISSUERS_MAX];
+    struct hf_name leader; /* empty: unknown */
+    uint64_t leader_term;
+    bool guard_up;
+    uint64_t next_nonce;
+    size_t nonce_next; /* slot of the next one */
+    struct holder_nonce nonce[HOLDER_NONCES];
+    struct instant renew_sent;
+    struct instant renew_at;
+    bool renew_answered;
+    struct span round_trip; /* of the last confirmed renewal */
+    struct span slack;      /* smallest of all leases; INT64_MAX before the first */
+    size_t lease_count;
+    struct holder_lease lease[HF_LEASES_PER_AGENT_MAX];
+};
+
+void holder_init(struct holder *holder, const struct holder_config *config, struct instant now);
+
+/* One event. `out` is overwritten as far as it is used. Never blocks. */
+void holder_step(struct holder *holder, const struct holder_event *event, struct instant now,
+                 struct holder_output *out);
+
+/* The lease of a configured resource, or NULL. */
+const struct holder_lease *holder_lease_of(const struct holder *holder,
+                                           const struct hf_name *resource);
+
+/* What the table says of one cell: the next state, or HOLDER_STATES for "ignored". */
+enum holder_state holder_next_state(enum holder_state state, enum holder_input input);
+
+const char *holder_state_name(enum holder_state state);
+const char *holder_input_name(enum holder_input input);
 
 #endif

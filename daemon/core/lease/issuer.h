@@ -12,8 +12,20 @@
  *    and only if the lease is still the current one and no grant or expiry of it is proposed (S4).
  *  - t1 of a lease is when its round was confirmed, its grant applied, or, for a new leader, when
  *    its own no-op was applied; whichever was last. Free at timing_issuer_free(t1, ...) (S1).
- *  - At most one proposal per resource is under way.
+ *  - At most one grant, release or expiry per resource is under way.
  *  - A waiter is served by priority, then arrival. One whose connection is down is not granted.
+ *  - The present holder of a token never waits in the queue: it is told its own token, so that a
+ *    restarted agent can release it with the guard's proof.
+ *  - A refusal goes into the history once per (board, resource, reason) until that changes.
+ *  - A board that the operator transferred the resource to is not asked to yield by failback.
+ *
+ * Duties of the caller after every issuer_step(), in the order of action[]:
+ *  1. ISSUER_SEND: send it; may be lost.
+ *  2. ISSUER_PROPOSE: propose it and call issuer_proposed() with the log index, or 0 if refused.
+ *  3. ISSUER_CONFIRM: ask Raft for a round and call issuer_round_asked() with it, or 0 if refused.
+ * After events that changed anything, step with ISSUER_EVENT_TIMER: only that one proposes grants
+ * and expiries. APPLIED, SERVING and ROUND emit ISSUER_SEND only, so that a whole range of entries
+ * can be applied before the next proposal.
  */
 #ifndef HOLDFAST_CORE_LEASE_ISSUER_H
 #define HOLDFAST_CORE_LEASE_ISSUER_H
@@ -28,10 +40,17 @@
 #include "lease/table.h"
 
 enum {
-    ISSUER_ACTIONS_MAX = 2048,  /* out of one step */
+    ISSUER_ACTIONS_MAX = 512,   /* out of one step */
+    ISSUER_ANSWERS_PER_STEP = 256, /* renewals answered by one step; the rest at once in the next */
+    ISSUER_YIELDS_PER_STEP = 64,
     ISSUER_RENEWALS_MAX = 2 * HF_AGENTS_MAX, /* renewals waiting for a round */
     ISSUER_PROPOSALS_PER_STEP = 32, /* by the timer; the rest follows at once in the next step */
-    ISSUER_POLICY_HOLDERS_MAX = 16
+    ISSUER_POLICY_HOLDERS_MAX = 16,
+    ISSUER_RENEWALS_PER_NODE = 2,  /* oldest and newest; one in between is replaced */
+    ISSUER_NOTES_PER_NODE = HF_LEASES_PER_AGENT_MAX, /* refusals remembered of one board */
+    ISSUER_YIELD_REPEAT_MS = 1000,
+    ISSUER_RETRY_MS = 20,          /* a proposal that Raft refused is made again after this */
+    ISSUER_TRANSFER_MARGIN_MS = 5000 /* a transfer is given up after ttl plus this */
 };
 
 /* Who may hold a resource; from this issuer's configuration, checked by the leader. */
@@ -59,25 +78,68 @@ struct issuer_waiter {
     char address[HF_ADDRESS_MAX + 1];
 };
 
-/* The leader's memory of one resource; parallel to table.record. */
-struct issuer_lease {
-    struct instant confirmed; /* t1 */
-    uint64_t pending_index;   /* 0, or: log index of the proposal under way */
-    uint8_t waiter_count;
-    struct issuer_waiter waiter[HF_WAITERS_MAX]; /* in order of service */
-    bool yield_asked;
-    struct hf_name transfer_to; /* planned hand-over under way, empty: none */
-    struct instant transfer_until;
+enum issuer_transfer_state {
+    ISSUER_TRANSFER_NONE,
+    ISSUER_TRANSFER_PENDING, /* holder asked to yield, or target granted and not renewed yet */
+    ISSUER_TRANSFER_DONE,    /* the target's first renewal was confirmed: it may drive */
+    ISSUER_TRANSFER_FAILED
 };
 
-/* What the leader knows of a connected board; for people. */
+/* The last planned hand-over of one resource. */
+struct issuer_transfer {
+    enum issuer_transfer_state state;
+    struct hf_name from;
+    struct hf_name to;
+    struct hf_name who;
+    struct instant until;    /* given up then */
+    struct instant released; /* the former holder's release arrived: its outputs were off by then */
+    uint64_t token;          /* of the target's grant; 0: not granted yet */
+    struct span gap;         /* done: from `released` to the target's first confirmed renewal */
+    const char *reason;      /* failed: static text */
+};
+
+enum issuer_pending {
+    ISSUER_PENDING_NONE,
+    ISSUER_PENDING_GRANT,
+    ISSUER_PENDING_RELEASE,
+    ISSUER_PENDING_EXPIRE
+};
+
+/* The leader's memory of one resource. */
+struct issuer_lease {
+    struct hf_name resource;
+    int record;               /* in table.record, -1: not in the table yet */
+    struct instant confirmed; /* t1 */
+    enum issuer_pending pending; /* proposal under way */
+    uint64_t pending_index;      /* its log index */
+    struct hf_name pending_node; /* grant: to whom; release: who waits for the answer */
+    uint64_t pending_nonce;      /* release: of the answer */
+    int32_t pending_priority;    /* grant: of the waiter */
+    struct instant retry_at;     /* no proposal before this */
+    uint8_t waiter_count;
+    struct issuer_waiter waiter[HF_WAITERS_MAX]; /* in order of service */
+    bool holder_known;       /* the holder's priority is known: granted by this leader */
+    bool holder_transferred; /* granted by a planned hand-over: no failback from it */
+    int32_t holder_priority;
+    struct instant yield_at; /* the holder is not asked (again) to yield before this */
+    struct issuer_transfer transfer;
+};
+
+/* A refusal that is in the history already. */
+struct issuer_note {
+    struct hf_name resource; /* empty: unused */
+    enum lease_refusal refusal;
+};
+
+/* What an issuer knows of a board that is or was connected; for people. */
 struct issuer_client {
     struct hf_name node; /* empty: slot unused */
+    bool up;
     struct instant connected;
     struct instant last_renewal;
-    int64_t round_trip_us;
-    int64_t slack_us;
-    uint64_t refusal_noted; /* what was last refused to it, so that history notes it once */
+    int64_t round_trip_us; /* as the board says */
+    int64_t slack_us;      /* smallest, as the board says */
+    struct issuer_note note[ISSUER_NOTES_PER_NODE];
 };
 
 struct issuer_renewal {
@@ -96,7 +158,6 @@ enum issuer_event_kind {
     ISSUER_EVENT_MESSAGE,     /* node (proven identity), message */
     ISSUER_EVENT_APPLIED,     /* index, change: a command took effect (or not) in the table */
     ISSUER_EVENT_ROUND,       /* round: confirmed */
-    ISSUER_EVENT_PROPOSED,    /* proposal (its position among the step's actions) got `index` */
     ISSUER_EVENT_TIMER,
     ISSUER_EVENT_TRANSFER,    /* resource, node: hand over to this board; who */
     ISSUER_EVENT_PIN,         /* resource, pinned, node (empty: nobody); who */
@@ -129,8 +190,65 @@ enum issuer_action_kind {
 struct issuer_action {
     enum issuer_action_kind kind;
     struct hf_name node;
-    int record;
     struct lease_message message;
-    struct lease_command command;
+    struct lease_command command; /* wall_us is the caller's to fill in */
 };
+
+struct issuer_output {
+    size_t count;
+    struct issuer_action action[ISSUER_ACTIONS_MAX];
+    const char *error; /* TRANSFER, PIN, NOTE refused: static text; NULL: accepted */
+    struct instant wake_at;
+};
+
+struct issuer {
+    struct issuer_config config;
+    const struct lease_table *table; /* the replica's */
+    bool serving;
+    uint64_t term;
+    uint64_t arrivals;
+    uint64_t round_confirmed;
+    uint32_t lease_count;
+    struct issuer_lease lease[HF_RESOURCES_MAX];
+    struct issuer_client client[HF_AGENTS_MAX];
+    size_t renewal_count;
+    struct issuer_renewal renewal[ISSUER_RENEWALS_MAX]; /* in order of arrival */
+};
+
+/* `table` is read at every step; owned by the caller, outlives the issuer. */
+void issuer_init(struct issuer *issuer, const struct issuer_config *config,
+                 const struct lease_table *table);
+
+/* One event. `out` is overwritten as far as it is used. Never blocks. */
+void issuer_step(struct issuer *issuer, const struct issuer_event *event, struct instant now,
+                 struct issuer_output *out);
+
+/* The proposal for `resource` of the last step got this log index; 0: it was refused. */
+void issuer_proposed(struct issuer *issuer, const struct lease_command *command, uint64_t index,
+                     struct instant now);
+
+/* The round asked for by the last step is `round`; 0: refused, its renewals are forgotten. */
+void issuer_round_asked(struct issuer *issuer, uint64_t round);
+
+/* The leader's memory of a resource, NULL if there is none: not serving, or never asked for. */
+const struct issuer_lease *issuer_lease_of(const struct issuer *issuer,
+                                           const struct hf_name *resource);
+
+/* When the resource may be granted to another; INSTANT_NEVER if nobody holds it or not serving. */
+struct instant issuer_free_at(const struct issuer *issuer, const struct hf_name *resource);
+
+/* What is left of the holder's lease by this issuer's clock, >= 0; 0 if nobody holds it. */
+struct span issuer_time_left(const struct issuer *issuer, const struct hf_name *resource,
+                             struct instant now);
+
+/*
+ * Checks an acquire of `node` against policy, ranges and pin. Returns LEASE_REFUSED_NONE or the
+ * refusal, and then writes what is wrong, its value and what is allowed into `text`.
+ */
+enum lease_refusal issuer_check_acquire(const struct issuer *issuer, const struct hf_name *node,
+                                        const struct lease_message *message,
+                                        char text[HF_REASON_MAX + 1]);
+
+const char *issuer_transfer_name(enum issuer_transfer_state state);
+
 #endif

@@ -5,12 +5,16 @@
  * Owner: the issuer shell; one thread. Large (about 2 MB, most of it never touched): static.
  *
  * Duties of the caller after every replica_step(), in this order:
- *  1. `persist` to the store, as raft.h duty 1 and 7.
+ *  1. `persist[]` to the store in order of seq, as raft.h duty 1 and 7. The bytes and entries that
+ *     they name (raft_entry_at(&replica.raft, ...)) must be consumed before the next step.
  *  2. `raft_message[]` to peers, `client_send[]` to agents; a message to a node that is not
- *     connected is dropped.
- *  3. Show `history[]` to whoever watches.
+ *     connected is dropped. What `entries` and `chunk` point to is valid until the next step.
+ *  3. Show `history[]` to whoever watches; what did not fit is in table.history.
  *  4. Arm the timer for wake_at.
  * The caller steps REPLICA_COMPACT when replica_wants_snapshot().
+ *
+ * A snapshot or an entry that cannot be read (a foreign version, or a bug) halts the replica, as a
+ * failed store does: a guess could grant twice.
  */
 #ifndef HOLDFAST_CORE_LEASE_REPLICA_H
 #define HOLDFAST_CORE_LEASE_REPLICA_H
@@ -19,8 +23,10 @@
 #include "raft/raft.h"
 
 enum {
-    REPLICA_SENDS_MAX = 1024,
-    REPLICA_HISTORY_MAX = 128,
+    REPLICA_SENDS_MAX = 2048,
+    REPLICA_HISTORY_MAX = HF_HISTORY_MAX,
+    REPLICA_PERSISTS_MAX = 64,
+    REPLICA_RAFT_MESSAGES_MAX = 512,
     REPLICA_SNAPSHOT_MAX = 512 * 1024 /* bytes of a serialised table; checked by a test */
 };
 
@@ -62,9 +68,10 @@ struct replica_send {
 };
 
 struct replica_output {
-    struct raft_persist persist;
+    size_t persist_count;
+    struct raft_persist persist[REPLICA_PERSISTS_MAX]; /* each wanted, in order of seq */
     size_t raft_message_count;
-    struct raft_message raft_message[RAFT_MESSAGES_MAX];
+    struct raft_message raft_message[REPLICA_RAFT_MESSAGES_MAX];
     size_t client_send_count;
     struct replica_send client_send[REPLICA_SENDS_MAX];
     size_t history_count;
@@ -73,7 +80,48 @@ struct replica_output {
     uint64_t confirmed_round; /* as raft_output */
     uint64_t requested_round; /* of REPLICA_CONFIRM */
     enum raft_refusal refusal; /* of an operator's event */
+    const char *error;         /* of an operator's event that was refused: static text, or NULL */
     struct instant wake_at;
 };
+
+struct replica {
+    struct raft raft;
+    struct lease_table table;
+    struct issuer issuer;
+    struct instant raft_wake_at;
+    const char *halted; /* why it cannot go on; NULL: it can */
+    uint64_t sends_dropped; /* messages to agents that did not fit into an output; as lost ones */
+    size_t own_buffer;  /* which of own_snapshot raft does not hold */
+    uint8_t own_snapshot[2][REPLICA_SNAPSHOT_MAX];
+    uint8_t received_snapshot[REPLICA_SNAPSHOT_MAX];
+    struct raft_output raft_out;     /* scratch of one step */
+    struct issuer_output issuer_out; /* scratch of one step */
+};
+
+/*
+ * Rebuilds the table from the recovered snapshot; recovered entries are applied as Raft commits
+ * them. raft->snapshot_buffer and snapshot_capacity are set inside. Arm a timer for `now`.
+ */
+void replica_init(struct replica *replica, const struct raft_config *raft,
+                  const struct issuer_config *issuer, const struct raft_recovered *recovered,
+                  struct instant now);
+
+/* One event. `out` is overwritten as far as it is used. Never blocks. */
+void replica_step(struct replica *replica, const struct replica_event *event, struct instant now,
+                  struct replica_output *out);
+
+/* True when the caller should step REPLICA_COMPACT. */
+bool replica_wants_snapshot(const struct replica *replica);
+
+/* True while this replica leads and serves agents. */
+bool replica_serving(const struct replica *replica);
+
+/* Outcome of the last REPLICA_TRANSFER of a resource, NULL: none known to this leader. */
+const struct issuer_transfer *replica_transfer(const struct replica *replica,
+                                               const struct hf_name *resource);
+
+/* Waiters of a resource in order of service; *count is set, 0 without leadership. */
+const struct issuer_waiter *replica_waiters(const struct replica *replica,
+                                            const struct hf_name *resource, size_t *count);
 
 #endif
