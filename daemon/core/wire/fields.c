@@ -1,0 +1,40 @@
+#include "wire/fields.h"
+
+#include <string.h>
+
+void fields_pack_name(char out[HF_NAME_MAX + 1], const struct hf_name *name)
+{
+    memcpy(out, name->text, HF_NAME_MAX + 1);
+}
+
+static bool text_char_ok(char c)
+{
+    return c >= ' ' && c <= '~';
+}
+
+void fields_pack_text(char *out, size_t size, const char *text)
+{
+    text_copy(out, size, text);
+    for (size_t i = 0; out[i] != '\0'; i++) {
+        if (!text_char_ok(out[i]))
+            out[i] = '?';
+    }
+}
+
+bool fields_unpack_name(struct hf_name *out, const char *text, bool required)
+{
+    memset(out, 0, sizeof(*out));
+    if (text[0] == '\0')
+        return !required;
+    return name_from_string(out, text);
+}
+
+bool fields_unpack_text(char *out, size_t size, const char *text)
+{
+    for (size_t i = 0; text[i] != '\0'; i++) {
+        if (!text_char_ok(text[i]))
+            return false;
+    }
+    text_copy(out, size, text);
+    return true;
+}

@@ -1,0 +1,226 @@
+#include "wire/wire.h"
+
+#include <string.h>
+
+#include <pb_decode.h>
+#include <pb_encode.h>
+
+#include "wire/fields.h"
+
+_Static_assert(sizeof(((holdfast_Query *)0)->text.bytes) == WIRE_TEXT_MAX,
+               "holdfast.options follows wire.h");
+_Static_assert(sizeof(((holdfast_Hello *)0)->cluster) ==
+                   sizeof(((struct wire_hello *)0)->cluster),
+               "holdfast.options follows wire.h");
+
+/*
+ * The generated form of the frame at hand: about 10 KB, too much for a small stack. One thread of a
+ * process uses the codec.
+ */
+static holdfast_Envelope scratch;
+
+static size_t encode_message(const pb_msgdesc_t *descriptor, const void *message, uint8_t *out,
+                             size_t capacity)
+{
+    pb_ostream_t stream = pb_ostream_from_buffer(out, capacity);
+    return pb_encode(&stream, descriptor, message) ? stream.bytes_written : 0;
+}
+
+static size_t encode_scratch(uint8_t *out, size_t capacity)
+{
+    return encode_message(holdfast_Envelope_fields, &scratch, out,
+                          capacity < WIRE_FRAME_MAX ? capacity : WIRE_FRAME_MAX);
+}
+
+size_t wire_encode_raft(const struct raft_message *message, uint8_t *out, size_t capacity)
+{
+    scratch.which_body = holdfast_Envelope_raft_tag;
+    fields_pack_raft(&scratch.body.raft, message);
+    return encode_scratch(out, capacity);
+}
+
+size_t wire_encode_lease(const struct lease_message *message, uint8_t *out, size_t capacity)
+{
+    scratch.which_body = holdfast_Envelope_lease_tag;
+    fields_pack_lease(&scratch.body.lease, message);
+    return encode_scratch(out, capacity);
+}
+
+static size_t encode_hello(const struct wire_hello *hello, uint8_t *out, size_t capacity)
+{
+    holdfast_Hello *to = &scratch.body.hello;
+    scratch.which_body = holdfast_Envelope_hello_tag;
+    memset(to, 0, sizeof(*to));
+    to->version = hello->version;
+    fields_pack_text(to->cluster, sizeof(to->cluster), hello->cluster);
+    fields_pack_name(to->node, &hello->node);
+    to->issuer = hello->issuer;
+    to->agent = hello->agent;
+    to->config_digest = hello->config_digest;
+    return encode_scratch(out, capacity);
+}
+
+static size_t encode_query(const struct wire_query *query, bool reply, uint8_t *out,
+                           size_t capacity)
+{
+    holdfast_Query *to = &scratch.body.query;
+    if (query->length > WIRE_TEXT_MAX)
+        return 0;
+    scratch.which_body = reply ? holdfast_Envelope_query_reply_tag : holdfast_Envelope_query_tag;
+    memset(to, 0, offsetof(holdfast_Query, text));
+    to->id = query->id;
+    fields_pack_name(to->who, &query->who);
+    to->operator_role = query->operator_role;
+    to->json = query->json;
+    to->last = reply && query->last;
+    to->error = reply ? query->error : 0;
+    to->text.size = query->length;
+    memcpy(to->text.bytes, query->text, query->length);
+    return encode_scratch(out, capacity);
+}
+
+size_t wire_encode(const struct wire_message *message, uint8_t *out, size_t capacity)
+{
+    switch (message->kind) {
+    case WIRE_HELLO:
+        return encode_hello(&message->hello, out, capacity);
+    case WIRE_RAFT:
+        return wire_encode_raft(&message->raft, out, capacity);
+    case WIRE_LEASE:
+        return wire_encode_lease(&message->lease, out, capacity);
+    case WIRE_QUERY:
+        return encode_query(&message->query, false, out, capacity);
+    case WIRE_QUERY_REPLY:
+        return encode_query(&message->query, true, out, capacity);
+    case WIRE_KINDS:
+        break;
+    }
+    return 0;
+}
+
+static const char *unpack_hello(struct wire_hello *out, const holdfast_Hello *hello)
+{
+    memset(out, 0, sizeof(*out));
+    /* Whether the version suits is the receiver's to say: it can name both in its log. */
+    out->version = hello->version;
+    if (hello->cluster[0] == '\0' ||
+        !fields_unpack_text(out->cluster, sizeof(out->cluster), hello->cluster))
+        return "hello: cluster is empty or not printable";
+    if (!fields_unpack_name(&out->node, hello->node, true))
+        return "hello: node is not a name";
+    out->issuer = hello->issuer;
+    out->agent = hello->agent;
+    out->config_digest = hello->config_digest;
+    return NULL;
+}
+
+static const char *unpack_query(struct wire_query *out, const holdfast_Query *query, bool reply)
+{
+    if (!fields_unpack_name(&out->who, query->who, !reply))
+        return "query: who is not a name";
+    if (!reply && (query->last || query->error != 0))
+        return "query: last and error belong to a reply";
+    out->id = query->id;
+    out->operator_role = query->operator_role;
+    out->json = query->json;
+    out->last = query->last;
+    out->error = query->error;
+    out->length = query->text.size;
+    memcpy(out->text, query->text.bytes, query->text.size);
+    return NULL;
+}
+
+static const char *unpack_envelope(struct wire_message *out)
+{
+    switch (scratch.which_body) {
+    case holdfast_Envelope_hello_tag:
+        out->kind = WIRE_HELLO;
+        return unpack_hello(&out->hello, &scratch.body.hello);
+    case holdfast_Envelope_raft_tag:
+        out->kind = WIRE_RAFT;
+        return fields_unpack_raft(&out->raft, out->entries, out->chunk, &scratch.body.raft);
+    case holdfast_Envelope_lease_tag:
+        out->kind = WIRE_LEASE;
+        return fields_unpack_lease(&out->lease, &scratch.body.lease);
+    case holdfast_Envelope_query_tag:
+        out->kind = WIRE_QUERY;
+        return unpack_query(&out->query, &scratch.body.query, false);
+    case holdfast_Envelope_query_reply_tag:
+        out->kind = WIRE_QUERY_REPLY;
+        return unpack_query(&out->query, &scratch.body.query_reply, true);
+    default:
+        return "frame: no message of a known kind in it";
+    }
+}
+
+const char *wire_decode(struct wire_message *out, struct bytes frame)
+{
+    if (frame.length == 0 || frame.length > WIRE_FRAME_MAX)
+        return "frame: length is out of range, 1 to 16384 bytes are allowed";
+    pb_istream_t stream = pb_istream_from_buffer(frame.data, frame.length);
+    if (!pb_decode(&stream, holdfast_Envelope_fields, &scratch))
+        return fields_explain_refusal(frame.data, frame.length);
+    return unpack_envelope(out);
+}
+
+static bool decode_message(const pb_msgdesc_t *descriptor, void *message, struct bytes bytes)
+{
+    pb_istream_t stream = pb_istream_from_buffer(bytes.data, bytes.length);
+    return bytes.length > 0 && pb_decode(&stream, descriptor, message);
+}
+
+size_t wire_encode_command(const struct lease_command *command, uint8_t *out, size_t capacity)
+{
+    holdfast_Command message;
+    fields_pack_command(&message, command);
+    return encode_message(holdfast_Command_fields, &message, out, capacity);
+}
+
+bool wire_decode_command(struct lease_command *command, struct bytes bytes)
+{
+    holdfast_Command message;
+    return decode_message(holdfast_Command_fields, &message, bytes) &&
+           fields_unpack_command(command, &message) == NULL;
+}
+
+size_t wire_encode_members(const struct raft_members *members, uint8_t *out, size_t capacity)
+{
+    holdfast_Members message;
+    fields_pack_members(&message, members);
+    return encode_message(holdfast_Members_fields, &message, out, capacity);
+}
+
+bool wire_decode_members(struct raft_members *members, struct bytes bytes)
+{
+    holdfast_Members message;
+    return decode_message(holdfast_Members_fields, &message, bytes) &&
+           fields_unpack_members(members, &message) == NULL;
+}
+
+size_t wire_encode_record(const struct lease_record *record, uint8_t *out, size_t capacity)
+{
+    holdfast_Record message;
+    fields_pack_record(&message, record);
+    return encode_message(holdfast_Record_fields, &message, out, capacity);
+}
+
+bool wire_decode_record(struct lease_record *record, struct bytes bytes)
+{
+    holdfast_Record message;
+    return decode_message(holdfast_Record_fields, &message, bytes) &&
+           fields_unpack_record(record, &message) == NULL;
+}
+
+size_t wire_encode_event(const struct history_event *event, uint8_t *out, size_t capacity)
+{
+    holdfast_Event message;
+    fields_pack_event(&message, event);
+    return encode_message(holdfast_Event_fields, &message, out, capacity);
+}
+
+bool wire_decode_event(struct history_event *event, struct bytes bytes)
+{
+    holdfast_Event message;
+    return decode_message(holdfast_Event_fields, &message, bytes) &&
+           fields_unpack_event(event, &message) == NULL;
+}
