@@ -1,0 +1,599 @@
+#include "guard/guard.h"
+
+#include <string.h>
+
+#include "base/check.h"
+
+/* One step under way: what every helper needs. */
+struct turn {
+    struct guard *guard;
+    struct guard_effects *effects;
+    struct instant now;
+};
+
+static const struct guard_resource_config *resource_config(const struct guard *guard, uint8_t index)
+{
+    return &guard->config.resource[index];
+}
+
+static struct span output_half_period(const struct guard_output_config *config)
+{
+    return span_from_us(1000000 / (2 * (int64_t)config->rate_hz));
+}
+
+static bool output_is_pulse(const struct guard_output_config *config)
+{
+    return config->kind == GUARD_OUTPUT_PULSE;
+}
+
+static void output_set(struct turn *turn, uint8_t index, uint8_t number, bool level)
+{
+    uint8_t bit = (uint8_t)(1u << number);
+    turn->guard->resource[index].output[number].level = level;
+    turn->effects->set_mask[index] |= bit;
+    if (level)
+        turn->effects->level_mask[index] |= bit;
+    else
+        turn->effects->level_mask[index] &= (uint8_t)~bit;
+}
+
+/* How long a readback may disagree with an output that is told on. */
+static struct span output_on_grace(const struct guard_output_config *config)
+{
+    if (!output_is_pulse(config))
+        return config->within;
+    int64_t edges_us = output_half_period(config).us * GUARD_PULSE_EDGES_TO_ON;
+    return span_add(config->within, span_from_us(edges_us));
+}
+
+static void output_start(struct turn *turn, uint8_t index, uint8_t number)
+{
+    const struct guard_output_config *config = &resource_config(turn->guard, index)->output[number];
+    struct guard_output *output = &turn->guard->resource[index].output[number];
+    output_set(turn, index, number, true);
+    output->confirmed = false;
+    output->settle_at = INSTANT_NEVER;
+    output->edge_at = output_is_pulse(config) ? instant_add(turn->now, output_half_period(config))
+                                              : INSTANT_NEVER;
+    output->check_at = config->has_readback ? instant_add(turn->now, output_on_grace(config))
+                                            : INSTANT_NEVER;
+}
+
+/*
+ * Told off, and when that counts as proven. A pulse output is not off before its hold time, nor is
+ * one whose readback never showed on before the relay had its time to move. No output is proven in
+ * the step that tells it: the shell has yet to set the line, and may fail.
+ */
+static void output_drop(struct turn *turn, uint8_t index, uint8_t number)
+{
+    const struct guard_output_config *config = &resource_config(turn->guard, index)->output[number];
+    struct guard_output *output = &turn->guard->resource[index].output[number];
+    struct span hold = output_is_pulse(config) ? config->hold : span_from_us(0);
+    struct span settle = span_add(hold, span_from_us(1));
+    output_set(turn, index, number, false);
+    if (config->has_readback && !output->confirmed && settle.us < config->within.us)
+        settle = config->within;
+    output->edge_at = INSTANT_NEVER;
+    output->settle_at = instant_add(turn->now, settle);
+    output->check_at = INSTANT_NEVER;
+    if (config->has_readback && (!output->readback_known || output->readback))
+        output->check_at = instant_add(turn->now, span_add(hold, config->within));
+}
+
+static void output_fail(struct turn *turn, uint8_t index, uint8_t number)
+{
+    struct guard_output *output = &turn->guard->resource[index].output[number];
+    output_set(turn, index, number, false);
+    output->edge_at = INSTANT_NEVER;
+    output->settle_at = INSTANT_NEVER;
+    output->check_at = INSTANT_NEVER;
+}
+
+static enum guard_fault fault_of(enum guard_event event)
+{
+    static const enum guard_fault faults[GUARD_EVENTS] = {
+        [GUARD_EVENT_STUCK_ON] = GUARD_FAULT_STUCK_ON,
+        [GUARD_EVENT_STUCK_OFF] = GUARD_FAULT_STUCK_OFF,
+        [GUARD_EVENT_IO_ERROR] = GUARD_FAULT_OUTPUT_IO,
+        [GUARD_EVENT_OVERRUN] = GUARD_FAULT_LATE,
+        [GUARD_EVENT_CLOCK] = GUARD_FAULT_CLOCK,
+    };
+    return faults[event];
+}
+
+static void resource_enter(struct turn *turn, uint8_t index, enum guard_state state)
+{
+    static void (*const enter[GUARD_STATES])(struct turn *, uint8_t, uint8_t) = {
+        [GUARD_DRIVING] = output_start,
+        [GUARD_DROPPING] = output_drop,
+        [GUARD_FAULT] = output_fail,
+    };
+    uint8_t count = resource_config(turn->guard, index)->output_count;
+    if (state != GUARD_DRIVING)
+        turn->guard->resource[index].deadline = INSTANT_NEVER;
+    if (enter[state] == NULL)
+        return;
+    for (uint8_t number = 0; number < count; number++)
+        enter[state](turn, index, number);
+}
+
+/* The one place that changes a state. */
+static void resource_event(struct turn *turn, uint8_t index, enum guard_event event)
+{
+    struct guard_resource *resource = &turn->guard->resource[index];
+    const struct guard_cell *cell = guard_cell(resource->state, event);
+    HF_CHECK(cell->kind != GUARD_CELL_ILLEGAL);
+    if (cell->kind == GUARD_CELL_STAY)
+        return;
+    HF_CHECK(turn->effects->change_count < GUARD_CHANGES_MAX);
+    turn->effects->change[turn->effects->change_count++] =
+        (struct guard_change){ index, resource->state, event, cell->next };
+    resource->state = cell->next;
+    resource->fault = cell->next == GUARD_FAULT ? fault_of(event) : GUARD_FAULT_NONE;
+    resource->changed = turn->now;
+    turn->effects->status_mask |= 1u << index;
+    turn->effects->publish_mask |= 1u << index;
+    resource_enter(turn, index, cell->next);
+}
+
+static void all_event(struct turn *turn, enum guard_event event)
+{
+    for (uint8_t index = 0; index < turn->guard->config.resource_count; index++)
+        resource_event(turn, index, event);
+}
+
+/* ---- time */
+
+static bool resource_shown_off(const struct guard *guard, uint8_t index, struct instant now)
+{
+    const struct guard_resource_config *config = resource_config(guard, index);
+    for (uint8_t number = 0; number < config->output_count; number++) {
+        const struct guard_output *output = &guard->resource[index].output[number];
+        if (!instant_reached(output->settle_at, now))
+            return false;
+        if (config->output[number].has_readback && (!output->readback_known || output->readback))
+            return false;
+    }
+    return true;
+}
+
+static void resource_check_time(struct turn *turn, uint8_t index)
+{
+    const struct guard_resource_config *config = resource_config(turn->guard, index);
+    struct guard_resource *resource = &turn->guard->resource[index];
+    for (uint8_t number = 0; number < config->output_count; number++) {
+        if (!instant_reached(resource->output[number].check_at, turn->now))
+            continue;
+        resource_event(turn, index, resource->state == GUARD_DRIVING ? GUARD_EVENT_STUCK_OFF
+                                                                     : GUARD_EVENT_STUCK_ON);
+        return;
+    }
+    if (resource->state == GUARD_DROPPING && resource_shown_off(turn->guard, index, turn->now))
+        resource_event(turn, index, GUARD_EVENT_SHOWN_OFF);
+}
+
+/* At most one edge a step: a late loop makes no burst. */
+static void resource_toggle(struct turn *turn, uint8_t index)
+{
+    const struct guard_resource_config *config = resource_config(turn->guard, index);
+    struct guard_resource *resource = &turn->guard->resource[index];
+    for (uint8_t number = 0; number < config->output_count; number++) {
+        struct guard_output *output = &resource->output[number];
+        if (!instant_reached(output->edge_at, turn->now))
+            continue;
+        struct span half = output_half_period(&config->output[number]);
+        output_set(turn, index, number, !output->level);
+        output->edge_at = instant_add(output->edge_at, half);
+        if (instant_reached(output->edge_at, turn->now))
+            output->edge_at = instant_add(turn->now, half);
+    }
+}
+
+/* The deadline comes before anything that could keep an output on. */
+static void resource_time(struct turn *turn, uint8_t index, struct span late)
+{
+    struct guard_resource *resource = &turn->guard->resource[index];
+    struct span release = resource_config(turn->guard, index)->release;
+    if (resource->state == GUARD_DRIVING && instant_reached(resource->deadline, turn->now)) {
+        bool overrun = instant_diff(turn->now, resource->deadline).us > release.us;
+        resource_event(turn, index, overrun ? GUARD_EVENT_OVERRUN : GUARD_EVENT_DEADLINE);
+    }
+    if (late.us > release.us)
+        resource_event(turn, index, GUARD_EVENT_LATE);
+    resource_check_time(turn, index);
+    if (resource->state == GUARD_DRIVING)
+        resource_toggle(turn, index);
+}
+
+static struct span feed_interval(const struct guard *guard)
+{
+    return span_from_us(guard->config.watchdog_timeout.us / GUARD_FEEDS_PER_TIMEOUT);
+}
+
+static bool guard_has_fault(const struct guard *guard)
+{
+    for (uint8_t index = 0; index < guard->config.resource_count; index++) {
+        if (guard->resource[index].state == GUARD_FAULT)
+            return true;
+    }
+    return false;
+}
+
+/* Lateness that the loop may have and still vouch for the board. */
+static struct span lateness_allowed(const struct guard *guard)
+{
+    struct span allowed = feed_interval(guard);
+    for (uint8_t index = 0; index < guard->config.resource_count; index++) {
+        struct span release = resource_config(guard, index)->release;
+        if (release.us < allowed.us)
+            allowed = release;
+    }
+    return allowed;
+}
+
+static void watchdog_time(struct turn *turn, struct span late)
+{
+    struct guard *guard = turn->guard;
+    struct span interval = feed_interval(guard);
+    if (!guard->config.has_watchdog || !instant_reached(guard->feed_at, turn->now))
+        return;
+    guard->watchdog_fed = !guard_has_fault(guard) && late.us <= lateness_allowed(guard).us;
+    turn->effects->feed_watchdog = guard->watchdog_fed;
+    /* A late loop gets another chance soon, so that one stall does not cost a whole interval. */
+    if (!guard->watchdog_fed)
+        interval = span_from_us(interval.us / GUARD_FEEDS_PER_TIMEOUT + 1);
+    guard->feed_at = instant_add(turn->now, interval);
+}
+
+/* Reports, and tells the outputs of a latched fault off once more: a line may have recovered. */
+static void status_time(struct turn *turn)
+{
+    struct guard *guard = turn->guard;
+    if (!instant_reached(guard->status_at, turn->now))
+        return;
+    guard->status_at = instant_add(turn->now, span_from_ms(GUARD_STATUS_INTERVAL_MS));
+    for (uint8_t index = 0; index < guard->config.resource_count; index++) {
+        turn->effects->status_mask |= 1u << index;
+        if (guard->resource[index].state == GUARD_FAULT)
+            resource_enter(turn, index, GUARD_FAULT);
+    }
+}
+
+static void all_time(struct turn *turn)
+{
+    struct guard *guard = turn->guard;
+    struct span late = span_from_us(0);
+    if (instant_before(guard->wake_at, turn->now))
+        late = instant_diff(turn->now, guard->wake_at);
+    if (late.us > guard->lateness_worst.us)
+        guard->lateness_worst = late;
+    for (uint8_t index = 0; index < guard->config.resource_count; index++)
+        resource_time(turn, index, late);
+    watchdog_time(turn, late);
+    status_time(turn);
+}
+
+static struct instant output_wake(const struct guard_output *output, struct instant now)
+{
+    struct instant wake = instant_min(output->edge_at, output->check_at);
+    /* A settling time that is past waits for the readback, not for time. */
+    if (instant_before(now, output->settle_at))
+        wake = instant_min(wake, output->settle_at);
+    return wake;
+}
+
+static struct instant guard_next_wake(const struct guard *guard)
+{
+    struct instant wake = instant_min(guard->status_at, guard->feed_at);
+    for (uint8_t index = 0; index < guard->config.resource_count; index++) {
+        const struct guard_resource *resource = &guard->resource[index];
+        wake = instant_min(wake, resource->deadline);
+        for (uint8_t number = 0; number < resource_config(guard, index)->output_count; number++)
+            wake = instant_min(wake, output_wake(&resource->output[number], guard->now));
+    }
+    return wake;
+}
+
+/* ---- readback */
+
+static void take_readback(struct turn *turn, uint8_t index, uint8_t number, bool on)
+{
+    HF_CHECK(index < turn->guard->config.resource_count);
+    HF_CHECK(number < resource_config(turn->guard, index)->output_count);
+    const struct guard_output_config *config = &resource_config(turn->guard, index)->output[number];
+    struct guard_resource *resource = &turn->guard->resource[index];
+    struct guard_output *output = &resource->output[number];
+    bool expected = resource->state == GUARD_DRIVING;
+    if (!output->readback_known || output->readback != on)
+        turn->effects->status_mask |= 1u << index;
+    output->readback = on;
+    output->readback_known = true;
+    if (resource->state == GUARD_FAULT)
+        return;
+    if (on == expected) {
+        output->check_at = INSTANT_NEVER;
+        output->confirmed = output->confirmed || on;
+    } else if (output->check_at.us == INSTANT_NEVER.us) {
+        struct span grace = expected ? output_on_grace(config) : config->within;
+        output->check_at = instant_add(turn->now, grace);
+    }
+}
+
+/* ---- messages */
+
+static bool find_resource(const struct guard *guard, const struct hf_name *name, uint8_t *index)
+{
+    for (uint8_t i = 0; i < guard->config.resource_count; i++) {
+        if (name_equal(&guard->config.resource[i].name, name)) {
+            *index = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* In safe, yet a readback has just gone on: not a state to start from. */
+static bool resource_doubtful(const struct guard *guard, uint8_t index)
+{
+    for (uint8_t number = 0; number < resource_config(guard, index)->output_count; number++) {
+        if (guard->resource[index].output[number].check_at.us != INSTANT_NEVER.us)
+            return true;
+    }
+    return false;
+}
+
+static enum guard_refusal permit_judge(const struct turn *turn, uint8_t index,
+                                       const struct guard_message *permit)
+{
+    const struct guard *guard = turn->guard;
+    const struct guard_resource *resource = &guard->resource[index];
+    struct instant deadline = { permit->deadline_us };
+    bool driving = resource->state == GUARD_DRIVING;
+    if (resource->state == GUARD_FAULT)
+        return GUARD_REFUSED_FAULT;
+    if (permit->token < resource->token || (permit->token == resource->token && !driving))
+        return GUARD_REFUSED_TOKEN;
+    if (instant_reached(deadline, turn->now))
+        return GUARD_REFUSED_LATE;
+    if (instant_diff(deadline, turn->now).us > resource_config(guard, index)->ttl.us)
+        return GUARD_REFUSED_DEADLINE;
+    if (permit->token == resource->token)
+        return GUARD_REFUSED_NONE;
+    if (resource->state != GUARD_SAFE || resource_doubtful(guard, index) || !guard->agent ||
+        guard->stopping)
+        return GUARD_REFUSED_STATE;
+    return GUARD_REFUSED_NONE;
+}
+
+static void take_permit(struct turn *turn, uint8_t index, const struct guard_message *permit)
+{
+    struct guard_resource *resource = &turn->guard->resource[index];
+    enum guard_refusal refusal = permit_judge(turn, index, permit);
+    if (refusal != GUARD_REFUSED_NONE) {
+        turn->effects->refusal = refusal;
+        return;
+    }
+    bool renewal = permit->token == resource->token;
+    resource->token = permit->token;
+    resource->deadline = (struct instant){ permit->deadline_us };
+    turn->effects->publish_mask |= 1u << index;
+    resource_event(turn, index, renewal ? GUARD_EVENT_RENEW : GUARD_EVENT_PERMIT);
+}
+
+/* Disowns the token and all below it; token 0 means whatever drives. An older one is no news. */
+static void take_drop(struct turn *turn, uint8_t index, uint64_t token)
+{
+    struct guard_resource *resource = &turn->guard->resource[index];
+    if (token != 0 && token < resource->token)
+        return;
+    if (token > resource->token) {
+        resource->token = token;
+        turn->effects->publish_mask |= 1u << index;
+    }
+    resource_event(turn, index, GUARD_EVENT_DROP);
+}
+
+static void take_message(struct turn *turn, const struct guard_message *message)
+{
+    uint8_t index = 0;
+    if (!find_resource(turn->guard, &message->name, &index)) {
+        turn->effects->refusal = GUARD_REFUSED_UNKNOWN;
+    } else {
+        turn->effects->status_mask |= 1u << index;
+        if (message->kind == GUARD_PERMIT)
+            take_permit(turn, index, message);
+        else if (message->kind == GUARD_DROP)
+            take_drop(turn, index, message->token);
+        else if (message->kind == GUARD_CLEAR_FAULT)
+            resource_event(turn, index, GUARD_EVENT_CLEAR_FAULT);
+    }
+    if (turn->effects->refusal != GUARD_REFUSED_NONE)
+        turn->guard->permits_refused++;
+}
+
+static void agent_lost(struct turn *turn)
+{
+    turn->guard->agent = false;
+    all_event(turn, GUARD_EVENT_AGENT_LOST);
+}
+
+static void agent_up(struct turn *turn)
+{
+    if (turn->guard->agent)
+        agent_lost(turn);
+    turn->guard->agent = true;
+    all_event(turn, GUARD_EVENT_AGENT_UP);
+    turn->effects->status_mask = (1u << turn->guard->config.resource_count) - 1;
+}
+
+static void take_input(struct turn *turn, const struct guard_input *input)
+{
+    switch (input->kind) {
+    case GUARD_INPUT_TICK:
+        break;
+    case GUARD_INPUT_AGENT_UP:
+        agent_up(turn);
+        break;
+    case GUARD_INPUT_AGENT_LOST:
+        agent_lost(turn);
+        break;
+    case GUARD_INPUT_MESSAGE:
+        take_message(turn, input->message);
+        break;
+    case GUARD_INPUT_READBACK:
+        take_readback(turn, input->resource, input->output, input->on);
+        break;
+    case GUARD_INPUT_IO_ERROR:
+        HF_CHECK(input->resource < turn->guard->config.resource_count);
+        resource_event(turn, input->resource, GUARD_EVENT_IO_ERROR);
+        break;
+    case GUARD_INPUT_CLOCK:
+        all_event(turn, GUARD_EVENT_CLOCK);
+        break;
+    case GUARD_INPUT_SLEPT:
+        all_event(turn, GUARD_EVENT_SLEPT);
+        break;
+    case GUARD_INPUT_STOP:
+        turn->guard->stopping = true;
+        all_event(turn, GUARD_EVENT_STOP);
+        break;
+    }
+}
+
+/* ---- the steps */
+
+static void restart_timers(struct guard *guard, struct instant now)
+{
+    guard->status_at = instant_add(now, span_from_ms(GUARD_STATUS_INTERVAL_MS));
+    guard->feed_at = guard->config.has_watchdog ? instant_add(now, feed_interval(guard))
+                                                : INSTANT_NEVER;
+    guard->wake_at = INSTANT_NEVER;
+}
+
+static void turn_end(struct turn *turn)
+{
+    turn->guard->wake_at = guard_next_wake(turn->guard);
+    turn->effects->wake_at = turn->guard->wake_at;
+}
+
+void guard_init(struct guard *guard, const struct guard_config *config)
+{
+    HF_CHECK(config->resource_count <= GUARD_RESOURCES_MAX);
+    memset(guard, 0, sizeof(*guard));
+    guard->config = *config;
+    guard->watchdog_fed = true;
+    for (uint8_t index = 0; index < config->resource_count; index++) {
+        struct guard_resource *resource = &guard->resource[index];
+        HF_CHECK(config->resource[index].output_count <= HF_OUTPUTS_MAX);
+        resource->state = GUARD_DROPPING;
+        resource->deadline = INSTANT_NEVER;
+        for (uint8_t number = 0; number < HF_OUTPUTS_MAX; number++) {
+            resource->output[number].edge_at = INSTANT_NEVER;
+            resource->output[number].settle_at = INSTANT_NEVER;
+            resource->output[number].check_at = INSTANT_NEVER;
+        }
+    }
+    restart_timers(guard, INSTANT_NEVER);
+}
+
+void guard_start(struct guard *guard, struct instant now, struct guard_effects *effects)
+{
+    struct turn turn = { guard, effects, now };
+    memset(effects, 0, sizeof(*effects));
+    guard->now = now;
+    restart_timers(guard, now);
+    for (uint8_t index = 0; index < guard->config.resource_count; index++) {
+        guard->resource[index].changed = now;
+        resource_enter(&turn, index, GUARD_DROPPING);
+        effects->publish_mask |= 1u << index;
+    }
+    turn_end(&turn);
+}
+
+void guard_step(struct guard *guard, struct instant now, const struct guard_input *input,
+                struct guard_effects *effects)
+{
+    struct turn turn = { guard, effects, now };
+    bool went_back = instant_before(now, guard->now);
+    memset(effects, 0, sizeof(*effects));
+    guard->now = now;
+    if (went_back) {
+        all_event(&turn, GUARD_EVENT_CLOCK);
+        restart_timers(guard, now);
+    }
+    /*
+     * Levels are taken before time passes over them, since a late turn has several to take; all
+     * else comes after, since a permit must not outrun a deadline.
+     */
+    if (input->kind != GUARD_INPUT_READBACK && input->kind != GUARD_INPUT_IO_ERROR)
+        all_time(&turn);
+    take_input(&turn, input);
+    turn_end(&turn);
+}
+
+/* ---- reports */
+
+static bool resource_proven(const struct guard *guard, uint8_t index)
+{
+    return guard->resource[index].state == GUARD_SAFE && !resource_doubtful(guard, index);
+}
+
+static uint8_t watchdog_report(const struct guard *guard)
+{
+    if (!guard->config.has_watchdog)
+        return 0;
+    return guard->watchdog_fed && !guard_has_fault(guard) ? 1 : 2;
+}
+
+void guard_status(const struct guard *guard, uint8_t index, struct guard_message *message)
+{
+    HF_CHECK(index < guard->config.resource_count);
+    const struct guard_resource_config *config = resource_config(guard, index);
+    const struct guard_resource *resource = &guard->resource[index];
+    bool driving = resource->state == GUARD_DRIVING;
+    guard_message_init(message, GUARD_STATUS);
+    message->name = config->name;
+    message->token = resource->token;
+    message->deadline_us = driving ? resource->deadline.us : 0;
+    message->state = (uint8_t)resource->state;
+    message->fault = (uint8_t)resource->fault;
+    message->proven = resource_proven(guard, index);
+    message->output_count = config->output_count;
+    message->watchdog = watchdog_report(guard);
+    message->outputs_on = driving ? (1u << config->output_count) - 1 : 0;
+    for (uint8_t number = 0; number < config->output_count; number++) {
+        if (config->output[number].has_readback && resource->output[number].readback)
+            message->readback_on |= 1u << number;
+    }
+    message->changed_us = resource->changed.us;
+    message->lateness_worst_us = guard->lateness_worst.us;
+    message->permits_refused = guard->permits_refused;
+}
+
+bool guard_awaits_readback(const struct guard *guard)
+{
+    for (uint8_t index = 0; index < guard->config.resource_count; index++) {
+        if (guard->resource[index].state == GUARD_DROPPING || resource_doubtful(guard, index))
+            return true;
+    }
+    return false;
+}
+
+bool guard_at_rest(const struct guard *guard)
+{
+    for (uint8_t index = 0; index < guard->config.resource_count; index++) {
+        enum guard_state state = guard->resource[index].state;
+        if (state == GUARD_DRIVING || state == GUARD_DROPPING)
+            return false;
+    }
+    return true;
+}
+
+bool guard_proven_safe(const struct guard *guard)
+{
+    for (uint8_t index = 0; index < guard->config.resource_count; index++) {
+        if (!resource_proven(guard, index))
+            return false;
+    }
+    return true;
+}

@@ -1,0 +1,196 @@
+/*
+ * The guard's machine: when may outputs be on, and what proves that they are off.
+ *
+ * Purpose: a pure step function: input and instant in, outputs' levels and reports out. Nothing is
+ *   energised without a permit, nothing stays on past its deadline, and any doubt (readback that
+ *   disagrees, clock that steps, agent lost, own lateness) ends in the safe state (claim S5).
+ * Owner: holdfast-guard's one thread, or a simulated board. Plain data, no pointers kept.
+ * Lifecycle: guard_init(); readback inputs for every readback line; guard_start(); then guard_step()
+ *   for every input and at wake_at. A resource is safe only once its outputs were shown to be off.
+ *
+ * Duties of the shell:
+ *  1. Apply effects at once and before waiting: levels that go off first, then levels that go on.
+ *  2. A line that can't be set or read is reported as GUARD_INPUT_IO_ERROR in the same turn.
+ *  3. Call guard_step() no later than wake_at. The core measures its own lateness against that.
+ *  4. In a turn, pass readback levels first, so that a late turn does not judge by old levels; then
+ *     messages; then a tick. Take a fresh instant for each.
+ *  5. Pass messages only after guard_message_check(), and only those of the agent announced by
+ *     GUARD_INPUT_AGENT_UP; a newer agent's UP comes after the older one's LOST.
+ *  6. Feed the hardware watchdog if, and only if, effects say so.
+ */
+#ifndef HOLDFAST_CORE_GUARD_GUARD_H
+#define HOLDFAST_CORE_GUARD_GUARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/instant.h"
+#include "base/limits.h"
+#include "base/name.h"
+#include "guard/message.h"
+
+enum {
+    GUARD_RESOURCES_MAX = HF_LEASES_PER_AGENT_MAX,
+    GUARD_PULSE_EDGES_TO_ON = 8, /* edges a charge pump may need before its readback shows on */
+    GUARD_FEEDS_PER_TIMEOUT = 4, /* the watchdog is fed this often per timeout */
+    GUARD_CHANGES_MAX = 4 * GUARD_RESOURCES_MAX
+};
+
+enum guard_output_kind { GUARD_OUTPUT_GPIO, GUARD_OUTPUT_PULSE };
+
+struct guard_output_config {
+    enum guard_output_kind kind;
+    uint32_t rate_hz;  /* pulse: full periods per second, 1..2000 */
+    struct span hold;  /* pulse: time constant of the charge pump, > 0 */
+    bool has_readback;
+    struct span within; /* readback follows the output within this, > 0 */
+};
+
+struct guard_resource_config {
+    struct hf_name name;
+    struct span ttl;     /* a permit reaches at most this far ahead, > 0 */
+    struct span release; /* from the guard's decision to output off, own lateness included, > 0 */
+    uint8_t output_count; /* 0..HF_OUTPUTS_MAX */
+    struct guard_output_config output[HF_OUTPUTS_MAX];
+};
+
+struct guard_config {
+    struct hf_name node;
+    uint8_t resource_count; /* 0..GUARD_RESOURCES_MAX */
+    struct guard_resource_config resource[GUARD_RESOURCES_MAX];
+    bool has_watchdog;
+    struct span watchdog_timeout; /* > 0 if there is one */
+};
+
+/* What can happen to one resource. */
+enum guard_event {
+    GUARD_EVENT_PERMIT,      /* a new token, checked and taken */
+    GUARD_EVENT_RENEW,       /* a new deadline for the token that drives */
+    GUARD_EVENT_DROP,        /* the agent gives up */
+    GUARD_EVENT_AGENT_UP,
+    GUARD_EVENT_AGENT_LOST,
+    GUARD_EVENT_DEADLINE,    /* reached, within the release time */
+    GUARD_EVENT_OVERRUN,     /* reached, and noticed later than the release time */
+    GUARD_EVENT_LATE,        /* loop late by more than the release time, deadline still ahead */
+    GUARD_EVENT_SHOWN_OFF,   /* every output is off, by readback or by its hold time */
+    GUARD_EVENT_STUCK_ON,
+    GUARD_EVENT_STUCK_OFF,
+    GUARD_EVENT_IO_ERROR,
+    GUARD_EVENT_CLOCK,       /* went back, or the shell found it standing still */
+    GUARD_EVENT_SLEPT,       /* the board was suspended */
+    GUARD_EVENT_CLEAR_FAULT,
+    GUARD_EVENT_STOP,        /* planned end of the guard */
+    GUARD_EVENTS
+};
+
+enum guard_cell_kind { GUARD_CELL_STAY, GUARD_CELL_GO, GUARD_CELL_ILLEGAL };
+
+/* One cell of the table; `why` names what makes an illegal one impossible. */
+struct guard_cell {
+    enum guard_cell_kind kind;
+    enum guard_state next; /* GO only */
+    const char *why;       /* ILLEGAL only */
+};
+
+/* The cell of a state and an event; never NULL. */
+const struct guard_cell *guard_cell(enum guard_state state, enum guard_event event);
+
+const char *guard_event_name(enum guard_event event);
+
+struct guard_output {
+    bool level;            /* what the line was last told */
+    bool readback;         /* last level read */
+    bool readback_known;
+    bool confirmed;        /* readback has shown on in this drive */
+    struct instant edge_at;   /* pulse while driving: next edge; else INSTANT_NEVER */
+    struct instant settle_at; /* dropping: not shown off before this */
+    struct instant check_at;  /* readback must agree by then; INSTANT_NEVER while it does */
+};
+
+struct guard_resource {
+    enum guard_state state;
+    enum guard_fault fault;  /* other than NONE in GUARD_FAULT only */
+    uint64_t token;          /* the highest one seen; dropped unless it drives */
+    struct instant deadline; /* INSTANT_NEVER unless driving */
+    struct instant changed;  /* of the last change of state: in GUARD_SAFE, the proof */
+    struct guard_output output[HF_OUTPUTS_MAX];
+};
+
+struct guard {
+    struct guard_config config;
+    struct guard_resource resource[GUARD_RESOURCES_MAX];
+    bool agent;    /* an agent is connected */
+    bool stopping; /* no more permits are taken */
+    bool watchdog_fed; /* the last due feed was done */
+    struct instant now;     /* of the last step */
+    struct instant wake_at; /* as told to the shell by the last step */
+    struct instant status_at;
+    struct instant feed_at;
+    struct span lateness_worst;
+    uint32_t permits_refused;
+};
+
+enum guard_input_kind {
+    GUARD_INPUT_TICK,       /* nothing but time */
+    GUARD_INPUT_AGENT_UP,
+    GUARD_INPUT_AGENT_LOST,
+    GUARD_INPUT_MESSAGE,    /* message: permit, drop or clear fault */
+    GUARD_INPUT_READBACK,   /* resource, output, on */
+    GUARD_INPUT_IO_ERROR,   /* resource */
+    GUARD_INPUT_CLOCK,      /* the shell found the raw clock standing still */
+    GUARD_INPUT_SLEPT,
+    GUARD_INPUT_STOP
+};
+
+struct guard_input {
+    enum guard_input_kind kind;
+    uint8_t resource;
+    uint8_t output;
+    bool on;
+    const struct guard_message *message; /* borrowed for the call */
+};
+
+/* For the log: `resource: from -event-> to`. */
+struct guard_change {
+    uint8_t resource;
+    enum guard_state from;
+    enum guard_event event;
+    enum guard_state to;
+};
+
+/* What the shell must do now. Masks have a bit per output, or per resource. */
+struct guard_effects {
+    uint8_t set_mask[GUARD_RESOURCES_MAX];   /* outputs to be told their level */
+    uint8_t level_mask[GUARD_RESOURCES_MAX]; /* the levels */
+    uint32_t status_mask;   /* resources whose status goes to the agent, if there is one */
+    uint32_t publish_mask;  /* resources whose entry of the lease page changed */
+    bool feed_watchdog;
+    enum guard_refusal refusal; /* other than NONE: answer the message with GUARD_REFUSED */
+    uint8_t change_count;
+    struct guard_change change[GUARD_CHANGES_MAX];
+    struct instant wake_at;
+};
+
+/* Copies *config, whose ranges are the caller's to keep. Every resource starts as dropping. */
+void guard_init(struct guard *guard, const struct guard_config *config);
+
+/* Tells every output off and starts to prove it. `now` is the first instant, >= 0. */
+void guard_start(struct guard *guard, struct instant now, struct guard_effects *effects);
+
+/* One input at `now`; fills *effects anew. */
+void guard_step(struct guard *guard, struct instant now, const struct guard_input *input,
+                struct guard_effects *effects);
+
+/* The status message of a resource (0..resource_count - 1); pid and realtime are the shell's. */
+void guard_status(const struct guard *guard, uint8_t resource, struct guard_message *message);
+
+/* A readback is to change soon: a shell that must poll its lines does it often while this holds. */
+bool guard_awaits_readback(const struct guard *guard);
+
+/* Every resource is safe or in a fault: a guard that was told to stop may end. */
+bool guard_at_rest(const struct guard *guard);
+
+/* Every resource is safe, by proof. */
+bool guard_proven_safe(const struct guard *guard);
+
+#endif
