@@ -5,8 +5,9 @@
  */
 #include "conf/load.h"
 
-#include <stdlib.h>
 #include <string.h>
+
+#include "conf/ms.h"
 
 enum {
     KEY_MAX = 128,
@@ -60,26 +61,6 @@ static unsigned key_line(const struct check *check, const char *key)
 #define WARN(check, key, ...)                                                                      \
     conf_report_warning((check)->report, key_line(check, key), key, __VA_ARGS__)
 
-/* Microseconds as "998.5": enough for every sum here. */
-struct ms_text {
-    char text[32];
-};
-
-static struct ms_text ms(struct span span)
-{
-    struct ms_text out;
-    int64_t size = llabs(span.us);
-    int used = snprintf(out.text, sizeof(out.text), "%s%lld", span.us < 0 ? "-" : "",
-                        (long long)(size / 1000));
-    if (size % 1000 != 0) {
-        used += snprintf(out.text + used, sizeof(out.text) - (size_t)used, ".%03lld",
-                         (long long)(size % 1000));
-        while (out.text[used - 1] == '0')
-            out.text[--used] = '\0';
-    }
-    return out;
-}
-
 static void check_timing(const struct check *check)
 {
     const struct conf *conf = check->conf;
@@ -88,7 +69,7 @@ static void check_timing(const struct check *check)
         FAIL(check, "timing.heartbeat_ms",
              "%u ms, must be below election_ms / 2 = %u ms / 2 = %s ms, so that one lost heartbeat "
              "starts no election", conf->heartbeat_ms, conf->election_ms,
-             ms(span_from_us((int64_t)conf->election_ms * 500)).text);
+             conf_ms(span_from_us((int64_t)conf->election_ms * 500)).text);
 }
 
 /* ---- issuers */
@@ -214,13 +195,13 @@ static void check_pulse(struct place *at, const struct conf_output *output, uint
     if (2 * half.us > (int64_t)output->hold_ms * 1000)
         FAIL(at->check, output_key(at, "hold_ms"),
              "%u ms, must be at least two half periods of %u Hz = 2 * %s ms = %s ms, so that one "
-             "late edge does not drop it", output->hold_ms, output->rate_hz, ms(half).text,
-             ms(span_add(half, half)).text);
+             "late edge does not drop it", output->hold_ms, output->rate_hz, conf_ms(half).text,
+             conf_ms(span_add(half, half)).text);
     if (release_ms > 0 && (int64_t)release_ms * 1000 < half.us) {
         char key[KEY_MAX];
         snprintf(key, sizeof(key), "agent.resources[%u].release_ms", at->resource);
         FAIL(at->check, key, "%u ms, must be at least half a period of outputs[%u], %s ms at %u "
-             "Hz: the guard acts once each edge", release_ms, at->output, ms(half).text,
+             "Hz: the guard acts once each edge", release_ms, at->output, conf_ms(half).text,
              output->rate_hz);
     }
 }
@@ -352,8 +333,8 @@ static void check_ttl_sum(const struct check *check, const struct conf_resource 
     if (left.us < need.us) {
         FAIL(check, key, "%u ms does not add up: ttl * (1 - drift) - release_ms - renew interval = "
              "%s - %u - %s = %s ms, must be at least %d more renew intervals = %s ms", res->ttl_ms,
-             ms(held).text, res->release_ms, ms(interval).text, ms(left).text, RENEWALS_WANTED,
-             ms(need).text);
+             conf_ms(held).text, res->release_ms, conf_ms(interval).text, conf_ms(left).text, RENEWALS_WANTED,
+             conf_ms(need).text);
         return;
     }
     struct span advised = timing_recommended_ttl(span_from_ms(conf->election_ms),
@@ -361,7 +342,7 @@ static void check_ttl_sum(const struct check *check, const struct conf_resource 
                                                  conf->drift_ppm);
     if (ttl.us < advised.us && conf->election_ms > 0 && conf->heartbeat_ms > 0)
         WARN(check, key, "%u ms is below the recommended %s ms, at which losing the issuer leader "
-             "costs no healthy holder its lease", res->ttl_ms, ms(advised).text);
+             "costs no healthy holder its lease", res->ttl_ms, conf_ms(advised).text);
 }
 
 static void check_resource(const struct check *check, unsigned index)
@@ -421,7 +402,7 @@ static void check_actuators(const struct check *check, const struct conf_resourc
         if (known && span_from_ms(actuator->response_ms).us >= room.us)
             FAIL(check, key, "%u ms, must be below ttl * (1 - drift) - release_ms of \"%s\" = %s - "
                  "%u = %s ms: no write could ever start", actuator->response_ms, res->name.text,
-                 ms(held).text, res->release_ms, ms(room).text);
+                 conf_ms(held).text, res->release_ms, conf_ms(room).text);
     }
 }
 

@@ -145,11 +145,20 @@ int conf_load(struct conf *conf, const char *file, FILE *errors);
 /* Writes the reference of all keys (from the schema table) as text, for man pages and --help. */
 void conf_print_reference(FILE *out);
 
+/* The same as the key list of the man page holdfast.conf(5), in man macros. */
+void conf_print_reference_man(FILE *out);
+
 /* Fence latency of one output, by timing_fence_latency(). */
 struct span conf_output_fence(const struct conf *conf, const struct conf_output *output);
 
 /* Estimates that `budget` uses for the bound; printed with their reason. */
 struct timing_bound conf_failover_bound(const struct conf *conf, const struct conf_resource *res);
+
+/*
+ * The bound where the board that died also led the issuers: two election timeouts and a commit
+ * more, since the new leader waits anew from its first own-term entry.
+ */
+struct span conf_failover_bound_leader(const struct conf *conf, const struct conf_resource *res);
 
 /* The timing arithmetic of this configuration, line by line, with the failover bound. */
 void conf_print_budget(const struct conf *conf, FILE *out, bool json);
