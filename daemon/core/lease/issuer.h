@@ -118,6 +118,8 @@ struct issuer_lease {
     struct instant retry_at;     /* no proposal before this */
     uint8_t waiter_count;
     struct issuer_waiter waiter[HF_WAITERS_MAX]; /* in order of service */
+    struct hf_name holder;   /* as of the last applied command, to tell it when it lost */
+    uint64_t token;
     bool holder_known;       /* the holder's priority is known: granted by this leader */
     bool holder_transferred; /* granted by a planned hand-over: no failback from it */
     int32_t holder_priority;
@@ -207,7 +209,7 @@ struct issuer {
     bool serving;
     uint64_t term;
     uint64_t arrivals;
-    uint64_t round_confirmed;
+    uint64_t round_confirmed; /* greatest so far */
     uint32_t lease_count;
     struct issuer_lease lease[HF_RESOURCES_MAX];
     struct issuer_client client[HF_AGENTS_MAX];
