@@ -1,0 +1,288 @@
+#include "agent/agent.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "agent/guard_link.h"
+#include "agent/hooks.h"
+#include "hal/clock.h"
+#include "hal/hal.h"
+#include "node/log.h"
+
+enum {
+    AGENT_SLEPT_US = 10000,   /* more than this between two looks is sleep, not rounding */
+    AGENT_GUARD_SILENCE_MS = 10 * GUARD_STATUS_INTERVAL_MS
+};
+
+struct agent {
+    struct node *node;
+    struct holder holder;
+    struct holder_output output;
+    struct guard_link guard;
+    struct agent_guard_view view[HF_LEASES_PER_AGENT_MAX];
+    uv_timer_t timer;
+    struct span slept;
+    bool registered; /* with the bench, so that its watchdog resets this process too */
+    struct hal hal;
+    uv_poll_t hal_poll;
+};
+
+static void agent_step(struct agent *agent, const struct holder_event *event);
+
+static void agent_timer(uv_timer_t *timer)
+{
+    struct holder_event event = { .kind = HOLDER_EVENT_TIMER };
+    agent_step(timer->data, &event);
+}
+
+static void agent_arm(struct agent *agent, struct instant wake_at)
+{
+    if (wake_at.us == INSTANT_NEVER.us) {
+        uv_timer_stop(&agent->timer);
+        return;
+    }
+    int64_t left_us = instant_diff(wake_at, hal_clock_now()).us;
+    uint64_t left_ms = left_us <= 0 ? 0 : (uint64_t)(left_us + 999) / 1000;
+    uv_update_time(&agent->node->loop);
+    uv_timer_start(&agent->timer, agent_timer, left_ms, 0);
+}
+
+static void agent_hook(struct agent *agent, const struct holder_action *action, bool acquired)
+{
+    const char *event = acquired ? "acquired" : "lost";
+    log_line(LOG_NOTICE, "%s: %s, token %" PRIu64 "%s%s", action->resource.text, event,
+             action->token, action->reason != NULL ? ": " : "",
+             action->reason != NULL ? action->reason : "");
+    const struct conf *conf = &agent->node->conf;
+    for (uint8_t i = 0; i < conf->resource_count; i++) {
+        const struct conf_resource *resource = &conf->resource[i];
+        const char *program = acquired ? resource->on_acquired : resource->on_lost;
+        if (name_equal(&resource->name, &action->resource) && program[0] != '\0')
+            hooks_run(&agent->node->loop, program, resource->name.text, action->token, event);
+    }
+}
+
+static void agent_act(struct agent *agent, const struct holder_action *action)
+{
+    switch (action->kind) {
+    case HOLDER_SEND:
+        node_send_to_issuer(agent->node, &action->node, &action->message);
+        return;
+    case HOLDER_GUARD:
+        guard_link_send(&agent->guard, &action->guard);
+        return;
+    case HOLDER_ACQUIRED:
+        agent_hook(agent, action, true);
+        return;
+    case HOLDER_LOST_HOOK:
+        agent_hook(agent, action, false);
+        return;
+    }
+}
+
+static void agent_step_once(struct agent *agent, const struct holder_event *event)
+{
+    holder_step(&agent->holder, event, hal_clock_now(), &agent->output);
+    for (size_t i = 0; i < agent->output.count; i++)
+        agent_act(agent, &agent->output.action[i]);
+    agent_arm(agent, agent->output.wake_at);
+}
+
+/* The raw clock does not count sleep, so a sleep is looked for before anything is decided. */
+static void agent_step(struct agent *agent, const struct holder_event *event)
+{
+    struct span slept = hal_clock_slept();
+    if (slept.us - agent->slept.us > AGENT_SLEPT_US) {
+        struct holder_event sleep = { .kind = HOLDER_EVENT_SLEPT };
+        log_line(LOG_ERR, "board slept for %" PRId64 " ms: leases are lost",
+                 span_to_ms(span_sub(slept, agent->slept)));
+        agent->slept = slept;
+        agent_step_once(agent, &sleep);
+    }
+    agent_step_once(agent, event);
+}
+
+void agent_link(struct agent *agent, const struct hf_name *issuer, bool up)
+{
+    struct holder_event event = { .kind = up ? HOLDER_EVENT_LINK_UP : HOLDER_EVENT_LINK_DOWN,
+                                  .node = *issuer };
+    agent_step(agent, &event);
+}
+
+void agent_receive(struct agent *agent, const struct hf_name *issuer,
+                   const struct lease_message *message)
+{
+    struct holder_event event = { .kind = HOLDER_EVENT_MESSAGE, .node = *issuer,
+                                  .message = message };
+    if (message->kind == LEASE_REFUSED)
+        log_line(LOG_WARNING, "%s: refused by %s: %s", message->resource.text, issuer->text,
+                 message->text);
+    agent_step(agent, &event);
+}
+
+static void agent_guard_up_event(void *context)
+{
+    struct holder_event event = { .kind = HOLDER_EVENT_GUARD_UP };
+    agent_step(context, &event);
+}
+
+static void agent_guard_down_event(void *context)
+{
+    struct agent *agent = context;
+    struct holder_event event = { .kind = HOLDER_EVENT_GUARD_DOWN };
+    for (size_t i = 0; i < HF_LEASES_PER_AGENT_MAX; i++)
+        agent->view[i].known = false;
+    agent_step(agent, &event);
+}
+
+static void agent_note_status(struct agent *agent, const struct guard_message *message)
+{
+    const struct conf *conf = &agent->node->conf;
+    for (uint8_t i = 0; i < conf->resource_count; i++) {
+        struct agent_guard_view *view = &agent->view[i];
+        if (!name_equal(&conf->resource[i].name, &message->name))
+            continue;
+        if (message->fault != GUARD_FAULT_NONE && (!view->known || view->status.fault == 0))
+            log_line(LOG_ERR, "%s: guard fault: %s", message->name.text,
+                     guard_fault_name((enum guard_fault)message->fault));
+        view->status = *message;
+        view->known = true;
+        view->heard_us = hal_clock_now().us;
+    }
+}
+
+static void agent_guard_message(void *context, const struct guard_message *message)
+{
+    struct agent *agent = context;
+    struct holder_event event = { .kind = HOLDER_EVENT_GUARD_MESSAGE, .guard = message };
+    if (message->kind == GUARD_STATUS)
+        agent_note_status(agent, message);
+    if (message->kind == GUARD_REFUSED)
+        log_line(LOG_WARNING, "%s: permit %" PRIu64 " refused by the guard: %s",
+                 message->name.text, message->token,
+                 guard_refusal_name((enum guard_refusal)message->refusal));
+    agent_step(agent, &event);
+}
+
+bool agent_clear_fault(struct agent *agent, const struct hf_name *resource)
+{
+    const struct conf *conf = &agent->node->conf;
+    for (uint8_t i = 0; i < conf->resource_count; i++) {
+        if (!name_equal(&conf->resource[i].name, resource))
+            continue;
+        struct holder_event event = { .kind = HOLDER_EVENT_CLEAR_FAULT, .resource = *resource };
+        agent_step(agent, &event);
+        return true;
+    }
+    return false;
+}
+
+static void agent_configure(const struct conf *conf, struct holder_config *config)
+{
+    memset(config, 0, sizeof(*config));
+    config->self = conf->node_id;
+    config->drift_ppm = conf->drift_ppm;
+    config->guard_silence = span_from_ms(AGENT_GUARD_SILENCE_MS);
+    config->nonce_start = node_random();
+    config->issuer_count = conf->issuer_count;
+    for (uint8_t i = 0; i < conf->issuer_count; i++)
+        config->issuer[i] = conf->issuer[i].id;
+    config->resource_count = conf->resource_count;
+    for (uint8_t i = 0; i < conf->resource_count; i++) {
+        const struct conf_resource *from = &conf->resource[i];
+        struct holder_resource_config *to = &config->resource[i];
+        to->resource = from->name;
+        to->ttl = span_from_ms(from->ttl_ms);
+        to->fence = from->fence;
+        to->release = span_from_ms(from->release_ms);
+        to->priority = from->priority;
+        to->failback_auto = from->failback == CONF_FAILBACK_AUTO;
+        text_copy(to->address, sizeof(to->address), conf->has_gateway ? conf->gateway_listen : "");
+    }
+}
+
+static void agent_hal_readable(uv_poll_t *poll, int status, int events)
+{
+    struct agent *agent = poll->data;
+    (void)events;
+    if (status >= 0 && agent->hal.service(agent->hal.context) == HAL_OK)
+        return;
+    log_line(LOG_WARNING, "bench: connection lost");
+    uv_poll_stop(poll);
+}
+
+/* A simulated watchdog resets the whole board, so the bench must know this process. */
+static bool agent_register(struct agent *agent)
+{
+    const struct conf *conf = &agent->node->conf;
+    if (conf->hal != CONF_HAL_SIM)
+        return true;
+    enum hal_result result = hal_sim_open(&agent->hal, conf->hal_socket, conf->node_id.text,
+                                          "agent");
+    if (result != HAL_OK) {
+        log_line(LOG_ERR, "bench: no connection at %s: %s", conf->hal_socket,
+                 hal_result_name(result));
+        return false;
+    }
+    agent->registered = true;
+    uv_poll_init(&agent->node->loop, &agent->hal_poll, agent->hal.fd);
+    agent->hal_poll.data = agent;
+    uv_poll_start(&agent->hal_poll, UV_READABLE, agent_hal_readable);
+    return true;
+}
+
+struct agent *agent_start(struct node *node)
+{
+    struct agent *agent = calloc(1, sizeof(*agent));
+    struct holder_config config;
+    if (agent == NULL) {
+        log_line(LOG_ERR, "agent: out of memory");
+        return NULL;
+    }
+    agent->node = node;
+    node->agent = agent;
+    agent->slept = hal_clock_slept();
+    if (!agent_register(agent)) {
+        node->agent = NULL;
+        free(agent);
+        return NULL;
+    }
+    agent_configure(&node->conf, &config);
+    holder_init(&agent->holder, &config, hal_clock_now());
+    uv_timer_init(&node->loop, &agent->timer);
+    agent->timer.data = agent;
+    agent->guard.context = agent;
+    agent->guard.on_up = agent_guard_up_event;
+    agent->guard.on_down = agent_guard_down_event;
+    agent->guard.on_message = agent_guard_message;
+    guard_link_start(&agent->guard, &node->loop, node->conf.run_dir, &node->conf.node_id);
+    return agent;
+}
+
+void agent_stop(struct agent *agent)
+{
+    guard_link_stop(&agent->guard);
+    uv_close((uv_handle_t *)&agent->timer, NULL);
+    if (agent->registered) {
+        uv_poll_stop(&agent->hal_poll);
+        uv_close((uv_handle_t *)&agent->hal_poll, NULL);
+        agent->hal.close(&agent->hal);
+    }
+}
+
+const struct holder *agent_holder(const struct agent *agent)
+{
+    return &agent->holder;
+}
+
+const struct agent_guard_view *agent_guard(const struct agent *agent, size_t resource)
+{
+    return &agent->view[resource];
+}
+
+bool agent_guard_up(const struct agent *agent)
+{
+    return guard_link_up(&agent->guard);
+}

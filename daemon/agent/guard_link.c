@@ -1,0 +1,156 @@
+#include "agent/guard_link.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "agent/agent.h"
+#include "node/log.h"
+
+static void link_dial(struct guard_link *link);
+
+static void link_retry(uv_timer_t *timer)
+{
+    link_dial(timer->data);
+}
+
+static void link_poll_closed(uv_handle_t *handle)
+{
+    struct guard_link *link = handle->data;
+    link->poll_open = false;
+    if (!link->stopping)
+        uv_timer_start(&link->retry, link_retry, AGENT_GUARD_RETRY_MS, 0);
+}
+
+/* The descriptor is closed only after its poll handle is stopped. */
+static void link_drop(struct guard_link *link, const char *reason)
+{
+    if (link->fd < 0)
+        return;
+    uv_poll_stop(&link->poll);
+    uv_close((uv_handle_t *)&link->poll, link_poll_closed);
+    close(link->fd);
+    link->fd = -1;
+    if (!link->stopping)
+        log_line(LOG_ERR, "guard: connection lost: %s", reason);
+    link->on_down(link->context);
+}
+
+static void link_readable(uv_poll_t *poll, int status, int events)
+{
+    struct guard_link *link = poll->data;
+    (void)events;
+    if (status < 0) {
+        link_drop(link, uv_strerror(status));
+        return;
+    }
+    for (int i = 0; i < 64 && link->fd >= 0; i++) {
+        struct guard_message message;
+        ssize_t got = recv(link->fd, &message, sizeof(message), MSG_DONTWAIT | MSG_TRUNC);
+        if (got < 0 && (errno == EAGAIN || errno == EINTR))
+            return;
+        if (got <= 0) {
+            link_drop(link, got == 0 ? "closed by the guard" : strerror(errno));
+            return;
+        }
+        const char *wrong = guard_message_check(&message, (size_t)got);
+        if (wrong != NULL) {
+            link_drop(link, wrong);
+            return;
+        }
+        link->on_message(link->context, &message);
+    }
+}
+
+/* Only root's guard, or one of our own user, may say that outputs are off. */
+static bool link_trusted(int fd)
+{
+    struct ucred peer;
+    socklen_t size = sizeof(peer);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
+        return false;
+    return peer.uid == 0 || peer.uid == geteuid();
+}
+
+static int link_connect(const struct guard_link *link, const char **why)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    if (strlen(link->path) >= sizeof(address.sun_path)) {
+        *why = "path is too long for a socket";
+        return -1;
+    }
+    strcpy(address.sun_path, link->path);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
+        *why = strerror(errno);
+    } else if (!link_trusted(fd)) {
+        *why = "the guard runs as neither root nor this user";
+    } else {
+        return fd;
+    }
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+static void link_dial(struct guard_link *link)
+{
+    const char *why = NULL;
+    if (link->poll_open || link->stopping)
+        return;
+    int fd = link_connect(link, &why);
+    if (fd < 0) {
+        if (!link->complained)
+            log_line(LOG_WARNING, "guard: no connection at %s: %s; trying on", link->path, why);
+        link->complained = true;
+        uv_timer_start(&link->retry, link_retry, AGENT_GUARD_RETRY_MS, 0);
+        return;
+    }
+    link->fd = fd;
+    link->complained = false;
+    link->poll_open = true;
+    uv_poll_init(link->loop, &link->poll, fd);
+    link->poll.data = link;
+    uv_poll_start(&link->poll, UV_READABLE | UV_DISCONNECT, link_readable);
+    struct guard_message hello;
+    guard_message_init(&hello, GUARD_HELLO);
+    hello.name = link->self;
+    guard_link_send(link, &hello);
+    log_line(LOG_INFO, "guard: connected at %s", link->path);
+    link->on_up(link->context);
+}
+
+void guard_link_start(struct guard_link *link, uv_loop_t *loop, const char *run_dir,
+                      const struct hf_name *self)
+{
+    link->loop = loop;
+    link->self = *self;
+    link->fd = -1;
+    snprintf(link->path, sizeof(link->path), "%.240s/guard.sock", run_dir);
+    uv_timer_init(loop, &link->retry);
+    link->retry.data = link;
+    link_dial(link);
+}
+
+void guard_link_stop(struct guard_link *link)
+{
+    link->stopping = true;
+    link_drop(link, "stopping");
+    uv_close((uv_handle_t *)&link->retry, NULL);
+}
+
+bool guard_link_send(struct guard_link *link, const struct guard_message *message)
+{
+    if (link->fd < 0)
+        return false;
+    ssize_t sent = send(link->fd, message, sizeof(*message), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent == (ssize_t)sizeof(*message))
+        return true;
+    log_line(LOG_WARNING, "guard: message %u not taken: %s", (unsigned)message->kind,
+             strerror(errno));
+    return false;
+}

@@ -1,0 +1,313 @@
+#include "console/call.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/agent.h"
+#include "hal/clock.h"
+
+static void show_help(struct call *call);
+
+static const struct call_command commands[] = {
+    { "status", "status", false, 0, 0, show_status },
+    { "leases", "leases [--consistency local|leader|quorum]", false, 0, 0, show_leases },
+    { "issuers", "issuers", false, 0, 0, show_issuers },
+    { "agents", "agents", false, 0, 0, show_agents },
+    { "guard", "guard", false, 0, 0, show_guard },
+    { "history", "history [-n N] [--resource R]", false, 0, 0, show_history },
+    { "watch", "watch [--resource R]", false, 0, 0, watch_history },
+    { "budget", "budget", false, 0, 0, show_budget },
+    { "metrics", "metrics", false, 0, 0, show_metrics },
+    { "transfer", "transfer RESOURCE BOARD", true, 2, 2, operate_transfer },
+    { "pin", "pin RESOURCE BOARD|none", true, 2, 2, operate_pin },
+    { "unpin", "unpin RESOURCE", true, 1, 1, operate_unpin },
+    { "fault clear", "fault clear RESOURCE", true, 1, 1, operate_fault_clear },
+    { "leader transfer", "leader transfer ISSUER", true, 1, 1, operate_leader_transfer },
+    { "note fault-cleared", NULL, true, 1, 1, operate_note_fault },
+    { "help", "help", false, 0, 0, show_help },
+};
+
+static struct call *relayed_calls;
+
+struct call *call_find_relayed(uint64_t query_id)
+{
+    struct call *call = relayed_calls;
+    while (call != NULL && call->query_id != query_id)
+        call = call->next;
+    return call;
+}
+
+struct call *call_first_relayed_to(const struct hf_name *target)
+{
+    struct call *call = relayed_calls;
+    while (call != NULL && !name_equal(&call->target, target))
+        call = call->next;
+    return call;
+}
+
+static void call_unlink(struct call *call)
+{
+    struct call **at = &relayed_calls;
+    while (*at != NULL && *at != call)
+        at = &(*at)->next;
+    if (*at == call)
+        *at = call->next;
+}
+
+static void call_closed(uv_handle_t *handle)
+{
+    struct call *call = handle->data;
+    text_free(&call->report.out);
+    text_free(&call->report.cells);
+    free(call);
+}
+
+static void call_release(struct call *call)
+{
+    call->finished = true;
+    if (call->reading)
+        issuer_shell_forget_reader(call->node->issuer, &call->reader);
+    if (call->watching)
+        issuer_shell_unwatch(call->node->issuer, &call->watcher);
+    call_unlink(call);
+    if (call->handle != NULL)
+        *call->handle = NULL;
+    uv_close((uv_handle_t *)&call->timer, call_closed);
+}
+
+void call_finish(struct call *call, enum call_error error)
+{
+    struct call_sink sink = call->sink;
+    if (call->finished)
+        return;
+    call_release(call);
+    sink.on_finish(sink.context, error);
+}
+
+/* The node that works for us must not go on for nobody, a watch least of all. */
+void call_cancel(struct call *call)
+{
+    if (call->query_id != 0) {
+        struct wire_query cancel = { .id = call->query_id, .who = call->caller.who, .last = true };
+        node_send_query(call->node, &call->target, false, &cancel);
+    }
+    call_release(call);
+}
+
+void call_answer(struct call *call)
+{
+    report_close(&call->report);
+    if (call->report.out.failed) {
+        call_fail(call, CALL_FAILED, "out of memory");
+        return;
+    }
+    call->sink.on_write(call->sink.context, call->report.out.data, call->report.out.length);
+    call_finish(call, CALL_OK);
+}
+
+void call_fail(struct call *call, enum call_error error, const char *format, ...)
+{
+    char line[400];
+    int used = snprintf(line, sizeof(line), "ERR %d ", error);
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line + used, sizeof(line) - (size_t)used - 1, format, arguments);
+    va_end(arguments);
+    strcat(line, "\n");
+    call->sink.on_write(call->sink.context, line, strlen(line));
+    call_finish(call, error);
+}
+
+/* ---- words ---- */
+
+static void call_remove_words(struct call *call, int at, int count)
+{
+    for (int i = at; i + count < call->word_count; i++)
+        call->word[i] = call->word[i + count];
+    call->word_count -= count;
+}
+
+const char *call_take_option(struct call *call, const char *name)
+{
+    for (int i = 1; i + 1 < call->word_count; i++) {
+        if (strcmp(call->word[i], name) != 0)
+            continue;
+        const char *value = call->word[i + 1];
+        call_remove_words(call, i, 2);
+        return value;
+    }
+    return NULL;
+}
+
+bool call_take_flag(struct call *call, const char *name)
+{
+    for (int i = 0; i < call->word_count; i++) {
+        if (strcmp(call->word[i], name) == 0) {
+            call_remove_words(call, i, 1);
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool call_split(struct call *call)
+{
+    char *rest = NULL;
+    char *word = strtok_r(call->words, " \t", &rest);
+    for (; word != NULL; word = strtok_r(NULL, " \t", &rest)) {
+        if (call->word_count == CALL_WORDS_MAX)
+            return false;
+        call->word[call->word_count++] = word;
+    }
+    return true;
+}
+
+static int call_match(const struct call *call, const struct call_command *command)
+{
+    const char *second = strchr(command->name, ' ');
+    if (second == NULL)
+        return strcmp(call->word[0], command->name) == 0 ? 1 : 0;
+    size_t length = (size_t)(second - command->name);
+    bool first = strlen(call->word[0]) == length &&
+                 strncmp(call->word[0], command->name, length) == 0;
+    return first && call->word_count > 1 && strcmp(call->word[1], second + 1) == 0 ? 2 : 0;
+}
+
+static void show_help(struct call *call)
+{
+    report_list_open(&call->report, "commands");
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        if (commands[i].usage == NULL)
+            continue;
+        report_row(&call->report);
+        report_text(&call->report, "command", commands[i].usage);
+        report_text(&call->report, "role", commands[i].operator_only ? "operator" : "viewer");
+    }
+    report_list_close(&call->report);
+    call_answer(call);
+}
+
+/* Options of the commands that take some are taken by the commands; what is left must fit. */
+static bool call_takes_options(const struct call_command *command)
+{
+    return strstr(command->usage != NULL ? command->usage : "", "[-") != NULL;
+}
+
+static void call_dispatch(struct call *call)
+{
+    for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++) {
+        const struct call_command *command = &commands[i];
+        int used = call_match(call, command);
+        int left = call->word_count - used;
+        if (used == 0)
+            continue;
+        if (command->operator_only && !call->caller.operator_role) {
+            call_fail(call, CALL_FORBIDDEN, "%s needs an operator's certificate; %s is a viewer",
+                      command->name, call->caller.who.text);
+            return;
+        }
+        if (!call_takes_options(command) && (left < command->words_min || left > command->words_max)) {
+            call_fail(call, CALL_BAD_COMMAND, "usage: %s [--json]",
+                      command->usage != NULL ? command->usage : command->name);
+            return;
+        }
+        if (used == 2)
+            call_remove_words(call, 0, 1);
+        command->run(call);
+        return;
+    }
+    call_fail(call, CALL_BAD_COMMAND, "unknown command %.40s; try help", call->word[0]);
+}
+
+void call_start(struct node *node, const char *line, const struct call_caller *caller,
+                const struct call_sink *sink, struct call **handle)
+{
+    struct call *call = calloc(1, sizeof(*call));
+    if (call == NULL) {
+        static const char text[] = "ERR 500 out of memory\n";
+        sink->on_write(sink->context, text, sizeof(text) - 1);
+        sink->on_finish(sink->context, CALL_FAILED);
+        return;
+    }
+    call->node = node;
+    call->caller = *caller;
+    call->sink = *sink;
+    call->handle = handle;
+    call->started_us = hal_clock_now().us;
+    uv_timer_init(&node->loop, &call->timer);
+    call->timer.data = call;
+    *handle = call;
+    snprintf(call->line, sizeof(call->line), "%s", line);
+    snprintf(call->words, sizeof(call->words), "%s", line);
+    if (!call_split(call) || call->word_count == 0) {
+        call_fail(call, CALL_BAD_COMMAND, "a command has 1 to %d words", CALL_WORDS_MAX);
+        return;
+    }
+    call->json = call_take_flag(call, "--json") || caller->json;
+    report_open(&call->report, call->json);
+    if (call->word_count == 0)
+        call_fail(call, CALL_BAD_COMMAND, "no command before --json");
+    else
+        call_dispatch(call);
+}
+
+/* ---- relaying ---- */
+
+static void call_relay_late(uv_timer_t *timer)
+{
+    struct call *call = timer->data;
+    struct wire_query cancel = { .id = call->query_id, .who = call->caller.who, .last = true };
+    node_send_query(call->node, &call->target, false, &cancel);
+    call_fail(call, CALL_TIMEOUT, "%s did not answer within %d ms", call->target.text,
+              CALL_RELAY_MS);
+}
+
+void call_relay(struct call *call, const struct hf_name *target)
+{
+    static struct wire_query query;
+    if (call->caller.relayed) {
+        call_fail(call, CALL_UNAVAILABLE, "%s is not the leader any more; try again",
+                  call->node->conf.node_id.text);
+        return;
+    }
+    memset(&query, 0, sizeof(query));
+    query.id = node_random() | 1;
+    query.who = call->caller.who;
+    query.operator_role = call->caller.operator_role;
+    query.json = call->json;
+    query.length = (uint16_t)snprintf(query.text, sizeof(query.text), "%s", call->line);
+    if (!node_send_query(call->node, target, false, &query)) {
+        call_fail(call, CALL_UNAVAILABLE, "%s is not connected", target->text);
+        return;
+    }
+    call->query_id = query.id;
+    call->target = *target;
+    call->next = relayed_calls;
+    relayed_calls = call;
+    if (strcmp(call->word[0], "watch") != 0 && strcmp(call->word[0], "transfer") != 0)
+        uv_timer_start(&call->timer, call_relay_late, CALL_RELAY_MS, 0);
+}
+
+static bool call_issuer_up(const struct node *node, struct hf_name *id)
+{
+    for (uint8_t i = 0; i < node->conf.issuer_count; i++) {
+        if (node->issuer_peer[i].up) {
+            *id = node->issuer_peer[i].id;
+            return true;
+        }
+    }
+    return false;
+}
+
+bool call_find_leader(const struct call *call, struct hf_name *leader)
+{
+    const struct node *node = call->node;
+    if (node->issuer != NULL) {
+        *leader = issuer_shell_replica(node->issuer)->raft.leader;
+        return !name_empty(leader);
+    }
+    *leader = agent_holder(node->agent)->leader;
+    return !name_empty(leader) || call_issuer_up(node, leader);
+}

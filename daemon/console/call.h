@@ -1,0 +1,146 @@
+/*
+ * One command of the console, from its line to the end of its answer.
+ *
+ * Owner: whoever started it (a console session, or a relayed query), until it is finished or
+ *   cancelled; loop thread. The sink gets the answer in pieces and then exactly one finish.
+ * Lifecycle: call_start(), then on_write*, on_finish from inside or later; or call_cancel().
+ */
+#ifndef HOLDFAST_CONSOLE_CALL_H
+#define HOLDFAST_CONSOLE_CALL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <uv.h>
+
+#include "console/report.h"
+#include "issuer/issuer_shell.h"
+#include "node/node.h"
+
+enum {
+    CALL_WORDS_MAX = 12,
+    CALL_RELAY_MS = 5000,    /* a relayed command is answered within this, or fails */
+    CALL_READ_MS = 2000,     /* a confirmation round */
+    CALL_POLL_MS = 5         /* how often a transfer's progress is looked at */
+};
+
+/* Error codes; the numbers are HTTP's, since everybody knows them. */
+enum call_error {
+    CALL_OK = 0,
+    CALL_BAD_COMMAND = 400,
+    CALL_FORBIDDEN = 403,
+    CALL_NOT_FOUND = 404,
+    CALL_CONFLICT = 409,
+    CALL_FAILED = 500,
+    CALL_UNAVAILABLE = 503,
+    CALL_TIMEOUT = 504
+};
+
+struct call_caller {
+    struct hf_name who; /* certificate name */
+    bool operator_role;
+    bool json;    /* asked for by the relaying node; a line may also say --json */
+    bool relayed; /* is not relayed a second time */
+};
+
+struct call_sink {
+    void *context;
+    void (*on_write)(void *context, const char *data, size_t length);
+    /* The call is gone when this returns. An error's text was written before. */
+    void (*on_finish)(void *context, enum call_error error);
+};
+
+struct call;
+
+/* Parses and starts `line`. The sink may be called, and the call be finished, before it returns. */
+void call_start(struct node *node, const char *line, const struct call_caller *caller,
+                const struct call_sink *sink, struct call **handle);
+
+/* The sink is not called any more. */
+void call_cancel(struct call *call);
+
+/* ---- for the commands ---- */
+
+struct call {
+    struct node *node;
+    struct call_caller caller;
+    struct call_sink sink;
+    struct call **handle; /* cleared when the call is finished */
+    char line[512];       /* as it came, for relaying */
+    char words[512];
+    char *word[CALL_WORDS_MAX];
+    int word_count;
+    bool json;
+    struct report report;
+    bool finished;
+
+    uv_timer_t timer; /* open for the call's whole life */
+    int64_t started_us;
+    struct issuer_reader reader;
+    bool reading;
+    void (*on_read)(struct call *call);
+    struct issuer_watcher watcher;
+    bool watching;
+    bool endless; /* a watch, here or relayed: the caller ends it */
+    struct hf_name resource;
+    uint64_t query_id; /* 0: not relayed */
+    struct hf_name target;
+    struct call *next;
+};
+
+/* Sends the report as the whole answer and finishes. */
+void call_answer(struct call *call);
+
+/* "ERR code text" and finish. */
+__attribute__((format(printf, 3, 4))) void call_fail(struct call *call, enum call_error error,
+                                                     const char *format, ...);
+
+/* Finishes without an answer of its own (a stream that ended, a relayed answer that is whole). */
+void call_finish(struct call *call, enum call_error error);
+
+/*
+ * Relays the line to `target` and finishes with its answer. Fails the call if that node is not up
+ * or the call came by relay already.
+ */
+void call_relay(struct call *call, const struct hf_name *target);
+
+/* The issuer to ask: the leader if known, else any issuer that is up. False: nobody. */
+bool call_find_leader(const struct call *call, struct hf_name *leader);
+
+/* Value of an option "--name VALUE" (removed from the words), NULL if absent or without value. */
+const char *call_take_option(struct call *call, const char *name);
+bool call_take_flag(struct call *call, const char *name);
+
+struct call_command {
+    const char *name;  /* one or two words */
+    const char *usage;
+    bool operator_only;
+    int words_min; /* behind the name */
+    int words_max;
+    void (*run)(struct call *call);
+};
+
+/* The commands, by file. */
+void show_status(struct call *call);
+void show_leases(struct call *call);
+void show_issuers(struct call *call);
+void show_agents(struct call *call);
+void show_guard(struct call *call);
+void show_budget(struct call *call);
+void show_metrics(struct call *call);
+void show_history(struct call *call);
+void watch_history(struct call *call);
+void operate_transfer(struct call *call);
+void operate_pin(struct call *call);
+void operate_unpin(struct call *call);
+void operate_fault_clear(struct call *call);
+void operate_leader_transfer(struct call *call);
+void operate_note_fault(struct call *call);
+
+/* Prometheus text of this node into `text`. */
+void metrics_print(struct node *node, struct text *text);
+
+/* The calls that wait for an answer from another node. */
+struct call *call_find_relayed(uint64_t query_id);
+struct call *call_first_relayed_to(const struct hf_name *target);
+
+#endif

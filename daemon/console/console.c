@@ -1,0 +1,384 @@
+#include "console/console.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "console/call.h"
+#include "node/log.h"
+#include "peer/tls_stream.h"
+
+static const char prompt[] = "holdfast> ";
+
+struct session {
+    struct console *console;
+    struct tls_stream *stream;
+    struct call_caller caller;
+    struct call *call; /* NULL: ready for the next line */
+    char input[CONSOLE_LINE_MAX + 2];
+    size_t input_length;
+    bool first_line;
+    bool ending;
+    struct session *next;
+};
+
+/* A command that another node relayed to us. */
+struct relayed {
+    struct console *console;
+    struct hf_name from;
+    uint64_t id;
+    struct call *call;
+    struct relayed *next;
+};
+
+struct console {
+    struct node *node;
+    struct tls_listener *listener;
+    struct session *sessions;
+    struct relayed *relayed;
+};
+
+/* ---- one connection ---- */
+
+static void session_write(struct session *session, const char *data, size_t length)
+{
+    if (session->ending)
+        return;
+    if (!tls_stream_write(session->stream, (struct bytes){ (const uint8_t *)data, length })) {
+        session->ending = true;
+        tls_stream_abort(session->stream);
+    }
+}
+
+static void session_end(struct session *session)
+{
+    if (session->ending)
+        return;
+    session->ending = true;
+    tls_stream_close(session->stream);
+}
+
+static void session_fail(struct session *session, const char *text)
+{
+    session_write(session, text, strlen(text));
+    log_line(LOG_WARNING, "console: %s: %.*s", tls_stream_remote(session->stream),
+             (int)strcspn(text, "\n"), text);
+    session_end(session);
+}
+
+static void session_read_lines(struct session *session);
+
+static void session_call_write(void *context, const char *data, size_t length)
+{
+    session_write(context, data, length);
+}
+
+static void session_call_finish(void *context, enum call_error error)
+{
+    struct session *session = context;
+    (void)error; /* Its text is written already. */
+    session_write(session, prompt, sizeof(prompt) - 1);
+}
+
+static void session_http(struct session *session, const char *line)
+{
+    struct text body = { 0 };
+    struct text answer = { 0 };
+    bool metrics = strncmp(line, "GET /metrics ", 13) == 0 || strcmp(line, "GET /metrics") == 0;
+    if (metrics)
+        metrics_print(session->console->node, &body);
+    else
+        text_print(&body, "only /metrics is here\n");
+    text_print(&answer,
+               "HTTP/1.0 %s\r\nContent-Type: text/plain; version=0.0.4\r\n"
+               "Content-Length: %zu\r\nConnection: close\r\n\r\n",
+               metrics ? "200 OK" : "404 Not Found", body.length);
+    text_append(&answer, body.data, body.length);
+    if (!answer.failed && !body.failed)
+        session_write(session, answer.data, answer.length);
+    text_free(&body);
+    text_free(&answer);
+    session_end(session);
+}
+
+static void session_line(struct session *session, char *line)
+{
+    const struct call_sink sink = { session, session_call_write, session_call_finish };
+    size_t length = strlen(line);
+    if (length > 0 && line[length - 1] == '\r')
+        line[--length] = '\0';
+    if (session->first_line && strncmp(line, "GET /", 5) == 0) {
+        session_http(session, line);
+        return;
+    }
+    session->first_line = false;
+    if (strspn(line, " \t") == length) {
+        session_write(session, prompt, sizeof(prompt) - 1);
+    } else if (strcmp(line, "quit") == 0 || strcmp(line, "exit") == 0) {
+        session_end(session);
+    } else {
+        call_start(session->console->node, line, &session->caller, &sink, &session->call);
+    }
+}
+
+static bool session_text_ok(const char *line, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)line[i];
+        if ((c < 0x20 && c != '\t' && c != '\r') || c == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+/* Lines wait while a command is being answered; anything typed at a watch ends it. */
+static void session_read_lines(struct session *session)
+{
+    while (!session->ending && session->call == NULL) {
+        char *end = memchr(session->input, '\n', session->input_length);
+        if (end == NULL)
+            return;
+        char line[CONSOLE_LINE_MAX + 2];
+        size_t length = (size_t)(end - session->input);
+        memcpy(line, session->input, length);
+        line[length] = '\0';
+        session->input_length -= length + 1;
+        memmove(session->input, end + 1, session->input_length);
+        if (!session_text_ok(line, length)) {
+            session_fail(session, "ERR 400 a command is one line of text\n");
+            return;
+        }
+        session_line(session, line);
+    }
+}
+
+static void session_data(void *context, struct bytes data)
+{
+    struct session *session = context;
+    if (session->call != NULL && session->call->endless) {
+        call_cancel(session->call);
+        session->call = NULL;
+        session_write(session, prompt, sizeof(prompt) - 1);
+    }
+    for (size_t i = 0; i < data.length && !session->ending; i++) {
+        if (session->input_length > CONSOLE_LINE_MAX) {
+            session_fail(session, "ERR 400 a command is at most 512 bytes long\n");
+            return;
+        }
+        session->input[session->input_length++] = (char)data.data[i];
+        if (data.data[i] == '\n')
+            session_read_lines(session);
+    }
+}
+
+static void session_closed(void *context, enum tls_cause cause, const char *reason)
+{
+    struct session *session = context;
+    (void)cause;
+    (void)reason;
+    if (session->call != NULL)
+        call_cancel(session->call);
+    struct session **at = &session->console->sessions;
+    while (*at != session)
+        at = &(*at)->next;
+    *at = session->next;
+    free(session);
+}
+
+/* ---- listening ---- */
+
+static bool console_role(const struct tls_name *peer, struct call_caller *caller)
+{
+    memset(caller, 0, sizeof(*caller));
+    if (!name_from_string(&caller->who, peer->common_name))
+        return false;
+    caller->operator_role = strcmp(peer->unit, "operator") == 0;
+    return caller->operator_role || strcmp(peer->unit, "viewer") == 0 ||
+           strcmp(peer->unit, "node") == 0;
+}
+
+static void console_stream(void *context, struct tls_stream *stream, const struct tls_name *peer)
+{
+    struct console *console = context;
+    struct session *session = calloc(1, sizeof(*session));
+    struct tls_stream_events events = { .context = session, .on_data = session_data,
+                                        .on_closed = session_closed };
+    if (session == NULL || !console_role(peer, &session->caller)) {
+        log_line(LOG_WARNING, "console: %s: %s with wrong role \"%s\" refused; allowed are viewer, "
+                 "operator, node", tls_stream_remote(stream), peer->common_name, peer->unit);
+        free(session);
+        return; /* not adopted: the listener closes it */
+    }
+    tls_stream_adopt(stream, &events);
+    session->console = console;
+    session->stream = stream;
+    session->first_line = true;
+    session->next = console->sessions;
+    console->sessions = session;
+    char greeting[128];
+    int length = snprintf(greeting, sizeof(greeting), "holdfast %s console, role %s\n%s",
+                          console->node->conf.node_id.text,
+                          session->caller.operator_role ? "operator" : "viewer", prompt);
+    session_write(session, greeting, (size_t)length);
+}
+
+static void console_refused(void *context, const char *remote, enum tls_cause cause,
+                            const char *reason)
+{
+    (void)context;
+    log_line(LOG_WARNING, "console: %s: refused: %s (%s)", remote, tls_cause_text(cause), reason);
+}
+
+struct console *console_start(struct node *node)
+{
+    struct console *console = calloc(1, sizeof(*console));
+    const struct tls_listener_events events = { console, console_stream, console_refused };
+    struct tls_listener_config config = {
+        .address = node->conf.console_listen,
+        .identity = node->identity,
+        .handshakes_max = 4,
+        .connections_max = CONSOLE_SESSIONS_MAX,
+        .limits = { .handshake_ms = 5000, .silence_ms = 10000, .queue_max = CONSOLE_QUEUE_MAX },
+    };
+    char error[TLS_TEXT_MAX];
+    if (console == NULL) {
+        log_line(LOG_ERR, "console: out of memory");
+        return NULL;
+    }
+    console->node = node;
+    if (!node->conf.has_console)
+        return console;
+    console->listener = tls_listener_create(&node->loop, &config, &events, error, sizeof(error));
+    if (console->listener == NULL) {
+        log_line(LOG_ERR, "console: %s", error);
+        free(console);
+        return NULL;
+    }
+    return console;
+}
+
+static void console_closed(void *context)
+{
+    (void)context;
+}
+
+/* ---- commands from other nodes ---- */
+
+static void relayed_free(struct relayed *relayed)
+{
+    struct relayed **at = &relayed->console->relayed;
+    while (*at != relayed)
+        at = &(*at)->next;
+    *at = relayed->next;
+    free(relayed);
+}
+
+static void relayed_send(struct relayed *relayed, const char *data, size_t length, bool last,
+                         enum call_error error)
+{
+    static struct wire_query reply;
+    memset(&reply, 0, sizeof(reply));
+    reply.id = relayed->id;
+    reply.who = relayed->console->node->conf.node_id;
+    reply.last = last;
+    reply.error = (uint32_t)error;
+    reply.length = (uint16_t)length;
+    if (length > 0)
+        memcpy(reply.text, data, length);
+    node_send_query(relayed->console->node, &relayed->from, true, &reply);
+}
+
+static void relayed_write(void *context, const char *data, size_t length)
+{
+    for (size_t at = 0; at < length; at += WIRE_TEXT_MAX) {
+        size_t piece = length - at < WIRE_TEXT_MAX ? length - at : WIRE_TEXT_MAX;
+        relayed_send(context, data + at, piece, false, CALL_OK);
+    }
+}
+
+static void relayed_finish(void *context, enum call_error error)
+{
+    relayed_send(context, NULL, 0, true, error);
+    relayed_free(context);
+}
+
+static struct relayed *relayed_find(struct console *console, const struct hf_name *from,
+                                    uint64_t id)
+{
+    struct relayed *relayed = console->relayed;
+    while (relayed != NULL && (relayed->id != id || !name_equal(&relayed->from, from)))
+        relayed = relayed->next;
+    return relayed;
+}
+
+void console_relayed(struct console *console, const struct hf_name *from,
+                     const struct wire_query *query)
+{
+    struct relayed *relayed = relayed_find(console, from, query->id);
+    if (query->last || relayed != NULL) {
+        if (relayed != NULL) {
+            call_cancel(relayed->call);
+            relayed_free(relayed);
+        }
+        return;
+    }
+    relayed = calloc(1, sizeof(*relayed));
+    if (relayed == NULL)
+        return; /* The asker's time limit ends it. */
+    relayed->console = console;
+    relayed->from = *from;
+    relayed->id = query->id;
+    relayed->next = console->relayed;
+    console->relayed = relayed;
+    const struct call_sink sink = { relayed, relayed_write, relayed_finish };
+    const struct call_caller caller = { .who = query->who,
+                                        .operator_role = query->operator_role,
+                                        .json = query->json,
+                                        .relayed = true };
+    char line[CONSOLE_LINE_MAX + 1];
+    snprintf(line, sizeof(line), "%.*s", (int)query->length, query->text);
+    call_start(console->node, line, &caller, &sink, &relayed->call);
+}
+
+void console_relay_answer(struct console *console, const struct hf_name *from,
+                          const struct wire_query *reply)
+{
+    struct call *call = call_find_relayed(reply->id);
+    (void)console;
+    if (call == NULL || !name_equal(&call->target, from))
+        return;
+    if (reply->length > 0)
+        call->sink.on_write(call->sink.context, reply->text, reply->length);
+    if (reply->last)
+        call_finish(call, (enum call_error)reply->error);
+}
+
+void console_peer_down(struct console *console, const struct hf_name *peer)
+{
+    struct call *call;
+    while ((call = call_first_relayed_to(peer)) != NULL)
+        call_fail(call, CALL_UNAVAILABLE, "the connection to %s was lost", peer->text);
+    struct relayed *next;
+    for (struct relayed *at = console->relayed; at != NULL; at = next) {
+        next = at->next;
+        if (!name_equal(&at->from, peer))
+            continue;
+        call_cancel(at->call);
+        relayed_free(at);
+    }
+}
+
+void console_stop(struct console *console)
+{
+    for (struct session *at = console->sessions; at != NULL; at = at->next) {
+        at->ending = true;
+        tls_stream_abort(at->stream);
+    }
+    while (console->relayed != NULL) {
+        call_cancel(console->relayed->call);
+        relayed_free(console->relayed);
+    }
+    if (console->listener != NULL)
+        tls_listener_close(console->listener, console_closed, console);
+}

@@ -1,0 +1,41 @@
+/*
+ * The console: one command a line over TLS, for people, scripts and Prometheus.
+ *
+ * Purpose: the listener and its connections (this file's console.c), the commands (call.h), their
+ *   answers (report.h).
+ * Owner: struct node; loop thread. Lifecycle: console_start(), events, console_stop().
+ * Rules:
+ *  - OU "viewer" or "node" reads; "operator" also acts. Any other OU is refused.
+ *  - A greeting, then a prompt; the next line is read when the answer to the last one is out.
+ *  - "GET /metrics ..." as the first line gets an HTTP answer and the connection is closed.
+ *  - A line longer than CONSOLE_LINE_MAX, or with bytes that are no text, ends the connection with
+ *    one error.
+ *  - A command that another node must answer is relayed over the peer hub, once.
+ */
+#ifndef HOLDFAST_CONSOLE_CONSOLE_H
+#define HOLDFAST_CONSOLE_CONSOLE_H
+
+#include <stdbool.h>
+
+#include "node/node.h"
+
+enum {
+    CONSOLE_LINE_MAX = 512,      /* bytes of one command */
+    CONSOLE_SESSIONS_MAX = 16,   /* connections at once */
+    CONSOLE_QUEUE_MAX = 4 * 1024 * 1024
+};
+
+struct console;
+
+/* Also where no console is configured: relayed commands are answered all the same. */
+struct console *console_start(struct node *node);
+void console_stop(struct console *console);
+
+/* From the node: a command relayed to us, an answer to one that we relayed, a peer gone. */
+void console_relayed(struct console *console, const struct hf_name *from,
+                     const struct wire_query *query);
+void console_relay_answer(struct console *console, const struct hf_name *from,
+                          const struct wire_query *reply);
+void console_peer_down(struct console *console, const struct hf_name *peer);
+
+#endif

@@ -1,0 +1,142 @@
+/* The replicated history, as a list and live. */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "agent/agent.h"
+#include "console/call.h"
+
+static const char *history_name(enum history_kind kind)
+{
+    static const char *const names[HISTORY_KINDS] = {
+        [HISTORY_GRANT] = "grant",       [HISTORY_RELEASE] = "release",
+        [HISTORY_EXPIRE] = "expire",     [HISTORY_TRANSFER] = "transfer",
+        [HISTORY_REFUSAL] = "refusal",   [HISTORY_OPERATOR] = "operator",
+    };
+    return kind < HISTORY_KINDS ? names[kind] : "unknown";
+}
+
+static void history_time(char *text, size_t size, int64_t wall_us)
+{
+    time_t seconds = (time_t)(wall_us / 1000000);
+    struct tm parts;
+    gmtime_r(&seconds, &parts);
+    size_t used = strftime(text, size, "%Y-%m-%dT%H:%M:%S", &parts);
+    snprintf(text + used, size - used, ".%03dZ", (int)(wall_us / 1000 % 1000));
+}
+
+static void history_fields(struct report *report, const struct history_event *event)
+{
+    char when[64];
+    history_time(when, sizeof(when), event->wall_us);
+    report_text(report, "time", when);
+    report_token(report, "index", event->index);
+    report_text(report, "event", history_name(event->kind));
+    report_text(report, "resource", event->resource.text);
+    report_text(report, "holder", event->holder.text);
+    report_token(report, "token", event->token);
+    report_text(report, "who", event->who.text);
+    report_text(report, "why", event->text);
+}
+
+/* Where the history is: here on an issuer, else on the leader. True if the call went there. */
+static bool history_is_elsewhere(struct call *call)
+{
+    struct hf_name leader;
+    if (call->node->issuer != NULL)
+        return false;
+    if (call_find_leader(call, &leader))
+        call_relay(call, &leader);
+    else
+        call_fail(call, CALL_UNAVAILABLE, "no issuer is connected");
+    return true;
+}
+
+static bool history_filter(struct call *call, const char *usage)
+{
+    const char *resource = call_take_option(call, "--resource");
+    if (call->word_count != 1 ||
+        (resource != NULL && !name_from_string(&call->resource, resource))) {
+        call_fail(call, CALL_BAD_COMMAND, "usage: %s [--json]", usage);
+        return false;
+    }
+    return true;
+}
+
+static bool history_wanted(const struct call *call, const struct history_event *event)
+{
+    return name_empty(&call->resource) || name_equal(&call->resource, &event->resource);
+}
+
+void show_history(struct call *call)
+{
+    const char *text = call_take_option(call, "-n");
+    char *end = NULL;
+    long limit = text != NULL ? strtol(text, &end, 10) : 20;
+    if (text != NULL && (*end != '\0' || limit < 1 || limit > HF_HISTORY_MAX)) {
+        call_fail(call, CALL_BAD_COMMAND, "-n %.20s: allowed are 1 to %d events", text,
+                  HF_HISTORY_MAX);
+        return;
+    }
+    if (!history_filter(call, "history [-n N] [--resource R]") || history_is_elsewhere(call))
+        return;
+    const struct lease_table *table = &issuer_shell_replica(call->node->issuer)->table;
+    uint64_t kept = table->history_total < HF_HISTORY_MAX ? table->history_total : HF_HISTORY_MAX;
+    uint64_t first = table->history_total;
+    long found = 0;
+    while (first > table->history_total - kept && found < limit) {
+        first--;
+        found += history_wanted(call, &table->history[first % HF_HISTORY_MAX]) ? 1 : 0;
+    }
+    report_list_open(&call->report, "history");
+    for (uint64_t i = first; i < table->history_total; i++) {
+        const struct history_event *event = &table->history[i % HF_HISTORY_MAX];
+        if (!history_wanted(call, event))
+            continue;
+        report_row(&call->report);
+        history_fields(&call->report, event);
+    }
+    report_list_close(&call->report);
+    call_answer(call);
+}
+
+/* One line an event: the human form has fixed columns, since a live list can't be aligned. */
+static void watch_event(void *context, const struct history_event *event)
+{
+    struct call *call = context;
+    if (!history_wanted(call, event))
+        return;
+    if (call->json) {
+        struct report report;
+        report_open(&report, true);
+        history_fields(&report, event);
+        report_close(&report);
+        if (!report.out.failed)
+            call->sink.on_write(call->sink.context, report.out.data, report.out.length);
+        text_free(&report.out);
+        return;
+    }
+    char when[64];
+    char line[320];
+    history_time(when, sizeof(when), event->wall_us);
+    int length = snprintf(line, sizeof(line), "%s %-8s %s holder %s token %" PRIu64 " by %s%s%s\n",
+                          when, history_name(event->kind), event->resource.text,
+                          event->holder.text[0] != '\0' ? event->holder.text : "-", event->token,
+                          event->who.text, event->text[0] != '\0' ? ": " : "", event->text);
+    call->sink.on_write(call->sink.context, line, (size_t)length);
+}
+
+void watch_history(struct call *call)
+{
+    if (!history_filter(call, "watch [--resource R]"))
+        return;
+    call->endless = true;
+    if (history_is_elsewhere(call))
+        return;
+    call->watcher.on_event = watch_event;
+    call->watcher.context = call;
+    call->watching = true;
+    issuer_shell_watch(call->node->issuer, &call->watcher);
+}

@@ -1,0 +1,100 @@
+/* Prometheus text format 0.0.4 of this node. Source: prometheus.io, "Exposition formats". */
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "agent/agent.h"
+#include "console/call.h"
+#include "hal/clock.h"
+
+static void metric(struct text *text, const char *name, const char *type, const char *help)
+{
+    text_print(text, "# HELP holdfast_%s %s\n# TYPE holdfast_%s %s\n", name, help, name, type);
+}
+
+static void metric_one(struct text *text, const char *name, const char *type, const char *help,
+                       double value)
+{
+    metric(text, name, type, help);
+    text_print(text, "holdfast_%s %.9g\n", name, value);
+}
+
+static void metrics_issuer(struct node *node, struct text *text)
+{
+    const struct replica *replica = issuer_shell_replica(node->issuer);
+    const struct raft *raft = &replica->raft;
+    struct store_figures store;
+    issuer_shell_figures(node->issuer, &store);
+    metric_one(text, "issuer_leader", "gauge", "1 if this issuer leads and serves.",
+               replica_serving(replica) ? 1 : 0);
+    metric_one(text, "raft_term", "gauge", "Current term.", (double)raft->term);
+    metric_one(text, "raft_commit_index", "gauge", "Last committed log index.",
+               (double)raft->commit);
+    metric_one(text, "store_failed", "gauge", "1 if the store failed and this issuer halted.",
+               raft->role == RAFT_HALTED ? 1 : 0);
+    metric_one(text, "store_written_bytes_total", "counter", "Bytes written to the journal.",
+               (double)store.bytes);
+    metric_one(text, "store_syncs_total", "counter", "Syncs of the journal.", (double)store.syncs);
+    metric_one(text, "store_sync_worst_seconds", "gauge", "Longest sync since the start.",
+               (double)store.sync_worst_us / 1e6);
+    metric(text, "lease_held", "gauge", "1 for the holder of each resource, as applied here.");
+    for (uint32_t i = 0; i < replica->table.count; i++) {
+        const struct lease_record *record = &replica->table.record[i];
+        if (!name_empty(&record->holder))
+            text_print(text, "holdfast_lease_held{resource=\"%s\",holder=\"%s\"} 1\n",
+                       record->resource.text, record->holder.text);
+    }
+    metric(text, "lease_token", "gauge", "Last fencing token of each resource.");
+    for (uint32_t i = 0; i < replica->table.count; i++) {
+        const struct lease_record *record = &replica->table.record[i];
+        text_print(text, "holdfast_lease_token{resource=\"%s\"} %" PRIu64 "\n",
+                   record->resource.text, record->last_token);
+    }
+    metric_one(text, "history_events_total", "counter", "Replicated history events.",
+               (double)replica->table.history_total);
+}
+
+static void metrics_agent(struct node *node, struct text *text)
+{
+    const struct holder *holder = agent_holder(node->agent);
+    metric_one(text, "guard_connected", "gauge", "1 if the guard is connected.",
+               agent_guard_up(node->agent) ? 1 : 0);
+    metric_one(text, "renewal_round_trip_seconds", "gauge", "Of the last confirmed renewal.",
+               (double)holder->round_trip.us / 1e6);
+    metric(text, "agent_holding", "gauge", "1 while this board holds the resource.");
+    for (uint8_t i = 0; i < node->conf.resource_count; i++)
+        text_print(text, "holdfast_agent_holding{resource=\"%s\"} %d\n",
+                   node->conf.resource[i].name.text,
+                   holder->lease[i].state == HOLDER_HOLDING ? 1 : 0);
+    metric(text, "guard_fault", "gauge", "1 while the guard has a latched fault.");
+    for (uint8_t i = 0; i < node->conf.resource_count; i++) {
+        const struct agent_guard_view *view = agent_guard(node->agent, i);
+        text_print(text, "holdfast_guard_fault{resource=\"%s\"} %d\n",
+                   node->conf.resource[i].name.text,
+                   view->known && view->status.state == GUARD_FAULT ? 1 : 0);
+    }
+    if (agent_guard(node->agent, 0)->known)
+        metric_one(text, "guard_lateness_worst_seconds", "gauge", "Worst lateness of the guard.",
+                   (double)agent_guard(node->agent, 0)->status.lateness_worst_us / 1e6);
+}
+
+void metrics_print(struct node *node, struct text *text)
+{
+    metric(text, "info", "gauge", "Version and node.");
+    text_print(text, "holdfast_info{version=\"%s\",node=\"%s\",cluster=\"%s\"} 1\n",
+               HOLDFAST_VERSION, node->conf.node_id.text, node->conf.cluster_name.text);
+    if (node->issuer != NULL)
+        metrics_issuer(node, text);
+    if (node->agent != NULL)
+        metrics_agent(node, text);
+}
+
+void show_metrics(struct call *call)
+{
+    if (call->json) {
+        call_fail(call, CALL_BAD_COMMAND, "metrics are Prometheus text only, without --json");
+        return;
+    }
+    metrics_print(call->node, &call->report.out);
+    call->sink.on_write(call->sink.context, call->report.out.data, call->report.out.length);
+    call_finish(call, CALL_OK);
+}

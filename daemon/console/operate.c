@@ -1,0 +1,190 @@
+/* Commands that act. Each leaves its trace in the replicated history, with who and why. */
+#include <inttypes.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "agent/agent.h"
+#include "console/call.h"
+#include "hal/clock.h"
+#include "node/log.h"
+
+static bool operate_name(struct call *call, int word, const char *what, struct hf_name *name)
+{
+    if (name_from_string(name, call->word[word]))
+        return true;
+    call_fail(call, CALL_BAD_COMMAND, "%s %.40s: allowed are 1 to %d of A-Z a-z 0-9 . _ -", what,
+              call->word[word], HF_NAME_MAX);
+    return false;
+}
+
+/* True if this node leads; else the call went to the leader or has failed. */
+static bool operate_here(struct call *call)
+{
+    struct hf_name leader;
+    if (call->node->issuer != NULL && replica_serving(issuer_shell_replica(call->node->issuer)))
+        return true;
+    if (!call_find_leader(call, &leader) || name_equal(&leader, &call->node->conf.node_id))
+        call_fail(call, CALL_UNAVAILABLE, "no leader is known");
+    else
+        call_relay(call, &leader);
+    return false;
+}
+
+static const char *operate_refusal(enum raft_refusal refusal)
+{
+    switch (refusal) {
+    case RAFT_ACCEPTED:
+        return "accepted";
+    case RAFT_NOT_LEADER:
+        return "this issuer does not lead any more; try again";
+    case RAFT_TRANSFERRING:
+        return "a leader transfer is under way; try again";
+    case RAFT_LOG_FULL:
+        return "the log is full: a majority of issuers does not keep up";
+    case RAFT_BAD_TARGET:
+        return "that issuer is no other voter of this cluster";
+    }
+    return "refused";
+}
+
+/* Steps the replica; on refusal the call has failed. */
+static bool operate_step(struct call *call, struct replica_event *event)
+{
+    const char *error = NULL;
+    event->who = call->caller.who;
+    enum raft_refusal refusal = issuer_shell_operate(call->node->issuer, event, &error);
+    if (error != NULL)
+        call_fail(call, CALL_CONFLICT, "%s", error);
+    else if (refusal != RAFT_ACCEPTED)
+        call_fail(call, CALL_UNAVAILABLE, "%s", operate_refusal(refusal));
+    else
+        log_line(LOG_NOTICE, "operator %s: %s", call->caller.who.text, call->line);
+    return error == NULL && refusal == RAFT_ACCEPTED;
+}
+
+static void operate_done(struct call *call, const char *done)
+{
+    report_text(&call->report, "done", done);
+    call_answer(call);
+}
+
+/* ---- transfer ---- */
+
+static void transfer_look(uv_timer_t *timer)
+{
+    struct call *call = timer->data;
+    const struct issuer_transfer *transfer =
+        replica_transfer(issuer_shell_replica(call->node->issuer), &call->resource);
+    if (transfer == NULL || transfer->state == ISSUER_TRANSFER_NONE) {
+        call_fail(call, CALL_UNAVAILABLE, "leadership was lost; see history for the outcome");
+        return;
+    }
+    if (transfer->state == ISSUER_TRANSFER_FAILED) {
+        call_fail(call, CALL_CONFLICT, "%s: not transferred: %s", call->resource.text,
+                  transfer->reason);
+        return;
+    }
+    if (transfer->state != ISSUER_TRANSFER_DONE)
+        return;
+    report_text(&call->report, "resource", call->resource.text);
+    report_text(&call->report, "from", transfer->from.text);
+    report_text(&call->report, "to", transfer->to.text);
+    report_token(&call->report, "token", transfer->token);
+    report_milli(&call->report, "gap_ms", transfer->gap.us);
+    call_answer(call);
+}
+
+void operate_transfer(struct call *call)
+{
+    struct replica_event event = { .kind = REPLICA_TRANSFER };
+    if (!operate_name(call, 1, "resource", &event.resource) ||
+        !operate_name(call, 2, "board", &event.node) || !operate_here(call))
+        return;
+    call->resource = event.resource;
+    if (operate_step(call, &event))
+        uv_timer_start(&call->timer, transfer_look, 0, CALL_POLL_MS);
+}
+
+/* ---- pin, unpin ---- */
+
+void operate_pin(struct call *call)
+{
+    struct replica_event event = { .kind = REPLICA_PIN, .pinned = true };
+    if (!operate_name(call, 1, "resource", &event.resource))
+        return;
+    if (strcmp(call->word[2], "none") != 0 && !operate_name(call, 2, "board", &event.node))
+        return;
+    if (operate_here(call) && operate_step(call, &event))
+        operate_done(call, "pinned");
+}
+
+void operate_unpin(struct call *call)
+{
+    struct replica_event event = { .kind = REPLICA_PIN, .pinned = false };
+    if (operate_name(call, 1, "resource", &event.resource) && operate_here(call) &&
+        operate_step(call, &event))
+        operate_done(call, "unpinned");
+}
+
+/* ---- faults ---- */
+
+static void ignore_write(void *context, const char *data, size_t length)
+{
+    (void)context;
+    (void)data;
+    (void)length;
+}
+
+static void ignore_finish(void *context, enum call_error error)
+{
+    struct call **handle = context;
+    (void)error;
+    *handle = NULL;
+}
+
+/* The act is this board's; its note goes into the history wherever the leader is. */
+static void fault_note(struct call *call)
+{
+    static struct call *note;
+    const struct call_sink sink = { &note, ignore_write, ignore_finish };
+    struct call_caller caller = call->caller;
+    char line[64 + HF_NAME_MAX];
+    caller.relayed = false;
+    strcpy(line, "note fault-cleared ");
+    strcat(line, call->resource.text);
+    call_start(call->node, line, &caller, &sink, &note);
+}
+
+void operate_fault_clear(struct call *call)
+{
+    if (!operate_name(call, 1, "resource", &call->resource))
+        return;
+    if (call->node->agent == NULL || !agent_clear_fault(call->node->agent, &call->resource)) {
+        call_fail(call, CALL_NOT_FOUND, "%s drives no resource %s; ask the board with the fault",
+                  call->node->conf.node_id.text, call->resource.text);
+        return;
+    }
+    log_line(LOG_NOTICE, "operator %s: fault clear %s", call->caller.who.text,
+             call->resource.text);
+    fault_note(call);
+    operate_done(call, "the guard was told; see guard for the outcome");
+}
+
+void operate_note_fault(struct call *call)
+{
+    struct replica_event event = { .kind = REPLICA_NOTE, .history = HISTORY_OPERATOR,
+                                   .text = "fault cleared" };
+    if (operate_name(call, 1, "resource", &event.resource) && operate_here(call) &&
+        operate_step(call, &event))
+        operate_done(call, "noted");
+}
+
+/* ---- leadership ---- */
+
+void operate_leader_transfer(struct call *call)
+{
+    struct replica_event event = { .kind = REPLICA_LEADER_TRANSFER };
+    if (operate_name(call, 1, "issuer", &event.node) && operate_here(call) &&
+        operate_step(call, &event))
+        operate_done(call, "asked that issuer to lead; see status");
+}

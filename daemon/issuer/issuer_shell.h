@@ -1,0 +1,63 @@
+/*
+ * The issuer's shell: puts the replica (core/lease/replica.h) on the loop, between the peer hub,
+ * the store and the console.
+ *
+ * Owner: struct node; loop thread. Lifecycle: issuer_shell_start(), events, issuer_shell_stop().
+ * Rules:
+ *  - Syncs happen on the store's thread; what depends on them is stepped when they are done.
+ *  - When the store fails, one log line says so, the replica halts, and this issuer votes and
+ *    answers no more until it is restarted. Its process goes on: an agent beside it is not touched.
+ */
+#ifndef HOLDFAST_ISSUER_ISSUER_SHELL_H
+#define HOLDFAST_ISSUER_ISSUER_SHELL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lease/replica.h"
+#include "node/node.h"
+#include "store/store.h"
+
+struct issuer_shell;
+
+/* Somebody who wants to see history events as they are applied: an element of a list. */
+struct issuer_watcher {
+    void (*on_event)(void *context, const struct history_event *event);
+    void *context;
+    struct issuer_watcher *next;
+};
+
+/* Somebody who waits for a confirmation round: a linearizable read. One shot. */
+struct issuer_reader {
+    void (*on_confirmed)(void *context, bool confirmed); /* false: leadership was lost */
+    void *context;
+    uint64_t round;
+    struct issuer_reader *next;
+};
+
+/* Returns NULL after one log line. Blocks while the journal is read. */
+struct issuer_shell *issuer_shell_start(struct node *node);
+
+/* Flushes nothing: what was not acknowledged was not promised. */
+void issuer_shell_stop(struct issuer_shell *issuer);
+
+/* From the node. */
+void issuer_shell_raft(struct issuer_shell *issuer, const struct raft_message *message);
+void issuer_shell_lease(struct issuer_shell *issuer, const struct hf_name *agent,
+                        const struct lease_message *message);
+void issuer_shell_client(struct issuer_shell *issuer, const struct hf_name *agent, bool up);
+void issuer_shell_peer_down(struct issuer_shell *issuer, const struct hf_name *peer);
+
+/* For the console. `event` is one of REPLICA_TRANSFER, _PIN, _NOTE, _LEADER_TRANSFER. */
+enum raft_refusal issuer_shell_operate(struct issuer_shell *issuer, struct replica_event *event);
+/* False: not the leader. Else on_confirmed follows, maybe within the call. */
+bool issuer_shell_read(struct issuer_shell *issuer, struct issuer_reader *reader);
+void issuer_shell_forget_reader(struct issuer_shell *issuer, struct issuer_reader *reader);
+void issuer_shell_watch(struct issuer_shell *issuer, struct issuer_watcher *watcher);
+void issuer_shell_unwatch(struct issuer_shell *issuer, struct issuer_watcher *watcher);
+const struct replica *issuer_shell_replica(const struct issuer_shell *issuer);
+const struct store *issuer_shell_store(const struct issuer_shell *issuer);
+/* Empty, or why the store failed. */
+const char *issuer_shell_failure(const struct issuer_shell *issuer);
+
+#endif

@@ -1,0 +1,320 @@
+#include "node/node.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <syslog.h>
+
+#include "agent/agent.h"
+#include "base/check.h"
+#include "console/console.h"
+#include "hal/clock.h"
+#include "issuer/issuer_shell.h"
+#include "node/log.h"
+#include "peer/tls.h"
+
+_Noreturn void hf_panic(const char *file, int line, const char *what)
+{
+    log_line(LOG_CRIT, "assertion failed at %s:%d: %s; aborting, so that outputs go safe", file,
+             line, what);
+    abort();
+}
+
+uint64_t node_random(void)
+{
+    uint64_t value = 0;
+    ssize_t got = getrandom(&value, sizeof(value), 0);
+    HF_CHECK(got == (ssize_t)sizeof(value));
+    return value;
+}
+
+/* ---- messages between the two roles of this process ---- */
+
+static void node_local_deliver(struct node *node)
+{
+    while (node->local_count > 0) {
+        struct node_local *local = &node->local[node->local_first];
+        node->local_first = (node->local_first + 1) % NODE_LOCAL_MAX;
+        node->local_count--;
+        struct lease_message message = local->message;
+        if (local->to_issuer)
+            issuer_shell_lease(node->issuer, &node->conf.node_id, &message);
+        else
+            agent_receive(node->agent, &node->conf.node_id, &message);
+    }
+}
+
+static void node_local_wake(uv_async_t *async)
+{
+    struct node *node = async->data;
+    if (!node->stopping)
+        node_local_deliver(node);
+}
+
+static bool node_local_queue(struct node *node, bool to_issuer, const struct lease_message *message)
+{
+    if (node->local_count == NODE_LOCAL_MAX)
+        return false;
+    size_t at = (node->local_first + node->local_count) % NODE_LOCAL_MAX;
+    node->local[at].to_issuer = to_issuer;
+    node->local[at].message = *message;
+    node->local_count++;
+    uv_async_send(&node->local_wake);
+    return true;
+}
+
+/* ---- sending ---- */
+
+static uint8_t node_frame[WIRE_FRAME_MAX];
+
+static bool node_send_frame(struct node *node, const struct hf_name *to, size_t length)
+{
+    HF_CHECK(length > 0);
+    return node->hub != NULL &&
+           peer_send(node->hub, to, (struct bytes){ node_frame, length });
+}
+
+static bool node_send_lease(struct node *node, const struct hf_name *to,
+                            const struct lease_message *message)
+{
+    return node_send_frame(node, to,
+                           wire_encode_lease(message, node_frame, sizeof(node_frame)));
+}
+
+bool node_send_to_issuer(struct node *node, const struct hf_name *to,
+                         const struct lease_message *message)
+{
+    if (node->issuer != NULL && name_equal(to, &node->conf.node_id))
+        return node_local_queue(node, true, message);
+    return node_send_lease(node, to, message);
+}
+
+bool node_send_to_agent(struct node *node, const struct hf_name *to,
+                        const struct lease_message *message)
+{
+    if (node->agent != NULL && name_equal(to, &node->conf.node_id))
+        return node_local_queue(node, false, message);
+    return node_send_lease(node, to, message);
+}
+
+bool node_send_raft(struct node *node, const struct raft_message *message)
+{
+    return node_send_frame(node, &message->to,
+                           wire_encode_raft(message, node_frame, sizeof(node_frame)));
+}
+
+bool node_send_query(struct node *node, const struct hf_name *to, bool reply,
+                     const struct wire_query *query)
+{
+    static struct wire_message message;
+    message.kind = reply ? WIRE_QUERY_REPLY : WIRE_QUERY;
+    message.query = *query;
+    return node_send_frame(node, to, wire_encode(&message, node_frame, sizeof(node_frame)));
+}
+
+/* ---- receiving ---- */
+
+static struct node_peer *node_find_issuer(struct node *node, const struct hf_name *id)
+{
+    for (uint8_t i = 0; i < node->conf.issuer_count; i++) {
+        if (name_equal(&node->issuer_peer[i].id, id))
+            return &node->issuer_peer[i];
+    }
+    return NULL;
+}
+
+static void node_peer_up(void *context, const struct wire_hello *hello)
+{
+    struct node *node = context;
+    struct node_peer *peer = node_find_issuer(node, &hello->node);
+    log_line(LOG_INFO, "%s: connected (%s%s%s)", hello->node.text, hello->issuer ? "issuer" : "",
+             hello->issuer && hello->agent ? ", " : "", hello->agent ? "agent" : "");
+    if (hello->config_digest != node->conf.cluster_digest)
+        log_line(LOG_WARNING,
+                 "%s: its cluster configuration differs from ours (%016" PRIx64 ", ours %016" PRIx64
+                 "): issuers and timing must be the same on all nodes",
+                 hello->node.text, hello->config_digest, node->conf.cluster_digest);
+    if (peer != NULL) {
+        peer->up = true;
+        peer->issuer = hello->issuer;
+        peer->agent = hello->agent;
+        peer->config_digest = hello->config_digest;
+        peer->since_us = hal_clock_now().us;
+        if (node->agent != NULL)
+            agent_link(node->agent, &hello->node, true);
+    }
+    if (node->issuer != NULL && hello->agent)
+        issuer_shell_client(node->issuer, &hello->node, true);
+}
+
+static void node_peer_down(void *context, const struct hf_name *id, const char *reason)
+{
+    struct node *node = context;
+    struct node_peer *peer = node_find_issuer(node, id);
+    if (node->stopping)
+        return;
+    log_line(LOG_WARNING, "%s: connection lost: %s", id->text, reason);
+    console_peer_down(node->console, id);
+    if (peer != NULL) {
+        peer->up = false;
+        peer->since_us = hal_clock_now().us;
+        if (node->agent != NULL)
+            agent_link(node->agent, id, false);
+        if (node->issuer != NULL)
+            issuer_shell_peer_down(node->issuer, id);
+    }
+    if (node->issuer != NULL)
+        issuer_shell_client(node->issuer, id, false);
+}
+
+static bool node_lease_for_issuer(enum lease_message_kind kind)
+{
+    return kind == LEASE_ACQUIRE || kind == LEASE_WITHDRAW || kind == LEASE_RENEW ||
+           kind == LEASE_RELEASE;
+}
+
+static void node_receive_lease(struct node *node, const struct hf_name *from,
+                               const struct lease_message *message)
+{
+    if (node_lease_for_issuer(message->kind)) {
+        if (node->issuer != NULL)
+            issuer_shell_lease(node->issuer, from, message);
+    } else if (node->agent != NULL && node_find_issuer(node, from) != NULL) {
+        agent_receive(node->agent, from, message);
+    } else {
+        log_line(LOG_WARNING, "%s: %s from a node that is no issuer here: ignored", from->text,
+                 lease_message_name(message->kind));
+    }
+}
+
+static void node_peer_message(void *context, const struct hf_name *from,
+                              const struct wire_message *message)
+{
+    struct node *node = context;
+    switch (message->kind) {
+    case WIRE_RAFT:
+        if (node->issuer == NULL || node_find_issuer(node, from) == NULL ||
+            !name_equal(&message->raft.from, from)) {
+            log_line(LOG_WARNING, "%s: raft message that claims to be from %s: refused",
+                     from->text, message->raft.from.text);
+            return;
+        }
+        issuer_shell_raft(node->issuer, &message->raft);
+        return;
+    case WIRE_LEASE:
+        node_receive_lease(node, from, &message->lease);
+        return;
+    case WIRE_QUERY:
+        console_relayed(node->console, from, &message->query);
+        return;
+    case WIRE_QUERY_REPLY:
+        console_relay_answer(node->console, from, &message->query);
+        return;
+    case WIRE_HELLO:
+    case WIRE_KINDS:
+        break;
+    }
+    hf_panic(__FILE__, __LINE__, "hello above the hub");
+}
+
+static void node_peer_log(void *context, int level, const char *line)
+{
+    (void)context;
+    log_line(level, "%s", line);
+}
+
+/* ---- start and stop ---- */
+
+static bool node_start_hub(struct node *node)
+{
+    const struct conf *conf = &node->conf;
+    struct peer_config config = { .identity = node->identity, .random_seed = node_random() };
+    const struct peer_events events = { .context = node,
+                                        .on_up = node_peer_up,
+                                        .on_down = node_peer_down,
+                                        .on_message = node_peer_message,
+                                        .on_log = node_peer_log };
+    char error[200];
+    config.self.version = WIRE_VERSION;
+    text_copy(config.self.cluster, sizeof(config.self.cluster), conf->cluster_name.text);
+    config.self.node = conf->node_id;
+    config.self.issuer = conf->issuer_role;
+    config.self.agent = conf->agent_role;
+    config.self.config_digest = conf->cluster_digest;
+    config.listen = conf->issuer_role ? conf->listen : NULL;
+    for (uint8_t i = 0; i < conf->issuer_count; i++) {
+        if (name_equal(&conf->issuer[i].id, &conf->node_id))
+            continue;
+        config.dial[config.dial_count].id = conf->issuer[i].id;
+        config.dial[config.dial_count].address = conf->issuer[i].address;
+        config.dial_count++;
+    }
+    node->hub = peer_hub_create(&node->loop, &config, &events, error, sizeof(error));
+    if (node->hub == NULL)
+        log_line(LOG_ERR, "%s", error);
+    return node->hub != NULL;
+}
+
+/* The two roles of one process are each other's link, from the start. */
+static void node_link_own_roles(struct node *node)
+{
+    if (node->issuer == NULL || node->agent == NULL)
+        return;
+    issuer_shell_client(node->issuer, &node->conf.node_id, true);
+    agent_link(node->agent, &node->conf.node_id, true);
+}
+
+int node_start(struct node *node)
+{
+    const struct conf *conf = &node->conf;
+    char error[200];
+    for (uint8_t i = 0; i < conf->issuer_count; i++)
+        node->issuer_peer[i].id = conf->issuer[i].id;
+    uv_loop_init(&node->loop);
+    uv_async_init(&node->loop, &node->local_wake, node_local_wake);
+    node->local_wake.data = node;
+    node->identity = tls_identity_load(conf->tls_ca, conf->tls_cert, conf->tls_key, error,
+                                       sizeof(error));
+    if (node->identity == NULL) {
+        log_line(LOG_ERR, "%s", error);
+        return -1;
+    }
+    if (conf->issuer_role && issuer_shell_start(node) == NULL)
+        return -1;
+    if (conf->agent_role && agent_start(node) == NULL)
+        return -1;
+    if (!node_start_hub(node))
+        return -1;
+    node->console = console_start(node);
+    if (node->console == NULL)
+        return -1;
+    node_link_own_roles(node);
+    log_line(LOG_NOTICE, "%s: started in cluster %s as %s%s%s", conf->node_id.text,
+             conf->cluster_name.text, conf->issuer_role ? "issuer" : "",
+             conf->issuer_role && conf->agent_role ? " and " : "",
+             conf->agent_role ? "agent" : "");
+    return 0;
+}
+
+static void node_hub_closed(void *context)
+{
+    (void)context; /* Nothing is left but handles that close by themselves. */
+}
+
+void node_stop(struct node *node)
+{
+    if (node->stopping)
+        return;
+    node->stopping = true;
+    if (node->console != NULL)
+        console_stop(node->console);
+    if (node->agent != NULL)
+        agent_stop(node->agent);
+    if (node->issuer != NULL)
+        issuer_shell_stop(node->issuer);
+    if (node->hub != NULL)
+        peer_hub_close(node->hub, node_hub_closed, node);
+    uv_close((uv_handle_t *)&node->local_wake, NULL);
+}

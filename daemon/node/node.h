@@ -1,0 +1,82 @@
+/*
+ * The node: one holdfastd process, with an issuer, an agent, or both.
+ *
+ * Purpose: owns the loop and the peer hub, and carries messages between them and the two roles, so
+ *   that neither role knows whether the other side is in this process or across the network.
+ * Owner: main(). One thread (the loop's); the store has a writer thread of its own.
+ * Lifecycle: node_start(), uv_run(), node_stop() from a signal; the loop ends when all is closed.
+ */
+#ifndef HOLDFAST_NODE_NODE_H
+#define HOLDFAST_NODE_NODE_H
+
+#include <stdbool.h>
+#include <uv.h>
+
+#include "base/name.h"
+#include "conf/conf.h"
+#include "lease/message.h"
+#include "peer/peer.h"
+#include "wire/wire.h"
+
+struct agent;
+struct console;
+struct issuer_shell;
+struct tls_identity;
+
+enum { NODE_LOCAL_MAX = 64 }; /* messages between the two roles of this process */
+
+struct node_local {
+    bool to_issuer;
+    struct lease_message message;
+};
+
+/* What a node last heard from each issuer's and agent's hello. */
+struct node_peer {
+    struct hf_name id;
+    bool up;
+    bool issuer;
+    bool agent;
+    uint64_t config_digest;
+    int64_t since_us; /* raw clock, of the last change of `up` */
+};
+
+struct node {
+    struct conf conf;
+    uv_loop_t loop;
+    struct tls_identity *identity;
+    struct peer_hub *hub;
+    struct issuer_shell *issuer; /* NULL: not an issuer */
+    struct agent *agent;         /* NULL: holds no leases */
+    struct console *console;     /* NULL: not configured */
+    bool stopping;
+    struct node_peer issuer_peer[HF_ISSUERS_MAX]; /* as in conf.issuer */
+
+    uv_async_t local_wake;
+    size_t local_first;
+    size_t local_count;
+    struct node_local local[NODE_LOCAL_MAX];
+};
+
+/*
+ * Starts everything that node->conf names. Returns 0, or -1 after one log line; the process then
+ * exits. May block for files, never for the network.
+ */
+int node_start(struct node *node);
+
+/* Closes everything; uv_run() returns when it is done. */
+void node_stop(struct node *node);
+
+/* Sends to the issuer, or the agent, called `to`: in this process or over the hub. False: not up. */
+bool node_send_to_issuer(struct node *node, const struct hf_name *to,
+                         const struct lease_message *message);
+bool node_send_to_agent(struct node *node, const struct hf_name *to,
+                        const struct lease_message *message);
+
+bool node_send_raft(struct node *node, const struct raft_message *message);
+bool node_send_query(struct node *node, const struct hf_name *to, bool reply,
+                     const struct wire_query *query);
+
+/* 64 bits from the kernel's random source. */
+uint64_t node_random(void);
+
+#endif

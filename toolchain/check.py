@@ -1,0 +1,105 @@
+"""Runs all test programs side by side and counts. Ends with one line "N passed, M failed".
+
+A test program passes its own count through: cmocka's closing lines, or a line "N passed, M failed".
+A program that exits non-zero without naming a failed test counts as one failure.
+"""
+
+import argparse
+import concurrent.futures
+import os
+import re
+import subprocess
+import sys
+import time
+
+PLAIN = re.compile(r"^(?:\w+: )?(\d+) passed, (\d+) failed(?:, (\d+) skipped)?$", re.M)
+CMOCKA_PASSED = re.compile(r"^\[  PASSED  \] (\d+) test", re.M)
+CMOCKA_FAILED = re.compile(r"^\[  FAILED  \] .*?(\d+) test", re.M)
+CMOCKA_SKIPPED = re.compile(r"^\[  SKIPPED \] .*?(\d+) test", re.M)
+
+
+def find(folder, pattern):
+    for base, _, files in os.walk(folder):
+        for name in sorted(files):
+            if re.fullmatch(pattern, name):
+                yield os.path.join(base, name)
+
+
+def unit_jobs(build, label):
+    """Test programs of the present sources only: a renamed test leaves no ghost behind."""
+    environment = {"HOLDFAST_BIN": os.path.abspath(os.path.join(build, "bin"))}
+    for source in sorted(find("tests/unit", r"test_.*\.c")):
+        program = os.path.join(build, source[:-2])
+        yield (f"{label} {source[:-2]}", [program], environment)
+
+
+def all_jobs():
+    # Long ones first, so that the end of the run is not one lone program.
+    for script in sorted(find("tests/system", r"test_.*\.py")):
+        yield (f"system {script[:-3]}", ["/usr/bin/python3", script], {})
+    yield ("sim", ["build/bin/holdfast-sim", "--check"], {})
+    yield ("sim san", ["build/san/bin/holdfast-sim", "--check", "--seeds", "40"], {})
+    yield from unit_jobs("build/san", "san")
+    yield from unit_jobs("build", "unit")
+    yield ("core symbols", ["toolchain/core-symbols.sh", "build"], {})
+    yield ("includes", ["toolchain/includes.sh"], {})
+
+
+def count(output, status):
+    plain = PLAIN.findall(output)
+    if plain:
+        passed = sum(int(p[0]) for p in plain)
+        failed = sum(int(p[1]) for p in plain)
+    else:
+        passed = sum(map(int, CMOCKA_PASSED.findall(output)))
+        failed = sum(map(int, CMOCKA_FAILED.findall(output)))
+    if status != 0 and failed == 0:
+        failed = 1
+    return passed, failed
+
+
+def run(job):
+    name, command, extra = job
+    started = time.monotonic()
+    try:
+        result = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            env={**os.environ, **extra}, timeout=480, check=False)
+        output, status = result.stdout.decode(errors="replace"), result.returncode
+    except subprocess.TimeoutExpired as error:
+        output = (error.stdout or b"").decode(errors="replace") + "\ntimed out"
+        status = 1
+    except OSError as error:
+        output, status = str(error), 1
+    return name, output, status, time.monotonic() - started
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--only", default="", help="run the jobs whose name contains this")
+    arguments = parser.parse_args()
+    jobs = [job for job in all_jobs() if arguments.only in job[0]]
+    passed = failed = 0
+    with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
+        futures = [pool.submit(run, job) for job in jobs]
+        for future in concurrent.futures.as_completed(futures):
+            name, output, status, seconds = future.result()
+            good, bad = count(output, status)
+            if good + bad == 0:
+                bad, output = 1, output + "\nran no test"
+            passed, failed = passed + good, failed + bad
+            print(f"{'ok  ' if bad == 0 else 'FAIL'} {name}: {good} passed, {bad} failed"
+                  f" ({seconds:.1f} s)", flush=True)
+            if bad:
+                print("    " + "\n    ".join(output.splitlines()[-60:]), flush=True)
+            else:
+                for line in output.splitlines():
+                    if line.startswith("figure: "):
+                        print("    " + line, flush=True)
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
