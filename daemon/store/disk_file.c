@@ -1,0 +1,138 @@
+#include "store/disk_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static int file_read(void *context, int slot, uint64_t offset, void *data, size_t length)
+{
+    struct disk_file *disk = context;
+    uint8_t *at = data;
+    while (length > 0) {
+        ssize_t got = pread(disk->slot[slot], at, length, (off_t)offset);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got < 0 ? errno : EIO;
+        at += got;
+        offset += (uint64_t)got;
+        length -= (size_t)got;
+    }
+    return 0;
+}
+
+static int file_write(void *context, int slot, uint64_t offset, const void *data, size_t length)
+{
+    struct disk_file *disk = context;
+    const uint8_t *at = data;
+    while (length > 0) {
+        ssize_t put = pwrite(disk->slot[slot], at, length, (off_t)offset);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put <= 0)
+            return put < 0 ? errno : EIO;
+        at += put;
+        offset += (uint64_t)put;
+        length -= (size_t)put;
+    }
+    return 0;
+}
+
+/* Never repeated on failure: the kernel may have dropped the pages and report success next time. */
+static int file_sync(void *context, int slot)
+{
+    struct disk_file *disk = context;
+    return fdatasync(disk->slot[slot]) == 0 ? 0 : errno;
+}
+
+static int file_size(void *context, int slot, uint64_t *bytes)
+{
+    struct disk_file *disk = context;
+    struct stat status;
+    if (fstat(disk->slot[slot], &status) != 0)
+        return errno;
+    *bytes = (uint64_t)status.st_size;
+    return 0;
+}
+
+static int file_preallocate(void *context, int slot, uint64_t bytes)
+{
+    struct disk_file *disk = context;
+    int error;
+    do
+        error = posix_fallocate(disk->slot[slot], 0, (off_t)bytes);
+    while (error == EINTR);
+    return error;
+}
+
+const struct disk_ops disk_file_ops = {
+    .read = file_read,
+    .write = file_write,
+    .sync = file_sync,
+    .size = file_size,
+    .preallocate = file_preallocate,
+};
+
+static int explain(char *error, size_t error_size, const char *directory, const char *name,
+                   const char *act)
+{
+    int number = errno;
+    if (number == EWOULDBLOCK)
+        snprintf(error, error_size, "%s/%s: held by another process, one daemon may use it",
+                 directory, name);
+    else
+        snprintf(error, error_size, "%s/%s: cannot %s: %s", directory, name, act,
+                 strerror(number));
+    return number;
+}
+
+static int open_files(struct disk_file *disk, const char *directory, char *error,
+                      size_t error_size)
+{
+    static const char *const names[DISK_SLOTS] = { "journal.0", "journal.1" };
+    disk->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (disk->directory < 0)
+        return explain(error, error_size, directory, "", "open");
+    disk->lock = openat(disk->directory, "journal.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (disk->lock < 0)
+        return explain(error, error_size, directory, "journal.lock", "open");
+    if (flock(disk->lock, LOCK_EX | LOCK_NB) != 0)
+        return explain(error, error_size, directory, "journal.lock", "lock");
+    for (int i = 0; i < DISK_SLOTS; i++) {
+        disk->slot[i] = openat(disk->directory, names[i], O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+        if (disk->slot[i] < 0)
+            return explain(error, error_size, directory, names[i], "open");
+    }
+    /* The names themselves must survive a power cut. */
+    if (fsync(disk->directory) != 0)
+        return explain(error, error_size, directory, "", "sync");
+    return 0;
+}
+
+int disk_file_open(struct disk_file *disk, const char *directory, char *error, size_t error_size)
+{
+    *disk = (struct disk_file){ .directory = -1, .lock = -1, .slot = { -1, -1 } };
+    int result = open_files(disk, directory, error, error_size);
+    if (result != 0)
+        disk_file_close(disk);
+    return result;
+}
+
+static void close_one(int *descriptor)
+{
+    if (*descriptor >= 0)
+        close(*descriptor);
+    *descriptor = -1;
+}
+
+void disk_file_close(struct disk_file *disk)
+{
+    close_one(&disk->slot[0]);
+    close_one(&disk->slot[1]);
+    close_one(&disk->directory);
+    close_one(&disk->lock);
+}

@@ -1,0 +1,30 @@
+/*
+ * The journal's real files: DIR/journal.0 and DIR/journal.1, mode 0600, and the lock DIR/journal.lock.
+ *
+ * Owner: store.c. Lifecycle: disk_file_open(), use through disk_file_ops, disk_file_close().
+ */
+#ifndef HOLDFAST_STORE_DISK_FILE_H
+#define HOLDFAST_STORE_DISK_FILE_H
+
+#include "store/disk.h"
+
+struct disk_file {
+    int directory;
+    int lock;
+    int slot[DISK_SLOTS];
+};
+
+/* `disk` of every operation is a struct disk_file. */
+extern const struct disk_ops disk_file_ops;
+
+/*
+ * Locks the directory against a second daemon and opens both files, creating what is missing.
+ * Returns 0, or an errno value with `error` saying what could not be done; then nothing is held.
+ * EWOULDBLOCK: another process holds the lock. Blocks for as long as the disk does.
+ */
+int disk_file_open(struct disk_file *disk, const char *directory, char *error, size_t error_size);
+
+/* Closes everything and gives the lock up. */
+void disk_file_close(struct disk_file *disk);
+
+#endif
