@@ -44,6 +44,8 @@ struct peer_events {
     void *context;
     /* Hello exchanged and accepted. */
     void (*on_up)(void *context, const struct wire_hello *hello);
+    /* Once for each on_up, from the loop, never from inside peer_send(); not after
+     * peer_hub_close(). */
     void (*on_down)(void *context, const struct hf_name *node, const char *reason);
     /* One decoded frame (never a hello). *message is valid during the call only. */
     void (*on_message)(void *context, const struct hf_name *node,
@@ -65,13 +67,17 @@ struct peer_config {
 };
 
 /*
- * Starts listening and dialling. Returns NULL on failure with a text in `error` (size >= 160).
+ * Starts listening and dialling; of `dial`, this node itself and, at an issuer, issuers with a
+ * smaller id are left out. Returns NULL on failure with a text in `error` (size >= 160).
  */
 struct peer_hub *peer_hub_create(uv_loop_t *loop, const struct peer_config *config,
                                  const struct peer_events *events, char *error, size_t error_size);
 
 /* Sends one envelope (encoded bytes, copied). False if the node is not up or was just closed. */
 bool peer_send(struct peer_hub *hub, const struct hf_name *node, struct bytes envelope);
+
+/* The port that is bound; 0 if the hub does not listen. */
+uint16_t peer_hub_port(const struct peer_hub *hub);
 
 bool peer_is_up(const struct peer_hub *hub, const struct hf_name *node);
 

@@ -68,7 +68,7 @@ size_t tls_stream_queued(const struct tls_stream *stream);
 /* "address:port" of the other side; lives as long as the stream. */
 const char *tls_stream_remote(const struct tls_stream *stream);
 
-/* True if the handshake resumed an earlier session. Meaningful once ready. */
+/* True if a dialled stream, once ready, resumed the session it was given. */
 bool tls_stream_resumed(const struct tls_stream *stream);
 
 /*

@@ -1,0 +1,272 @@
+#include "peer/peer.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "base/check.h"
+#include "peer/peer_private.h"
+
+/* ---- log */
+
+void hub_log(struct peer_hub *hub, int level, const char *format, ...)
+{
+    char line[HUB_LINE_MAX];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    hub->events.on_log(hub->events.context, level, line);
+}
+
+void hub_log_refusal(struct peer_hub *hub, int cause, const char *who, const char *detail)
+{
+    const char *words = refusal_cause_text(cause);
+    size_t length = strlen(words);
+    hub_tick_start(hub);
+    if (!refusals_admit(&hub->refusals, cause, who, uv_now(hub->loop)))
+        return;
+    /* The TLS layer's detail begins with the cause already. */
+    if (strncmp(detail, words, length) == 0)
+        hub_log(hub, LOG_WARNING, "%s: refused: %s", who, detail);
+    else
+        hub_log(hub, LOG_WARNING, "%s: refused: %s: %s", who, words, detail);
+}
+
+/* ---- tick: hello timeouts and counts of refusals; stands still when there are none */
+
+static void log_held_back(struct peer_hub *hub, int cause)
+{
+    uint32_t count = refusals_collect(&hub->refusals, cause, uv_now(hub->loop));
+    if (count > 0)
+        hub_log(hub, LOG_WARNING, "%s: refused: %s: the last of %u more within %d s",
+                hub->refusals.window[cause].last, refusal_cause_text(cause), count,
+                REFUSALS_WINDOW_MS / 1000);
+}
+
+static void on_tick(uv_timer_t *timer)
+{
+    struct peer_hub *hub = timer->data;
+    bool greeting = false;
+    for (struct peer_link *link = hub->links; link != NULL; link = link->next) {
+        link_check_hello(link);
+        greeting = greeting || link->state == LINK_GREETING;
+    }
+    for (int cause = 0; cause < REFUSAL_CAUSES; cause++)
+        log_held_back(hub, cause);
+    if (!greeting && !refusals_pending(&hub->refusals))
+        uv_timer_stop(timer);
+}
+
+void hub_tick_start(struct peer_hub *hub)
+{
+    if (!hub->closing && !uv_is_active((uv_handle_t *)&hub->tick))
+        uv_timer_start(&hub->tick, on_tick, HUB_TICK_MS, HUB_TICK_MS);
+}
+
+/* ---- dialling */
+
+/* splitmix64: jitter needs to differ between boards, nothing more. */
+static uint64_t random_next(struct peer_hub *hub)
+{
+    uint64_t value = hub->random += 0x9e3779b97f4a7c15u;
+    value = (value ^ (value >> 30)) * 0xbf58476d1ce4e5b9u;
+    value = (value ^ (value >> 27)) * 0x94d049bb133111ebu;
+    return value ^ (value >> 31);
+}
+
+static void dial_now(uv_timer_t *timer)
+{
+    struct peer_dial *dial = timer->data;
+    if (link_dial(dial) == NULL)
+        dial_again(dial, false);
+}
+
+void dial_again(struct peer_dial *dial, bool steady)
+{
+    if (steady)
+        dial->delay_ms = DIAL_DELAY_MIN_MS;
+    uint32_t half = dial->delay_ms / 2;
+    uint64_t wait_ms = half + random_next(dial->hub) % (half + 1);
+    dial->delay_ms = dial->delay_ms * 2 < DIAL_DELAY_MAX_MS ? dial->delay_ms * 2
+                                                            : DIAL_DELAY_MAX_MS;
+    uv_timer_start(&dial->timer, dial_now, wait_ms, 0);
+}
+
+/* Issuers: the smaller id dials. An agent that is no issuer dials every issuer. */
+static bool dials(const struct wire_hello *self, const struct hf_name *id)
+{
+    if (name_equal(&self->node, id))
+        return false;
+    return !self->issuer || name_compare(&self->node, id) < 0;
+}
+
+static void dial_add(struct peer_hub *hub, const struct hf_name *id, const char *address)
+{
+    struct peer_dial *dial = &hub->dials[hub->dial_count++];
+    dial->hub = hub;
+    dial->id = *id;
+    text_copy(dial->address, sizeof(dial->address), address);
+    dial->delay_ms = DIAL_DELAY_MIN_MS;
+    dial->session = tls_session_create(); /* without one, each handshake is a full one */
+    uv_timer_init(hub->loop, &dial->timer);
+    dial->timer.data = dial;
+    hub->pending++;
+    uv_timer_start(&dial->timer, dial_now, 0, 0);
+}
+
+/* ---- listening */
+
+static void on_stream(void *context, struct tls_stream *stream, const struct tls_name *peer)
+{
+    link_accept(context, stream, peer);
+}
+
+static void on_refused(void *context, const char *remote, enum tls_cause cause, const char *reason)
+{
+    hub_log_refusal(context, (int)cause, remote, reason);
+}
+
+static bool hub_listen(struct peer_hub *hub, const char *address, char *error, size_t error_size)
+{
+    const struct tls_listener_config config = { .address = address,
+                                                .identity = hub->identity,
+                                                .handshakes_max = PEER_HANDSHAKES_MAX,
+                                                .connections_max = PEER_CONNECTIONS_MAX,
+                                                .limits = link_limits };
+    const struct tls_listener_events events = { hub, on_stream, on_refused };
+    hub->listener = tls_listener_create(hub->loop, &config, &events, error, error_size);
+    if (hub->listener == NULL)
+        return false;
+    hub->pending++;
+    return true;
+}
+
+/* ---- creation and end */
+
+static void hub_encode_hello(struct peer_hub *hub)
+{
+    hub->message.kind = WIRE_HELLO;
+    hub->message.hello = hub->self;
+    hub->hello_length = (uint16_t)wire_encode(&hub->message, hub->hello, sizeof(hub->hello));
+    HF_CHECK(hub->hello_length > 0);
+}
+
+/* Every other node would refuse a wrong one; here the cause is told once, and plainly. */
+static bool certificate_suits(const struct peer_config *config, char *error, size_t error_size)
+{
+    const struct tls_name *name = tls_identity_name(config->identity);
+    bool named = strcmp(name->common_name, config->self.node.text) == 0;
+    bool allowed = strcmp(name->unit, "node") == 0;
+    if (!named)
+        snprintf(error, error_size, "certificate names \"%s\", this node is \"%s\"",
+                 name->common_name, config->self.node.text);
+    else if (!allowed)
+        snprintf(error, error_size, "certificate of \"%s\" has OU \"%s\", must be \"node\"",
+                 name->common_name, name->unit);
+    return named && allowed;
+}
+
+struct peer_hub *peer_hub_create(uv_loop_t *loop, const struct peer_config *config,
+                                 const struct peer_events *events, char *error, size_t error_size)
+{
+    HF_CHECK(config->dial_count <= HF_ISSUERS_MAX);
+    struct peer_hub *hub = calloc(1, sizeof(*hub));
+    if (hub == NULL) {
+        snprintf(error, error_size, "no memory for the peer port");
+        return NULL;
+    }
+    hub->loop = loop;
+    hub->events = *events;
+    hub->self = config->self;
+    hub->identity = config->identity;
+    hub->random = config->random_seed;
+    hub_encode_hello(hub);
+    if (!certificate_suits(config, error, error_size)) {
+        free(hub);
+        return NULL;
+    }
+    if (config->listen != NULL && !hub_listen(hub, config->listen, error, error_size)) {
+        free(hub);
+        return NULL;
+    }
+    uv_timer_init(loop, &hub->tick);
+    hub->tick.data = hub;
+    hub->pending++;
+    for (size_t i = 0; i < config->dial_count; i++) {
+        if (dials(&config->self, &config->dial[i].id))
+            dial_add(hub, &config->dial[i].id, config->dial[i].address);
+    }
+    return hub;
+}
+
+uint16_t peer_hub_port(const struct peer_hub *hub)
+{
+    return hub->listener == NULL ? 0 : tls_listener_port(hub->listener);
+}
+
+void hub_release(struct peer_hub *hub)
+{
+    if (--hub->pending > 0)
+        return;
+    for (size_t i = 0; i < hub->dial_count; i++)
+        tls_session_free(hub->dials[i].session);
+    hub->done(hub->done_context);
+    free(hub);
+}
+
+static void on_listener_gone(void *context)
+{
+    hub_release(context);
+}
+
+static void on_tick_closed(uv_handle_t *handle)
+{
+    hub_release(handle->data);
+}
+
+static void on_dial_closed(uv_handle_t *handle)
+{
+    const struct peer_dial *dial = handle->data;
+    hub_release(dial->hub);
+}
+
+void peer_hub_close(struct peer_hub *hub, void (*done)(void *context), void *context)
+{
+    HF_CHECK(!hub->closing);
+    hub->closing = true;
+    hub->done = done;
+    hub->done_context = context;
+    for (struct peer_link *link = hub->links; link != NULL; link = link->next)
+        link_abort(link, "this node stops");
+    for (size_t i = 0; i < hub->dial_count; i++)
+        uv_close((uv_handle_t *)&hub->dials[i].timer, on_dial_closed);
+    if (hub->listener != NULL)
+        tls_listener_close(hub->listener, on_listener_gone, hub);
+    uv_close((uv_handle_t *)&hub->tick, on_tick_closed);
+}
+
+/* ---- sending */
+
+static struct peer_link *find_up(const struct peer_hub *hub, const struct hf_name *node)
+{
+    for (struct peer_link *link = hub->links; link != NULL; link = link->next) {
+        if (link->state == LINK_UP && name_equal(&link->node, node))
+            return link;
+    }
+    return NULL;
+}
+
+bool peer_send(struct peer_hub *hub, const struct hf_name *node, struct bytes envelope)
+{
+    HF_CHECK(envelope.length >= 1 && envelope.length <= WIRE_FRAME_MAX);
+    struct peer_link *link = find_up(hub, node);
+    return link != NULL && link_send(link, envelope);
+}
+
+bool peer_is_up(const struct peer_hub *hub, const struct hf_name *node)
+{
+    return find_up(hub, node) != NULL;
+}

@@ -1,0 +1,348 @@
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "base/check.h"
+#include "peer/peer_private.h"
+
+const struct tls_stream_limits link_limits = { .handshake_ms = PEER_HANDSHAKE_MS,
+                                               .silence_ms = PEER_SILENCE_MS,
+                                               .queue_max = PEER_QUEUE_MAX };
+
+static void link_step(struct peer_link *link, enum link_event event)
+{
+    enum link_state next = link_state_next(link->state, event);
+    HF_CHECK(next != LINK_ILLEGAL);
+    link->state = next;
+    link->since_ms = uv_now(link->hub->loop);
+}
+
+/* "board-b at 10.0.0.2:7400", or the address alone while nobody is proven. */
+static void link_who(const struct peer_link *link, char who[REFUSAL_WHO_MAX])
+{
+    const struct hf_name *name = &link->node;
+    if (name_empty(name) && link->dial != NULL)
+        name = &link->dial->id;
+    const char *remote = tls_stream_remote(link->stream);
+    if (name_empty(name))
+        snprintf(who, REFUSAL_WHO_MAX, "%s", remote);
+    else
+        snprintf(who, REFUSAL_WHO_MAX, "%s at %s", name->text, remote);
+}
+
+/* ---- ending */
+
+static void link_announce_down(struct peer_link *link, const char *reason)
+{
+    if (!link->announced)
+        return;
+    link->announced = false;
+    if (link->hub->closing)
+        return;
+    hub_log(link->hub, LOG_INFO, "%s: disconnected: %s", link->node.text, reason);
+    link->hub->events.on_down(link->hub->events.context, &link->node, reason);
+}
+
+/* `politely`: what was sent before still arrives. on_down follows from the loop. */
+static void link_end(struct peer_link *link, const char *reason, bool politely)
+{
+    if (link->state == LINK_CLOSING)
+        return;
+    link_step(link, LINK_CLOSE);
+    snprintf(link->reason, sizeof(link->reason), "%s", reason);
+    if (politely)
+        tls_stream_close(link->stream);
+    else
+        tls_stream_abort(link->stream);
+}
+
+void link_abort(struct peer_link *link, const char *reason)
+{
+    link_end(link, reason, false);
+}
+
+__attribute__((format(printf, 4, 5))) static void
+link_refuse(struct peer_link *link, int cause, bool politely, const char *format, ...)
+{
+    char who[REFUSAL_WHO_MAX];
+    char detail[HUB_LINE_MAX / 2];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(detail, sizeof(detail), format, arguments);
+    va_end(arguments);
+    link_who(link, who);
+    hub_log_refusal(link->hub, cause, who, detail);
+    link_end(link, refusal_cause_text(cause), politely);
+}
+
+/* The other side, or the network, ended it. A dial that fails again and again is told once. */
+static void link_explain_loss(struct peer_link *link, enum tls_cause cause, const char *reason)
+{
+    char who[REFUSAL_WHO_MAX];
+    link_who(link, who);
+    bool network = cause == TLS_CAUSE_NETWORK || cause == TLS_CAUSE_NONE;
+    if (link->state == LINK_UP)
+        return; /* on_down's line says it */
+    if (!network) {
+        hub_log_refusal(link->hub, (int)cause, who, reason);
+    } else if (link->dial == NULL) {
+        hub_log_refusal(link->hub, REFUSAL_HELLO, who, reason);
+    } else if (!link->dial->complained) {
+        link->dial->complained = true;
+        hub_log(link->hub, LOG_WARNING, "%s: no connection, trying on: %s", who, reason);
+    }
+}
+
+static void link_unlink(struct peer_link *link)
+{
+    if (link->previous != NULL)
+        link->previous->next = link->next;
+    else
+        link->hub->links = link->next;
+    if (link->next != NULL)
+        link->next->previous = link->previous;
+}
+
+static void on_closed(void *context, enum tls_cause cause, const char *reason)
+{
+    struct peer_link *link = context;
+    struct peer_hub *hub = link->hub;
+    bool own_act = link->state == LINK_CLOSING;
+    bool steady = link->state == LINK_UP && uv_now(hub->loop) - link->since_ms >= LINK_STEADY_MS;
+    if (!own_act && !hub->closing)
+        link_explain_loss(link, cause, reason);
+    link_announce_down(link, own_act ? link->reason : reason);
+    if (link->dial != NULL && !hub->closing)
+        dial_again(link->dial, steady);
+    link_unlink(link);
+    frame_free(&link->reader);
+    free(link);
+    hub_release(hub);
+}
+
+/* ---- sending */
+
+bool link_send(struct peer_link *link, struct bytes envelope)
+{
+    struct peer_hub *hub = link->hub;
+    frame_header_put(hub->frame, (uint32_t)envelope.length);
+    memcpy(hub->frame + FRAME_HEADER_BYTES, envelope.data, envelope.length);
+    struct bytes frame = { hub->frame, FRAME_HEADER_BYTES + envelope.length };
+    if (tls_stream_write(link->stream, frame))
+        return true;
+    if (tls_stream_queued(link->stream) + frame.length > PEER_QUEUE_MAX)
+        link_refuse(link, TLS_CAUSE_OVERFLOW, false, "%zu bytes wait, %d are allowed",
+                    tls_stream_queued(link->stream), PEER_QUEUE_MAX);
+    return false;
+}
+
+static void link_send_hello(struct peer_link *link)
+{
+    (void)link_send(link, (struct bytes){ link->hub->hello, link->hub->hello_length });
+}
+
+/* ---- certificate */
+
+static void link_secured(struct peer_link *link, const struct tls_name *peer)
+{
+    struct hf_name name;
+    if (strcmp(peer->unit, "node") != 0) {
+        link_refuse(link, TLS_CAUSE_ROLE, false, "OU of CN \"%s\" is \"%s\", must be \"node\"",
+                    peer->common_name, peer->unit);
+        return;
+    }
+    if (!name_from_string(&name, peer->common_name)) {
+        link_refuse(link, TLS_CAUSE_NAME, false, "CN \"%s\" is no node id", peer->common_name);
+        return;
+    }
+    if (link->dial != NULL && !name_equal(&name, &link->dial->id)) {
+        link_refuse(link, TLS_CAUSE_NAME, false, "dialled \"%s\", its certificate names \"%s\"",
+                    link->dial->id.text, name.text);
+        return;
+    }
+    if (name_equal(&name, &link->hub->self.node)) {
+        link_refuse(link, TLS_CAUSE_NAME, false, "its certificate names this node, \"%s\"",
+                    name.text);
+        return;
+    }
+    link->node = name;
+    link_step(link, LINK_SECURED);
+    hub_tick_start(link->hub);
+    if (link->dial != NULL)
+        link_send_hello(link);
+}
+
+/* ---- hello */
+
+static bool hello_acceptable(struct peer_link *link, const struct wire_hello *hello)
+{
+    const struct wire_hello *self = &link->hub->self;
+    bool foreign_terms = hello->version != self->version ||
+                         strcmp(hello->cluster, self->cluster) != 0;
+    /* The dialler is told what this side speaks, so that its log names the cause as well. */
+    if (foreign_terms && link->dial == NULL)
+        link_send_hello(link);
+    if (hello->version != self->version)
+        link_refuse(link, REFUSAL_VERSION, true, "it speaks version %u, this node %u",
+                    hello->version, self->version);
+    else if (foreign_terms)
+        link_refuse(link, REFUSAL_CLUSTER, true, "it belongs to \"%s\", this node to \"%s\"",
+                    hello->cluster, self->cluster);
+    else if (!name_equal(&hello->node, &link->node))
+        link_refuse(link, TLS_CAUSE_NAME, false, "it says \"%s\", its certificate \"%s\"",
+                    hello->node.text, link->node.text);
+    else
+        return true;
+    return false;
+}
+
+/* The newest connection of an identity is the one that its owner lives on. */
+static void link_replace_others(struct peer_link *link)
+{
+    static const char reason[] = "replaced by a newer connection";
+    for (struct peer_link *other = link->hub->links; other != NULL; other = other->next) {
+        if (other == link || !name_equal(&other->node, &link->node))
+            continue;
+        if (other->state == LINK_UP)
+            link_end(other, reason, false);
+        link_announce_down(other, other->reason[0] != '\0' ? other->reason : reason);
+    }
+}
+
+static void link_hello(struct peer_link *link, const struct wire_hello *hello)
+{
+    if (!hello_acceptable(link, hello))
+        return;
+    if (link->dial == NULL)
+        link_send_hello(link);
+    else
+        link->dial->complained = false;
+    if (link->state != LINK_GREETING)
+        return;
+    link_step(link, LINK_ACCEPTED);
+    link_replace_others(link);
+    link->announced = true;
+    hub_log(link->hub, LOG_INFO, "%s: connected, %s", link->node.text,
+            tls_stream_remote(link->stream));
+    link->hub->events.on_up(link->hub->events.context, hello);
+}
+
+void link_check_hello(struct peer_link *link)
+{
+    if (link->state == LINK_GREETING &&
+        uv_now(link->hub->loop) - link->since_ms >= PEER_HANDSHAKE_MS)
+        link_refuse(link, REFUSAL_HELLO, false, "none within %d ms", PEER_HANDSHAKE_MS);
+}
+
+/* ---- frames */
+
+static void link_frame(struct peer_link *link, struct bytes frame)
+{
+    struct peer_hub *hub = link->hub;
+    const char *fault = wire_decode(&hub->message, frame);
+    if (fault != NULL)
+        link_refuse(link, REFUSAL_FRAME, false, "%s", fault);
+    else if (hub->message.kind == WIRE_HELLO && link->state == LINK_UP)
+        link_refuse(link, REFUSAL_FRAME, false, "a second hello");
+    else if (hub->message.kind == WIRE_HELLO)
+        link_hello(link, &hub->message.hello);
+    else if (link->state != LINK_UP)
+        link_refuse(link, REFUSAL_FRAME, false, "a message before the hello");
+    else
+        hub->events.on_message(hub->events.context, &link->node, &hub->message);
+}
+
+/* Any frame may end the link or the hub: the state is looked at afresh each time round. */
+static void on_data(void *context, struct bytes data)
+{
+    struct peer_link *link = context;
+    while (link->state == LINK_GREETING || link->state == LINK_UP) {
+        struct bytes frame;
+        uint32_t length = 0;
+        switch (frame_read(&link->reader, &data, &frame, &length)) {
+        case FRAME_MORE:
+            return;
+        case FRAME_READY:
+            link_frame(link, frame);
+            break;
+        case FRAME_BAD_LENGTH:
+            link_refuse(link, REFUSAL_FRAME, false, "length %u bytes, 1 to %d are allowed", length,
+                        WIRE_FRAME_MAX);
+            return;
+        case FRAME_NO_MEMORY:
+            link_refuse(link, TLS_CAUSE_MEMORY, false, "for a frame of %u bytes", length);
+            return;
+        }
+    }
+}
+
+static void on_ready(void *context, const struct tls_name *peer)
+{
+    link_secured(context, peer);
+}
+
+/* ---- creation */
+
+static struct peer_link *link_create(struct peer_hub *hub, struct peer_dial *dial)
+{
+    struct peer_link *link = calloc(1, sizeof(*link));
+    if (link == NULL)
+        return NULL;
+    link->hub = hub;
+    link->dial = dial;
+    link->state = LINK_SECURING;
+    link->since_ms = uv_now(hub->loop);
+    link->next = hub->links;
+    if (link->next != NULL)
+        link->next->previous = link;
+    hub->links = link;
+    hub->pending++;
+    return link;
+}
+
+struct peer_link *link_dial(struct peer_dial *dial)
+{
+    struct peer_link *link = link_create(dial->hub, dial);
+    if (link == NULL)
+        return NULL;
+    const struct tls_stream_events events = { link, on_ready, on_data, on_closed };
+    link->stream = tls_stream_dial(dial->hub->loop, dial->hub->identity, dial->address,
+                                   dial->session, &link_limits, &events);
+    if (link->stream == NULL) {
+        link_unlink(link);
+        dial->hub->pending--;
+        free(link);
+        return NULL;
+    }
+    return link;
+}
+
+static void on_orphan_data(void *context, struct bytes data)
+{
+    (void)context;
+    (void)data;
+}
+
+static void on_orphan_closed(void *context, enum tls_cause cause, const char *reason)
+{
+    (void)context;
+    (void)cause;
+    (void)reason;
+}
+
+void link_accept(struct peer_hub *hub, struct tls_stream *stream, const struct tls_name *peer)
+{
+    struct peer_link *link = link_create(hub, NULL);
+    if (link == NULL) {
+        const struct tls_stream_events nobody = { NULL, NULL, on_orphan_data, on_orphan_closed };
+        tls_stream_adopt(stream, &nobody);
+        tls_stream_abort(stream);
+        return;
+    }
+    const struct tls_stream_events events = { link, on_ready, on_data, on_closed };
+    link->stream = stream;
+    tls_stream_adopt(stream, &events);
+    link_secured(link, peer);
+}

@@ -1,0 +1,95 @@
+/*
+ * What peer.c (the hub: listening, dialling, names) and peer_link.c (one connection: certificate,
+ * hello, frames) share. For those two only.
+ */
+#ifndef HOLDFAST_PEER_PEER_PRIVATE_H
+#define HOLDFAST_PEER_PEER_PRIVATE_H
+
+#include "peer/frame.h"
+#include "peer/peer.h"
+#include "peer/refusals.h"
+#include "peer/states.h"
+#include "peer/tls_stream.h"
+
+enum {
+    DIAL_DELAY_MIN_MS = 50,
+    DIAL_DELAY_MAX_MS = 2000,
+    LINK_STEADY_MS = 1000,     /* a link that held this long lets the next dial start afresh */
+    HUB_TICK_MS = 500,         /* while a hello is awaited or refusals are counted */
+    HUB_HELLO_MAX = 256,       /* bytes of an encoded hello */
+    HUB_LINE_MAX = 400         /* characters of a log line */
+};
+
+/* An issuer that this node dials, for ever. */
+struct peer_dial {
+    struct peer_hub *hub;
+    struct hf_name id;
+    char address[HF_ADDRESS_MAX + 1];
+    uv_timer_t timer;
+    uint32_t delay_ms; /* of the next try, before jitter */
+    bool complained;   /* this outage has had its log line */
+    struct tls_session *session;
+};
+
+struct peer_link {
+    struct peer_hub *hub;
+    struct peer_dial *dial; /* NULL: accepted */
+    struct tls_stream *stream;
+    enum link_state state;
+    bool announced;       /* on_up was told, on_down not yet */
+    struct hf_name node;  /* by its certificate; empty before TLS is up */
+    uint64_t since_ms;    /* in this state, by the loop's clock */
+    struct frame_reader reader;
+    char reason[REFUSAL_WHO_MAX]; /* why this side closed it; empty: it did not */
+    struct peer_link *previous;
+    struct peer_link *next;
+};
+
+struct peer_hub {
+    uv_loop_t *loop;
+    struct peer_events events;
+    struct wire_hello self;
+    const struct tls_identity *identity;
+    struct tls_listener *listener;
+    struct peer_dial dials[HF_ISSUERS_MAX];
+    size_t dial_count;
+    struct peer_link *links;
+    uv_timer_t tick;
+    struct refusals refusals;
+    uint64_t random;
+    unsigned pending; /* handles, links and listener that must be gone before the hub is */
+    bool closing;
+    void (*done)(void *context);
+    void *done_context;
+    uint16_t hello_length;
+    uint8_t hello[HUB_HELLO_MAX];
+    uint8_t frame[FRAME_HEADER_BYTES + WIRE_FRAME_MAX]; /* under construction */
+    struct wire_message message;                        /* last decoded */
+};
+
+/* peer.c */
+void hub_log(struct peer_hub *hub, int level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* One rate-limited line: "WHO: refused: CAUSE: DETAIL"; empty detail: none. */
+void hub_log_refusal(struct peer_hub *hub, int cause, const char *who, const char *detail);
+void hub_tick_start(struct peer_hub *hub);
+/* One of `pending` is gone. The hub may be too, after this. */
+void hub_release(struct peer_hub *hub);
+/* A dialled link ended: tries again later. `steady`: it had been up for a while. */
+void dial_again(struct peer_dial *dial, bool steady);
+
+/* peer_link.c */
+/* The limits of every peer connection. */
+extern const struct tls_stream_limits link_limits;
+/* A link for a dial; NULL if there is no memory. */
+struct peer_link *link_dial(struct peer_dial *dial);
+/* A link for an accepted stream, which it adopts; its certificate says *peer. */
+void link_accept(struct peer_hub *hub, struct tls_stream *stream, const struct tls_name *peer);
+/* Sends one frame. False, and the link is closing, if its queue is full. */
+bool link_send(struct peer_link *link, struct bytes envelope);
+/* No hello in time? */
+void link_check_hello(struct peer_link *link);
+/* Closes at once, without a log line. */
+void link_abort(struct peer_link *link, const char *reason);
+
+#endif

@@ -1,0 +1,450 @@
+#include "peer/tls_stream.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/check.h"
+#include "peer/tls_private.h"
+#include "peer/tls_stream_private.h"
+
+enum {
+    STREAM_READ_BYTES = 8192, /* ciphertext taken from the kernel at once */
+    STREAM_PLAIN_BYTES = 4096 /* plaintext handed to the owner at once */
+};
+
+static void stream_step(struct tls_stream *stream, enum stream_event event)
+{
+    enum stream_state next = stream_state_next(stream->state, event);
+    HF_CHECK(next != STREAM_ILLEGAL);
+    stream->state = next;
+}
+
+/* ---- ending */
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct tls_stream *stream = handle->data;
+    if (--stream->open_handles > 0)
+        return;
+    if (stream->listener != NULL)
+        listener_forget(stream->listener, stream);
+    if (stream->events.on_closed != NULL)
+        stream->events.on_closed(stream->events.context, stream->cause, stream->reason);
+    tls_engine_free(&stream->engine);
+    tls_buffer_free(&stream->sending);
+    free(stream);
+}
+
+static void close_handles(struct tls_stream *stream)
+{
+    uv_close((uv_handle_t *)&stream->tcp, on_handle_closed);
+    uv_close((uv_handle_t *)&stream->timer, on_handle_closed);
+}
+
+/* The first cause stands: what follows is its consequence. */
+static void stream_fail(struct tls_stream *stream, enum tls_cause cause, const char *reason)
+{
+    if (stream->state == STREAM_CLOSING)
+        return;
+    if (stream->state != STREAM_DRAINING) {
+        stream->cause = cause;
+        snprintf(stream->reason, sizeof(stream->reason), "%s", reason);
+    }
+    stream_step(stream, STREAM_FAIL);
+    close_handles(stream);
+}
+
+static void stream_fail_network(struct tls_stream *stream, const char *what, int code)
+{
+    char reason[STREAM_REASON_MAX];
+    snprintf(reason, sizeof(reason), "%s: %s", what, uv_strerror(code));
+    stream_fail(stream, TLS_CAUSE_NETWORK, reason);
+}
+
+/* The alert that tells the peer why goes out if the kernel takes it at once. */
+static void stream_fail_engine(struct tls_stream *stream)
+{
+    char reason[STREAM_REASON_MAX];
+    enum tls_cause cause = tls_engine_explain(&stream->engine, reason, sizeof(reason));
+    struct tls_buffer *out = &stream->engine.out;
+    if (!stream->writing && out->length > 0) {
+        uv_buf_t alert = uv_buf_init((char *)out->data, (unsigned)out->length);
+        (void)uv_try_write((uv_stream_t *)&stream->tcp, &alert, 1);
+    }
+    stream_fail(stream, cause, reason);
+}
+
+/* ---- sending */
+
+size_t tls_stream_queued(const struct tls_stream *stream)
+{
+    return stream->engine.out.length + uv_stream_get_write_queue_size((const uv_stream_t *)&stream->tcp);
+}
+
+static void drain_finish(struct tls_stream *stream)
+{
+    stream_step(stream, STREAM_DRAINED);
+    close_handles(stream);
+}
+
+static void on_timer(uv_timer_t *timer);
+static void on_written(uv_write_t *request, int status);
+
+static void on_shut(uv_shutdown_t *request, int status)
+{
+    (void)request;
+    (void)status; /* the peer's end of file, or the timer, comes next */
+}
+
+static void drain_advance(struct tls_stream *stream)
+{
+    if (stream->state != STREAM_DRAINING || stream->writing || stream->shut)
+        return;
+    stream->shut = true;
+    if (uv_shutdown(&stream->shutdown, (uv_stream_t *)&stream->tcp, on_shut) != 0)
+        drain_finish(stream);
+}
+
+static void watch_progress(struct tls_stream *stream)
+{
+    stream->stuck_at = uv_stream_get_write_queue_size((const uv_stream_t *)&stream->tcp);
+    uv_timer_start(&stream->timer, on_timer, stream->limits.silence_ms, 0);
+}
+
+/* What the kernel did not take at once waits in one uv_write; more collects in `out` meanwhile. */
+static void queue_rest(struct tls_stream *stream)
+{
+    struct tls_buffer spare = stream->sending;
+    stream->sending = stream->engine.out;
+    stream->engine.out = spare;
+    uv_buf_t rest = uv_buf_init((char *)stream->sending.data, (unsigned)stream->sending.length);
+    int code = uv_write(&stream->write, (uv_stream_t *)&stream->tcp, &rest, 1, on_written);
+    if (code != 0) {
+        stream_fail_network(stream, "sending failed", code);
+        return;
+    }
+    stream->writing = true;
+    if (stream->state == STREAM_OPEN)
+        watch_progress(stream);
+}
+
+static void stream_flush(struct tls_stream *stream)
+{
+    struct tls_buffer *out = &stream->engine.out;
+    if (stream->writing || stream->state == STREAM_CLOSING || out->length == 0)
+        return;
+    uv_buf_t all = uv_buf_init((char *)out->data, (unsigned)out->length);
+    int sent = uv_try_write((uv_stream_t *)&stream->tcp, &all, 1);
+    if (sent < 0 && sent != UV_EAGAIN) {
+        stream_fail_network(stream, "sending failed", sent);
+        return;
+    }
+    if (sent > 0)
+        tls_buffer_consume(out, (size_t)sent);
+    if (out->length > 0)
+        queue_rest(stream);
+}
+
+static void on_written(uv_write_t *request, int status)
+{
+    struct tls_stream *stream = request->data;
+    stream->writing = false;
+    tls_buffer_consume(&stream->sending, stream->sending.length);
+    if (stream->state == STREAM_CLOSING)
+        return;
+    if (status != 0) {
+        stream_fail_network(stream, "sending failed", status);
+        return;
+    }
+    if (stream->state == STREAM_OPEN)
+        uv_timer_stop(&stream->timer);
+    stream_flush(stream);
+    drain_advance(stream);
+}
+
+bool tls_stream_write(struct tls_stream *stream, struct bytes data)
+{
+    if (stream->state != STREAM_OPEN ||
+        tls_stream_queued(stream) + data.length > stream->limits.queue_max)
+        return false;
+    if (!tls_engine_write(&stream->engine, data)) {
+        stream_fail_engine(stream);
+        return false;
+    }
+    stream_flush(stream);
+    return stream->state == STREAM_OPEN;
+}
+
+/* ---- receiving */
+
+static void stream_establish(struct tls_stream *stream)
+{
+    struct tls_name peer;
+    enum tls_cause cause = tls_peer_name(stream->identity, &stream->engine.ssl, &peer);
+    if (cause != TLS_CAUSE_NONE) {
+        stream_fail(stream, cause, tls_cause_text(cause));
+        return;
+    }
+    stream_step(stream, STREAM_ESTABLISHED);
+    uv_timer_stop(&stream->timer);
+    if (stream->writing)
+        watch_progress(stream);
+    if (stream->events.on_ready != NULL)
+        stream->events.on_ready(stream->events.context, &peer);
+}
+
+static void stream_handshake(struct tls_stream *stream)
+{
+    switch (tls_engine_handshake(&stream->engine)) {
+    case TLS_DONE:
+        stream_flush(stream);
+        if (stream->state == STREAM_HANDSHAKING)
+            stream_establish(stream);
+        break;
+    case TLS_WANTS:
+        stream_flush(stream);
+        break;
+    case TLS_ENDED:
+        stream_fail(stream, TLS_CAUSE_NETWORK, "closed by the other side during the handshake");
+        break;
+    case TLS_FAILED:
+        stream_fail_engine(stream);
+        break;
+    }
+}
+
+/* The owner may close or abort inside on_data: state is looked at afresh each time round. */
+static void stream_read_plain(struct tls_stream *stream)
+{
+    uint8_t plain[STREAM_PLAIN_BYTES];
+    while (stream->state == STREAM_OPEN) {
+        size_t length = 0;
+        switch (tls_engine_read(&stream->engine, plain, sizeof(plain), &length)) {
+        case TLS_DONE:
+            stream->events.on_data(stream->events.context, (struct bytes){ plain, length });
+            break;
+        case TLS_WANTS:
+            stream_flush(stream);
+            return;
+        case TLS_ENDED:
+            stream_fail(stream, TLS_CAUSE_NONE, "closed by the other side");
+            return;
+        case TLS_FAILED:
+            stream_fail_engine(stream);
+            return;
+        }
+    }
+}
+
+/* Read memory lives for one callback only: an idle connection holds none. */
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
+{
+    (void)handle;
+    (void)suggested;
+    char *memory = malloc(STREAM_READ_BYTES);
+    *buffer = uv_buf_init(memory, memory == NULL ? 0 : STREAM_READ_BYTES);
+}
+
+static void on_read_end(struct tls_stream *stream, int code)
+{
+    if (stream->state == STREAM_DRAINING)
+        drain_finish(stream);
+    else if (code == UV_EOF)
+        stream_fail(stream, TLS_CAUSE_NETWORK,
+                    stream->state == STREAM_OPEN
+                        ? "connection ended by the other side"
+                        : "closed by the other side during the handshake");
+    else
+        stream_fail_network(stream, "connection lost", code);
+}
+
+static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buffer)
+{
+    struct tls_stream *stream = handle->data;
+    if (count < 0 && stream->state != STREAM_CLOSING)
+        on_read_end(stream, (int)count);
+    if (count > 0) {
+        tls_engine_lend(&stream->engine,
+                        (struct bytes){ (const uint8_t *)buffer->base, (size_t)count });
+        if (stream->state == STREAM_HANDSHAKING)
+            stream_handshake(stream);
+        if (stream->state == STREAM_OPEN)
+            stream_read_plain(stream);
+        tls_engine_lend(&stream->engine, (struct bytes){ NULL, 0 });
+    }
+    free(buffer->base);
+}
+
+/* ---- timer */
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct tls_stream *stream = timer->data;
+    char reason[STREAM_REASON_MAX];
+    if (stream->state == STREAM_DRAINING) {
+        drain_finish(stream);
+    } else if (stream->state == STREAM_OPEN) {
+        if (uv_stream_get_write_queue_size((uv_stream_t *)&stream->tcp) < stream->stuck_at) {
+            watch_progress(stream);
+            return;
+        }
+        snprintf(reason, sizeof(reason), "took none of the queued output for %u ms",
+                 stream->limits.silence_ms);
+        stream_fail(stream, TLS_CAUSE_OVERFLOW, reason);
+    } else {
+        bool tcp = stream->state == STREAM_DIALLING;
+        snprintf(reason, sizeof(reason), "%s not done within %u ms", tcp ? "connect" : "handshake",
+                 stream->limits.handshake_ms);
+        stream_fail(stream, tcp ? TLS_CAUSE_NETWORK : TLS_CAUSE_TIMEOUT, reason);
+    }
+}
+
+/* ---- creation */
+
+/*
+ * A host that vanished is noticed within silence_ms: by unacknowledged data when something was
+ * sent, else by a probe each second. Source: Linux tcp(7), TCP_USER_TIMEOUT.
+ */
+static void set_tcp_options(struct tls_stream *stream)
+{
+    int fd = -1;
+    if (uv_fileno((const uv_handle_t *)&stream->tcp, &fd) != 0)
+        return;
+    const int seconds = 1;
+    const int probes = (int)(stream->limits.silence_ms / 1000);
+    const int on = 1;
+    (void)uv_tcp_nodelay(&stream->tcp, 1);
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof(seconds));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof(seconds));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &stream->limits.silence_ms,
+                     sizeof(stream->limits.silence_ms));
+}
+
+static struct tls_stream *stream_create(uv_loop_t *loop, const struct tls_identity *identity,
+                                        bool server, struct tls_session *session,
+                                        const struct tls_stream_limits *limits)
+{
+    struct tls_stream *stream = calloc(1, sizeof(*stream));
+    if (stream == NULL)
+        return NULL;
+    if (!tls_engine_init(&stream->engine, identity, server, session) ||
+        uv_tcp_init(loop, &stream->tcp) != 0) {
+        tls_engine_free(&stream->engine);
+        free(stream);
+        return NULL;
+    }
+    uv_timer_init(loop, &stream->timer);
+    stream->tcp.data = stream;
+    stream->timer.data = stream;
+    stream->connect.data = stream;
+    stream->write.data = stream;
+    stream->open_handles = 2;
+    stream->identity = identity;
+    stream->limits = *limits;
+    stream->state = server ? STREAM_HANDSHAKING : STREAM_DIALLING;
+    snprintf(stream->remote, sizeof(stream->remote), "?");
+    uv_timer_start(&stream->timer, on_timer, limits->handshake_ms, 0);
+    return stream;
+}
+
+static void stream_start(struct tls_stream *stream)
+{
+    set_tcp_options(stream);
+    int code = uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read);
+    if (code != 0)
+        stream_fail_network(stream, "cannot read", code);
+    else
+        stream_handshake(stream);
+}
+
+struct tls_stream *stream_create_server(uv_loop_t *loop, const struct tls_identity *identity,
+                                        const struct tls_stream_limits *limits)
+{
+    return stream_create(loop, identity, true, NULL, limits);
+}
+
+void stream_start_server(struct tls_stream *stream)
+{
+    struct sockaddr_storage address;
+    int size = sizeof(address);
+    if (uv_tcp_getpeername(&stream->tcp, (struct sockaddr *)&address, &size) == 0)
+        address_format(&address, stream->remote, sizeof(stream->remote));
+    stream_start(stream);
+}
+
+static void on_connected(uv_connect_t *request, int status)
+{
+    struct tls_stream *stream = request->data;
+    if (stream->state == STREAM_CLOSING)
+        return;
+    if (status != 0) {
+        stream_fail_network(stream, "cannot connect", status);
+        return;
+    }
+    stream_step(stream, STREAM_CONNECTED);
+    stream_start(stream);
+}
+
+struct tls_stream *tls_stream_dial(uv_loop_t *loop, const struct tls_identity *identity,
+                                   const char *address, struct tls_session *session,
+                                   const struct tls_stream_limits *limits,
+                                   const struct tls_stream_events *events)
+{
+    struct tls_stream *stream = stream_create(loop, identity, false, session, limits);
+    if (stream == NULL)
+        return NULL;
+    stream->events = *events;
+    snprintf(stream->remote, sizeof(stream->remote), "%s", address);
+    struct sockaddr_storage to;
+    if (!address_parse(address, &to)) {
+        stream_fail(stream, TLS_CAUSE_NETWORK, "address is not HOST:PORT with a numeric host");
+        return stream;
+    }
+    int code = uv_tcp_connect(&stream->connect, &stream->tcp, (const struct sockaddr *)&to,
+                              on_connected);
+    if (code != 0)
+        stream_fail_network(stream, "cannot connect", code);
+    return stream;
+}
+
+/* ---- the owner's side */
+
+const char *tls_stream_remote(const struct tls_stream *stream)
+{
+    return stream->remote;
+}
+
+bool tls_stream_resumed(const struct tls_stream *stream)
+{
+    return stream->engine.resumed;
+}
+
+/* The owner asked for the end: it hears of nothing but on_closed from here on. */
+void tls_stream_close(struct tls_stream *stream)
+{
+    if (stream->state == STREAM_CLOSING || stream->state == STREAM_DRAINING)
+        return;
+    stream->cause = TLS_CAUSE_NONE;
+    snprintf(stream->reason, sizeof(stream->reason), "closed by this side");
+    stream_step(stream, STREAM_CLOSE);
+    if (stream->state == STREAM_CLOSING) {
+        close_handles(stream);
+        return;
+    }
+    uv_timer_start(&stream->timer, on_timer, TLS_LINGER_MS, 0);
+    tls_engine_end(&stream->engine);
+    stream_flush(stream);
+    drain_advance(stream);
+}
+
+void tls_stream_abort(struct tls_stream *stream)
+{
+    stream_fail(stream, TLS_CAUSE_NONE, "aborted by this side");
+}
