@@ -37,6 +37,7 @@
 enum {
     HOLDER_NONCES = 8,      /* renewals under way whose send instants are remembered */
     HOLDER_ACTIONS_MAX = 256,
+    HOLDER_CHANGES_MAX = 4 * HF_LEASES_PER_AGENT_MAX,
     HOLDER_RESEND_MS = 1000,     /* an acquire or release is sent again after this */
     HOLDER_DROP_REPEAT_MS = 100  /* a drop is sent again until the guard proves it */
 };
@@ -111,12 +112,6 @@ struct holder_action {
     struct guard_message guard;
 };
 
-struct holder_output {
-    size_t count;
-    struct holder_action action[HOLDER_ACTIONS_MAX];
-    struct instant wake_at;
-};
-
 /* What happens to one lease; holder.c maps events of the outside to these. */
 enum holder_input {
     HOLDER_INPUT_READY,   /* guard safe and proven, an issuer connected */
@@ -129,11 +124,37 @@ enum holder_input {
     HOLDER_INPUT_RELEASED, /* the release is answered */
     HOLDER_INPUT_OVERDUE, /* deadline passed; or the first renewal took too long */
     HOLDER_INPUT_DROPPED, /* the guard refused the permit, dropped by itself, or is gone */
-    HOLDER_INPUT_PROVEN,  /* the guard proves the outputs of this token off */
+    HOLDER_INPUT_PROVEN,  /* the guard proves the outputs off; blocked: and the fault is cleared */
     HOLDER_INPUT_UNPROVEN, /* deadline passed, guard safe, but nothing proves it for this token */
     HOLDER_INPUT_FAULT,   /* the guard latched a fault */
     HOLDER_INPUT_SLEPT,   /* the board slept */
     HOLDER_INPUTS
+};
+
+enum holder_cell_kind { HOLDER_CELL_STAY, HOLDER_CELL_GO, HOLDER_CELL_ILLEGAL };
+
+/* One cell of the table; `why` names what makes an illegal one impossible. */
+struct holder_cell {
+    enum holder_cell_kind kind;
+    enum holder_state next; /* GO only */
+    const char *why;        /* ILLEGAL only */
+};
+
+/* For the log: `resource: from -input-> to`. */
+struct holder_change {
+    struct hf_name resource;
+    enum holder_state from;
+    enum holder_input input;
+    enum holder_state to;
+    const char *reason; /* static text, or NULL */
+};
+
+struct holder_output {
+    size_t count;
+    struct holder_action action[HOLDER_ACTIONS_MAX];
+    size_t change_count; /* what did not fit is not logged */
+    struct holder_change change[HOLDER_CHANGES_MAX];
+    struct instant wake_at;
 };
 
 /* What holder.c last heard from the guard about one resource. */
@@ -155,8 +176,9 @@ struct holder_lease {
     struct instant deadline;  /* holding: the guard's; granted: when the grant is given up */
     struct instant ask_at;    /* when acquire, release or drop is sent (again) */
     bool answered;            /* the last acquire or release was answered */
-    bool permit_sent;         /* on this guard connection, for this token */
+    uint64_t permitted;       /* highest token permitted on this guard connection, 0: none */
     bool fenced;              /* releasing: proven */
+    bool cleared;             /* blocked: an operator cleared the fault */
     uint64_t driving;         /* token that the guard was seen driving, until its lost hook */
     struct holder_guard_view guard;
     struct hf_name held_by;   /* from QUEUED, for people */
@@ -185,8 +207,10 @@ struct holder {
     uint64_t next_nonce;
     size_t nonce_next; /* slot of the next one */
     struct holder_nonce nonce[HOLDER_NONCES];
+    uint64_t renew_nonce;      /* of the last renewal sent */
     struct instant renew_sent;
-    struct instant renew_at;
+    struct span renew_interval;
+    struct instant renew_at; /* half an interval after an unanswered one */
     bool renew_answered;
     struct span round_trip; /* of the last confirmed renewal */
     struct span slack;      /* smallest of all leases; INT64_MAX before the first */
@@ -204,8 +228,8 @@ void holder_step(struct holder *holder, const struct holder_event *event, struct
 const struct holder_lease *holder_lease_of(const struct holder *holder,
                                            const struct hf_name *resource);
 
-/* What the table says of one cell: the next state, or HOLDER_STATES for "ignored". */
-enum holder_state holder_next_state(enum holder_state state, enum holder_input input);
+/* The cell of a state and an input; never NULL. */
+const struct holder_cell *holder_cell(enum holder_state state, enum holder_input input);
 
 const char *holder_state_name(enum holder_state state);
 const char *holder_input_name(enum holder_input input);
