@@ -1,0 +1,107 @@
+/* The state table of a master's connection, and its buffers. */
+#include "gateway/gateway_master.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "gateway/gateway_address.h"
+
+#define FREE GATEWAY_MASTER_FREE
+#define READING GATEWAY_MASTER_READING
+#define WAITING GATEWAY_MASTER_WAITING
+#define WRITING GATEWAY_MASTER_WRITING
+#define ABANDONED GATEWAY_MASTER_ABANDONED
+#define ILLEGAL GATEWAY_MASTER_ILLEGAL
+
+/* Columns: ACCEPTED, FORWARDED, ANSWERED, FLUSHED, CLOSED, LEFT. */
+static const enum gateway_master_state table[GATEWAY_MASTER_STATES][GATEWAY_MASTER_EVENTS] = {
+    [FREE] = { READING, ILLEGAL, ILLEGAL, ILLEGAL, ILLEGAL, ILLEGAL },
+    [READING] = { ILLEGAL, WAITING, WRITING, ILLEGAL, FREE, ILLEGAL },
+    [WAITING] = { ILLEGAL, ILLEGAL, WRITING, ILLEGAL, FREE, ABANDONED },
+    [WRITING] = { ILLEGAL, ILLEGAL, ILLEGAL, READING, FREE, ILLEGAL },
+    [ABANDONED] = { ILLEGAL, ILLEGAL, FREE, ILLEGAL, ILLEGAL, ILLEGAL },
+};
+
+enum gateway_master_state gateway_master_next(enum gateway_master_state state,
+                                              enum gateway_master_event event)
+{
+    return table[state][event];
+}
+
+void gateway_master_change(struct gateway_master *master, enum gateway_master_event event)
+{
+    enum gateway_master_state next = gateway_master_next(master->state, event);
+    HF_CHECK(next != GATEWAY_MASTER_ILLEGAL);
+    master->state = next;
+}
+
+void gateway_master_accept(struct gateway_master *master, int fd)
+{
+    master->fd = fd;
+    master->in_length = 0;
+    master->out_length = 0;
+    master->out_sent = 0;
+    master->upstream = NULL;
+    gateway_address_of_peer(fd, master->peer, sizeof(master->peer));
+    gateway_master_change(master, GATEWAY_MASTER_ACCEPTED);
+}
+
+void gateway_master_hang_up(struct gateway_master *master)
+{
+    if (master->fd >= 0)
+        close(master->fd);
+    master->fd = -1;
+}
+
+bool gateway_master_receive(struct gateway_master *master)
+{
+    size_t room = sizeof(master->in) - master->in_length;
+    ssize_t got = recv(master->fd, master->in + master->in_length, room, MSG_DONTWAIT);
+    if (got < 0)
+        return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+    master->in_length += (size_t)got;
+    return got > 0;
+}
+
+enum gateway_frame gateway_master_frame(const struct gateway_master *master, uint8_t *unit,
+                                        const uint8_t **pdu, size_t *length)
+{
+    int whole = gateway_adu_length(master->in, master->in_length);
+    if (whole < 0)
+        return GATEWAY_FRAME_BAD;
+    if (whole == 0 || master->in_length < (size_t)whole)
+        return GATEWAY_FRAME_NONE;
+    *unit = master->in[GATEWAY_MBAP_LENGTH - 1];
+    *pdu = master->in + GATEWAY_MBAP_LENGTH;
+    *length = (size_t)whole - GATEWAY_MBAP_LENGTH;
+    return GATEWAY_FRAME_WHOLE;
+}
+
+void gateway_master_answer(struct gateway_master *master, const uint8_t *pdu, size_t length)
+{
+    HF_CHECK(length >= 1 && length <= GATEWAY_PDU_MAX);
+    int whole = gateway_adu_length(master->in, master->in_length);
+    HF_CHECK(whole > 0 && (size_t)whole <= master->in_length);
+    memcpy(master->out, master->in, GATEWAY_MBAP_LENGTH);
+    master->out[4] = 0;
+    master->out[5] = (uint8_t)(length + 1); /* at most 254: with the unit id */
+    memcpy(master->out + GATEWAY_MBAP_LENGTH, pdu, length);
+    master->out_length = GATEWAY_MBAP_LENGTH + length;
+    master->out_sent = 0;
+    master->in_length -= (size_t)whole;
+    memmove(master->in, master->in + whole, master->in_length);
+}
+
+bool gateway_master_send(struct gateway_master *master)
+{
+    size_t left = master->out_length - master->out_sent;
+    ssize_t sent = send(master->fd, master->out + master->out_sent, left,
+                        MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent < 0)
+        return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
+    master->out_sent += (size_t)sent;
+    return true;
+}

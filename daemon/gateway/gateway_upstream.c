@@ -1,0 +1,341 @@
+/* The actuator's thread: connect, take a job, ask the lease, send, answer. */
+#include "gateway/gateway_upstream.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "gateway/gateway_link.h"
+#include "gateway/gateway_log.h"
+#include "hal/clock.h"
+
+struct gateway_upstream {
+    struct gateway_shared *shared;
+    struct conf_actuator actuator;
+    struct gateway_link link;
+    struct instant connect_at; /* not before; the thread's own */
+    struct instant tried_at;   /* the last attempt to connect */
+    int last_connect_error;    /* 0: connected, -1: never tried */
+    int wake_fd;
+    pthread_t thread;
+
+    pthread_mutex_t mutex; /* guards what follows */
+    struct gateway_job *queue[GATEWAY_MASTERS_MAX];
+    size_t queue_length;
+    struct gateway_brake refusals;
+};
+
+static void signal_event(int fd)
+{
+    uint64_t one = 1;
+    /* Fails only when the counter is full, and then it is readable, which is all it is for. */
+    ssize_t written = write(fd, &one, sizeof(one));
+    (void)written;
+}
+
+static bool stopping(const struct gateway_upstream *upstream)
+{
+    struct pollfd polled = { .fd = upstream->shared->stop_fd, .events = POLLIN };
+    return poll(&polled, 1, 0) > 0;
+}
+
+static bool access_needs_lease(const struct gateway_upstream *upstream,
+                               const struct gateway_pdu_facts *facts)
+{
+    return facts->access == GATEWAY_ACCESS_WRITE || upstream->shared->reads_need_lease;
+}
+
+static const char *access_name(enum gateway_access access)
+{
+    return access == GATEWAY_ACCESS_WRITE ? "write" : "read";
+}
+
+static void log_refusal(struct gateway_upstream *upstream, const struct gateway_pdu_facts *facts,
+                        enum gateway_lease_answer answer, struct span left, struct span need)
+{
+    gateway_upstream_flush_log(upstream);
+    pthread_mutex_lock(&upstream->mutex);
+    bool admitted = gateway_brake_admit(&upstream->refusals, hal_clock_now());
+    pthread_mutex_unlock(&upstream->mutex);
+    if (!admitted)
+        return;
+    if (answer == GATEWAY_LEASE_SHORT)
+        gateway_log("%s unit %u: %s refused: lease too short, %" PRId64 " ms left, %" PRId64
+                    " ms needed (function %u %s %u)",
+                    upstream->shared->resource, upstream->actuator.unit,
+                    access_name(facts->access), span_to_ms(left), span_to_ms(need),
+                    facts->function, facts->noun, facts->address);
+    else
+        gateway_log("%s unit %u: %s refused: no lease (function %u %s %u)",
+                    upstream->shared->resource, upstream->actuator.unit,
+                    access_name(facts->access), facts->function, facts->noun, facts->address);
+}
+
+bool gateway_upstream_flush_log(struct gateway_upstream *upstream)
+{
+    pthread_mutex_lock(&upstream->mutex);
+    uint64_t held = gateway_brake_release(&upstream->refusals, hal_clock_now());
+    bool more = upstream->refusals.held != 0;
+    pthread_mutex_unlock(&upstream->mutex);
+    if (held != 0)
+        gateway_log("%s unit %u: %" PRIu64 " more requests refused for want of the lease",
+                    upstream->shared->resource, upstream->actuator.unit, held);
+    return more;
+}
+
+bool gateway_upstream_permits(struct gateway_upstream *upstream,
+                              const struct gateway_pdu_facts *facts)
+{
+    if (!access_needs_lease(upstream, facts))
+        return true;
+    /* A read has no effect that could be late. */
+    struct span need = facts->access == GATEWAY_ACCESS_WRITE
+                           ? gateway_worst_transit(upstream->actuator.response_ms)
+                           : span_from_us(0);
+    struct span left;
+    enum gateway_lease_answer answer = gateway_lease_check(&upstream->shared->lease, need, &left);
+    if (answer == GATEWAY_LEASE_ENOUGH)
+        return true;
+    atomic_fetch_add(&upstream->shared->refused, 1);
+    log_refusal(upstream, facts, answer, left, need);
+    return false;
+}
+
+/* ---- the queue */
+
+void gateway_upstream_submit(struct gateway_upstream *upstream, struct gateway_job *job)
+{
+    atomic_store(&job->done, false);
+    pthread_mutex_lock(&upstream->mutex);
+    HF_CHECK(upstream->queue_length < GATEWAY_MASTERS_MAX);
+    upstream->queue[upstream->queue_length++] = job;
+    pthread_mutex_unlock(&upstream->mutex);
+    signal_event(upstream->wake_fd);
+}
+
+/* The mutex is held. */
+static void remove_from_queue(struct gateway_upstream *upstream, size_t at)
+{
+    upstream->queue_length--;
+    memmove(&upstream->queue[at], &upstream->queue[at + 1],
+            (upstream->queue_length - at) * sizeof(upstream->queue[0]));
+}
+
+bool gateway_upstream_withdraw(struct gateway_upstream *upstream, struct gateway_job *job)
+{
+    bool found = false;
+    pthread_mutex_lock(&upstream->mutex);
+    for (size_t i = 0; i < upstream->queue_length && !found; i++) {
+        found = upstream->queue[i] == job;
+        if (found)
+            remove_from_queue(upstream, i);
+    }
+    pthread_mutex_unlock(&upstream->mutex);
+    return found;
+}
+
+static struct gateway_job *take_job(struct gateway_upstream *upstream)
+{
+    struct gateway_job *job = NULL;
+    pthread_mutex_lock(&upstream->mutex);
+    if (upstream->queue_length > 0) {
+        job = upstream->queue[0];
+        remove_from_queue(upstream, 0);
+    }
+    pthread_mutex_unlock(&upstream->mutex);
+    return job;
+}
+
+/* ---- the link */
+
+static void log_connect(struct gateway_upstream *upstream, int error)
+{
+    if (error == upstream->last_connect_error || error == ECANCELED)
+        return;
+    upstream->last_connect_error = error;
+    if (error == 0)
+        gateway_log("%s unit %u: connected to %s", upstream->shared->resource,
+                    upstream->actuator.unit, upstream->actuator.tcp);
+    else
+        gateway_log("%s unit %u: no connection to %s: %s, trying on", upstream->shared->resource,
+                    upstream->actuator.unit, upstream->actuator.tcp, strerror(error));
+}
+
+/* Tries to connect unless it failed a moment ago. */
+static bool connect_link(struct gateway_upstream *upstream)
+{
+    if (!instant_reached(upstream->connect_at, hal_clock_now()))
+        return false;
+    upstream->tried_at = hal_clock_now();
+    int error = gateway_link_connect(&upstream->link);
+    if (error != 0)
+        upstream->connect_at = instant_add(hal_clock_now(), span_from_ms(GATEWAY_RECONNECT_MS));
+    log_connect(upstream, error);
+    return error == 0;
+}
+
+/* A connection that the actuator closed, or that holds what nobody asked for, is replaced. */
+static bool prepare_link(struct gateway_upstream *upstream)
+{
+    if (gateway_link_ready(&upstream->link))
+        return true;
+    gateway_link_reset(&upstream->link);
+    return connect_link(upstream) && gateway_link_ready(&upstream->link);
+}
+
+static const char *result_text(enum gateway_link_result result)
+{
+    static const char *const texts[] = {
+        [GATEWAY_LINK_ANSWERED] = "answered",
+        [GATEWAY_LINK_LATE] = "no answer in time",
+        [GATEWAY_LINK_BROKEN] = "connection lost",
+        [GATEWAY_LINK_NONSENSE] = "answer does not fit the request",
+        [GATEWAY_LINK_LEASE_LOST] = "lease lost",
+        [GATEWAY_LINK_STOPPED] = "gateway is ending",
+    };
+    return texts[result];
+}
+
+static void count_forwarded(struct gateway_upstream *upstream, enum gateway_access access)
+{
+    if (access == GATEWAY_ACCESS_WRITE)
+        atomic_fetch_add(&upstream->shared->writes_forwarded, 1);
+    else
+        atomic_fetch_add(&upstream->shared->reads_forwarded, 1);
+}
+
+static void exchange(struct gateway_upstream *upstream, struct gateway_job *job)
+{
+    const struct gateway_pdu_facts *facts = &job->facts;
+    bool write = facts->access == GATEWAY_ACCESS_WRITE;
+    count_forwarded(upstream, facts->access);
+    enum gateway_link_result result = gateway_link_exchange(
+        &upstream->link, upstream->actuator.unit, facts, job->request, job->request_length,
+        write ? &upstream->shared->lease : NULL, job->answer, &job->answer_length);
+    if (result == GATEWAY_LINK_ANSWERED)
+        return;
+    atomic_fetch_add(&upstream->shared->torn_down, 1);
+    gateway_log("%s unit %u: %s torn down: %s, connection reset (function %u %s %u, limit %u ms)",
+                upstream->shared->resource, upstream->actuator.unit, access_name(facts->access),
+                result_text(result), facts->function, facts->noun, facts->address,
+                upstream->actuator.response_ms);
+    /* Whether the actuator acted is not known: "failed to respond", not "busy". */
+    job->answer_length =
+        gateway_pdu_exception(facts->function, GATEWAY_EXCEPTION_TARGET, job->answer);
+}
+
+static void serve(struct gateway_upstream *upstream, struct gateway_job *job)
+{
+    uint8_t function = job->facts.function;
+    /* Connecting takes time that the lease must not be charged for: connect, then ask, then send. */
+    if (!prepare_link(upstream))
+        job->answer_length = gateway_pdu_exception(function, GATEWAY_EXCEPTION_TARGET, job->answer);
+    else if (!gateway_upstream_permits(upstream, &job->facts))
+        job->answer_length = gateway_pdu_exception(function, GATEWAY_EXCEPTION_BUSY, job->answer);
+    else
+        exchange(upstream, job);
+    atomic_store(&job->done, true);
+    signal_event(upstream->shared->done_fd);
+}
+
+/* ---- the thread */
+
+static int idle_timeout_ms(const struct gateway_upstream *upstream)
+{
+    if (upstream->link.fd >= 0)
+        return -1;
+    int64_t left_us = instant_diff(upstream->connect_at, hal_clock_now()).us;
+    return left_us <= 0 ? 0 : (int)(left_us / 1000) + 1;
+}
+
+/* Waits for a job, the end, news from an idle link, or the time to connect again. */
+static void wait_idle(struct gateway_upstream *upstream)
+{
+    struct pollfd polled[3] = { { .fd = upstream->shared->stop_fd, .events = POLLIN },
+                                { .fd = upstream->wake_fd, .events = POLLIN },
+                                { .fd = upstream->link.fd, .events = POLLIN } };
+    if (poll(polled, 3, idle_timeout_ms(upstream)) <= 0)
+        return;
+    if (polled[1].revents != 0) {
+        uint64_t count;
+        ssize_t got = read(upstream->wake_fd, &count, sizeof(count));
+        (void)got; /* non-blocking; the queue says what there is to do */
+    }
+    if (polled[2].revents != 0 && !gateway_link_ready(&upstream->link)) {
+        gateway_log("%s unit %u: idle connection to %s ended by the actuator, connecting again",
+                    upstream->shared->resource, upstream->actuator.unit, upstream->actuator.tcp);
+        gateway_link_reset(&upstream->link);
+        upstream->last_connect_error = -1;
+        /* An actuator that closes at once must not be connected to in a tight circle. */
+        upstream->connect_at = instant_add(upstream->tried_at, span_from_ms(GATEWAY_RECONNECT_MS));
+    }
+}
+
+static void *run(void *argument)
+{
+    struct gateway_upstream *upstream = argument;
+    while (!stopping(upstream)) {
+        struct gateway_job *job = take_job(upstream);
+        if (job != NULL) {
+            serve(upstream, job);
+            continue;
+        }
+        if (upstream->link.fd < 0 && connect_link(upstream))
+            continue; /* a job may have come meanwhile */
+        wait_idle(upstream);
+    }
+    gateway_link_reset(&upstream->link);
+    return NULL;
+}
+
+struct gateway_upstream *gateway_upstream_start(const struct conf_actuator *actuator,
+                                                struct gateway_shared *shared)
+{
+    struct gateway_address address;
+    if (!gateway_address_parse(actuator->tcp, &address)) {
+        gateway_log("%s unit %u: \"%s\" is no address, numeric host:port is", shared->resource,
+                    actuator->unit, actuator->tcp);
+        return NULL;
+    }
+    struct gateway_upstream *upstream = calloc(1, sizeof(*upstream));
+    if (upstream == NULL)
+        return NULL;
+    upstream->shared = shared;
+    upstream->actuator = *actuator;
+    upstream->last_connect_error = -1;
+    upstream->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    pthread_mutex_init(&upstream->mutex, NULL);
+    bool opened = gateway_link_open(&upstream->link, &address, actuator->response_ms,
+                                    shared->stop_fd);
+    if (opened && upstream->wake_fd >= 0 &&
+        pthread_create(&upstream->thread, NULL, run, upstream) == 0)
+        return upstream;
+    gateway_log("%s unit %u: no memory or descriptor for its thread", shared->resource,
+                actuator->unit);
+    if (opened)
+        gateway_link_close(&upstream->link);
+    if (upstream->wake_fd >= 0)
+        close(upstream->wake_fd);
+    free(upstream);
+    return NULL;
+}
+
+void gateway_upstream_stop(struct gateway_upstream *upstream)
+{
+    pthread_join(upstream->thread, NULL);
+    gateway_link_close(&upstream->link);
+    close(upstream->wake_fd);
+    pthread_mutex_destroy(&upstream->mutex);
+    free(upstream);
+}
+
+uint8_t gateway_upstream_unit(const struct gateway_upstream *upstream)
+{
+    return upstream->actuator.unit;
+}

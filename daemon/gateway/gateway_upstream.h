@@ -1,0 +1,80 @@
+/*
+ * One actuator: its thread, its queue of requests, its link.
+ *
+ * Purpose: one outstanding request per actuator. The thread keeps the link connected ahead of need,
+ *   takes requests in their order, and asks the lease last of all, right before the first byte.
+ * Owner: the gateway. Started once, stopped once. gateway_upstream_submit() and _withdraw() are for
+ *   the server's thread; everything else is the upstream's own thread.
+ */
+#ifndef HOLDFAST_GATEWAY_UPSTREAM_H
+#define HOLDFAST_GATEWAY_UPSTREAM_H
+
+#include <stdatomic.h>
+
+#include "conf/conf.h"
+#include "gateway/gateway_lease.h"
+#include "gateway/gateway_pdu.h"
+
+enum {
+    GATEWAY_MASTERS_MAX = 16,   /* each has one request under way at most, so a queue holds all */
+    GATEWAY_RECONNECT_MS = 500  /* after a connection failed; requests fail at once until then */
+};
+
+/* What all threads of one gateway share. Set up before any of them starts. */
+struct gateway_shared {
+    const char *resource;
+    struct gateway_lease lease;
+    bool reads_need_lease;
+    int stop_fd; /* readable once the gateway ends; nobody reads it */
+    int done_fd; /* eventfd: a job is done */
+    atomic_uint_fast64_t reads_forwarded;
+    atomic_uint_fast64_t writes_forwarded;
+    atomic_uint_fast64_t refused;
+    atomic_uint_fast64_t torn_down;
+};
+
+/* One request and its answer. Belongs to the upstream from submit until `done`, then to its owner. */
+struct gateway_job {
+    struct gateway_pdu_facts facts;
+    uint8_t request[GATEWAY_PDU_MAX];
+    size_t request_length;
+    uint8_t answer[GATEWAY_PDU_MAX];
+    size_t answer_length;
+    atomic_bool done;
+};
+
+struct gateway_upstream; /* opaque */
+
+/*
+ * Starts the thread for `actuator` (copied). `shared` outlives it. Returns NULL, with one line in
+ * the log, if the address is no address, or memory or threads are short.
+ */
+struct gateway_upstream *gateway_upstream_start(const struct conf_actuator *actuator,
+                                                struct gateway_shared *shared);
+
+/* Joins the thread and frees all; shared->stop_fd must be readable by now. Jobs are left undone. */
+void gateway_upstream_stop(struct gateway_upstream *upstream);
+
+/* The Modbus unit id, 1..247. */
+uint8_t gateway_upstream_unit(const struct gateway_upstream *upstream);
+
+/*
+ * Whether the lease allows what *facts describes to be sent to this actuator now. If not, counts
+ * and logs the refusal. Never blocks for the actuator.
+ */
+bool gateway_upstream_permits(struct gateway_upstream *upstream,
+                              const struct gateway_pdu_facts *facts);
+
+/* Queues `job`; shared->done_fd is written when it is done. At most GATEWAY_MASTERS_MAX at a time. */
+void gateway_upstream_submit(struct gateway_upstream *upstream, struct gateway_job *job);
+
+/*
+ * Takes `job` back if it has not been started: true, and it will never be sent. Else it goes on and
+ * will be done.
+ */
+bool gateway_upstream_withdraw(struct gateway_upstream *upstream, struct gateway_job *job);
+
+/* Logs refusals held back by the brake, if due. Returns true if more are held. */
+bool gateway_upstream_flush_log(struct gateway_upstream *upstream);
+
+#endif

@@ -1,0 +1,212 @@
+/* holdfast-gateway: the Modbus fencing proxy of one board, as a program. */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "conf/conf.h"
+#include "gateway/gateway.h"
+#include "gateway/gateway_log.h"
+#include "gateway/gateway_page.h"
+#include "hal/clock.h"
+#include "hal/hal.h"
+
+enum { EXIT_USAGE = 2, BENCH_RETRY_MS = 1000 };
+
+struct options {
+    const char *file;
+    bool check_only;
+};
+
+/* The simulated board's bench, so that its watchdog can end this process with the board. */
+struct bench {
+    const struct conf *conf;
+    struct hal hal;
+    bool registered;
+    bool absence_logged;
+    struct instant retry_at;
+};
+
+void hf_panic(const char *file, int line, const char *what)
+{
+    gateway_log("gateway: bug: %s:%d: %s; ending, which resets every write under way", file, line,
+                what);
+    abort();
+}
+
+static void print_usage(FILE *out)
+{
+    fputs("usage: holdfast-gateway [-f] [-t] [-c FILE]\n"
+          "  -c FILE     configuration (default /etc/holdfast/holdfast.conf)\n"
+          "  -t          check the configuration and exit: 0 good, 78 bad\n"
+          "  -f          stay in the foreground (it always does)\n"
+          "  --version   print the version and exit\n"
+          "  --help      print this and exit\n"
+          "SIGUSR1 logs the counters; SIGTERM resets what is under way and ends.\n",
+          out);
+}
+
+static void parse_options(int argc, char **argv, struct options *options)
+{
+    static const struct option long_options[] = {
+        { "version", no_argument, NULL, 'V' },
+        { "help", no_argument, NULL, 'h' },
+        { NULL, 0, NULL, 0 },
+    };
+    *options = (struct options){ .file = "/etc/holdfast/holdfast.conf" };
+    int option;
+    while ((option = getopt_long(argc, argv, "c:tf", long_options, NULL)) != -1) {
+        if (option == 'c') {
+            options->file = optarg;
+        } else if (option == 't') {
+            options->check_only = true;
+        } else if (option == 'V') {
+            puts("holdfast-gateway " HOLDFAST_VERSION);
+            exit(EXIT_SUCCESS);
+        } else if (option == 'h') {
+            print_usage(stdout);
+            exit(EXIT_SUCCESS);
+        } else if (option != 'f') {
+            print_usage(stderr);
+            exit(EXIT_USAGE);
+        }
+    }
+    if (optind == argc)
+        return;
+    fprintf(stderr, "holdfast-gateway: unexpected argument \"%s\"\n", argv[optind]);
+    print_usage(stderr);
+    exit(EXIT_USAGE);
+}
+
+static void load(struct conf *conf, const struct options *options)
+{
+    if (conf_load(conf, options->file, stderr) != 0)
+        exit(CONF_EXIT_BAD_FILE);
+    if (!conf->has_gateway) {
+        fprintf(stderr, "%s: gateway: missing, holdfast-gateway needs this group\n",
+                options->file);
+        exit(CONF_EXIT_BAD_FILE);
+    }
+    if (!options->check_only)
+        return;
+    printf("%s: good\n", options->file);
+    exit(EXIT_SUCCESS);
+}
+
+static void log_counters(struct gateway_counters counters)
+{
+    gateway_log("gateway: %" PRIu64 " reads and %" PRIu64 " writes forwarded, %" PRIu64
+                " requests refused for want of the lease, %" PRIu64 " torn down",
+                counters.reads_forwarded, counters.writes_forwarded, counters.refused,
+                counters.torn_down);
+}
+
+/* ---- the bench */
+
+static void register_at_bench(struct bench *bench)
+{
+    if (bench->conf->hal != CONF_HAL_SIM || bench->registered ||
+        !instant_reached(bench->retry_at, hal_clock_now()))
+        return;
+    enum hal_result result = hal_sim_open(&bench->hal, bench->conf->hal_socket,
+                                          bench->conf->node_id.text, "gateway");
+    bench->registered = result == HAL_OK;
+    bench->retry_at = instant_add(hal_clock_now(), span_from_ms(BENCH_RETRY_MS));
+    if (bench->registered)
+        gateway_log("gateway: registered at the bench on %s", bench->conf->hal_socket);
+    else if (!bench->absence_logged)
+        gateway_log("gateway: no bench on %s: %s, trying on", bench->conf->hal_socket,
+                    hal_result_name(result));
+    bench->absence_logged = !bench->registered;
+}
+
+static void drain_bench(struct bench *bench)
+{
+    if (bench->hal.service(bench->hal.context) == HAL_OK)
+        return;
+    gateway_log("gateway: the bench is gone");
+    bench->hal.close(&bench->hal);
+    bench->registered = false;
+    bench->absence_logged = true;
+    bench->retry_at = instant_add(hal_clock_now(), span_from_ms(BENCH_RETRY_MS));
+}
+
+/* ---- signals */
+
+/* Before any thread starts, so that all inherit the mask and only this descriptor sees them. */
+static int open_signals(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGUSR1);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) != 0)
+        return -1;
+    return signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+}
+
+/* Returns false when it is time to end. */
+static bool serve_signal(int fd, const struct gateway *gateway)
+{
+    struct signalfd_siginfo info;
+    if (read(fd, &info, sizeof(info)) != sizeof(info))
+        return true;
+    if (info.ssi_signo != SIGUSR1)
+        return false;
+    log_counters(gateway_counters(gateway));
+    return true;
+}
+
+static void serve(int signals, const struct gateway *gateway, struct bench *bench)
+{
+    for (;;) {
+        register_at_bench(bench);
+        struct pollfd polled[2] = { { .fd = signals, .events = POLLIN },
+                                    { .fd = bench->registered ? bench->hal.fd : -1,
+                                      .events = POLLIN } };
+        bool retrying = bench->conf->hal == CONF_HAL_SIM && !bench->registered;
+        if (poll(polled, 2, retrying ? BENCH_RETRY_MS : -1) <= 0)
+            continue;
+        if (polled[1].revents != 0)
+            drain_bench(bench);
+        if (polled[0].revents != 0 && !serve_signal(signals, gateway))
+            return;
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static struct conf conf;
+    static struct gateway_page page;
+    struct options options;
+    parse_options(argc, argv, &options);
+    load(&conf, &options);
+    int signals = open_signals();
+    if (signals < 0) {
+        gateway_log("gateway: cannot take signals: %s", strerror(errno));
+        return EXIT_FAILURE;
+    }
+    gateway_page_open(&page, conf.run_dir, &conf.gateway_resource);
+    struct gateway_lease lease = { .valid = gateway_page_valid, .context = &page };
+    struct gateway *gateway;
+    if (!gateway_start(&conf, &lease, &gateway)) {
+        gateway_page_close(&page);
+        return EXIT_FAILURE;
+    }
+    gateway_log("%s: gateway listens on %s for %u actuators", conf.gateway_resource.text,
+                conf.gateway_listen, conf.actuator_count);
+    struct bench bench = { .conf = &conf };
+    serve(signals, gateway, &bench);
+    log_counters(gateway_stop(gateway));
+    gateway_page_close(&page);
+    if (bench.registered)
+        bench.hal.close(&bench.hal);
+    return EXIT_SUCCESS;
+}

@@ -1,0 +1,689 @@
+/*
+ * The gateway between real sockets: masters in front, actuators behind, the lease in our hand.
+ */
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "gateway/gateway.h"
+#include "gateway/gateway_pdu.h"
+#include "gateway/gateway_upstream.h"
+#include "hal/clock.h"
+#include "tests/unit/gateway/actuator.h"
+
+enum {
+    UNIT = 1,
+    OTHER_UNIT = 2,
+    RESPONSE_MS = 500,
+    PATIENCE_MS = 5000,
+    FUZZ_FRAMES = 2000,
+    SEVERAL = 8,
+    ROUNDS = 20
+};
+
+struct rig {
+    struct actuator actuator;
+    struct actuator other; /* of OTHER_UNIT */
+    struct conf conf;
+    struct gateway *gateway;
+    atomic_bool held;
+    atomic_llong left_us;
+};
+
+static bool rig_lease_valid(void *context, int64_t *left_us)
+{
+    struct rig *rig = context;
+    *left_us = atomic_load(&rig->left_us);
+    return atomic_load(&rig->held);
+}
+
+static void add_actuator(struct rig *rig, uint8_t unit, uint16_t port)
+{
+    struct conf_actuator *actuator = &rig->conf.actuator[rig->conf.actuator_count++];
+    actuator->unit = unit;
+    actuator->response_ms = RESPONSE_MS;
+    snprintf(actuator->tcp, sizeof(actuator->tcp), "127.0.0.1:%u", port);
+}
+
+static void start_gateway(struct rig *rig)
+{
+    struct gateway_lease lease = { rig_lease_valid, rig };
+    assert_true(gateway_start(&rig->conf, &lease, &rig->gateway));
+}
+
+static int set_up(void **state)
+{
+    struct rig *rig = calloc(1, sizeof(*rig));
+    assert_non_null(rig);
+    actuator_start(&rig->actuator);
+    actuator_start(&rig->other);
+    rig->held = true;
+    rig->left_us = 1000000;
+    rig->conf.has_gateway = true;
+    assert_true(name_from_string(&rig->conf.gateway_resource, "valve"));
+    strcpy(rig->conf.gateway_listen, "127.0.0.1:0");
+    add_actuator(rig, UNIT, rig->actuator.port);
+    add_actuator(rig, OTHER_UNIT, rig->other.port);
+    start_gateway(rig);
+    *state = rig;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct rig *rig = *state;
+    (void)gateway_stop(rig->gateway);
+    actuator_stop(&rig->actuator);
+    actuator_stop(&rig->other);
+    free(rig);
+    return 0;
+}
+
+static int64_t now_ms(void)
+{
+    return hal_clock_now().us / 1000;
+}
+
+/* Waits for a counter to reach `want`. */
+static void await(atomic_int *counter, int want)
+{
+    int64_t end = now_ms() + PATIENCE_MS;
+    while (atomic_load(counter) < want && now_ms() < end)
+        usleep(1000);
+    assert_true(atomic_load(counter) >= want);
+}
+
+static modbus_t *connect_master(const struct rig *rig, int unit)
+{
+    modbus_t *master = modbus_new_tcp("127.0.0.1", gateway_port(rig->gateway));
+    assert_non_null(master);
+    modbus_set_response_timeout(master, PATIENCE_MS / 1000, 0);
+    modbus_set_slave(master, unit);
+    assert_int_equal(modbus_connect(master), 0);
+    return master;
+}
+
+static void end_master(modbus_t *master)
+{
+    modbus_close(master);
+    modbus_free(master);
+}
+
+/* A master without libmodbus, for what libmodbus would not send. */
+static int connect_raw(const struct rig *rig)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(gateway_port(rig->gateway)),
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct timeval patience = { .tv_sec = PATIENCE_MS / 1000 };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+    return fd;
+}
+
+static void send_raw(int fd, uint8_t unit, const uint8_t *pdu, size_t length)
+{
+    uint8_t adu[GATEWAY_ADU_MAX] = { 0x12, 0x34, 0, 0, 0, (uint8_t)(length + 1), unit };
+    memcpy(adu + GATEWAY_MBAP_LENGTH, pdu, length);
+    size_t whole = GATEWAY_MBAP_LENGTH + length;
+    assert_int_equal(send(fd, adu, whole, MSG_NOSIGNAL), whole);
+}
+
+/* The next answer's PDU; returns its length, or 0 if the gateway closed the connection. */
+static size_t receive_raw(int fd, uint8_t *pdu)
+{
+    uint8_t header[GATEWAY_MBAP_LENGTH];
+    ssize_t got = recv(fd, header, sizeof(header), MSG_WAITALL);
+    if (got <= 0) {
+        assert_true(got == 0 || errno == ECONNRESET);
+        return 0;
+    }
+    assert_int_equal(got, sizeof(header));
+    assert_int_equal(header[0], 0x12);
+    assert_int_equal(header[1], 0x34);
+    size_t length = (size_t)header[5] - 1;
+    assert_int_equal(recv(fd, pdu, length, MSG_WAITALL), length);
+    return length;
+}
+
+static void assert_exception(const struct rig *rig, uint8_t unit, const uint8_t *pdu,
+                             size_t length, uint8_t code)
+{
+    uint8_t answer[GATEWAY_PDU_MAX];
+    int fd = connect_raw(rig);
+    send_raw(fd, unit, pdu, length);
+    assert_int_equal(receive_raw(fd, answer), 2);
+    assert_int_equal(answer[0], pdu[0] | 0x80);
+    assert_int_equal(answer[1], code);
+    close(fd);
+}
+
+/* ---- what passes */
+
+static void reads_come_back_with_the_actuators_contents(void **state)
+{
+    struct rig *rig = *state;
+    modbus_mapping_t *map = rig->actuator.map;
+    for (int i = 0; i < ACTUATOR_REGISTERS; i++) {
+        map->tab_bits[i] = i % 3 == 0;
+        map->tab_input_bits[i] = i % 5 == 0;
+        map->tab_registers[i] = (uint16_t)(i * 7);
+        map->tab_input_registers[i] = (uint16_t)(i * 11);
+    }
+    modbus_t *master = connect_master(rig, UNIT);
+    uint8_t bits[2000];
+    uint16_t registers[125];
+    assert_int_equal(modbus_read_bits(master, 0, 2000, bits), 2000);
+    assert_memory_equal(bits, map->tab_bits, 2000);
+    assert_int_equal(modbus_read_input_bits(master, 3, 9, bits), 9);
+    assert_memory_equal(bits, map->tab_input_bits + 3, 9);
+    assert_int_equal(modbus_read_registers(master, 10, 125, registers), 125);
+    assert_memory_equal(registers, map->tab_registers + 10, 250);
+    assert_int_equal(modbus_read_input_registers(master, 1, 1, registers), 1);
+    assert_int_equal(registers[0], 11);
+    assert_int_equal(gateway_counters(rig->gateway).reads_forwarded, 4);
+    end_master(master);
+}
+
+static void writes_reach_the_actuator_with_their_contents(void **state)
+{
+    struct rig *rig = *state;
+    modbus_mapping_t *map = rig->actuator.map;
+    modbus_t *master = connect_master(rig, UNIT);
+    uint8_t bits[1968];
+    uint16_t registers[123];
+    for (int i = 0; i < 1968; i++)
+        bits[i] = i % 2 == 0;
+    for (int i = 0; i < 123; i++)
+        registers[i] = (uint16_t)(i + 1000);
+    assert_int_equal(modbus_write_bit(master, 7, TRUE), 1);
+    assert_int_equal(map->tab_bits[7], 1);
+    assert_int_equal(modbus_write_register(master, 12, 4711), 1);
+    assert_int_equal(map->tab_registers[12], 4711);
+    assert_int_equal(modbus_write_bits(master, 0, 1968, bits), 1968);
+    assert_memory_equal(map->tab_bits, bits, 1968);
+    assert_int_equal(modbus_write_registers(master, 100, 123, registers), 123);
+    assert_memory_equal(map->tab_registers + 100, registers, 246);
+    map->tab_registers[3] = 0x0012;
+    assert_int_equal(modbus_mask_write_register(master, 3, 0x00F2, 0x0025), 1);
+    assert_int_equal(map->tab_registers[3], 0x0017);
+    uint16_t back[3] = { 0 };
+    assert_int_equal(modbus_write_and_read_registers(master, 300, 2, registers, 100, 3, back), 3);
+    assert_memory_equal(map->tab_registers + 300, registers, 4);
+    assert_memory_equal(back, map->tab_registers + 100, 6);
+    assert_int_equal(gateway_counters(rig->gateway).writes_forwarded, 6);
+    assert_int_equal(gateway_counters(rig->gateway).refused, 0);
+    /* All over the one connection that was kept warm. */
+    assert_int_equal(rig->actuator.connections, 1);
+    end_master(master);
+}
+
+static void unit_id_chooses_the_actuator(void **state)
+{
+    struct rig *rig = *state;
+    modbus_t *master = connect_master(rig, OTHER_UNIT);
+    assert_int_equal(modbus_write_register(master, 5, 55), 1);
+    assert_int_equal(rig->other.map->tab_registers[5], 55);
+    assert_int_equal(rig->actuator.requests, 0);
+    end_master(master);
+}
+
+static void exceptions_of_the_actuator_pass_unchanged(void **state)
+{
+    struct rig *rig = *state;
+    const uint8_t beyond[] = { 6, 0xFF, 0xFF, 0, 1 };
+    assert_exception(rig, UNIT, beyond, sizeof(beyond), 0x02);
+    const uint8_t read_beyond[] = { 3, 0xFF, 0, 0, 1 };
+    assert_exception(rig, UNIT, read_beyond, sizeof(read_beyond), 0x02);
+    assert_int_equal(gateway_counters(rig->gateway).torn_down, 0);
+}
+
+/* ---- the lease */
+
+static const struct {
+    uint8_t pdu[12];
+    size_t length;
+} writes[] = {
+    { { 5, 0, 1, 0xFF, 0 }, 5 },        { { 6, 0, 12, 0, 1 }, 5 },
+    { { 15, 0, 1, 0, 3, 1, 7 }, 7 },    { { 16, 0, 1, 0, 1, 2, 0, 9 }, 8 },
+    { { 22, 0, 1, 0, 1, 0, 2 }, 7 },    { { 23, 0, 1, 0, 1, 0, 2, 0, 1, 2, 0, 7 }, 12 },
+};
+
+static void no_write_passes_without_a_lease(void **state)
+{
+    struct rig *rig = *state;
+    rig->held = false;
+    for (size_t i = 0; i < sizeof(writes) / sizeof(writes[0]); i++)
+        assert_exception(rig, UNIT, writes[i].pdu, writes[i].length, 0x06);
+    /* A read that does arrive shows that nothing else came before it. */
+    modbus_t *master = connect_master(rig, UNIT);
+    uint16_t value;
+    assert_int_equal(modbus_read_registers(master, 12, 1, &value), 1);
+    assert_int_equal(value, 0);
+    assert_int_equal(rig->actuator.requests, 1);
+    assert_int_equal(rig->actuator.writes, 0);
+    assert_int_equal(gateway_counters(rig->gateway).refused, 6);
+    end_master(master);
+}
+
+static void lease_shorter_than_the_transit_is_no_lease_for_a_write(void **state)
+{
+    struct rig *rig = *state;
+    rig->left_us = gateway_worst_transit(RESPONSE_MS).us;
+    assert_exception(rig, UNIT, writes[1].pdu, writes[1].length, 0x06);
+    assert_int_equal(rig->actuator.requests, 0);
+    rig->left_us++;
+    modbus_t *master = connect_master(rig, UNIT);
+    assert_int_equal(modbus_write_register(master, 12, 1), 1);
+    end_master(master);
+}
+
+static void reads_need_the_lease_only_where_configured(void **state)
+{
+    struct rig *rig = *state;
+    const uint8_t read[] = { 3, 0, 0, 0, 1 };
+    (void)gateway_stop(rig->gateway);
+    rig->conf.gateway_reads_need_lease = true;
+    start_gateway(rig);
+    rig->held = false;
+    assert_exception(rig, UNIT, read, sizeof(read), 0x06);
+    assert_int_equal(rig->actuator.requests, 0);
+    rig->held = true;
+    rig->left_us = 1; /* a read is never late */
+    modbus_t *master = connect_master(rig, UNIT);
+    uint16_t value;
+    assert_int_equal(modbus_read_registers(master, 0, 1, &value), 1);
+    end_master(master);
+}
+
+static void refusal_does_not_wait_for_a_slow_actuator(void **state)
+{
+    struct rig *rig = *state;
+    uint8_t answer[GATEWAY_PDU_MAX];
+    rig->actuator.delay_ms = RESPONSE_MS * 2 / 3;
+    const uint8_t read[] = { 3, 0, 0, 0, 1 };
+    int slow = connect_raw(rig);
+    send_raw(slow, UNIT, read, sizeof(read));
+    await(&rig->actuator.requests, 1);
+    rig->held = false;
+    assert_exception(rig, UNIT, writes[1].pdu, writes[1].length, 0x06);
+    /* The refusal is here, and the read that came first is not. */
+    struct pollfd polled = { .fd = slow, .events = POLLIN };
+    assert_int_equal(poll(&polled, 1, 0), 0);
+    assert_int_equal(receive_raw(slow, answer), 4);
+    assert_int_equal(rig->actuator.writes, 0);
+    close(slow);
+}
+
+static void lease_is_asked_again_after_the_wait_for_the_actuator(void **state)
+{
+    struct rig *rig = *state;
+    uint8_t answer[GATEWAY_PDU_MAX];
+    rig->actuator.delay_ms = RESPONSE_MS / 2;
+    const uint8_t read[] = { 3, 0, 0, 0, 1 };
+    int first = connect_raw(rig);
+    int second = connect_raw(rig);
+    send_raw(first, UNIT, read, sizeof(read));
+    await(&rig->actuator.requests, 1);
+    send_raw(second, UNIT, writes[1].pdu, writes[1].length);
+    /* Refusing a third master shows that the second's request has been let in before it. */
+    assert_exception(rig, 99, read, sizeof(read), 0x0A);
+    rig->held = false;
+    assert_int_equal(receive_raw(second, answer), 2);
+    assert_int_equal(answer[1], 0x06);
+    assert_int_equal(receive_raw(first, answer), 4);
+    assert_int_equal(rig->actuator.writes, 0);
+    close(first);
+    close(second);
+}
+
+/* ---- what is torn down */
+
+static void write_without_an_answer_is_reset_and_never_sent_again(void **state)
+{
+    struct rig *rig = *state;
+    rig->actuator.mode = ACTUATOR_SILENT;
+    int64_t start = now_ms();
+    assert_exception(rig, UNIT, writes[1].pdu, writes[1].length, 0x0B);
+    assert_true(now_ms() - start >= RESPONSE_MS);
+    await(&rig->actuator.resets, 1);
+    assert_int_equal(rig->actuator.ends, 0);
+    /* The gateway connects anew ahead of need; nothing of the old write comes over it. */
+    await(&rig->actuator.connections, 2);
+    rig->actuator.mode = ACTUATOR_ANSWERS;
+    modbus_t *master = connect_master(rig, UNIT);
+    assert_int_equal(modbus_write_register(master, 13, 2), 1);
+    assert_int_equal(rig->actuator.writes, 2);
+    assert_int_equal(rig->actuator.map->tab_registers[12], 0);
+    assert_int_equal(gateway_counters(rig->gateway).torn_down, 1);
+    end_master(master);
+}
+
+static void actuator_that_is_too_slow_is_reset_before_it_answers(void **state)
+{
+    struct rig *rig = *state;
+    rig->actuator.delay_ms = PATIENCE_MS;
+    assert_exception(rig, UNIT, writes[1].pdu, writes[1].length, 0x0B);
+    /* It was waiting for its delay: only the reset can have woken it. */
+    await(&rig->actuator.resets, 1);
+    assert_int_equal(rig->actuator.map->tab_registers[12], 0);
+}
+
+/* A connection that sits in an actuator's backlog takes the write, but nobody reads it. */
+static void stalled_actuator_sees_a_reset_not_an_open_connection(void **state)
+{
+    struct rig *rig = *state;
+    struct sockaddr_in any = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int stalled = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(stalled, (struct sockaddr *)&any, sizeof(any)), 0);
+    assert_int_equal(listen(stalled, 4), 0);
+    (void)gateway_stop(rig->gateway);
+    add_actuator(rig, 3, bound_port(stalled));
+    start_gateway(rig);
+    assert_exception(rig, 3, writes[1].pdu, writes[1].length, 0x0B);
+    int fd = accept(stalled, NULL, NULL);
+    assert_true(fd >= 0);
+    uint8_t bytes[GATEWAY_ADU_MAX];
+    ssize_t got;
+    while ((got = recv(fd, bytes, sizeof(bytes), 0)) > 0)
+        continue;
+    assert_int_equal(got, -1);
+    assert_int_equal(errno, ECONNRESET);
+    close(fd);
+    close(stalled);
+}
+
+static void lease_lost_under_way_resets_the_write(void **state)
+{
+    struct rig *rig = *state;
+    uint8_t answer[GATEWAY_PDU_MAX];
+    rig->actuator.mode = ACTUATOR_SILENT;
+    int fd = connect_raw(rig);
+    send_raw(fd, UNIT, writes[1].pdu, writes[1].length);
+    await(&rig->actuator.requests, 1);
+    int64_t lost = now_ms();
+    rig->held = false;
+    assert_int_equal(receive_raw(fd, answer), 2);
+    assert_int_equal(answer[1], 0x0B);
+    assert_true(now_ms() - lost < RESPONSE_MS / 2);
+    await(&rig->actuator.resets, 1);
+    close(fd);
+}
+
+static void answer_that_does_not_fit_is_no_answer(void **state)
+{
+    struct rig *rig = *state;
+    rig->actuator.mode = ACTUATOR_NONSENSE;
+    int64_t start = now_ms();
+    assert_exception(rig, UNIT, writes[1].pdu, writes[1].length, 0x0B);
+    assert_true(now_ms() - start < RESPONSE_MS);
+    await(&rig->actuator.resets, 1);
+    rig->actuator.mode = ACTUATOR_ANSWERS;
+    await(&rig->actuator.connections, 2);
+}
+
+static void stopping_resets_what_is_under_way(void **state)
+{
+    struct rig *rig = *state;
+    rig->actuator.mode = ACTUATOR_SILENT;
+    int fd = connect_raw(rig);
+    send_raw(fd, UNIT, writes[1].pdu, writes[1].length);
+    await(&rig->actuator.requests, 1);
+    int64_t start = now_ms();
+    assert_int_equal(gateway_stop(rig->gateway).torn_down, 1);
+    assert_true(now_ms() - start < RESPONSE_MS);
+    await(&rig->actuator.resets, 1);
+    uint8_t answer[GATEWAY_PDU_MAX];
+    assert_int_equal(receive_raw(fd, answer), 0);
+    close(fd);
+    start_gateway(rig);
+}
+
+static void master_that_hangs_up_takes_its_waiting_write_along(void **state)
+{
+    struct rig *rig = *state;
+    uint8_t answer[GATEWAY_PDU_MAX];
+    rig->actuator.delay_ms = RESPONSE_MS / 2;
+    const uint8_t read[] = { 3, 0, 0, 0, 1 };
+    int first = connect_raw(rig);
+    int second = connect_raw(rig);
+    send_raw(first, UNIT, read, sizeof(read));
+    await(&rig->actuator.requests, 1);
+    send_raw(second, UNIT, writes[1].pdu, writes[1].length);
+    assert_exception(rig, 99, read, sizeof(read), 0x0A);
+    close(second);
+    assert_int_equal(receive_raw(first, answer), 4);
+    /* In the actuator's queue, the write stood before this read. */
+    send_raw(first, UNIT, read, sizeof(read));
+    assert_int_equal(receive_raw(first, answer), 4);
+    assert_int_equal(rig->actuator.writes, 0);
+    close(first);
+}
+
+static void unreachable_actuator_fails_to_respond(void **state)
+{
+    struct rig *rig = *state;
+    struct sockaddr_in any = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int closed = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(closed, (struct sockaddr *)&any, sizeof(any)), 0); /* no listen */
+    (void)gateway_stop(rig->gateway);
+    add_actuator(rig, 3, bound_port(closed));
+    start_gateway(rig);
+    assert_exception(rig, 3, writes[1].pdu, writes[1].length, 0x0B);
+    /* Once it is there, it is found without being asked for. */
+    assert_int_equal(listen(closed, 4), 0);
+    struct pollfd polled = { .fd = closed, .events = POLLIN };
+    assert_int_equal(poll(&polled, 1, PATIENCE_MS), 1);
+    close(closed);
+}
+
+/* ---- bad input */
+
+static void bad_requests_get_their_exception_and_the_gateway_goes_on(void **state)
+{
+    struct rig *rig = *state;
+    const struct {
+        uint8_t unit;
+        uint8_t pdu[12];
+        size_t length;
+        uint8_t code;
+    } bad[] = {
+        { UNIT, { 3, 0, 0, 0, 0 }, 5, 0x03 },                     /* quantity 0 */
+        { UNIT, { 3, 0, 0, 0, 126 }, 5, 0x03 },                   /* too many */
+        { UNIT, { 1, 0, 0, 0x07, 0xD1 }, 5, 0x03 },               /* 2001 coils */
+        { UNIT, { 3, 0, 0 }, 3, 0x03 },                           /* too short */
+        { UNIT, { 6, 0, 0, 0, 1, 9 }, 6, 0x03 },                  /* too long */
+        { UNIT, { 16, 0, 0, 0, 2, 2, 0, 1 }, 8, 0x03 },           /* byte count */
+        { UNIT, { 5, 0, 0, 0x12, 0x34 }, 5, 0x03 },               /* neither on nor off */
+        { UNIT, { 7 }, 1, 0x01 },
+        { UNIT, { 43, 14, 1, 0 }, 4, 0x01 },
+        { UNIT, { 0 }, 1, 0x01 },
+        { UNIT, { 0x86, 0, 0, 0, 1 }, 5, 0x01 },
+        { 99, { 3, 0, 0, 0, 1 }, 5, 0x0A },
+        { 0, { 6, 0, 0, 0, 1 }, 5, 0x0A },                        /* broadcast */
+    };
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+        assert_exception(rig, bad[i].unit, bad[i].pdu, bad[i].length, bad[i].code);
+    assert_int_equal(rig->actuator.requests, 0);
+    modbus_t *master = connect_master(rig, UNIT);
+    assert_int_equal(modbus_write_register(master, 1, 1), 1);
+    end_master(master);
+}
+
+static void bad_header_closes_that_connection_only(void **state)
+{
+    struct rig *rig = *state;
+    const uint8_t bad[][8] = {
+        { 0, 1, 0, 1, 0, 6, UNIT, 3 },   /* protocol */
+        { 0, 1, 0, 0, 0, 1, UNIT, 3 },   /* length below 2 */
+        { 0, 1, 0, 0, 0, 255, UNIT, 3 }, /* above 254 */
+        { 'G', 'E', 'T', ' ', '/', ' ', 'H', 'T' },
+    };
+    modbus_t *good = connect_master(rig, UNIT);
+    uint8_t answer[GATEWAY_PDU_MAX];
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        int fd = connect_raw(rig);
+        assert_int_equal(send(fd, bad[i], sizeof(bad[i]), 0), sizeof(bad[i]));
+        assert_int_equal(receive_raw(fd, answer), 0);
+        close(fd);
+        assert_int_equal(modbus_write_register(good, 1, (uint16_t)i), 1);
+    }
+    end_master(good);
+}
+
+static void pipelined_requests_are_answered_in_order(void **state)
+{
+    struct rig *rig = *state;
+    uint8_t answer[GATEWAY_PDU_MAX];
+    const uint8_t read[] = { 3, 0, 0, 0, 2 };
+    int fd = connect_raw(rig);
+    send_raw(fd, UNIT, read, sizeof(read));
+    send_raw(fd, 99, read, sizeof(read));
+    send_raw(fd, UNIT, writes[1].pdu, writes[1].length);
+    assert_int_equal(receive_raw(fd, answer), 6);
+    assert_int_equal(receive_raw(fd, answer), 2);
+    assert_int_equal(receive_raw(fd, answer), 5);
+    assert_memory_equal(answer, writes[1].pdu, 5);
+    close(fd);
+}
+
+/* ---- many */
+
+struct load {
+    const struct rig *rig;
+    pthread_t thread;
+    uint16_t address;
+    bool good;
+};
+
+static void *run_load(void *argument)
+{
+    struct load *load = argument;
+    modbus_t *master = connect_master(load->rig, load->address % 2 == 0 ? UNIT : OTHER_UNIT);
+    load->good = true;
+    for (uint16_t i = 1; i <= ROUNDS; i++) {
+        uint16_t value = 0;
+        load->good = load->good && modbus_write_register(master, load->address, i) == 1 &&
+                     modbus_read_registers(master, load->address, 1, &value) == 1 && value == i;
+    }
+    end_master(master);
+    return NULL;
+}
+
+static void several_masters_at_once_get_their_own_answers(void **state)
+{
+    struct rig *rig = *state;
+    struct load load[SEVERAL];
+    for (uint16_t i = 0; i < SEVERAL; i++) {
+        load[i] = (struct load){ .rig = rig, .address = i };
+        assert_int_equal(pthread_create(&load[i].thread, NULL, run_load, &load[i]), 0);
+    }
+    for (int i = 0; i < SEVERAL; i++) {
+        pthread_join(load[i].thread, NULL);
+        assert_true(load[i].good);
+    }
+    assert_int_equal(gateway_counters(rig->gateway).writes_forwarded, SEVERAL * ROUNDS);
+    assert_int_equal(gateway_counters(rig->gateway).torn_down, 0);
+}
+
+static void one_master_too_many_is_turned_away_and_a_slot_is_reused(void **state)
+{
+    struct rig *rig = *state;
+    uint8_t answer[GATEWAY_PDU_MAX];
+    int fd[GATEWAY_MASTERS_MAX];
+    for (int i = 0; i < GATEWAY_MASTERS_MAX; i++) {
+        fd[i] = connect_raw(rig);
+        send_raw(fd[i], UNIT, writes[1].pdu, writes[1].length);
+        assert_int_equal(receive_raw(fd[i], answer), 5);
+    }
+    int extra = connect_raw(rig);
+    assert_int_equal(receive_raw(extra, answer), 0);
+    close(extra);
+    close(fd[0]);
+    /* The gateway needs a moment to see that the slot is free. */
+    size_t length = 0;
+    int64_t end = now_ms() + PATIENCE_MS;
+    while (length == 0 && now_ms() < end) {
+        fd[0] = connect_raw(rig);
+        send_raw(fd[0], UNIT, writes[1].pdu, writes[1].length);
+        length = receive_raw(fd[0], answer);
+        if (length == 0)
+            close(fd[0]);
+    }
+    assert_int_equal(length, 5);
+    for (int i = 0; i < GATEWAY_MASTERS_MAX; i++)
+        close(fd[i]);
+}
+
+static unsigned random_below(uint64_t *seed, unsigned limit)
+{
+    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+    return (unsigned)(*seed >> 33) % limit;
+}
+
+static void random_frames_write_nothing_without_a_lease(void **state)
+{
+    struct rig *rig = *state;
+    const char *given = getenv("HOLDFAST_SEED");
+    uint64_t first = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
+    uint64_t seed = first;
+    print_message("seed %llu (replay: HOLDFAST_SEED)\n", (unsigned long long)first);
+    rig->held = false;
+    int fd = connect_raw(rig);
+    for (int i = 0; i < FUZZ_FRAMES; i++) {
+        uint8_t answer[GATEWAY_PDU_MAX];
+        uint8_t pdu[12];
+        const size_t which = random_below(&seed, sizeof(writes) / sizeof(writes[0]));
+        size_t length = writes[which].length;
+        memcpy(pdu, writes[which].pdu, sizeof(pdu));
+        for (unsigned n = random_below(&seed, 3); n > 0; n--)
+            pdu[random_below(&seed, (unsigned)length)] = (uint8_t)random_below(&seed, 256);
+        if (random_below(&seed, 4) == 0)
+            length = 1 + random_below(&seed, sizeof(pdu));
+        send_raw(fd, (uint8_t)(random_below(&seed, 8) == 0 ? 9 : UNIT), pdu, length);
+        size_t got = receive_raw(fd, answer);
+        assert_true(got >= 2);
+        /* Whatever is no read comes back as an exception. */
+        if (pdu[0] == 0 || pdu[0] > 4)
+            assert_int_equal(got, 2);
+    }
+    close(fd);
+    assert_int_equal(rig->actuator.writes, 0);
+    assert_int_equal(gateway_counters(rig->gateway).writes_forwarded, 0);
+    assert_true(gateway_counters(rig->gateway).refused > 0);
+}
+
+#define ON_A_RIG(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ON_A_RIG(reads_come_back_with_the_actuators_contents),
+        ON_A_RIG(writes_reach_the_actuator_with_their_contents),
+        ON_A_RIG(unit_id_chooses_the_actuator),
+        ON_A_RIG(exceptions_of_the_actuator_pass_unchanged),
+        ON_A_RIG(no_write_passes_without_a_lease),
+        ON_A_RIG(lease_shorter_than_the_transit_is_no_lease_for_a_write),
+        ON_A_RIG(reads_need_the_lease_only_where_configured),
+        ON_A_RIG(refusal_does_not_wait_for_a_slow_actuator),
+        ON_A_RIG(lease_is_asked_again_after_the_wait_for_the_actuator),
+        ON_A_RIG(write_without_an_answer_is_reset_and_never_sent_again),
+        ON_A_RIG(actuator_that_is_too_slow_is_reset_before_it_answers),
+        ON_A_RIG(stalled_actuator_sees_a_reset_not_an_open_connection),
+        ON_A_RIG(lease_lost_under_way_resets_the_write),
+        ON_A_RIG(answer_that_does_not_fit_is_no_answer),
+        ON_A_RIG(stopping_resets_what_is_under_way),
+        ON_A_RIG(master_that_hangs_up_takes_its_waiting_write_along),
+        ON_A_RIG(unreachable_actuator_fails_to_respond),
+        ON_A_RIG(bad_requests_get_their_exception_and_the_gateway_goes_on),
+        ON_A_RIG(bad_header_closes_that_connection_only),
+        ON_A_RIG(pipelined_requests_are_answered_in_order),
+        ON_A_RIG(several_masters_at_once_get_their_own_answers),
+        ON_A_RIG(one_master_too_many_is_turned_away_and_a_slot_is_reused),
+        ON_A_RIG(random_frames_write_nothing_without_a_lease),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

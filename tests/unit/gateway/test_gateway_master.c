@@ -1,0 +1,161 @@
+/* A master's connection: every cell of its table, its frames; lease arithmetic; the log's brake. */
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "gateway/gateway_lease.h"
+#include "gateway/gateway_log.h"
+#include "gateway/gateway_master.h"
+#include "tests/unit/support/unit.h"
+
+enum { S = GATEWAY_MASTER_STATES, E = GATEWAY_MASTER_EVENTS };
+
+static void every_cell_leads_where_it_should(void **state)
+{
+    (void)state;
+    static const struct {
+        enum gateway_master_state from;
+        enum gateway_master_event event;
+        enum gateway_master_state to;
+    } legal[] = {
+        { GATEWAY_MASTER_FREE, GATEWAY_MASTER_ACCEPTED, GATEWAY_MASTER_READING },
+        { GATEWAY_MASTER_READING, GATEWAY_MASTER_FORWARDED, GATEWAY_MASTER_WAITING },
+        { GATEWAY_MASTER_READING, GATEWAY_MASTER_ANSWERED, GATEWAY_MASTER_WRITING },
+        { GATEWAY_MASTER_READING, GATEWAY_MASTER_CLOSED, GATEWAY_MASTER_FREE },
+        { GATEWAY_MASTER_WAITING, GATEWAY_MASTER_ANSWERED, GATEWAY_MASTER_WRITING },
+        { GATEWAY_MASTER_WAITING, GATEWAY_MASTER_CLOSED, GATEWAY_MASTER_FREE },
+        { GATEWAY_MASTER_WAITING, GATEWAY_MASTER_LEFT, GATEWAY_MASTER_ABANDONED },
+        { GATEWAY_MASTER_WRITING, GATEWAY_MASTER_FLUSHED, GATEWAY_MASTER_READING },
+        { GATEWAY_MASTER_WRITING, GATEWAY_MASTER_CLOSED, GATEWAY_MASTER_FREE },
+        { GATEWAY_MASTER_ABANDONED, GATEWAY_MASTER_ANSWERED, GATEWAY_MASTER_FREE },
+    };
+    for (int from = 0; from < S; from++) {
+        for (int event = 0; event < E; event++) {
+            enum gateway_master_state want = GATEWAY_MASTER_ILLEGAL;
+            for (size_t i = 0; i < sizeof(legal) / sizeof(legal[0]); i++) {
+                if ((int)legal[i].from == from && (int)legal[i].event == event)
+                    want = legal[i].to;
+            }
+            assert_int_equal(gateway_master_next((enum gateway_master_state)from,
+                                                 (enum gateway_master_event)event),
+                             want);
+        }
+    }
+}
+
+static void frames_come_out_whole_however_they_arrive(void **state)
+{
+    (void)state;
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    struct gateway_master master = { .fd = -1 };
+    gateway_master_accept(&master, pair[0]);
+    assert_int_equal(master.state, GATEWAY_MASTER_READING);
+    const uint8_t two[] = { 1, 2, 0, 0, 0, 6, 9, 6, 0, 7, 0, 8, 3, 4, 0, 0, 0, 6, 5, 3, 0, 0, 0, 1 };
+    uint8_t unit;
+    const uint8_t *pdu;
+    size_t length;
+    for (size_t i = 0; i < 12; i++) {
+        assert_int_equal(gateway_master_frame(&master, &unit, &pdu, &length), GATEWAY_FRAME_NONE);
+        assert_int_equal(write(pair[1], two + i, 1), 1);
+        assert_true(gateway_master_receive(&master));
+    }
+    assert_int_equal(write(pair[1], two + 12, 12), 12);
+    assert_true(gateway_master_receive(&master));
+    assert_int_equal(gateway_master_frame(&master, &unit, &pdu, &length), GATEWAY_FRAME_WHOLE);
+    assert_int_equal(unit, 9);
+    assert_int_equal(length, 5);
+    assert_memory_equal(pdu, two + 7, 5);
+    const uint8_t answer[] = { 0x86, 6 };
+    gateway_master_answer(&master, answer, sizeof(answer));
+    const uint8_t want[] = { 1, 2, 0, 0, 0, 3, 9, 0x86, 6 };
+    uint8_t got[sizeof(want)];
+    assert_true(gateway_master_send(&master));
+    assert_int_equal(read(pair[1], got, sizeof(got)), sizeof(got));
+    assert_memory_equal(got, want, sizeof(want));
+    assert_int_equal(gateway_master_frame(&master, &unit, &pdu, &length), GATEWAY_FRAME_WHOLE);
+    assert_int_equal(unit, 5);
+    assert_int_equal(pdu[0], 3);
+    close(pair[1]);
+    assert_false(gateway_master_receive(&master));
+    gateway_master_hang_up(&master);
+    assert_int_equal(master.fd, -1);
+}
+
+static void longest_frame_fits_and_a_longer_one_is_bad(void **state)
+{
+    (void)state;
+    struct gateway_master master = { .fd = -1, .in = { 0, 0, 0, 0, 0, 254, 1, 16 },
+                                     .in_length = GATEWAY_ADU_MAX };
+    uint8_t unit;
+    const uint8_t *pdu;
+    size_t length;
+    assert_int_equal(gateway_master_frame(&master, &unit, &pdu, &length), GATEWAY_FRAME_WHOLE);
+    assert_int_equal(length, GATEWAY_PDU_MAX);
+    master.in[5] = 255;
+    assert_int_equal(gateway_master_frame(&master, &unit, &pdu, &length), GATEWAY_FRAME_BAD);
+}
+
+struct answer {
+    bool held;
+    int64_t left_us;
+};
+
+static bool fake_valid(void *context, int64_t *left_us)
+{
+    const struct answer *answer = context;
+    *left_us = answer->left_us;
+    return answer->held;
+}
+
+static void lease_must_outlive_the_worst_transit(void **state)
+{
+    (void)state;
+    struct span need = gateway_worst_transit(100);
+    assert_int_equal(need.us, (100 + GATEWAY_LINK_MARGIN_MS) * 1000);
+    struct answer answer = { true, need.us + 1 };
+    struct gateway_lease lease = { fake_valid, &answer };
+    struct span left;
+    assert_int_equal(gateway_lease_check(&lease, need, &left), GATEWAY_LEASE_ENOUGH);
+    assert_int_equal(left.us, need.us + 1);
+    answer.left_us = need.us;
+    assert_int_equal(gateway_lease_check(&lease, need, &left), GATEWAY_LEASE_SHORT);
+    answer.left_us = 0;
+    assert_int_equal(gateway_lease_check(&lease, need, &left), GATEWAY_LEASE_NONE);
+    answer = (struct answer){ false, INT64_MAX };
+    assert_int_equal(gateway_lease_check(&lease, need, &left), GATEWAY_LEASE_NONE);
+    assert_int_equal(left.us, 0);
+}
+
+static void repeated_lines_are_counted_not_logged(void **state)
+{
+    (void)state;
+    struct gateway_brake brake = { { 0 }, 0 };
+    struct instant now = { 5000000 };
+    assert_true(gateway_brake_admit(&brake, now));
+    for (int i = 0; i < 37; i++) {
+        assert_int_equal(gateway_brake_release(&brake, now), 0);
+        assert_false(gateway_brake_admit(&brake, now));
+    }
+    now = instant_add(now, span_from_ms(1000));
+    assert_int_equal(gateway_brake_release(&brake, now), 37);
+    /* The line that said so was this second's. */
+    assert_false(gateway_brake_admit(&brake, now));
+    now = instant_add(now, span_from_ms(1000));
+    assert_int_equal(gateway_brake_release(&brake, now), 1);
+    now = instant_add(now, span_from_ms(1000));
+    assert_int_equal(gateway_brake_release(&brake, now), 0);
+    assert_true(gateway_brake_admit(&brake, now));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_cell_leads_where_it_should),
+        cmocka_unit_test(frames_come_out_whole_however_they_arrive),
+        cmocka_unit_test(longest_frame_fits_and_a_longer_one_is_bad),
+        cmocka_unit_test(lease_must_outlive_the_worst_transit),
+        cmocka_unit_test(repeated_lines_are_counted_not_logged),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
