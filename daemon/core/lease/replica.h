@@ -27,6 +27,7 @@ enum {
     REPLICA_HISTORY_MAX = HF_HISTORY_MAX,
     REPLICA_PERSISTS_MAX = 64,
     REPLICA_RAFT_MESSAGES_MAX = 512,
+    REPLICA_PASSES_MAX = 4, /* rounds of raft and issuer in one step; more follow in the next */
     REPLICA_SNAPSHOT_MAX = 512 * 1024 /* bytes of a serialised table; checked by a test */
 };
 
@@ -91,15 +92,14 @@ struct replica {
     struct instant raft_wake_at;
     const char *halted; /* why it cannot go on; NULL: it can */
     uint64_t sends_dropped; /* messages to agents that did not fit into an output; as lost ones */
-    size_t own_buffer;  /* which of own_snapshot raft does not hold */
-    uint8_t own_snapshot[2][REPLICA_SNAPSHOT_MAX];
-    uint8_t received_snapshot[REPLICA_SNAPSHOT_MAX];
+    uint8_t own_snapshot[REPLICA_SNAPSHOT_MAX];      /* of the last REPLICA_COMPACT */
+    uint8_t received_snapshot[REPLICA_SNAPSHOT_MAX]; /* raft's */
     struct raft_output raft_out;     /* scratch of one step */
     struct issuer_output issuer_out; /* scratch of one step */
 };
 
 /*
- * Rebuilds the table from the recovered snapshot; recovered entries are applied as Raft commits
+ * Rebuilds the table from the recovered snapshot, which stays alive as raft.h duty 8 says; recovered entries are applied as Raft commits
  * them. raft->snapshot_buffer and snapshot_capacity are set inside. Arm a timer for `now`.
  */
 void replica_init(struct replica *replica, const struct raft_config *raft,
