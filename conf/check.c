@@ -177,7 +177,7 @@ static const char *output_key(struct place *at, const char *leaf)
 static void refuse_given(struct place *at, const char *leaf, const char *only_for)
 {
     const char *key = output_key(at, leaf);
-    if (given(at->check, key))
+    if (given(at->check, key) && !conf_report_has(at->check->report, key))
         FAIL(at->check, key, "given, but it is allowed only for %s", only_for);
 }
 

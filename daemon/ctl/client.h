@@ -1,0 +1,35 @@
+/*
+ * One console session: connect, prove and check identities by TLS, send one command, print the
+ * answer.
+ *
+ * Owner: main; one thread, blocking. Each step waits at most CLIENT_TIMEOUT_MS without progress.
+ * Trust: the server must show a certificate of the cluster's CA whose OU is "node". Its host name is
+ *   of no interest: boards are known by their ids, not by names in a DNS.
+ */
+#ifndef HOLDFAST_CTL_CLIENT_H
+#define HOLDFAST_CTL_CLIENT_H
+
+#include <stdint.h>
+#include <stdio.h>
+
+#include "ctl/options.h"
+
+enum { CLIENT_TIMEOUT_MS = 5000 };
+
+struct client_config {
+    const char *address; /* "HOST:PORT" or "[IPv6]:PORT" */
+    const char *ca;      /* files */
+    const char *cert;
+    const char *key;
+};
+
+/*
+ * Sends `line` (one command, without newline) and prints its answer to `out`, ERR lines to `errors`.
+ * `silence_ms`: longest wait for more of the answer, 0: for ever (`watch`). Returns CTL_EXIT_OK,
+ * _REFUSED, _USAGE (a file or address that cannot be used) or _UNREACHABLE; the last two with one
+ * line in `errors`.
+ */
+enum ctl_exit client_call(const struct client_config *config, const char *line, uint32_t silence_ms,
+                          FILE *out, FILE *errors);
+
+#endif

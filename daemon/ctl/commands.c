@@ -1,0 +1,361 @@
+#include "ctl/commands.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "conf/conf.h"
+#include "ctl/certificate.h"
+#include "ctl/client.h"
+#include "ctl/pki.h"
+
+enum { SLOW_SILENCE_MS = 60000 };
+
+struct run {
+    const struct ctl_options *options;
+    FILE *out;
+    FILE *errors;
+};
+
+struct command {
+    const char *name;
+    const char *usage;
+    int words_min; /* the command's own included */
+    enum ctl_exit (*local)(const struct run *run); /* NULL: the console does it */
+    uint32_t silence_ms;
+};
+
+/* ---- configuration */
+
+/* Loads the file; tells its warnings only if asked to, its errors always. */
+static struct conf *load_conf(const struct run *run, bool warnings)
+{
+    const char *file = run->options->conf_file ? run->options->conf_file : CTL_DEFAULT_CONF;
+    struct conf *conf = malloc(sizeof(*conf));
+    char *text = NULL;
+    size_t length = 0;
+    FILE *report = open_memstream(&text, &length);
+    if (!conf || !report) {
+        fprintf(run->errors, "holdfastctl: out of memory\n");
+        if (report)
+            fclose(report);
+        free(text);
+        free(conf);
+        return NULL;
+    }
+    int count = conf_load(conf, file, report);
+    fclose(report);
+    if (count > 0 || warnings)
+        fputs(text, run->errors);
+    free(text);
+    if (count == 0)
+        return conf;
+    free(conf);
+    return NULL;
+}
+
+static enum ctl_exit run_budget(const struct run *run)
+{
+    struct conf *conf = load_conf(run, true);
+    if (!conf)
+        return CTL_EXIT_REFUSED;
+    conf_print_budget(conf, run->out, run->options->json);
+    free(conf);
+    return CTL_EXIT_OK;
+}
+
+static enum ctl_exit run_check(const struct run *run)
+{
+    struct conf *conf = load_conf(run, true);
+    if (!conf)
+        return CTL_EXIT_REFUSED;
+    int count = certificate_check_files(conf->tls_ca, conf->tls_cert, conf->tls_key,
+                                        conf->node_id.text, run->errors);
+    if (count == 0 && run->options->json)
+        fprintf(run->out,
+                "{\"ok\":true,\"node\":\"%s\",\"digest\":\"%016llx\",\"cluster_digest\":\"%016llx\"}\n",
+                conf->node_id.text, (unsigned long long)conf->digest,
+                (unsigned long long)conf->cluster_digest);
+    else if (count == 0)
+        fprintf(run->out, "%s: good; node %s, digest %016llx, cluster digest %016llx\n", conf->file,
+                conf->node_id.text, (unsigned long long)conf->digest,
+                (unsigned long long)conf->cluster_digest);
+    free(conf);
+    return count == 0 ? CTL_EXIT_OK : CTL_EXIT_REFUSED;
+}
+
+static enum ctl_exit run_reference(const struct run *run)
+{
+    bool man = run->options->word_count > 1 && strcmp(run->options->words[1], "man") == 0;
+    if (man)
+        conf_print_reference_man(run->out);
+    else
+        conf_print_reference(run->out);
+    return CTL_EXIT_OK;
+}
+
+/* ---- pki */
+
+struct pki_option {
+    const char *name;
+    bool for_init;
+    bool for_issue;
+    bool for_renew;
+};
+
+static const struct pki_option pki_options[] = {
+    { "--dir", true, true, true },       { "--cluster", true, false, false },
+    { "--name", false, true, true },     { "--role", false, true, false },
+    { "--days", true, true, true },
+};
+
+static const char pki_usage[] =
+    "holdfastctl: usage: pki init --dir D --cluster NAME [--days N] [--force]\n"
+    "                    pki issue --dir D --name ID --role node|viewer|operator [--days N] "
+    "[--force]\n"
+    "                    pki renew --dir D --name ID [--days N]\n";
+
+/* True if word `index` is an option of this subcommand; steps over its value. */
+static bool pki_word_known(const struct ctl_options *options, const char *what, int *index)
+{
+    const char *word = options->words[*index];
+    if (strcmp(word, "--force") == 0)
+        return strcmp(what, "renew") != 0;
+    for (size_t i = 0; i < sizeof(pki_options) / sizeof(pki_options[0]); i++) {
+        const struct pki_option *option = &pki_options[i];
+        size_t length = strlen(option->name);
+        bool allowed = strcmp(what, "init") == 0    ? option->for_init
+                       : strcmp(what, "issue") == 0 ? option->for_issue
+                                                    : option->for_renew;
+        if (!allowed || strncmp(word, option->name, length) != 0)
+            continue;
+        if (word[length] == '=')
+            return true;
+        if (word[length] == '\0') {
+            (*index)++;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Reads "--days"; 0 if it is no number of 1 to PKI_DAYS_MAX. */
+static int pki_days(const char *text, int otherwise)
+{
+    char *end;
+    if (!text)
+        return otherwise;
+    long days = strtol(text, &end, 10);
+    bool good = end != text && *end == '\0' && days >= 1 && days <= PKI_DAYS_MAX;
+    return good ? (int)days : 0;
+}
+
+static bool pki_force(const struct ctl_options *options)
+{
+    for (int i = 2; i < options->word_count; i++) {
+        if (strcmp(options->words[i], "--force") == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The value that is wrong, in one line; NULL if all are good. */
+static const char *pki_wrong(const struct pki_request *request, bool issue)
+{
+    struct hf_name name;
+    if (!name_from_string(&name, request->name))
+        return "name: must be 1 to 31 letters, digits, '.', '_' or '-', not starting with '.' or "
+               "'-'";
+    if (strcmp(request->name, "ca") == 0)
+        return "name: \"ca\" is the CA's own, must be another";
+    if (issue && !pki_role_known(request->role))
+        return "--role: must be node, viewer or operator";
+    if (request->days == 0)
+        return "--days: must be a whole number of days, 1 to 36500";
+    return NULL;
+}
+
+static enum ctl_exit usage_error(const struct run *run, const char *text)
+{
+    fprintf(run->errors, "holdfastctl: %s\n", text);
+    return CTL_EXIT_USAGE;
+}
+
+static enum ctl_exit run_pki(const struct run *run)
+{
+    const struct ctl_options *options = run->options;
+    const char *what = options->words[1];
+    bool init = strcmp(what, "init") == 0;
+    bool issue = strcmp(what, "issue") == 0;
+    bool missing = !init && !issue && strcmp(what, "renew") != 0;
+    for (int i = 2; i < options->word_count && !missing; i++) {
+        const char *word = options->words[i];
+        if (!pki_word_known(options, what, &i)) {
+            fprintf(run->errors, "holdfastctl: pki %s: %s: unknown option\n", what, word);
+            missing = true;
+        }
+    }
+    struct pki_request request = {
+        .folder = ctl_words_value(options, 2, "--dir", &missing),
+        .name = ctl_words_value(options, 2, init ? "--cluster" : "--name", &missing),
+        .role = ctl_words_value(options, 2, "--role", &missing),
+        .days = pki_days(ctl_words_value(options, 2, "--days", &missing),
+                         init ? PKI_CA_DAYS : PKI_NODE_DAYS),
+        .force = pki_force(options),
+        .out = run->out,
+        .errors = run->errors,
+    };
+    if (missing || !request.folder || !request.name || (issue && !request.role)) {
+        fputs(pki_usage, run->errors);
+        return CTL_EXIT_USAGE;
+    }
+    const char *wrong = pki_wrong(&request, issue);
+    if (wrong)
+        return usage_error(run, wrong);
+    bool done = init ? pki_init(&request) : issue ? pki_issue(&request) : pki_renew(&request);
+    return done ? CTL_EXIT_OK : CTL_EXIT_REFUSED;
+}
+
+/* ---- the table */
+
+static const struct command commands[] = {
+    { "status", "status", 1, NULL, CLIENT_TIMEOUT_MS },
+    { "leases", "leases [--consistency local|leader|quorum]", 1, NULL, CLIENT_TIMEOUT_MS },
+    { "issuers", "issuers", 1, NULL, CLIENT_TIMEOUT_MS },
+    { "agents", "agents", 1, NULL, CLIENT_TIMEOUT_MS },
+    { "guard", "guard", 1, NULL, CLIENT_TIMEOUT_MS },
+    { "history", "history [-n N] [--resource R]", 1, NULL, CLIENT_TIMEOUT_MS },
+    { "watch", "watch [--resource R]", 1, NULL, 0 },
+    { "transfer", "transfer RESOURCE BOARD", 3, NULL, SLOW_SILENCE_MS },
+    { "pin", "pin RESOURCE BOARD|none", 3, NULL, CLIENT_TIMEOUT_MS },
+    { "unpin", "unpin RESOURCE", 2, NULL, CLIENT_TIMEOUT_MS },
+    { "fault", "fault clear RESOURCE", 3, NULL, CLIENT_TIMEOUT_MS },
+    { "member", "member add|promote|remove ID ...", 3, NULL, SLOW_SILENCE_MS },
+    { "leader", "leader transfer ID", 3, NULL, SLOW_SILENCE_MS },
+    { "metrics", "metrics", 1, NULL, CLIENT_TIMEOUT_MS },
+    { "budget", "budget", 1, run_budget, CLIENT_TIMEOUT_MS },
+    { "check", "check", 1, run_check, 0 },
+    { "pki", "pki init|issue|renew ...", 2, run_pki, 0 },
+    { "reference", "reference [man]", 1, run_reference, 0 },
+};
+
+static const size_t command_count = sizeof(commands) / sizeof(commands[0]);
+
+static void print_help(FILE *out)
+{
+    fprintf(out,
+            "holdfastctl [-c FILE | -H HOST:PORT] [--ca F --cert F --key F] [-o table|json] "
+            "COMMAND...\n\n"
+            "  -c FILE        configuration of the node to ask (%s)\n"
+            "  -H HOST:PORT   ask the console there\n"
+            "  --ca, --cert, --key FILE   instead of those of the configuration; acting needs a\n"
+            "                 certificate of role operator\n"
+            "  -o json        one JSON object on one line\n"
+            "  --help, --version\n\n"
+            "Exit status: 0 done, 1 refused, 2 usage, 3 unreachable.\n\n"
+            "Asked of the console:\n", CTL_DEFAULT_CONF);
+    for (size_t i = 0; i < command_count; i++) {
+        if (!commands[i].local)
+            fprintf(out, "  %s\n", commands[i].usage);
+    }
+    fprintf(out, "\nDone here, without a daemon:\n");
+    for (size_t i = 0; i < command_count; i++) {
+        if (commands[i].local)
+            fprintf(out, "  %s\n", commands[i].usage);
+    }
+}
+
+/* ---- the console's commands */
+
+/* Where a daemon on this machine that listens on `listen` is reached. */
+static void reachable(const char *listen, char *out, size_t size)
+{
+    if (strncmp(listen, "0.0.0.0:", 8) == 0)
+        snprintf(out, size, "127.0.0.1:%s", listen + 8);
+    else if (strncmp(listen, "[::]:", 5) == 0)
+        snprintf(out, size, "[::1]:%s", listen + 5);
+    else
+        snprintf(out, size, "%s", listen);
+}
+
+static bool join_words(const struct ctl_options *options, char *line, size_t size)
+{
+    size_t used = 0;
+    for (int i = 0; i < options->word_count && used < size; i++)
+        used += (size_t)snprintf(line + used, size - used, "%s%s", i > 0 ? " " : "",
+                                 options->words[i]);
+    if (options->json && used < size)
+        used += (size_t)snprintf(line + used, size - used, " --json");
+    return used < size;
+}
+
+static enum ctl_exit run_remote(const struct run *run, uint32_t silence_ms)
+{
+    const struct ctl_options *options = run->options;
+    struct client_config config = { .address = options->host, .ca = options->ca,
+                                    .cert = options->cert, .key = options->key };
+    char line[CTL_LINE_MAX];
+    char address[HF_ADDRESS_MAX + 16];
+    struct conf *conf = NULL;
+    if (!join_words(options, line, sizeof(line)))
+        return usage_error(run, "the command is too long, at most 499 characters");
+    if (!config.address || !config.ca || !config.cert || !config.key) {
+        conf = load_conf(run, false);
+        if (!conf)
+            return CTL_EXIT_REFUSED;
+        config.ca = config.ca ? config.ca : conf->tls_ca;
+        config.cert = config.cert ? config.cert : conf->tls_cert;
+        config.key = config.key ? config.key : conf->tls_key;
+    }
+    enum ctl_exit status = CTL_EXIT_MORE;
+    if (!config.address && !conf->has_console)
+        status = usage_error(run, "the configuration has no group \"console\", say -H HOST:PORT");
+    if (!config.address && status == CTL_EXIT_MORE) {
+        reachable(conf->console_listen, address, sizeof(address));
+        config.address = address;
+    }
+    if (status == CTL_EXIT_MORE)
+        status = client_call(&config, line, silence_ms, run->out, run->errors);
+    free(conf);
+    return status;
+}
+
+static enum ctl_exit run_command(const struct run *run)
+{
+    const struct ctl_options *options = run->options;
+    for (size_t i = 0; i < command_count; i++) {
+        const struct command *command = &commands[i];
+        if (strcmp(command->name, options->words[0]) != 0)
+            continue;
+        if (options->word_count < command->words_min) {
+            fprintf(run->errors, "holdfastctl: usage: %s\n", command->usage);
+            return CTL_EXIT_USAGE;
+        }
+        /* With -H, the budget is that of the node there. */
+        bool remote_budget = command->local == run_budget && options->host;
+        if (command->local && !remote_budget)
+            return command->local(run);
+        return run_remote(run, command->silence_ms);
+    }
+    fprintf(run->errors, "holdfastctl: %s: unknown command, see holdfastctl --help\n",
+            options->words[0]);
+    return CTL_EXIT_USAGE;
+}
+
+int ctl_run(int argc, char *const *argv, FILE *out, FILE *errors)
+{
+    struct ctl_options options;
+    const struct run run = { .options = &options, .out = out, .errors = errors };
+    if (!ctl_options_parse(&options, argc, argv, errors))
+        return CTL_EXIT_USAGE;
+    if (options.help || (options.word_count > 0 && strcmp(options.words[0], "help") == 0)) {
+        print_help(out);
+        return CTL_EXIT_OK;
+    }
+    if (options.version) {
+        fprintf(out, "holdfastctl %s\n", HOLDFAST_VERSION);
+        return CTL_EXIT_OK;
+    }
+    if (options.word_count == 0)
+        return usage_error(&run, "no command, see holdfastctl --help");
+    return run_command(&run);
+}

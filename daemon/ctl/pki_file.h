@@ -1,0 +1,18 @@
+/*
+ * Files that are there whole or not at all, for keys and certificates.
+ */
+#ifndef HOLDFAST_CTL_PKI_FILE_H
+#define HOLDFAST_CTL_PKI_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+/*
+ * Writes `length` bytes to `file` by way of a new file beside it, synced, mode `mode`. Without
+ * `force` an existing file stays as it is. False with errno (EEXIST: it is there). Blocks for the
+ * disk.
+ */
+bool pki_file_write(const char *file, const void *bytes, size_t length, mode_t mode, bool force);
+
+#endif
