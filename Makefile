@@ -10,6 +10,10 @@ CC      := gcc
 PKG     := pkg-config
 VERSION := 0.1.0
 
+# V=1 shows whole commands.
+V ?=
+run = $(if $(V),,@echo '  $(1)' $(patsubst $(BUILD)/%,%,$@);)
+
 WARN    := -Wall -Wextra -Wconversion -Wshadow -Wswitch-enum -Wstrict-prototypes -Werror
 OPT     := -O2 -g
 SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
@@ -23,7 +27,7 @@ CORE_FLAGS  := $(BASE) -ffreestanding -Idaemon/core -I$(BUILD)/gen
 LDFLAGS := $(SANFLAGS) -Wl,--gc-sections -Wl,--as-needed -Wl,-z,relro,-z,now
 
 # ---- archives: name and the folders they are made of
-ARCHIVES := core wire hal conf store peer client console issuer agent guard gateway ctl bench
+ARCHIVES := core wire hal conf store peer client console issuer agent node guard gateway ctl bench
 core_dirs    := daemon/core/base daemon/core/raft daemon/core/lease daemon/core/guard
 wire_dirs    := daemon/core/wire
 hal_dirs     := hal hal/linux hal/sim
@@ -34,6 +38,7 @@ client_dirs  := daemon/client
 console_dirs := daemon/console
 issuer_dirs  := daemon/issuer
 agent_dirs   := daemon/agent
+node_dirs    := daemon/node
 guard_dirs   := daemon/guard
 gateway_dirs := daemon/gateway
 ctl_dirs     := daemon/ctl
@@ -44,7 +49,7 @@ PROGRAMS := holdfastd holdfast-guard holdfast-gateway holdfastctl holdfast-bench
 MBEDTLS  := -lmbedtls -lmbedx509 -lmbedcrypto
 NANOPB   := -lprotobuf-nanopb
 holdfastd_main        := daemon/main.c
-holdfastd_archives    := console issuer agent peer store conf hal wire core
+holdfastd_archives    := node console issuer agent peer store conf hal wire core
 holdfastd_libs        := $(NANOPB) -luv $(MBEDTLS) -lconfig -lpthread
 holdfast-guard_main     := daemon/guard/main.c
 holdfast-guard_archives := guard conf hal core
@@ -81,50 +86,50 @@ build: $(HAVE:%=$(BUILD)/bin/%) $(BUILD)/lib/libholdfast.so $(BUILD)/lib/libhold
 
 $(BUILD)/gen/holdfast.pb.h $(BUILD)/gen/holdfast.pb.c &: daemon/core/wire/holdfast.proto daemon/core/wire/holdfast.options
 	@mkdir -p $(BUILD)/gen
-	PATH=/usr/bin:$$PATH protoc -Idaemon/core/wire --nanopb_out=-fdaemon/core/wire/holdfast.options:$(BUILD)/gen holdfast.proto
+	$(call run,GEN )PATH=/usr/bin:$$PATH protoc -Idaemon/core/wire --nanopb_out=-fdaemon/core/wire/holdfast.options:$(BUILD)/gen holdfast.proto
 
 $(BUILD)/gen/holdfast.pb.o: $(BUILD)/gen/holdfast.pb.c
-	$(CC) -std=c11 $(OPT) $(SANFLAGS) -ffunction-sections -fdata-sections -I$(BUILD)/gen -c $< -o $@
+	$(call run,CC  )$(CC) -std=c11 $(OPT) $(SANFLAGS) -ffunction-sections -fdata-sections -I$(BUILD)/gen -c $< -o $@
 
 $(BUILD)/obj/daemon/core/%.o: daemon/core/%.c | $(if $(wildcard daemon/core/wire/holdfast.proto),$(GEN))
 	@mkdir -p $(@D)
-	$(CC) $(CORE_FLAGS) -c $< -o $@
+	$(call run,CC  )$(CC) $(CORE_FLAGS) -c $< -o $@
 
 $(BUILD)/obj/daemon/client/%.o: daemon/client/%.c
 	@mkdir -p $(@D)
-	$(CC) $(SHELL_FLAGS) -fPIC -c $< -o $@
+	$(call run,CC  )$(CC) $(SHELL_FLAGS) -fPIC -c $< -o $@
 
 $(BUILD)/obj/%.o: %.c | $(if $(wildcard daemon/core/wire/holdfast.proto),$(GEN))
 	@mkdir -p $(@D)
-	$(CC) $(SHELL_FLAGS) -c $< -o $@
+	$(call run,CC  )$(CC) $(SHELL_FLAGS) -c $< -o $@
 
 define archive_rule
 $(BUILD)/lib/lib$(1).a: $(call objects,$(1)) $(if $(filter wire,$(1)),$(BUILD)/gen/holdfast.pb.o)
 	@mkdir -p $$(@D)
 	@rm -f $$@
-	ar rcs $$@ $$^
+	$$(call run,AR  )ar rcs $$@ $$^
 endef
 $(foreach a,$(ARCHIVES),$(eval $(call archive_rule,$(a))))
 
 define program_rule
 $(BUILD)/bin/$(1): $(BUILD)/obj/$(patsubst %.c,%.o,$($(1)_main)) $($(1)_archives:%=$(BUILD)/lib/lib%.a)
 	@mkdir -p $$(@D)
-	$(CC) $(LDFLAGS) -o $$@ $$< -Wl,--start-group $($(1)_archives:%=$(BUILD)/lib/lib%.a) -Wl,--end-group $($(1)_libs)
+	$$(call run,LINK)$(CC) $(LDFLAGS) -o $$@ $$< -Wl,--start-group $($(1)_archives:%=$(BUILD)/lib/lib%.a) -Wl,--end-group $($(1)_libs)
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
 
 $(BUILD)/lib/libholdfast.a: $(call objects,client)
 	@mkdir -p $(@D)
 	@rm -f $@
-	ar rcs $@ $^
+	$(call run,AR  )ar rcs $@ $^
 
 $(BUILD)/lib/libholdfast.so: $(call objects,client)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -shared -Wl,-soname,libholdfast.so.0 -o $@ $^
+	$(call run,LINK)$(CC) $(LDFLAGS) -shared -Wl,-soname,libholdfast.so.0 -o $@ $^
 
 $(BUILD)/examples/%: daemon/client/examples/%.c $(BUILD)/lib/libholdfast.a
 	@mkdir -p $(@D)
-	$(CC) -std=c11 $(OPT) -Wall -Wextra $(SANFLAGS) -Idaemon/client -o $@ $< $(BUILD)/lib/libholdfast.a
+	$(call run,LINK)$(CC) -std=c11 $(OPT) -Wall -Wextra $(SANFLAGS) -Idaemon/client -o $@ $< $(BUILD)/lib/libholdfast.a
 
 # ---- tests
 UNIT_SOURCES := $(sort $(wildcard tests/unit/*/test_*.c tests/unit/*/*/test_*.c))
@@ -136,16 +141,21 @@ LINKED       := $(UNIT_ARCHIVES:%=$(BUILD)/lib/lib%.a)
 
 $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(SUPPORT) $(LINKED)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $< $(SUPPORT) -Wl,--start-group $(LINKED) -Wl,--end-group $(ALL_LIBS)
+	$(call run,LINK)$(CC) $(LDFLAGS) -o $@ $< $(SUPPORT) -Wl,--start-group $(LINKED) -Wl,--end-group $(ALL_LIBS)
 
 SIM_OBJECTS := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/sim/*.c))
 $(BUILD)/bin/holdfast-sim: $(SIM_OBJECTS) $(LINKED)
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $(SIM_OBJECTS) -Wl,--start-group $(LINKED) -Wl,--end-group $(NANOPB)
+	$(call run,LINK)$(CC) $(LDFLAGS) -o $@ $(SIM_OBJECTS) -Wl,--start-group $(LINKED) -Wl,--end-group $(NANOPB)
 
 .SECONDARY:
+# Interposed into a daemon by tests of failing disks.
+$(BUILD)/lib/disk-fault.so: tests/system/disk_fault.c
+	@mkdir -p $(@D)
+	$(call run,LINK)$(CC) -std=c11 -O2 -Wall -Wextra -fPIC -shared -o $@ $< -ldl
+
 .PHONY: tests
-tests: build $(UNIT_TESTS) $(if $(SIM_OBJECTS),$(BUILD)/bin/holdfast-sim)
+tests: build $(BUILD)/lib/disk-fault.so $(UNIT_TESTS) $(if $(SIM_OBJECTS),$(BUILD)/bin/holdfast-sim)
 
 .PHONY: check
 check: setup
@@ -155,6 +165,12 @@ check: setup
 demo: setup
 	@$(MAKE) --no-print-directory build
 	@/usr/bin/python3 tests/system/demo.py $(if $(KEEP),--keep)
+
+# The promised figures, each measured in full (about 5 minutes, on a quiet machine).
+.PHONY: bars
+bars: setup
+	@$(MAKE) --no-print-directory tests
+	@/usr/bin/python3 tests/system/bars.py
 
 .PHONY: clean
 clean:

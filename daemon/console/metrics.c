@@ -22,8 +22,7 @@ static void metrics_issuer(struct node *node, struct text *text)
 {
     const struct replica *replica = issuer_shell_replica(node->issuer);
     const struct raft *raft = &replica->raft;
-    struct store_figures store;
-    issuer_shell_figures(node->issuer, &store);
+    const struct store_counters *store = issuer_shell_counters(node->issuer);
     metric_one(text, "issuer_leader", "gauge", "1 if this issuer leads and serves.",
                replica_serving(replica) ? 1 : 0);
     metric_one(text, "raft_term", "gauge", "Current term.", (double)raft->term);
@@ -32,10 +31,10 @@ static void metrics_issuer(struct node *node, struct text *text)
     metric_one(text, "store_failed", "gauge", "1 if the store failed and this issuer halted.",
                raft->role == RAFT_HALTED ? 1 : 0);
     metric_one(text, "store_written_bytes_total", "counter", "Bytes written to the journal.",
-               (double)store.bytes);
-    metric_one(text, "store_syncs_total", "counter", "Syncs of the journal.", (double)store.syncs);
+               (double)store->bytes_written);
+    metric_one(text, "store_syncs_total", "counter", "Syncs of the journal.", (double)store->syncs);
     metric_one(text, "store_sync_worst_seconds", "gauge", "Longest sync since the start.",
-               (double)store.sync_worst_us / 1e6);
+               (double)store->worst_us / 1e6);
     metric(text, "lease_held", "gauge", "1 for the holder of each resource, as applied here.");
     for (uint32_t i = 0; i < replica->table.count; i++) {
         const struct lease_record *record = &replica->table.record[i];

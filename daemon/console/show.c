@@ -215,17 +215,16 @@ void show_leases(struct call *call)
 
 static void issuer_store_fields(struct report *report, struct node *node, bool self)
 {
-    struct store_figures figures;
     if (!self) {
         report_none(report, "sync_last_ms");
         report_none(report, "sync_worst_ms");
         report_none(report, "written_bytes");
         return;
     }
-    issuer_shell_figures(node->issuer, &figures);
-    report_milli(report, "sync_last_ms", figures.sync_last_us);
-    report_milli(report, "sync_worst_ms", figures.sync_worst_us);
-    report_token(report, "written_bytes", figures.bytes);
+    const struct store_counters *store = issuer_shell_counters(node->issuer);
+    report_milli(report, "sync_last_ms", (int64_t)store->last_us);
+    report_milli(report, "sync_worst_ms", (int64_t)store->worst_us);
+    report_token(report, "written_bytes", store->bytes_written);
 }
 
 static void issuer_contact(struct report *report, const struct raft *raft, size_t position,

@@ -20,6 +20,8 @@
 
 struct issuer_shell;
 
+enum { ISSUER_TEXT_MAX = 256 };
+
 /* Somebody who wants to see history events as they are applied: an element of a list. */
 struct issuer_watcher {
     void (*on_event)(void *context, const struct history_event *event);
@@ -49,14 +51,16 @@ void issuer_shell_client(struct issuer_shell *issuer, const struct hf_name *agen
 void issuer_shell_peer_down(struct issuer_shell *issuer, const struct hf_name *peer);
 
 /* For the console. `event` is one of REPLICA_TRANSFER, _PIN, _NOTE, _LEADER_TRANSFER. */
-enum raft_refusal issuer_shell_operate(struct issuer_shell *issuer, struct replica_event *event);
+/* *error is set to the reason (static text) if the issuer refuses it, else to NULL. */
+enum raft_refusal issuer_shell_operate(struct issuer_shell *issuer, struct replica_event *event,
+                                       const char **error);
 /* False: not the leader. Else on_confirmed follows, maybe within the call. */
 bool issuer_shell_read(struct issuer_shell *issuer, struct issuer_reader *reader);
 void issuer_shell_forget_reader(struct issuer_shell *issuer, struct issuer_reader *reader);
 void issuer_shell_watch(struct issuer_shell *issuer, struct issuer_watcher *watcher);
 void issuer_shell_unwatch(struct issuer_shell *issuer, struct issuer_watcher *watcher);
 const struct replica *issuer_shell_replica(const struct issuer_shell *issuer);
-const struct store *issuer_shell_store(const struct issuer_shell *issuer);
+const struct store_counters *issuer_shell_counters(const struct issuer_shell *issuer);
 /* Empty, or why the store failed. */
 const char *issuer_shell_failure(const struct issuer_shell *issuer);
 

@@ -49,7 +49,8 @@ class Cluster:
 
     def __init__(self, issuers=3, boards=2, ttl_ms=1000, hold_ms=20, rate_hz=250, election_ms=300,
                  heartbeat_ms=50, gateway=False, watchdog_ms=None, response_ms=100, kind="pulse",
-                 combined=False, release_ms=5, hooks=False, priorities=None, failback="manual"):
+                 combined=False, release_ms=5, hooks=False, priorities=None, failback="manual",
+                 resources=None):
         self.folder = tempfile.mkdtemp(prefix="holdfast-")
         self.address = own_address()
         self.ttl_ms, self.hold_ms, self.rate_hz = ttl_ms, hold_ms, rate_hz
@@ -58,6 +59,9 @@ class Cluster:
         self.kind, self.release_ms, self.hooks = kind, release_ms, hooks
         self.priorities, self.failback = priorities or {}, failback
         self.boards = [f"board-{chr(ord('a') + i)}" for i in range(boards)]
+        # Which boards are candidates for which resource.
+        self.resources = resources or {"pump": self.boards}
+        self.preload = {}  # node -> shared object to interpose
         self.issuers = (self.boards + ["witness"])[:issuers] if combined else [
             f"issuer-{i + 1}" for i in range(issuers)]
         self.nodes = self.issuers + [b for b in self.boards if b not in self.issuers]
@@ -126,9 +130,10 @@ timing = {{ heartbeat_ms = {self.heartbeat_ms}; election_ms = {self.election_ms}
 console = {{ listen = "{self.console(node)}"; }};
 """
         if node in self.issuers:
-            holders = ", ".join(map(quote, self.boards))
-            text += f"""issuer = {{ policy = ( {{ resource = "pump"; holders = ( {holders} ); ttl_max_ms = 5000; }} ); }};
-"""
+            policies = ",\n    ".join(
+                f'{{ resource = "{name}"; holders = ( {", ".join(map(quote, holders))} );'
+                ' ttl_max_ms = 5000; }' for name, holders in self.resources.items())
+            text += f"issuer = {{ policy = ( {policies} ); }};\n"
         if node in self.boards:
             text += self._board_text(node)
         return text
@@ -142,11 +147,13 @@ console = {{ listen = "{self.console(node)}"; }};
         hooks = ""
         if self.hooks:
             hooks = f'on_acquired = "{self.path("hook")}"; on_lost = "{self.path("hook")}";'
-        text = f"""agent = {{ resources = ( {{ name = "pump"; ttl_ms = {self.ttl_ms};
+        resources = ",\n  ".join(f"""{{ name = "{name}"; ttl_ms = {self.ttl_ms};
     priority = {self.priorities.get(node, 100)}; failback = "{self.failback}"; release_ms = {self.release_ms};
     {hooks}
     outputs = ( {{ name = "enable"; {output}
-                  readback = {{ chip = "gpiochip0"; line = 27; within_ms = 20; }}; }} ); }} ); }};
+                  readback = {{ chip = "gpiochip0"; line = 27; within_ms = 20; }}; }} ); }}"""
+                                  for name, boards in self.resources.items() if node in boards)
+        text = f"""agent = {{ resources = ( {resources} ); }};
 hal = {{ backend = "sim"; socket = "bench.sock"; }};
 """
         if self.watchdog_ms:
@@ -160,10 +167,12 @@ hal = {{ backend = "sim"; socket = "bench.sock"; }};
 
     def _bench_text(self):
         boards = ", ".join(f'"{b}"' for b in self.boards)
+        resources = ",\n    ".join(
+            f'{{ name = "{name}"; lines = ( {{ name = "enable"; kind = "{self.kind}";'
+            f' hold_ms = {self.hold_ms}; readback = true; }} ); }}' for name in self.resources)
         return f"""bench = {{ socket = "bench.sock"; ctl = "bench.ctl"; trace = "trace.jsonl";
   boards = ( {boards} );
-  resources = ( {{ name = "pump"; lines = ( {{ name = "enable"; kind = "{self.kind}";
-                   hold_ms = {self.hold_ms}; readback = true; }} ); }} );
+  resources = ( {resources} );
   actuators = ( {{ name = "valve"; listen = "{self.address}:5020"; unit = 1; resource = "pump"; }} );
 }};
 """
@@ -173,7 +182,10 @@ hal = {{ backend = "sim"; socket = "bench.sock"; }};
     def start(self, name, *command):
         """Starts a program under `name`; its log is appended to NAME.log."""
         log = open(self.path(f"{name}.log"), "ab")
-        process = subprocess.Popen([os.path.join(BIN, command[0]), *command[1:]],
+        environment = dict(os.environ)
+        if name in self.preload:
+            environment.update(self.preload[name])
+        process = subprocess.Popen([os.path.join(BIN, command[0]), *command[1:]], env=environment,
                                    stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                    cwd=self.folder)
         log.close()
@@ -273,6 +285,14 @@ hal = {{ backend = "sim"; socket = "bench.sock"; }};
             raise AssertionError(f"{' '.join(arguments)} at {node}: status {result.returncode}: "
                                  f"{result.stdout}{result.stderr}")
         return json.loads(result.stdout)
+
+    def ctl_stream(self, node, *arguments):
+        """A holdfastctl that goes on (watch): the process, with its output as a pipe."""
+        return subprocess.Popen(
+            [os.path.join(BIN, "holdfastctl"), "-H", self.console(node), "--ca",
+             self.path("pki", "ca.crt"), "--cert", self.path("pki", "viewer.crt"), "--key",
+             self.path("pki", "viewer.key"), "-o", "json", *arguments],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
 
     def bench_ctl(self, *arguments):
         result = subprocess.run([os.path.join(BIN, "holdfast-bench"), "ctl", "-s",

@@ -1,0 +1,329 @@
+#include "issuer/issuer_shell.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+
+#include "hal/clock.h"
+#include "node/log.h"
+
+struct issuer_shell {
+    struct node *node;
+    struct replica replica;
+    struct replica_output output;
+    struct issuer_policy policy[CONF_POLICIES_MAX];
+    struct store *store;
+    uv_timer_t timer;
+    struct issuer_watcher *watchers;
+    struct issuer_reader *readers;
+    char failure[ISSUER_TEXT_MAX];
+};
+
+static void shell_step(struct issuer_shell *issuer, struct replica_event *event);
+
+/* ---- what a step asks for ---- */
+
+static void shell_timer(uv_timer_t *timer)
+{
+    struct replica_event event = { .kind = REPLICA_TIMER };
+    shell_step(timer->data, &event);
+}
+
+static void shell_arm(struct issuer_shell *issuer)
+{
+    struct instant wake_at = issuer->output.wake_at;
+    if (wake_at.us == INSTANT_NEVER.us) {
+        uv_timer_stop(&issuer->timer);
+        return;
+    }
+    int64_t left_us = instant_diff(wake_at, hal_clock_now()).us;
+    uint64_t left_ms = left_us <= 0 ? 0 : (uint64_t)(left_us + 999) / 1000;
+    uv_update_time(&issuer->node->loop);
+    uv_timer_start(&issuer->timer, shell_timer, left_ms, 0);
+}
+
+static void shell_log_role(const struct issuer_shell *issuer)
+{
+    const struct raft *raft = &issuer->replica.raft;
+    log_line(LOG_NOTICE, "raft: %s in term %" PRIu64 ", leader %s", raft_role_name(raft->role),
+             raft->term, name_empty(&raft->leader) ? "unknown" : raft->leader.text);
+}
+
+static void shell_show_history(struct issuer_shell *issuer, const struct history_event *event)
+{
+    struct issuer_watcher *next;
+    log_line(LOG_INFO, "%s: entry %" PRIu64 ": holder %s, token %" PRIu64 ", by %s: %s",
+             event->resource.text, event->index,
+             name_empty(&event->holder) ? "none" : event->holder.text, event->token,
+             event->who.text, event->text);
+    for (struct issuer_watcher *at = issuer->watchers; at != NULL; at = next) {
+        next = at->next;
+        at->on_event(at->context, event);
+    }
+}
+
+/* A reader may go away, or come, while it is told. */
+static void shell_tell_readers(struct issuer_shell *issuer, uint64_t confirmed, bool lost)
+{
+    struct issuer_reader **at = &issuer->readers;
+    while (*at != NULL) {
+        struct issuer_reader *reader = *at;
+        bool done = confirmed != 0 && reader->round <= confirmed;
+        if (!done && !lost) {
+            at = &reader->next;
+            continue;
+        }
+        *at = reader->next;
+        reader->on_confirmed(reader->context, done);
+        at = &issuer->readers;
+    }
+}
+
+static void shell_carry_out(struct issuer_shell *issuer)
+{
+    const struct replica_output *output = &issuer->output;
+    for (size_t i = 0; i < output->persist_count; i++)
+        store_append(issuer->store, &output->persist[i], &issuer->replica.raft);
+    for (size_t i = 0; i < output->raft_message_count; i++)
+        node_send_raft(issuer->node, &output->raft_message[i]);
+    for (size_t i = 0; i < output->client_send_count; i++)
+        node_send_to_agent(issuer->node, &output->client_send[i].node,
+                           &output->client_send[i].message);
+    for (size_t i = 0; i < output->history_count; i++)
+        shell_show_history(issuer, &output->history[i]);
+    if (output->role_changed)
+        shell_log_role(issuer);
+    shell_arm(issuer);
+}
+
+static void shell_step(struct issuer_shell *issuer, struct replica_event *event)
+{
+    event->wall_us = hal_clock_wall_us();
+    replica_step(&issuer->replica, event, hal_clock_now(), &issuer->output);
+    uint64_t confirmed = issuer->output.confirmed_round;
+    shell_carry_out(issuer);
+    if (confirmed != 0 || !replica_serving(&issuer->replica))
+        shell_tell_readers(issuer, confirmed, !replica_serving(&issuer->replica));
+    if (replica_wants_snapshot(&issuer->replica)) {
+        struct replica_event compact = { .kind = REPLICA_COMPACT, .wall_us = event->wall_us };
+        replica_step(&issuer->replica, &compact, hal_clock_now(), &issuer->output);
+        shell_carry_out(issuer);
+    }
+}
+
+/* ---- the store ---- */
+
+static void shell_persisted(void *context, uint64_t seq)
+{
+    struct replica_event event = { .kind = REPLICA_PERSISTED, .seq = seq };
+    shell_step(context, &event);
+}
+
+static void shell_store_failed(void *context, const char *text)
+{
+    struct issuer_shell *issuer = context;
+    struct replica_event event = { .kind = REPLICA_STORE_FAILED };
+    snprintf(issuer->failure, sizeof(issuer->failure), "%s", text);
+    log_line(LOG_ERR, "store: %s; this issuer votes and answers no more until it is restarted",
+             text);
+    shell_step(issuer, &event);
+}
+
+/* ---- events ---- */
+
+void issuer_shell_raft(struct issuer_shell *issuer, const struct raft_message *message)
+{
+    struct replica_event event = { .kind = REPLICA_RAFT_MESSAGE, .raft_message = message };
+    shell_step(issuer, &event);
+}
+
+void issuer_shell_lease(struct issuer_shell *issuer, const struct hf_name *agent,
+                        const struct lease_message *message)
+{
+    struct replica_event event = { .kind = REPLICA_LEASE_MESSAGE, .node = *agent,
+                                   .lease_message = message };
+    shell_step(issuer, &event);
+}
+
+void issuer_shell_client(struct issuer_shell *issuer, const struct hf_name *agent, bool up)
+{
+    struct replica_event event = { .kind = up ? REPLICA_CLIENT_UP : REPLICA_CLIENT_DOWN,
+                                   .node = *agent };
+    shell_step(issuer, &event);
+}
+
+void issuer_shell_peer_down(struct issuer_shell *issuer, const struct hf_name *peer)
+{
+    struct replica_event event = { .kind = REPLICA_PEER_DOWN, .node = *peer };
+    shell_step(issuer, &event);
+}
+
+enum raft_refusal issuer_shell_operate(struct issuer_shell *issuer, struct replica_event *event,
+                                       const char **error)
+{
+    event->wall_us = hal_clock_wall_us();
+    replica_step(&issuer->replica, event, hal_clock_now(), &issuer->output);
+    enum raft_refusal refusal = issuer->output.refusal;
+    *error = issuer->output.error;
+    shell_carry_out(issuer);
+    return refusal;
+}
+
+bool issuer_shell_read(struct issuer_shell *issuer, struct issuer_reader *reader)
+{
+    struct replica_event event = { .kind = REPLICA_CONFIRM, .wall_us = hal_clock_wall_us() };
+    replica_step(&issuer->replica, &event, hal_clock_now(), &issuer->output);
+    uint64_t confirmed = issuer->output.confirmed_round;
+    uint64_t requested = issuer->output.requested_round;
+    shell_carry_out(issuer);
+    if (requested == 0)
+        return false;
+    reader->round = requested;
+    reader->next = issuer->readers;
+    issuer->readers = reader;
+    if (confirmed != 0)
+        shell_tell_readers(issuer, confirmed, false);
+    return true;
+}
+
+void issuer_shell_forget_reader(struct issuer_shell *issuer, struct issuer_reader *reader)
+{
+    struct issuer_reader **at = &issuer->readers;
+    while (*at != NULL && *at != reader)
+        at = &(*at)->next;
+    if (*at == reader)
+        *at = reader->next;
+}
+
+void issuer_shell_watch(struct issuer_shell *issuer, struct issuer_watcher *watcher)
+{
+    watcher->next = issuer->watchers;
+    issuer->watchers = watcher;
+}
+
+void issuer_shell_unwatch(struct issuer_shell *issuer, struct issuer_watcher *watcher)
+{
+    struct issuer_watcher **at = &issuer->watchers;
+    while (*at != NULL && *at != watcher)
+        at = &(*at)->next;
+    if (*at == watcher)
+        *at = watcher->next;
+}
+
+const struct replica *issuer_shell_replica(const struct issuer_shell *issuer)
+{
+    return &issuer->replica;
+}
+
+const struct store_counters *issuer_shell_counters(const struct issuer_shell *issuer)
+{
+    return store_get_counters(issuer->store);
+}
+
+const char *issuer_shell_failure(const struct issuer_shell *issuer)
+{
+    return issuer->failure;
+}
+
+/* ---- start and stop ---- */
+
+static size_t shell_policies(struct issuer_shell *issuer, const struct conf *conf)
+{
+    for (size_t i = 0; i < conf->policy_count; i++) {
+        const struct conf_policy *from = &conf->policy[i];
+        struct issuer_policy *to = &issuer->policy[i];
+        to->resource = from->resource;
+        to->ttl_max_us = span_from_ms(from->ttl_max_ms).us;
+        to->holder_count = from->holder_count;
+        for (uint8_t k = 0; k < from->holder_count; k++)
+            to->holder[k] = from->holder[k];
+    }
+    return conf->policy_count;
+}
+
+static void shell_bootstrap_members(const struct conf *conf, struct raft_members *members)
+{
+    members->count = conf->issuer_count;
+    for (uint8_t i = 0; i < conf->issuer_count; i++) {
+        members->member[i].id = conf->issuer[i].id;
+        members->member[i].voter = true;
+    }
+}
+
+static bool shell_open_store(struct issuer_shell *issuer, struct journal_recovered *recovered)
+{
+    const struct conf *conf = &issuer->node->conf;
+    char error[ISSUER_TEXT_MAX];
+    const struct store_config config = {
+        .loop = &issuer->node->loop,
+        .data_dir = conf->data_dir,
+        .cluster = conf->cluster_name.text,
+        .node = conf->node_id,
+        .snapshot_capacity = REPLICA_SNAPSHOT_MAX,
+        .on_persisted = shell_persisted,
+        .on_failed = shell_store_failed,
+        .context = issuer,
+    };
+    if (store_open(&issuer->store, &config, recovered, error, sizeof(error)) != JOURNAL_OK) {
+        log_line(LOG_ERR, "store: %s", error);
+        return false;
+    }
+    if (recovered->cut_bytes > 0)
+        log_line(LOG_WARNING, "store: cut a torn tail of %" PRIu64 " bytes that was never "
+                 "acknowledged", recovered->cut_bytes);
+    if (recovered->raft.members.count == 0)
+        shell_bootstrap_members(conf, &recovered->raft.members);
+    return true;
+}
+
+static bool shell_members_agree(const struct conf *conf, const struct raft_members *members)
+{
+    for (uint8_t i = 0; i < conf->issuer_count; i++) {
+        if (raft_member_index(members, &conf->issuer[i].id) < 0)
+            return false;
+    }
+    return members->count == conf->issuer_count;
+}
+
+struct issuer_shell *issuer_shell_start(struct node *node)
+{
+    struct issuer_shell *issuer = calloc(1, sizeof(*issuer));
+    struct journal_recovered recovered;
+    if (issuer == NULL) {
+        log_line(LOG_ERR, "issuer: out of memory");
+        return NULL;
+    }
+    issuer->node = node;
+    uv_timer_init(&node->loop, &issuer->timer);
+    issuer->timer.data = issuer;
+    if (!shell_open_store(issuer, &recovered))
+        return NULL;
+    if (!shell_members_agree(&node->conf, &recovered.raft.members))
+        log_line(LOG_WARNING, "cluster.issuers differs from the %u issuers in the journal: the "
+                 "journal counts", recovered.raft.members.count);
+    const struct raft_config raft = {
+        .self = node->conf.node_id,
+        .election = span_from_ms(node->conf.election_ms),
+        .heartbeat = span_from_ms(node->conf.heartbeat_ms),
+        .random_seed = node_random(),
+    };
+    const struct issuer_config config = {
+        .self = node->conf.node_id,
+        .drift_ppm = node->conf.drift_ppm,
+        .policy = issuer->policy,
+        .policy_count = shell_policies(issuer, &node->conf),
+    };
+    replica_init(&issuer->replica, &raft, &config, &recovered.raft, hal_clock_now());
+    store_release_recovered(issuer->store);
+    node->issuer = issuer;
+    shell_timer(&issuer->timer);
+    return issuer;
+}
+
+void issuer_shell_stop(struct issuer_shell *issuer)
+{
+    uv_close((uv_handle_t *)&issuer->timer, NULL);
+    store_close(issuer->store);
+}
