@@ -228,21 +228,27 @@ void report_row(struct report *report)
     report->rows++;
 }
 
+/* Padding at the end of a line is of no use to anybody. */
+static void report_end_line(struct text *text)
+{
+    while (text->length > 0 && text->data[text->length - 1] == ' ')
+        text->data[--text->length] = '\0';
+    text_append(text, "\n", 1);
+}
+
 static void report_print_table(struct report *report)
 {
     const char *cell = report->cells.data;
     for (size_t i = 0; i < report->columns; i++)
         text_print(&report->out, "  %-*.*s", (int)report->width[i],
                    key_shown_length(report->key[i]), report->key[i]);
-    text_append(&report->out, "\n", 1);
+    report_end_line(&report->out);
     for (size_t row = 0; row < report->rows && !report->cells.failed; row++) {
         for (size_t i = 0; i < report->columns; i++) {
             text_print(&report->out, "  %-*s", (int)report->width[i], cell);
             cell += strlen(cell) + 1;
         }
-        while (report->out.length > 0 && report->out.data[report->out.length - 1] == ' ')
-            report->out.data[--report->out.length] = '\0';
-        text_append(&report->out, "\n", 1);
+        report_end_line(&report->out);
     }
 }
 
