@@ -614,6 +614,9 @@ void issuer_proposed(struct issuer *issuer, const struct lease_command *command,
                           command->kind == LEASE_COMMAND_RELEASE ||
                           command->kind == LEASE_COMMAND_EXPIRE;
     struct issuer_lease *lease = find_lease(issuer, &command->resource);
+    if (lease && index == 0 && command->kind == LEASE_COMMAND_NOTE &&
+        command->event == HISTORY_TRANSFER)
+        fail_transfer(lease, "the log took no entry");
     if (!changes_holder || !lease)
         return;
     HF_CHECK(lease->pending != ISSUER_PENDING_NONE && lease->pending_index == 0);

@@ -1,0 +1,282 @@
+/* The replicated table: commands are checked when applied, and snapshots carry all of it. */
+#include <stdio.h>
+#include <string.h>
+
+#include "lease/message.h"
+#include "lease/replica.h"
+#include "lease/table.h"
+#include "tests/unit/support/unit.h"
+
+static struct lease_table table;
+static struct lease_table other;
+static uint8_t bytes[REPLICA_SNAPSHOT_MAX];
+
+static struct hf_name name(const char *text)
+{
+    struct hf_name result;
+    assert_true(name_from_string(&result, text));
+    return result;
+}
+
+static struct lease_command command(enum lease_command_kind kind, const char *resource,
+                                    const char *holder, uint64_t token)
+{
+    struct lease_command result;
+    memset(&result, 0, sizeof(result));
+    result.kind = kind;
+    result.resource = name(resource);
+    if (holder)
+        result.holder = name(holder);
+    result.token = token;
+    result.who = name("issuer-1");
+    if (kind == LEASE_COMMAND_GRANT) {
+        result.ttl_us = 1000000;
+        result.fence_us = 20000;
+    }
+    return result;
+}
+
+static struct table_change apply(uint64_t index, struct lease_command what)
+{
+    return lease_table_apply(&table, index, &what);
+}
+
+static const struct lease_record *pump(void)
+{
+    struct hf_name resource = name("pump");
+    int found = lease_table_find(&table, &resource);
+    assert_true(found >= 0);
+    return &table.record[found];
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    lease_table_init(&table);
+    return 0;
+}
+
+static void token_is_the_log_index(void **state)
+{
+    (void)state;
+    struct table_change change = apply(7, command(LEASE_COMMAND_GRANT, "pump", "a", 0));
+    assert_true(change.done);
+    assert_int_equal(pump()->token, 7);
+    assert_int_equal(pump()->last_token, 7);
+    assert_int_equal(change.event.kind, HISTORY_GRANT);
+    assert_int_equal(change.event.token, 7);
+}
+
+static void s2_tokens_rise_across_release_expiry_and_restored_snapshots(void **state)
+{
+    (void)state;
+    uint64_t last = 0;
+    for (uint64_t index = 1; index < 300; index += 3) {
+        apply(index, command(LEASE_COMMAND_GRANT, "pump", "a", 0));
+        assert_true(pump()->token > last);
+        last = pump()->token;
+        struct lease_command end = command(index % 2 ? LEASE_COMMAND_RELEASE : LEASE_COMMAND_EXPIRE,
+                                           "pump", "a", last);
+        end.fenced = index % 2;
+        assert_true(apply(index + 1, end).done);
+        assert_int_equal(pump()->token, 0);
+        assert_int_equal(pump()->last_token, last);
+        size_t length = lease_table_encode(&table, bytes, sizeof(bytes));
+        assert_true(length > 0);
+        assert_true(lease_table_decode(&table, (struct bytes){ bytes, length }));
+    }
+}
+
+static void grant_is_a_compare_and_set_on_the_current_token(void **state)
+{
+    (void)state;
+    apply(1, command(LEASE_COMMAND_GRANT, "pump", "a", 0));
+    assert_false(apply(2, command(LEASE_COMMAND_GRANT, "pump", "b", 0)).done);
+    assert_false(apply(3, command(LEASE_COMMAND_GRANT, "pump", "b", 9)).done);
+    assert_true(apply(4, command(LEASE_COMMAND_GRANT, "pump", "b", 1)).done);
+    assert_false(apply(5, command(LEASE_COMMAND_GRANT, "pump", "c", 1)).done);
+    assert_int_equal(pump()->token, 4);
+    assert_string_equal(pump()->holder.text, "b");
+    assert_int_equal(table.applied, 5);
+}
+
+static void replacing_a_lease_leaves_an_expiry_and_a_grant_in_the_history(void **state)
+{
+    (void)state;
+    apply(1, command(LEASE_COMMAND_GRANT, "pump", "a", 0));
+    apply(2, command(LEASE_COMMAND_GRANT, "pump", "b", 1));
+    assert_int_equal(table.history_total, 3);
+    assert_int_equal(table.history[1].kind, HISTORY_EXPIRE);
+    assert_string_equal(table.history[1].holder.text, "a");
+    assert_int_equal(table.history[1].token, 1);
+    assert_int_equal(table.history[2].kind, HISTORY_GRANT);
+    assert_string_equal(table.history[2].holder.text, "b");
+    assert_int_equal(table.history[2].token, 2);
+}
+
+static void release_must_match_holder_and_token(void **state)
+{
+    (void)state;
+    apply(1, command(LEASE_COMMAND_GRANT, "pump", "a", 0));
+    struct lease_command release = command(LEASE_COMMAND_RELEASE, "pump", "b", 1);
+    release.fenced = true;
+    assert_false(apply(2, release).done);
+    release.holder = name("a");
+    release.token = 2;
+    assert_false(apply(3, release).done);
+    release.token = 1;
+    assert_true(apply(4, release).done);
+    assert_int_equal(pump()->token, 0);
+    assert_false(apply(5, release).done);
+}
+
+static void expiry_must_match_holder_and_token(void **state)
+{
+    (void)state;
+    apply(1, command(LEASE_COMMAND_GRANT, "pump", "a", 0));
+    assert_false(apply(2, command(LEASE_COMMAND_EXPIRE, "pump", "b", 1)).done);
+    assert_false(apply(3, command(LEASE_COMMAND_EXPIRE, "pump", "a", 3)).done);
+    assert_false(apply(4, command(LEASE_COMMAND_EXPIRE, "fan", "a", 1)).done);
+    assert_true(apply(5, command(LEASE_COMMAND_EXPIRE, "pump", "a", 1)).done);
+}
+
+static void unfenced_release_leaves_the_lease_abandoned_in_place(void **state)
+{
+    (void)state;
+    apply(1, command(LEASE_COMMAND_GRANT, "pump", "a", 0));
+    struct lease_command release = command(LEASE_COMMAND_RELEASE, "pump", "a", 1);
+    assert_true(apply(2, release).done);
+    assert_int_equal(pump()->token, 1);
+    assert_true(pump()->abandoned);
+    assert_false(apply(3, command(LEASE_COMMAND_GRANT, "pump", "b", 0)).done);
+    assert_false(apply(4, release).done);
+    release.fenced = true;
+    assert_true(apply(5, release).done);
+    assert_false(pump()->abandoned);
+    assert_int_equal(pump()->token, 0);
+}
+
+static void pin_refuses_grants_to_others_when_applied(void **state)
+{
+    (void)state;
+    struct lease_command pin = command(LEASE_COMMAND_PIN, "pump", "b", 0);
+    pin.pinned = true;
+    assert_true(apply(1, pin).done);
+    assert_false(apply(2, command(LEASE_COMMAND_GRANT, "pump", "a", 0)).done);
+    assert_true(apply(3, command(LEASE_COMMAND_GRANT, "pump", "b", 0)).done);
+    memset(&pin.holder, 0, sizeof(pin.holder));
+    apply(4, pin);
+    assert_false(apply(5, command(LEASE_COMMAND_GRANT, "pump", "b", 3)).done);
+    pin.pinned = false;
+    apply(6, pin);
+    assert_true(apply(7, command(LEASE_COMMAND_GRANT, "pump", "a", 3)).done);
+    assert_int_equal(pump()->last_token, 7);
+}
+
+static void history_keeps_the_last_events(void **state)
+{
+    (void)state;
+    struct lease_command note = command(LEASE_COMMAND_NOTE, "pump", "a", 0);
+    note.event = HISTORY_REFUSAL;
+    for (uint64_t i = 1; i <= HF_HISTORY_MAX + 10; i++)
+        assert_true(apply(i, note).event_added);
+    assert_int_equal(table.history_total, HF_HISTORY_MAX + 10);
+    assert_int_equal(table.history[9].index, HF_HISTORY_MAX + 10);
+    assert_int_equal(table.history[10].index, 11);
+    assert_int_equal(table.count, 0);
+}
+
+static void long_name(struct hf_name *out, char first, unsigned number)
+{
+    char text[HF_NAME_MAX + 1];
+    memset(text, first, sizeof(text));
+    snprintf(text + HF_NAME_MAX - 4, 5, "%04u", number % 10000);
+    assert_true(name_set(out, text, HF_NAME_MAX));
+}
+
+static void fill_to_the_brim(void)
+{
+    struct lease_command what = command(LEASE_COMMAND_GRANT, "x", "a", 0);
+    uint64_t index = UINT64_C(1) << 60;
+    memset(what.address, 'h', HF_ADDRESS_MAX);
+    memset(what.text, 't', HF_REASON_MAX);
+    long_name(&what.holder, 'b', 1);
+    long_name(&what.who, 'w', 1);
+    what.ttl_us = LEASE_TTL_MAX_US;
+    what.fence_us = LEASE_FENCE_MAX_US;
+    what.wall_us = INT64_MAX;
+    for (unsigned i = 0; i < HF_RESOURCES_MAX; i++) {
+        what.kind = LEASE_COMMAND_GRANT;
+        what.pinned = false;
+        long_name(&what.resource, 'r', i);
+        assert_true(apply(++index, what).done);
+        what.kind = LEASE_COMMAND_PIN;
+        what.pinned = true;
+        assert_true(apply(++index, what).done);
+    }
+    long_name(&what.resource, 'r', 5000);
+    what.kind = LEASE_COMMAND_GRANT;
+    assert_false(apply(++index, what).done);
+    what.kind = LEASE_COMMAND_PIN;
+    assert_false(apply(++index, what).done);
+}
+
+static void full_table_fits_into_the_snapshot_bound(void **state)
+{
+    (void)state;
+    fill_to_the_brim();
+    assert_int_equal(table.count, HF_RESOURCES_MAX);
+    assert_true(lease_table_encoded_max() <= REPLICA_SNAPSHOT_MAX);
+    size_t length = lease_table_encode(&table, bytes, sizeof(bytes));
+    assert_true(length > 0 && length <= lease_table_encoded_max());
+    assert_int_equal(lease_table_encode(&table, bytes, lease_table_encoded_max() - 1), 0);
+    assert_true(lease_table_decode(&other, (struct bytes){ bytes, length }));
+    assert_memory_equal(&table, &other, sizeof(table));
+}
+
+static void damaged_snapshot_is_refused_whole(void **state)
+{
+    (void)state;
+    apply(1, command(LEASE_COMMAND_GRANT, "pump", "a", 0));
+    apply(2, command(LEASE_COMMAND_GRANT, "fan", "b", 0));
+    size_t length = lease_table_encode(&table, bytes, sizeof(bytes));
+    for (size_t at = 0; at < length; at++) {
+        for (int bit = 0; bit < 8; bit++) {
+            bytes[at] ^= (uint8_t)(1 << bit);
+            assert_false(lease_table_decode(&other, (struct bytes){ bytes, length }));
+            assert_int_equal(other.count, 0);
+            bytes[at] ^= (uint8_t)(1 << bit);
+        }
+        assert_false(lease_table_decode(&other, (struct bytes){ bytes, at }));
+    }
+    assert_true(lease_table_decode(&other, (struct bytes){ bytes, length }));
+}
+
+static void every_message_and_refusal_has_a_name(void **state)
+{
+    (void)state;
+    for (int i = 0; i < LEASE_MESSAGE_KINDS; i++)
+        assert_non_null(lease_message_name((enum lease_message_kind)i));
+    for (int i = 0; i < LEASE_REFUSALS; i++)
+        assert_non_null(lease_refusal_name((enum lease_refusal)i));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(token_is_the_log_index, set_up),
+        cmocka_unit_test_setup(s2_tokens_rise_across_release_expiry_and_restored_snapshots, set_up),
+        cmocka_unit_test_setup(grant_is_a_compare_and_set_on_the_current_token, set_up),
+        cmocka_unit_test_setup(replacing_a_lease_leaves_an_expiry_and_a_grant_in_the_history,
+                               set_up),
+        cmocka_unit_test_setup(release_must_match_holder_and_token, set_up),
+        cmocka_unit_test_setup(expiry_must_match_holder_and_token, set_up),
+        cmocka_unit_test_setup(unfenced_release_leaves_the_lease_abandoned_in_place, set_up),
+        cmocka_unit_test_setup(pin_refuses_grants_to_others_when_applied, set_up),
+        cmocka_unit_test_setup(history_keeps_the_last_events, set_up),
+        cmocka_unit_test_setup(full_table_fits_into_the_snapshot_bound, set_up),
+        cmocka_unit_test_setup(damaged_snapshot_is_refused_whole, set_up),
+        cmocka_unit_test_setup(every_message_and_refusal_has_a_name, set_up),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
