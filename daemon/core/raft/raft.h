@@ -23,8 +23,17 @@
  *  7. When a batch is on stable storage, step with RAFT_EVENT_PERSISTED. If it can't be written,
  *     step with RAFT_EVENT_STORE_FAILED, and never again report that or a later batch as persisted.
  *  8. When raft_wants_snapshot() says so, serialise the state machine as of the last applied entry
- *     and step with RAFT_EVENT_COMPACT. The bytes must stay unchanged until a later
- *     RAFT_EVENT_COMPACT or an installed snapshot has replaced them.
+ *     and step with RAFT_EVENT_COMPACT at once. The bytes must stay unchanged until a later
+ *     RAFT_EVENT_COMPACT or `restore` has replaced them: one buffer, overwritten for the next
+ *     RAFT_EVENT_COMPACT, will do. They must not lie in config.snapshot_buffer.
+ *  9. Step with RAFT_EVENT_PEER_DOWN when the connection to a peer breaks.
+ *
+ * Whose bytes a snapshot is: config.snapshot_buffer belongs to raft, which fills it chunk by chunk.
+ *   An installed snapshot is served from there until the next one begins to arrive; from then on
+ *   raft has none to serve, and asks for one by raft_wants_snapshot() should it lead and need it.
+ *   So a snapshot that is partly received is never served, and the caller copies nothing. While an
+ *   installed snapshot waits for the store, no chunk is accepted, so `persist.snapshot_bytes` and
+ *   `restore_bytes` stay unchanged until their batch is reported RAFT_EVENT_PERSISTED.
  */
 #ifndef HOLDFAST_CORE_RAFT_RAFT_H
 #define HOLDFAST_CORE_RAFT_RAFT_H
@@ -221,19 +230,19 @@ struct raft_output {
 
 enum raft_progress_state { RAFT_PROBE, RAFT_REPLICATE, RAFT_SNAPSHOT, RAFT_PROGRESS_STATES };
 
-/* What a leader knows of one peer. */
+/* What a leader or candidate knows of one peer. */
 struct raft_progress {
     enum raft_progress_state state;
     uint64_t match;
     uint64_t next;
-    uint8_t inflight;       /* append messages sent and not answered, while replicating */
+    uint8_t inflight; /* append messages sent and not answered, while replicating */
     uint64_t inflight_last[RAFT_INFLIGHT_MAX]; /* last index of each, oldest first */
-    bool paused;            /* probe: one message out, waits for its reply or the next heartbeat */
-    uint64_t snapshot_offset;
+    bool paused; /* probe: one message out, waits for its reply or the next heartbeat */
+    uint64_t snapshot_index;  /* snapshot: the one being sent, 0 = not begun */
+    uint64_t snapshot_offset; /* snapshot: of the chunk that it wants next */
+    struct instant resend_at; /* replicate: unanswered until then is lost; snapshot: next chunk */
     struct instant last_contact; /* last message received from it in this term */
-    struct instant resend_at;
     uint64_t confirmed_round;    /* greatest round that it acknowledged in this term */
-    bool vote_known;
     bool vote_granted;
 };
 
@@ -253,25 +262,32 @@ struct raft {
     uint64_t first_index;
     uint64_t last_index; /* first_index - 1 if the log is empty */
     uint64_t prev_term;  /* term of entry first_index - 1 */
+
+    /* The snapshot that is served to others; never one that is only partly received. */
     uint64_t snapshot_index;
     uint64_t snapshot_term;
-    struct bytes snapshot;
+    struct bytes snapshot; /* data NULL: not at hand, raft_wants_snapshot() asks if one is needed */
+    uint64_t snapshot_durable; /* index of the newest snapshot on stable storage */
 
     uint64_t commit;
     uint64_t applied;
-    uint64_t verified; /* follower: matches the leader of this term up to here */
+    uint64_t verified; /* matches the leader of this term up to here; >= commit once installed */
 
     uint64_t next_seq;      /* of the next persist batch */
     uint64_t persisted_seq; /* all batches up to here are on stable storage */
-    uint64_t vote_seq;      /* 0, or: the batch that a vote reply waits for */
-    bool vote_for_self;     /* candidate: its own vote waits for vote_seq */
-    struct hf_name vote_reply_to;
-    uint64_t append_reply_prev; /* prev_index of the append request that the next reply answers */
+    uint64_t hard_seq;      /* the batch that carries the present term and vote */
+    bool vote_for_self;     /* candidate: its own vote, and its requests, wait for hard_seq */
+    bool campaign_transfer; /* candidate: campaigns because the leader said so */
+    struct hf_name vote_reply_to; /* empty, or: this grant waits for hard_seq */
     bool append_reply_due;
+    uint64_t append_reply_prev;    /* prev_index of the append request that the next reply answers */
+    uint64_t append_acknowledged;  /* match index of the last append reply in this term */
+    uint64_t snapshot_reply_index; /* 0, or: `installed` is due once this index is durable */
 
     /* Receiving a snapshot: bytes of it in config.snapshot_buffer so far. */
-    uint64_t receiving_index;
+    uint64_t receiving_index; /* 0: none */
     uint64_t receiving_term;
+    uint64_t receiving_total;
     uint64_t receiving_bytes;
     uint64_t install_seq; /* 0, or: the batch that an installed snapshot waits for */
     uint64_t compact_seq; /* 0, or: the batch that an own snapshot waits for */
@@ -279,25 +295,33 @@ struct raft {
 
     struct instant election_at;
     struct instant heartbeat_at;
-    struct instant quorum_check_at;
-    struct instant leader_contact; /* last valid message of the current leader */
-    bool heard_leader;             /* leader_contact is of this start */
+    struct instant leader_contact; /* last valid message of `leader` */
 
     uint64_t noop_index; /* leader: of its own-term no-op */
     bool serving;        /* leader: the no-op is applied */
     uint64_t round;      /* leader: last round started; monotonic across terms in this start */
     uint64_t round_confirmed;
     bool round_wanted; /* somebody waits for round + 1 */
-    struct hf_name transfer_to;
+    struct hf_name transfer_to; /* empty: no transfer under way */
+    bool transfer_sent;         /* the target was told to campaign */
     struct instant transfer_until;
     struct raft_progress progress[HF_ISSUERS_MAX]; /* by position in members */
 };
 
-/* Starts as a follower. `now` starts the election timer. Recovered entries count as durable. */
+/*
+ * Starts as a follower. `now` starts the election timer. Recovered entries count as durable; the
+ * state machine is expected to be at recovered->snapshot already, which is never sent to `restore`.
+ * Both structs are copied, but for the bytes that their fields borrow.
+ */
 void raft_init(struct raft *raft, const struct raft_config *config,
                const struct raft_recovered *recovered, struct instant now);
 
-/* One event. `out` is overwritten. Never blocks. Illegal transitions end in hf_panic(). */
+/*
+ * One event. `out` is overwritten (of `messages`, only the first message_count). Never blocks.
+ * Illegal transitions end in hf_panic(); no message from a peer can cause one.
+ * PROPOSE and CONFIRM are refused with RAFT_NOT_LEADER until the leader serves, that is until its
+ * own no-op is applied. A proposal that was accepted may still be lost with the leadership.
+ */
 void raft_step(struct raft *raft, const struct raft_event *event, struct instant now,
                struct raft_output *out);
 
@@ -307,10 +331,13 @@ const struct raft_entry *raft_entry_at(const struct raft *raft, uint64_t index);
 /* Term of the entry at index; 0 if unknown. */
 uint64_t raft_term_at(const struct raft *raft, uint64_t index);
 
-/* Last index that is on this node's stable storage. */
+/* Last index that is on this node's stable storage; 0 while a snapshot is being installed. */
 uint64_t raft_durable_index(const struct raft *raft);
 
-/* True when the log in memory has grown to RAFT_COMPACT_AT and no snapshot is under way. */
+/*
+ * True when RAFT_COMPACT_AT entries are applied above the last snapshot, or a follower needs a
+ * snapshot and none is at hand, and none is under way.
+ */
 bool raft_wants_snapshot(const struct raft *raft);
 
 /* Number of voters, and how many make a majority of them. */

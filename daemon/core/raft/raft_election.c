@@ -1,0 +1,199 @@
+/*
+ * Elections: pre-vote, votes, stickiness. Source: 3.4, 3.6, 4.2.3, 9.6.
+ *
+ * A candidate asks for votes only after its own vote is durable. Were the requests sent earlier, a
+ * restart could make it stand in the same term again with a shorter log, and count grants that
+ * were given to the longer one.
+ */
+#include "raft/raft_internal.h"
+
+static bool log_up_to_date(const struct raft *raft, const struct raft_message *request)
+{
+    uint64_t last_term = raft_term_at(raft, raft->last_index);
+
+    return request->last_term > last_term ||
+           (request->last_term == last_term && request->last_index >= raft->last_index);
+}
+
+/* 4.2.3: whoever hears a working leader does not help to depose it. */
+static bool sticks_to_leader(const struct raft_context *context)
+{
+    const struct raft *raft = context->raft;
+
+    if (raft->role == RAFT_LEADER)
+        return true;
+    return !name_empty(&raft->leader) &&
+           !instant_reached(instant_add(raft->leader_contact, raft->config.election),
+                            context->now);
+}
+
+static void request_votes(struct raft_context *context, bool pre, uint64_t term)
+{
+    struct raft *raft = context->raft;
+
+    for (int i = 0; i < raft->members.count; i++) {
+        const struct raft_member *member = &raft->members.member[i];
+        struct raft_message *message;
+
+        if (!member->voter || name_equal(&member->id, &raft->config.self))
+            continue;
+        message = raft_send(context, RAFT_VOTE_REQUEST, &member->id);
+        if (!message)
+            return;
+        message->term = term;
+        message->pre = pre;
+        message->transfer = !pre && raft->campaign_transfer;
+        message->last_index = raft->last_index;
+        message->last_term = raft_term_at(raft, raft->last_index);
+    }
+}
+
+static void clear_votes(struct raft *raft)
+{
+    for (int i = 0; i < HF_ISSUERS_MAX; i++)
+        raft->progress[i].vote_granted = false;
+}
+
+void raft_election_timeout(struct raft_context *context, const struct raft_event *event)
+{
+    struct raft *raft = context->raft;
+
+    (void)event;
+    if (!instant_reached(raft->election_at, context->now))
+        return;
+    /*
+     * A disk slower than the timeout must not drive the term up, a log without room for the first
+     * entry of a term can't lead one, and a snapshot may have taken the vote away.
+     */
+    if (!raft_is_voter(raft, &raft->config.self) ||
+        (raft->role == RAFT_CANDIDATE && raft->vote_for_self) || raft_log_room(raft) == 0) {
+        raft_draw_election(raft, context->now);
+        return;
+    }
+    raft_change_role(context, RAFT_ROLE_ELECTION_TIMEOUT);
+}
+
+void raft_begin_pre_vote(struct raft_context *context)
+{
+    struct raft *raft = context->raft;
+
+    raft->leader = (struct hf_name){ { 0 } };
+    raft_draw_election(raft, context->now);
+    clear_votes(raft);
+    raft->progress[raft_self_index(raft)].vote_granted = true;
+    request_votes(context, true, raft->term + 1);
+}
+
+void raft_begin_election(struct raft_context *context, bool transfer)
+{
+    struct raft *raft = context->raft;
+
+    raft_enter_term(context, raft->term + 1);
+    raft->vote = raft->config.self;
+    raft_persist_hard_state(context);
+    raft->vote_for_self = true;
+    raft->campaign_transfer = transfer;
+    raft_draw_election(raft, context->now);
+    clear_votes(raft);
+}
+
+static void reply_to_vote(struct raft_context *context, const struct hf_name *to, bool pre,
+                          bool granted, uint64_t term)
+{
+    struct raft_message *reply = raft_send(context, RAFT_VOTE_REPLY, to);
+
+    if (!reply)
+        return;
+    reply->term = term;
+    reply->pre = pre;
+    reply->granted = granted;
+}
+
+void raft_vote_persisted(struct raft_context *context)
+{
+    struct raft *raft = context->raft;
+
+    if (!raft_hard_state_durable(raft))
+        return;
+    if (raft->vote_for_self) {
+        raft->vote_for_self = false;
+        raft->progress[raft_self_index(raft)].vote_granted = true;
+        request_votes(context, false, raft->term);
+    }
+    if (!name_empty(&raft->vote_reply_to)) {
+        reply_to_vote(context, &raft->vote_reply_to, false, true, raft->term);
+        raft->vote_reply_to = (struct hf_name){ { 0 } };
+    }
+}
+
+static void grant_vote(struct raft_context *context, const struct hf_name *candidate)
+{
+    struct raft *raft = context->raft;
+
+    if (!name_equal(&raft->vote, candidate)) {
+        raft->vote = *candidate;
+        raft_persist_hard_state(context);
+    }
+    raft_draw_election(raft, context->now);
+    raft->vote_reply_to = *candidate;
+    raft_vote_persisted(context);
+}
+
+void raft_vote_request_received(struct raft_context *context, const struct raft_message *message)
+{
+    struct raft *raft = context->raft;
+    bool free_to_vote;
+    bool granted;
+
+    if (message->term < raft->term) {
+        reply_to_vote(context, &message->from, message->pre, false, raft->term);
+        return;
+    }
+    if ((message->pre || !message->transfer) && sticks_to_leader(context))
+        return;
+    if (!message->pre && message->term > raft->term) {
+        raft_enter_term(context, message->term);
+        raft_change_role(context, RAFT_ROLE_HIGHER_TERM);
+    }
+    free_to_vote = name_equal(&raft->vote, &message->from) ||
+                   (name_empty(&raft->vote) && name_empty(&raft->leader)) ||
+                   message->term > raft->term;
+    granted = free_to_vote && raft_is_voter(raft, &message->from) && log_up_to_date(raft, message);
+    if (granted && !message->pre)
+        grant_vote(context, &message->from);
+    else
+        reply_to_vote(context, &message->from, message->pre, granted,
+                      granted ? message->term : raft->term);
+}
+
+void raft_vote_reply_received(struct raft_context *context, const struct raft_message *message)
+{
+    struct raft *raft = context->raft;
+    bool expected = message->pre
+                        ? raft->role == RAFT_PRE_CANDIDATE && message->term == raft->term + 1
+                        : raft->role == RAFT_CANDIDATE && message->term == raft->term;
+
+    if (expected && message->granted)
+        raft->progress[raft_member_index(&raft->members, &message->from)].vote_granted = true;
+}
+
+static bool votes_won(const struct raft *raft)
+{
+    int granted = 0;
+
+    for (int i = 0; i < raft->members.count; i++) {
+        if (raft->members.member[i].voter && raft->progress[i].vote_granted)
+            granted++;
+    }
+    return granted >= raft_quorum(&raft->members);
+}
+
+void raft_count_votes(struct raft_context *context)
+{
+    struct raft *raft = context->raft;
+
+    if (raft->role == RAFT_PRE_CANDIDATE && votes_won(raft))
+        raft_change_role(context, RAFT_ROLE_PRE_VOTE_WON);
+    if (raft->role == RAFT_CANDIDATE && votes_won(raft))
+        raft_change_role(context, RAFT_ROLE_ELECTION_WON);
+}

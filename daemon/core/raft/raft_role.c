@@ -1,0 +1,151 @@
+/* The machine of roles: a table of every role x event, and the one function that changes the role. */
+#include <string.h>
+
+#include "raft/raft_internal.h"
+
+#define LEGAL(role)   { (role), NULL }
+#define ILLEGAL(what) { RAFT_ROLES, (what) }
+
+const struct raft_role_cell raft_role_table[RAFT_ROLES][RAFT_ROLE_EVENTS] = {
+    [RAFT_FOLLOWER] = {
+        [RAFT_ROLE_ELECTION_TIMEOUT] = LEGAL(RAFT_PRE_CANDIDATE),
+        [RAFT_ROLE_PRE_VOTE_WON] = ILLEGAL("a follower won a pre-vote that it did not ask for"),
+        [RAFT_ROLE_TOLD_TO_CAMPAIGN] = LEGAL(RAFT_CANDIDATE),
+        [RAFT_ROLE_ELECTION_WON] = ILLEGAL("a follower won an election that it did not stand in"),
+        [RAFT_ROLE_HIGHER_TERM] = LEGAL(RAFT_FOLLOWER),
+        [RAFT_ROLE_LEADER_SEEN] = LEGAL(RAFT_FOLLOWER),
+        [RAFT_ROLE_QUORUM_LOST] = ILLEGAL("a follower has no quorum to lose"),
+        [RAFT_ROLE_STORE_FAILED] = LEGAL(RAFT_HALTED),
+    },
+    [RAFT_PRE_CANDIDATE] = {
+        [RAFT_ROLE_ELECTION_TIMEOUT] = LEGAL(RAFT_PRE_CANDIDATE),
+        [RAFT_ROLE_PRE_VOTE_WON] = LEGAL(RAFT_CANDIDATE),
+        [RAFT_ROLE_TOLD_TO_CAMPAIGN] = ILLEGAL("a pre-candidate has no leader to be told by"),
+        [RAFT_ROLE_ELECTION_WON] = ILLEGAL("a pre-candidate won an election without a new term"),
+        [RAFT_ROLE_HIGHER_TERM] = LEGAL(RAFT_FOLLOWER),
+        [RAFT_ROLE_LEADER_SEEN] = LEGAL(RAFT_FOLLOWER),
+        [RAFT_ROLE_QUORUM_LOST] = ILLEGAL("a pre-candidate has no quorum to lose"),
+        [RAFT_ROLE_STORE_FAILED] = LEGAL(RAFT_HALTED),
+    },
+    [RAFT_CANDIDATE] = {
+        [RAFT_ROLE_ELECTION_TIMEOUT] = LEGAL(RAFT_PRE_CANDIDATE),
+        [RAFT_ROLE_PRE_VOTE_WON] = ILLEGAL("a candidate is past its pre-vote"),
+        [RAFT_ROLE_TOLD_TO_CAMPAIGN] = ILLEGAL("a candidate has no leader to be told by"),
+        [RAFT_ROLE_ELECTION_WON] = LEGAL(RAFT_LEADER),
+        [RAFT_ROLE_HIGHER_TERM] = LEGAL(RAFT_FOLLOWER),
+        [RAFT_ROLE_LEADER_SEEN] = LEGAL(RAFT_FOLLOWER),
+        [RAFT_ROLE_QUORUM_LOST] = ILLEGAL("a candidate has no quorum to lose"),
+        [RAFT_ROLE_STORE_FAILED] = LEGAL(RAFT_HALTED),
+    },
+    [RAFT_LEADER] = {
+        [RAFT_ROLE_ELECTION_TIMEOUT] = ILLEGAL("a leader runs no election timer"),
+        [RAFT_ROLE_PRE_VOTE_WON] = ILLEGAL("a leader asks for no pre-vote"),
+        [RAFT_ROLE_TOLD_TO_CAMPAIGN] = ILLEGAL("a leader is told to campaign by nobody"),
+        [RAFT_ROLE_ELECTION_WON] = ILLEGAL("a leader won the election twice"),
+        [RAFT_ROLE_HIGHER_TERM] = LEGAL(RAFT_FOLLOWER),
+        [RAFT_ROLE_LEADER_SEEN] = ILLEGAL("two leaders in one term"),
+        [RAFT_ROLE_QUORUM_LOST] = LEGAL(RAFT_FOLLOWER),
+        [RAFT_ROLE_STORE_FAILED] = LEGAL(RAFT_HALTED),
+    },
+    [RAFT_HALTED] = {
+        [RAFT_ROLE_ELECTION_TIMEOUT] = ILLEGAL("a halted node does not campaign"),
+        [RAFT_ROLE_PRE_VOTE_WON] = ILLEGAL("a halted node does not campaign"),
+        [RAFT_ROLE_TOLD_TO_CAMPAIGN] = ILLEGAL("a halted node does not campaign"),
+        [RAFT_ROLE_ELECTION_WON] = ILLEGAL("a halted node does not lead"),
+        [RAFT_ROLE_HIGHER_TERM] = ILLEGAL("a halted node can not keep a new term"),
+        [RAFT_ROLE_LEADER_SEEN] = ILLEGAL("a halted node follows nobody"),
+        [RAFT_ROLE_QUORUM_LOST] = ILLEGAL("a halted node has no quorum to lose"),
+        [RAFT_ROLE_STORE_FAILED] = ILLEGAL("a store fails once"),
+    },
+};
+
+const char *raft_role_name(enum raft_role role)
+{
+    static const char *const names[RAFT_ROLES] = { "follower", "pre-candidate", "candidate",
+                                                   "leader", "halted" };
+
+    return role < RAFT_ROLES ? names[role] : "unknown";
+}
+
+/* xorshift64* (Vigna 2016): spreads timers, no more is asked of it. */
+static uint64_t random_next(struct raft *raft)
+{
+    raft->random ^= raft->random >> 12;
+    raft->random ^= raft->random << 25;
+    raft->random ^= raft->random >> 27;
+    return raft->random * 0x2545F4914F6CDD1DULL;
+}
+
+void raft_draw_election(struct raft *raft, struct instant now)
+{
+    int self = raft_self_index(raft);
+    uint64_t span_us = (uint64_t)raft->config.election.us;
+
+    if (self < 0 || !raft->members.member[self].voter) {
+        raft->election_at = INSTANT_NEVER;
+        return;
+    }
+    span_us += (random_next(raft) >> 11) % span_us;
+    raft->election_at = instant_add(now, span_from_us((int64_t)span_us));
+}
+
+static void follow(struct raft_context *context, enum raft_role before, enum raft_role_event event)
+{
+    struct raft *raft = context->raft;
+
+    /* A higher term alone must not postpone a follower's own campaign; a leader's message does. */
+    if (before != RAFT_FOLLOWER || event == RAFT_ROLE_LEADER_SEEN)
+        raft_draw_election(raft, context->now);
+    if (event == RAFT_ROLE_QUORUM_LOST)
+        raft->leader = (struct hf_name){ { 0 } };
+}
+
+void raft_change_role(struct raft_context *context, enum raft_role_event event)
+{
+    struct raft *raft = context->raft;
+    const struct raft_role_cell *cell = &raft_role_table[raft->role][event];
+    enum raft_role before = raft->role;
+
+    if (cell->illegal)
+        hf_panic(__FILE__, __LINE__, cell->illegal);
+    raft->role = cell->next;
+    raft->serving = false;
+    raft->vote_for_self = false;
+    raft->transfer_to = (struct hf_name){ { 0 } };
+    switch (raft->role) {
+    case RAFT_FOLLOWER:
+        follow(context, before, event);
+        break;
+    case RAFT_PRE_CANDIDATE:
+        raft_begin_pre_vote(context);
+        break;
+    case RAFT_CANDIDATE:
+        raft_begin_election(context, event == RAFT_ROLE_TOLD_TO_CAMPAIGN);
+        break;
+    case RAFT_LEADER:
+        raft_lead(context);
+        break;
+    case RAFT_HALTED:
+        raft->leader = (struct hf_name){ { 0 } };
+        break;
+    case RAFT_ROLES:
+        hf_panic(__FILE__, __LINE__, "no such role");
+    }
+}
+
+void raft_enter_term(struct raft_context *context, uint64_t term)
+{
+    struct raft *raft = context->raft;
+
+    HF_CHECK(term > raft->term);
+    raft->term = term;
+    raft->vote = (struct hf_name){ { 0 } };
+    raft->leader = (struct hf_name){ { 0 } };
+    raft->verified = raft_floor(raft);
+    raft->vote_reply_to = (struct hf_name){ { 0 } };
+    raft->append_reply_due = false;
+    raft->append_acknowledged = 0;
+    raft->snapshot_reply_index = 0;
+    raft->receiving_index = 0;
+    raft_persist_hard_state(context);
+}

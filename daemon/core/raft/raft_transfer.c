@@ -1,0 +1,40 @@
+/* Leadership transfer. Source: 3.10. The vote rule holds here as everywhere. */
+#include "raft/raft_internal.h"
+
+void raft_transfer(struct raft_context *context, const struct raft_event *event)
+{
+    struct raft *raft = context->raft;
+
+    if (!name_empty(&raft->transfer_to)) {
+        context->out->refusal = RAFT_TRANSFERRING;
+    } else if (!raft_is_voter(raft, &event->peer) ||
+               name_equal(&event->peer, &raft->config.self)) {
+        context->out->refusal = RAFT_BAD_TARGET;
+    } else {
+        raft->transfer_to = event->peer;
+        raft->transfer_sent = false;
+        raft->transfer_until = instant_add(context->now, raft->config.election);
+    }
+}
+
+/* Once the target has everything, and durably, it may campaign. */
+void raft_transfer_progress(struct raft_context *context)
+{
+    struct raft *raft = context->raft;
+    int target = raft_member_index(&raft->members, &raft->transfer_to);
+
+    if (target < 0 || raft->transfer_sent ||
+        raft->progress[target].match != raft->last_index)
+        return;
+    raft->transfer_sent = raft_send(context, RAFT_TIMEOUT_NOW, &raft->transfer_to) != NULL;
+}
+
+void raft_timeout_now_received(struct raft_context *context, const struct raft_message *message)
+{
+    struct raft *raft = context->raft;
+
+    if (raft->role != RAFT_FOLLOWER || !name_equal(&raft->leader, &message->from) ||
+        !raft_is_voter(raft, &raft->config.self) || raft_log_room(raft) == 0)
+        return;
+    raft_change_role(context, RAFT_ROLE_TOLD_TO_CAMPAIGN);
+}
