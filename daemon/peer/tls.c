@@ -1,7 +1,7 @@
 #include "peer/tls.h"
 
+#include <errno.h>
 #include <mbedtls/ctr_drbg.h>
-#include <mbedtls/entropy.h>
 #include <mbedtls/error.h>
 #include <mbedtls/oid.h>
 #include <mbedtls/ssl.h>
@@ -10,11 +10,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "peer/tls_private.h"
 
 struct tls_identity {
-    mbedtls_entropy_context entropy;
     mbedtls_ctr_drbg_context random;
     mbedtls_x509_crt ca;
     mbedtls_x509_crt certificate;
@@ -223,6 +223,24 @@ static bool check_files(struct tls_identity *identity, const char *ca_path,
     return true;
 }
 
+/*
+ * The kernel's pool alone: it waits until it is filled, which at boot is what is wanted, and spares
+ * mbedTLS's own collector of 40 KB.
+ */
+static int system_entropy(void *context, unsigned char *out, size_t length)
+{
+    (void)context;
+    size_t have = 0;
+    while (have < length) {
+        ssize_t count = getrandom(out + have, length - have, 0);
+        if (count < 0 && errno != EINTR)
+            return MBEDTLS_ERR_CTR_DRBG_ENTROPY_SOURCE_FAILED;
+        if (count > 0)
+            have += (size_t)count;
+    }
+    return 0;
+}
+
 static int configure(struct tls_identity *identity, mbedtls_ssl_config *config, int endpoint)
 {
     int code = mbedtls_ssl_config_defaults(config, endpoint, MBEDTLS_SSL_TRANSPORT_STREAM,
@@ -260,7 +278,6 @@ static struct tls_identity *identity_create(void)
     struct tls_identity *identity = calloc(1, sizeof(*identity));
     if (identity == NULL)
         return NULL;
-    mbedtls_entropy_init(&identity->entropy);
     mbedtls_ctr_drbg_init(&identity->random);
     mbedtls_x509_crt_init(&identity->ca);
     mbedtls_x509_crt_init(&identity->certificate);
@@ -284,8 +301,7 @@ struct tls_identity *tls_identity_load(const char *ca_path, const char *certific
         tls_identity_free(identity);
         return NULL;
     }
-    int code = mbedtls_ctr_drbg_seed(&identity->random, mbedtls_entropy_func, &identity->entropy,
-                                     NULL, 0);
+    int code = mbedtls_ctr_drbg_seed(&identity->random, system_entropy, NULL, NULL, 0);
     if (code == 0)
         code = configure_both(identity);
     if (code != 0) {
@@ -309,7 +325,6 @@ void tls_identity_free(struct tls_identity *identity)
     mbedtls_x509_crt_free(&identity->certificate);
     mbedtls_x509_crt_free(&identity->ca);
     mbedtls_ctr_drbg_free(&identity->random);
-    mbedtls_entropy_free(&identity->entropy);
     free(identity);
 }
 

@@ -1,0 +1,518 @@
+/* Streams and the listener: what is refused, what is bounded, and that the rest goes on. */
+#include "tests/unit/support/unit.h"
+
+#include "peer/tls_stream.h"
+#include "tests/unit/peer/client.h"
+
+enum { HANDSHAKE_MS = 5000, SHORT_HANDSHAKE_MS = 100, HANDSHAKES_MAX = 4, CONNECTIONS_MAX = 6 };
+
+static struct pki pki;
+static struct tls_identity *server_identity;
+static struct tls_identity *client_identity;
+
+/* One side of a stream, as an owner sees it. */
+struct end {
+    struct tls_stream *stream;
+    struct tls_name peer;
+    size_t received;
+    uint8_t next; /* expected value of the next byte */
+    bool in_order;
+    bool ready;
+    bool closed;
+    bool deaf; /* server: aborts the stream when data comes */
+    enum tls_cause cause;
+    char reason[200];
+};
+
+struct world {
+    uv_loop_t loop;
+    struct tls_listener *listener;
+    struct end accepted[CONNECTIONS_MAX];
+    size_t accepted_count;
+    unsigned refused[TLS_CAUSES];
+    unsigned refused_total;
+    char refused_reason[200];
+    bool listener_gone;
+};
+
+static struct world world;
+
+static void on_ready(void *context, const struct tls_name *peer)
+{
+    struct end *end = context;
+    end->ready = true;
+    end->peer = *peer;
+}
+
+static void on_data(void *context, struct bytes data)
+{
+    struct end *end = context;
+    end->received += data.length;
+    for (size_t i = 0; i < data.length; i++)
+        end->in_order = end->in_order && data.data[i] == end->next++;
+    if (end->deaf)
+        tls_stream_abort(end->stream);
+}
+
+static void on_closed(void *context, enum tls_cause cause, const char *reason)
+{
+    struct end *end = context;
+    assert_false(end->closed);
+    end->closed = true;
+    end->stream = NULL;
+    end->cause = cause;
+    snprintf(end->reason, sizeof(end->reason), "%s", reason);
+}
+
+static void on_stream(void *context, struct tls_stream *stream, const struct tls_name *peer)
+{
+    struct world *w = context;
+    struct end *end = &w->accepted[w->accepted_count++];
+    const struct tls_stream_events events = { end, NULL, on_data, on_closed };
+    *end = (struct end){ .stream = stream, .peer = *peer, .in_order = true };
+    tls_stream_adopt(stream, &events);
+}
+
+static void on_refused(void *context, const char *remote, enum tls_cause cause, const char *reason)
+{
+    struct world *w = context;
+    assert_non_null(strstr(remote, "127.0.0.1:"));
+    w->refused[cause]++;
+    w->refused_total++;
+    snprintf(w->refused_reason, sizeof(w->refused_reason), "%s", reason);
+}
+
+static void world_listen(uint32_t handshake_ms)
+{
+    const struct tls_listener_config config = {
+        .address = "127.0.0.1:0",
+        .identity = server_identity,
+        .handshakes_max = HANDSHAKES_MAX,
+        .connections_max = CONNECTIONS_MAX,
+        .limits = { .handshake_ms = handshake_ms, .silence_ms = 1000, .queue_max = 65536 },
+    };
+    const struct tls_listener_events events = { &world, on_stream, on_refused };
+    char error[TLS_TEXT_MAX] = "";
+    world.listener = tls_listener_create(&world.loop, &config, &events, error, sizeof(error));
+    if (world.listener == NULL)
+        fail_msg("%s", error);
+}
+
+static void dial(struct end *end, struct tls_session *session)
+{
+    const struct tls_stream_limits limits = { HANDSHAKE_MS, 1000, 65536 };
+    const struct tls_stream_events events = { end, on_ready, on_data, on_closed };
+    char address[32];
+    snprintf(address, sizeof(address), "127.0.0.1:%u", tls_listener_port(world.listener));
+    *end = (struct end){ .in_order = true };
+    end->stream = tls_stream_dial(&world.loop, client_identity, address, session, &limits, &events);
+    assert_non_null(end->stream);
+}
+
+static void on_listener_gone(void *context)
+{
+    *(bool *)context = true;
+}
+
+static bool all_accepted_closed(void *context)
+{
+    (void)context;
+    for (size_t i = 0; i < world.accepted_count; i++) {
+        if (!world.accepted[i].closed)
+            return false;
+    }
+    return true;
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    memset(&world, 0, sizeof(world));
+    return uv_loop_init(&world.loop);
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    if (world.listener != NULL) {
+        tls_listener_close(world.listener, on_listener_gone, &world.listener_gone);
+        for (size_t i = 0; i < world.accepted_count; i++) {
+            if (!world.accepted[i].closed)
+                tls_stream_abort(world.accepted[i].stream);
+        }
+        assert_true(run_until(&world.loop, is_set, &world.listener_gone));
+        assert_true(run_until(&world.loop, all_accepted_closed, NULL));
+    }
+    return uv_loop_close(&world.loop);
+}
+
+static bool is_ready(void *end)
+{
+    return ((struct end *)end)->ready || ((struct end *)end)->closed;
+}
+
+/* A well-behaved client still gets through: whatever came before did no harm. */
+static void expect_service_goes_on(void)
+{
+    struct end end;
+    size_t before = world.accepted_count;
+    dial(&end, NULL);
+    assert_true(run_until(&world.loop, is_ready, &end));
+    if (!end.ready)
+        fail_msg("%s", end.reason);
+    assert_true(world.accepted_count == before + 1);
+    tls_stream_close(end.stream);
+    assert_true(run_until(&world.loop, is_set, &end.closed));
+}
+
+/* ---- the good case */
+
+static bool five_hundred_thousand_came(void *end)
+{
+    return ((struct end *)end)->received == 500000;
+}
+
+static void push(struct end *from, uint8_t *next, size_t *sent, size_t total)
+{
+    uint8_t bytes[5000];
+    while (*sent < total && tls_stream_queued(from->stream) < 32768) {
+        for (size_t i = 0; i < sizeof(bytes); i++)
+            bytes[i] = (*next)++;
+        assert_true(tls_stream_write(from->stream, (struct bytes){ bytes, sizeof(bytes) }));
+        *sent += sizeof(bytes);
+    }
+}
+
+static void bytes_arrive_in_order_with_names_proven(void **state)
+{
+    struct end end;
+    uint8_t next[2] = { 0, 0 };
+    size_t sent[2] = { 0, 0 };
+    (void)state;
+    world_listen(HANDSHAKE_MS);
+    dial(&end, NULL);
+    assert_true(run_until(&world.loop, is_ready, &end));
+    assert_true(end.ready);
+    assert_string_equal(end.peer.common_name, "board-a");
+    assert_string_equal(end.peer.unit, "node");
+    assert_string_equal(end.peer.organization, "line-3");
+    while (sent[0] < 500000 || sent[1] < 500000) {
+        push(&end, &next[0], &sent[0], 500000);
+        push(&world.accepted[0], &next[1], &sent[1], 500000);
+        uv_run(&world.loop, UV_RUN_NOWAIT);
+    }
+    assert_string_equal(world.accepted[0].peer.common_name, "ops");
+    assert_string_equal(world.accepted[0].peer.unit, "operator");
+    assert_true(run_until(&world.loop, five_hundred_thousand_came, &end));
+    assert_true(run_until(&world.loop, five_hundred_thousand_came, &world.accepted[0]));
+    assert_true(end.in_order && world.accepted[0].in_order);
+    tls_stream_abort(end.stream);
+    assert_true(run_until(&world.loop, is_set, &end.closed));
+}
+
+static void what_was_sent_before_a_graceful_close_arrives(void **state)
+{
+    struct end end;
+    uint8_t bytes[60000];
+    (void)state;
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)i;
+    world_listen(HANDSHAKE_MS);
+    dial(&end, NULL);
+    assert_true(run_until(&world.loop, is_ready, &end));
+    assert_true(tls_stream_write(end.stream, (struct bytes){ bytes, sizeof(bytes) }));
+    tls_stream_close(end.stream);
+    assert_false(tls_stream_write(end.stream, (struct bytes){ bytes, 1 }));
+    assert_false(end.closed);
+    assert_true(run_until(&world.loop, is_set, &world.accepted[0].closed));
+    assert_int_equal(world.accepted[0].received, sizeof(bytes));
+    assert_int_equal(world.accepted[0].cause, TLS_CAUSE_NONE);
+    assert_true(run_until(&world.loop, is_set, &end.closed));
+    assert_string_equal(end.reason, "closed by this side");
+}
+
+static void second_connection_resumes_the_session_with_its_names(void **state)
+{
+    struct tls_session *session = tls_session_create();
+    (void)state;
+    world_listen(HANDSHAKE_MS);
+    for (int turn = 0; turn < 3; turn++) {
+        struct end end;
+        dial(&end, session);
+        assert_true(run_until(&world.loop, is_ready, &end));
+        assert_true(end.ready);
+        assert_int_equal(tls_stream_resumed(end.stream), turn > 0);
+        assert_string_equal(end.peer.common_name, "board-a");
+        assert_string_equal(world.accepted[turn].peer.common_name, "ops");
+        tls_stream_close(end.stream);
+        assert_true(run_until(&world.loop, is_set, &end.closed));
+    }
+    tls_session_free(session);
+}
+
+/* ---- refusals */
+
+static void expect_refused(struct client *client, enum tls_cause cause, const char *reason)
+{
+    client->pki = &pki;
+    client->port = tls_listener_port(world.listener);
+    client_start(client);
+    client_wait(&world.loop, client);
+    unsigned *count = &world.refused[cause];
+    bool told = false;
+    for (int turn = 0; turn < 1000 && !told; turn++) {
+        uv_run(&world.loop, UV_RUN_NOWAIT);
+        told = *count > 0;
+    }
+    if (!told || strstr(world.refused_reason, reason) == NULL)
+        fail_msg("refused with \"%s\", not \"%s\"", world.refused_reason, reason);
+    assert_int_equal(world.accepted_count, 0);
+    assert_int_equal(world.refused_total, 1);
+    expect_service_goes_on();
+}
+
+static void tls_1_1_is_refused(void **state)
+{
+    struct client client = { .certificate = "ops", .version_minor = MBEDTLS_SSL_MINOR_VERSION_2 };
+    (void)state;
+    world_listen(HANDSHAKE_MS);
+    expect_refused(&client, TLS_CAUSE_PROTOCOL, "TLS 1.2 or later is required");
+}
+
+static void cbc_and_static_rsa_are_refused(void **state)
+{
+    static const int poor[] = { MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256,
+                                MBEDTLS_TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA,
+                                MBEDTLS_TLS_RSA_WITH_AES_128_GCM_SHA256, 0 };
+    struct client client = { .certificate = "ops", .suites = poor };
+    (void)state;
+    world_listen(HANDSHAKE_MS);
+    expect_refused(&client, TLS_CAUSE_PROTOCOL, "ECDHE with an AEAD cipher is required");
+}
+
+static void client_without_certificate_is_refused(void **state)
+{
+    struct client client = { 0 };
+    (void)state;
+    world_listen(HANDSHAKE_MS);
+    expect_refused(&client, TLS_CAUSE_NO_CERTIFICATE, "no certificate");
+}
+
+static void certificate_of_another_ca_is_refused(void **state)
+{
+    struct client client = { .certificate = "stranger" };
+    (void)state;
+    world_listen(HANDSHAKE_MS);
+    expect_refused(&client, TLS_CAUSE_CA, "wrong CA");
+}
+
+static void expired_certificate_is_refused(void **state)
+{
+    struct client client = { .certificate = "old" };
+    (void)state;
+    world_listen(HANDSHAKE_MS);
+    expect_refused(&client, TLS_CAUSE_EXPIRED, "expired certificate");
+}
+
+static void certificate_of_the_future_is_refused_once_the_clock_is_set(void **state)
+{
+    struct client client = { .certificate = "early" };
+    (void)state;
+    world_listen(HANDSHAKE_MS);
+    expect_refused(&client, TLS_CAUSE_NOT_YET_VALID, "not yet valid");
+}
+
+static bool one_refused(void *context)
+{
+    (void)context;
+    return world.refused_total >= 1;
+}
+
+static void plain_text_is_refused(void **state)
+{
+    static const char request[] = "GET / HTTP/1.0\r\n\r\n";
+    (void)state;
+    world_listen(HANDSHAKE_MS);
+    int fd = plain_connect(tls_listener_port(world.listener));
+    assert_int_equal(write(fd, request, sizeof(request) - 1), sizeof(request) - 1);
+    assert_true(run_until(&world.loop, one_refused, NULL));
+    assert_int_equal(world.refused[TLS_CAUSE_PROTOCOL], 1);
+    close(fd);
+    expect_service_goes_on();
+}
+
+/* ---- bounds */
+
+static void slow_handshake_is_ended_by_its_time_limit(void **state)
+{
+    (void)state;
+    world_listen(SHORT_HANDSHAKE_MS);
+    int fd = plain_connect(tls_listener_port(world.listener));
+    assert_int_equal(write(fd, "\x16\x03\x01", 3), 3);
+    assert_true(run_until(&world.loop, one_refused, NULL));
+    assert_int_equal(world.refused[TLS_CAUSE_TIMEOUT], 1);
+    assert_non_null(strstr(world.refused_reason, "handshake not done within 100 ms"));
+    close(fd);
+    expect_service_goes_on();
+}
+
+static void handshakes_above_the_cap_are_turned_away(void **state)
+{
+    int fds[HANDSHAKES_MAX + 1];
+    (void)state;
+    world_listen(HANDSHAKE_MS);
+    for (int i = 0; i < HANDSHAKES_MAX + 1; i++)
+        fds[i] = plain_connect(tls_listener_port(world.listener));
+    assert_true(run_until(&world.loop, one_refused, NULL));
+    assert_int_equal(world.refused[TLS_CAUSE_BUSY], 1);
+    unsigned closed = 0;
+    for (int i = 0; i < HANDSHAKES_MAX + 1; i++)
+        closed += plain_is_closed(fds[i]);
+    assert_int_equal(closed, 1);
+    for (int i = 0; i < HANDSHAKES_MAX + 1; i++)
+        close(fds[i]);
+    while (world.refused_total < HANDSHAKES_MAX + 1)
+        uv_run(&world.loop, UV_RUN_ONCE);
+    expect_service_goes_on();
+}
+
+static void connections_above_the_cap_are_turned_away(void **state)
+{
+    struct end ends[CONNECTIONS_MAX + 1];
+    (void)state;
+    world_listen(HANDSHAKE_MS);
+    for (int i = 0; i < CONNECTIONS_MAX + 1; i++) {
+        dial(&ends[i], NULL);
+        assert_true(run_until(&world.loop, is_ready, &ends[i]));
+        assert_int_equal(ends[i].ready, i < CONNECTIONS_MAX);
+    }
+    assert_int_equal(world.refused[TLS_CAUSE_BUSY], 1);
+    for (int i = 0; i < CONNECTIONS_MAX; i++) {
+        tls_stream_abort(ends[i].stream);
+        assert_true(run_until(&world.loop, is_set, &ends[i].closed));
+    }
+}
+
+static void queue_is_bounded(void **state)
+{
+    static uint8_t bytes[16384];
+    struct end end;
+    size_t taken = 0;
+    (void)state;
+    world_listen(HANDSHAKE_MS);
+    dial(&end, NULL);
+    assert_true(run_until(&world.loop, is_ready, &end));
+    /* The loop does not run, so nobody reads: the kernel fills up, then the queue. */
+    while (taken < 64 * 1024 * 1024 &&
+           tls_stream_write(end.stream, (struct bytes){ bytes, sizeof(bytes) }))
+        taken += sizeof(bytes);
+    assert_true(taken < 64 * 1024 * 1024);
+    assert_true(tls_stream_queued(end.stream) <= 65536 + 1024);
+    assert_true(tls_stream_queued(end.stream) + sizeof(bytes) > 65536);
+    assert_false(end.closed);
+    tls_stream_abort(end.stream);
+    assert_true(run_until(&world.loop, is_set, &end.closed));
+}
+
+static void owner_may_abort_inside_on_data(void **state)
+{
+    struct end end;
+    uint8_t bytes[3] = { 0, 1, 2 };
+    (void)state;
+    world_listen(HANDSHAKE_MS);
+    dial(&end, NULL);
+    assert_true(run_until(&world.loop, is_ready, &end));
+    world.accepted[0].deaf = true;
+    for (int i = 0; i < 10; i++)
+        (void)tls_stream_write(end.stream, (struct bytes){ bytes, sizeof(bytes) });
+    assert_true(run_until(&world.loop, is_set, &end.closed));
+    assert_true(run_until(&world.loop, is_set, &world.accepted[0].closed));
+    assert_int_equal(world.accepted[0].received, 3);
+}
+
+static void dialling_failures_come_as_on_closed(void **state)
+{
+    struct end end = { 0 };
+    const struct tls_stream_limits limits = { HANDSHAKE_MS, 1000, 65536 };
+    const struct tls_stream_events events = { &end, on_ready, on_data, on_closed };
+    (void)state;
+    end.stream = tls_stream_dial(&world.loop, client_identity, "pump-house", NULL, &limits, &events);
+    assert_non_null(end.stream);
+    assert_false(end.closed);
+    assert_true(run_until(&world.loop, is_set, &end.closed));
+    assert_non_null(strstr(end.reason, "HOST:PORT"));
+    end = (struct end){ 0 };
+    end.stream = tls_stream_dial(&world.loop, client_identity, "127.0.0.1:1", NULL, &limits,
+                                 &events);
+    assert_true(run_until(&world.loop, is_set, &end.closed));
+    assert_int_equal(end.cause, TLS_CAUSE_NETWORK);
+    assert_non_null(strstr(end.reason, "cannot connect"));
+}
+
+static void address_in_use_is_told(void **state)
+{
+    char address[32];
+    char error[TLS_TEXT_MAX] = "";
+    const struct tls_listener_events events = { &world, on_stream, on_refused };
+    (void)state;
+    world_listen(HANDSHAKE_MS);
+    snprintf(address, sizeof(address), "127.0.0.1:%u", tls_listener_port(world.listener));
+    struct tls_listener_config config = { .address = address, .identity = server_identity };
+    assert_null(tls_listener_create(&world.loop, &config, &events, error, sizeof(error)));
+    assert_non_null(strstr(error, address));
+    assert_non_null(strstr(error, "address already in use"));
+    config.address = "everywhere";
+    assert_null(tls_listener_create(&world.loop, &config, &events, error, sizeof(error)));
+    assert_non_null(strstr(error, "everywhere"));
+    uv_run(&world.loop, UV_RUN_NOWAIT);
+}
+
+static int open_pki(void **state)
+{
+    (void)state;
+    pki_open(&pki);
+    pki_make_ca(&pki, "other", PKI_FROM, PKI_TO);
+    pki_issue(&pki, "ca", "board-a", "CN=board-a,OU=node,O=line-3", PKI_FROM, PKI_TO);
+    pki_issue(&pki, "ca", "ops", "CN=ops,OU=operator,O=line-3", PKI_FROM, PKI_TO);
+    pki_issue(&pki, "ca", "old", "CN=ops,OU=operator,O=line-3", PKI_FROM, "20200201000000");
+    pki_issue(&pki, "ca", "early", "CN=ops,OU=operator,O=line-3", "20450101000000", PKI_TO);
+    pki_issue(&pki, "other", "stranger", "CN=ops,OU=operator,O=line-3", PKI_FROM, PKI_TO);
+    server_identity = pki_load(&pki, "ca", "board-a");
+    client_identity = pki_load(&pki, "ca", "ops");
+    return 0;
+}
+
+static int close_pki(void **state)
+{
+    (void)state;
+    tls_identity_free(server_identity);
+    tls_identity_free(client_identity);
+    pki_close(&pki);
+    return 0;
+}
+
+#define STREAM_TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        STREAM_TEST(bytes_arrive_in_order_with_names_proven),
+        STREAM_TEST(what_was_sent_before_a_graceful_close_arrives),
+        STREAM_TEST(second_connection_resumes_the_session_with_its_names),
+        STREAM_TEST(tls_1_1_is_refused),
+        STREAM_TEST(cbc_and_static_rsa_are_refused),
+        STREAM_TEST(client_without_certificate_is_refused),
+        STREAM_TEST(certificate_of_another_ca_is_refused),
+        STREAM_TEST(expired_certificate_is_refused),
+        STREAM_TEST(certificate_of_the_future_is_refused_once_the_clock_is_set),
+        STREAM_TEST(plain_text_is_refused),
+        STREAM_TEST(slow_handshake_is_ended_by_its_time_limit),
+        STREAM_TEST(handshakes_above_the_cap_are_turned_away),
+        STREAM_TEST(connections_above_the_cap_are_turned_away),
+        STREAM_TEST(queue_is_bounded),
+        STREAM_TEST(owner_may_abort_inside_on_data),
+        STREAM_TEST(dialling_failures_come_as_on_closed),
+        STREAM_TEST(address_in_use_is_told),
+    };
+    return cmocka_run_group_tests(tests, open_pki, close_pki);
+}
