@@ -123,7 +123,7 @@ static void note_batch(struct journal *journal, const struct raft_persist *persi
         journal->vote = persist->vote;
     }
     if (persist->snapshot) {
-        HF_CHECK(persist->snapshot_index > journal->snapshot_index);
+        HF_CHECK(persist->snapshot_index >= journal->snapshot_index);
         journal->snapshot_index = persist->snapshot_index;
         journal->snapshot_term = persist->snapshot_term;
         journal->members = persist->members;
