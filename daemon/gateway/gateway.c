@@ -41,7 +41,7 @@ struct gateway {
     struct gateway_master master[GATEWAY_MASTERS_MAX];
     struct gateway_brake bad_requests;
     struct gateway_brake turned_away;
-    bool tick;          /* look again after TICK_MS: a brake holds lines back, or accepting failed */
+    bool tick;          /* look again after TICK_MS: a brake may hold lines back */
     bool accept_paused; /* until the next look */
 };
 
@@ -78,9 +78,11 @@ static void log_bad_request(struct gateway *gateway, const struct gateway_master
 {
     if (!admit_log(gateway, &gateway->bad_requests))
         return;
-    const char *why = code == GATEWAY_EXCEPTION_PATH       ? "no such unit is configured"
-                      : code == GATEWAY_EXCEPTION_FUNCTION ? "only functions 1-6, 15, 16, 22, 23 pass"
-                                                           : "length, quantity or value not allowed";
+    const char *why = "length, quantity or value not allowed";
+    if (code == GATEWAY_EXCEPTION_PATH)
+        why = "no such unit is configured";
+    else if (code == GATEWAY_EXCEPTION_FUNCTION)
+        why = "only functions 1-6, 15, 16, 22, 23 pass";
     gateway_log("gateway: %s: unit %u function %u, %zu bytes: exception 0x%02X, %s", master->peer,
                 unit, pdu[0], length, code, why);
 }

@@ -4,8 +4,8 @@
  * Purpose: reads pass; a write passes only while this board holds the resource for longer than the
  *   write can take (claim S6). A refusal is answered at once, whatever an actuator is doing.
  * Threads: one server thread for all masters, one thread per actuator, all started by
- *   gateway_start() and joined by gateway_stop(). The functions here are for the thread that started
- *   it; gateway_counters() is for any.
+ *   gateway_start() and joined by gateway_stop(). The functions here are for the thread that
+ *   started it; gateway_counters() is for any.
  */
 #ifndef HOLDFAST_GATEWAY_GATEWAY_H
 #define HOLDFAST_GATEWAY_GATEWAY_H

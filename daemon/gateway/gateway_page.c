@@ -6,18 +6,33 @@
 #include "gateway/gateway_log.h"
 #include "hal/clock.h"
 
-enum { NEVER_TRIED = 1 }; /* no value of enum hf_error */
+/* Beside the values of enum hf_error. */
+enum { NEVER_TRIED = 1, GUARD_GONE = 2 };
 
-static void log_change(struct gateway_page *page, int error)
+static void log_change(struct gateway_page *page, int result)
 {
-    if (error == page->last_error)
+    if (result == page->last_result)
         return;
-    page->last_error = error;
-    if (error == HF_OK)
+    page->last_result = result;
+    if (result == HF_OK)
         gateway_log("%s: lease page %s opened", page->resource.text, page->path);
     else
-        gateway_log("%s: no lease page: %s: %s; writes are refused until there is one",
-                    page->resource.text, page->path, hf_error_text(error));
+        gateway_log("%s: no lease for now: %s: %s", page->resource.text, page->path,
+                    result == GUARD_GONE ? "its guard is gone" : hf_error_text(result));
+}
+
+static int open_fresh(struct gateway_page *page)
+{
+    int result = hf_open(page->path, &page->page);
+    if (result != HF_OK) {
+        page->page = NULL;
+        return result;
+    }
+    if (!hf_page_stale(page->page))
+        return HF_OK;
+    hf_close(page->page);
+    page->page = NULL;
+    return GUARD_GONE;
 }
 
 /* The mutex is held. */
@@ -26,22 +41,19 @@ static void refresh(struct gateway_page *page)
     if (page->page != NULL && hf_page_stale(page->page)) {
         hf_close(page->page);
         page->page = NULL;
-        page->last_error = NEVER_TRIED;
+        page->last_result = NEVER_TRIED; /* a new guard's page is news, too */
     }
     struct instant now = hal_clock_now();
     if (page->page != NULL || !instant_reached(page->retry_at, now))
         return;
     page->retry_at = instant_add(now, span_from_ms(GATEWAY_PAGE_RETRY_MS));
-    int error = hf_open(page->path, &page->page);
-    if (error != HF_OK)
-        page->page = NULL;
-    log_change(page, error);
+    log_change(page, open_fresh(page));
 }
 
 void gateway_page_open(struct gateway_page *page, const char *run_dir,
                        const struct hf_name *resource)
 {
-    *page = (struct gateway_page){ .resource = *resource, .last_error = NEVER_TRIED };
+    *page = (struct gateway_page){ .resource = *resource, .last_result = NEVER_TRIED };
     pthread_mutex_init(&page->mutex, NULL);
     snprintf(page->path, sizeof(page->path), "%s/lease.page", run_dir);
     refresh(page);

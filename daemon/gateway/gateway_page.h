@@ -20,7 +20,7 @@ struct gateway_page {
     struct hf_name resource;
     struct hf_page *page; /* NULL: none, so no lease */
     struct instant retry_at;
-    int last_error; /* of hf_open(), so that a change is logged once */
+    int last_result; /* of opening it, so that a change is logged once */
 };
 
 /* Looks for RUN/lease.page and logs what it finds; a missing page is no error. Does not block. */

@@ -233,7 +233,7 @@ static void exchange(struct gateway_upstream *upstream, struct gateway_job *job)
 static void serve(struct gateway_upstream *upstream, struct gateway_job *job)
 {
     uint8_t function = job->facts.function;
-    /* Connecting takes time that the lease must not be charged for: connect, then ask, then send. */
+    /* Connecting takes time that a lease could end in: connect, then ask, then send. */
     if (!prepare_link(upstream))
         job->answer_length = gateway_pdu_exception(function, GATEWAY_EXCEPTION_TARGET, job->answer);
     else if (!gateway_upstream_permits(upstream, &job->facts))

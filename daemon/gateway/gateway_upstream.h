@@ -33,7 +33,7 @@ struct gateway_shared {
     atomic_uint_fast64_t torn_down;
 };
 
-/* One request and its answer. Belongs to the upstream from submit until `done`, then to its owner. */
+/* One request and its answer. The upstream's from submit until `done`, then its owner's again. */
 struct gateway_job {
     struct gateway_pdu_facts facts;
     uint8_t request[GATEWAY_PDU_MAX];
@@ -65,7 +65,7 @@ uint8_t gateway_upstream_unit(const struct gateway_upstream *upstream);
 bool gateway_upstream_permits(struct gateway_upstream *upstream,
                               const struct gateway_pdu_facts *facts);
 
-/* Queues `job`; shared->done_fd is written when it is done. At most GATEWAY_MASTERS_MAX at a time. */
+/* Queues `job`; shared->done_fd is written when it is done. At most GATEWAY_MASTERS_MAX at once. */
 void gateway_upstream_submit(struct gateway_upstream *upstream, struct gateway_job *job);
 
 /*

@@ -51,7 +51,8 @@ static void frames_come_out_whole_however_they_arrive(void **state)
     struct gateway_master master = { .fd = -1 };
     gateway_master_accept(&master, pair[0]);
     assert_int_equal(master.state, GATEWAY_MASTER_READING);
-    const uint8_t two[] = { 1, 2, 0, 0, 0, 6, 9, 6, 0, 7, 0, 8, 3, 4, 0, 0, 0, 6, 5, 3, 0, 0, 0, 1 };
+    const uint8_t two[] = { 1, 2, 0, 0, 0, 6, 9, 6, 0, 7, 0, 8,
+                            3, 4, 0, 0, 0, 6, 5, 3, 0, 0, 0, 1 };
     uint8_t unit;
     const uint8_t *pdu;
     size_t length;

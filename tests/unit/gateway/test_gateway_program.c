@@ -1,0 +1,241 @@
+/* The program itself: flags, bad configurations, and a write without a lease page. */
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "tests/unit/gateway/actuator.h"
+
+enum { PATIENCE_TRIES = 2500, PATIENCE_STEP_US = 2000, UNIT = 1, RESPONSE_MS = 100 };
+
+struct program {
+    char folder[32];
+    char file[64];
+    char log[64];
+    uint16_t port;
+    struct actuator actuator;
+};
+
+static const char *binary(char *path, size_t size)
+{
+    const char *folder = getenv("HOLDFAST_BIN");
+    if (folder == NULL)
+        return NULL;
+    snprintf(path, size, "%s/holdfast-gateway", folder);
+    return path;
+}
+
+static uint16_t free_port(void)
+{
+    struct sockaddr_in any = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&any, sizeof(any)), 0);
+    uint16_t port = bound_port(fd);
+    close(fd);
+    return port;
+}
+
+static void write_file(const struct program *program, bool with_gateway, const char *more)
+{
+    FILE *out = fopen(program->file, "w");
+    assert_non_null(out);
+    fprintf(out,
+            "node = { id = \"board-a\"; data_dir = \"%s\"; run_dir = \"%s\"; };\n"
+            "cluster = { name = \"test\"; issuers = (\n"
+            "  { id = \"i-1\"; address = \"127.0.0.1:7401\"; },\n"
+            "  { id = \"i-2\"; address = \"127.0.0.1:7402\"; },\n"
+            "  { id = \"i-3\"; address = \"127.0.0.1:7403\"; } ); };\n"
+            "tls = { ca = \"ca.crt\"; cert = \"a.crt\"; key = \"a.key\"; };\n"
+            "timing = { heartbeat_ms = 50; election_ms = 300; drift_ppm = 2000; };\n"
+            "agent = { resources = ( { name = \"valve\"; ttl_ms = 1000; priority = 100;\n"
+            "  release_ms = 5; outputs = ( { name = \"enable\"; kind = \"pulse\"; chip = \"sim\";\n"
+            "  line = 17; rate_hz = 500; hold_ms = 20;\n"
+            "  readback = { chip = \"sim\"; line = 27; within_ms = 5; }; } ); } ); };\n"
+            "hal = { backend = \"sim\"; socket = \"%s/bench.sock\"; };\n",
+            program->folder, program->folder, program->folder);
+    if (with_gateway)
+        fprintf(out,
+                "gateway = { listen = \"127.0.0.1:%u\"; resource = \"valve\"; actuators = (\n"
+                "  { unit = %d; tcp = \"127.0.0.1:%u\"; response_ms = %d; } ); };\n",
+                program->port, UNIT, program->actuator.port, RESPONSE_MS);
+    fputs(more, out);
+    assert_int_equal(fclose(out), 0);
+}
+
+static pid_t start(const struct program *program, const char *const *arguments)
+{
+    char path[256];
+    const char *name = binary(path, sizeof(path));
+    const char *argv[6] = { name };
+    for (int i = 0; i < 4 && arguments[i] != NULL; i++)
+        argv[i + 1] = arguments[i];
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        int log = open(program->log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+        if (log < 0 || dup2(log, STDOUT_FILENO) < 0 || dup2(log, STDERR_FILENO) < 0)
+            _exit(126);
+        execv(name, (char *const *)argv);
+        _exit(127);
+    }
+    return child;
+}
+
+static int end_status(pid_t child)
+{
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    return WEXITSTATUS(status);
+}
+
+static bool log_has(const struct program *program, const char *text)
+{
+    char log[8192] = { 0 };
+    FILE *in = fopen(program->log, "r");
+    if (in == NULL)
+        return false;
+    (void)!fread(log, 1, sizeof(log) - 1, in);
+    fclose(in);
+    return strstr(log, text) != NULL;
+}
+
+static void await_log(const struct program *program, const char *text)
+{
+    for (int i = 0; i < PATIENCE_TRIES && !log_has(program, text); i++)
+        usleep(PATIENCE_STEP_US);
+    assert_true(log_has(program, text));
+}
+
+static int run(const struct program *program, const char *const *arguments)
+{
+    return end_status(start(program, arguments));
+}
+
+static void flags_do_what_they_say(void **state)
+{
+    const struct program *program = *state;
+    if (program == NULL)
+        skip();
+    write_file(program, true, "");
+    assert_int_equal(run(program, (const char *[]){ "-t", "-c", program->file, NULL }), 0);
+    assert_int_equal(run(program, (const char *[]){ "--version", NULL }), 0);
+    assert_true(log_has(program, "holdfast-gateway "));
+    assert_int_equal(run(program, (const char *[]){ "--help", NULL }), 0);
+    assert_true(log_has(program, "usage: holdfast-gateway"));
+    assert_int_equal(run(program, (const char *[]){ "-x", NULL }), 2);
+    assert_true(log_has(program, "usage: holdfast-gateway"));
+    assert_int_equal(run(program, (const char *[]){ "-t", "more", NULL }), 2);
+    assert_int_equal(run(program, (const char *[]){ "-c", NULL }), 2);
+}
+
+static void bad_configurations_end_with_78_and_the_reason(void **state)
+{
+    const struct program *program = *state;
+    if (program == NULL)
+        skip();
+    const char *const arguments[] = { "-c", program->file, NULL };
+    write_file(program, false, "");
+    assert_int_equal(run(program, arguments), 78);
+    assert_true(log_has(program, "gateway: missing"));
+    write_file(program, true, "nonsense = { a = 1; };\n");
+    assert_int_equal(run(program, arguments), 78);
+    assert_true(log_has(program, "nonsense"));
+    unlink(program->file);
+    assert_int_equal(run(program, arguments), 78);
+}
+
+static modbus_t *connect_master(const struct program *program)
+{
+    modbus_t *master = modbus_new_tcp("127.0.0.1", program->port);
+    modbus_set_slave(master, UNIT);
+    modbus_set_response_timeout(master, 5, 0);
+    assert_int_equal(modbus_connect(master), 0);
+    return master;
+}
+
+static void write_is_refused_and_read_passes_without_a_lease_page(void **state)
+{
+    struct program *program = *state;
+    if (program == NULL)
+        skip();
+    write_file(program, true, "");
+    pid_t child = start(program, (const char *[]){ "-f", "-c", program->file, NULL });
+    await_log(program, "gateway listens on");
+    modbus_t *master = connect_master(program);
+    assert_int_equal(modbus_write_register(master, 12, 1), -1);
+    assert_int_equal(errno, EMBXSBUSY);
+    uint16_t value = 1;
+    assert_int_equal(modbus_read_registers(master, 12, 1, &value), 1);
+    assert_int_equal(value, 0);
+    assert_int_equal(program->actuator.writes, 0);
+    await_log(program, "valve unit 1: write refused: no lease (function 6 register 12)");
+    assert_int_equal(kill(child, SIGUSR1), 0);
+    await_log(program, "1 reads and 0 writes forwarded, 1 requests refused");
+    assert_int_equal(kill(child, SIGTERM), 0);
+    assert_int_equal(end_status(child), 0);
+    modbus_close(master);
+    modbus_free(master);
+}
+
+static void second_gateway_on_the_same_port_says_so(void **state)
+{
+    struct program *program = *state;
+    if (program == NULL)
+        skip();
+    write_file(program, true, "");
+    const char *const arguments[] = { "-c", program->file, NULL };
+    pid_t first = start(program, arguments);
+    await_log(program, "gateway listens on");
+    assert_int_equal(run(program, arguments), 1);
+    assert_true(log_has(program, "Address already in use"));
+    assert_int_equal(kill(first, SIGTERM), 0);
+    assert_int_equal(end_status(first), 0);
+}
+
+static int set_up(void **state)
+{
+    *state = NULL;
+    if (getenv("HOLDFAST_BIN") == NULL)
+        return 0;
+    struct program *program = calloc(1, sizeof(*program));
+    assert_non_null(program);
+    strcpy(program->folder, "/tmp/holdfast-gateway-XXXXXX");
+    assert_non_null(mkdtemp(program->folder));
+    snprintf(program->file, sizeof(program->file), "%s/holdfast.conf", program->folder);
+    snprintf(program->log, sizeof(program->log), "%s/log", program->folder);
+    program->port = free_port();
+    actuator_start(&program->actuator);
+    *state = program;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct program *program = *state;
+    if (program == NULL)
+        return 0;
+    actuator_stop(&program->actuator);
+    unlink(program->file);
+    unlink(program->log);
+    rmdir(program->folder);
+    free(program);
+    return 0;
+}
+
+#define ON_A_PROGRAM(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ON_A_PROGRAM(flags_do_what_they_say),
+        ON_A_PROGRAM(bad_configurations_end_with_78_and_the_reason),
+        ON_A_PROGRAM(write_is_refused_and_read_passes_without_a_lease_page),
+        ON_A_PROGRAM(second_gateway_on_the_same_port_says_so),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
