@@ -371,6 +371,9 @@ static void check_resource(const struct check *check, unsigned index)
 static void check_hal(const struct check *check)
 {
     const struct conf *conf = check->conf;
+    if (conf->agent_role && !given(check, "hal.backend") && !conf_report_has(check->report, "hal"))
+        FAIL(check, "agent", "a board with an agent must say what its lines are: hal = { backend = "
+             "\"linux\"; }");
     if (conf_report_has(check->report, "hal") || !given(check, "hal.backend"))
         return;
     if (conf->hal == CONF_HAL_SIM && !given(check, "hal.socket"))

@@ -118,6 +118,7 @@ struct conf {
     uint32_t watchdog_timeout_ms;
     bool watchdog_close_pings; /* default true */
 
+    bool has_hal; /* always, on a board with an agent */
     enum conf_hal hal;
     char hal_socket[CONF_PATH_MAX + 1];
 

@@ -151,7 +151,8 @@ const struct conf_key conf_schema[] = {
       FIELD(struct conf, watchdog_close_pings),
       .doc = "Closing the device without 'V' pings it once more, as Linux does." },
 
-    { "hal", CONF_TYPE_GROUP, .required = true, .doc = "What the guard's lines are." },
+    { "hal", CONF_TYPE_GROUP, FIELD(struct conf, has_hal),
+      .doc = "What the guard's lines are. Needed on a board with an agent." },
     { "hal.backend", CONF_TYPE_WORD, .required = true, .words = backend_words,
       FIELD(struct conf, hal), .doc = "linux: the kernel's GPIO. sim: holdfast-bench." },
     { "hal.socket", CONF_TYPE_PATH, FIELD(struct conf, hal_socket),

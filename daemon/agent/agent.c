@@ -257,7 +257,7 @@ struct agent *agent_start(struct node *node)
     agent->guard.on_up = agent_guard_up_event;
     agent->guard.on_down = agent_guard_down_event;
     agent->guard.on_message = agent_guard_message;
-    guard_link_start(&agent->guard, &node->loop, node->conf.run_dir, &node->conf.node_id);
+    guard_link_start(&agent->guard, &node->loop, node->conf.run_dir);
     return agent;
 }
 

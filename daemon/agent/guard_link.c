@@ -116,19 +116,13 @@ static void link_dial(struct guard_link *link)
     uv_poll_init(link->loop, &link->poll, fd);
     link->poll.data = link;
     uv_poll_start(&link->poll, UV_READABLE | UV_DISCONNECT, link_readable);
-    struct guard_message hello;
-    guard_message_init(&hello, GUARD_HELLO);
-    hello.name = link->self;
-    guard_link_send(link, &hello);
     log_line(LOG_INFO, "guard: connected at %s", link->path);
     link->on_up(link->context);
 }
 
-void guard_link_start(struct guard_link *link, uv_loop_t *loop, const char *run_dir,
-                      const struct hf_name *self)
+void guard_link_start(struct guard_link *link, uv_loop_t *loop, const char *run_dir)
 {
     link->loop = loop;
-    link->self = *self;
     link->fd = -1;
     snprintf(link->path, sizeof(link->path), "%.240s/guard.sock", run_dir);
     uv_timer_init(loop, &link->retry);

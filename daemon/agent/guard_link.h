@@ -10,13 +10,11 @@
 #include <stdbool.h>
 #include <uv.h>
 
-#include "base/name.h"
 #include "guard/message.h"
 
 struct guard_link {
     uv_loop_t *loop;
     char path[256];
-    struct hf_name self;
     int fd; /* -1: down */
     bool poll_open; /* poll is an open handle */
     bool complained;
@@ -30,8 +28,7 @@ struct guard_link {
 };
 
 /* The callbacks and context are set by the caller before. Dials at once. */
-void guard_link_start(struct guard_link *link, uv_loop_t *loop, const char *run_dir,
-                      const struct hf_name *self);
+void guard_link_start(struct guard_link *link, uv_loop_t *loop, const char *run_dir);
 void guard_link_stop(struct guard_link *link);
 
 /* False if the guard is not there or takes nothing more; what is lost so is safe to lose. */

@@ -129,8 +129,6 @@ static void node_peer_up(void *context, const struct wire_hello *hello)
 {
     struct node *node = context;
     struct node_peer *peer = node_find_issuer(node, &hello->node);
-    log_line(LOG_INFO, "%s: connected (%s%s%s)", hello->node.text, hello->issuer ? "issuer" : "",
-             hello->issuer && hello->agent ? ", " : "", hello->agent ? "agent" : "");
     if (hello->config_digest != node->conf.cluster_digest)
         log_line(LOG_WARNING,
                  "%s: its cluster configuration differs from ours (%016" PRIx64 ", ours %016" PRIx64
@@ -155,7 +153,6 @@ static void node_peer_down(void *context, const struct hf_name *id, const char *
     struct node_peer *peer = node_find_issuer(node, id);
     if (node->stopping)
         return;
-    log_line(LOG_WARNING, "%s: connection lost: %s", id->text, reason);
     console_peer_down(node->console, id);
     if (peer != NULL) {
         peer->up = false;
