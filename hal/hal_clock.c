@@ -16,7 +16,9 @@ struct instant hal_clock_now(void)
 
 struct span hal_clock_slept(void)
 {
-    return span_from_us(clock_read_us(CLOCK_BOOTTIME) - clock_read_us(CLOCK_MONOTONIC));
+    /* In this order a pause between the two can only make the result too small. */
+    int64_t boottime_us = clock_read_us(CLOCK_BOOTTIME);
+    return span_from_us(boottime_us - clock_read_us(CLOCK_MONOTONIC));
 }
 
 int64_t hal_clock_wall_us(void)

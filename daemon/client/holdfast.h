@@ -23,8 +23,7 @@ enum hf_error {
     HF_ERROR_DENIED = -2,
     HF_ERROR_FORMAT = -3,  /* not a lease page, or of another version */
     HF_ERROR_MEMORY = -4,
-    HF_ERROR_TIMEOUT = -5, /* hf_wait_change: nothing changed */
-    HF_ERROR_RESOURCE = -6 /* no such resource on this board */
+    HF_ERROR_TIMEOUT = -5 /* hf_wait_change: nothing changed */
 };
 
 /*
@@ -44,6 +43,8 @@ bool hf_lease_valid(const struct hf_page *page, const char *resource, uint64_t *
 /*
  * Waits until anything on the page that concerns validity (state, token) changes, at most
  * timeout_ms (>= 0). Returns HF_OK on a change, HF_ERROR_TIMEOUT. Renewals alone do not wake it.
+ * It returns within 20 ms of the guard's death, too. What changed since the last return counts, so
+ * nothing is missed between two calls; one thread per struct hf_page should wait.
  */
 int hf_wait_change(struct hf_page *page, int timeout_ms);
 

@@ -504,7 +504,8 @@ void guard_start(struct guard *guard, struct instant now, struct guard_effects *
     restart_timers(guard, now);
     for (uint8_t index = 0; index < guard->config.resource_count; index++) {
         guard->resource[index].changed = now;
-        resource_enter(&turn, index, GUARD_DROPPING);
+        /* Not dropping only if a line failed before the start: told off all the same. */
+        resource_enter(&turn, index, guard->resource[index].state);
         effects->publish_mask |= 1u << index;
     }
     turn_end(&turn);

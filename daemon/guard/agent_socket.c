@@ -1,0 +1,162 @@
+#include "agent_socket.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "log.h"
+
+/* Room for a status of each resource: an agent that does not read shall not get old news later. */
+enum { AGENT_SEND_BUFFER = 32768 };
+
+static bool socket_address(struct sockaddr_un *address, const char *run_dir)
+{
+    memset(address, 0, sizeof(*address));
+    address->sun_family = AF_UNIX;
+    int length = snprintf(address->sun_path, sizeof(address->sun_path), "%s/guard.sock", run_dir);
+    return length > 0 && (size_t)length < sizeof(address->sun_path);
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+bool agent_socket_open(struct agent_socket *sockets, const char *run_dir,
+                       const struct hf_name *node)
+{
+    struct sockaddr_un address;
+    *sockets = (struct agent_socket){ -1, -1, -1, *node };
+    if (!socket_address(&address, run_dir)) {
+        log_line(LOG_ERROR, "%s/guard.sock: at most %zu characters are allowed", run_dir,
+                 sizeof(address.sun_path) - 1);
+        return false;
+    }
+    unlink(address.sun_path);
+    sockets->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    mode_t mask = umask(0117);
+    bool bound = sockets->listen_fd >= 0 &&
+                 bind(sockets->listen_fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+                 listen(sockets->listen_fd, 4) == 0;
+    int error = errno;
+    umask(mask);
+    if (!bound)
+        log_line(LOG_ERROR, "%s: can't be bound: %s", address.sun_path, strerror(error));
+    return bound;
+}
+
+static bool peer_allowed(int fd)
+{
+    struct ucred peer;
+    socklen_t size = sizeof(peer);
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
+        return false;
+    if (peer.uid == 0 || peer.uid == geteuid())
+        return true;
+    log_line(LOG_WARNING, "agent: uid %u (pid %d) refused: only root and uid %u may connect",
+             (unsigned)peer.uid, (int)peer.pid, (unsigned)geteuid());
+    return false;
+}
+
+void agent_socket_accept(struct agent_socket *sockets)
+{
+    int size = AGENT_SEND_BUFFER;
+    int fd = accept4(sockets->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0)
+        return;
+    if (!peer_allowed(fd)) {
+        close(fd);
+        return;
+    }
+    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+    close_fd(&sockets->newcomer_fd);
+    sockets->newcomer_fd = fd;
+}
+
+/* True with a well-formed message; *gone if the connection is of no more use. */
+static bool receive(int fd, struct guard_message *message, bool *gone)
+{
+    ssize_t length = recv(fd, message, sizeof(*message), MSG_DONTWAIT | MSG_TRUNC);
+    *gone = false;
+    if (length < 0 && (errno == EAGAIN || errno == EINTR))
+        return false;
+    *gone = true;
+    if (length <= 0)
+        return false;
+    const char *wrong = guard_message_check(message, (size_t)length);
+    if (wrong != NULL) {
+        log_line(LOG_WARNING, "agent: message of %zd bytes refused: %s (%zu bytes, version %d)",
+                 length, wrong, sizeof(*message), GUARD_MESSAGE_VERSION);
+        return false;
+    }
+    *gone = false;
+    return true;
+}
+
+enum agent_input agent_socket_greet(struct agent_socket *sockets)
+{
+    struct guard_message message;
+    bool gone = false;
+    bool taken = receive(sockets->newcomer_fd, &message, &gone);
+    if (taken && (message.kind != GUARD_HELLO || !name_equal(&message.name, &sockets->node))) {
+        log_line(LOG_WARNING, "agent: refused: says kind %u, name %s; hello, name %s is due",
+                 (unsigned)message.kind, message.name.text, sockets->node.text);
+        gone = true;
+    }
+    if (gone) {
+        close_fd(&sockets->newcomer_fd);
+        return AGENT_NOTHING;
+    }
+    if (!taken)
+        return AGENT_NOTHING;
+    close_fd(&sockets->agent_fd);
+    sockets->agent_fd = sockets->newcomer_fd;
+    sockets->newcomer_fd = -1;
+    return AGENT_ARRIVED;
+}
+
+enum agent_input agent_socket_receive(struct agent_socket *sockets, struct guard_message *message)
+{
+    bool gone = false;
+    if (sockets->agent_fd < 0)
+        return AGENT_NOTHING;
+    bool taken = receive(sockets->agent_fd, message, &gone);
+    bool known = taken && (message->kind == GUARD_PERMIT || message->kind == GUARD_DROP ||
+                           message->kind == GUARD_CLEAR_FAULT);
+    if (taken && !known)
+        log_line(LOG_WARNING, "agent: kind %u refused: not an agent's", (unsigned)message->kind);
+    if (gone || (taken && !known)) {
+        close_fd(&sockets->agent_fd);
+        return AGENT_GONE;
+    }
+    return taken ? AGENT_MESSAGE : AGENT_NOTHING;
+}
+
+bool agent_socket_send(struct agent_socket *sockets, const struct guard_message *message)
+{
+    if (sockets->agent_fd < 0)
+        return true;
+    ssize_t sent = send(sockets->agent_fd, message, sizeof(*message), MSG_DONTWAIT | MSG_NOSIGNAL);
+    return sent == (ssize_t)sizeof(*message) || errno == EAGAIN || errno == ENOBUFS;
+}
+
+void agent_socket_drop(struct agent_socket *sockets)
+{
+    close_fd(&sockets->agent_fd);
+}
+
+void agent_socket_close(struct agent_socket *sockets, const char *run_dir)
+{
+    struct sockaddr_un address;
+    close_fd(&sockets->agent_fd);
+    close_fd(&sockets->newcomer_fd);
+    close_fd(&sockets->listen_fd);
+    if (socket_address(&address, run_dir))
+        unlink(address.sun_path);
+}

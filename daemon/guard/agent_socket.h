@@ -1,0 +1,55 @@
+/*
+ * RUN/guard.sock: the one agent that counts, and at most one newcomer that has not said hello yet.
+ *
+ * Owner: the guard's one thread. Nothing here blocks or allocates.
+ * Rules: only root and the guard's own user may connect. A newcomer that says a well-formed HELLO
+ *   under this node's name takes the place of the agent before it. A message that breaks the rules
+ *   ends its connection with one log line.
+ */
+#ifndef HOLDFAST_GUARD_AGENT_SOCKET_H
+#define HOLDFAST_GUARD_AGENT_SOCKET_H
+
+#include <stdbool.h>
+
+#include "base/name.h"
+#include "guard/message.h"
+
+struct agent_socket {
+    int listen_fd;
+    int agent_fd;    /* -1: none */
+    int newcomer_fd; /* -1: none */
+    struct hf_name node;
+};
+
+enum agent_input {
+    AGENT_NOTHING,
+    AGENT_MESSAGE, /* *message is permit, drop or clear fault */
+    AGENT_GONE,    /* closed, or broke the rules: outputs off */
+    AGENT_ARRIVED  /* a newcomer took over; the old connection, if any, is closed */
+};
+
+/* Binds RUN/guard.sock, mode 0660, in the place of a stale one. False after one log line. */
+bool agent_socket_open(struct agent_socket *sockets, const char *run_dir,
+                       const struct hf_name *node);
+
+/* Accepts whoever waits. */
+void agent_socket_accept(struct agent_socket *sockets);
+
+/* Takes in what the newcomer said: AGENT_ARRIVED or AGENT_NOTHING. */
+enum agent_input agent_socket_greet(struct agent_socket *sockets);
+
+/* Takes in one message of the agent. */
+enum agent_input agent_socket_receive(struct agent_socket *sockets, struct guard_message *message);
+
+/*
+ * Sends to the agent, if there is one. What does not fit is left out: status comes again soon.
+ * False if the connection is gone.
+ */
+bool agent_socket_send(struct agent_socket *sockets, const struct guard_message *message);
+
+/* Ends the agent's connection. */
+void agent_socket_drop(struct agent_socket *sockets);
+
+void agent_socket_close(struct agent_socket *sockets, const char *run_dir);
+
+#endif

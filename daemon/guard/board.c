@@ -1,0 +1,137 @@
+#include "board.h"
+
+#include <string.h>
+
+#include "log.h"
+
+static void output_config(const struct conf_output *from, struct guard_output_config *to)
+{
+    to->kind = from->kind == CONF_OUTPUT_PULSE ? GUARD_OUTPUT_PULSE : GUARD_OUTPUT_GPIO;
+    to->rate_hz = from->rate_hz;
+    to->hold = span_from_ms(from->hold_ms);
+    to->has_readback = from->has_readback;
+    to->within = span_from_ms(from->readback_within_ms);
+}
+
+void board_guard_config(const struct conf *conf, struct guard_config *config)
+{
+    memset(config, 0, sizeof(*config));
+    config->node = conf->node_id;
+    config->has_watchdog = conf->has_watchdog;
+    config->watchdog_timeout = span_from_ms(conf->watchdog_timeout_ms);
+    config->resource_count = conf->resource_count;
+    for (uint8_t i = 0; i < conf->resource_count; i++) {
+        const struct conf_resource *from = &conf->resource[i];
+        struct guard_resource_config *to = &config->resource[i];
+        to->name = from->name;
+        to->ttl = span_from_ms(from->ttl_ms);
+        to->release = span_from_ms(from->release_ms);
+        to->output_count = from->output_count;
+        for (uint8_t number = 0; number < from->output_count; number++)
+            output_config(&from->output[number], &to->output[number]);
+    }
+}
+
+static bool board_open_hal(struct board *board, const struct conf *conf)
+{
+    bool sim = conf->hal == CONF_HAL_SIM;
+    enum hal_result result =
+        sim ? hal_sim_open(&board->hal, conf->hal_socket, conf->node_id.text, "guard")
+            : hal_linux_open(&board->hal);
+    board->hal_open = result == HAL_OK;
+    if (result != HAL_OK)
+        log_line(LOG_ERROR, "hal %s %s: %s", sim ? "sim" : "linux", conf->hal_socket,
+                 hal_result_name(result));
+    return board->hal_open;
+}
+
+static bool board_open_output(struct board *board, const struct conf_resource *resource,
+                              const struct conf_output *output, struct board_resource *to)
+{
+    const struct hal_output_ops *ops = board->hal.output;
+    void *context = board->hal.context;
+    struct hal_line *line = NULL;
+    enum hal_result result =
+        ops->open_output(context, output->line.chip, output->line.line, output->active_low,
+                         resource->name.text, output->name.text, &line);
+    if (result != HAL_OK) {
+        log_line(LOG_ERROR, "%s: output %s (%s line %u): %s", resource->name.text,
+                 output->name.text, output->line.chip, (unsigned)output->line.line,
+                 hal_result_name(result));
+        return false;
+    }
+    to->output[to->output_count] = line;
+    line = NULL;
+    if (output->has_readback) {
+        result = ops->open_input(context, output->readback.chip, output->readback.line, false,
+                                 resource->name.text, output->name.text, &line);
+        if (result != HAL_OK)
+            log_line(LOG_ERROR, "%s: readback of %s (%s line %u): %s", resource->name.text,
+                     output->name.text, output->readback.chip, (unsigned)output->readback.line,
+                     hal_result_name(result));
+    }
+    to->readback[to->output_count++] = line;
+    return result == HAL_OK;
+}
+
+bool board_open(struct board *board, const struct conf *conf)
+{
+    if (!board_open_hal(board, conf))
+        return false;
+    for (uint8_t i = 0; i < conf->resource_count; i++) {
+        const struct conf_resource *resource = &conf->resource[i];
+        board->resource_count = (uint8_t)(i + 1);
+        for (uint8_t number = 0; number < resource->output_count; number++) {
+            if (!board_open_output(board, resource, &resource->output[number],
+                                   &board->resource[i]))
+                return false;
+        }
+    }
+    return true;
+}
+
+bool board_arm_watchdog(struct board *board, const struct conf *conf)
+{
+    uint32_t actual_ms = 0;
+    if (!conf->has_watchdog)
+        return true;
+    enum hal_result result = board->hal.watchdog->arm(board->hal.context, conf->watchdog_device,
+                                                      conf->watchdog_timeout_ms, &actual_ms);
+    if (result != HAL_OK) {
+        log_line(LOG_ERROR, "watchdog %s: timeout %u ms: %s", conf->watchdog_device,
+                 (unsigned)conf->watchdog_timeout_ms, hal_result_name(result));
+        return false;
+    }
+    board->watchdog_armed = true;
+    /* The fence latency was reckoned with the configured time, so a longer one is unsafe. */
+    if (actual_ms > conf->watchdog_timeout_ms) {
+        log_line(LOG_ERROR, "watchdog %s: counts %u ms, configured are %u ms: configure what it can",
+                 conf->watchdog_device, (unsigned)actual_ms, (unsigned)conf->watchdog_timeout_ms);
+        return false;
+    }
+    return true;
+}
+
+void board_all_off(struct board *board)
+{
+    for (uint8_t i = 0; i < board->resource_count; i++) {
+        for (uint8_t number = 0; number < board->resource[i].output_count; number++)
+            (void)board->hal.output->set(board->resource[i].output[number], false);
+    }
+}
+
+void board_close(struct board *board)
+{
+    if (!board->hal_open)
+        return;
+    for (uint8_t i = 0; i < board->resource_count; i++) {
+        struct board_resource *resource = &board->resource[i];
+        for (uint8_t number = 0; number < resource->output_count; number++) {
+            board->hal.output->close(resource->output[number]);
+            if (resource->readback[number] != NULL)
+                board->hal.output->close(resource->readback[number]);
+        }
+    }
+    board->hal.close(&board->hal);
+    board->hal_open = false;
+}

@@ -1,0 +1,400 @@
+#include "loop.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "hal/clock.h"
+#include "log.h"
+#include "realtime.h"
+
+enum {
+    LOOP_MESSAGES_PER_TURN = 64, /* an agent that floods does not keep the loop from its timers */
+    LOOP_READBACK_POLL_US = 1000, /* while a readback is awaited that has no descriptor */
+    LOOP_SLEPT_US = 10000,        /* a suspended board; less is the reading of two clocks */
+    LOOP_CLOCK_WINDOW_US = 1000000,
+    LOOP_CLOCK_PAUSE_US = 10000 /* readings further apart than this compare nothing */
+};
+
+enum loop_source { SOURCE_TIMER, SOURCE_SIGNAL, SOURCE_LISTEN, SOURCE_NEWCOMER, SOURCE_AGENT,
+                   SOURCE_HAL, SOURCES };
+
+/* ---- effects */
+
+static const char *resource_name(const struct loop *loop, uint8_t index)
+{
+    return loop->guard.config.resource[index].name.text;
+}
+
+static void apply_levels(struct loop *loop, const struct guard_effects *effects, bool on)
+{
+    for (uint8_t index = 0; index < loop->board.resource_count; index++) {
+        const struct board_resource *resource = &loop->board.resource[index];
+        for (uint8_t number = 0; number < resource->output_count; number++) {
+            unsigned bit = 1u << number;
+            if (!(effects->set_mask[index] & bit) || ((effects->level_mask[index] & bit) != 0) != on)
+                continue;
+            if (loop->board.hal.output->set(resource->output[number], on) != HAL_OK)
+                loop->io_failed |= 1u << index;
+        }
+    }
+}
+
+static void log_changes(struct loop *loop, const struct guard_effects *effects)
+{
+    for (uint8_t i = 0; i < effects->change_count; i++) {
+        const struct guard_change *change = &effects->change[i];
+        log_line(change->to == GUARD_FAULT ? LOG_ERROR : LOG_INFO, "%s: %s -%s-> %s, token %" PRIu64,
+                 resource_name(loop, change->resource), guard_state_name(change->from),
+                 guard_event_name(change->event), guard_state_name(change->to),
+                 loop->guard.resource[change->resource].token);
+    }
+}
+
+static void apply_effects(struct loop *loop, const struct guard_effects *effects)
+{
+    apply_levels(loop, effects, false);
+    apply_levels(loop, effects, true);
+    for (uint8_t index = 0; index < loop->guard.config.resource_count; index++) {
+        if (effects->publish_mask & (1u << index))
+            page_file_publish(&loop->page, &loop->guard, index);
+    }
+    if (effects->feed_watchdog && loop->board.hal.watchdog->feed(loop->board.hal.context) != HAL_OK)
+        log_line(LOG_ERROR, "watchdog: can't be fed");
+    loop->status_mask |= effects->status_mask;
+    log_changes(loop, effects);
+}
+
+/* One input, and whatever the lines make of its effects. */
+static enum guard_refusal loop_step(struct loop *loop, const struct guard_input *input)
+{
+    struct guard_effects effects;
+    guard_step(&loop->guard, hal_clock_now(), input, &effects);
+    enum guard_refusal refusal = effects.refusal;
+    apply_effects(loop, &effects);
+    for (uint8_t index = 0; index < loop->guard.config.resource_count; index++) {
+        if (!(loop->io_failed & (1u << index)) || loop->guard.resource[index].state == GUARD_FAULT)
+            continue;
+        struct guard_input failed = { .kind = GUARD_INPUT_IO_ERROR, .resource = index };
+        guard_step(&loop->guard, hal_clock_now(), &failed, &effects);
+        apply_effects(loop, &effects);
+    }
+    loop->io_failed = 0;
+    return refusal;
+}
+
+static void loop_step_kind(struct loop *loop, enum guard_input_kind kind)
+{
+    struct guard_input input = { .kind = kind };
+    (void)loop_step(loop, &input);
+}
+
+/* ---- lines in */
+
+static void read_line(struct loop *loop, uint8_t index, uint8_t number)
+{
+    struct hal_line *line = loop->board.resource[index].readback[number];
+    const struct guard_output *output = &loop->guard.resource[index].output[number];
+    struct guard_input input = { .kind = GUARD_INPUT_READBACK, .resource = index, .output = number };
+    if (line == NULL)
+        return;
+    if (loop->board.hal.output->get(line, &input.on) != HAL_OK)
+        input.kind = GUARD_INPUT_IO_ERROR;
+    else if (output->readback_known && output->readback == input.on)
+        return;
+    (void)loop_step(loop, &input);
+}
+
+static void read_lines(struct loop *loop)
+{
+    if (!loop->bench_lost && loop->board.hal.service(loop->board.hal.context) != HAL_OK) {
+        log_line(LOG_ERROR, "hal: connection to the bench lost");
+        loop->bench_lost = true;
+        for (uint8_t index = 0; index < loop->board.resource_count; index++) {
+            struct guard_input lost = { .kind = GUARD_INPUT_IO_ERROR, .resource = index };
+            (void)loop_step(loop, &lost);
+        }
+    }
+    if (loop->bench_lost)
+        return;
+    for (uint8_t index = 0; index < loop->board.resource_count; index++) {
+        for (uint8_t number = 0; number < loop->board.resource[index].output_count; number++)
+            read_line(loop, index, number);
+    }
+}
+
+/* ---- the agent */
+
+static void agent_gone(struct loop *loop)
+{
+    agent_socket_drop(&loop->sockets);
+    loop_step_kind(loop, GUARD_INPUT_AGENT_LOST);
+    log_line(LOG_WARNING, "agent: connection lost");
+}
+
+static void agent_send(struct loop *loop, const struct guard_message *message)
+{
+    if (!agent_socket_send(&loop->sockets, message))
+        agent_gone(loop);
+}
+
+static void agent_arrived(struct loop *loop)
+{
+    struct guard_message hello;
+    if (loop->guard.agent)
+        log_line(LOG_NOTICE, "agent: replaced by a newer connection");
+    guard_message_init(&hello, GUARD_HELLO);
+    hello.name = loop->guard.config.node;
+    hello.pid = (uint32_t)getpid();
+    loop_step_kind(loop, GUARD_INPUT_AGENT_UP);
+    log_line(LOG_INFO, "agent: connected");
+    agent_send(loop, &hello);
+}
+
+static void agent_refuse(struct loop *loop, const struct guard_message *message,
+                         enum guard_refusal refusal)
+{
+    struct guard_message answer;
+    guard_message_init(&answer, GUARD_REFUSED);
+    answer.name = message->name;
+    answer.token = message->token;
+    answer.refusal = (uint8_t)refusal;
+    answer.permits_refused = loop->guard.permits_refused;
+    answer.pid = (uint32_t)getpid();
+    agent_send(loop, &answer);
+    if (loop->refused.refusal == answer.refusal && loop->refused.token == answer.token &&
+        name_equal(&loop->refused.name, &answer.name))
+        return;
+    loop->refused = answer;
+    int64_t ahead_us = message->deadline_us - hal_clock_now().us;
+    log_line(LOG_WARNING, "%s: token %" PRIu64 " refused: %s, deadline %" PRId64 " us ahead",
+             message->name.text, message->token, guard_refusal_name(refusal), ahead_us);
+}
+
+static void agent_take(struct loop *loop)
+{
+    struct guard_message message;
+    for (int i = 0; i < LOOP_MESSAGES_PER_TURN; i++) {
+        enum agent_input came = agent_socket_receive(&loop->sockets, &message);
+        if (came == AGENT_GONE)
+            agent_gone(loop);
+        if (came != AGENT_MESSAGE)
+            return;
+        struct guard_input input = { .kind = GUARD_INPUT_MESSAGE, .message = &message };
+        enum guard_refusal refusal = loop_step(loop, &input);
+        if (refusal != GUARD_REFUSED_NONE)
+            agent_refuse(loop, &message, refusal);
+    }
+}
+
+static void send_statuses(struct loop *loop)
+{
+    struct guard_message status;
+    for (uint8_t index = 0; index < loop->guard.config.resource_count; index++) {
+        if (!(loop->status_mask & (1u << index)) || !loop->guard.agent)
+            continue;
+        guard_status(&loop->guard, index, &status);
+        status.pid = (uint32_t)getpid();
+        status.realtime = loop->realtime;
+        agent_send(loop, &status);
+    }
+    loop->status_mask = 0;
+}
+
+/* ---- clocks */
+
+static int64_t monotonic_us(void)
+{
+    struct timespec at = { 0, 0 };
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    return (int64_t)at.tv_sec * 1000000 + at.tv_nsec / 1000;
+}
+
+/* The raw clock must move when the other one does. */
+static void compare_clocks(struct loop *loop)
+{
+    int64_t before_us = monotonic_us();
+    struct instant raw = hal_clock_now();
+    int64_t passed_us = before_us - loop->clock_monotonic_us;
+    if (passed_us < LOOP_CLOCK_WINDOW_US || monotonic_us() - before_us > LOOP_CLOCK_PAUSE_US)
+        return;
+    bool first = loop->clock_monotonic_us == 0;
+    bool stands = instant_diff(raw, loop->clock_raw).us < passed_us / 2;
+    loop->clock_monotonic_us = before_us;
+    loop->clock_raw = raw;
+    if (!first && stands)
+        loop_step_kind(loop, GUARD_INPUT_CLOCK);
+}
+
+static void check_clocks(struct loop *loop)
+{
+    struct span slept = hal_clock_slept();
+    compare_clocks(loop);
+    if (slept.us <= loop->slept.us + LOOP_SLEPT_US)
+        return;
+    loop->slept = slept;
+    loop_step_kind(loop, GUARD_INPUT_SLEPT);
+    log_line(LOG_WARNING, "board was suspended");
+}
+
+/* The raw clock has no timers: wake by the other one, at the same distance from now. */
+static void arm_timer(struct loop *loop)
+{
+    struct instant wake = loop->guard.wake_at;
+    int64_t ahead_us = instant_diff(wake, hal_clock_now()).us;
+    if (loop->board.hal.fd < 0 && guard_awaits_readback(&loop->guard) &&
+        ahead_us > LOOP_READBACK_POLL_US)
+        ahead_us = LOOP_READBACK_POLL_US;
+    int64_t at_us = monotonic_us() + (ahead_us > 0 ? ahead_us : 0);
+    struct itimerspec when = { .it_value = { at_us / 1000000, at_us % 1000000 * 1000 } };
+    HF_CHECK(timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &when, NULL) == 0);
+}
+
+/* ---- turns */
+
+static void loop_wait(struct loop *loop, struct pollfd *polled)
+{
+    polled[SOURCE_TIMER] = (struct pollfd){ loop->timer_fd, POLLIN, 0 };
+    polled[SOURCE_SIGNAL] = (struct pollfd){ loop->signal_fd, POLLIN, 0 };
+    polled[SOURCE_LISTEN] = (struct pollfd){ loop->sockets.listen_fd, POLLIN, 0 };
+    polled[SOURCE_NEWCOMER] = (struct pollfd){ loop->sockets.newcomer_fd, POLLIN, 0 };
+    polled[SOURCE_AGENT] = (struct pollfd){ loop->sockets.agent_fd, POLLIN, 0 };
+    polled[SOURCE_HAL] = (struct pollfd){ loop->bench_lost ? -1 : loop->board.hal.fd, POLLIN, 0 };
+    if (ppoll(polled, SOURCES, NULL, NULL) < 0) {
+        HF_CHECK(errno == EINTR);
+        for (int source = 0; source < SOURCES; source++)
+            polled[source].revents = 0;
+    }
+}
+
+static void take_signal(struct loop *loop)
+{
+    struct signalfd_siginfo signal_info;
+    if (read(loop->signal_fd, &signal_info, sizeof(signal_info)) != sizeof(signal_info))
+        return;
+    if (loop->guard.stopping)
+        return;
+    loop_step_kind(loop, GUARD_INPUT_STOP);
+    log_line(LOG_NOTICE, "stopping on signal %u", (unsigned)signal_info.ssi_signo);
+}
+
+/* In the order that the core's duties ask for: levels, messages, time; then word to the agent. */
+static void loop_turn(struct loop *loop)
+{
+    struct pollfd polled[SOURCES];
+    loop_wait(loop, polled);
+    read_lines(loop);
+    check_clocks(loop);
+    if (polled[SOURCE_SIGNAL].revents)
+        take_signal(loop);
+    if (polled[SOURCE_AGENT].revents)
+        agent_take(loop);
+    if (polled[SOURCE_NEWCOMER].revents && agent_socket_greet(&loop->sockets) == AGENT_ARRIVED)
+        agent_arrived(loop);
+    if (polled[SOURCE_LISTEN].revents)
+        agent_socket_accept(&loop->sockets);
+    loop_step_kind(loop, GUARD_INPUT_TICK);
+    send_statuses(loop);
+    arm_timer(loop);
+}
+
+bool loop_run(struct loop *loop)
+{
+    arm_timer(loop);
+    while (!loop->guard.stopping || !guard_at_rest(&loop->guard))
+        loop_turn(loop);
+    send_statuses(loop);
+    return guard_proven_safe(&loop->guard);
+}
+
+/* ---- start and end */
+
+/* Held until the process ends: whoever has it owns the run directory. */
+static bool lock_run_dir(struct loop *loop, const char *run_dir)
+{
+    char path[CONF_PATH_MAX + 32];
+    if (mkdir(run_dir, 0755) < 0 && errno != EEXIST) {
+        log_line(LOG_ERROR, "%s: can't be made: %s", run_dir, strerror(errno));
+        return false;
+    }
+    snprintf(path, sizeof(path), "%s/guard.lock", run_dir);
+    loop->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (loop->lock_fd >= 0 && flock(loop->lock_fd, LOCK_EX | LOCK_NB) == 0)
+        return true;
+    if (errno == EWOULDBLOCK)
+        log_line(LOG_ERROR, "%s: held: another guard runs on this directory", path);
+    else
+        log_line(LOG_ERROR, "%s: can't be locked: %s", path, strerror(errno));
+    return false;
+}
+
+static bool open_timers(struct loop *loop)
+{
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    sigprocmask(SIG_BLOCK, &signals, NULL);
+    loop->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
+    loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+    if (loop->signal_fd >= 0 && loop->timer_fd >= 0)
+        return true;
+    log_line(LOG_ERROR, "timer or signals: %s", strerror(errno));
+    return false;
+}
+
+static void start_guard(struct loop *loop)
+{
+    struct guard_effects effects;
+    loop->slept = hal_clock_slept();
+    read_lines(loop);
+    guard_start(&loop->guard, hal_clock_now(), &effects);
+    apply_effects(loop, &effects);
+}
+
+bool loop_open(struct loop *loop, const struct conf *conf)
+{
+    struct guard_config config;
+    memset(loop, 0, sizeof(*loop));
+    loop->sockets.listen_fd = loop->sockets.agent_fd = loop->sockets.newcomer_fd = -1;
+    board_guard_config(conf, &config);
+    guard_init(&loop->guard, &config);
+    if (!open_timers(loop) || !lock_run_dir(loop, conf->run_dir))
+        return false;
+    /* Outputs before the socket: no agent is heard before everything is off. */
+    if (!page_file_open(&loop->page, conf->run_dir, &config) || !board_open(&loop->board, conf) ||
+        !agent_socket_open(&loop->sockets, conf->run_dir, &conf->node_id))
+        return false;
+    loop->realtime = realtime_enter();
+    if (!board_arm_watchdog(&loop->board, conf))
+        return false;
+    start_guard(loop);
+    log_line(LOG_NOTICE, "%s: %u resources, hal %s, watchdog %s", conf->node_id.text,
+             (unsigned)conf->resource_count, loop->board.hal.backend,
+             conf->has_watchdog ? conf->watchdog_device : "none");
+    return true;
+}
+
+void loop_close(struct loop *loop, const char *run_dir, bool proven)
+{
+    page_file_close(&loop->page);
+    if (loop->board.hal_open && loop->board.watchdog_armed && proven) {
+        enum hal_result result = loop->board.hal.watchdog->stop(loop->board.hal.context);
+        if (result != HAL_OK)
+            log_line(LOG_WARNING, "watchdog: can't be stopped: %s", hal_result_name(result));
+    }
+    if (loop->sockets.listen_fd >= 0)
+        agent_socket_close(&loop->sockets, run_dir);
+    board_close(&loop->board);
+}

@@ -1,0 +1,116 @@
+/* holdfast-guard: options, configuration, and the loop. */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/check.h"
+#include "conf/conf.h"
+#include "log.h"
+#include "loop.h"
+
+static struct loop guard_loop;
+
+enum { EXIT_USAGE = 2 };
+
+struct options {
+    const char *file;
+    bool check_only;
+};
+
+static const char usage_text[] =
+    "usage: holdfast-guard [-c FILE] [-t] [-f]\n"
+    "Opens this board's outputs only while its lease is valid.\n"
+    "  -c FILE    configuration (/etc/holdfast/holdfast.conf)\n"
+    "  -t         check the configuration and exit\n"
+    "  -f         stay in the foreground, which it always does\n"
+    "  --version  print the version and exit\n"
+    "  --help     print this and exit\n";
+
+/* A bug of the guard's own: outputs off as far as the lines still obey, then let the board fence. */
+_Noreturn void hf_panic(const char *file, int line, const char *what)
+{
+    static bool panicking;
+    if (!panicking && guard_loop.board.hal_open) {
+        panicking = true;
+        board_all_off(&guard_loop.board);
+    }
+    log_line(LOG_ERROR, "%s:%d: assertion failed: %s", file, line, what);
+    abort();
+}
+
+static void options_read(struct options *options, int argc, char **argv)
+{
+    static const struct option long_options[] = {
+        { "version", no_argument, NULL, 'V' },
+        { "help", no_argument, NULL, 'h' },
+        { NULL, 0, NULL, 0 },
+    };
+    int option = 0;
+    while ((option = getopt_long(argc, argv, "c:tf", long_options, NULL)) != -1) {
+        if (option == 'c') {
+            options->file = optarg;
+        } else if (option == 't') {
+            options->check_only = true;
+        } else if (option == 'V') {
+            puts("holdfast-guard " HOLDFAST_VERSION);
+            exit(EXIT_SUCCESS);
+        } else if (option == 'h') {
+            fputs(usage_text, stdout);
+            exit(EXIT_SUCCESS);
+        } else if (option != 'f') {
+            fputs(usage_text, stderr);
+            exit(EXIT_USAGE);
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "holdfast-guard: %s: not an option\n%s", argv[optind], usage_text);
+        exit(EXIT_USAGE);
+    }
+}
+
+static bool conf_read(struct conf *conf, const char *file)
+{
+    if (conf_load(conf, file, stderr) != 0)
+        return false;
+    if (conf->resource_count > 0)
+        return true;
+    fprintf(stderr, "%s: agent.resources: none, a guard needs at least one\n", file);
+    return false;
+}
+
+/* Gives the configuration back before the loop: the guard keeps only what it needs of it. */
+static bool guard_open(const struct options *options, char *run_dir, size_t size, int *status)
+{
+    struct conf *conf = calloc(1, sizeof(*conf));
+    bool read = conf != NULL && conf_read(conf, options->file);
+    *status = read ? EXIT_SUCCESS : CONF_EXIT_BAD_FILE;
+    bool opened = false;
+    if (read && options->check_only) {
+        printf("%s: good\n", options->file);
+    } else if (read) {
+        snprintf(run_dir, size, "%s", conf->run_dir);
+        opened = loop_open(&guard_loop, conf);
+        if (!opened) {
+            *status = EXIT_FAILURE;
+            loop_close(&guard_loop, run_dir, true);
+        }
+    }
+    free(conf);
+    return opened;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options = { .file = "/etc/holdfast/holdfast.conf" };
+    char run_dir[CONF_PATH_MAX + 1];
+    int status = EXIT_SUCCESS;
+    options_read(&options, argc, argv);
+    log_open();
+    if (!guard_open(&options, run_dir, sizeof(run_dir), &status))
+        return status;
+    bool proven = loop_run(&guard_loop);
+    loop_close(&guard_loop, run_dir, proven);
+    log_line(proven ? LOG_NOTICE : LOG_ERROR, proven ? "stopped, outputs proven off"
+                                                     : "stopped with a fault, watchdog left running");
+    return proven ? EXIT_SUCCESS : EXIT_FAILURE;
+}

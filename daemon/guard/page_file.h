@@ -1,0 +1,30 @@
+/*
+ * Writes RUN/lease.page (layout in client/page.h).
+ *
+ * Owner: the guard's one thread, which must be the one that called page_file_open(): the kernel
+ *   marks the page when that thread dies.
+ * Lifecycle: page_file_open() after the guard has the run directory to itself; page_file_publish()
+ *   for each change; page_file_close() at a planned end.
+ */
+#ifndef HOLDFAST_GUARD_PAGE_FILE_H
+#define HOLDFAST_GUARD_PAGE_FILE_H
+
+#include <stdbool.h>
+
+#include "client/page.h"
+#include "guard/guard.h"
+
+struct page_file {
+    struct lease_page *map;
+};
+
+/* Marks the page of an earlier guard stale and puts a new, all-safe one in its place. */
+bool page_file_open(struct page_file *file, const char *run_dir, const struct guard_config *config);
+
+/* Publishes a resource, and wakes waiting readers if its state or token is new. Never blocks. */
+void page_file_publish(struct page_file *file, const struct guard *guard, uint8_t resource);
+
+/* Everything not valid, and owned by nobody. */
+void page_file_close(struct page_file *file);
+
+#endif

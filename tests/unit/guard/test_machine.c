@@ -1,0 +1,682 @@
+/* The guard's machine: every cell, the permit's rules, every way to drop, and what proves it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "guard/guard.h"
+#include "tests/unit/support/unit.h"
+
+enum { PUMP, VALVE, RESOURCES };
+enum { TTL_MS = 1000, RELEASE_MS = 5, WITHIN_MS = 5, HOLD_MS = 20, RATE_HZ = 500 };
+
+/* A guard with a plant of the test's own: levels as the lines were last told. */
+struct fixture {
+    struct guard guard;
+    struct guard_effects effects;
+    struct instant now;
+    bool level[RESOURCES][HF_OUTPUTS_MAX];
+    int edges;
+    int feeds;
+};
+
+static void apply(struct fixture *f)
+{
+    for (uint8_t i = 0; i < f->guard.config.resource_count; i++) {
+        for (uint8_t o = 0; o < f->guard.config.resource[i].output_count; o++) {
+            if (!(f->effects.set_mask[i] & (1u << o)))
+                continue;
+            bool level = (f->effects.level_mask[i] & (1u << o)) != 0;
+            f->edges += level != f->level[i][o];
+            f->level[i][o] = level;
+        }
+    }
+    f->feeds += f->effects.feed_watchdog;
+}
+
+static void step(struct fixture *f, const struct guard_input *input)
+{
+    guard_step(&f->guard, f->now, input, &f->effects);
+    apply(f);
+}
+
+static void happen(struct fixture *f, enum guard_input_kind kind)
+{
+    struct guard_input input = { .kind = kind };
+    step(f, &input);
+}
+
+static void readback(struct fixture *f, uint8_t resource, bool on)
+{
+    struct guard_input input = { .kind = GUARD_INPUT_READBACK, .resource = resource, .on = on };
+    step(f, &input);
+}
+
+static void io_error(struct fixture *f, uint8_t resource)
+{
+    struct guard_input input = { .kind = GUARD_INPUT_IO_ERROR, .resource = resource };
+    step(f, &input);
+}
+
+static enum guard_refusal say(struct fixture *f, enum guard_message_kind kind, const char *name,
+                              uint64_t token, int64_t ahead_ms)
+{
+    struct guard_message message;
+    guard_message_init(&message, kind);
+    assert_true(name_from_string(&message.name, name));
+    message.token = token;
+    message.deadline_us = f->now.us + ahead_ms * 1000;
+    struct guard_input input = { .kind = GUARD_INPUT_MESSAGE, .message = &message };
+    step(f, &input);
+    return f->effects.refusal;
+}
+
+static enum guard_refusal permit(struct fixture *f, uint64_t token, int64_t ahead_ms)
+{
+    return say(f, GUARD_PERMIT, "pump", token, ahead_ms);
+}
+
+/* Lets time pass as an exact loop would: a tick at each wake. */
+static void pass_us(struct fixture *f, int64_t us)
+{
+    int64_t until_us = f->now.us + us;
+    while (f->guard.wake_at.us <= until_us) {
+        f->now.us = f->guard.wake_at.us > f->now.us ? f->guard.wake_at.us : f->now.us + 1;
+        happen(f, GUARD_INPUT_TICK);
+    }
+    f->now.us = until_us > f->now.us ? until_us : f->now.us;
+}
+
+static void pass_ms(struct fixture *f, int64_t ms)
+{
+    pass_us(f, ms * 1000);
+}
+
+static enum guard_state state_of(const struct fixture *f, uint8_t resource)
+{
+    return f->guard.resource[resource].state;
+}
+
+static enum guard_fault fault_of(const struct fixture *f)
+{
+    return f->guard.resource[PUMP].fault;
+}
+
+static struct guard_config config_of(enum guard_output_kind kind, bool has_readback)
+{
+    struct guard_config config;
+    memset(&config, 0, sizeof(config));
+    assert_true(name_from_string(&config.node, "board-a"));
+    config.has_watchdog = true;
+    config.watchdog_timeout = span_from_ms(2000);
+    config.resource_count = RESOURCES;
+    for (int i = 0; i < RESOURCES; i++) {
+        struct guard_resource_config *resource = &config.resource[i];
+        assert_true(name_from_string(&resource->name, i == PUMP ? "pump" : "valve"));
+        resource->ttl = span_from_ms(TTL_MS);
+        resource->release = span_from_ms(RELEASE_MS);
+        resource->output_count = 1;
+        resource->output[0] = (struct guard_output_config){ kind, RATE_HZ, span_from_ms(HOLD_MS),
+                                                            has_readback, span_from_ms(WITHIN_MS) };
+    }
+    return config;
+}
+
+/* Started, proven safe, with an agent. */
+static void set_up(struct fixture *f, enum guard_output_kind kind, bool has_readback)
+{
+    struct guard_config config = config_of(kind, has_readback);
+    memset(f, 0, sizeof(*f));
+    f->now = (struct instant){ 1000000 };
+    guard_init(&f->guard, &config);
+    for (uint8_t i = 0; has_readback && i < RESOURCES; i++)
+        readback(f, i, false);
+    guard_start(&f->guard, f->now, &f->effects);
+    apply(f);
+    assert_int_equal(state_of(f, PUMP), GUARD_DROPPING);
+    pass_ms(f, HOLD_MS + WITHIN_MS);
+    assert_int_equal(state_of(f, PUMP), GUARD_SAFE);
+    happen(f, GUARD_INPUT_AGENT_UP);
+    f->edges = 0;
+}
+
+static void set_up_driving(struct fixture *f, enum guard_output_kind kind, bool has_readback)
+{
+    set_up(f, kind, has_readback);
+    assert_int_equal(permit(f, 7, 900), GUARD_REFUSED_NONE);
+    assert_int_equal(state_of(f, PUMP), GUARD_DRIVING);
+    if (has_readback)
+        readback(f, PUMP, true);
+}
+
+static void every_state_has_a_way_in(struct fixture *f, enum guard_state state)
+{
+    set_up_driving(f, GUARD_OUTPUT_GPIO, true);
+    if (state == GUARD_SAFE)
+        set_up(f, GUARD_OUTPUT_GPIO, true);
+    else if (state == GUARD_DROPPING)
+        happen(f, GUARD_INPUT_SLEPT);
+    else if (state == GUARD_FAULT)
+        io_error(f, PUMP);
+    assert_int_equal(state_of(f, PUMP), state);
+}
+
+/* Brings the event about by inputs alone, from a state in which its cell is legal. */
+static void bring_about(struct fixture *f, enum guard_event event)
+{
+    switch (event) {
+    case GUARD_EVENT_PERMIT:
+        assert_int_equal(permit(f, 99, 500), GUARD_REFUSED_NONE);
+        break;
+    case GUARD_EVENT_RENEW:
+        assert_int_equal(permit(f, 7, 500), GUARD_REFUSED_NONE);
+        break;
+    case GUARD_EVENT_DROP:
+        say(f, GUARD_DROP, "pump", 7, 0);
+        break;
+    case GUARD_EVENT_AGENT_UP:
+        happen(f, GUARD_INPUT_AGENT_UP);
+        break;
+    case GUARD_EVENT_AGENT_LOST:
+        happen(f, GUARD_INPUT_AGENT_LOST);
+        break;
+    case GUARD_EVENT_DEADLINE:
+        pass_ms(f, 901);
+        break;
+    case GUARD_EVENT_OVERRUN:
+        f->now = instant_add(f->guard.resource[PUMP].deadline, span_from_us(RELEASE_MS * 1000 + 1));
+        happen(f, GUARD_INPUT_TICK);
+        break;
+    case GUARD_EVENT_LATE:
+        f->now = instant_add(f->guard.wake_at, span_from_us(RELEASE_MS * 1000 + 1));
+        happen(f, GUARD_INPUT_TICK);
+        break;
+    case GUARD_EVENT_SHOWN_OFF:
+        readback(f, PUMP, false);
+        pass_ms(f, 1);
+        break;
+    case GUARD_EVENT_STUCK_ON:
+        readback(f, PUMP, true);
+        pass_ms(f, WITHIN_MS);
+        break;
+    case GUARD_EVENT_STUCK_OFF:
+        readback(f, PUMP, false);
+        pass_ms(f, WITHIN_MS);
+        break;
+    case GUARD_EVENT_IO_ERROR:
+        io_error(f, PUMP);
+        break;
+    case GUARD_EVENT_CLOCK:
+        f->now.us -= 1000;
+        happen(f, GUARD_INPUT_TICK);
+        break;
+    case GUARD_EVENT_SLEPT:
+        happen(f, GUARD_INPUT_SLEPT);
+        break;
+    case GUARD_EVENT_CLEAR_FAULT:
+        say(f, GUARD_CLEAR_FAULT, "pump", 0, 0);
+        break;
+    case GUARD_EVENT_STOP:
+        happen(f, GUARD_INPUT_STOP);
+        break;
+    case GUARD_EVENTS:
+        fail();
+    }
+}
+
+static void every_legal_cell_leads_where_the_table_says(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    for (int s = 0; s < GUARD_STATES; s++) {
+        for (int e = 0; e < GUARD_EVENTS; e++) {
+            const struct guard_cell *cell = guard_cell((enum guard_state)s, (enum guard_event)e);
+            if (cell->kind == GUARD_CELL_ILLEGAL) {
+                assert_non_null(cell->why);
+                continue;
+            }
+            /* A late loop sees the readback of a line that is dropping late, too: made stuck on. */
+            every_state_has_a_way_in(&f, (enum guard_state)s);
+            if (e == GUARD_EVENT_LATE && s == GUARD_DROPPING)
+                f.guard.resource[PUMP].output[0].check_at = INSTANT_NEVER;
+            bring_about(&f, (enum guard_event)e);
+            enum guard_state next = cell->kind == GUARD_CELL_GO ? cell->next : (enum guard_state)s;
+            if (state_of(&f, PUMP) != next)
+                fail_msg("%s -%s-> %s, not %s", guard_state_name((enum guard_state)s),
+                         guard_event_name((enum guard_event)e),
+                         guard_state_name(state_of(&f, PUMP)), guard_state_name(next));
+            assert_int_equal(f.level[PUMP][0], next == GUARD_DRIVING);
+        }
+    }
+}
+
+static void no_way_leads_to_driving_but_a_permit_in_safe(void **state)
+{
+    (void)state;
+    for (int s = 0; s < GUARD_STATES; s++) {
+        for (int e = 0; e < GUARD_EVENTS; e++) {
+            const struct guard_cell *cell = guard_cell((enum guard_state)s, (enum guard_event)e);
+            if (cell->kind == GUARD_CELL_GO && cell->next == GUARD_DRIVING) {
+                assert_int_equal(s, GUARD_SAFE);
+                assert_int_equal(e, GUARD_EVENT_PERMIT);
+            }
+        }
+    }
+}
+
+static void permit_is_judged_by_token_deadline_and_state(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    set_up(&f, GUARD_OUTPUT_GPIO, false);
+    assert_int_equal(say(&f, GUARD_PERMIT, "fan", 5, 500), GUARD_REFUSED_UNKNOWN);
+    assert_int_equal(permit(&f, 0, 500), GUARD_REFUSED_TOKEN);
+    assert_int_equal(permit(&f, 5, 0), GUARD_REFUSED_LATE);
+    assert_int_equal(permit(&f, 5, -10), GUARD_REFUSED_LATE);
+    assert_int_equal(permit(&f, 5, TTL_MS + 1), GUARD_REFUSED_DEADLINE);
+    assert_int_equal(state_of(&f, PUMP), GUARD_SAFE);
+    assert_int_equal(permit(&f, 5, TTL_MS), GUARD_REFUSED_NONE);
+    assert_int_equal(permit(&f, 4, 500), GUARD_REFUSED_TOKEN);
+    assert_int_equal(permit(&f, 6, 500), GUARD_REFUSED_STATE);
+    assert_int_equal(state_of(&f, PUMP), GUARD_DRIVING);
+    assert_int_equal(f.guard.resource[PUMP].token, 5);
+    assert_int_equal(f.guard.permits_refused, 7);
+    io_error(&f, PUMP);
+    assert_int_equal(permit(&f, 8, 500), GUARD_REFUSED_FAULT);
+}
+
+static void token_that_was_dropped_is_not_taken_again(void **state)
+{
+    static const enum guard_event drops[] = { GUARD_EVENT_DROP, GUARD_EVENT_AGENT_LOST,
+                                              GUARD_EVENT_DEADLINE, GUARD_EVENT_LATE,
+                                              GUARD_EVENT_SLEPT };
+    static struct fixture f;
+    (void)state;
+    for (size_t i = 0; i < sizeof(drops) / sizeof(drops[0]); i++) {
+        set_up_driving(&f, GUARD_OUTPUT_GPIO, false);
+        bring_about(&f, drops[i]);
+        assert_false(f.level[PUMP][0]);
+        pass_ms(&f, 1);
+        assert_int_equal(state_of(&f, PUMP), GUARD_SAFE);
+        if (!f.guard.agent)
+            happen(&f, GUARD_INPUT_AGENT_UP);
+        assert_int_equal(permit(&f, 7, 500), GUARD_REFUSED_TOKEN);
+        assert_int_equal(permit(&f, 8, 500), GUARD_REFUSED_NONE);
+    }
+}
+
+static void drop_disowns_a_permit_still_under_way(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    set_up(&f, GUARD_OUTPUT_GPIO, false);
+    say(&f, GUARD_DROP, "pump", 12, 0);
+    assert_int_equal(permit(&f, 12, 500), GUARD_REFUSED_TOKEN);
+    assert_int_equal(permit(&f, 13, 500), GUARD_REFUSED_NONE);
+    say(&f, GUARD_DROP, "pump", 12, 0);
+    assert_int_equal(state_of(&f, PUMP), GUARD_DRIVING);
+    say(&f, GUARD_DROP, "pump", 0, 0);
+    assert_int_equal(state_of(&f, PUMP), GUARD_DROPPING);
+}
+
+static void drop_of_one_resource_leaves_the_other(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    set_up_driving(&f, GUARD_OUTPUT_GPIO, false);
+    assert_int_equal(say(&f, GUARD_PERMIT, "valve", 3, 500), GUARD_REFUSED_NONE);
+    say(&f, GUARD_DROP, "pump", 7, 0);
+    assert_false(f.level[PUMP][0]);
+    assert_true(f.level[VALVE][0]);
+    happen(&f, GUARD_INPUT_AGENT_LOST);
+    assert_false(f.level[VALVE][0]);
+}
+
+static void drop_is_proven_by_readback_and_dated(void **state)
+{
+    static struct fixture f;
+    struct guard_message status;
+    (void)state;
+    set_up_driving(&f, GUARD_OUTPUT_GPIO, true);
+    pass_ms(&f, 100);
+    say(&f, GUARD_DROP, "pump", 7, 0);
+    pass_ms(&f, 3);
+    guard_status(&f.guard, PUMP, &status);
+    assert_int_equal(status.state, GUARD_DROPPING);
+    assert_int_equal(status.proven, 0);
+    assert_int_equal(status.readback_on, 1);
+    readback(&f, PUMP, false);
+    happen(&f, GUARD_INPUT_TICK);
+    guard_status(&f.guard, PUMP, &status);
+    assert_int_equal(status.state, GUARD_SAFE);
+    assert_int_equal(status.proven, 1);
+    assert_int_equal(status.changed_us, f.now.us);
+    assert_null(guard_message_check(&status, sizeof(status)));
+}
+
+/* Dropped before its relay had shown on: an early "off" may still be followed by an "on". */
+static void unconfirmed_output_is_not_proven_before_its_time(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    set_up(&f, GUARD_OUTPUT_GPIO, true);
+    permit(&f, 7, 500);
+    pass_ms(&f, 1);
+    say(&f, GUARD_DROP, "pump", 7, 0);
+    pass_ms(&f, WITHIN_MS - 1);
+    assert_int_equal(state_of(&f, PUMP), GUARD_DROPPING);
+    pass_ms(&f, 2);
+    assert_int_equal(state_of(&f, PUMP), GUARD_SAFE);
+}
+
+static void pulse_is_proven_off_after_its_hold_time_only(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    for (int has_readback = 0; has_readback < 2; has_readback++) {
+        set_up_driving(&f, GUARD_OUTPUT_PULSE, has_readback != 0);
+        pass_ms(&f, 50);
+        say(&f, GUARD_DROP, "pump", 7, 0);
+        assert_false(f.level[PUMP][0]);
+        f.edges = 0;
+        if (has_readback)
+            readback(&f, PUMP, false);
+        pass_ms(&f, HOLD_MS - 1);
+        assert_int_equal(state_of(&f, PUMP), GUARD_DROPPING);
+        pass_ms(&f, 2);
+        assert_int_equal(state_of(&f, PUMP), GUARD_SAFE);
+        assert_int_equal(f.edges, 0);
+    }
+}
+
+static void stuck_on_is_a_latched_fault_that_starves_the_watchdog(void **state)
+{
+    static struct fixture f;
+    struct guard_message status;
+    (void)state;
+    set_up_driving(&f, GUARD_OUTPUT_PULSE, true);
+    pass_ms(&f, 50);
+    say(&f, GUARD_DROP, "pump", 7, 0);
+    pass_ms(&f, HOLD_MS + WITHIN_MS - 1);
+    assert_int_equal(state_of(&f, PUMP), GUARD_DROPPING);
+    pass_ms(&f, 2);
+    assert_int_equal(state_of(&f, PUMP), GUARD_FAULT);
+    assert_int_equal(fault_of(&f), GUARD_FAULT_STUCK_ON);
+    f.feeds = 0;
+    pass_ms(&f, 5000);
+    assert_int_equal(f.feeds, 0);
+    guard_status(&f.guard, PUMP, &status);
+    assert_int_equal(status.watchdog, 2);
+    assert_int_equal(status.proven, 0);
+    readback(&f, PUMP, false);
+    assert_int_equal(state_of(&f, PUMP), GUARD_FAULT);
+    say(&f, GUARD_CLEAR_FAULT, "pump", 0, 0);
+    pass_ms(&f, HOLD_MS + WITHIN_MS);
+    assert_int_equal(state_of(&f, PUMP), GUARD_SAFE);
+    pass_ms(&f, 2000);
+    assert_true(f.feeds >= 3);
+}
+
+static void cleared_fault_that_is_still_there_comes_back(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    set_up(&f, GUARD_OUTPUT_GPIO, true);
+    readback(&f, PUMP, true);
+    assert_int_equal(permit(&f, 9, 500), GUARD_REFUSED_STATE);
+    pass_ms(&f, WITHIN_MS);
+    assert_int_equal(fault_of(&f), GUARD_FAULT_STUCK_ON);
+    say(&f, GUARD_CLEAR_FAULT, "pump", 0, 0);
+    assert_int_equal(state_of(&f, PUMP), GUARD_DROPPING);
+    pass_ms(&f, WITHIN_MS);
+    assert_int_equal(fault_of(&f), GUARD_FAULT_STUCK_ON);
+}
+
+static void output_that_does_not_come_on_is_stuck_off(void **state)
+{
+    static const enum guard_output_kind kinds[] = { GUARD_OUTPUT_GPIO, GUARD_OUTPUT_PULSE };
+    static struct fixture f;
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        int64_t edges_us = i == 0 ? 0 : GUARD_PULSE_EDGES_TO_ON * 1000;
+        set_up(&f, kinds[i], true);
+        permit(&f, 7, 900);
+        pass_us(&f, WITHIN_MS * 1000 + edges_us - 1);
+        assert_int_equal(state_of(&f, PUMP), GUARD_DRIVING);
+        pass_us(&f, 1);
+        assert_int_equal(fault_of(&f), GUARD_FAULT_STUCK_OFF);
+        assert_false(f.level[PUMP][0]);
+    }
+}
+
+static void pulse_has_its_rate_and_ends_at_the_deadline(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    set_up(&f, GUARD_OUTPUT_PULSE, false);
+    permit(&f, 7, 100);
+    pass_us(&f, 99999);
+    assert_int_equal(f.edges, 100);
+    pass_ms(&f, 100);
+    assert_false(f.level[PUMP][0]);
+    assert_in_range(f.edges, 100, 101);
+}
+
+static void late_loop_makes_no_burst_of_edges(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    set_up(&f, GUARD_OUTPUT_PULSE, false);
+    permit(&f, 7, 900);
+    pass_ms(&f, 10);
+    int edges = f.edges;
+    f.now.us += 4000;
+    happen(&f, GUARD_INPUT_TICK);
+    assert_int_equal(f.edges, edges + 1);
+    assert_int_equal(f.guard.wake_at.us, f.now.us + 1000);
+    assert_int_equal(state_of(&f, PUMP), GUARD_DRIVING);
+}
+
+/* Paused just before an edge, beyond the deadline: the deadline wins, whatever woke the loop. */
+static void no_edge_and_no_renewal_after_the_deadline(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    set_up(&f, GUARD_OUTPUT_PULSE, false);
+    permit(&f, 7, 10);
+    pass_ms(&f, 9);
+    f.now.us += 1500;
+    assert_int_equal(permit(&f, 7, 500), GUARD_REFUSED_TOKEN);
+    assert_false(f.level[PUMP][0]);
+    assert_int_equal(state_of(&f, PUMP), GUARD_DROPPING);
+}
+
+static void watchdog_is_fed_by_a_loop_that_is_on_time_only(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    set_up(&f, GUARD_OUTPUT_GPIO, false);
+    f.feeds = 0;
+    pass_ms(&f, 2000);
+    assert_in_range(f.feeds, 4, 5);
+    f.feeds = 0;
+    for (int i = 0; i < 300; i++) {
+        f.now = instant_add(f.guard.wake_at, span_from_us(RELEASE_MS * 1000 + 1));
+        happen(&f, GUARD_INPUT_TICK);
+    }
+    assert_int_equal(f.feeds, 0);
+    assert_int_equal(f.guard.lateness_worst.us, RELEASE_MS * 1000 + 1);
+    pass_ms(&f, 500);
+    assert_true(f.feeds >= 1);
+}
+
+static void late_turn_takes_all_levels_before_it_judges(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    set_up_driving(&f, GUARD_OUTPUT_GPIO, true);
+    say(&f, GUARD_PERMIT, "valve", 3, 900);
+    f.now.us += 5000;
+    readback(&f, PUMP, true);
+    readback(&f, VALVE, true);
+    happen(&f, GUARD_INPUT_TICK);
+    assert_int_equal(state_of(&f, VALVE), GUARD_DRIVING);
+}
+
+static void clock_that_goes_back_ends_everything(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    set_up_driving(&f, GUARD_OUTPUT_PULSE, false);
+    say(&f, GUARD_PERMIT, "valve", 3, 900);
+    f.now.us -= 1;
+    happen(&f, GUARD_INPUT_TICK);
+    for (uint8_t i = 0; i < RESOURCES; i++) {
+        assert_int_equal(f.guard.resource[i].fault, GUARD_FAULT_CLOCK);
+        assert_false(f.level[i][0]);
+    }
+    f.edges = 0;
+    pass_ms(&f, 100);
+    assert_int_equal(f.edges, 0);
+}
+
+static void stopping_guard_takes_no_permit_and_comes_to_rest(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    set_up_driving(&f, GUARD_OUTPUT_PULSE, false);
+    happen(&f, GUARD_INPUT_STOP);
+    assert_false(guard_at_rest(&f.guard));
+    pass_ms(&f, HOLD_MS + 1);
+    assert_true(guard_at_rest(&f.guard));
+    assert_true(guard_proven_safe(&f.guard));
+    assert_int_equal(permit(&f, 9, 500), GUARD_REFUSED_STATE);
+}
+
+static void nothing_is_driven_without_an_agent(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    set_up(&f, GUARD_OUTPUT_GPIO, false);
+    happen(&f, GUARD_INPUT_AGENT_LOST);
+    assert_int_equal(permit(&f, 9, 500), GUARD_REFUSED_STATE);
+    assert_false(f.level[PUMP][0]);
+}
+
+/* ---- S5 under a random walk */
+
+static uint64_t random_next(uint64_t *seed)
+{
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 7;
+    *seed ^= *seed << 17;
+    return *seed;
+}
+
+static void random_input(struct fixture *f, uint64_t *seed, int64_t *permitted_us)
+{
+    uint64_t draw = random_next(seed);
+    int64_t ahead_ms = (int64_t)(random_next(seed) % 1200) - 50;
+    uint64_t token = f->guard.resource[PUMP].token + random_next(seed) % 4;
+    switch (draw % 16) {
+    case 0:
+        happen(f, GUARD_INPUT_AGENT_UP);
+        break;
+    case 1:
+        if (random_next(seed) % 4 == 0)
+            happen(f, GUARD_INPUT_AGENT_LOST);
+        break;
+    case 2:
+        say(f, GUARD_DROP, "pump", token, 0);
+        break;
+    case 3:
+        say(f, GUARD_CLEAR_FAULT, "pump", 0, 0);
+        break;
+    case 4:
+        if (random_next(seed) % 8 == 0)
+            io_error(f, PUMP);
+        break;
+    case 5:
+    case 6:
+    case 7:
+        /* Mostly what the plant would show. */
+        readback(f, PUMP, (f->guard.resource[PUMP].state == GUARD_DRIVING) !=
+                              (random_next(seed) % 16 == 0));
+        break;
+    case 8:
+        if (random_next(seed) % 32 == 0)
+            happen(f, GUARD_INPUT_SLEPT);
+        break;
+    case 9:
+        if (random_next(seed) % 32 == 0)
+            f->now.us -= (int64_t)(random_next(seed) % 2000);
+        happen(f, GUARD_INPUT_TICK);
+        break;
+    default:
+        if (permit(f, token, ahead_ms) == GUARD_REFUSED_NONE)
+            *permitted_us = f->now.us + ahead_ms * 1000;
+        break;
+    }
+}
+
+static void random_walk(uint64_t first_seed, enum guard_output_kind kind, int *drove)
+{
+    static struct fixture f;
+    uint64_t seed = first_seed;
+    int64_t permitted_us = 0;
+    set_up(&f, kind, true);
+    for (int i = 0; i < 20000; i++) {
+        if (random_next(&seed) % 64 == 0)
+            f.now.us += (int64_t)(random_next(&seed) % 8000);
+        else
+            pass_us(&f, (int64_t)(random_next(&seed) % 3000));
+        random_input(&f, &seed, &permitted_us);
+        bool on = f.level[PUMP][0] || state_of(&f, PUMP) == GUARD_DRIVING;
+        *drove += on;
+        if (on && (f.now.us >= permitted_us || !f.guard.agent))
+            fail_msg("on without a permit at event %d, seed 0x%llx", i,
+                     (unsigned long long)first_seed);
+        assert_false(f.level[VALVE][0]);
+    }
+}
+
+static void nothing_is_energised_without_a_permit_or_past_its_deadline(void **state)
+{
+    const char *given = getenv("HOLDFAST_SEED");
+    uint64_t seed = given != NULL ? strtoull(given, NULL, 0) : (uint64_t)time(NULL) * 2654435761u;
+    int drove = 0;
+    (void)state;
+    print_message("seed 0x%llx (HOLDFAST_SEED replays it)\n", (unsigned long long)seed);
+    for (uint64_t i = 0; i < 10; i++)
+        random_walk(seed + i + 1, i % 2 ? GUARD_OUTPUT_PULSE : GUARD_OUTPUT_GPIO, &drove);
+    /* A walk that never drove would have shown nothing. */
+    assert_true(drove > 1000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_legal_cell_leads_where_the_table_says),
+        cmocka_unit_test(no_way_leads_to_driving_but_a_permit_in_safe),
+        cmocka_unit_test(permit_is_judged_by_token_deadline_and_state),
+        cmocka_unit_test(token_that_was_dropped_is_not_taken_again),
+        cmocka_unit_test(drop_disowns_a_permit_still_under_way),
+        cmocka_unit_test(drop_of_one_resource_leaves_the_other),
+        cmocka_unit_test(drop_is_proven_by_readback_and_dated),
+        cmocka_unit_test(unconfirmed_output_is_not_proven_before_its_time),
+        cmocka_unit_test(pulse_is_proven_off_after_its_hold_time_only),
+        cmocka_unit_test(stuck_on_is_a_latched_fault_that_starves_the_watchdog),
+        cmocka_unit_test(cleared_fault_that_is_still_there_comes_back),
+        cmocka_unit_test(output_that_does_not_come_on_is_stuck_off),
+        cmocka_unit_test(pulse_has_its_rate_and_ends_at_the_deadline),
+        cmocka_unit_test(late_loop_makes_no_burst_of_edges),
+        cmocka_unit_test(no_edge_and_no_renewal_after_the_deadline),
+        cmocka_unit_test(watchdog_is_fed_by_a_loop_that_is_on_time_only),
+        cmocka_unit_test(late_turn_takes_all_levels_before_it_judges),
+        cmocka_unit_test(clock_that_goes_back_ends_everything),
+        cmocka_unit_test(stopping_guard_takes_no_permit_and_comes_to_rest),
+        cmocka_unit_test(nothing_is_driven_without_an_agent),
+        cmocka_unit_test(nothing_is_energised_without_a_permit_or_past_its_deadline),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
