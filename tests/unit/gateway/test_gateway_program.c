@@ -1,14 +1,13 @@
-/* The program itself: flags, bad configurations, and a write without a lease page. */
-#include <fcntl.h>
+/* The program itself: flags, bad configurations, the lease page, the bench, signals, a kill. */
 #include <netinet/in.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 
 #include "tests/unit/gateway/actuator.h"
+#include "tests/unit/gateway/page_file.h"
 
 enum { PATIENCE_TRIES = 2500, PATIENCE_STEP_US = 2000, UNIT = 1, RESPONSE_MS = 100 };
 
@@ -182,6 +181,62 @@ static void write_is_refused_and_read_passes_without_a_lease_page(void **state)
     modbus_free(master);
 }
 
+/* The hazard: what a killed writer has queued would still be delivered. */
+static void killed_gateway_resets_the_write_under_way(void **state)
+{
+    struct program *program = *state;
+    if (program == NULL)
+        skip();
+    write_file(program, true, "");
+    page_publish(program->folder, "valve", 1, INT64_C(60000000));
+    pid_t child = start(program, (const char *[]){ "-c", program->file, NULL });
+    await_log(program, "gateway listens on");
+    modbus_t *master = connect_master(program);
+    assert_int_equal(modbus_write_register(master, 12, 5), 1);
+    assert_int_equal(program->actuator.map->tab_registers[12], 5);
+    program->actuator.delay_ms = RESPONSE_MS * 100;
+    const uint8_t write_7[] = { UNIT, 6, 0, 12, 0, 7 };
+    assert_true(modbus_send_raw_request(master, write_7, sizeof(write_7)) > 0);
+    for (int i = 0; i < PATIENCE_TRIES && program->actuator.writes < 2; i++)
+        usleep(PATIENCE_STEP_US);
+    assert_int_equal(kill(child, SIGKILL), 0);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    for (int i = 0; i < PATIENCE_TRIES && program->actuator.resets < 1; i++)
+        usleep(PATIENCE_STEP_US);
+    assert_int_equal(program->actuator.resets, 1);
+    assert_int_equal(program->actuator.writes, 2);
+    assert_int_equal(program->actuator.map->tab_registers[12], 5);
+    modbus_close(master);
+    modbus_free(master);
+}
+
+static void registers_at_the_bench_and_outlives_it(void **state)
+{
+    struct program *program = *state;
+    if (program == NULL)
+        skip();
+    write_file(program, true, "");
+    struct sockaddr_un at = { .sun_family = AF_UNIX };
+    snprintf(at.sun_path, sizeof(at.sun_path), "%s/bench.sock", program->folder);
+    int bench = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(bench, (struct sockaddr *)&at, sizeof(at)), 0);
+    assert_int_equal(listen(bench, 1), 0);
+    pid_t child = start(program, (const char *[]){ "-c", program->file, NULL });
+    int board = accept(bench, NULL, NULL);
+    char hello[64] = { 0 };
+    char want[64];
+    snprintf(want, sizeof(want), "hello board-a gateway %ld\n", (long)child);
+    assert_int_equal(recv(board, hello, strlen(want), MSG_WAITALL), strlen(want));
+    assert_string_equal(hello, want);
+    await_log(program, "registered at the bench");
+    close(board);
+    close(bench);
+    unlink(at.sun_path);
+    await_log(program, "the bench is gone");
+    assert_int_equal(kill(child, SIGTERM), 0);
+    assert_int_equal(end_status(child), 0);
+}
+
 static void second_gateway_on_the_same_port_says_so(void **state)
 {
     struct program *program = *state;
@@ -222,6 +277,9 @@ static int tear_down(void **state)
     actuator_stop(&program->actuator);
     unlink(program->file);
     unlink(program->log);
+    char page[64];
+    snprintf(page, sizeof(page), "%s/lease.page", program->folder);
+    unlink(page);
     rmdir(program->folder);
     free(program);
     return 0;
@@ -235,6 +293,8 @@ int main(void)
         ON_A_PROGRAM(flags_do_what_they_say),
         ON_A_PROGRAM(bad_configurations_end_with_78_and_the_reason),
         ON_A_PROGRAM(write_is_refused_and_read_passes_without_a_lease_page),
+        ON_A_PROGRAM(killed_gateway_resets_the_write_under_way),
+        ON_A_PROGRAM(registers_at_the_bench_and_outlives_it),
         ON_A_PROGRAM(second_gateway_on_the_same_port_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
