@@ -21,7 +21,7 @@ struct disk_ops {
     /* Returns 0 only when everything written to the slot so far is on stable storage. */
     int (*sync)(void *disk, int slot);
     int (*size)(void *disk, int slot, uint64_t *bytes);
-    /* Grows the slot to at least `bytes`, zero filled, so that writes below cannot run out of space. */
+    /* Grows the slot to at least `bytes`, zero filled: writes below cannot run out of space. */
     int (*preallocate)(void *disk, int slot, uint64_t bytes);
 };
 

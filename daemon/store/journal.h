@@ -22,9 +22,9 @@
  * likewise, then the old slot's headers are marked superseded, so that no single lost or damaged
  * header or file can bring an older state back unnoticed.
  *
- * Buffers and threads: two buffers. The protocol thread encodes batches into one (journal_append());
- *   journal_take() hands that one to the writer and gives the protocol thread the other;
- *   journal_flush() runs on the writer thread. journal_take() must not be called before the flush
+ * Buffers and threads: two buffers. The protocol thread encodes batches into one by
+ *   journal_append(); journal_take() hands that one to the writer and gives the protocol thread the
+ *   other; journal_flush() runs on the writer thread. journal_take() must not be called before the flush
  *   of what was last taken has returned, and its return be visible to the protocol thread.
  *   Batches appended in between share one frame, one write and one sync.
  */
@@ -69,7 +69,7 @@ struct journal_config {
 };
 
 struct journal_recovered {
-    struct raft_recovered raft; /* members are empty if there is no snapshot: bootstrap ones count */
+    struct raft_recovered raft; /* without a snapshot, members are empty: bootstrap ones count */
     bool fresh;                 /* nothing was ever stored here */
     uint64_t cut_bytes;         /* length of a torn tail that was left out */
 };
@@ -143,8 +143,8 @@ bool journal_take(struct journal *journal);
 
 /*
  * Writes and syncs what was taken. JOURNAL_OK: everything up to journal_taken_seq() is on stable
- * storage. Else journal->error says why, and every later flush fails as well: a failed sync may have
- * dropped the data, so it is never repeated. Blocks for as long as the disk does.
+ * storage. Else journal->error says why, and every later flush fails as well: a failed sync may
+ * have dropped the data, so it is never repeated. Blocks for as long as the disk does.
  */
 enum journal_result journal_flush(struct journal *journal);
 

@@ -5,8 +5,8 @@
  *   and reports on the loop thread what is durable. Batches that arrive while a write is under way
  *   are merged into the next: one append, one fdatasync.
  * Owner: the issuer shell; all functions on the loop thread.
- * Lifecycle: store_open() before raft_init(), store_release_recovered() after it, store_append() for
- *   ever, store_close().
+ * Lifecycle: store_open() before raft_init(), store_release_recovered() after it, store_append()
+ *   for ever, store_close().
  */
 #ifndef HOLDFAST_STORE_STORE_H
 #define HOLDFAST_STORE_STORE_H

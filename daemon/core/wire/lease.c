@@ -22,7 +22,12 @@ _Static_assert(sizeof(((holdfast_Lease *)0)->text) == HF_REASON_MAX + 1,
 
 #define BIT_NUMBER(field) BIT_##field,
 enum {
-    LEASE_SCALARS(BIT_NUMBER) BIT_resource, BIT_holder, BIT_refusal, BIT_address, BIT_text, BIT_items
+    LEASE_SCALARS(BIT_NUMBER) BIT_resource,
+    BIT_holder,
+    BIT_refusal,
+    BIT_address,
+    BIT_text,
+    BIT_items
 };
 #define HAS(field) (1u << BIT_##field)
 

@@ -4,7 +4,8 @@
 #include <string.h>
 
 _Static_assert((int)holdfast_Command_Kind_NOTE == LEASE_COMMAND_KINDS, "one for one, plus one");
-_Static_assert((int)holdfast_HistoryKind_HISTORY_OPERATOR == HISTORY_KINDS, "one for one, plus one");
+_Static_assert((int)holdfast_HistoryKind_HISTORY_OPERATOR == HISTORY_KINDS,
+               "one for one, plus one");
 _Static_assert(sizeof(((holdfast_Command *)0)->address) == HF_ADDRESS_MAX + 1,
                "holdfast.options follows limits.h");
 _Static_assert(sizeof(((holdfast_Command *)0)->text) == HF_REASON_MAX + 1,

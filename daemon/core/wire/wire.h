@@ -80,7 +80,7 @@ size_t wire_encode_lease(const struct lease_message *message, uint8_t *out, size
  */
 const char *wire_decode(struct wire_message *out, struct bytes frame);
 
-/* Log command <-> bytes of an entry (at most RAFT_ENTRY_DATA_MAX). Returns 0 / false if it can't. */
+/* Log command <-> bytes of an entry (at most RAFT_ENTRY_DATA_MAX). Return 0 / false if not. */
 size_t wire_encode_command(const struct lease_command *command, uint8_t *out, size_t capacity);
 bool wire_decode_command(struct lease_command *command, struct bytes bytes);
 

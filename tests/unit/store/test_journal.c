@@ -470,6 +470,35 @@ static void reopening_gives_the_last_state(void **state)
     assert_int_equal(recovered.raft.members.count, recovered.raft.snapshot_index ? 1 : 0);
 }
 
+/* Only hard states, so that growth alone makes the switches. */
+static void a_slot_that_grew_too_long_is_switched_with_its_snapshot(void **state)
+{
+    (void)state;
+    struct raft_persist persist;
+    start_over();
+    batch_begin(&persist);
+    batch_hard_state(&persist);
+    batch_snapshot(&persist, 9, false);
+    batch_entries(&persist, 3);
+    assert_int_equal(journal_append(&journal, &persist, &the_log), JOURNAL_OK);
+    flush_all();
+    memset(snapshot_bytes, 0xEE, sizeof(snapshot_bytes));
+    for (int round = 0; round < 2; round++) {
+        uint64_t generation = journal.generation;
+        for (int i = 0; i < 300 && journal.generation < generation + 2; i++) {
+            batch_begin(&persist);
+            batch_hard_state(&persist);
+            assert_int_equal(journal_append(&journal, &persist, &the_log), JOURNAL_OK);
+            flush_all();
+            batches = 1; /* one number for all of them: only the last state is asked for */
+            journal.pending.last_seq = 1;
+        }
+        assert_int_equal(journal.generation, generation + 2);
+        assert_int_equal(open_on(&disk), JOURNAL_OK);
+        assert_true(digest_recovered() == digest_model());
+    }
+}
+
 /* ---- damage */
 
 /* A slot with its image and two small frames behind it. */
@@ -688,6 +717,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(crc32c_gives_the_published_check_value),
         cmocka_unit_test(reopening_gives_the_last_state),
+        cmocka_unit_test(a_slot_that_grew_too_long_is_switched_with_its_snapshot),
         cmocka_unit_test(a_power_cut_at_any_write_loses_nothing_acknowledged),
         cmocka_unit_test(work_goes_on_after_a_power_cut),
         cmocka_unit_test(a_flipped_bit_before_the_last_record_is_reported),
