@@ -24,8 +24,8 @@
  *
  * Buffers and threads: two buffers. The protocol thread encodes batches into one by
  *   journal_append(); journal_take() hands that one to the writer and gives the protocol thread the
- *   other; journal_flush() runs on the writer thread. journal_take() must not be called before the flush
- *   of what was last taken has returned, and its return be visible to the protocol thread.
+ *   other; journal_flush() runs on the writer thread. journal_take() must not be called before the
+ *   flush of what was last taken has returned, and its return is visible to the protocol thread.
  *   Batches appended in between share one frame, one write and one sync.
  */
 #ifndef HOLDFAST_STORE_JOURNAL_H
