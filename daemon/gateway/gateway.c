@@ -371,11 +371,7 @@ static bool open_listener(struct gateway *gateway, const char *text)
         gateway_log("gateway: cannot listen on %s: %s", text, strerror(errno));
         return false;
     }
-    struct sockaddr_storage bound = { 0 };
-    socklen_t length = sizeof(bound);
-    (void)getsockname(gateway->listen_fd, (struct sockaddr *)&bound, &length);
-    /* The port has the same place in both families. */
-    gateway->port = ntohs(((const struct sockaddr_in *)(const void *)&bound)->sin_port);
+    gateway->port = gateway_address_local_port(gateway->listen_fd);
     return true;
 }
 
@@ -415,7 +411,7 @@ static void raise_stop(struct gateway *gateway)
 }
 
 bool gateway_start(const struct conf *conf, const struct gateway_lease *lease,
-                   struct gateway **out)
+                   const struct gateway_watcher *watcher, struct gateway **out)
 {
     struct gateway *gateway = calloc(1, sizeof(*gateway));
     if (gateway == NULL) {
@@ -425,6 +421,8 @@ bool gateway_start(const struct conf *conf, const struct gateway_lease *lease,
     gateway->resource = conf->gateway_resource;
     gateway->shared.resource = gateway->resource.text;
     gateway->shared.lease = *lease;
+    if (watcher != NULL)
+        gateway->shared.watcher = *watcher;
     gateway->shared.reads_need_lease = conf->gateway_reads_need_lease;
     gateway->shared.stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     gateway->shared.done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);

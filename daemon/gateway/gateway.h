@@ -12,6 +12,7 @@
 
 #include "conf/conf.h"
 #include "gateway/gateway_lease.h"
+#include "gateway/gateway_upstream.h"
 
 struct gateway; /* opaque */
 
@@ -23,13 +24,14 @@ struct gateway_counters {
 };
 
 /*
- * Listens on conf->gateway_listen and starts all threads; conf->has_gateway is true. `lease` is
- * copied, what it points to outlives the gateway. On success *out is to be given back by
- * gateway_stop(). Returns false with one line in the log: bad address, address in use, memory.
- * SIGPIPE need not be blocked; other signals should be, so that they reach the caller's thread.
+ * Listens on conf->gateway_listen and starts all threads; conf->has_gateway is true. `lease` and
+ * `watcher` (may be NULL) are copied, what they point to outlives the gateway. On success *out is
+ * to be given back by gateway_stop(). Returns false with one line in the log: bad address, address
+ * in use, memory. Signals that the caller takes should be blocked before, so that no thread here
+ * gets them.
  */
 bool gateway_start(const struct conf *conf, const struct gateway_lease *lease,
-                   struct gateway **out);
+                   const struct gateway_watcher *watcher, struct gateway **out);
 
 /* The port that it listens on, for a gateway.listen of port 0. */
 uint16_t gateway_port(const struct gateway *gateway);

@@ -41,6 +41,16 @@ bool gateway_address_parse(const char *text, struct gateway_address *address)
     return true;
 }
 
+uint16_t gateway_address_local_port(int fd)
+{
+    struct sockaddr_storage own = { 0 };
+    socklen_t length = sizeof(own);
+    if (getsockname(fd, (struct sockaddr *)&own, &length) != 0)
+        return 0;
+    /* The port has the same place in both families. */
+    return ntohs(((const struct sockaddr_in *)(const void *)&own)->sin_port);
+}
+
 void gateway_address_of_peer(int fd, char *text, size_t size)
 {
     struct sockaddr_storage peer = { 0 };

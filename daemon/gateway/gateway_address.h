@@ -7,6 +7,7 @@
 #define HOLDFAST_GATEWAY_ADDRESS_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/socket.h>
 
 #include "base/limits.h"
@@ -23,6 +24,9 @@ struct gateway_address {
  * else. Does not block.
  */
 bool gateway_address_parse(const char *text, struct gateway_address *address);
+
+/* The port of a socket's own end, 0 if it has none. */
+uint16_t gateway_address_local_port(int fd);
 
 /* The address of a socket's other end, as text of at most `size` bytes with its terminator. */
 void gateway_address_of_peer(int fd, char *text, size_t size);

@@ -167,6 +167,14 @@ static void log_connect(struct gateway_upstream *upstream, int error)
                     upstream->actuator.unit, upstream->actuator.tcp, strerror(error));
 }
 
+static void tell_watcher(const struct gateway_upstream *upstream)
+{
+    const struct gateway_watcher *watcher = &upstream->shared->watcher;
+    uint16_t port = gateway_address_local_port(upstream->link.fd);
+    if (watcher->connected != NULL && port != 0)
+        watcher->connected(watcher->context, port);
+}
+
 /* Tries to connect unless it failed a moment ago. */
 static bool connect_link(struct gateway_upstream *upstream)
 {
@@ -176,6 +184,8 @@ static bool connect_link(struct gateway_upstream *upstream)
     int error = gateway_link_connect(&upstream->link);
     if (error != 0)
         upstream->connect_at = instant_add(hal_clock_now(), span_from_ms(GATEWAY_RECONNECT_MS));
+    else
+        tell_watcher(upstream);
     log_connect(upstream, error);
     return error == 0;
 }

@@ -20,9 +20,17 @@ enum {
     GATEWAY_RECONNECT_MS = 500  /* after a connection failed; requests fail at once until then */
 };
 
+/* Who wants to know of connections to actuators, if anyone. */
+struct gateway_watcher {
+    /* NULL: nobody. A connection from local_port stands. Any upstream's thread; must not block. */
+    void (*connected)(void *context, uint16_t local_port);
+    void *context;
+};
+
 /* What all threads of one gateway share. Set up before any of them starts. */
 struct gateway_shared {
     const char *resource;
+    struct gateway_watcher watcher;
     struct gateway_lease lease;
     bool reads_need_lease;
     int stop_fd; /* readable once the gateway ends; nobody reads it */

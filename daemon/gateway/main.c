@@ -12,25 +12,15 @@
 #include "base/check.h"
 #include "conf/conf.h"
 #include "gateway/gateway.h"
+#include "gateway/gateway_bench.h"
 #include "gateway/gateway_log.h"
 #include "gateway/gateway_page.h"
-#include "hal/clock.h"
-#include "hal/hal.h"
 
-enum { EXIT_USAGE = 2, BENCH_RETRY_MS = 1000 };
+enum { EXIT_USAGE = 2 };
 
 struct options {
     const char *file;
     bool check_only;
-};
-
-/* The simulated board's bench, so that its watchdog can end this process with the board. */
-struct bench {
-    const struct conf *conf;
-    struct hal hal;
-    bool registered;
-    bool absence_logged;
-    struct instant retry_at;
 };
 
 void hf_panic(const char *file, int line, const char *what)
@@ -107,36 +97,6 @@ static void log_counters(struct gateway_counters counters)
                 counters.torn_down);
 }
 
-/* ---- the bench */
-
-static void register_at_bench(struct bench *bench)
-{
-    if (bench->conf->hal != CONF_HAL_SIM || bench->registered ||
-        !instant_reached(bench->retry_at, hal_clock_now()))
-        return;
-    enum hal_result result = hal_sim_open(&bench->hal, bench->conf->hal_socket,
-                                          bench->conf->node_id.text, "gateway");
-    bench->registered = result == HAL_OK;
-    bench->retry_at = instant_add(hal_clock_now(), span_from_ms(BENCH_RETRY_MS));
-    if (bench->registered)
-        gateway_log("gateway: registered at the bench on %s", bench->conf->hal_socket);
-    else if (!bench->absence_logged)
-        gateway_log("gateway: no bench on %s: %s, trying on", bench->conf->hal_socket,
-                    hal_result_name(result));
-    bench->absence_logged = !bench->registered;
-}
-
-static void drain_bench(struct bench *bench)
-{
-    if (bench->hal.service(bench->hal.context) == HAL_OK)
-        return;
-    gateway_log("gateway: the bench is gone");
-    bench->hal.close(&bench->hal);
-    bench->registered = false;
-    bench->absence_logged = true;
-    bench->retry_at = instant_add(hal_clock_now(), span_from_ms(BENCH_RETRY_MS));
-}
-
 /* ---- signals */
 
 /* Before any thread starts, so that all inherit the mask and only this descriptor sees them. */
@@ -164,18 +124,16 @@ static bool serve_signal(int fd, const struct gateway *gateway)
     return true;
 }
 
-static void serve(int signals, const struct gateway *gateway, struct bench *bench)
+static void serve(int signals, const struct gateway *gateway, struct gateway_bench *bench)
 {
     for (;;) {
-        register_at_bench(bench);
+        bool retrying = gateway_bench_register(bench);
         struct pollfd polled[2] = { { .fd = signals, .events = POLLIN },
-                                    { .fd = bench->registered ? bench->hal.fd : -1,
-                                      .events = POLLIN } };
-        bool retrying = bench->conf->hal == CONF_HAL_SIM && !bench->registered;
-        if (poll(polled, 2, retrying ? BENCH_RETRY_MS : -1) <= 0)
+                                    { .fd = gateway_bench_descriptor(bench), .events = POLLIN } };
+        if (poll(polled, 2, retrying ? GATEWAY_BENCH_RETRY_MS : -1) <= 0)
             continue;
         if (polled[1].revents != 0)
-            drain_bench(bench);
+            gateway_bench_drain(bench);
         if (polled[0].revents != 0 && !serve_signal(signals, gateway))
             return;
     }
@@ -185,6 +143,7 @@ int main(int argc, char **argv)
 {
     static struct conf conf;
     static struct gateway_page page;
+    static struct gateway_bench bench;
     struct options options;
     parse_options(argc, argv, &options);
     load(&conf, &options);
@@ -193,20 +152,20 @@ int main(int argc, char **argv)
         gateway_log("gateway: cannot take signals: %s", strerror(errno));
         return EXIT_FAILURE;
     }
+    gateway_bench_open(&bench, &conf);
     gateway_page_open(&page, conf.run_dir, &conf.gateway_resource);
     struct gateway_lease lease = { .valid = gateway_page_valid, .context = &page };
+    struct gateway_watcher watcher = { .connected = gateway_bench_tell_port, .context = &bench };
     struct gateway *gateway;
-    if (!gateway_start(&conf, &lease, &gateway)) {
+    if (!gateway_start(&conf, &lease, &watcher, &gateway)) {
         gateway_page_close(&page);
         return EXIT_FAILURE;
     }
     gateway_log("%s: gateway listens on %s for %u actuators", conf.gateway_resource.text,
                 conf.gateway_listen, conf.actuator_count);
-    struct bench bench = { .conf = &conf };
     serve(signals, gateway, &bench);
     log_counters(gateway_stop(gateway));
     gateway_page_close(&page);
-    if (bench.registered)
-        bench.hal.close(&bench.hal);
+    gateway_bench_close(&bench);
     return EXIT_SUCCESS;
 }

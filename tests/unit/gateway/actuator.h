@@ -40,6 +40,7 @@ struct actuator {
     atomic_int requests;    /* whole requests that arrived */
     atomic_int writes;      /* of them, those that change something */
     atomic_int connections; /* accepted so far */
+    atomic_int peer_port;   /* of the latest */
     atomic_int resets;      /* connections that ended in a reset */
     atomic_int ends;        /* connections that ended in order */
 };
@@ -91,7 +92,10 @@ static inline void actuator_serve(struct actuator *actuator, int index)
 
 static inline void actuator_accept(struct actuator *actuator)
 {
-    int fd = accept(actuator->listen_fd, NULL, NULL);
+    struct sockaddr_in peer = { 0 };
+    socklen_t length = sizeof(peer);
+    int fd = accept(actuator->listen_fd, (struct sockaddr *)&peer, &length);
+    atomic_store(&actuator->peer_port, ntohs(peer.sin_port));
     for (int i = 0; i < ACTUATOR_CONNECTIONS_MAX; i++) {
         if (actuator->connection[i] < 0) {
             actuator->connection[i] = fd;

@@ -50,7 +50,7 @@ static void add_actuator(struct rig *rig, uint8_t unit, uint16_t port)
 static void start_gateway(struct rig *rig)
 {
     struct gateway_lease lease = { rig_lease_valid, rig };
-    assert_true(gateway_start(&rig->conf, &lease, &rig->gateway));
+    assert_true(gateway_start(&rig->conf, &lease, NULL, &rig->gateway));
 }
 
 static int set_up(void **state)

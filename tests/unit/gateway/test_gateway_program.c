@@ -229,6 +229,13 @@ static void registers_at_the_bench_and_outlives_it(void **state)
     assert_int_equal(recv(board, hello, strlen(want), MSG_WAITALL), strlen(want));
     assert_string_equal(hello, want);
     await_log(program, "registered at the bench");
+    /* Then the port of its connection to the actuator, for the witness. */
+    char ports[64] = { 0 };
+    for (int i = 0; i < PATIENCE_TRIES && program->actuator.connections < 1; i++)
+        usleep(PATIENCE_STEP_US);
+    assert_true(recv(board, ports, sizeof(ports) - 1, 0) > 0);
+    assert_memory_equal(ports, "modbus ", strlen("modbus "));
+    assert_int_equal(strtoul(ports + strlen("modbus "), NULL, 10), program->actuator.peer_port);
     close(board);
     close(bench);
     unlink(at.sun_path);
