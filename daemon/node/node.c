@@ -151,6 +151,7 @@ static void node_peer_down(void *context, const struct hf_name *id, const char *
 {
     struct node *node = context;
     struct node_peer *peer = node_find_issuer(node, id);
+    (void)reason; /* The hub has logged it. */
     if (node->stopping)
         return;
     console_peer_down(node->console, id);

@@ -82,7 +82,7 @@ def main():
     say(f"the actuator saw {reached[0]} write(s) of 111 and {reached[1]} of 222")
     show(cluster, "issuer-1", "leases")
 
-    bound = cluster.bound_ms()["resources"][0]["bound_ms"]
+    bound = cluster.bound_ms()["resources"][0]["bound"]["total_ms"]
     say(f"killing {primary}: daemon, guard and gateway at once (SIGKILL)")
     death = cluster.kill_board(primary)
     off = cluster.first_drive_after(death, [primary], level=0)

@@ -25,7 +25,7 @@ def waits(cluster, resource, board):
 def board_kill(trials, ttl_ms):
     """Kills the driving board's processes; takeover time of the other one, each trial."""
     cluster = Cluster(ttl_ms=ttl_ms).start_all()
-    bound = cluster.bound_ms()["resources"][0]["bound_ms"]
+    bound = cluster.bound_ms()["resources"][0]["bound"]["total_ms"]
     takeovers = []
     for _ in range(trials):
         primary = cluster.wait_driver()
