@@ -83,7 +83,8 @@ static void stream_fail_engine(struct tls_stream *stream)
 
 size_t tls_stream_queued(const struct tls_stream *stream)
 {
-    return stream->engine.out.length + uv_stream_get_write_queue_size((const uv_stream_t *)&stream->tcp);
+    return stream->engine.out.length +
+           uv_stream_get_write_queue_size((const uv_stream_t *)&stream->tcp);
 }
 
 static void drain_finish(struct tls_stream *stream)

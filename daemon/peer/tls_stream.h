@@ -13,6 +13,7 @@
  *  - A handshake has a time limit; a stream whose queued output makes no progress, or whose host
  *    does not answer, for silence_ms is closed. An idle but living peer is not.
  *  - Received bytes are not queued: on_data gets them as they come.
+ *  - The process ignores SIGPIPE: libuv writes without MSG_NOSIGNAL.
  */
 #ifndef HOLDFAST_PEER_TLS_STREAM_H
 #define HOLDFAST_PEER_TLS_STREAM_H
@@ -48,8 +49,9 @@ struct tls_stream_events {
 };
 
 /*
- * Dials "a.b.c.d:port" or "[ipv6]:port". `session` (may be NULL, must outlive the stream) is resumed
- * and renewed. Every failure, a bad address too, comes as on_closed. NULL if there is no memory.
+ * Dials "a.b.c.d:port" or "[ipv6]:port". `session` (may be NULL, must outlive the stream) is
+ * resumed and renewed. Every failure, a bad address too, comes as on_closed. NULL if there is no
+ * memory.
  */
 struct tls_stream *tls_stream_dial(uv_loop_t *loop, const struct tls_identity *identity,
                                    const char *address, struct tls_session *session,

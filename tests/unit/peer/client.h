@@ -28,6 +28,7 @@ struct client {
     const int *suites;       /* NULL: any */
     const uint8_t *send;     /* after the handshake */
     size_t send_length;
+    atomic_bool deaf; /* reads nothing while it is set */
     /* Results, valid once `ended`. */
     int handshake;         /* 0 or mbedTLS's error */
     const char *suite;
@@ -41,6 +42,8 @@ static inline void client_talk(struct client *client, mbedtls_ssl_context *ssl)
 {
     if (client->send_length > 0)
         (void)mbedtls_ssl_write(ssl, client->send, client->send_length);
+    while (atomic_load(&client->deaf))
+        usleep(1000);
     for (;;) {
         uint8_t bytes[256];
         int count = mbedtls_ssl_read(ssl, bytes, sizeof(bytes));

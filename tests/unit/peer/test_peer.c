@@ -76,7 +76,8 @@ static void on_down(void *context, const struct hf_name *name, const char *reaso
     snprintf(node->down_reason, sizeof(node->down_reason), "%s", reason);
 }
 
-static void on_message(void *context, const struct hf_name *name, const struct wire_message *message)
+static void on_message(void *context, const struct hf_name *name,
+                       const struct wire_message *message)
 {
     struct node *node = context;
     assert_true(name_equal(name, &node->other));
@@ -361,8 +362,10 @@ static void wrong_cluster_name_is_named_on_both_sides(void **state)
     open_pair();
     text_copy(b.self.cluster, sizeof(b.self.cluster), "line-4");
     node_start(&b, -1, "board-a", peer_hub_port(a.hub));
-    expect_line(&a, "refused: wrong cluster name: it belongs to \"line-4\", this node to \"line-3\"");
-    expect_line(&b, "refused: wrong cluster name: it belongs to \"line-3\", this node to \"line-4\"");
+    expect_line(&a, "refused: wrong cluster name: it belongs to \"line-4\", this node to "
+                    "\"line-3\"");
+    expect_line(&b, "refused: wrong cluster name: it belongs to \"line-3\", this node to "
+                    "\"line-4\"");
     assert_int_equal(a.ups + b.ups, 0);
     end_pair();
 }
@@ -478,7 +481,8 @@ static void frame_of_bad_length_is_named(void **state)
     uint8_t bytes[4] = { 0x00, 0x00, 0x40, 0x01 };
     struct client client = { .certificate = "board-c", .send = bytes, .send_length = 4 };
     (void)state;
-    expect_client_refused(&client, "refused: bad frame: length 16385 bytes, 1 to 16384 are allowed");
+    expect_client_refused(&client, "refused: bad frame: length 16385 bytes, 1 to 16384 are "
+                                   "allowed");
 }
 
 static void undecodable_frame_is_named(void **state)
@@ -537,11 +541,26 @@ static void plain_text_and_old_tls_are_refused_and_others_go_on(void **state)
     end_pair();
 }
 
+static void client_without_a_hello_is_ended_after_its_time(void **state)
+{
+    struct client client = { .pki = &pki, .certificate = "board-c" };
+    (void)state;
+    start_pair();
+    client.port = peer_hub_port(a.hub);
+    client_start(&client);
+    client_wait(&loop, &client);
+    assert_int_equal(client.handshake, 0);
+    assert_int_equal(client.received, 0);
+    expect_line(&a, "refused: no hello: none within 3000 ms");
+    assert_int_equal(a.downs + b.downs, 0);
+    end_pair();
+}
+
 static void repeated_refusals_are_one_line(void **state)
 {
     (void)state;
     open_pair();
-    for (int i = 0; i < 20; i++) {
+    for (int i = 0; i < 5; i++) {
         struct client client = { .pki = &pki, .certificate = "ops", .port = peer_hub_port(a.hub) };
         client_start(&client);
         client_wait(&loop, &client);
@@ -620,6 +639,7 @@ int main(void)
         HUB_TEST(message_before_the_hello_is_named),
         HUB_TEST(second_hello_is_named),
         HUB_TEST(plain_text_and_old_tls_are_refused_and_others_go_on),
+        HUB_TEST(client_without_a_hello_is_ended_after_its_time),
         HUB_TEST(repeated_refusals_are_one_line),
         HUB_TEST(certificate_of_another_name_or_role_does_not_start),
     };

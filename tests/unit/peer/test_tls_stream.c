@@ -414,6 +414,36 @@ static void queue_is_bounded(void **state)
     assert_true(run_until(&world.loop, is_set, &end.closed));
 }
 
+static bool one_accepted(void *context)
+{
+    (void)context;
+    return world.accepted_count == 1;
+}
+
+static void stream_that_takes_nothing_is_closed_and_one_that_is_idle_is_not(void **state)
+{
+    static uint8_t bytes[16384];
+    struct client client = { .pki = &pki, .certificate = "ops", .deaf = true };
+    struct end idle;
+    (void)state;
+    world_listen(HANDSHAKE_MS);
+    client.port = tls_listener_port(world.listener);
+    client_start(&client);
+    assert_true(run_until(&world.loop, one_accepted, NULL));
+    dial(&idle, NULL);
+    struct end *stuck = &world.accepted[0];
+    while (tls_stream_write(stuck->stream, (struct bytes){ bytes, sizeof(bytes) }))
+        uv_run(&world.loop, UV_RUN_NOWAIT);
+    bool closed = run_until(&world.loop, is_set, &stuck->closed);
+    atomic_store(&client.deaf, false);
+    assert_true(closed);
+    assert_true(stuck->cause == TLS_CAUSE_OVERFLOW || stuck->cause == TLS_CAUSE_NETWORK);
+    client_wait(&world.loop, &client);
+    assert_true(idle.ready && !idle.closed);
+    tls_stream_abort(idle.stream);
+    assert_true(run_until(&world.loop, is_set, &idle.closed));
+}
+
 static void owner_may_abort_inside_on_data(void **state)
 {
     struct end end;
@@ -436,7 +466,8 @@ static void dialling_failures_come_as_on_closed(void **state)
     const struct tls_stream_limits limits = { HANDSHAKE_MS, 1000, 65536 };
     const struct tls_stream_events events = { &end, on_ready, on_data, on_closed };
     (void)state;
-    end.stream = tls_stream_dial(&world.loop, client_identity, "pump-house", NULL, &limits, &events);
+    end.stream = tls_stream_dial(&world.loop, client_identity, "pump-house", NULL, &limits,
+                                 &events);
     assert_non_null(end.stream);
     assert_false(end.closed);
     assert_true(run_until(&world.loop, is_set, &end.closed));
@@ -510,6 +541,7 @@ int main(void)
         STREAM_TEST(handshakes_above_the_cap_are_turned_away),
         STREAM_TEST(connections_above_the_cap_are_turned_away),
         STREAM_TEST(queue_is_bounded),
+        STREAM_TEST(stream_that_takes_nothing_is_closed_and_one_that_is_idle_is_not),
         STREAM_TEST(owner_may_abort_inside_on_data),
         STREAM_TEST(dialling_failures_come_as_on_closed),
         STREAM_TEST(address_in_use_is_told),
