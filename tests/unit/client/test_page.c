@@ -1,0 +1,247 @@
+/* libholdfast against a page that the test writes as a guard would. */
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/name.h"
+#include "client/holdfast.h"
+#include "client/page.h"
+#include "guard/guard.h"
+#include "guard/page_file.h"
+#include "hal/clock.h"
+#include "tests/unit/support/unit.h"
+
+struct fixture {
+    char folder[64];
+    char path[96];
+    struct guard guard;
+    struct page_file file;
+};
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    assert_non_null(f);
+    strcpy(f->folder, "/tmp/holdfast-page-XXXXXX");
+    assert_non_null(mkdtemp(f->folder));
+    snprintf(f->path, sizeof(f->path), "%s/lease.page", f->folder);
+    struct guard_config config;
+    memset(&config, 0, sizeof(config));
+    config.resource_count = 2;
+    name_from_string(&config.resource[0].name, "pump");
+    name_from_string(&config.resource[1].name, "valve");
+    guard_init(&f->guard, &config);
+    assert_true(page_file_open(&f->file, f->folder, &config));
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct fixture *f = *state;
+    page_file_close(&f->file);
+    unlink(f->path);
+    rmdir(f->folder);
+    free(f);
+    return 0;
+}
+
+static void publish(struct fixture *f, enum guard_state state, uint64_t token, int64_t ahead_us)
+{
+    f->guard.resource[0].state = state;
+    f->guard.resource[0].token = token;
+    f->guard.resource[0].deadline = instant_add(hal_clock_now(), span_from_us(ahead_us));
+    page_file_publish(&f->file, &f->guard, 0);
+}
+
+static struct hf_page *opened(struct fixture *f)
+{
+    struct hf_page *page = NULL;
+    assert_int_equal(hf_open(f->path, &page), HF_OK);
+    return page;
+}
+
+static void lease_is_valid_only_while_driving_and_before_the_deadline(void **state)
+{
+    struct fixture *f = *state;
+    struct hf_page *page = opened(f);
+    uint64_t token = 1;
+    int64_t left_us = 1;
+    assert_false(hf_lease_valid(page, "pump", &token, &left_us));
+    assert_int_equal(token, 0);
+    assert_int_equal(left_us, 0);
+    publish(f, GUARD_DRIVING, 42, 10000000);
+    assert_true(hf_lease_valid(page, "pump", &token, &left_us));
+    assert_int_equal(token, 42);
+    assert_in_range(left_us, 1, 10000000);
+    assert_true(hf_lease_valid(page, "pump", NULL, NULL));
+    assert_false(hf_lease_valid(page, "valve", NULL, NULL));
+    assert_false(hf_lease_valid(page, "pum", NULL, NULL));
+    assert_false(hf_lease_valid(page, "pumps", NULL, NULL));
+    assert_false(hf_lease_valid(page, "", NULL, NULL));
+    publish(f, GUARD_DRIVING, 42, -1);
+    assert_false(hf_lease_valid(page, "pump", &token, &left_us));
+    assert_int_equal(token, 42);
+    assert_int_equal(left_us, 0);
+    publish(f, GUARD_DROPPING, 42, 10000000);
+    assert_false(hf_lease_valid(page, "pump", NULL, NULL));
+    hf_close(page);
+}
+
+static void page_of_an_ended_or_replaced_guard_is_stale(void **state)
+{
+    struct fixture *f = *state;
+    struct hf_page *page = opened(f);
+    publish(f, GUARD_DRIVING, 42, 10000000);
+    assert_false(hf_page_stale(page));
+    struct page_file second;
+    assert_true(page_file_open(&second, f->folder, &f->guard.config));
+    assert_true(hf_page_stale(page));
+    assert_false(hf_lease_valid(page, "pump", NULL, NULL));
+    struct hf_page *fresh = opened(f);
+    assert_false(hf_page_stale(fresh));
+    page_file_close(&second);
+    assert_true(hf_page_stale(fresh));
+    hf_close(fresh);
+    hf_close(page);
+}
+
+/* Killed, so that no code of its own could say so: the kernel does. */
+static void lease_ends_with_the_guard_that_is_killed(void **state)
+{
+    struct fixture *f = *state;
+    int ready[2];
+    char byte = 0;
+    assert_int_equal(pipe(ready), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct page_file file;
+        if (!page_file_open(&file, f->folder, &f->guard.config))
+            _exit(1);
+        f->file = file;
+        publish(f, GUARD_DRIVING, 9, 60000000);
+        (void)!write(ready[1], "x", 1);
+        pause();
+        _exit(0);
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    struct hf_page *page = opened(f);
+    assert_true(hf_lease_valid(page, "pump", NULL, NULL));
+    kill(child, SIGKILL);
+    assert_int_equal(hf_wait_change(page, 5000), HF_OK);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_true(hf_page_stale(page));
+    assert_false(hf_lease_valid(page, "pump", NULL, NULL));
+    hf_close(page);
+    close(ready[0]);
+    close(ready[1]);
+}
+
+static void files_that_are_no_page_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    char path[128];
+    struct hf_page *page = NULL;
+    snprintf(path, sizeof(path), "%s/other", f->folder);
+    assert_int_equal(hf_open(path, &page), HF_ERROR_NOT_FOUND);
+    assert_int_equal(hf_open(f->folder, &page), HF_ERROR_FORMAT);
+    int fd = open(path, O_RDWR | O_CREAT, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(hf_open(path, &page), HF_ERROR_FORMAT);
+    assert_int_equal(ftruncate(fd, 65536), 0);
+    assert_int_equal(hf_open(path, &page), HF_ERROR_FORMAT);
+    struct lease_page other;
+    memcpy(&other, f->file.map, sizeof(other));
+    other.version++;
+    assert_int_equal(pwrite(fd, &other, sizeof(other), 0), sizeof(other));
+    assert_int_equal(hf_open(path, &page), HF_ERROR_FORMAT);
+    other.version--;
+    other.resource_count = PAGE_RESOURCES_MAX + 1;
+    assert_int_equal(pwrite(fd, &other, sizeof(other), 0), sizeof(other));
+    assert_int_equal(hf_open(path, &page), HF_ERROR_FORMAT);
+    assert_null(page);
+    close(fd);
+    unlink(path);
+}
+
+static void *drop_soon(void *argument)
+{
+    struct timespec nap = { 0, 20000000 };
+    nanosleep(&nap, NULL);
+    publish(argument, GUARD_DROPPING, 42, 10000000);
+    return NULL;
+}
+
+static void wait_wakes_on_a_change_and_not_on_a_renewal(void **state)
+{
+    struct fixture *f = *state;
+    struct hf_page *page = opened(f);
+    pthread_t thread;
+    assert_int_equal(hf_wait_change(page, 0), HF_ERROR_TIMEOUT);
+    publish(f, GUARD_DRIVING, 42, 10000000);
+    assert_int_equal(hf_wait_change(page, 0), HF_OK);
+    publish(f, GUARD_DRIVING, 42, 20000000);
+    assert_int_equal(hf_wait_change(page, 30), HF_ERROR_TIMEOUT);
+    assert_int_equal(pthread_create(&thread, NULL, drop_soon, f), 0);
+    assert_int_equal(hf_wait_change(page, 5000), HF_OK);
+    pthread_join(thread, NULL);
+    hf_close(page);
+}
+
+/* The writer keeps token and deadline in step; a torn reading would show a pair that never was. */
+static void *write_pairs(void *argument)
+{
+    struct page_resource *entry = argument;
+    for (uint64_t i = 1; i <= 200000; i++) {
+        struct page_reading value = { PAGE_DRIVING, i, (int64_t)i * 3 };
+        (void)page_write(entry, &value);
+    }
+    return NULL;
+}
+
+static void reading_is_never_torn(void **state)
+{
+    struct fixture *f = *state;
+    struct page_resource *entry = &f->file.map->resource[1];
+    struct page_reading value = { PAGE_SAFE, 0, 0 };
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, write_pairs, entry), 0);
+    while (value.token < 200000) {
+        if (page_read(entry, &value))
+            assert_int_equal(value.deadline_us, (int64_t)value.token * 3);
+    }
+    pthread_join(thread, NULL);
+}
+
+static void writer_that_stalls_in_the_middle_is_not_valid(void **state)
+{
+    struct fixture *f = *state;
+    struct hf_page *page = opened(f);
+    publish(f, GUARD_DRIVING, 42, 10000000);
+    atomic_fetch_add(&f->file.map->resource[0].sequence, 1);
+    assert_false(hf_lease_valid(page, "pump", NULL, NULL));
+    hf_close(page);
+}
+
+int main(void)
+{
+#define PAGE_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        PAGE_TEST(lease_is_valid_only_while_driving_and_before_the_deadline),
+        PAGE_TEST(page_of_an_ended_or_replaced_guard_is_stale),
+        PAGE_TEST(lease_ends_with_the_guard_that_is_killed),
+        PAGE_TEST(files_that_are_no_page_are_refused),
+        PAGE_TEST(wait_wakes_on_a_change_and_not_on_a_renewal),
+        PAGE_TEST(reading_is_never_torn),
+        PAGE_TEST(writer_that_stalls_in_the_middle_is_not_valid),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
