@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <modbus/modbus.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -325,6 +326,74 @@ static void a_write_over_tcp_and_rtu_is_recorded(void **state)
     assert_int_equal(check(fixture), 0);
 }
 
+/* The gateway of board-a writes, known by its port, while board-b drives. */
+static void a_write_of_a_board_while_another_drives_is_an_overlap(void **state)
+{
+    struct fixture *fixture = need(state);
+    struct sockaddr_in address;
+    socklen_t size = sizeof address;
+    char line[64];
+    int gateway = connect_as(fixture, "board-a", "gateway");
+    int guard = connect_as(fixture, "board-b", "guard");
+    say(guard, "out pump/enable 1\n");
+    wait_for(guard, "in pump/enable 1");
+    modbus_t *tcp = modbus_new_tcp("127.0.0.1", atoi(strstr(fixture->ready, " valve=127.0.0.1:") +
+                                                     strlen(" valve=127.0.0.1:")));
+    modbus_set_slave(tcp, 1);
+    assert_int_equal(modbus_connect(tcp), 0);
+    assert_int_equal(getsockname(modbus_get_socket(tcp), (struct sockaddr *)&address, &size), 0);
+    snprintf(line, sizeof line, "modbus %u\n", ntohs(address.sin_port));
+    say(gateway, line);
+    assert_int_equal(modbus_write_bit(tcp, 5, 1), 1);
+    modbus_close(tcp);
+    modbus_free(tcp);
+    wait_for_trace(fixture, "\"kind\":\"modbus\",\"resource\":\"pump\",\"board\":\"board-a\","
+                            "\"other\":\"board-b\"");
+    close(gateway);
+    close(guard);
+    assert_int_equal(finish(fixture), 1);
+}
+
+/* A slow actuator acts after its delay, though its master has hung up. */
+static void a_slow_actuator_acts_late_even_for_a_master_that_has_gone(void **state)
+{
+    struct fixture *fixture = need(state);
+    static const unsigned char request[] = { 0, 1, 0, 0, 0, 6, 1, 6, 0, 8, 0, 9 };
+    char trace[16384];
+    long long at_ns = 0;
+    long long received_ns = 0;
+    assert_int_equal(ctl(fixture, "slow valve 40"), 0);
+    modbus_t *tcp = modbus_new_tcp("127.0.0.1", atoi(strstr(fixture->ready, " valve=127.0.0.1:") +
+                                                     strlen(" valve=127.0.0.1:")));
+    assert_int_equal(modbus_connect(tcp), 0);
+    assert_true(posix_send(modbus_get_socket(tcp), (const char *)request, sizeof request));
+    modbus_close(tcp);
+    modbus_free(tcp);
+    wait_for_trace(fixture, "\"register\":8,\"count\":1,\"values\":[9]");
+    char *event = strstr(read_trace(fixture, trace, sizeof trace), "\"ev\":\"modbus\"");
+    assert_non_null(event);
+    assert_int_equal(sscanf(strstr(event, "received_ns"), "received_ns\":%lld", &received_ns), 1);
+    while (event > trace && event[-1] != '\n')
+        event--;
+    assert_int_equal(sscanf(event, "{\"t_ns\":%lld", &at_ns), 1);
+    assert_true(at_ns - received_ns >= 40000000);
+    assert_int_equal(finish(fixture), 0);
+}
+
+static void wrong_usage_and_a_bad_file_have_their_own_exit_status(void **state)
+{
+    struct fixture *fixture = need(state);
+    static const char *const rest[] = { "-x", "", "-c /nonexistent -t", "ctl status", "--version" };
+    static const int expected[] = { 2, 2, 78, 2, 0 };
+    char command[1024];
+    for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {
+        snprintf(command, sizeof command, "%s %s >/dev/null 2>&1", fixture->program, rest[i]);
+        int status = system(command);
+        assert_int_equal(WEXITSTATUS(status), expected[i]);
+    }
+    assert_int_equal(finish(fixture), 0);
+}
+
 static void faults_on_command_do_what_they_say(void **state)
 {
     struct fixture *fixture = need(state);
@@ -360,6 +429,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(broken_rules_are_answered_and_the_rest_goes_on, launch,
                                         tidy),
         cmocka_unit_test_setup_teardown(a_write_over_tcp_and_rtu_is_recorded, launch, tidy),
+        cmocka_unit_test_setup_teardown(a_write_of_a_board_while_another_drives_is_an_overlap,
+                                        launch, tidy),
+        cmocka_unit_test_setup_teardown(a_slow_actuator_acts_late_even_for_a_master_that_has_gone,
+                                        launch, tidy),
+        cmocka_unit_test_setup_teardown(wrong_usage_and_a_bad_file_have_their_own_exit_status,
+                                        launch, tidy),
         cmocka_unit_test_setup_teardown(faults_on_command_do_what_they_say, launch, tidy),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
