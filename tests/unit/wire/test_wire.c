@@ -346,7 +346,7 @@ static void truncation_at_every_byte_is_survived(void **state)
     (void)state;
     for (int subject = 0; subject < SUBJECTS; subject++) {
         size_t length = encode_subject(subject);
-        for (size_t cut = 0; cut < length; cut += 1 + cut / 64)
+        for (size_t cut = 0; cut < length; cut++)
             assert_non_null(decode_copy(frame, cut));
     }
 }
@@ -356,8 +356,7 @@ static void every_flipped_bit_is_refused_or_valid(void **state)
     (void)state;
     for (int subject = 0; subject < SUBJECTS; subject++) {
         size_t length = encode_subject(subject);
-        size_t limit = length < 700 ? length : 700; /* beyond lies bulk data like that before */
-        for (size_t bit = 0; bit < limit * 8; bit++) {
+        for (size_t bit = 0; bit < length * 8; bit++) {
             frame[bit / 8] ^= (uint8_t)(1u << (bit % 8));
             assert_refused_or_valid(decode_copy(frame, length));
             frame[bit / 8] ^= (uint8_t)(1u << (bit % 8));
