@@ -210,17 +210,18 @@ static void check_gpio(struct place *at, const struct conf_output *output)
 {
     refuse_given(at, "rate_hz", "kind = \"pulse\"");
     refuse_given(at, "hold_ms", "kind = \"pulse\"");
-    const char *covers = output_key(at, "covers");
     if (output->covers == CONF_COVERS_PROCESS) {
         refuse_given(at, "reset_ms", "covers = \"kernel\"");
-        if (given(at->check, output_key(at, "covers")))
-            WARN(at->check, at->key, "\"process\": a hung guard or kernel leaves this output on; "
-                 "only the guard's death is covered");
+        if (!given(at->check, output_key(at, "reset_ms")))
+            WARN(at->check, output_key(at, "covers"),
+                 "\"process\": a hung guard or kernel leaves this output on; only the guard's "
+                 "death is covered");
         return;
     }
     if (!given(at->check, "watchdog"))
-        FAIL(at->check, covers, "\"kernel\" needs the group \"watchdog\": without it nothing ends "
-             "a hang; or say covers = \"process\"");
+        FAIL(at->check, output_key(at, "covers"),
+             "\"kernel\" needs the group \"watchdog\": without it nothing ends a hang; or say "
+             "covers = \"process\"");
     if (!given(at->check, output_key(at, "reset_ms")))
         FAIL(at->check, at->key, "missing, an output that covers the kernel must have it: 1 to "
              "60000 ms from the watchdog's bite to the pin at its pull");

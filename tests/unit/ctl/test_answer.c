@@ -1,0 +1,107 @@
+/* The console's answers: a prompt at the start of a line ends one, wherever the bytes are cut. */
+#include <stdio.h>
+#include <string.h>
+
+#include "ctl/answer.h"
+#include "tests/unit/support/unit.h"
+
+static const char session[] = "holdfast board-a console, role viewer\nholdfast> "
+                              "resource  holder\npump\n\nnote: holdfast> is the prompt\nholdfas\n"
+                              "holdfast> ";
+static const char body[] = "resource  holder\npump\n\nnote: holdfast> is the prompt\nholdfas\n";
+
+struct heard {
+    struct ctl_answer answer;
+    char out[512];
+    char errors[512];
+};
+
+/* Feeds `text` in pieces of `size` bytes. */
+static void feed(struct heard *heard, const char *text, size_t size)
+{
+    FILE *out = fmemopen(heard->out, sizeof(heard->out), "w");
+    FILE *errors = fmemopen(heard->errors, sizeof(heard->errors), "w");
+    ctl_answer_init(&heard->answer, out, errors);
+    size_t length = strlen(text);
+    for (size_t i = 0; i < length;) {
+        size_t piece = length - i < size ? length - i : size;
+        i += ctl_answer_take(&heard->answer, text + i, piece);
+    }
+    fclose(out);
+    fclose(errors);
+}
+
+static void an_answer_is_the_same_however_its_bytes_are_cut(void **state)
+{
+    (void)state;
+    for (size_t size = 1; size <= sizeof(session); size++) {
+        struct heard heard = { 0 };
+        feed(&heard, session, size);
+        assert_int_equal(heard.answer.part, CTL_ANSWER_DONE);
+        assert_true(heard.answer.greeted);
+        assert_false(heard.answer.refused);
+        assert_string_equal(heard.out, body);
+        assert_string_equal(heard.errors, "");
+    }
+}
+
+static void a_refusal_goes_to_the_errors(void **state)
+{
+    (void)state;
+    struct heard heard = { 0 };
+    feed(&heard, "holdfast a console, role viewer\nholdfast> ERR 403 operators only\nholdfast> ", 7);
+    assert_true(heard.answer.refused);
+    assert_int_equal(heard.answer.part, CTL_ANSWER_DONE);
+    assert_string_equal(heard.out, "");
+    assert_string_equal(heard.errors, "ERR 403 operators only\n");
+}
+
+static void only_the_first_line_of_an_answer_is_a_refusal(void **state)
+{
+    (void)state;
+    struct heard heard = { 0 };
+    feed(&heard, "holdfast a console, role viewer\nholdfast> x\nERR 1 in a table\nholdfast> ", 9);
+    assert_false(heard.answer.refused);
+    assert_string_equal(heard.out, "x\nERR 1 in a table\n");
+}
+
+static void a_caller_turned_away_at_the_door_hears_why(void **state)
+{
+    (void)state;
+    struct heard heard = { 0 };
+    feed(&heard, "ERR 503 too many sessions\n", 4);
+    assert_true(heard.answer.refused);
+    assert_string_equal(heard.errors, "ERR 503 too many sessions\n");
+}
+
+static void another_service_is_not_taken_for_a_console(void **state)
+{
+    (void)state;
+    struct heard heard = { 0 };
+    feed(&heard, "220 mail.example.org ESMTP\nholdfast> ", 5);
+    assert_false(heard.answer.greeted);
+    assert_int_equal(heard.answer.part, CTL_ANSWER_BODY);
+    assert_string_equal(heard.out, "");
+}
+
+static void an_answer_without_its_prompt_is_not_done(void **state)
+{
+    (void)state;
+    struct heard heard = { 0 };
+    feed(&heard, "holdfast a console, role viewer\nholdfast> one\ntwo\nholdfast>", 3);
+    assert_int_equal(heard.answer.part, CTL_ANSWER_BODY);
+    assert_string_equal(heard.out, "one\ntwo\n");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_answer_is_the_same_however_its_bytes_are_cut),
+        cmocka_unit_test(a_refusal_goes_to_the_errors),
+        cmocka_unit_test(only_the_first_line_of_an_answer_is_a_refusal),
+        cmocka_unit_test(a_caller_turned_away_at_the_door_hears_why),
+        cmocka_unit_test(another_service_is_not_taken_for_a_console),
+        cmocka_unit_test(an_answer_without_its_prompt_is_not_done),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
