@@ -1,0 +1,861 @@
+/* The issuer, alone: a log that commits when told to, and rounds that are confirmed when told to. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/timing.h"
+#include "lease/issuer.h"
+#include "tests/unit/support/unit.h"
+
+enum { DRIFT_PPM = 2000, TTL_US = 1000000, FENCE_US = 20000, SENT_MAX = 1024, LOG_MAX = 64 };
+
+static struct lease_table table;
+static struct issuer issuer;
+static struct issuer_output out;
+static struct issuer_policy policy[HF_RESOURCES_MAX];
+static struct instant now;
+static uint64_t next_index;
+static uint64_t round_asked;
+static bool log_full;
+
+static size_t sent_count;
+static struct {
+    struct hf_name node;
+    struct lease_message message;
+} sent[SENT_MAX];
+
+static size_t log_count;
+static struct {
+    uint64_t index;
+    struct lease_command command;
+} entries[LOG_MAX];
+
+static struct hf_name name(const char *text)
+{
+    struct hf_name result;
+    assert_true(name_from_string(&result, text));
+    return result;
+}
+
+static void step(const struct issuer_event *event)
+{
+    issuer_step(&issuer, event, now, &out);
+    for (size_t i = 0; i < out.count; i++) {
+        struct issuer_action *action = &out.action[i];
+        if (action->kind == ISSUER_SEND) {
+            assert_true(sent_count < SENT_MAX);
+            sent[sent_count].node = action->node;
+            sent[sent_count++].message = action->message;
+        } else if (action->kind == ISSUER_CONFIRM) {
+            issuer_round_asked(&issuer, ++round_asked);
+        } else if (log_full) {
+            issuer_proposed(&issuer, &action->command, 0, now);
+        } else {
+            assert_true(log_count < LOG_MAX);
+            entries[log_count].index = next_index;
+            entries[log_count++].command = action->command;
+            issuer_proposed(&issuer, &action->command, next_index++, now);
+        }
+    }
+}
+
+static void step_kind(enum issuer_event_kind kind)
+{
+    const struct issuer_event event = { .kind = kind, .term = 3 };
+    step(&event);
+}
+
+static void tick(int64_t us)
+{
+    now.us += us;
+    step_kind(ISSUER_EVENT_TIMER);
+}
+
+/* Everything proposed is committed and applied; what follows from it is proposed, not committed. */
+static void commit(void)
+{
+    size_t count = log_count;
+    log_count = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct table_change change = lease_table_apply(&table, entries[i].index,
+                                                       &entries[i].command);
+        const struct issuer_event event = { .kind = ISSUER_EVENT_APPLIED,
+                                            .index = entries[i].index, .change = &change };
+        size_t before = log_count;
+        step(&event);
+        assert_int_equal(log_count, before);
+    }
+    tick(0);
+}
+
+static void confirm_round(uint64_t round)
+{
+    const struct issuer_event event = { .kind = ISSUER_EVENT_ROUND, .round = round };
+    size_t before = log_count;
+    step(&event);
+    assert_int_equal(log_count, before);
+}
+
+static void client(const char *node, enum issuer_event_kind kind)
+{
+    const struct issuer_event event = { .kind = kind, .node = name(node) };
+    step(&event);
+}
+
+static void say(const char *node, const struct lease_message *message)
+{
+    const struct issuer_event event = { .kind = ISSUER_EVENT_MESSAGE, .node = name(node),
+                                        .message = message };
+    step(&event);
+}
+
+static struct lease_message message_of(enum lease_message_kind kind)
+{
+    struct lease_message message;
+    memset(&message, 0, sizeof(message));
+    message.kind = kind;
+    if (kind != LEASE_RENEW)
+        message.resource = name("pump");
+    return message;
+}
+
+static void acquire(const char *node, int32_t priority, bool failback)
+{
+    struct lease_message message = message_of(LEASE_ACQUIRE);
+    message.ttl_us = TTL_US;
+    message.fence_us = FENCE_US;
+    message.priority = priority;
+    message.failback_auto = failback;
+    say(node, &message);
+    tick(0);
+}
+
+static void renew(const char *node, uint64_t nonce, uint64_t token)
+{
+    struct lease_message message = message_of(LEASE_RENEW);
+    message.nonce = nonce;
+    message.item_count = 1;
+    message.items[0].resource = name("pump");
+    message.items[0].token = token;
+    size_t before = log_count;
+    say(node, &message);
+    assert_int_equal(log_count, before);
+}
+
+static void release(const char *node, uint64_t token, bool fenced)
+{
+    struct lease_message message = message_of(LEASE_RELEASE);
+    message.token = token;
+    message.fenced = fenced;
+    message.nonce = 99;
+    say(node, &message);
+}
+
+/* The last message of a kind to a node, or NULL. */
+static const struct lease_message *last_sent(const char *node, enum lease_message_kind kind)
+{
+    struct hf_name to = name(node);
+    for (size_t i = sent_count; i > 0; i--) {
+        if (sent[i - 1].message.kind == kind && name_equal(&sent[i - 1].node, &to))
+            return &sent[i - 1].message;
+    }
+    return NULL;
+}
+
+static size_t count_proposed(enum lease_command_kind kind)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < log_count; i++)
+        count += entries[i].command.kind == kind;
+    return count;
+}
+
+static uint64_t token(void)
+{
+    struct hf_name pump = name("pump");
+    int found = lease_table_find(&table, &pump);
+    return found < 0 ? 0 : table.record[found].token;
+}
+
+static const char *holder(void)
+{
+    struct hf_name pump = name("pump");
+    return table.record[lease_table_find(&table, &pump)].holder.text;
+}
+
+static void grant_to(const char *node, int32_t priority)
+{
+    acquire(node, priority, false);
+    commit();
+    assert_string_equal(holder(), node);
+    sent_count = 0;
+}
+
+static struct instant free_time(void)
+{
+    struct hf_name pump = name("pump");
+    return issuer_free_at(&issuer, &pump);
+}
+
+static const struct issuer_transfer *transfer(void)
+{
+    struct hf_name pump = name("pump");
+    return &issuer_lease_of(&issuer, &pump)->transfer;
+}
+
+static int set_up(void **state)
+{
+    struct issuer_config config = { .drift_ppm = DRIFT_PPM, .policy = policy, .policy_count = 1 };
+    (void)state;
+    memset(policy, 0, sizeof(policy));
+    policy[0].resource = name("pump");
+    policy[0].ttl_max_us = 5000000;
+    policy[0].holder_count = 12;
+    for (uint8_t i = 0; i < 12; i++) {
+        const char text[2] = { (char)('a' + i), '\0' };
+        policy[0].holder[i] = name(text);
+    }
+    config.self = name("issuer-1");
+    lease_table_init(&table);
+    issuer_init(&issuer, &config, &table);
+    now.us = 1000000;
+    next_index = 10;
+    round_asked = 0;
+    log_full = false;
+    sent_count = 0;
+    log_count = 0;
+    client("a", ISSUER_EVENT_CLIENT_UP);
+    client("b", ISSUER_EVENT_CLIENT_UP);
+    client("c", ISSUER_EVENT_CLIENT_UP);
+    step_kind(ISSUER_EVENT_SERVING);
+    return 0;
+}
+
+static void leader_is_announced_to_all_and_to_those_who_come(void **state)
+{
+    (void)state;
+    assert_int_equal(last_sent("a", LEASE_LEADER)->term, 3);
+    assert_non_null(last_sent("b", LEASE_LEADER));
+    assert_null(last_sent("d", LEASE_LEADER));
+    client("d", ISSUER_EVENT_CLIENT_UP);
+    assert_non_null(last_sent("d", LEASE_LEADER));
+}
+
+static void serves_only_while_serving(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    step_kind(ISSUER_EVENT_NOT_SERVING);
+    renew("a", 1, token());
+    acquire("b", 0, false);
+    release("a", token(), true);
+    tick(100 * TTL_US);
+    assert_int_equal(sent_count, 0);
+    assert_int_equal(log_count, 0);
+}
+
+static void free_resource_is_granted_when_the_entry_is_applied(void **state)
+{
+    (void)state;
+    acquire("a", 0, false);
+    assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 1);
+    assert_null(last_sent("a", LEASE_GRANTED));
+    commit();
+    assert_int_equal(last_sent("a", LEASE_GRANTED)->token, 10);
+    assert_int_equal(last_sent("a", LEASE_GRANTED)->ttl_us, TTL_US);
+}
+
+static void at_most_one_proposal_per_resource_is_under_way(void **state)
+{
+    (void)state;
+    acquire("a", 0, false);
+    acquire("b", 5, false);
+    acquire("a", 0, false);
+    tick(10 * TTL_US);
+    assert_int_equal(log_count, 1);
+}
+
+static void queue_is_served_by_priority_then_arrival(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    acquire("b", 1, false);
+    acquire("c", 1, false);
+    client("d", ISSUER_EVENT_CLIENT_UP);
+    acquire("d", 7, false);
+    assert_int_equal(last_sent("d", LEASE_QUEUED)->position, 1);
+    acquire("c", 1, false);
+    assert_int_equal(last_sent("c", LEASE_QUEUED)->position, 3);
+    acquire("b", 1, false);
+    assert_int_equal(last_sent("b", LEASE_QUEUED)->position, 2);
+    assert_string_equal(last_sent("b", LEASE_QUEUED)->holder.text, "a");
+    const char *const order[] = { "d", "b", "c" };
+    for (size_t i = 0; i < 3; i++) {
+        release(holder(), token(), true);
+        commit();
+        commit();
+        assert_string_equal(holder(), order[i]);
+    }
+}
+
+static void a_board_that_is_gone_is_not_granted(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    acquire("b", 5, false);
+    acquire("c", 1, false);
+    client("b", ISSUER_EVENT_CLIENT_DOWN);
+    release("a", token(), true);
+    commit();
+    commit();
+    assert_string_equal(holder(), "c");
+}
+
+static void a_withdrawn_board_is_not_granted(void **state)
+{
+    (void)state;
+    struct lease_message withdraw = message_of(LEASE_WITHDRAW);
+    grant_to("a", 0);
+    acquire("b", 5, false);
+    say("b", &withdraw);
+    release("a", token(), true);
+    commit();
+    assert_int_equal(log_count, 0);
+    assert_int_equal(token(), 0);
+}
+
+static void s1_no_grant_to_another_before_the_lease_is_free(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    struct instant expected = timing_issuer_free(now, span_from_us(TTL_US), span_from_us(FENCE_US),
+                                                 DRIFT_PPM);
+    acquire("b", 100, false);
+    assert_int_equal(free_time().us, expected.us);
+    tick(expected.us - now.us - 1);
+    assert_int_equal(log_count, 0);
+    assert_int_equal(out.wake_at.us, expected.us);
+    tick(1);
+    assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 1);
+    assert_int_equal(entries[0].command.token, 10);
+    commit();
+    assert_string_equal(holder(), "b");
+    assert_int_equal(last_sent("a", LEASE_LOST)->token, 10);
+    assert_int_equal(table.history[table.history_total - 2].kind, HISTORY_EXPIRE);
+}
+
+static void without_a_waiter_a_lease_expires(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    tick(free_time().us - now.us);
+    assert_int_equal(count_proposed(LEASE_COMMAND_EXPIRE), 1);
+    commit();
+    assert_int_equal(token(), 0);
+    assert_int_equal(last_sent("a", LEASE_LOST)->token, 10);
+}
+
+static void s4_a_renewal_waits_for_a_round_asked_after_it(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    renew("a", 1, token());
+    uint64_t first = round_asked;
+    renew("a", 2, token());
+    uint64_t second = round_asked;
+    assert_true(second > first);
+    assert_null(last_sent("a", LEASE_RENEWED));
+    confirm_round(first);
+    assert_int_equal(last_sent("a", LEASE_RENEWED)->nonce, 1);
+    tick(1000);
+    assert_int_equal(last_sent("a", LEASE_RENEWED)->nonce, 1);
+    confirm_round(second);
+    assert_int_equal(last_sent("a", LEASE_RENEWED)->nonce, 2);
+    assert_false(last_sent("a", LEASE_RENEWED)->items[0].lost);
+    assert_int_equal(log_count, 0);
+}
+
+static void lease_time_counts_from_the_confirmation_not_the_receipt(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    struct instant before = free_time();
+    tick(300000);
+    renew("a", 1, token());
+    assert_int_equal(free_time().us, before.us);
+    tick(50000);
+    confirm_round(round_asked);
+    assert_int_equal(free_time().us, before.us + 350000);
+}
+
+static void renewals_of_a_round_that_was_refused_are_forgotten(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    struct lease_message message = message_of(LEASE_RENEW);
+    message.nonce = 4;
+    message.item_count = 1;
+    message.items[0].resource = name("pump");
+    message.items[0].token = token();
+    const struct issuer_event event = { .kind = ISSUER_EVENT_MESSAGE, .node = name("a"),
+                                        .message = &message };
+    issuer_step(&issuer, &event, now, &out);
+    issuer_round_asked(&issuer, 0);
+    confirm_round(1000);
+    assert_null(last_sent("a", LEASE_RENEWED));
+}
+
+static void renewal_of_a_token_that_is_not_current_is_lost(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    renew("a", 1, token() - 1);
+    confirm_round(round_asked);
+    assert_true(last_sent("a", LEASE_RENEWED)->items[0].lost);
+    renew("b", 2, token());
+    confirm_round(round_asked);
+    assert_true(last_sent("b", LEASE_RENEWED)->items[0].lost);
+}
+
+static void nothing_is_confirmed_once_its_end_is_proposed(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    acquire("b", 0, false);
+    renew("a", 1, token());
+    tick(free_time().us - now.us);
+    assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 1);
+    confirm_round(round_asked);
+    assert_null(last_sent("a", LEASE_RENEWED));
+    commit();
+    assert_non_null(last_sent("a", LEASE_LOST));
+    assert_string_equal(holder(), "b");
+}
+
+static void newest_renewal_of_a_board_replaces_the_one_before(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    for (uint64_t nonce = 1; nonce <= 50; nonce++)
+        renew("a", nonce, token());
+    assert_int_equal(issuer.renewal_count, ISSUER_RENEWALS_PER_NODE);
+    confirm_round(round_asked);
+    assert_int_equal(sent[0].message.nonce, 1);
+    assert_int_equal(last_sent("a", LEASE_RENEWED)->nonce, 50);
+}
+
+static void new_leader_counts_every_lease_from_when_it_serves(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    uint64_t held = token();
+    step_kind(ISSUER_EVENT_NOT_SERVING);
+    now.us += 900000;
+    step_kind(ISSUER_EVENT_SERVING);
+    struct instant expected = timing_issuer_free(now, span_from_us(TTL_US), span_from_us(FENCE_US),
+                                                 DRIFT_PPM);
+    assert_int_equal(free_time().us, expected.us);
+    acquire("b", 100, false);
+    tick(800000);
+    assert_int_equal(log_count, 0);
+    renew("a", 5, held);
+    confirm_round(round_asked);
+    assert_false(last_sent("a", LEASE_RENEWED)->items[0].lost);
+}
+
+static void a_holder_that_asks_again_is_told_its_token_and_never_granted_twice(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    acquire("a", 0, false);
+    assert_string_equal(last_sent("a", LEASE_QUEUED)->holder.text, "a");
+    assert_int_equal(last_sent("a", LEASE_QUEUED)->token, 10);
+    assert_int_equal(log_count, 0);
+    tick(free_time().us - now.us);
+    assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 0);
+}
+
+static void fenced_release_frees_at_once(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    acquire("b", 0, false);
+    release("a", token(), true);
+    commit();
+    assert_int_equal(last_sent("a", LEASE_RELEASED)->nonce, 99);
+    assert_int_equal(last_sent("a", LEASE_RELEASED)->token, 10);
+    assert_null(last_sent("a", LEASE_LOST));
+    commit();
+    assert_string_equal(holder(), "b");
+}
+
+static void unfenced_release_waits_as_if_the_board_had_died(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    struct instant before = free_time();
+    acquire("b", 0, false);
+    release("a", token(), false);
+    commit();
+    assert_non_null(last_sent("a", LEASE_RELEASED));
+    assert_int_equal(free_time().us, before.us);
+    renew("a", 7, token());
+    confirm_round(round_asked);
+    assert_true(last_sent("a", LEASE_RENEWED)->items[0].lost);
+    assert_int_equal(free_time().us, before.us);
+    tick(before.us - now.us - 1);
+    assert_int_equal(log_count, 0);
+    tick(1);
+    commit();
+    assert_string_equal(holder(), "b");
+}
+
+static void release_of_another_token_frees_nothing(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    release("a", 9, true);
+    assert_int_equal(last_sent("a", LEASE_RELEASED)->token, 9);
+    release("b", 10, true);
+    assert_int_equal(log_count, 0);
+    sent_count = 0;
+    release("a", 500, true);
+    assert_int_equal(sent_count, 0);
+    assert_int_equal(token(), 10);
+}
+
+static void expect_refusal(const char *node, struct lease_message message,
+                           enum lease_refusal refusal, const char *text)
+{
+    sent_count = 0;
+    say(node, &message);
+    const struct lease_message *answer = last_sent(node, LEASE_REFUSED);
+    assert_non_null(answer);
+    assert_int_equal(answer->refusal, refusal);
+    assert_string_equal(answer->text, text);
+}
+
+static void refusals_name_the_value_and_what_is_allowed(void **state)
+{
+    (void)state;
+    struct lease_message message = message_of(LEASE_ACQUIRE);
+    message.fence_us = FENCE_US;
+    message.ttl_us = 6000000;
+    expect_refusal("a", message, LEASE_REFUSED_TTL, "ttl is 6000000 us, allowed 50000..5000000 us");
+    message.ttl_us = 0;
+    expect_refusal("a", message, LEASE_REFUSED_TTL, "ttl is 0 us, allowed 50000..5000000 us");
+    message.ttl_us = TTL_US;
+    message.fence_us = -1;
+    expect_refusal("a", message, LEASE_REFUSED_FENCE, "fence is -1 us, allowed 0..600000000 us");
+    message.fence_us = 0;
+    message.resource = name("fan");
+    expect_refusal("a", message, LEASE_REFUSED_POLICY, "no policy for this resource");
+    client("z", ISSUER_EVENT_CLIENT_UP);
+    message.resource = name("pump");
+    expect_refusal("z", message, LEASE_REFUSED_POLICY, "z is not among its holders");
+}
+
+static void a_refusal_is_noted_once_until_it_changes(void **state)
+{
+    (void)state;
+    struct lease_message message = message_of(LEASE_ACQUIRE);
+    for (int i = 0; i < 20; i++)
+        say("a", &message);
+    assert_int_equal(count_proposed(LEASE_COMMAND_NOTE), 1);
+    assert_int_equal(entries[0].command.event, HISTORY_REFUSAL);
+    client("a", ISSUER_EVENT_CLIENT_DOWN);
+    client("a", ISSUER_EVENT_CLIENT_UP);
+    say("a", &message);
+    assert_int_equal(count_proposed(LEASE_COMMAND_NOTE), 1);
+    message.resource = name("fan");
+    say("a", &message);
+    say("a", &message);
+    assert_int_equal(count_proposed(LEASE_COMMAND_NOTE), 2);
+    commit();
+    grant_to("b", 0);
+    acquire("a", 0, false);
+    message.resource = name("pump");
+    say("a", &message);
+    say("a", &message);
+    assert_int_equal(count_proposed(LEASE_COMMAND_NOTE), 1);
+}
+
+static void a_board_that_makes_names_up_fills_no_disk(void **state)
+{
+    (void)state;
+    struct lease_message message = message_of(LEASE_ACQUIRE);
+    for (int i = 0; i < 200; i++) {
+        char text[16];
+        snprintf(text, sizeof(text), "r%d", i);
+        message.resource = name(text);
+        say("a", &message);
+    }
+    assert_true(log_count <= ISSUER_NOTES_PER_NODE);
+}
+
+static void a_full_queue_refuses(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    for (int i = 0; i < HF_WAITERS_MAX + 1; i++) {
+        const char text[2] = { (char)('b' + i), '\0' };
+        client(text, ISSUER_EVENT_CLIENT_UP);
+        acquire(text, 0, false);
+        bool refused = last_sent(text, LEASE_REFUSED) != NULL;
+        assert_int_equal(refused, i == HF_WAITERS_MAX);
+    }
+}
+
+static void pin(const char *node)
+{
+    struct issuer_event event = { .kind = ISSUER_EVENT_PIN, .resource = name("pump"),
+                                  .pinned = true, .who = name("olga") };
+    if (node)
+        event.node = name(node);
+    step(&event);
+    assert_null(out.error);
+    commit();
+}
+
+static void pin_refuses_others_and_makes_the_holder_yield(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    pin("b");
+    assert_int_equal(last_sent("a", LEASE_YIELD)->token, 10);
+    assert_string_equal(last_sent("a", LEASE_YIELD)->holder.text, "b");
+    acquire("c", 0, false);
+    assert_int_equal(last_sent("c", LEASE_REFUSED)->refusal, LEASE_REFUSED_PINNED);
+    assert_string_equal(last_sent("c", LEASE_REFUSED)->text, "pinned to b");
+    commit();
+    acquire("b", 0, false);
+    release("a", token(), true);
+    commit();
+    commit();
+    assert_string_equal(holder(), "b");
+}
+
+static void a_waiter_from_before_the_pin_is_not_granted(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    acquire("b", 0, false);
+    pin(NULL);
+    release("a", token(), true);
+    commit();
+    assert_int_equal(log_count, 0);
+    assert_int_equal(token(), 0);
+}
+
+static void failback_asks_the_holder_to_yield_every_second(void **state)
+{
+    (void)state;
+    grant_to("a", 10);
+    acquire("b", 10, true);
+    acquire("c", 20, false);
+    assert_null(last_sent("a", LEASE_YIELD));
+    acquire("b", 20, true);
+    assert_string_equal(last_sent("a", LEASE_YIELD)->holder.text, "b");
+    for (int i = 0; i < 9; i++) {
+        sent_count = 0;
+        tick(100000);
+        assert_null(last_sent("a", LEASE_YIELD));
+        renew("a", 1, token());
+        confirm_round(round_asked);
+    }
+    tick(100000);
+    assert_non_null(last_sent("a", LEASE_YIELD));
+}
+
+static void a_leader_that_does_not_know_the_holders_priority_asks_for_no_failback(void **state)
+{
+    (void)state;
+    grant_to("a", 10);
+    step_kind(ISSUER_EVENT_NOT_SERVING);
+    step_kind(ISSUER_EVENT_SERVING);
+    acquire("b", 100, true);
+    assert_null(last_sent("a", LEASE_YIELD));
+}
+
+static const char *ask_transfer(const char *node)
+{
+    const struct issuer_event event = { .kind = ISSUER_EVENT_TRANSFER, .resource = name("pump"),
+                                        .node = name(node), .who = name("olga") };
+    step(&event);
+    const char *error = out.error;
+    tick(0);
+    return error;
+}
+
+static void transfer_goes_to_its_target_and_tells_the_gap(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    acquire("b", 50, false);
+    acquire("c", 1, false);
+    assert_null(ask_transfer("c"));
+    assert_int_equal(transfer()->state, ISSUER_TRANSFER_PENDING);
+    assert_string_equal(last_sent("a", LEASE_YIELD)->holder.text, "c");
+    now.us += 10000;
+    release("a", token(), true);
+    now.us += 3000;
+    commit();
+    commit();
+    assert_string_equal(holder(), "c");
+    assert_int_equal(transfer()->state, ISSUER_TRANSFER_PENDING);
+    now.us += 2000;
+    renew("c", 1, token());
+    confirm_round(round_asked);
+    assert_int_equal(transfer()->state, ISSUER_TRANSFER_DONE);
+    assert_int_equal(transfer()->gap.us, 5000);
+    assert_int_equal(table.history[1].kind, HISTORY_TRANSFER);
+    assert_string_equal(table.history[1].who.text, "olga");
+}
+
+static void transfer_is_not_undone_by_failback(void **state)
+{
+    (void)state;
+    grant_to("a", 50);
+    acquire("b", 0, false);
+    assert_null(ask_transfer("b"));
+    release("a", token(), true);
+    commit();
+    commit();
+    acquire("a", 50, true);
+    assert_null(last_sent("b", LEASE_YIELD));
+    tick(2000000);
+    assert_null(last_sent("b", LEASE_YIELD));
+}
+
+static void transfer_is_given_up_after_ttl_and_five_seconds(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    acquire("b", 0, false);
+    assert_null(ask_transfer("b"));
+    for (int64_t passed = 0; passed < TTL_US + 5000000; passed += 100000) {
+        assert_int_equal(transfer()->state, ISSUER_TRANSFER_PENDING);
+        renew("a", 1, token());
+        confirm_round(round_asked);
+        tick(100000);
+    }
+    assert_int_equal(transfer()->state, ISSUER_TRANSFER_FAILED);
+    sent_count = 0;
+    tick(500000);
+    assert_null(last_sent("a", LEASE_YIELD));
+}
+
+static void transfer_to_a_board_that_cannot_take_it_is_refused(void **state)
+{
+    (void)state;
+    assert_string_equal(ask_transfer("b"), "nobody holds this resource");
+    grant_to("a", 0);
+    assert_string_equal(ask_transfer("a"), "the board holds it already");
+    assert_string_equal(ask_transfer("b"), "the board is not waiting for this resource");
+    acquire("b", 0, false);
+    acquire("c", 0, false);
+    assert_null(ask_transfer("b"));
+    assert_string_equal(ask_transfer("c"), "a transfer of this resource is under way");
+}
+
+static void a_refused_proposal_is_made_again(void **state)
+{
+    (void)state;
+    log_full = true;
+    acquire("a", 0, false);
+    assert_int_equal(log_count, 0);
+    log_full = false;
+    tick(1000);
+    assert_int_equal(log_count, 0);
+    assert_true(out.wake_at.us <= now.us + ISSUER_RETRY_MS * 1000);
+    now = out.wake_at;
+    tick(0);
+    assert_int_equal(log_count, 1);
+}
+
+static void many_expiries_are_spread_over_steps(void **state)
+{
+    (void)state;
+    struct lease_command command;
+    memset(&command, 0, sizeof(command));
+    command.kind = LEASE_COMMAND_GRANT;
+    command.holder = name("a");
+    command.ttl_us = TTL_US;
+    for (int i = 0; i < 100; i++) {
+        char text[16];
+        snprintf(text, sizeof(text), "r%d", i);
+        command.resource = name(text);
+        lease_table_apply(&table, next_index++, &command);
+    }
+    step_kind(ISSUER_EVENT_NOT_SERVING);
+    step_kind(ISSUER_EVENT_SERVING);
+    tick(2 * TTL_US);
+    assert_int_equal(log_count, ISSUER_PROPOSALS_PER_STEP);
+    assert_int_equal(out.wake_at.us, now.us);
+    for (int i = 0; i < 4; i++)
+        commit();
+    tick(0);
+    for (uint32_t i = 0; i < table.count; i++)
+        assert_int_equal(table.record[i].token, 0);
+}
+
+static void answers_of_a_large_round_are_spread_over_steps(void **state)
+{
+    (void)state;
+    for (int i = 0; i < HF_AGENTS_MAX - 3; i++) {
+        char text[16];
+        snprintf(text, sizeof(text), "n%d", i);
+        client(text, ISSUER_EVENT_CLIENT_UP);
+        renew(text, 1, 5);
+        renew(text, 2, 5);
+    }
+    sent_count = 0;
+    confirm_round(round_asked);
+    assert_int_equal(sent_count, ISSUER_ANSWERS_PER_STEP);
+    tick(0);
+    assert_int_equal(sent_count, 2 * (HF_AGENTS_MAX - 3));
+    assert_int_equal(issuer.renewal_count, 0);
+}
+
+#define CLAIM(test) cmocka_unit_test_setup(test, set_up)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CLAIM(leader_is_announced_to_all_and_to_those_who_come),
+        CLAIM(serves_only_while_serving),
+        CLAIM(free_resource_is_granted_when_the_entry_is_applied),
+        CLAIM(at_most_one_proposal_per_resource_is_under_way),
+        CLAIM(queue_is_served_by_priority_then_arrival),
+        CLAIM(a_board_that_is_gone_is_not_granted),
+        CLAIM(a_withdrawn_board_is_not_granted),
+        CLAIM(s1_no_grant_to_another_before_the_lease_is_free),
+        CLAIM(without_a_waiter_a_lease_expires),
+        CLAIM(s4_a_renewal_waits_for_a_round_asked_after_it),
+        CLAIM(lease_time_counts_from_the_confirmation_not_the_receipt),
+        CLAIM(renewals_of_a_round_that_was_refused_are_forgotten),
+        CLAIM(renewal_of_a_token_that_is_not_current_is_lost),
+        CLAIM(nothing_is_confirmed_once_its_end_is_proposed),
+        CLAIM(newest_renewal_of_a_board_replaces_the_one_before),
+        CLAIM(new_leader_counts_every_lease_from_when_it_serves),
+        CLAIM(a_holder_that_asks_again_is_told_its_token_and_never_granted_twice),
+        CLAIM(fenced_release_frees_at_once),
+        CLAIM(unfenced_release_waits_as_if_the_board_had_died),
+        CLAIM(release_of_another_token_frees_nothing),
+        CLAIM(refusals_name_the_value_and_what_is_allowed),
+        CLAIM(a_refusal_is_noted_once_until_it_changes),
+        CLAIM(a_board_that_makes_names_up_fills_no_disk),
+        CLAIM(a_full_queue_refuses),
+        CLAIM(pin_refuses_others_and_makes_the_holder_yield),
+        CLAIM(a_waiter_from_before_the_pin_is_not_granted),
+        CLAIM(failback_asks_the_holder_to_yield_every_second),
+        CLAIM(a_leader_that_does_not_know_the_holders_priority_asks_for_no_failback),
+        CLAIM(transfer_goes_to_its_target_and_tells_the_gap),
+        CLAIM(transfer_is_not_undone_by_failback),
+        CLAIM(transfer_is_given_up_after_ttl_and_five_seconds),
+        CLAIM(transfer_to_a_board_that_cannot_take_it_is_refused),
+        CLAIM(a_refused_proposal_is_made_again),
+        CLAIM(many_expiries_are_spread_over_steps),
+        CLAIM(answers_of_a_large_round_are_spread_over_steps),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
