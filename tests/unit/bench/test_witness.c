@@ -170,6 +170,22 @@ static void a_pair_of_intervals_is_reported_once(void **state)
     assert_int_equal(overlaps(&noted), 1);
 }
 
+static void a_drive_ends_with_its_latest_line_and_begins_with_its_earliest(void **state)
+{
+    (void)state;
+    set(0, 1, true, 0);
+    set(0, 0, true, 1 * MS);
+    witness_set_level(&witness, 0, 0, 0, false, 19 * MS, 21 * MS);
+    witness_advance(&witness, 30 * MS);
+    assert_int_equal(noted.events[noted.count - 1].type, WITNESS_EVENT_DRIVE);
+    assert_int_equal(noted.events[noted.count - 1].at_ns, 21 * MS);
+    /* Board 1's second line was on first, though it is fed last. */
+    set(1, 0, true, 22 * MS);
+    assert_int_equal(overlaps(&noted), 0);
+    witness_set_level(&witness, 1, 0, 1, true, 20 * MS, 22 * MS);
+    assert_int_equal(overlaps(&noted), 1);
+}
+
 static void remembers_who_drove_at_an_instant(void **state)
 {
     (void)state;
@@ -285,6 +301,8 @@ int main(void)
         cmocka_unit_test_setup(a_toggling_pulse_writes_nothing_and_a_standing_level_ends, start),
         cmocka_unit_test_setup(a_stuck_relay_counts_whatever_is_commanded, start),
         cmocka_unit_test_setup(a_pair_of_intervals_is_reported_once, start),
+        cmocka_unit_test_setup(a_drive_ends_with_its_latest_line_and_begins_with_its_earliest,
+                               start),
         cmocka_unit_test_setup(remembers_who_drove_at_an_instant, start),
         cmocka_unit_test(agrees_with_brute_force_on_random_plants),
     };
