@@ -16,8 +16,8 @@ run = $(if $(V),,@echo '  $(1)' $(patsubst $(BUILD)/%,%,$@);)
 
 WARN    := -Wall -Wextra -Wconversion -Wshadow -Wswitch-enum -Wstrict-prototypes -Werror
 OPT     := -O2 -g
-SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
 comma   := ,
+SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
 CFLAGS  ?=
 BASE    := -std=c11 $(OPT) $(WARN) $(SANFLAGS) $(CFLAGS) -ffunction-sections -fdata-sections \
            -fstack-protector-strong -MMD -MP
