@@ -4,7 +4,8 @@
  * Purpose: gives its owner frames from proven identities. An issuer listens; agents and issuers
  *   dial issuers. Between two issuers there is one connection, dialled by the one with the smaller
  *   id. Every connection carries frames both ways.
- * Owner: the daemon's loop thread. Opaque; allocates at creation and per connection.
+ * Owner: the daemon's loop thread. Opaque; allocates at creation and per connection. The process
+ *   ignores SIGPIPE.
  * Rules:
  *  - TLS 1.2 or later, ECDHE + AEAD only, both sides with a certificate of the cluster's CA.
  *  - The certificate's CN is the node's identity, its OU must be "node". A hello that claims

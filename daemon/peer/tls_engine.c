@@ -60,7 +60,7 @@ static int engine_receive(void *context, unsigned char *out, size_t length)
 bool tls_engine_init(struct tls_engine *engine, const struct tls_identity *identity, bool server,
                      struct tls_session *session)
 {
-    *engine = (struct tls_engine){ .session = session };
+    *engine = (struct tls_engine){ .identity = identity, .session = session };
     mbedtls_ssl_init(&engine->ssl);
     const mbedtls_ssl_config *config = server ? tls_identity_server_config(identity)
                                               : tls_identity_client_config(identity);
@@ -105,6 +105,11 @@ enum tls_progress tls_engine_handshake(struct tls_engine *engine)
         tls_session_save(engine->session, &engine->ssl);
     }
     return TLS_DONE;
+}
+
+enum tls_cause tls_engine_peer(const struct tls_engine *engine, struct tls_name *name)
+{
+    return tls_peer_name(engine->identity, &engine->ssl, name);
 }
 
 enum tls_progress tls_engine_read(struct tls_engine *engine, uint8_t *out, size_t capacity,

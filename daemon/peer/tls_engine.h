@@ -34,6 +34,7 @@ struct tls_engine {
     mbedtls_ssl_context ssl;
     struct tls_buffer out;
     struct bytes in; /* lent; what is left of it */
+    const struct tls_identity *identity;
     struct tls_session *session;
     bool resumed;
     int code; /* of the call that failed */
@@ -52,6 +53,9 @@ void tls_engine_free(struct tls_engine *engine);
 void tls_engine_lend(struct tls_engine *engine, struct bytes in);
 
 enum tls_progress tls_engine_handshake(struct tls_engine *engine);
+
+/* After the handshake: the peer's subject, and TLS_CAUSE_NONE or what is wrong with it. */
+enum tls_cause tls_engine_peer(const struct tls_engine *engine, struct tls_name *name);
 
 /* Reads plaintext: TLS_DONE with 1..capacity bytes in *length, else see enum. */
 enum tls_progress tls_engine_read(struct tls_engine *engine, uint8_t *out, size_t capacity,

@@ -9,7 +9,6 @@
 #include <sys/socket.h>
 
 #include "base/check.h"
-#include "peer/tls_private.h"
 #include "peer/tls_stream_private.h"
 
 enum {
@@ -31,12 +30,13 @@ static void on_handle_closed(uv_handle_t *handle)
     struct tls_stream *stream = handle->data;
     if (--stream->open_handles > 0)
         return;
+    /* First, since whoever is told next may free the identity. */
+    tls_engine_free(&stream->engine);
+    tls_buffer_free(&stream->sending);
     if (stream->listener != NULL)
         listener_forget(stream->listener, stream);
     if (stream->events.on_closed != NULL)
         stream->events.on_closed(stream->events.context, stream->cause, stream->reason);
-    tls_engine_free(&stream->engine);
-    tls_buffer_free(&stream->sending);
     free(stream);
 }
 
@@ -186,7 +186,7 @@ bool tls_stream_write(struct tls_stream *stream, struct bytes data)
 static void stream_establish(struct tls_stream *stream)
 {
     struct tls_name peer;
-    enum tls_cause cause = tls_peer_name(stream->identity, &stream->engine.ssl, &peer);
+    enum tls_cause cause = tls_engine_peer(&stream->engine, &peer);
     if (cause != TLS_CAUSE_NONE) {
         stream_fail(stream, cause, tls_cause_text(cause));
         return;
@@ -347,7 +347,6 @@ static struct tls_stream *stream_create(uv_loop_t *loop, const struct tls_identi
     stream->connect.data = stream;
     stream->write.data = stream;
     stream->open_handles = 2;
-    stream->identity = identity;
     stream->limits = *limits;
     stream->state = server ? STREAM_HANDSHAKING : STREAM_DIALLING;
     snprintf(stream->remote, sizeof(stream->remote), "?");

@@ -24,7 +24,6 @@ struct tls_stream {
     size_t stuck_at; /* length of the queue when the timer was last set */
     enum stream_state state;
     unsigned open_handles;
-    const struct tls_identity *identity;
     struct tls_stream_limits limits;
     struct tls_stream_events events;
     enum tls_cause cause;
