@@ -1,0 +1,429 @@
+/*
+ * The real holdfast-guard against a small bench and an agent, both played by this test.
+ * HOLDFAST_BIN names the folder of the program; without it the tests are skipped.
+ */
+#include <errno.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "client/holdfast.h"
+#include "guard/message.h"
+#include "hal/clock.h"
+#include "tests/unit/hal/fake_bench.h"
+
+struct fixture {
+    char folder[64];
+    char conf[96];
+    char page[96];
+    char program[256];
+    struct fake_bench bench;
+    pid_t guard;
+    int agent;
+};
+
+static const char conf_text[] =
+    "node = { id = \"board-a\"; data_dir = \"%s\"; run_dir = \"%s\"; };\n"
+    "cluster = { name = \"test\"; issuers = (\n"
+    "  { id = \"issuer-1\"; address = \"127.0.0.1:7401\"; },\n"
+    "  { id = \"issuer-2\"; address = \"127.0.0.1:7402\"; },\n"
+    "  { id = \"issuer-3\"; address = \"127.0.0.1:7403\"; } ); };\n"
+    "tls = { ca = \"ca.crt\"; cert = \"a.crt\"; key = \"a.key\"; };\n"
+    "timing = { heartbeat_ms = 50; election_ms = 300; drift_ppm = 2000; };\n"
+    "agent = { resources = ( { name = \"pump\"; ttl_ms = 3000; release_ms = 800;\n"
+    "  outputs = ( { name = \"enable\"; %s chip = \"sim\"; line = 1; %s } ); } ); };\n"
+    "watchdog = { device = \"sim\"; timeout_ms = 2000; };\n"
+    "hal = { backend = \"sim\"; socket = \"%s\"; };\n";
+
+static const char gpio_keys[] = "kind = \"gpio\"; covers = \"process\";";
+static const char gpio_readback[] = "readback = { chip = \"sim\"; line = 2; within_ms = 500; };";
+static const char pulse_keys[] = "kind = \"pulse\"; rate_hz = 100; hold_ms = 60;";
+
+static void write_conf(struct fixture *f, const char *kind, const char *readback)
+{
+    FILE *file = fopen(f->conf, "w");
+    assert_non_null(file);
+    fprintf(file, conf_text, f->folder, f->folder, kind, readback, f->bench.path);
+    fclose(file);
+}
+
+static pid_t start_program(struct fixture *f)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        char log[96];
+        snprintf(log, sizeof(log), "%s/guard.log", f->folder);
+        if (freopen(log, "a", stderr) == NULL)
+            _exit(126);
+        execl(f->program, f->program, "-c", f->conf, "-f", (char *)NULL);
+        _exit(127);
+    }
+    return child;
+}
+
+static int exit_status(pid_t child)
+{
+    int status = -1;
+    for (int tries = 0; tries < 5000; tries++) {
+        if (waitpid(child, &status, WNOHANG) == child)
+            return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+        nap_ms(1);
+    }
+    kill(child, SIGKILL);
+    waitpid(child, &status, 0);
+    fail_msg("the guard did not end within 5 s");
+    return -1;
+}
+
+/* -1 if nobody listens. */
+static int agent_connect(struct fixture *f)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    struct timeval limit = { 5, 0 };
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/guard.sock", f->folder);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    if (connect(fd, (struct sockaddr *)&address, sizeof(address)) == 0)
+        return fd;
+    close(fd);
+    return -1;
+}
+
+static void agent_say(int fd, enum guard_message_kind kind, const char *name, uint64_t token,
+                      int64_t ahead_ms)
+{
+    struct guard_message message;
+    guard_message_init(&message, kind);
+    assert_true(name_from_string(&message.name, name));
+    message.token = token;
+    if (kind == GUARD_PERMIT)
+        message.deadline_us = hal_clock_now().us + ahead_ms * 1000;
+    assert_int_equal(send(fd, &message, sizeof(message), MSG_NOSIGNAL), sizeof(message));
+}
+
+/* The next message of this kind and, for a status, in this state. False at the connection's end. */
+static bool agent_hear(int fd, enum guard_message_kind kind, int state, struct guard_message *out)
+{
+    for (int i = 0; i < 2000; i++) {
+        if (recv(fd, out, sizeof(*out), 0) != (ssize_t)sizeof(*out))
+            return false;
+        assert_null(guard_message_check(out, sizeof(*out)));
+        if (out->kind == kind && (kind != GUARD_STATUS || out->state == state))
+            return true;
+    }
+    return false;
+}
+
+/* The guard has ended this connection. */
+static bool agent_hung_up(int fd)
+{
+    struct guard_message message;
+    ssize_t got = 1;
+    while (got > 0)
+        got = recv(fd, &message, sizeof(message), 0);
+    return got == 0 || errno == ECONNRESET;
+}
+
+static int agent_join(struct fixture *f)
+{
+    struct guard_message message;
+    int fd = -1;
+    for (int tries = 0; tries < 5000 && fd < 0; tries++) {
+        fd = agent_connect(f);
+        if (fd < 0)
+            nap_ms(1);
+    }
+    assert_true(fd >= 0);
+    agent_say(fd, GUARD_HELLO, "board-a", 0, 0);
+    assert_true(agent_hear(fd, GUARD_HELLO, 0, &message));
+    assert_int_equal(message.pid, f->guard);
+    assert_true(agent_hear(fd, GUARD_STATUS, GUARD_SAFE, &message));
+    return fd;
+}
+
+static void start_guard(struct fixture *f, const char *kind, const char *readback)
+{
+    write_conf(f, kind, readback);
+    f->guard = start_program(f);
+    f->agent = agent_join(f);
+}
+
+static void drive(struct fixture *f, uint64_t token, int64_t ahead_ms)
+{
+    struct guard_message message;
+    agent_say(f->agent, GUARD_PERMIT, "pump", token, ahead_ms);
+    assert_true(agent_hear(f->agent, GUARD_STATUS, GUARD_DRIVING, &message));
+    assert_int_equal(message.token, token);
+    AWAIT(&f->bench, f->bench.level);
+}
+
+static int set_up(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    const char *folder = getenv("HOLDFAST_BIN");
+    assert_non_null(f);
+    *state = f;
+    f->agent = -1;
+    snprintf(f->program, sizeof(f->program), "%s/holdfast-guard", folder != NULL ? folder : "");
+    if (folder == NULL || access(f->program, X_OK) != 0)
+        return 0;
+    strcpy(f->folder, "/tmp/holdfast-guard-XXXXXX");
+    assert_non_null(mkdtemp(f->folder));
+    snprintf(f->conf, sizeof(f->conf), "%s/holdfast.conf", f->folder);
+    snprintf(f->page, sizeof(f->page), "%s/lease.page", f->folder);
+    fake_bench_open(&f->bench, f->folder);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    static const char *const files[] = { "holdfast.conf", "lease.page", "guard.lock", "guard.sock",
+                                         "guard.log" };
+    struct fixture *f = *state;
+    char path[128];
+    if (f->agent >= 0)
+        close(f->agent);
+    if (f->guard > 0) {
+        kill(f->guard, SIGKILL);
+        waitpid(f->guard, NULL, 0);
+    }
+    if (f->folder[0] != '\0') {
+        fake_bench_close(&f->bench);
+        for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+            snprintf(path, sizeof(path), "%s/%s", f->folder, files[i]);
+            unlink(path);
+        }
+        rmdir(f->folder);
+    }
+    free(f);
+    return 0;
+}
+
+#define SKIP_WITHOUT_PROGRAM(f)                                               \
+    do {                                                                      \
+        if ((f)->folder[0] == '\0') {                                         \
+            print_message("skipped: HOLDFAST_BIN has no holdfast-guard\n");   \
+            skip();                                                           \
+        }                                                                     \
+    } while (0)
+
+static void lost_agent_is_off_and_the_same_token_stays_dropped(void **state)
+{
+    struct fixture *f = *state;
+    struct guard_message message;
+    SKIP_WITHOUT_PROGRAM(f);
+    start_guard(f, gpio_keys, gpio_readback);
+    drive(f, 7, 2500);
+    struct instant closed = hal_clock_now();
+    close(f->agent);
+    AWAIT(&f->bench, !f->bench.level);
+    int64_t off_us = instant_diff(hal_clock_now(), closed).us;
+    print_message("agent lost to output off: %lld us\n", (long long)off_us);
+    assert_true(off_us < 1500000);
+    f->agent = agent_join(f);
+    agent_say(f->agent, GUARD_PERMIT, "pump", 7, 500);
+    assert_true(agent_hear(f->agent, GUARD_REFUSED, 0, &message));
+    assert_int_equal(message.refusal, GUARD_REFUSED_TOKEN);
+    drive(f, 8, 2500);
+}
+
+static void output_is_off_at_the_deadline_with_the_agent_still_there(void **state)
+{
+    struct fixture *f = *state;
+    struct guard_message message;
+    SKIP_WITHOUT_PROGRAM(f);
+    start_guard(f, gpio_keys, gpio_readback);
+    int64_t deadline_us = hal_clock_now().us + 100000;
+    drive(f, 7, 100);
+    assert_true(agent_hear(f->agent, GUARD_STATUS, GUARD_SAFE, &message));
+    assert_true(message.changed_us >= deadline_us);
+    assert_int_equal(message.proven, 1);
+    pthread_mutex_lock(&f->bench.lock);
+    bool level = f->bench.level;
+    pthread_mutex_unlock(&f->bench.lock);
+    assert_false(level);
+}
+
+static void page_says_what_the_guard_does(void **state)
+{
+    struct fixture *f = *state;
+    struct hf_page *page = NULL;
+    uint64_t token = 0;
+    SKIP_WITHOUT_PROGRAM(f);
+    start_guard(f, gpio_keys, gpio_readback);
+    assert_int_equal(hf_open(f->page, &page), HF_OK);
+    assert_false(hf_lease_valid(page, "pump", NULL, NULL));
+    drive(f, 7, 2500);
+    assert_true(hf_lease_valid(page, "pump", &token, NULL));
+    assert_int_equal(token, 7);
+    kill(f->guard, SIGKILL);
+    waitpid(f->guard, NULL, 0);
+    f->guard = 0;
+    assert_false(hf_lease_valid(page, "pump", NULL, NULL));
+    assert_true(hf_page_stale(page));
+    hf_close(page);
+}
+
+static void malformed_message_closes_and_drops(void **state)
+{
+    struct fixture *f = *state;
+    SKIP_WITHOUT_PROGRAM(f);
+    start_guard(f, gpio_keys, gpio_readback);
+    drive(f, 7, 2500);
+    assert_int_equal(send(f->agent, "nonsense", 8, MSG_NOSIGNAL), 8);
+    assert_true(agent_hung_up(f->agent));
+    AWAIT(&f->bench, !f->bench.level);
+    close(f->agent);
+    f->agent = agent_join(f);
+    drive(f, 8, 2500);
+}
+
+static void only_a_proper_hello_replaces_the_agent(void **state)
+{
+    struct fixture *f = *state;
+    SKIP_WITHOUT_PROGRAM(f);
+    start_guard(f, gpio_keys, gpio_readback);
+    drive(f, 7, 2500);
+    int stranger = agent_connect(f);
+    assert_true(stranger >= 0);
+    agent_say(stranger, GUARD_HELLO, "board-b", 0, 0);
+    assert_true(agent_hung_up(stranger));
+    close(stranger);
+    AWAIT(&f->bench, f->bench.level);
+    int second = agent_join(f);
+    assert_true(agent_hung_up(f->agent));
+    AWAIT(&f->bench, !f->bench.level);
+    close(f->agent);
+    f->agent = second;
+    drive(f, 8, 2500);
+}
+
+static void stuck_readback_is_a_fault_and_starves_the_watchdog(void **state)
+{
+    struct fixture *f = *state;
+    struct guard_message message;
+    SKIP_WITHOUT_PROGRAM(f);
+    start_guard(f, gpio_keys, gpio_readback);
+    drive(f, 7, 2500);
+    AWAIT(&f->bench, f->bench.armed_ms == 2000);
+    pthread_mutex_lock(&f->bench.lock);
+    f->bench.held = true;
+    pthread_mutex_unlock(&f->bench.lock);
+    agent_say(f->agent, GUARD_DROP, "pump", 7, 0);
+    assert_true(agent_hear(f->agent, GUARD_STATUS, GUARD_FAULT, &message));
+    assert_int_equal(message.fault, GUARD_FAULT_STUCK_ON);
+    assert_int_equal(message.watchdog, 2);
+}
+
+static void pulse_output_is_toggled_while_driving_only(void **state)
+{
+    struct fixture *f = *state;
+    struct guard_message message;
+    SKIP_WITHOUT_PROGRAM(f);
+    start_guard(f, pulse_keys, "");
+    agent_say(f->agent, GUARD_PERMIT, "pump", 7, 2500);
+    AWAIT(&f->bench, f->bench.edges >= 20 && f->bench.feeds >= 0);
+    agent_say(f->agent, GUARD_DROP, "pump", 7, 0);
+    assert_true(agent_hear(f->agent, GUARD_STATUS, GUARD_SAFE, &message));
+    AWAIT(&f->bench, !f->bench.level);
+}
+
+static void second_guard_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    SKIP_WITHOUT_PROGRAM(f);
+    start_guard(f, gpio_keys, gpio_readback);
+    drive(f, 7, 2500);
+    assert_int_equal(exit_status(start_program(f)), 1);
+    agent_say(f->agent, GUARD_PERMIT, "pump", 7, 2500);
+    AWAIT(&f->bench, f->bench.level);
+}
+
+static void termination_proves_off_and_stops_the_watchdog(void **state)
+{
+    struct fixture *f = *state;
+    struct hf_page *page = NULL;
+    SKIP_WITHOUT_PROGRAM(f);
+    start_guard(f, gpio_keys, gpio_readback);
+    drive(f, 7, 2500);
+    assert_int_equal(hf_open(f->page, &page), HF_OK);
+    kill(f->guard, SIGTERM);
+    int status = exit_status(f->guard);
+    f->guard = 0;
+    assert_int_equal(status, 0);
+    AWAIT(&f->bench, !f->bench.level && f->bench.watchdog_stopped);
+    assert_true(hf_page_stale(page));
+    hf_close(page);
+}
+
+static void lost_bench_is_a_fault(void **state)
+{
+    struct fixture *f = *state;
+    struct guard_message message;
+    SKIP_WITHOUT_PROGRAM(f);
+    start_guard(f, gpio_keys, gpio_readback);
+    drive(f, 7, 2500);
+    fake_bench_hang_up(&f->bench);
+    assert_true(agent_hear(f->agent, GUARD_STATUS, GUARD_FAULT, &message));
+    assert_int_equal(message.fault, GUARD_FAULT_OUTPUT_IO);
+}
+
+static void wrong_options_and_files_have_their_exit_statuses(void **state)
+{
+    struct fixture *f = *state;
+    char command[512];
+    SKIP_WITHOUT_PROGRAM(f);
+    snprintf(command, sizeof(command), "%s --nonsense >/dev/null 2>&1", f->program);
+    assert_int_equal(WEXITSTATUS(system(command)), 2);
+    snprintf(command, sizeof(command), "%s -c /nonexistent -t >/dev/null 2>&1", f->program);
+    assert_int_equal(WEXITSTATUS(system(command)), 78);
+    snprintf(command, sizeof(command), "%s --version >/dev/null", f->program);
+    assert_int_equal(WEXITSTATUS(system(command)), 0);
+    write_conf(f, gpio_keys, gpio_readback);
+    snprintf(command, sizeof(command), "%s -c %s -t >/dev/null", f->program, f->conf);
+    assert_int_equal(WEXITSTATUS(system(command)), 0);
+}
+
+/* The bar: the guard's resident memory, everything that it locks included. */
+static void resident_memory_is_small(void **state)
+{
+    struct fixture *f = *state;
+    char path[64];
+    char line[128];
+    long resident_kb = -1;
+    SKIP_WITHOUT_PROGRAM(f);
+#ifdef __SANITIZE_ADDRESS__
+    print_message("skipped: the sanitizer's own memory would be measured\n");
+    skip();
+#endif
+    start_guard(f, pulse_keys, "");
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)f->guard);
+    FILE *status = fopen(path, "r");
+    assert_non_null(status);
+    while (fgets(line, sizeof(line), status) != NULL)
+        (void)sscanf(line, "VmRSS: %ld", &resident_kb);
+    fclose(status);
+    print_message("holdfast-guard: %ld KB resident\n", resident_kb);
+    assert_in_range(resident_kb, 1, 2048);
+}
+
+int main(void)
+{
+#define PROCESS_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        PROCESS_TEST(lost_agent_is_off_and_the_same_token_stays_dropped),
+        PROCESS_TEST(output_is_off_at_the_deadline_with_the_agent_still_there),
+        PROCESS_TEST(page_says_what_the_guard_does),
+        PROCESS_TEST(malformed_message_closes_and_drops),
+        PROCESS_TEST(only_a_proper_hello_replaces_the_agent),
+        PROCESS_TEST(stuck_readback_is_a_fault_and_starves_the_watchdog),
+        PROCESS_TEST(pulse_output_is_toggled_while_driving_only),
+        PROCESS_TEST(second_guard_is_refused),
+        PROCESS_TEST(termination_proves_off_and_stops_the_watchdog),
+        PROCESS_TEST(lost_bench_is_a_fault),
+        PROCESS_TEST(wrong_options_and_files_have_their_exit_statuses),
+        PROCESS_TEST(resident_memory_is_small),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

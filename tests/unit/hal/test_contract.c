@@ -1,0 +1,369 @@
+/*
+ * One contract for both backends. The sim backend runs against a small bench in this test. The linux
+ * backend runs on the kernel's gpio-sim where this machine lets us make one, and is said to be
+ * skipped where not; its refusals are tested everywhere.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include "fake_bench.h"
+#include "hal/clock.h"
+#include "hal/hal.h"
+
+/* A world that the contract is run in: a backend, and the other end of its lines. */
+struct world {
+    struct hal hal;
+    void *context;
+    const char *chip;
+    uint32_t output_line;
+    uint32_t input_line;
+    bool (*output_is)(struct world *world, bool level); /* awaits it */
+    void (*set_input)(struct world *world, bool level);
+};
+
+static bool input_shows(struct world *world, struct hal_line *line, bool level)
+{
+    bool on = !level;
+    for (int tries = 0; tries < 5000; tries++) {
+        if (world->hal.service(world->hal.context) != HAL_OK)
+            return false;
+        if (world->hal.output->get(line, &on) == HAL_OK && on == level)
+            return true;
+        nap_ms(1);
+    }
+    return false;
+}
+
+static void contract(struct world *world)
+{
+    const struct hal_output_ops *ops = world->hal.output;
+    struct hal_line *output = NULL;
+    struct hal_line *input = NULL;
+    assert_int_equal(ops->open_output(world->hal.context, world->chip, world->output_line, false,
+                                      "pump", "enable", &output),
+                     HAL_OK);
+    assert_true(world->output_is(world, false));
+    assert_int_equal(ops->set(output, true), HAL_OK);
+    assert_true(world->output_is(world, true));
+    assert_int_equal(ops->set(output, true), HAL_OK);
+    assert_int_equal(ops->set(output, false), HAL_OK);
+    assert_true(world->output_is(world, false));
+    assert_int_equal(ops->open_input(world->hal.context, world->chip, world->input_line, false,
+                                     "pump", "enable", &input),
+                     HAL_OK);
+    world->set_input(world, true);
+    assert_true(input_shows(world, input, true));
+    world->set_input(world, false);
+    assert_true(input_shows(world, input, false));
+    assert_int_equal(ops->set(input, true), HAL_IO);
+    ops->close(input);
+    assert_int_equal(ops->set(output, true), HAL_OK);
+    assert_true(world->output_is(world, true));
+    ops->close(output);
+    assert_true(world->output_is(world, false));
+    /* Active low: inactive is the high level. */
+    assert_int_equal(ops->open_output(world->hal.context, world->chip, world->output_line, true,
+                                      "pump", "enable", &output),
+                     HAL_OK);
+    assert_true(world->output_is(world, true));
+    assert_int_equal(ops->set(output, true), HAL_OK);
+    assert_true(world->output_is(world, false));
+    ops->close(output);
+}
+
+/* ---- sim */
+
+struct sim_fixture {
+    char folder[64];
+    struct fake_bench bench;
+    struct hal hal;
+};
+
+static int sim_set_up(void **state)
+{
+    struct sim_fixture *f = calloc(1, sizeof(*f));
+    assert_non_null(f);
+    strcpy(f->folder, "/tmp/holdfast-hal-XXXXXX");
+    assert_non_null(mkdtemp(f->folder));
+    fake_bench_open(&f->bench, f->folder);
+    assert_int_equal(hal_sim_open(&f->hal, f->bench.path, "board-a", "guard"), HAL_OK);
+    *state = f;
+    return 0;
+}
+
+static int sim_tear_down(void **state)
+{
+    struct sim_fixture *f = *state;
+    f->hal.close(&f->hal);
+    fake_bench_close(&f->bench);
+    rmdir(f->folder);
+    free(f);
+    return 0;
+}
+
+static bool sim_output_is(struct world *world, bool level)
+{
+    struct fake_bench *bench = world->context;
+    AWAIT(bench, bench->last[0] != 'h' && bench->level == level);
+    return true;
+}
+
+static void sim_set_input(struct world *world, bool level)
+{
+    struct fake_bench *bench = world->context;
+    pthread_mutex_lock(&bench->lock);
+    fake_bench_say(bench, level ? "in pump/enable 1\n" : "in pump/enable 0\n");
+    pthread_mutex_unlock(&bench->lock);
+}
+
+static void sim_keeps_the_contract(void **state)
+{
+    struct sim_fixture *f = *state;
+    struct world world = { .hal = f->hal, .context = &f->bench, .chip = "sim",
+                           .output_is = sim_output_is, .set_input = sim_set_input };
+    contract(&world);
+}
+
+static void sim_says_who_it_is(void **state)
+{
+    struct sim_fixture *f = *state;
+    char expected[64];
+    snprintf(expected, sizeof(expected), "hello board-a guard %ld", (long)getpid());
+    AWAIT(&f->bench, strcmp(f->bench.hello, expected) == 0);
+}
+
+static void sim_watchdog_is_armed_fed_and_stopped(void **state)
+{
+    struct sim_fixture *f = *state;
+    const struct hal_watchdog_ops *watchdog = f->hal.watchdog;
+    uint32_t actual_ms = 0;
+    assert_int_equal(watchdog->arm(f->hal.context, "sim", 0, &actual_ms), HAL_UNSUPPORTED);
+    assert_int_equal(watchdog->arm(f->hal.context, "sim", 700, &actual_ms), HAL_OK);
+    assert_int_equal(actual_ms, 700);
+    assert_int_equal(watchdog->feed(f->hal.context), HAL_OK);
+    AWAIT(&f->bench, f->bench.armed_ms == 700 && f->bench.feeds == 1);
+    assert_int_equal(watchdog->stop(f->hal.context), HAL_OK);
+    AWAIT(&f->bench, f->bench.watchdog_stopped);
+}
+
+static void sim_line_that_the_bench_does_not_name_is_not_found(void **state)
+{
+    struct sim_fixture *f = *state;
+    struct hal_line *line = NULL;
+    assert_int_equal(f->hal.output->open_input(f->hal.context, "sim", 0, false, "pump", "other",
+                                               &line),
+                     HAL_NOT_FOUND);
+    assert_null(line);
+}
+
+static void sim_loses_a_bench_that_goes_or_talks_nonsense(void **state)
+{
+    static const char *const words[] = { "err no such board\n", "in pump/enable 2\n", "hello\n",
+                                         "in  1", NULL };
+    struct sim_fixture *f = *state;
+    for (int i = 0; words[i] != NULL || i == 4; i++) {
+        struct hal hal;
+        struct hal_line *line = NULL;
+        enum hal_result result = HAL_OK;
+        f->hal.close(&f->hal);
+        AWAIT(&f->bench, f->bench.fd < 0);
+        assert_int_equal(hal_sim_open(&hal, f->bench.path, "board-a", "agent"), HAL_OK);
+        assert_int_equal(hal.output->open_output(hal.context, "sim", 0, false, "pump", "enable",
+                                                 &line),
+                         HAL_OK);
+        AWAIT(&f->bench, f->bench.last[0] == 'o');
+        pthread_mutex_lock(&f->bench.lock);
+        fake_bench_say(&f->bench, words[i] != NULL ? words[i] : "");
+        pthread_mutex_unlock(&f->bench.lock);
+        if (i >= 3)
+            fake_bench_hang_up(&f->bench);
+        for (int tries = 0; tries < 5000 && result == HAL_OK; tries++) {
+            result = hal.service(hal.context);
+            nap_ms(1);
+        }
+        assert_int_equal(result, HAL_LOST);
+        assert_int_equal(hal.output->set(line, true), HAL_LOST);
+        assert_int_equal(hal.watchdog->feed(hal.context), HAL_LOST);
+        hal.output->close(line);
+        f->hal = hal;
+        if (i == 4)
+            return;
+    }
+}
+
+static void sim_without_a_bench_is_not_found(void **state)
+{
+    struct hal hal;
+    char longest[300];
+    (void)state;
+    memset(longest, 'a', sizeof(longest));
+    longest[sizeof(longest) - 1] = '\0';
+    assert_int_equal(hal_sim_open(&hal, longest, "board-a", "guard"), HAL_NOT_FOUND);
+    assert_int_equal(hal_sim_open(&hal, "/nonexistent/bench.sock", "board-a", "guard"),
+                     HAL_NOT_FOUND);
+}
+
+/* ---- linux */
+
+static void linux_refuses_what_is_no_gpio_chip(void **state)
+{
+    struct hal hal;
+    struct hal_line *line = NULL;
+    (void)state;
+    assert_int_equal(hal_linux_open(&hal), HAL_OK);
+    assert_string_equal(hal.backend, "linux");
+    assert_int_equal(hal.fd, -1);
+    assert_int_equal(hal.service(hal.context), HAL_OK);
+    assert_int_equal(hal.output->open_output(hal.context, "gpiochip999", 0, false, "pump",
+                                             "enable", &line),
+                     HAL_NOT_FOUND);
+    assert_int_equal(hal.output->open_input(hal.context, "/dev/null", 0, false, "pump", "enable",
+                                            &line),
+                     HAL_IO);
+    assert_int_equal(hal.output->open_output(hal.context, "null", 0, false, "pump", "enable",
+                                             &line),
+                     HAL_IO);
+    assert_null(line);
+    hal.close(&hal);
+}
+
+static void linux_refuses_what_is_no_watchdog(void **state)
+{
+    struct hal hal;
+    uint32_t actual_ms = 0;
+    (void)state;
+    assert_int_equal(hal_linux_open(&hal), HAL_OK);
+    assert_int_equal(hal.watchdog->arm(hal.context, "watchdog999", 2000, &actual_ms),
+                     HAL_NOT_FOUND);
+    assert_int_equal(hal.watchdog->arm(hal.context, "/dev/null", 2000, &actual_ms), HAL_IO);
+    assert_int_equal(hal.watchdog->feed(hal.context), HAL_NOT_FOUND);
+    assert_int_equal(hal.watchdog->stop(hal.context), HAL_NOT_FOUND);
+    hal.close(&hal);
+}
+
+#define GPIO_SIM "/sys/kernel/config/gpio-sim/holdfast-test"
+
+static bool file_write(const char *path, const char *text)
+{
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    bool done = fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+    if (fd >= 0)
+        close(fd);
+    return done;
+}
+
+static bool file_read(const char *path, char *text, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t got = fd >= 0 ? read(fd, text, size - 1) : -1;
+    if (fd >= 0)
+        close(fd);
+    text[got > 0 ? got : 0] = '\0';
+    text[strcspn(text, "\n")] = '\0';
+    return got > 0;
+}
+
+struct gpio_sim {
+    char chip[32];
+    char device[64];
+};
+
+static bool gpio_sim_make(struct gpio_sim *sim)
+{
+    return mkdir(GPIO_SIM, 0755) == 0 && mkdir(GPIO_SIM "/bank", 0755) == 0 &&
+           file_write(GPIO_SIM "/bank/num_lines", "8") && file_write(GPIO_SIM "/live", "1") &&
+           file_read(GPIO_SIM "/bank/chip_name", sim->chip, sizeof(sim->chip)) &&
+           file_read(GPIO_SIM "/dev_name", sim->device, sizeof(sim->device));
+}
+
+static void gpio_sim_remove(void)
+{
+    (void)file_write(GPIO_SIM "/live", "0");
+    rmdir(GPIO_SIM "/bank");
+    rmdir(GPIO_SIM);
+}
+
+static void gpio_sim_path(const struct gpio_sim *sim, uint32_t line, const char *file, char *out,
+                          size_t size)
+{
+    snprintf(out, size, "/sys/devices/platform/%s/%s/sim_gpio%u/%s", sim->device, sim->chip,
+             (unsigned)line, file);
+}
+
+static bool gpio_sim_output_is(struct world *world, bool level)
+{
+    char path[256];
+    char text[16];
+    gpio_sim_path(world->context, world->output_line, "value", path, sizeof(path));
+    return file_read(path, text, sizeof(text)) && (text[0] == '1') == level;
+}
+
+static void gpio_sim_set_input(struct world *world, bool level)
+{
+    char path[256];
+    gpio_sim_path(world->context, world->input_line, "pull", path, sizeof(path));
+    assert_true(file_write(path, level ? "pull-up" : "pull-down"));
+}
+
+static void linux_keeps_the_contract(void **state)
+{
+    struct gpio_sim sim;
+    struct hal_line *line = NULL;
+    (void)state;
+    if (!gpio_sim_make(&sim)) {
+        print_message("linux lines: skipped, no gpio-sim can be made here (%s)\n", strerror(errno));
+        gpio_sim_remove();
+        skip();
+    }
+    struct world world = { .context = &sim, .chip = sim.chip, .output_line = 1, .input_line = 2,
+                           .output_is = gpio_sim_output_is, .set_input = gpio_sim_set_input };
+    assert_int_equal(hal_linux_open(&world.hal), HAL_OK);
+    contract(&world);
+    assert_int_equal(world.hal.output->open_output(world.hal.context, sim.chip, 8, false, "pump",
+                                                   "enable", &line),
+                     HAL_NOT_FOUND);
+    world.hal.close(&world.hal);
+    gpio_sim_remove();
+}
+
+/* ---- both */
+
+static void clocks_move_forward(void **state)
+{
+    struct instant first = hal_clock_now();
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        struct instant next = hal_clock_now();
+        assert_true(next.us >= first.us);
+        first = next;
+    }
+    assert_true(hal_clock_slept().us >= -1);
+    assert_true(hal_clock_wall_us() > 0);
+}
+
+static void results_have_names(void **state)
+{
+    (void)state;
+    for (int result = HAL_OK; result <= HAL_LOST; result++)
+        assert_string_not_equal(hal_result_name((enum hal_result)result), "unknown");
+}
+
+int main(void)
+{
+#define SIM_TEST(test) cmocka_unit_test_setup_teardown(test, sim_set_up, sim_tear_down)
+    const struct CMUnitTest tests[] = {
+        SIM_TEST(sim_keeps_the_contract),
+        SIM_TEST(sim_says_who_it_is),
+        SIM_TEST(sim_watchdog_is_armed_fed_and_stopped),
+        SIM_TEST(sim_line_that_the_bench_does_not_name_is_not_found),
+        SIM_TEST(sim_loses_a_bench_that_goes_or_talks_nonsense),
+        cmocka_unit_test(sim_without_a_bench_is_not_found),
+        cmocka_unit_test(linux_refuses_what_is_no_gpio_chip),
+        cmocka_unit_test(linux_refuses_what_is_no_watchdog),
+        cmocka_unit_test(linux_keeps_the_contract),
+        cmocka_unit_test(clocks_move_forward),
+        cmocka_unit_test(results_have_names),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
