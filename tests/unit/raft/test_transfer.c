@@ -1,0 +1,152 @@
+/* Leadership transfer: to a successor that has everything, without bending the vote rule. */
+#include "tests/unit/raft/node.h"
+
+static struct node node;
+
+static void transfer(const char *to)
+{
+    node_step(&node, &(struct raft_event){ .kind = RAFT_EVENT_TRANSFER, .peer = name_of(to) });
+}
+
+static void the_target_is_told_only_when_it_has_everything(void **state)
+{
+    (void)state;
+    node_init(&node, 1, 3, 1);
+    node_serve(&node);
+    node_propose(&node, "x");
+    transfer("n2");
+    assert_int_equal(node.out.refusal, RAFT_ACCEPTED);
+    assert_null(node_sent(&node, RAFT_TIMEOUT_NOW, 0));
+    node_propose(&node, "x");
+    assert_int_equal(node.out.refusal, RAFT_TRANSFERRING);
+    node_acknowledge(&node, "n3", 2);
+    assert_null(node_sent(&node, RAFT_TIMEOUT_NOW, 0));
+    node_acknowledge(&node, "n2", 2);
+    assert_non_null(node_sent_to(&node, RAFT_TIMEOUT_NOW, "n2"));
+    node_acknowledge(&node, "n2", 2);
+    assert_null(node_sent(&node, RAFT_TIMEOUT_NOW, 0));
+}
+
+static void bad_targets_are_refused(void **state)
+{
+    (void)state;
+    node_init(&node, 1, 3, 1);
+    node.disk.state.members.member[2].voter = false;
+    node_start(&node);
+    transfer("n2");
+    assert_int_equal(node.out.refusal, RAFT_NOT_LEADER);
+    node_serve(&node);
+    transfer("n1");
+    assert_int_equal(node.out.refusal, RAFT_BAD_TARGET);
+    transfer("n3");
+    assert_int_equal(node.out.refusal, RAFT_BAD_TARGET);
+    transfer("n9");
+    assert_int_equal(node.out.refusal, RAFT_BAD_TARGET);
+    transfer("n2");
+    transfer("n2");
+    assert_int_equal(node.out.refusal, RAFT_TRANSFERRING);
+}
+
+static void a_transfer_that_does_not_happen_is_aborted(void **state)
+{
+    (void)state;
+    node_init(&node, 1, 3, 1);
+    node_serve(&node);
+    transfer("n3");
+    struct instant until = node.raft.transfer_until;
+
+    assert_int_equal(instant_diff(until, node.now).us, TEST_ELECTION_MS * 1000);
+    while (instant_before(node.now, until)) {
+        node_propose(&node, "x");
+        assert_int_equal(node.out.refusal, RAFT_TRANSFERRING);
+        node_acknowledge_round(&node, "n2", node.raft.term, 0);
+        assert_false(instant_before(until, node.out.wake_at));
+        node.now = instant_max(node.out.wake_at, instant_add(node.now, span_from_ms(1)));
+        node_event(&node, RAFT_EVENT_TIMER);
+    }
+    node_propose(&node, "x");
+    assert_int_equal(node.out.refusal, RAFT_ACCEPTED);
+}
+
+static void hear(enum raft_message_kind kind, const char *from, uint64_t term)
+{
+    node_receive(&node, (struct raft_message){ .kind = kind, .from = name_of(from),
+                                               .term = term });
+}
+
+static void the_target_campaigns_at_once_without_a_pre_vote(void **state)
+{
+    (void)state;
+    node_init(&node, 1, 3, 1);
+    hear(RAFT_HEARTBEAT, "n2", 4);
+    hear(RAFT_TIMEOUT_NOW, "n2", 4);
+    assert_int_equal(node.raft.role, RAFT_CANDIDATE);
+    assert_int_equal(node.raft.term, 5);
+    assert_int_equal(node.out.message_count, 0);
+    node_complete_all(&node);
+    const struct raft_message *request = node_sent_to(&node, RAFT_VOTE_REQUEST, "n3");
+
+    assert_true(request->transfer);
+    assert_false(request->pre);
+    assert_int_equal(request->term, 5);
+}
+
+static void only_the_leader_may_tell(void **state)
+{
+    (void)state;
+    node_init(&node, 1, 3, 1);
+    hear(RAFT_TIMEOUT_NOW, "n2", 4);
+    assert_int_equal(node.raft.role, RAFT_FOLLOWER);
+    hear(RAFT_HEARTBEAT, "n2", 4);
+    hear(RAFT_TIMEOUT_NOW, "n3", 4);
+    hear(RAFT_TIMEOUT_NOW, "n2", 3);
+    assert_int_equal(node.raft.role, RAFT_FOLLOWER);
+    assert_int_equal(node.raft.term, 4);
+}
+
+/* Two candidates of one term, one of them by transfer: the second gets no vote. */
+static void transfer_does_not_vote_twice_in_a_term(void **state)
+{
+    (void)state;
+    struct raft_message request = { .kind = RAFT_VOTE_REQUEST, .from = name_of("n2"), .term = 5 };
+
+    node_init(&node, 1, 3, 1);
+    hear(RAFT_TIMEOUT_NOW, "n2", 4);
+    node_receive(&node, request);
+    node_complete_all(&node);
+    assert_true(node_sent(&node, RAFT_VOTE_REPLY, 0)->granted);
+    request.from = name_of("n3");
+    request.transfer = true;
+    request.last_index = 99;
+    request.last_term = 4;
+    node_receive(&node, request);
+    assert_false(node_sent(&node, RAFT_VOTE_REPLY, 0)->granted);
+    assert_false(node.out.persist.wanted);
+}
+
+static void a_candidate_by_transfer_does_not_vote_for_another(void **state)
+{
+    (void)state;
+    struct raft_message request = { .kind = RAFT_VOTE_REQUEST, .from = name_of("n3"), .term = 5,
+                                    .transfer = true, .last_index = 99, .last_term = 4 };
+
+    node_init(&node, 1, 3, 1);
+    hear(RAFT_HEARTBEAT, "n2", 4);
+    hear(RAFT_TIMEOUT_NOW, "n2", 4);
+    node_receive(&node, request);
+    assert_false(node_sent(&node, RAFT_VOTE_REPLY, 0)->granted);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_target_is_told_only_when_it_has_everything),
+        cmocka_unit_test(bad_targets_are_refused),
+        cmocka_unit_test(a_transfer_that_does_not_happen_is_aborted),
+        cmocka_unit_test(the_target_campaigns_at_once_without_a_pre_vote),
+        cmocka_unit_test(only_the_leader_may_tell),
+        cmocka_unit_test(transfer_does_not_vote_twice_in_a_term),
+        cmocka_unit_test(a_candidate_by_transfer_does_not_vote_for_another),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
