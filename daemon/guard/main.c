@@ -1,5 +1,6 @@
 /* holdfast-guard: options, configuration, and the loop. */
 #include <getopt.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -96,6 +97,7 @@ static bool guard_open(const struct options *options, char *run_dir, size_t size
         }
     }
     free(conf);
+    malloc_trim(0);
     return opened;
 }
 
