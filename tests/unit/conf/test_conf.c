@@ -460,6 +460,17 @@ static void an_output_that_covers_the_kernel_needs_a_watchdog(void **state)
     expect_one_error(fix, load_text(fix, text), line, "needs the group \"watchdog\"");
 }
 
+static void a_board_with_an_agent_must_name_its_hardware(void **state)
+{
+    struct fixture *fix = *state;
+    char text[TEXT_MAX];
+    edit(text, "hal = {", "hal = {", "/*");
+    char *end = strstr(strstr(text, "bench.sock"), "};");
+    memcpy(end, "*/", 2);
+    unsigned line = line_at(text, strstr(text, "agent = {"));
+    expect_one_error(fix, load_text(fix, text), line, "must say what its lines are");
+}
+
 static void an_issuer_without_a_policy_is_refused(void **state)
 {
     struct fixture *fix = *state;
@@ -672,6 +683,7 @@ int main(void)
         cmocka_unit_test(lists_refuse_elements_that_are_no_groups),
         cmocka_unit_test(numbers_that_do_not_add_up_are_refused_at_the_line_to_change),
         cmocka_unit_test(an_output_that_covers_the_kernel_needs_a_watchdog),
+        cmocka_unit_test(a_board_with_an_agent_must_name_its_hardware),
         cmocka_unit_test(an_issuer_without_a_policy_is_refused),
         cmocka_unit_test(a_linux_watchdog_counts_in_whole_seconds),
         cmocka_unit_test(a_ttl_below_the_recommended_one_is_a_warning),
