@@ -43,6 +43,21 @@ static void an_append_is_acknowledged_only_when_durable(void **state)
     assert_int_equal(reply()->match_index, 3);
 }
 
+static void a_completion_that_brings_no_entry_is_not_an_answer(void **state)
+{
+    (void)state;
+    static const uint64_t terms[] = { 1, 1 };
+
+    node_init(&node, 1, 3, 1);
+    node_receive(&node, (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of("n2"),
+                                               .term = 1 });
+    append(1, 0, 0, terms, 2, 0);
+    node_complete(&node, 1);
+    assert_null(reply());
+    node_complete(&node, 1);
+    assert_int_equal(reply()->match_index, 2);
+}
+
 static void a_stale_completion_does_not_acknowledge_rewritten_entries(void **state)
 {
     (void)state;
@@ -320,6 +335,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_append_is_acknowledged_only_when_durable),
+        cmocka_unit_test(a_completion_that_brings_no_entry_is_not_an_answer),
         cmocka_unit_test(a_stale_completion_does_not_acknowledge_rewritten_entries),
         cmocka_unit_test(an_empty_append_is_not_acknowledged_before_its_term_is_durable),
         cmocka_unit_test(refusals_hint_at_the_conflict),

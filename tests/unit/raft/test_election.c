@@ -159,6 +159,16 @@ static void a_vote_overtaken_by_a_term_is_never_answered(void **state)
     assert_int_equal(node_sent_to(&node, RAFT_VOTE_REPLY, "n3")->term, 3);
 }
 
+static void a_vote_of_an_old_term_does_not_turn_into_one_of_a_new_term(void **state)
+{
+    (void)state;
+    node_init(&node, 1, 3, 1);
+    ask_vote(2, "n2", 0, 0, false, false);
+    hear_heartbeat(3, "n3");
+    node_complete_all(&node);
+    assert_null(node_sent(&node, RAFT_VOTE_REPLY, 0));
+}
+
 static void one_vote_per_term_even_after_a_restart(void **state)
 {
     (void)state;
@@ -318,6 +328,7 @@ int main(void)
         cmocka_unit_test(a_single_voter_leads_alone),
         cmocka_unit_test(vote_is_answered_only_when_durable),
         cmocka_unit_test(a_vote_overtaken_by_a_term_is_never_answered),
+        cmocka_unit_test(a_vote_of_an_old_term_does_not_turn_into_one_of_a_new_term),
         cmocka_unit_test(one_vote_per_term_even_after_a_restart),
         cmocka_unit_test(only_an_up_to_date_log_gets_votes),
         cmocka_unit_test(a_node_that_hears_its_leader_ignores_requests),

@@ -61,6 +61,19 @@ static void pieces_in_any_order_and_number_make_one_snapshot(void **state)
     assert_int_equal(node.raft.commit, 40);
 }
 
+static void nothing_is_received_while_an_install_waits_for_the_store(void **state)
+{
+    (void)state;
+    node_init(&node, 1, 3, 1);
+    chunks(2, 40, 1);
+    assert_null(chunk(2, 60, 1, 0));
+    machine_save(image, 40, 40 * 77);
+    assert_memory_equal(node.buffer, image, NODE_SNAPSHOT_BYTES);
+    node_complete_all(&node);
+    assert_int_equal(node.machine_index, 40);
+    assert_int_equal(chunk(2, 60, 1, 0)->offset, RAFT_SNAPSHOT_CHUNK);
+}
+
 static void a_higher_term_in_between_does_not_lose_the_install(void **state)
 {
     (void)state;
@@ -260,6 +273,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pieces_in_any_order_and_number_make_one_snapshot),
+        cmocka_unit_test(nothing_is_received_while_an_install_waits_for_the_store),
         cmocka_unit_test(a_higher_term_in_between_does_not_lose_the_install),
         cmocka_unit_test(a_new_leader_starts_the_pieces_afresh),
         cmocka_unit_test(entries_behind_a_waiting_install_follow_it),
