@@ -189,19 +189,25 @@ static void resource_toggle(struct turn *turn, uint8_t index)
     }
 }
 
-/* The deadline comes before anything that could keep an output on. */
-static void resource_time(struct turn *turn, uint8_t index, struct span late)
+/* Before anything else in every step: nothing that happens may keep an output on past it. */
+static void all_deadlines(struct turn *turn)
 {
-    struct guard_resource *resource = &turn->guard->resource[index];
-    struct span release = resource_config(turn->guard, index)->release;
-    if (resource->state == GUARD_DRIVING && instant_reached(resource->deadline, turn->now)) {
-        bool overrun = instant_diff(turn->now, resource->deadline).us > release.us;
+    for (uint8_t index = 0; index < turn->guard->config.resource_count; index++) {
+        const struct guard_resource *resource = &turn->guard->resource[index];
+        if (resource->state != GUARD_DRIVING || !instant_reached(resource->deadline, turn->now))
+            continue;
+        struct span past = instant_diff(turn->now, resource->deadline);
+        bool overrun = past.us > resource_config(turn->guard, index)->release.us;
         resource_event(turn, index, overrun ? GUARD_EVENT_OVERRUN : GUARD_EVENT_DEADLINE);
     }
-    if (late.us > release.us)
+}
+
+static void resource_time(struct turn *turn, uint8_t index, struct span late)
+{
+    if (late.us > resource_config(turn->guard, index)->release.us)
         resource_event(turn, index, GUARD_EVENT_LATE);
     resource_check_time(turn, index);
-    if (resource->state == GUARD_DRIVING)
+    if (turn->guard->resource[index].state == GUARD_DRIVING)
         resource_toggle(turn, index);
 }
 
@@ -522,9 +528,10 @@ void guard_step(struct guard *guard, struct instant now, const struct guard_inpu
         all_event(&turn, GUARD_EVENT_CLOCK);
         restart_timers(guard, now);
     }
+    all_deadlines(&turn);
     /*
-     * Levels are taken before time passes over them, since a late turn has several to take; all
-     * else comes after, since a permit must not outrun a deadline.
+     * Levels are taken before they are judged by the time, since a late turn has several to take;
+     * all else comes after.
      */
     if (input->kind != GUARD_INPUT_READBACK && input->kind != GUARD_INPUT_IO_ERROR)
         all_time(&turn);

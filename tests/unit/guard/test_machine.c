@@ -573,6 +573,7 @@ static uint64_t random_next(uint64_t *seed)
     return *seed;
 }
 
+/* Exactly one step: a shell that takes none can't expect anything to go off. */
 static void random_input(struct fixture *f, uint64_t *seed, int64_t *permitted_us)
 {
     uint64_t draw = random_next(seed);
@@ -583,8 +584,7 @@ static void random_input(struct fixture *f, uint64_t *seed, int64_t *permitted_u
         happen(f, GUARD_INPUT_AGENT_UP);
         break;
     case 1:
-        if (random_next(seed) % 4 == 0)
-            happen(f, GUARD_INPUT_AGENT_LOST);
+        happen(f, random_next(seed) % 4 == 0 ? GUARD_INPUT_AGENT_LOST : GUARD_INPUT_TICK);
         break;
     case 2:
         say(f, GUARD_DROP, "pump", token, 0);
@@ -595,6 +595,8 @@ static void random_input(struct fixture *f, uint64_t *seed, int64_t *permitted_u
     case 4:
         if (random_next(seed) % 8 == 0)
             io_error(f, PUMP);
+        else
+            happen(f, GUARD_INPUT_TICK);
         break;
     case 5:
     case 6:
@@ -604,8 +606,7 @@ static void random_input(struct fixture *f, uint64_t *seed, int64_t *permitted_u
                               (random_next(seed) % 16 == 0));
         break;
     case 8:
-        if (random_next(seed) % 32 == 0)
-            happen(f, GUARD_INPUT_SLEPT);
+        happen(f, random_next(seed) % 32 == 0 ? GUARD_INPUT_SLEPT : GUARD_INPUT_TICK);
         break;
     case 9:
         if (random_next(seed) % 32 == 0)
