@@ -178,6 +178,16 @@ void witness_set_level(struct witness *witness, int board, int resource, int lin
         lower_line(witness, board, resource, line, latest_ns);
 }
 
+void witness_release(struct witness *witness, int board, int resource, int line,
+                     int64_t earliest_ns, int64_t latest_ns)
+{
+    struct witness_line *entry = line_at(witness, board, resource, line);
+    if (witness->resources[resource].kinds[line] == WITNESS_PULSE)
+        entry->level = false;
+    else
+        witness_set_level(witness, board, resource, line, false, earliest_ns, latest_ns);
+}
+
 void witness_set_force(struct witness *witness, int board, int resource, int line,
                        enum witness_force force, int64_t at_ns)
 {

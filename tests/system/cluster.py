@@ -49,7 +49,7 @@ class Cluster:
 
     def __init__(self, issuers=3, boards=2, ttl_ms=1000, hold_ms=20, rate_hz=250, election_ms=300,
                  heartbeat_ms=50, gateway=False, watchdog_ms=None, response_ms=100, kind="pulse",
-                 combined=False, release_ms=5, hooks=False, priorities=None, failback="manual",
+                 combined=False, release_ms=20, hooks=False, priorities=None, failback="manual",
                  resources=None):
         self.folder = tempfile.mkdtemp(prefix="holdfast-")
         self.address = own_address()

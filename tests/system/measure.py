@@ -22,15 +22,24 @@ def waits(cluster, resource, board):
     return any(l["resource"] == resource and board in l["waiters"].split(",") for l in leases)
 
 
+def primary_and_standby(cluster, resource="pump"):
+    """The driving board and one that waits behind it, once the leader agrees with the plant."""
+    def look():
+        primary = cluster.driver(resource)
+        others = [b for b in cluster.resources[resource] if b != primary]
+        if primary is None:
+            return None
+        return next(((primary, b) for b in others if waits(cluster, resource, b)), None)
+    return wait_until(look, 15, f"a primary and a standby; logs in {cluster.folder}", poll=0.02)
+
+
 def board_kill(trials, ttl_ms):
     """Kills the driving board's processes; takeover time of the other one, each trial."""
     cluster = Cluster(ttl_ms=ttl_ms).start_all()
     bound = cluster.bound_ms()["resources"][0]["bound"]["total_ms"]
     takeovers = []
     for _ in range(trials):
-        primary = cluster.wait_driver()
-        standby = next(b for b in cluster.boards if b != primary)
-        wait_until(lambda: waits(cluster, "pump", standby), what=f"{standby} waits", poll=0.02)
+        primary, standby = primary_and_standby(cluster)
         death = cluster.kill_board(primary)
         takeovers.append(ms(cluster.first_drive_after(death, [standby])["t_ns"] - death))
         cluster.start_board(primary)
@@ -44,9 +53,7 @@ def agent_kill(trials):
     cluster = Cluster(ttl_ms=1000).start_all()
     guard_off, plant_off, drives = [], [], []
     for _ in range(trials):
-        primary = cluster.wait_driver()
-        standby = next(b for b in cluster.boards if b != primary)
-        wait_until(lambda: waits(cluster, "pump", standby), what=f"{standby} waits", poll=0.02)
+        primary, _ = primary_and_standby(cluster)
         death = cluster.kill(primary)
         cluster.start_daemon(primary)
         off = cluster.first_drive_after(death, [primary], level=0)["t_ns"]
@@ -103,9 +110,7 @@ def written_bytes(cluster):
 def steady_state(seconds):
     """Renewals for some seconds: bytes that each issuer wrote, renewals that a leader answered."""
     cluster = Cluster(ttl_ms=200).start_all()
-    holder = cluster.wait_driver()
-    standby = next(b for b in cluster.boards if b != holder)
-    wait_until(lambda: waits(cluster, "pump", standby), what="standby waits", poll=0.02)
+    holder, _ = primary_and_standby(cluster)
     token = cluster.ctl("issuer-1", "leases")["leases"][0]["token"]
     before = written_bytes(cluster)
     time.sleep(seconds)  # the measurement itself: a stretch of steady state

@@ -82,10 +82,7 @@ def tokens_rise_over_restarts_of_everything():
 def combined_issuer_and_agent_processes_fail_over():
     """The configuration of the manual: two boards that are issuers as well, and a witness."""
     cluster = Cluster(ttl_ms=1000, combined=True).start_all()
-    primary = cluster.wait_driver()
-    standby = next(b for b in cluster.boards if b != primary)
-    wait_until(lambda: standby in cluster.ctl(standby, "leases")["leases"][0]["waiters"],
-               what="standby waits", poll=0.05)
+    primary, standby = measure.primary_and_standby(cluster)
     death = cluster.kill_board(primary)
     drive = cluster.first_drive_after(death, [standby])
     print(f"figure: takeover with combined roles: {(drive['t_ns'] - death) / 1e6:.1f} ms")

@@ -1,29 +1,17 @@
 """Faults on real processes: stopped agents and guards, stuck hardware, failing disks, lost majority."""
 
-import json
 import os
 import signal
 import subprocess
 import sys
 
 from cluster import BIN, Cluster, now_ns, run_tests, wait_until
-from measure import ms, waits
-
-
-def other(cluster, board):
-    return next(b for b in cluster.boards if b != board)
-
-
-def ready(cluster):
-    primary = cluster.wait_driver()
-    standby = other(cluster, primary)
-    wait_until(lambda: waits(cluster, "pump", standby), what=f"{standby} waits", poll=0.02)
-    return primary, standby
+from measure import ms, primary_and_standby, waits
 
 
 def stopped_agent_is_dropped_at_the_deadline():
     cluster = Cluster(ttl_ms=600).start_all()
-    primary, standby = ready(cluster)
+    primary, standby = primary_and_standby(cluster)
     stopped = cluster.kill(primary, number=signal.SIGSTOP)
     off = cluster.first_drive_after(stopped, [primary], level=0)
     on = cluster.first_drive_after(stopped, [standby])
@@ -41,7 +29,7 @@ def stopped_agent_is_dropped_at_the_deadline():
 
 def stopped_guard_is_reset_by_its_watchdog():
     cluster = Cluster(ttl_ms=600, watchdog_ms=1000).start_all()
-    primary, standby = ready(cluster)
+    primary, standby = primary_and_standby(cluster)
     stopped = cluster.kill(f"{primary}-guard", number=signal.SIGSTOP)
     on = cluster.first_drive_after(stopped, [standby])
     reset = wait_until(lambda: next((e for e in cluster.events() if e["ev"] == "reset"
@@ -56,7 +44,7 @@ def stopped_guard_is_reset_by_its_watchdog():
 
 def stuck_relay_is_a_latched_fault_until_an_operator_clears_it():
     cluster = Cluster(ttl_ms=600).start_all()
-    primary, standby = ready(cluster)
+    primary, standby = primary_and_standby(cluster)
     cluster.bench_ctl("stuck", "readback", primary, "pump/enable", "on")
     cluster.ctl("issuer-1", "transfer", "pump", standby, role="operator", check=False)
     fault = wait_until(lambda: next((r for r in cluster.ctl(primary, "guard")["resources"]
@@ -78,7 +66,7 @@ def stuck_relay_is_a_latched_fault_until_an_operator_clears_it():
 
 def minority_of_issuers_grants_and_renews_nothing():
     cluster = Cluster(ttl_ms=600).start_all()
-    primary, standby = ready(cluster)
+    primary, standby = primary_and_standby(cluster)
     leader = cluster.leader()
     lost = cluster.kill(*[i for i in cluster.issuers if i != leader])
     off = cluster.first_drive_after(lost, [primary], level=0)
@@ -99,7 +87,7 @@ def failing_disk_silences_one_issuer_and_the_others_go_on():
             cluster.preload[issuer] = {"LD_PRELOAD": fault, "DISK_FAULT_ERROR": error,
                                        "DISK_FAULT_FILE": cluster.path(f"{issuer}.fault")}
         cluster.start_all()
-        primary, standby = ready(cluster)
+        primary, standby = primary_and_standby(cluster)
         leader = cluster.leader()
         open(cluster.path(f"{leader}.fault"), "wb").close()
         # A grant needs the disk: the standby takes over, whoever leads then.
@@ -126,7 +114,7 @@ exec sleep 2
 """)
     os.chmod(cluster.path("hook"), 0o755)
     cluster.start_all()
-    primary, standby = ready(cluster)
+    primary, standby = primary_and_standby(cluster)
     asked = now_ns()
     answer = cluster.ctl("issuer-1", "transfer", "pump", standby, role="operator")
     assert answer["to"] == standby, answer

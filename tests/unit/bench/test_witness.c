@@ -111,6 +111,24 @@ static void a_pulse_is_on_until_its_hold_after_the_last_edge(void **state)
     assert_int_equal(noted.events[noted.count - 1].at_ns, 32 * MS);
 }
 
+/* A board that is reset while its pin was high: the fall to the pull must not look like a drive. */
+static void a_released_pulse_ends_with_its_last_edge_and_a_released_gpio_at_once(void **state)
+{
+    (void)state;
+    set(0, 1, true, 10 * MS);
+    witness_advance(&witness, 30 * MS);
+    assert_false(witness_drives(&witness, 0, 0));
+    set(1, 1, true, 40 * MS);
+    witness_release(&witness, 0, 0, 1, 50 * MS, 50 * MS);
+    assert_false(witness_drives(&witness, 0, 0));
+    assert_int_equal(overlaps(&noted), 0);
+    set(0, 1, true, 55 * MS);
+    assert_int_equal(overlaps(&noted), 1);
+    set(0, 0, true, 100 * MS);
+    witness_release(&witness, 0, 0, 0, 101 * MS, 101 * MS);
+    assert_false(witness_drives(&witness, 0, 0));
+}
+
 static void the_tail_of_a_pulse_overlaps_too(void **state)
 {
     (void)state;
@@ -296,6 +314,8 @@ int main(void)
         cmocka_unit_test_setup(reports_it_when_the_board_flickers_in_between, start),
         cmocka_unit_test_setup(touching_intervals_are_no_overlap, start),
         cmocka_unit_test_setup(a_pulse_is_on_until_its_hold_after_the_last_edge, start),
+        cmocka_unit_test_setup(
+            a_released_pulse_ends_with_its_last_edge_and_a_released_gpio_at_once, start),
         cmocka_unit_test_setup(the_tail_of_a_pulse_overlaps_too, start),
         cmocka_unit_test_setup(an_edge_that_extends_a_pulse_over_another_board_is_seen, start),
         cmocka_unit_test_setup(a_toggling_pulse_writes_nothing_and_a_standing_level_ends, start),
