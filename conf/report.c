@@ -65,7 +65,7 @@ static int by_line(const void *left, const void *right)
 
 void conf_report_print(struct conf_report *report, const char *file, FILE *out)
 {
-    const struct conf_report_line *sorted[CONF_REPORT_MAX];
+    const struct conf_report_line *sorted[CONF_REPORT_MAX] = { NULL };
     for (int i = 0; i < report->count; i++)
         sorted[i] = &report->lines[i];
     qsort(sorted, (size_t)report->count, sizeof(sorted[0]), by_line);
