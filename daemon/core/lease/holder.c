@@ -264,9 +264,10 @@ static void ask_all_now(struct step *step)
     struct holder *holder = step->holder;
     holder->renew_at = step->now;
     for (size_t i = 0; i < holder->lease_count; i++) {
-        if (holder->lease[i].state == HOLDER_WAITING || holder->lease[i].state == HOLDER_RELEASING) {
-            holder->lease[i].answered = true;
-            holder->lease[i].ask_at = step->now;
+        struct holder_lease *lease = &holder->lease[i];
+        if (lease->state == HOLDER_WAITING || lease->state == HOLDER_RELEASING) {
+            lease->answered = true;
+            lease->ask_at = step->now;
         }
     }
 }

@@ -185,8 +185,8 @@ struct issuer_event {
 /* Kept apart from the log and the wire: what the replica must do, in order. */
 enum issuer_action_kind {
     ISSUER_SEND,    /* message to node */
-    ISSUER_PROPOSE, /* command; on acceptance lease `record` gets its pending_index */
-    ISSUER_CONFIRM  /* ask for a round; `renewal` waits for it */
+    ISSUER_PROPOSE, /* command; the answer comes by issuer_proposed() */
+    ISSUER_CONFIRM  /* ask for a round; the answer comes by issuer_round_asked() */
 };
 
 struct issuer_action {

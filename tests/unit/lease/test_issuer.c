@@ -1,4 +1,4 @@
-/* The issuer, alone: a log that commits when told to, and rounds that are confirmed when told to. */
+/* The issuer, alone: the test is its log, which commits when told to, and confirms its rounds. */
 #include <stdio.h>
 #include <string.h>
 
