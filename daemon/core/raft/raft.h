@@ -50,7 +50,8 @@
 enum {
     RAFT_ENTRY_DATA_MAX = 320,    /* bytes of an entry's payload */
     RAFT_LOG_MAX = 1024,          /* entries held in memory above the snapshot */
-    RAFT_TRAILING = 64,           /* entries kept below a snapshot for followers that lag a little */
+    /* entries kept below a snapshot for followers that lag a little */
+    RAFT_TRAILING = 64,
     RAFT_COMPACT_AT = 512,        /* applied entries above the snapshot at which one is wanted */
     RAFT_APPEND_MAX = 16,         /* entries of one append message */
     RAFT_UNCOMMITTED_MAX = 256,   /* uncommitted entries that a leader accepts */
@@ -123,7 +124,8 @@ struct raft_message {
     uint64_t prev_term;  /* append request */
     uint64_t commit;     /* append request, heartbeat: never above what the receiver verified */
     uint8_t entry_count; /* append request: 0..RAFT_APPEND_MAX */
-    const struct raft_entry *entries; /* append request: entry_count consecutive entries; borrowed */
+    /* append request: entry_count consecutive entries; borrowed */
+    const struct raft_entry *entries;
 
     bool success;         /* append reply */
     uint64_t match_index; /* append reply: durable and verified up to here */
@@ -191,14 +193,16 @@ struct raft_persist {
     bool hard_state;
     uint64_t term;
     struct hf_name vote;
-    bool snapshot; /* replaces everything up to snapshot_index; later entries follow if they match */
+    /* replaces everything up to snapshot_index; later entries follow if they match */
+    bool snapshot;
     uint64_t snapshot_index;
     uint64_t snapshot_term;
     struct raft_members members;
     struct bytes snapshot_bytes;
     bool keep_log;          /* with snapshot: entries above snapshot_index stay as they are */
     uint64_t truncate_from; /* 0, or: entries from this index on are void */
-    uint64_t first_index;   /* entries first_index..last_index, by raft_entry_at(); none if first > last */
+    /* entries first_index..last_index, by raft_entry_at(); none if first > last */
+    uint64_t first_index;
     uint64_t last_index;
 };
 
@@ -258,7 +262,8 @@ struct raft {
 
     /* Entry i lives in ring[i % RAFT_LOG_MAX], for first..last. */
     struct raft_entry ring[RAFT_LOG_MAX];
-    uint64_t ring_seq[RAFT_LOG_MAX]; /* persist batch that carries the entry: stale completions miss */
+    /* persist batch that carries the entry: stale completions miss */
+    uint64_t ring_seq[RAFT_LOG_MAX];
     uint64_t first_index;
     uint64_t last_index; /* first_index - 1 if the log is empty */
     uint64_t prev_term;  /* term of entry first_index - 1 */
@@ -280,7 +285,8 @@ struct raft {
     bool campaign_transfer; /* candidate: campaigns because the leader said so */
     struct hf_name vote_reply_to; /* empty, or: this grant waits for hard_seq */
     bool append_reply_due;
-    uint64_t append_reply_prev;    /* prev_index of the append request that the next reply answers */
+    /* prev_index of the append request that the next reply answers */
+    uint64_t append_reply_prev;
     uint64_t append_acknowledged;  /* match index of the last append reply in this term */
     uint64_t snapshot_reply_index; /* 0, or: `installed` is due once this index is durable */
 

@@ -42,8 +42,7 @@ void raft_confirm(struct raft_context *context, const struct raft_event *event)
     context->out->requested_round = raft->round + (raft->round_wanted ? 1 : 0);
 }
 
-void raft_heartbeat_reply_received(struct raft_context *context,
-                                   const struct raft_message *message)
+void raft_heartbeat_reply_received(struct raft_context *context, const struct raft_message *message)
 {
     struct raft *raft = context->raft;
     struct raft_progress *progress =
@@ -85,7 +84,7 @@ void raft_send_heartbeats(struct raft_context *context)
         if (!message)
             return;
         message->round = round_in_flight(raft) ? raft->round : 0;
-        message->commit = raft->progress[i].match < raft->commit ? raft->progress[i].match
-                                                                 : raft->commit;
+        message->commit =
+            raft->progress[i].match < raft->commit ? raft->progress[i].match : raft->commit;
     }
 }

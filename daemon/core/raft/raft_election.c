@@ -23,8 +23,7 @@ static bool sticks_to_leader(const struct raft_context *context)
     if (raft->role == RAFT_LEADER)
         return true;
     return !name_empty(&raft->leader) &&
-           !instant_reached(instant_add(raft->leader_contact, raft->config.election),
-                            context->now);
+           !instant_reached(instant_add(raft->leader_contact, raft->config.election), context->now);
 }
 
 static void request_votes(struct raft_context *context, bool pre, uint64_t term)

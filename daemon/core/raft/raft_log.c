@@ -34,8 +34,7 @@ uint64_t raft_durable_index(const struct raft *raft)
 
     if (raft->install_seq)
         return 0;
-    while (index >= raft->first_index &&
-           raft->ring_seq[index % RAFT_LOG_MAX] > raft->persisted_seq)
+    while (index >= raft->first_index && raft->ring_seq[index % RAFT_LOG_MAX] > raft->persisted_seq)
         index--;
     return index;
 }

@@ -96,7 +96,7 @@ static const struct gate_row gate[RAFT_MESSAGE_KINDS] = {
     [RAFT_TIMEOUT_NOW] = { .handle = raft_timeout_now_received },
 };
 
-/* False if the message can't be from this term's leader: another one is known, perhaps ourselves. */
+/* False if the message can't be from this term's leader: another is known, perhaps ourselves. */
 static bool hear_leader(struct raft_context *context, const struct raft_message *message)
 {
     struct raft *raft = context->raft;

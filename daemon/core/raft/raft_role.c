@@ -1,4 +1,4 @@
-/* The machine of roles: a table of every role x event, and the one function that changes the role. */
+/* The machine of roles: every role x event, and the one function that changes the role. */
 #include <string.h>
 
 #include "raft/raft_internal.h"

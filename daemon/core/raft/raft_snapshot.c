@@ -91,12 +91,11 @@ void raft_snapshot_send(struct raft_context *context, int peer)
     message->members = raft->members;
     message->chunk.data = raft->snapshot.data + progress->snapshot_offset;
     message->chunk.length = left < RAFT_SNAPSHOT_CHUNK ? left : RAFT_SNAPSHOT_CHUNK;
-    progress->resend_at = instant_add(context->now, span_add(raft->config.heartbeat,
-                                                             raft->config.heartbeat));
+    progress->resend_at =
+        instant_add(context->now, span_add(raft->config.heartbeat, raft->config.heartbeat));
 }
 
-void raft_snapshot_reply_received(struct raft_context *context,
-                                  const struct raft_message *message)
+void raft_snapshot_reply_received(struct raft_context *context, const struct raft_message *message)
 {
     struct raft *raft = context->raft;
     struct raft_progress *progress =

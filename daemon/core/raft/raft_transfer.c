@@ -7,8 +7,7 @@ void raft_transfer(struct raft_context *context, const struct raft_event *event)
 
     if (!name_empty(&raft->transfer_to)) {
         context->out->refusal = RAFT_TRANSFERRING;
-    } else if (!raft_is_voter(raft, &event->peer) ||
-               name_equal(&event->peer, &raft->config.self)) {
+    } else if (!raft_is_voter(raft, &event->peer) || name_equal(&event->peer, &raft->config.self)) {
         context->out->refusal = RAFT_BAD_TARGET;
     } else {
         raft->transfer_to = event->peer;
@@ -23,8 +22,7 @@ void raft_transfer_progress(struct raft_context *context)
     struct raft *raft = context->raft;
     int target = raft_member_index(&raft->members, &raft->transfer_to);
 
-    if (target < 0 || raft->transfer_sent ||
-        raft->progress[target].match != raft->last_index)
+    if (target < 0 || raft->transfer_sent || raft->progress[target].match != raft->last_index)
         return;
     raft->transfer_sent = raft_send(context, RAFT_TIMEOUT_NOW, &raft->transfer_to) != NULL;
 }

@@ -1,4 +1,4 @@
-/* Replication: what a follower takes and acknowledges, what a leader sends, and the disk between. */
+/* Replication: what a follower takes and acknowledges, what a leader sends, the disk between. */
 #include "tests/unit/raft/node.h"
 
 static struct node node;
@@ -116,7 +116,8 @@ static void a_leader_brings_every_log_of_figure_7_into_line(void **state)
         uint64_t terms[12];
     } rows[] = {
         { 9, { 1, 1, 1, 4, 4, 5, 5, 6, 6 } },          { 4, { 1, 1, 1, 4 } },
-        { 11, { 1, 1, 1, 4, 4, 5, 5, 6, 6, 6, 6 } },   { 12, { 1, 1, 1, 4, 4, 5, 5, 6, 6, 6, 7, 7 } },
+        { 11, { 1, 1, 1, 4, 4, 5, 5, 6, 6, 6, 6 } },
+        { 12, { 1, 1, 1, 4, 4, 5, 5, 6, 6, 6, 7, 7 } },
         { 7, { 1, 1, 1, 4, 4, 4, 4 } },                { 11, { 1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 3 } },
     };
     static const char *const voters[] = { "n3" };
@@ -301,7 +302,7 @@ static void a_full_ring_refuses_proposals_until_a_snapshot_makes_room(void **sta
 static void a_full_follower_acknowledges_only_what_it_took(void **state)
 {
     (void)state;
-    static const uint64_t terms[RAFT_APPEND_MAX] = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 };
+    static const uint64_t terms[] = { 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1 };
 
     node_init(&node, 1, 3, 1);
     for (uint64_t prev = 0; prev < RAFT_LOG_MAX; prev += 15) {
