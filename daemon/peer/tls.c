@@ -377,7 +377,7 @@ const char *tls_cause_text(enum tls_cause cause)
         [TLS_CAUSE_NETWORK] = "network error",
         [TLS_CAUSE_TIMEOUT] = "handshake timeout",
         [TLS_CAUSE_BUSY] = "too many connections",
-        [TLS_CAUSE_OVERFLOW] = "output queue stuck or full",
+        [TLS_CAUSE_OVERFLOW] = "output queue full",
         [TLS_CAUSE_MEMORY] = "out of memory",
         [TLS_CAUSE_PROTOCOL] = "no acceptable TLS",
         [TLS_CAUSE_NO_CERTIFICATE] = "no certificate",

@@ -27,7 +27,7 @@ enum tls_cause {
     TLS_CAUSE_NETWORK,        /* refused, reset, unreachable, silent */
     TLS_CAUSE_TIMEOUT,        /* handshake not finished in time */
     TLS_CAUSE_BUSY,           /* too many handshakes or connections */
-    TLS_CAUSE_OVERFLOW,       /* its output queue is full, or makes no progress */
+    TLS_CAUSE_OVERFLOW,       /* its output queue is full */
     TLS_CAUSE_MEMORY,
     TLS_CAUSE_PROTOCOL,       /* not TLS, too old a version, no acceptable cipher, bad record */
     TLS_CAUSE_NO_CERTIFICATE, /* the peer showed none */

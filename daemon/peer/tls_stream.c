@@ -93,7 +93,6 @@ static void drain_finish(struct tls_stream *stream)
     close_handles(stream);
 }
 
-static void on_timer(uv_timer_t *timer);
 static void on_written(uv_write_t *request, int status);
 
 static void on_shut(uv_shutdown_t *request, int status)
@@ -111,12 +110,6 @@ static void drain_advance(struct tls_stream *stream)
         drain_finish(stream);
 }
 
-static void watch_progress(struct tls_stream *stream)
-{
-    stream->stuck_at = uv_stream_get_write_queue_size((const uv_stream_t *)&stream->tcp);
-    uv_timer_start(&stream->timer, on_timer, stream->limits.silence_ms, 0);
-}
-
 /* What the kernel did not take at once waits in one uv_write; more collects in `out` meanwhile. */
 static void queue_rest(struct tls_stream *stream)
 {
@@ -130,8 +123,6 @@ static void queue_rest(struct tls_stream *stream)
         return;
     }
     stream->writing = true;
-    if (stream->state == STREAM_OPEN)
-        watch_progress(stream);
 }
 
 static void stream_flush(struct tls_stream *stream)
@@ -162,8 +153,6 @@ static void on_written(uv_write_t *request, int status)
         stream_fail_network(stream, "sending failed", status);
         return;
     }
-    if (stream->state == STREAM_OPEN)
-        uv_timer_stop(&stream->timer);
     stream_flush(stream);
     drain_advance(stream);
 }
@@ -193,8 +182,6 @@ static void stream_establish(struct tls_stream *stream)
     }
     stream_step(stream, STREAM_ESTABLISHED);
     uv_timer_stop(&stream->timer);
-    if (stream->writing)
-        watch_progress(stream);
     if (stream->events.on_ready != NULL)
         stream->events.on_ready(stream->events.context, &peer);
 }
@@ -289,14 +276,6 @@ static void on_timer(uv_timer_t *timer)
     char reason[STREAM_REASON_MAX];
     if (stream->state == STREAM_DRAINING) {
         drain_finish(stream);
-    } else if (stream->state == STREAM_OPEN) {
-        if (uv_stream_get_write_queue_size((uv_stream_t *)&stream->tcp) < stream->stuck_at) {
-            watch_progress(stream);
-            return;
-        }
-        snprintf(reason, sizeof(reason), "took none of the queued output for %u ms",
-                 stream->limits.silence_ms);
-        stream_fail(stream, TLS_CAUSE_OVERFLOW, reason);
     } else {
         bool tcp = stream->state == STREAM_DIALLING;
         snprintf(reason, sizeof(reason), "%s not done within %u ms", tcp ? "connect" : "handshake",
@@ -308,8 +287,9 @@ static void on_timer(uv_timer_t *timer)
 /* ---- creation */
 
 /*
- * A host that vanished is noticed within silence_ms: by unacknowledged data when something was
- * sent, else by a probe each second. Source: Linux tcp(7), TCP_USER_TIMEOUT.
+ * The kernel ends the connection after silence_ms: when data stays unacknowledged, when the peer's
+ * window stays shut (its process reads nothing), or when probes, one a second on an idle
+ * connection, stay unanswered. Source: Linux tcp(7), TCP_USER_TIMEOUT and TCP_KEEPIDLE.
  */
 static void set_tcp_options(struct tls_stream *stream)
 {

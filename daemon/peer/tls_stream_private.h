@@ -13,7 +13,7 @@ enum { STREAM_REASON_MAX = 200 };
 
 struct tls_stream {
     uv_tcp_t tcp;
-    uv_timer_t timer; /* limit of the handshake, of a stuck queue, of draining: one at a time */
+    uv_timer_t timer; /* limit of the handshake, later of draining */
     uv_connect_t connect;
     uv_write_t write;
     uv_shutdown_t shutdown;
@@ -21,7 +21,6 @@ struct tls_stream {
     struct tls_buffer sending; /* what the write under way reads */
     bool writing;
     bool shut;
-    size_t stuck_at; /* length of the queue when the timer was last set */
     enum stream_state state;
     unsigned open_handles;
     struct tls_stream_limits limits;
