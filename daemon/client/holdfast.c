@@ -33,8 +33,8 @@ static int error_of(int error)
 
 static bool page_format_ok(const struct lease_page *map)
 {
-    return map->magic == PAGE_MAGIC && map->version == PAGE_VERSION &&
-           map->size == sizeof(*map) && map->resource_count <= PAGE_RESOURCES_MAX;
+    return map->magic == PAGE_MAGIC && map->version == PAGE_VERSION && map->size == sizeof(*map) &&
+           map->resource_count <= PAGE_RESOURCES_MAX;
 }
 
 static int page_map(int fd, const struct lease_page **out)

@@ -82,8 +82,7 @@ bool board_open(struct board *board, const struct conf *conf)
         const struct conf_resource *resource = &conf->resource[i];
         board->resource_count = (uint8_t)(i + 1);
         for (uint8_t number = 0; number < resource->output_count; number++) {
-            if (!board_open_output(board, resource, &resource->output[number],
-                                   &board->resource[i]))
+            if (!board_open_output(board, resource, &resource->output[number], &board->resource[i]))
                 return false;
         }
     }
@@ -105,7 +104,8 @@ bool board_arm_watchdog(struct board *board, const struct conf *conf)
     board->watchdog_armed = true;
     /* The fence latency was reckoned with the configured time, so a longer one is unsafe. */
     if (actual_ms > conf->watchdog_timeout_ms) {
-        log_line(LOG_ERROR, "watchdog %s: counts %u ms, configured are %u ms: configure what it can",
+        log_line(LOG_ERROR,
+                 "watchdog %s: counts %u ms, configured are %u ms: configure what it can",
                  conf->watchdog_device, (unsigned)actual_ms, (unsigned)conf->watchdog_timeout_ms);
         return false;
     }

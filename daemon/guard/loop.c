@@ -20,15 +20,22 @@
 #include "realtime.h"
 
 enum {
-    LOOP_MESSAGES_PER_TURN = 64, /* an agent that floods does not keep the loop from its timers */
+    LOOP_MESSAGES_PER_TURN = 64,  /* an agent that floods does not keep the loop from its timers */
     LOOP_READBACK_POLL_US = 1000, /* while a readback is awaited that has no descriptor */
     LOOP_SLEPT_US = 10000,        /* a suspended board; less is the reading of two clocks */
     LOOP_CLOCK_WINDOW_US = 1000000,
     LOOP_CLOCK_PAUSE_US = 10000 /* readings further apart than this compare nothing */
 };
 
-enum loop_source { SOURCE_TIMER, SOURCE_SIGNAL, SOURCE_LISTEN, SOURCE_NEWCOMER, SOURCE_AGENT,
-                   SOURCE_HAL, SOURCES };
+enum loop_source {
+    SOURCE_TIMER,
+    SOURCE_SIGNAL,
+    SOURCE_LISTEN,
+    SOURCE_NEWCOMER,
+    SOURCE_AGENT,
+    SOURCE_HAL,
+    SOURCES
+};
 
 /* ---- effects */
 
@@ -43,7 +50,8 @@ static void apply_levels(struct loop *loop, const struct guard_effects *effects,
         const struct board_resource *resource = &loop->board.resource[index];
         for (uint8_t number = 0; number < resource->output_count; number++) {
             unsigned bit = 1u << number;
-            if (!(effects->set_mask[index] & bit) || ((effects->level_mask[index] & bit) != 0) != on)
+            if (!(effects->set_mask[index] & bit) ||
+                ((effects->level_mask[index] & bit) != 0) != on)
                 continue;
             if (loop->board.hal.output->set(resource->output[number], on) != HAL_OK)
                 loop->io_failed |= 1u << index;
@@ -55,10 +63,10 @@ static void log_changes(struct loop *loop, const struct guard_effects *effects)
 {
     for (uint8_t i = 0; i < effects->change_count; i++) {
         const struct guard_change *change = &effects->change[i];
-        log_line(change->to == GUARD_FAULT ? LOG_ERROR : LOG_INFO, "%s: %s -%s-> %s, token %" PRIu64,
-                 resource_name(loop, change->resource), guard_state_name(change->from),
-                 guard_event_name(change->event), guard_state_name(change->to),
-                 loop->guard.resource[change->resource].token);
+        log_line(change->to == GUARD_FAULT ? LOG_ERROR : LOG_INFO,
+                 "%s: %s -%s-> %s, token %" PRIu64, resource_name(loop, change->resource),
+                 guard_state_name(change->from), guard_event_name(change->event),
+                 guard_state_name(change->to), loop->guard.resource[change->resource].token);
     }
 }
 
@@ -106,7 +114,9 @@ static void read_line(struct loop *loop, uint8_t index, uint8_t number)
 {
     struct hal_line *line = loop->board.resource[index].readback[number];
     const struct guard_output *output = &loop->guard.resource[index].output[number];
-    struct guard_input input = { .kind = GUARD_INPUT_READBACK, .resource = index, .output = number };
+    struct guard_input input = { .kind = GUARD_INPUT_READBACK,
+                                 .resource = index,
+                                 .output = number };
     if (line == NULL)
         return;
     if (loop->board.hal.output->get(line, &input.on) != HAL_OK)

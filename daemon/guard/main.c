@@ -18,16 +18,16 @@ struct options {
     bool check_only;
 };
 
-static const char usage_text[] =
-    "usage: holdfast-guard [-c FILE] [-t] [-f]\n"
-    "Opens this board's outputs only while its lease is valid.\n"
-    "  -c FILE    configuration (/etc/holdfast/holdfast.conf)\n"
-    "  -t         check the configuration and exit\n"
-    "  -f         stay in the foreground, which it always does\n"
-    "  --version  print the version and exit\n"
-    "  --help     print this and exit\n";
+static const char usage_text[] = "usage: holdfast-guard [-c FILE] [-t] [-f]\n"
+                                 "Opens this board's outputs only while its lease is valid.\n"
+                                 "  -c FILE    configuration (/etc/holdfast/holdfast.conf)\n"
+                                 "  -t         check the configuration and exit\n"
+                                 "  -f         stay in the foreground, which it always does\n"
+                                 "  --version  print the version and exit\n"
+                                 "  --help     print this and exit\n";
 
-/* A bug of the guard's own: outputs off as far as the lines still obey, then let the board fence. */
+/* A bug of the guard's own: outputs off as far as the lines still obey, then let the board fence.
+ */
 _Noreturn void hf_panic(const char *file, int line, const char *what)
 {
     static bool panicking;
@@ -112,7 +112,8 @@ int main(int argc, char **argv)
         return status;
     bool proven = loop_run(&guard_loop);
     loop_close(&guard_loop, run_dir, proven);
-    log_line(proven ? LOG_NOTICE : LOG_ERROR, proven ? "stopped, outputs proven off"
-                                                     : "stopped with a fault, watchdog left running");
+    log_line(proven ? LOG_NOTICE : LOG_ERROR, proven
+                                                  ? "stopped, outputs proven off"
+                                                  : "stopped with a fault, watchdog left running");
     return proven ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -19,8 +19,7 @@
 enum { PATH_SIZE = CONF_PATH_MAX + 32 };
 
 _Static_assert((int)PAGE_SAFE == (int)GUARD_SAFE && (int)PAGE_DRIVING == (int)GUARD_DRIVING &&
-                   (int)PAGE_DROPPING == (int)GUARD_DROPPING &&
-                   (int)PAGE_FAULT == (int)GUARD_FAULT,
+                   (int)PAGE_DROPPING == (int)GUARD_DROPPING && (int)PAGE_FAULT == (int)GUARD_FAULT,
                "the page publishes the guard's states as they are");
 _Static_assert((int)PAGE_RESOURCES_MAX == (int)GUARD_RESOURCES_MAX, "one entry per resource");
 _Static_assert((int)PAGE_NAME_SIZE == (int)sizeof(struct hf_name), "names fit");
@@ -40,10 +39,10 @@ static struct lease_page *page_map_file(const char *path, int flags)
     int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0644);
     if (fd < 0)
         return NULL;
-    bool sized = (flags & O_CREAT) ? ftruncate(fd, sizeof(struct lease_page)) == 0 &&
-                                         fchmod(fd, 0644) == 0
-                                   : fstat(fd, &info) == 0 && S_ISREG(info.st_mode) &&
-                                         info.st_size >= (off_t)sizeof(struct lease_page);
+    bool sized = (flags & O_CREAT)
+                     ? ftruncate(fd, sizeof(struct lease_page)) == 0 && fchmod(fd, 0644) == 0
+                     : fstat(fd, &info) == 0 && S_ISREG(info.st_mode) &&
+                           info.st_size >= (off_t)sizeof(struct lease_page);
     if (sized)
         map = mmap(NULL, sizeof(struct lease_page), PROT_READ | PROT_WRITE,
                    MAP_SHARED | MAP_POPULATE, fd, 0);

@@ -48,7 +48,7 @@ static bool memory_lock(void)
 {
     if (mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) < 0)
         return false;
-    return mlock(__executable_start, (size_t)(end - __executable_start)) == 0;
+    return mlock(__executable_start, (uintptr_t)end - (uintptr_t)__executable_start) == 0;
 }
 
 bool realtime_enter(void)

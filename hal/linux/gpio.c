@@ -19,8 +19,8 @@ struct hal_line {
 };
 
 /* One line, with its level given in the request itself, so that it never glitches. */
-static enum hal_result line_request(int chip_fd, uint32_t line, uint64_t flags, const char *resource,
-                                    const char *name, int *line_fd)
+static enum hal_result line_request(int chip_fd, uint32_t line, uint64_t flags,
+                                    const char *resource, const char *name, int *line_fd)
 {
     struct gpio_v2_line_request request;
     struct gpiochip_info info;

@@ -55,8 +55,8 @@ static void output_start(struct turn *turn, uint8_t index, uint8_t number)
     output->settle_at = INSTANT_NEVER;
     output->edge_at = output_is_pulse(config) ? instant_add(turn->now, output_half_period(config))
                                               : INSTANT_NEVER;
-    output->check_at = config->has_readback ? instant_add(turn->now, output_on_grace(config))
-                                            : INSTANT_NEVER;
+    output->check_at =
+        config->has_readback ? instant_add(turn->now, output_on_grace(config)) : INSTANT_NEVER;
 }
 
 /*
@@ -164,8 +164,9 @@ static void resource_check_time(struct turn *turn, uint8_t index)
     for (uint8_t number = 0; number < config->output_count; number++) {
         if (!instant_reached(resource->output[number].check_at, turn->now))
             continue;
-        resource_event(turn, index, resource->state == GUARD_DRIVING ? GUARD_EVENT_STUCK_OFF
-                                                                     : GUARD_EVENT_STUCK_ON);
+        resource_event(turn, index,
+                       resource->state == GUARD_DRIVING ? GUARD_EVENT_STUCK_OFF
+                                                        : GUARD_EVENT_STUCK_ON);
         return;
     }
     if (resource->state == GUARD_DROPPING && resource_shown_off(turn->guard, index, turn->now))
@@ -471,8 +472,8 @@ static void take_input(struct turn *turn, const struct guard_input *input)
 static void restart_timers(struct guard *guard, struct instant now)
 {
     guard->status_at = instant_add(now, span_from_ms(GUARD_STATUS_INTERVAL_MS));
-    guard->feed_at = guard->config.has_watchdog ? instant_add(now, feed_interval(guard))
-                                                : INSTANT_NEVER;
+    guard->feed_at =
+        guard->config.has_watchdog ? instant_add(now, feed_interval(guard)) : INSTANT_NEVER;
     guard->wake_at = INSTANT_NEVER;
 }
 

@@ -168,6 +168,9 @@ static void sim_loses_a_bench_that_goes_or_talks_nonsense(void **state)
         enum hal_result result = HAL_OK;
         f->hal.close(&f->hal);
         AWAIT(&f->bench, f->bench.fd < 0);
+        pthread_mutex_lock(&f->bench.lock);
+        f->bench.last[0] = '\0';
+        pthread_mutex_unlock(&f->bench.lock);
         assert_int_equal(hal_sim_open(&hal, f->bench.path, "board-a", "agent"), HAL_OK);
         assert_int_equal(hal.output->open_output(hal.context, "sim", 0, false, "pump", "enable",
                                                  &line),
