@@ -29,7 +29,7 @@ enum {
 /* A readback line that the bench has spoken of. */
 struct sim_input {
     char path[SIM_PATH_MAX];
-    bool level; /* physical */
+    bool level;
 };
 
 struct sim_hal {
@@ -44,8 +44,7 @@ struct sim_hal {
 struct hal_line {
     struct sim_hal *sim;
     const struct sim_input *input; /* NULL for an output */
-    bool active_low;
-    bool level; /* output: the physical level that was last sent */
+    bool level;                    /* output: what was last sent */
     char path[SIM_PATH_MAX];
 };
 
@@ -96,7 +95,10 @@ static enum hal_result sim_take_line(struct sim_hal *sim, char *line)
         fprintf(stderr, "bench: refused: %s\n", line + 4);
         return sim_lose(sim);
     }
-    if (length < 6 || strncmp(line, "in ", 3) != 0 || line[length - 2] != ' ' ||
+    /* A newer bench may say more. */
+    if (strncmp(line, "in ", 3) != 0)
+        return HAL_OK;
+    if (length < 6 || line[length - 2] != ' ' ||
         (line[length - 1] != '0' && line[length - 1] != '1')) {
         fprintf(stderr, "bench: not understood: %s\n", line);
         return sim_lose(sim);
@@ -139,16 +141,18 @@ static enum hal_result sim_service(void *hal)
     }
 }
 
-/* ---- lines */
+/*
+ * ---- lines. The bench deals in logical levels: chip, number and polarity are wiring, of which it
+ * has none.
+ */
 
-static enum hal_result sim_line_new(struct sim_hal *sim, bool active_low, const char *resource,
-                                    const char *name, struct hal_line **out)
+static enum hal_result sim_line_new(struct sim_hal *sim, const char *resource, const char *name,
+                                    struct hal_line **out)
 {
     struct hal_line *line = calloc(1, sizeof(*line));
     if (line == NULL)
         return HAL_IO;
     line->sim = sim;
-    line->active_low = active_low;
     int length = snprintf(line->path, sizeof(line->path), "%s/%s", resource, name);
     if (length < 0 || (size_t)length >= sizeof(line->path)) {
         free(line);
@@ -175,10 +179,11 @@ static enum hal_result sim_open_output(void *hal, const char *chip, uint32_t num
     struct hal_line *line = NULL;
     (void)chip;
     (void)number;
-    enum hal_result result = sim_line_new(hal, active_low, resource, name, &line);
+    (void)active_low;
+    enum hal_result result = sim_line_new(hal, resource, name, &line);
     if (result != HAL_OK)
         return result;
-    result = sim_send_level(line, active_low);
+    result = sim_send_level(line, false);
     if (result != HAL_OK) {
         free(line);
         return result;
@@ -211,7 +216,8 @@ static enum hal_result sim_open_input(void *hal, const char *chip, uint32_t numb
     struct hal_line *line = NULL;
     (void)chip;
     (void)number;
-    enum hal_result result = sim_line_new(hal, active_low, resource, name, &line);
+    (void)active_low;
+    enum hal_result result = sim_line_new(hal, resource, name, &line);
     if (result != HAL_OK)
         return result;
     result = sim_await_input(hal, line->path, &line->input);
@@ -225,12 +231,11 @@ static enum hal_result sim_open_input(void *hal, const char *chip, uint32_t numb
 
 static enum hal_result sim_set(struct hal_line *line, bool on)
 {
-    bool level = on != line->active_low;
     if (line->input != NULL)
         return HAL_IO;
     if (line->sim->lost)
         return HAL_LOST;
-    return level == line->level ? HAL_OK : sim_send_level(line, level);
+    return on == line->level ? HAL_OK : sim_send_level(line, on);
 }
 
 static enum hal_result sim_get(struct hal_line *line, bool *on)
@@ -239,7 +244,7 @@ static enum hal_result sim_get(struct hal_line *line, bool *on)
         return HAL_LOST;
     if (line->input == NULL)
         return HAL_IO;
-    *on = line->input->level != line->active_low;
+    *on = line->input->level;
     return HAL_OK;
 }
 

@@ -18,6 +18,7 @@ struct world {
     const char *chip;
     uint32_t output_line;
     uint32_t input_line;
+    bool wired; /* levels are physical: polarity shows */
     bool (*output_is)(struct world *world, bool level); /* awaits it */
     void (*set_input)(struct world *world, bool level);
 };
@@ -62,13 +63,13 @@ static void contract(struct world *world)
     assert_true(world->output_is(world, true));
     ops->close(output);
     assert_true(world->output_is(world, false));
-    /* Active low: inactive is the high level. */
+    /* Active low: where there are wires, inactive is the high level. */
     assert_int_equal(ops->open_output(world->hal.context, world->chip, world->output_line, true,
                                       "pump", "enable", &output),
                      HAL_OK);
-    assert_true(world->output_is(world, true));
+    assert_true(world->output_is(world, world->wired));
     assert_int_equal(ops->set(output, true), HAL_OK);
-    assert_true(world->output_is(world, false));
+    assert_true(world->output_is(world, !world->wired));
     ops->close(output);
 }
 
@@ -125,6 +126,20 @@ static void sim_keeps_the_contract(void **state)
     contract(&world);
 }
 
+static void sim_passes_over_words_that_it_does_not_know(void **state)
+{
+    struct sim_fixture *f = *state;
+    struct hal_line *line = NULL;
+    AWAIT(&f->bench, f->bench.hello[0] != '\0');
+    pthread_mutex_lock(&f->bench.lock);
+    fake_bench_say(&f->bench, "weather is fine\nin pump/late 1\n");
+    pthread_mutex_unlock(&f->bench.lock);
+    assert_int_equal(f->hal.output->open_input(f->hal.context, "sim", 0, false, "pump", "late",
+                                               &line),
+                     HAL_OK);
+    f->hal.output->close(line);
+}
+
 static void sim_says_who_it_is(void **state)
 {
     struct sim_fixture *f = *state;
@@ -159,7 +174,7 @@ static void sim_line_that_the_bench_does_not_name_is_not_found(void **state)
 
 static void sim_loses_a_bench_that_goes_or_talks_nonsense(void **state)
 {
-    static const char *const words[] = { "err no such board\n", "in pump/enable 2\n", "hello\n",
+    static const char *const words[] = { "err no such board\n", "in pump/enable 2\n", "in 1\n",
                                          "in  1", NULL };
     struct sim_fixture *f = *state;
     for (int i = 0; words[i] != NULL || i == 4; i++) {
@@ -319,7 +334,7 @@ static void linux_keeps_the_contract(void **state)
         gpio_sim_remove();
         skip();
     }
-    struct world world = { .context = &sim, .chip = sim.chip, .output_line = 1, .input_line = 2,
+    struct world world = { .context = &sim, .chip = sim.chip, .output_line = 1, .input_line = 2, .wired = true,
                            .output_is = gpio_sim_output_is, .set_input = gpio_sim_set_input };
     assert_int_equal(hal_linux_open(&world.hal), HAL_OK);
     contract(&world);
@@ -357,6 +372,7 @@ int main(void)
 #define SIM_TEST(test) cmocka_unit_test_setup_teardown(test, sim_set_up, sim_tear_down)
     const struct CMUnitTest tests[] = {
         SIM_TEST(sim_keeps_the_contract),
+        SIM_TEST(sim_passes_over_words_that_it_does_not_know),
         SIM_TEST(sim_says_who_it_is),
         SIM_TEST(sim_watchdog_is_armed_fed_and_stopped),
         SIM_TEST(sim_line_that_the_bench_does_not_name_is_not_found),
