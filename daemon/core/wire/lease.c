@@ -131,7 +131,7 @@ static const char *unpack_scalars(struct lease_message *out, const holdfast_Leas
 #undef TAKE
     if (message->refusal != holdfast_Lease_Refusal_NONE && !(has & HAS(refusal)))
         return "lease: refusal does not belong to this kind";
-    if ((int)message->refusal < 0 || (int)message->refusal >= LEASE_REFUSALS)
+    if ((uint32_t)message->refusal >= (uint32_t)LEASE_REFUSALS)
         return "lease: unknown refusal";
     out->refusal = (enum lease_refusal)message->refusal;
     return NULL;
@@ -162,7 +162,7 @@ const char *fields_unpack_lease(struct lease_message *out, const holdfast_Lease 
 {
     memset(out, 0, sizeof(*out));
     if (message->kind == holdfast_Lease_Kind_UNSPECIFIED ||
-        (int)message->kind > LEASE_MESSAGE_KINDS)
+        (uint32_t)message->kind > (uint32_t)LEASE_MESSAGE_KINDS)
         return "lease: unknown kind";
     out->kind = (enum lease_message_kind)((int)message->kind - 1);
     uint32_t has = fields_of_kind[out->kind];

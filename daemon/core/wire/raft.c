@@ -108,7 +108,8 @@ const char *fields_unpack_members(struct raft_members *out, const holdfast_Membe
 
 static const char *unpack_entry(struct raft_entry *out, const holdfast_Entry *entry)
 {
-    if (entry->kind == holdfast_Entry_Kind_UNSPECIFIED || (int)entry->kind > RAFT_ENTRY_KINDS)
+    if (entry->kind == holdfast_Entry_Kind_UNSPECIFIED ||
+        (uint32_t)entry->kind > (uint32_t)RAFT_ENTRY_KINDS)
         return "entry: unknown kind";
     if ((entry->kind == holdfast_Entry_Kind_NOOP) != (entry->data.size == 0))
         return "entry: data is missing, or there although the kind has none";
@@ -173,7 +174,8 @@ const char *fields_unpack_raft(struct raft_message *out, struct raft_entry *entr
                                const holdfast_Raft *message)
 {
     memset(out, 0, sizeof(*out));
-    if (message->kind == holdfast_Raft_Kind_UNSPECIFIED || (int)message->kind > RAFT_MESSAGE_KINDS)
+    if (message->kind == holdfast_Raft_Kind_UNSPECIFIED ||
+        (uint32_t)message->kind > (uint32_t)RAFT_MESSAGE_KINDS)
         return "raft: unknown kind";
     out->kind = (enum raft_message_kind)((int)message->kind - 1);
     uint32_t has = fields_of_kind[out->kind];

@@ -82,7 +82,7 @@ static const char *unpack_command_scalars(struct lease_command *out,
     if (command->address[0] != '\0' && !(has & HAS(address)))
         return "command: address does not belong to this kind";
     bool event = command->event != holdfast_HistoryKind_HISTORY_UNSPECIFIED;
-    if (event != ((has & HAS(event)) != 0) || (int)command->event > HISTORY_KINDS)
+    if (event != ((has & HAS(event)) != 0) || (uint32_t)command->event > (uint32_t)HISTORY_KINDS)
         return "command: event is unknown, or does not belong to this kind";
     out->event = event ? (enum history_kind)((int)command->event - 1) : HISTORY_GRANT;
     return NULL;
@@ -92,7 +92,7 @@ const char *fields_unpack_command(struct lease_command *out, const holdfast_Comm
 {
     memset(out, 0, sizeof(*out));
     if (command->kind == holdfast_Command_Kind_UNSPECIFIED ||
-        (int)command->kind > LEASE_COMMAND_KINDS)
+        (uint32_t)command->kind > (uint32_t)LEASE_COMMAND_KINDS)
         return "command: unknown kind";
     out->kind = (enum lease_command_kind)((int)command->kind - 1);
     out->wall_us = command->wall_us;
@@ -170,7 +170,7 @@ const char *fields_unpack_event(struct history_event *out, const holdfast_Event 
 {
     memset(out, 0, sizeof(*out));
     if (event->kind == holdfast_HistoryKind_HISTORY_UNSPECIFIED ||
-        (int)event->kind > HISTORY_KINDS)
+        (uint32_t)event->kind > (uint32_t)HISTORY_KINDS)
         return "event: unknown kind";
     if (!fields_unpack_name(&out->resource, event->resource, false))
         return "event: resource is not a name";

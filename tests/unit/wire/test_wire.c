@@ -472,6 +472,24 @@ static void lease_fields_out_of_range_are_named(void **state)
     assert_complaint(decode_raw(), "resource");
 }
 
+/* Enums are 32 bits on the wire: found by a flipped bit, seed 1795232467. */
+static void kinds_above_half_the_range_are_refused(void **state)
+{
+    (void)state;
+    raw_raft((holdfast_Raft_Kind)3026984178u);
+    assert_complaint(decode_raw(), "raft: unknown kind");
+    raw_lease((holdfast_Lease_Kind)3026984178u);
+    assert_complaint(decode_raw(), "lease: unknown kind");
+    holdfast_Raft *raft = raw_raft(holdfast_Raft_Kind_APPEND_REQUEST);
+    strcpy(raft->from, "a");
+    strcpy(raft->to, "b");
+    raft->term = 1;
+    raft->entries_count = 1;
+    raft->entries[0].term = 1;
+    raft->entries[0].kind = (holdfast_Entry_Kind)3026984178u;
+    assert_complaint(decode_raw(), "kind");
+}
+
 static void fields_of_other_kinds_are_refused(void **state)
 {
     (void)state;
@@ -791,6 +809,7 @@ int main(void)
         cmocka_unit_test(unknown_fields_are_skipped),
         cmocka_unit_test(frames_without_a_known_message_are_refused),
         cmocka_unit_test(lease_fields_out_of_range_are_named),
+        cmocka_unit_test(kinds_above_half_the_range_are_refused),
         cmocka_unit_test(fields_of_other_kinds_are_refused),
         cmocka_unit_test(raft_fields_out_of_range_are_named),
         cmocka_unit_test(over_long_fields_are_named),
