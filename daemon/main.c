@@ -4,10 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <getopt.h>
-#include <syslog.h>
 
 #include "conf/conf.h"
-#include "node/log.h"
+#include "log/log.h"
 #include "node/node.h"
 
 static const char usage_text[] =
@@ -86,7 +85,7 @@ int main(int argc, char **argv)
     int status = options_parse(&options, argc, argv);
     if (status >= 0)
         return status;
-    log_init();
+    log_open("");
     signal(SIGPIPE, SIG_IGN);
     if (conf_load(&node.conf, options.file, stderr) != 0)
         return CONF_EXIT_BAD_FILE;

@@ -3,13 +3,12 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <syslog.h>
 
 #include "agent/guard_link.h"
 #include "agent/hooks.h"
 #include "hal/clock.h"
 #include "hal/hal.h"
-#include "node/log.h"
+#include "log/log.h"
 
 enum {
     AGENT_SLEPT_US = 10000,   /* more than this between two looks is sleep, not rounding */

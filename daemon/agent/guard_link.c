@@ -5,11 +5,10 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <syslog.h>
 #include <unistd.h>
 
 #include "agent/agent.h"
-#include "node/log.h"
+#include "log/log.h"
 
 static void link_dial(struct guard_link *link);
 

@@ -4,10 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <syslog.h>
 
 #include "agent/agent.h"
-#include "node/log.h"
+#include "log/log.h"
 
 struct hook {
     uv_process_t process;

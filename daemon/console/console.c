@@ -3,10 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <syslog.h>
 
 #include "console/call.h"
-#include "node/log.h"
+#include "log/log.h"
 #include "peer/tls_stream.h"
 
 static const char prompt[] = "holdfast> ";

@@ -1,12 +1,11 @@
 /* Commands that act. Each leaves its trace in the replicated history, with who and why. */
 #include <inttypes.h>
 #include <string.h>
-#include <syslog.h>
 
 #include "agent/agent.h"
 #include "console/call.h"
 #include "hal/clock.h"
-#include "node/log.h"
+#include "log/log.h"
 
 static bool operate_name(struct call *call, int word, const char *what, struct hf_name *name)
 {

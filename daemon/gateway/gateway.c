@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include "gateway/gateway_address.h"
-#include "gateway/gateway_log.h"
 #include "gateway/gateway_master.h"
 #include "hal/clock.h"
+#include "log/log.h"
 
 enum {
     LISTEN_BACKLOG = 16,
@@ -39,19 +39,19 @@ struct gateway {
 
     /* The server thread's own. */
     struct gateway_master master[GATEWAY_MASTERS_MAX];
-    struct gateway_brake bad_requests;
-    struct gateway_brake turned_away;
+    struct log_brake bad_requests;
+    struct log_brake turned_away;
     bool tick;          /* look again after TICK_MS: a brake may hold lines back */
     bool accept_paused; /* until the next look */
 };
 
 /* ---- logs that a master's doing could repeat without end */
 
-static void flush_brake(struct gateway *gateway, struct gateway_brake *brake, const char *what)
+static void flush_brake(struct gateway *gateway, struct log_brake *brake, const char *what)
 {
-    uint64_t held = gateway_brake_release(brake, hal_clock_now());
+    uint64_t held = log_brake_release(brake, hal_clock_now());
     if (held != 0)
-        gateway_log("gateway: %" PRIu64 " more %s", held, what);
+        log_line(LOG_WARNING, "gateway: %" PRIu64 " more %s", held, what);
     gateway->tick = gateway->tick || brake->held != 0;
 }
 
@@ -66,9 +66,9 @@ static void flush_logs(struct gateway *gateway)
     }
 }
 
-static bool admit_log(struct gateway *gateway, struct gateway_brake *brake)
+static bool admit_log(struct gateway *gateway, struct log_brake *brake)
 {
-    bool admitted = gateway_brake_admit(brake, hal_clock_now());
+    bool admitted = log_brake_admit(brake, hal_clock_now());
     gateway->tick = gateway->tick || !admitted;
     return admitted;
 }
@@ -83,8 +83,8 @@ static void log_bad_request(struct gateway *gateway, const struct gateway_master
         why = "no such unit is configured";
     else if (code == GATEWAY_EXCEPTION_FUNCTION)
         why = "only functions 1-6, 15, 16, 22, 23 pass";
-    gateway_log("gateway: %s: unit %u function %u, %zu bytes: exception 0x%02X, %s", master->peer,
-                unit, pdu[0], length, code, why);
+    log_line(LOG_WARNING, "gateway: %s: unit %u function %u, %zu bytes: exception 0x%02X, %s",
+             master->peer, unit, pdu[0], length, code, why);
 }
 
 /* ---- one master */
@@ -99,10 +99,11 @@ static void close_bad_stream(struct gateway *gateway, struct gateway_master *mas
 {
     const uint8_t *in = master->in;
     if (admit_log(gateway, &gateway->bad_requests))
-        gateway_log("gateway: %s: closed: no Modbus TCP header (protocol %u, must be 0; length %u, "
-                    "must be 2 to %d)",
-                    master->peer, (unsigned)in[2] << 8 | in[3], (unsigned)in[4] << 8 | in[5],
-                    GATEWAY_PDU_MAX + 1);
+        log_line(LOG_WARNING,
+                 "gateway: %s: closed: no Modbus TCP header (protocol %u, must be 0; length %u, "
+                 "must be 2 to %d)",
+                 master->peer, (unsigned)in[2] << 8 | in[3], (unsigned)in[4] << 8 | in[5],
+                 GATEWAY_PDU_MAX + 1);
     close_master(master);
 }
 
@@ -141,8 +142,8 @@ static void handle_request(struct gateway *gateway, struct gateway_master *maste
 {
     struct gateway_pdu_facts facts;
     struct gateway_upstream *upstream = find_upstream(gateway, unit);
-    enum gateway_exception code = upstream == NULL ? GATEWAY_EXCEPTION_PATH
-                                                   : gateway_pdu_check(pdu, length, &facts);
+    enum gateway_exception code =
+        upstream == NULL ? GATEWAY_EXCEPTION_PATH : gateway_pdu_check(pdu, length, &facts);
     if (code != GATEWAY_EXCEPTION_NONE) {
         log_bad_request(gateway, master, unit, pdu, length, (uint8_t)code);
         answer_exception(master, pdu[0], code);
@@ -221,8 +222,8 @@ static void serve_socket(struct gateway *gateway, struct gateway_master *master)
 
 static void collect_answer(struct gateway *gateway, struct gateway_master *master)
 {
-    bool pending = master->state == GATEWAY_MASTER_WAITING ||
-                   master->state == GATEWAY_MASTER_ABANDONED;
+    bool pending =
+        master->state == GATEWAY_MASTER_WAITING || master->state == GATEWAY_MASTER_ABANDONED;
     if (!pending || !atomic_load(&master->job.done))
         return;
     if (master->state == GATEWAY_MASTER_WAITING)
@@ -267,8 +268,10 @@ static void accept_master(struct gateway *gateway)
     struct gateway_master *master = find_free(gateway);
     if (master == NULL) {
         if (admit_log(gateway, &gateway->turned_away))
-            gateway_log("gateway: connection turned away: %d masters are connected, no more than "
-                        "that may be", GATEWAY_MASTERS_MAX);
+            log_line(LOG_WARNING,
+                     "gateway: connection turned away: %d masters are connected, no more than "
+                     "that may be",
+                     GATEWAY_MASTERS_MAX);
         close(fd);
         return;
     }
@@ -297,8 +300,8 @@ static void fill_poll(const struct gateway *gateway, struct pollfd *polled)
 {
     polled[POLL_STOP] = (struct pollfd){ .fd = gateway->shared.stop_fd, .events = POLLIN };
     polled[POLL_DONE] = (struct pollfd){ .fd = gateway->shared.done_fd, .events = POLLIN };
-    polled[POLL_LISTEN] = (struct pollfd){ .fd = gateway->accept_paused ? -1 : gateway->listen_fd,
-                                           .events = POLLIN };
+    polled[POLL_LISTEN] =
+        (struct pollfd){ .fd = gateway->accept_paused ? -1 : gateway->listen_fd, .events = POLLIN };
     for (size_t i = 0; i < GATEWAY_MASTERS_MAX; i++) {
         const struct gateway_master *master = &gateway->master[i];
         polled[POLL_MASTER + i] = (struct pollfd){ .fd = master->fd, .events = events_of(master) };
@@ -351,8 +354,8 @@ static void *run(void *argument)
 static bool bind_listener(struct gateway *gateway, const struct gateway_address *address)
 {
     int on = 1;
-    gateway->listen_fd = socket(address->socket_address.ss_family,
-                                SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    gateway->listen_fd =
+        socket(address->socket_address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     return gateway->listen_fd >= 0 &&
            setsockopt(gateway->listen_fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) == 0 &&
            bind(gateway->listen_fd, (const struct sockaddr *)&address->socket_address,
@@ -364,11 +367,11 @@ static bool open_listener(struct gateway *gateway, const char *text)
 {
     struct gateway_address address;
     if (!gateway_address_parse(text, &address)) {
-        gateway_log("gateway: listen \"%s\" is no address, numeric host:port is", text);
+        log_line(LOG_ERR, "gateway: listen \"%s\" is no address, numeric host:port is", text);
         return false;
     }
     if (!bind_listener(gateway, &address)) {
-        gateway_log("gateway: cannot listen on %s: %s", text, strerror(errno));
+        log_line(LOG_ERR, "gateway: cannot listen on %s: %s", text, strerror(errno));
         return false;
     }
     gateway->port = gateway_address_local_port(gateway->listen_fd);
@@ -415,7 +418,7 @@ bool gateway_start(const struct conf *conf, const struct gateway_lease *lease,
 {
     struct gateway *gateway = calloc(1, sizeof(*gateway));
     if (gateway == NULL) {
-        gateway_log("gateway: out of memory");
+        log_line(LOG_ERR, "gateway: out of memory");
         return false;
     }
     gateway->resource = conf->gateway_resource;
@@ -431,7 +434,7 @@ bool gateway_start(const struct conf *conf, const struct gateway_lease *lease,
         gateway->master[i].fd = -1;
     bool ready = gateway->shared.stop_fd >= 0 && gateway->shared.done_fd >= 0;
     if (!ready)
-        gateway_log("gateway: no descriptor for events: %s", strerror(errno));
+        log_line(LOG_ERR, "gateway: no descriptor for events: %s", strerror(errno));
     if (ready && open_listener(gateway, conf->gateway_listen) && start_threads(gateway, conf)) {
         *out = gateway;
         return true;

@@ -3,8 +3,8 @@
 
 #include <sys/socket.h>
 
-#include "gateway/gateway_log.h"
 #include "hal/clock.h"
+#include "log/log.h"
 
 void gateway_bench_open(struct gateway_bench *bench, const struct conf *conf)
 {
@@ -42,15 +42,15 @@ bool gateway_bench_register(struct gateway_bench *bench)
     if (!instant_reached(bench->retry_at, hal_clock_now()))
         return true;
     struct hal hal;
-    enum hal_result result = hal_sim_open(&hal, bench->conf->hal_socket,
-                                          bench->conf->node_id.text, "gateway");
+    enum hal_result result =
+        hal_sim_open(&hal, bench->conf->hal_socket, bench->conf->node_id.text, "gateway");
     bench->retry_at = instant_add(hal_clock_now(), span_from_ms(GATEWAY_BENCH_RETRY_MS));
     if (result == HAL_OK) {
         adopt(bench, &hal);
-        gateway_log("gateway: registered at the bench on %s", bench->conf->hal_socket);
+        log_line(LOG_INFO, "gateway: registered at the bench on %s", bench->conf->hal_socket);
     } else if (!bench->absence_logged) {
-        gateway_log("gateway: no bench on %s: %s, trying on", bench->conf->hal_socket,
-                    hal_result_name(result));
+        log_line(LOG_WARNING, "gateway: no bench on %s: %s, trying on", bench->conf->hal_socket,
+                 hal_result_name(result));
     }
     bench->absence_logged = result != HAL_OK;
     return result != HAL_OK;
@@ -73,7 +73,7 @@ void gateway_bench_drain(struct gateway_bench *bench)
 {
     if (bench->hal.service(bench->hal.context) == HAL_OK)
         return;
-    gateway_log("gateway: the bench is gone");
+    log_line(LOG_WARNING, "gateway: the bench is gone");
     leave(bench);
     bench->absence_logged = true;
     bench->retry_at = instant_add(hal_clock_now(), span_from_ms(GATEWAY_BENCH_RETRY_MS));

@@ -3,8 +3,8 @@
 
 #include <stdio.h>
 
-#include "gateway/gateway_log.h"
 #include "hal/clock.h"
+#include "log/log.h"
 
 /* Beside the values of enum hf_error. */
 enum { NEVER_TRIED = 1, GUARD_GONE = 2 };
@@ -15,10 +15,10 @@ static void log_change(struct gateway_page *page, int result)
         return;
     page->last_result = result;
     if (result == HF_OK)
-        gateway_log("%s: lease page %s opened", page->resource.text, page->path);
+        log_line(LOG_INFO, "%s: lease page %s opened", page->resource.text, page->path);
     else
-        gateway_log("%s: no lease for now: %s: %s", page->resource.text, page->path,
-                    result == GUARD_GONE ? "its guard is gone" : hf_error_text(result));
+        log_line(LOG_WARNING, "%s: no lease for now: %s: %s", page->resource.text, page->path,
+                 result == GUARD_GONE ? "its guard is gone" : hf_error_text(result));
 }
 
 static int open_fresh(struct gateway_page *page)
@@ -64,8 +64,8 @@ bool gateway_page_valid(void *context, int64_t *left_us)
     struct gateway_page *page = context;
     pthread_mutex_lock(&page->mutex);
     refresh(page);
-    bool valid = page->page != NULL &&
-                 hf_lease_valid(page->page, page->resource.text, NULL, left_us);
+    bool valid =
+        page->page != NULL && hf_lease_valid(page->page, page->resource.text, NULL, left_us);
     pthread_mutex_unlock(&page->mutex);
     return valid;
 }

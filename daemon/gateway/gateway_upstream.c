@@ -12,8 +12,8 @@
 
 #include "base/check.h"
 #include "gateway/gateway_link.h"
-#include "gateway/gateway_log.h"
 #include "hal/clock.h"
+#include "log/log.h"
 
 struct gateway_upstream {
     struct gateway_shared *shared;
@@ -28,7 +28,7 @@ struct gateway_upstream {
     pthread_mutex_t mutex; /* guards what follows */
     struct gateway_job *queue[GATEWAY_MASTERS_MAX];
     size_t queue_length;
-    struct gateway_brake refusals;
+    struct log_brake refusals;
 };
 
 static void signal_event(int fd)
@@ -61,31 +61,31 @@ static void log_refusal(struct gateway_upstream *upstream, const struct gateway_
 {
     gateway_upstream_flush_log(upstream);
     pthread_mutex_lock(&upstream->mutex);
-    bool admitted = gateway_brake_admit(&upstream->refusals, hal_clock_now());
+    bool admitted = log_brake_admit(&upstream->refusals, hal_clock_now());
     pthread_mutex_unlock(&upstream->mutex);
     if (!admitted)
         return;
     if (answer == GATEWAY_LEASE_SHORT)
-        gateway_log("%s unit %u: %s refused: lease too short, %" PRId64 " ms left, %" PRId64
-                    " ms needed (function %u %s %u)",
-                    upstream->shared->resource, upstream->actuator.unit,
-                    access_name(facts->access), span_to_ms(left), span_to_ms(need),
-                    facts->function, facts->noun, facts->address);
+        log_line(LOG_WARNING,
+                 "%s unit %u: %s refused: lease too short, %" PRId64 " ms left, %" PRId64
+                 " ms needed (function %u %s %u)",
+                 upstream->shared->resource, upstream->actuator.unit, access_name(facts->access),
+                 span_to_ms(left), span_to_ms(need), facts->function, facts->noun, facts->address);
     else
-        gateway_log("%s unit %u: %s refused: no lease (function %u %s %u)",
-                    upstream->shared->resource, upstream->actuator.unit,
-                    access_name(facts->access), facts->function, facts->noun, facts->address);
+        log_line(LOG_WARNING, "%s unit %u: %s refused: no lease (function %u %s %u)",
+                 upstream->shared->resource, upstream->actuator.unit, access_name(facts->access),
+                 facts->function, facts->noun, facts->address);
 }
 
 bool gateway_upstream_flush_log(struct gateway_upstream *upstream)
 {
     pthread_mutex_lock(&upstream->mutex);
-    uint64_t held = gateway_brake_release(&upstream->refusals, hal_clock_now());
+    uint64_t held = log_brake_release(&upstream->refusals, hal_clock_now());
     bool more = upstream->refusals.held != 0;
     pthread_mutex_unlock(&upstream->mutex);
     if (held != 0)
-        gateway_log("%s unit %u: %" PRIu64 " more requests refused for want of the lease",
-                    upstream->shared->resource, upstream->actuator.unit, held);
+        log_line(LOG_WARNING, "%s unit %u: %" PRIu64 " more requests refused for want of the lease",
+                 upstream->shared->resource, upstream->actuator.unit, held);
     return more;
 }
 
@@ -160,11 +160,12 @@ static void log_connect(struct gateway_upstream *upstream, int error)
         return;
     upstream->last_connect_error = error;
     if (error == 0)
-        gateway_log("%s unit %u: connected to %s", upstream->shared->resource,
-                    upstream->actuator.unit, upstream->actuator.tcp);
+        log_line(LOG_INFO, "%s unit %u: connected to %s", upstream->shared->resource,
+                 upstream->actuator.unit, upstream->actuator.tcp);
     else
-        gateway_log("%s unit %u: no connection to %s: %s, trying on", upstream->shared->resource,
-                    upstream->actuator.unit, upstream->actuator.tcp, strerror(error));
+        log_line(LOG_WARNING, "%s unit %u: no connection to %s: %s, trying on",
+                 upstream->shared->resource, upstream->actuator.unit, upstream->actuator.tcp,
+                 strerror(error));
 }
 
 static void tell_watcher(const struct gateway_upstream *upstream)
@@ -231,10 +232,11 @@ static void exchange(struct gateway_upstream *upstream, struct gateway_job *job)
     if (result == GATEWAY_LINK_ANSWERED)
         return;
     atomic_fetch_add(&upstream->shared->torn_down, 1);
-    gateway_log("%s unit %u: %s torn down: %s, connection reset (function %u %s %u, limit %u ms)",
-                upstream->shared->resource, upstream->actuator.unit, access_name(facts->access),
-                result_text(result), facts->function, facts->noun, facts->address,
-                upstream->actuator.response_ms);
+    log_line(LOG_WARNING,
+             "%s unit %u: %s torn down: %s, connection reset (function %u %s %u, limit %u ms)",
+             upstream->shared->resource, upstream->actuator.unit, access_name(facts->access),
+             result_text(result), facts->function, facts->noun, facts->address,
+             upstream->actuator.response_ms);
     /* Whether the actuator acted is not known: "failed to respond", not "busy". */
     job->answer_length =
         gateway_pdu_exception(facts->function, GATEWAY_EXCEPTION_TARGET, job->answer);
@@ -278,8 +280,9 @@ static void wait_idle(struct gateway_upstream *upstream)
         (void)got; /* non-blocking; the queue says what there is to do */
     }
     if (polled[2].revents != 0 && !gateway_link_ready(&upstream->link)) {
-        gateway_log("%s unit %u: idle connection to %s ended by the actuator, connecting again",
-                    upstream->shared->resource, upstream->actuator.unit, upstream->actuator.tcp);
+        log_line(LOG_WARNING,
+                 "%s unit %u: idle connection to %s ended by the actuator, connecting again",
+                 upstream->shared->resource, upstream->actuator.unit, upstream->actuator.tcp);
         gateway_link_reset(&upstream->link);
         upstream->last_connect_error = -1;
         /* An actuator that closes at once must not be connected to in a tight circle. */
@@ -309,8 +312,8 @@ struct gateway_upstream *gateway_upstream_start(const struct conf_actuator *actu
 {
     struct gateway_address address;
     if (!gateway_address_parse(actuator->tcp, &address)) {
-        gateway_log("%s unit %u: \"%s\" is no address, numeric host:port is", shared->resource,
-                    actuator->unit, actuator->tcp);
+        log_line(LOG_ERR, "%s unit %u: \"%s\" is no address, numeric host:port is",
+                 shared->resource, actuator->unit, actuator->tcp);
         return NULL;
     }
     struct gateway_upstream *upstream = calloc(1, sizeof(*upstream));
@@ -321,13 +324,13 @@ struct gateway_upstream *gateway_upstream_start(const struct conf_actuator *actu
     upstream->last_connect_error = -1;
     upstream->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&upstream->mutex, NULL);
-    bool opened = gateway_link_open(&upstream->link, &address, actuator->response_ms,
-                                    shared->stop_fd);
+    bool opened =
+        gateway_link_open(&upstream->link, &address, actuator->response_ms, shared->stop_fd);
     if (opened && upstream->wake_fd >= 0 &&
         pthread_create(&upstream->thread, NULL, run, upstream) == 0)
         return upstream;
-    gateway_log("%s unit %u: no memory or descriptor for its thread", shared->resource,
-                actuator->unit);
+    log_line(LOG_ERR, "%s unit %u: no memory or descriptor for its thread", shared->resource,
+             actuator->unit);
     if (opened)
         gateway_link_close(&upstream->link);
     if (upstream->wake_fd >= 0)

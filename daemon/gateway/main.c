@@ -13,8 +13,8 @@
 #include "conf/conf.h"
 #include "gateway/gateway.h"
 #include "gateway/gateway_bench.h"
-#include "gateway/gateway_log.h"
 #include "gateway/gateway_page.h"
+#include "log/log.h"
 
 enum { EXIT_USAGE = 2 };
 
@@ -25,8 +25,8 @@ struct options {
 
 void hf_panic(const char *file, int line, const char *what)
 {
-    gateway_log("gateway: bug: %s:%d: %s; ending, which resets every write under way", file, line,
-                what);
+    log_line(LOG_CRIT, "gateway: bug: %s:%d: %s; ending, which resets every write under way", file,
+             line, what);
     abort();
 }
 
@@ -79,8 +79,7 @@ static void load(struct conf *conf, const struct options *options)
     if (conf_load(conf, options->file, stderr) != 0)
         exit(CONF_EXIT_BAD_FILE);
     if (!conf->has_gateway) {
-        fprintf(stderr, "%s: gateway: missing, holdfast-gateway needs this group\n",
-                options->file);
+        fprintf(stderr, "%s: gateway: missing, holdfast-gateway needs this group\n", options->file);
         exit(CONF_EXIT_BAD_FILE);
     }
     if (!options->check_only)
@@ -91,10 +90,11 @@ static void load(struct conf *conf, const struct options *options)
 
 static void log_counters(struct gateway_counters counters)
 {
-    gateway_log("gateway: %" PRIu64 " reads and %" PRIu64 " writes forwarded, %" PRIu64
-                " requests refused for want of the lease, %" PRIu64 " torn down",
-                counters.reads_forwarded, counters.writes_forwarded, counters.refused,
-                counters.torn_down);
+    log_line(LOG_NOTICE,
+             "gateway: %" PRIu64 " reads and %" PRIu64 " writes forwarded, %" PRIu64
+             " requests refused for want of the lease, %" PRIu64 " torn down",
+             counters.reads_forwarded, counters.writes_forwarded, counters.refused,
+             counters.torn_down);
 }
 
 /* ---- signals */
@@ -147,9 +147,10 @@ int main(int argc, char **argv)
     struct options options;
     parse_options(argc, argv, &options);
     load(&conf, &options);
+    log_open("");
     int signals = open_signals();
     if (signals < 0) {
-        gateway_log("gateway: cannot take signals: %s", strerror(errno));
+        log_line(LOG_ERR, "gateway: cannot take signals: %s", strerror(errno));
         return EXIT_FAILURE;
     }
     gateway_bench_open(&bench, &conf);
@@ -161,8 +162,8 @@ int main(int argc, char **argv)
         gateway_page_close(&page);
         return EXIT_FAILURE;
     }
-    gateway_log("%s: gateway listens on %s for %u actuators", conf.gateway_resource.text,
-                conf.gateway_listen, conf.actuator_count);
+    log_line(LOG_NOTICE, "%s: gateway listens on %s for %u actuators", conf.gateway_resource.text,
+             conf.gateway_listen, conf.actuator_count);
     serve(signals, gateway, &bench);
     log_counters(gateway_stop(gateway));
     gateway_page_close(&page);

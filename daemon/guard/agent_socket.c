@@ -8,7 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "log.h"
+#include "log/log.h"
 
 /* Room for a status of each resource: an agent that does not read shall not get old news later. */
 enum { AGENT_SEND_BUFFER = 32768 };
@@ -34,7 +34,7 @@ bool agent_socket_open(struct agent_socket *sockets, const char *run_dir,
     struct sockaddr_un address;
     *sockets = (struct agent_socket){ -1, -1, -1, *node };
     if (!socket_address(&address, run_dir)) {
-        log_line(LOG_ERROR, "%s/guard.sock: at most %zu characters are allowed", run_dir,
+        log_line(LOG_ERR, "%s/guard.sock: at most %zu characters are allowed", run_dir,
                  sizeof(address.sun_path) - 1);
         return false;
     }
@@ -47,7 +47,7 @@ bool agent_socket_open(struct agent_socket *sockets, const char *run_dir,
     int error = errno;
     umask(mask);
     if (!bound)
-        log_line(LOG_ERROR, "%s: can't be bound: %s", address.sun_path, strerror(error));
+        log_line(LOG_ERR, "%s: can't be bound: %s", address.sun_path, strerror(error));
     return bound;
 }
 

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-#include "log.h"
+#include "log/log.h"
 
 static void output_config(const struct conf_output *from, struct guard_output_config *to)
 {
@@ -40,7 +40,7 @@ static bool board_open_hal(struct board *board, const struct conf *conf)
             : hal_linux_open(&board->hal);
     board->hal_open = result == HAL_OK;
     if (result != HAL_OK)
-        log_line(LOG_ERROR, "hal %s %s: %s", sim ? "sim" : "linux", conf->hal_socket,
+        log_line(LOG_ERR, "hal %s %s: %s", sim ? "sim" : "linux", conf->hal_socket,
                  hal_result_name(result));
     return board->hal_open;
 }
@@ -55,9 +55,8 @@ static bool board_open_output(struct board *board, const struct conf_resource *r
         ops->open_output(context, output->line.chip, output->line.line, output->active_low,
                          resource->name.text, output->name.text, &line);
     if (result != HAL_OK) {
-        log_line(LOG_ERROR, "%s: output %s (%s line %u): %s", resource->name.text,
-                 output->name.text, output->line.chip, (unsigned)output->line.line,
-                 hal_result_name(result));
+        log_line(LOG_ERR, "%s: output %s (%s line %u): %s", resource->name.text, output->name.text,
+                 output->line.chip, (unsigned)output->line.line, hal_result_name(result));
         return false;
     }
     to->output[to->output_count] = line;
@@ -66,7 +65,7 @@ static bool board_open_output(struct board *board, const struct conf_resource *r
         result = ops->open_input(context, output->readback.chip, output->readback.line, false,
                                  resource->name.text, output->name.text, &line);
         if (result != HAL_OK)
-            log_line(LOG_ERROR, "%s: readback of %s (%s line %u): %s", resource->name.text,
+            log_line(LOG_ERR, "%s: readback of %s (%s line %u): %s", resource->name.text,
                      output->name.text, output->readback.chip, (unsigned)output->readback.line,
                      hal_result_name(result));
     }
@@ -97,15 +96,14 @@ bool board_arm_watchdog(struct board *board, const struct conf *conf)
     enum hal_result result = board->hal.watchdog->arm(board->hal.context, conf->watchdog_device,
                                                       conf->watchdog_timeout_ms, &actual_ms);
     if (result != HAL_OK) {
-        log_line(LOG_ERROR, "watchdog %s: timeout %u ms: %s", conf->watchdog_device,
+        log_line(LOG_ERR, "watchdog %s: timeout %u ms: %s", conf->watchdog_device,
                  (unsigned)conf->watchdog_timeout_ms, hal_result_name(result));
         return false;
     }
     board->watchdog_armed = true;
     /* The fence latency was reckoned with the configured time, so a longer one is unsafe. */
     if (actual_ms > conf->watchdog_timeout_ms) {
-        log_line(LOG_ERROR,
-                 "watchdog %s: counts %u ms, configured are %u ms: configure what it can",
+        log_line(LOG_ERR, "watchdog %s: counts %u ms, configured are %u ms: configure what it can",
                  conf->watchdog_device, (unsigned)actual_ms, (unsigned)conf->watchdog_timeout_ms);
         return false;
     }

@@ -16,7 +16,7 @@
 
 #include "base/check.h"
 #include "hal/clock.h"
-#include "log.h"
+#include "log/log.h"
 #include "realtime.h"
 
 enum {
@@ -63,10 +63,10 @@ static void log_changes(struct loop *loop, const struct guard_effects *effects)
 {
     for (uint8_t i = 0; i < effects->change_count; i++) {
         const struct guard_change *change = &effects->change[i];
-        log_line(change->to == GUARD_FAULT ? LOG_ERROR : LOG_INFO,
-                 "%s: %s -%s-> %s, token %" PRIu64, resource_name(loop, change->resource),
-                 guard_state_name(change->from), guard_event_name(change->event),
-                 guard_state_name(change->to), loop->guard.resource[change->resource].token);
+        log_line(change->to == GUARD_FAULT ? LOG_ERR : LOG_INFO, "%s: %s -%s-> %s, token %" PRIu64,
+                 resource_name(loop, change->resource), guard_state_name(change->from),
+                 guard_event_name(change->event), guard_state_name(change->to),
+                 loop->guard.resource[change->resource].token);
     }
 }
 
@@ -79,7 +79,7 @@ static void apply_effects(struct loop *loop, const struct guard_effects *effects
             page_file_publish(&loop->page, &loop->guard, index);
     }
     if (effects->feed_watchdog && loop->board.hal.watchdog->feed(loop->board.hal.context) != HAL_OK)
-        log_line(LOG_ERROR, "watchdog: can't be fed");
+        log_line(LOG_ERR, "watchdog: can't be fed");
     loop->status_mask |= effects->status_mask;
     log_changes(loop, effects);
 }
@@ -129,7 +129,7 @@ static void read_line(struct loop *loop, uint8_t index, uint8_t number)
 static void read_lines(struct loop *loop)
 {
     if (!loop->bench_lost && loop->board.hal.service(loop->board.hal.context) != HAL_OK) {
-        log_line(LOG_ERROR, "hal: connection to the bench lost");
+        log_line(LOG_ERR, "hal: connection to the bench lost");
         loop->bench_lost = true;
         for (uint8_t index = 0; index < loop->board.resource_count; index++) {
             struct guard_input lost = { .kind = GUARD_INPUT_IO_ERROR, .resource = index };
@@ -335,7 +335,7 @@ static bool lock_run_dir(struct loop *loop, const char *run_dir)
 {
     char path[CONF_PATH_MAX + 32];
     if (mkdir(run_dir, 0755) < 0 && errno != EEXIST) {
-        log_line(LOG_ERROR, "%s: can't be made: %s", run_dir, strerror(errno));
+        log_line(LOG_ERR, "%s: can't be made: %s", run_dir, strerror(errno));
         return false;
     }
     snprintf(path, sizeof(path), "%s/guard.lock", run_dir);
@@ -343,9 +343,9 @@ static bool lock_run_dir(struct loop *loop, const char *run_dir)
     if (loop->lock_fd >= 0 && flock(loop->lock_fd, LOCK_EX | LOCK_NB) == 0)
         return true;
     if (errno == EWOULDBLOCK)
-        log_line(LOG_ERROR, "%s: held: another guard runs on this directory", path);
+        log_line(LOG_ERR, "%s: held: another guard runs on this directory", path);
     else
-        log_line(LOG_ERROR, "%s: can't be locked: %s", path, strerror(errno));
+        log_line(LOG_ERR, "%s: can't be locked: %s", path, strerror(errno));
     return false;
 }
 
@@ -360,7 +360,7 @@ static bool open_timers(struct loop *loop)
     loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (loop->signal_fd >= 0 && loop->timer_fd >= 0)
         return true;
-    log_line(LOG_ERROR, "timer or signals: %s", strerror(errno));
+    log_line(LOG_ERR, "timer or signals: %s", strerror(errno));
     return false;
 }
 

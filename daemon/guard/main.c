@@ -6,7 +6,7 @@
 
 #include "base/check.h"
 #include "conf/conf.h"
-#include "log.h"
+#include "log/log.h"
 #include "loop.h"
 
 static struct loop guard_loop;
@@ -35,7 +35,7 @@ _Noreturn void hf_panic(const char *file, int line, const char *what)
         panicking = true;
         board_all_off(&guard_loop.board);
     }
-    log_line(LOG_ERROR, "%s:%d: assertion failed: %s", file, line, what);
+    log_line(LOG_ERR, "%s:%d: assertion failed: %s", file, line, what);
     abort();
 }
 
@@ -107,13 +107,12 @@ int main(int argc, char **argv)
     char run_dir[CONF_PATH_MAX + 1];
     int status = EXIT_SUCCESS;
     options_read(&options, argc, argv);
-    log_open();
+    log_open("guard: ");
     if (!guard_open(&options, run_dir, sizeof(run_dir), &status))
         return status;
     bool proven = loop_run(&guard_loop);
     loop_close(&guard_loop, run_dir, proven);
-    log_line(proven ? LOG_NOTICE : LOG_ERROR, proven
-                                                  ? "stopped, outputs proven off"
-                                                  : "stopped with a fault, watchdog left running");
+    log_line(proven ? LOG_NOTICE : LOG_ERR, proven ? "stopped, outputs proven off"
+                                                   : "stopped with a fault, watchdog left running");
     return proven ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -14,7 +14,7 @@
 
 #include "conf/conf.h"
 #include "hal/clock.h"
-#include "log.h"
+#include "log/log.h"
 
 enum { PATH_SIZE = CONF_PATH_MAX + 32 };
 
@@ -101,12 +101,12 @@ bool page_file_open(struct page_file *file, const char *run_dir, const struct gu
     unlink(fresh);
     file->map = page_map_file(fresh, O_CREAT | O_EXCL);
     if (file->map == NULL) {
-        log_line(LOG_ERROR, "%s: can't be made: %s", fresh, strerror(errno));
+        log_line(LOG_ERR, "%s: can't be made: %s", fresh, strerror(errno));
         return false;
     }
     page_fill(file->map, config);
     if (!page_own(file->map) || rename(fresh, path) < 0) {
-        log_line(LOG_ERROR, "%s: can't be published: %s", path, strerror(errno));
+        log_line(LOG_ERR, "%s: can't be published: %s", path, strerror(errno));
         return false;
     }
     return true;

@@ -9,7 +9,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include "log.h"
+#include "log/log.h"
 
 /* Below the kernel's own interrupt threads (50), above everything else. */
 enum { REALTIME_PRIORITY = 49 };

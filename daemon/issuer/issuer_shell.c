@@ -4,10 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <syslog.h>
 
 #include "hal/clock.h"
-#include "node/log.h"
+#include "log/log.h"
 
 struct issuer_shell {
     struct node *node;

@@ -5,14 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <syslog.h>
 
 #include "agent/agent.h"
 #include "base/check.h"
 #include "console/console.h"
 #include "hal/clock.h"
 #include "issuer/issuer_shell.h"
-#include "node/log.h"
+#include "log/log.h"
 #include "peer/tls.h"
 
 _Noreturn void hf_panic(const char *file, int line, const char *what)

@@ -1,10 +1,9 @@
-/* A master's connection: every cell of its table, its frames; lease arithmetic; the log's brake. */
+/* A master's connection: every cell of its table, its frames; lease arithmetic. */
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "gateway/gateway_lease.h"
-#include "gateway/gateway_log.h"
 #include "gateway/gateway_master.h"
 #include "tests/unit/support/unit.h"
 
@@ -128,27 +127,6 @@ static void lease_must_outlive_the_worst_transit(void **state)
     assert_int_equal(left.us, 0);
 }
 
-static void repeated_lines_are_counted_not_logged(void **state)
-{
-    (void)state;
-    struct gateway_brake brake = { { 0 }, 0 };
-    struct instant now = { 5000000 };
-    assert_true(gateway_brake_admit(&brake, now));
-    for (int i = 0; i < 37; i++) {
-        assert_int_equal(gateway_brake_release(&brake, now), 0);
-        assert_false(gateway_brake_admit(&brake, now));
-    }
-    now = instant_add(now, span_from_ms(1000));
-    assert_int_equal(gateway_brake_release(&brake, now), 37);
-    /* The line that said so was this second's. */
-    assert_false(gateway_brake_admit(&brake, now));
-    now = instant_add(now, span_from_ms(1000));
-    assert_int_equal(gateway_brake_release(&brake, now), 1);
-    now = instant_add(now, span_from_ms(1000));
-    assert_int_equal(gateway_brake_release(&brake, now), 0);
-    assert_true(gateway_brake_admit(&brake, now));
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -156,7 +134,6 @@ int main(void)
         cmocka_unit_test(frames_come_out_whole_however_they_arrive),
         cmocka_unit_test(longest_frame_fits_and_a_longer_one_is_bad),
         cmocka_unit_test(lease_must_outlive_the_worst_transit),
-        cmocka_unit_test(repeated_lines_are_counted_not_logged),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
