@@ -70,6 +70,7 @@ void hooks_run(uv_loop_t *loop, const char *program, const char *resource, uint6
     snprintf(hook->what, sizeof(hook->what), "%s: %s", resource, event);
     hooks_running++;
     int status = hook_spawn(loop, hook, program, environment);
+    uv_unref((uv_handle_t *)&hook->process); /* The daemon does not wait for it when it stops. */
     if (status != 0) {
         log_line(LOG_ERR, "%s: %s hook %s not started: %s", resource, event, program,
                  uv_strerror(status));

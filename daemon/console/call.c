@@ -86,14 +86,26 @@ void call_finish(struct call *call, enum call_error error)
     sink.on_finish(sink.context, error);
 }
 
-/* The node that works for us must not go on for nobody, a watch least of all. */
+/* An empty command of the same id: the node that works for us must not go on for nobody. */
+static void call_cancel_relay(const struct call *call)
+{
+    static struct wire_query cancel;
+    cancel.id = call->query_id;
+    cancel.who = call->caller.who;
+    node_send_query(call->node, &call->target, false, &cancel);
+}
+
 void call_cancel(struct call *call)
 {
-    if (call->query_id != 0) {
-        struct wire_query cancel = { .id = call->query_id, .who = call->caller.who, .last = true };
-        node_send_query(call->node, &call->target, false, &cancel);
-    }
+    if (call->query_id != 0)
+        call_cancel_relay(call);
     call_release(call);
+}
+
+void call_cancel_relayed(void)
+{
+    while (relayed_calls != NULL)
+        call_cancel(relayed_calls);
 }
 
 void call_answer(struct call *call)
@@ -258,8 +270,7 @@ void call_start(struct node *node, const char *line, const struct call_caller *c
 static void call_relay_late(uv_timer_t *timer)
 {
     struct call *call = timer->data;
-    struct wire_query cancel = { .id = call->query_id, .who = call->caller.who, .last = true };
-    node_send_query(call->node, &call->target, false, &cancel);
+    call_cancel_relay(call);
     call_fail(call, CALL_TIMEOUT, "%s did not answer within %d ms", call->target.text,
               CALL_RELAY_MS);
 }

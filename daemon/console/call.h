@@ -17,6 +17,7 @@
 #include "node/node.h"
 
 enum {
+    CALL_LINE_MAX = 512, /* bytes, as the console's */
     CALL_WORDS_MAX = 12,
     CALL_RELAY_MS = 5000,    /* a relayed command is answered within this, or fails */
     CALL_READ_MS = 2000,     /* a confirmation round */
@@ -65,8 +66,8 @@ struct call {
     struct call_caller caller;
     struct call_sink sink;
     struct call **handle; /* cleared when the call is finished */
-    char line[512];       /* as it came, for relaying */
-    char words[512];
+    char line[CALL_LINE_MAX + 1]; /* as it came, for relaying */
+    char words[CALL_LINE_MAX + 1];
     char *word[CALL_WORDS_MAX];
     int word_count;
     bool json;
@@ -142,5 +143,8 @@ void metrics_print(struct node *node, struct text *text);
 /* The calls that wait for an answer from another node. */
 struct call *call_find_relayed(uint64_t query_id);
 struct call *call_first_relayed_to(const struct hf_name *target);
+
+/* Cancels every one of them. */
+void call_cancel_relayed(void);
 
 #endif

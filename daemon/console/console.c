@@ -6,6 +6,7 @@
 
 #include "console/call.h"
 #include "log/log.h"
+#include "peer/refusals.h"
 #include "peer/tls_stream.h"
 
 static const char prompt[] = "holdfast> ";
@@ -17,7 +18,10 @@ struct session {
     struct call *call; /* NULL: ready for the next line */
     char input[CONSOLE_LINE_MAX + 2];
     size_t input_length;
+    uv_timer_t patience; /* open for the session's whole life */
+    bool greeted;
     bool first_line;
+    bool reading; /* inside session_read_lines(), which goes on by itself */
     bool ending;
     struct session *next;
 };
@@ -36,6 +40,8 @@ struct console {
     struct tls_listener *listener;
     struct session *sessions;
     struct relayed *relayed;
+    size_t relayed_count;
+    struct refusals refusals;
 };
 
 /* ---- one connection ---- */
@@ -66,6 +72,24 @@ static void session_fail(struct session *session, const char *text)
     session_end(session);
 }
 
+static void session_greet(struct session *session)
+{
+    char greeting[128];
+    int length = snprintf(greeting, sizeof(greeting), "holdfast %s console, role %s\n%s",
+                          session->console->node->conf.node_id.text,
+                          session->caller.operator_role ? "operator" : "viewer", prompt);
+    session->greeted = true;
+    session_write(session, greeting, (size_t)length);
+}
+
+/* Nothing came: whoever is there waits for us, as people do, and is no HTTP client. */
+static void session_patience_over(uv_timer_t *timer)
+{
+    struct session *session = timer->data;
+    if (session->input_length == 0 && !session->greeted)
+        session_greet(session);
+}
+
 static void session_read_lines(struct session *session);
 
 static void session_call_write(void *context, const char *data, size_t length)
@@ -78,6 +102,8 @@ static void session_call_finish(void *context, enum call_error error)
     struct session *session = context;
     (void)error; /* Its text is written already. */
     session_write(session, prompt, sizeof(prompt) - 1);
+    if (!session->reading)
+        session_read_lines(session);
 }
 
 static void session_http(struct session *session, const char *line)
@@ -112,6 +138,8 @@ static void session_line(struct session *session, char *line)
         return;
     }
     session->first_line = false;
+    if (!session->greeted)
+        session_greet(session);
     if (strspn(line, " \t") == length) {
         session_write(session, prompt, sizeof(prompt) - 1);
     } else if (strcmp(line, "quit") == 0 || strcmp(line, "exit") == 0) {
@@ -121,7 +149,7 @@ static void session_line(struct session *session, char *line)
     }
 }
 
-static bool session_text_ok(const char *line, size_t length)
+static bool text_ok(const char *line, size_t length)
 {
     for (size_t i = 0; i < length; i++) {
         unsigned char c = (unsigned char)line[i];
@@ -131,44 +159,68 @@ static bool session_text_ok(const char *line, size_t length)
     return true;
 }
 
-/* Lines wait while a command is being answered; anything typed at a watch ends it. */
+/* Takes the first line out of the input, if one is whole. */
+static bool session_next_line(struct session *session, char line[CONSOLE_LINE_MAX + 2],
+                              size_t *length)
+{
+    char *end = memchr(session->input, '\n', session->input_length);
+    if (end == NULL)
+        return false;
+    *length = (size_t)(end - session->input);
+    memcpy(line, session->input, *length);
+    line[*length] = '\0';
+    session->input_length -= *length + 1;
+    memmove(session->input, end + 1, session->input_length);
+    return true;
+}
+
+/* Anything typed at a watch ends it. */
+static void session_end_watch(struct session *session)
+{
+    if (session->call == NULL || !session->call->endless)
+        return;
+    call_cancel(session->call);
+    session->call = NULL;
+    session_write(session, prompt, sizeof(prompt) - 1);
+}
+
+/* Lines wait while a command is being answered. */
 static void session_read_lines(struct session *session)
 {
-    while (!session->ending && session->call == NULL) {
-        char *end = memchr(session->input, '\n', session->input_length);
-        if (end == NULL)
-            return;
-        char line[CONSOLE_LINE_MAX + 2];
-        size_t length = (size_t)(end - session->input);
-        memcpy(line, session->input, length);
-        line[length] = '\0';
-        session->input_length -= length + 1;
-        memmove(session->input, end + 1, session->input_length);
-        if (!session_text_ok(line, length)) {
+    char line[CONSOLE_LINE_MAX + 2];
+    size_t length = 0;
+    session->reading = true;
+    while (!session->ending && session->call == NULL && session_next_line(session, line, &length)) {
+        if (text_ok(line, length))
+            session_line(session, line);
+        else
             session_fail(session, "ERR 400 a command is one line of text\n");
-            return;
-        }
-        session_line(session, line);
+        if (session->input_length > 0)
+            session_end_watch(session);
     }
+    session->reading = false;
 }
 
 static void session_data(void *context, struct bytes data)
 {
     struct session *session = context;
-    if (session->call != NULL && session->call->endless) {
-        call_cancel(session->call);
-        session->call = NULL;
-        session_write(session, prompt, sizeof(prompt) - 1);
-    }
     for (size_t i = 0; i < data.length && !session->ending; i++) {
+        session_end_watch(session);
         if (session->input_length > CONSOLE_LINE_MAX) {
-            session_fail(session, "ERR 400 a command is at most 512 bytes long\n");
+            session_fail(session, session->call == NULL
+                                      ? "ERR 400 a command is at most 512 bytes long\n"
+                                      : "ERR 400 at most 512 bytes may wait for an answer\n");
             return;
         }
         session->input[session->input_length++] = (char)data.data[i];
         if (data.data[i] == '\n')
             session_read_lines(session);
     }
+}
+
+static void session_free(uv_handle_t *handle)
+{
+    free(handle->data);
 }
 
 static void session_closed(void *context, enum tls_cause cause, const char *reason)
@@ -182,10 +234,24 @@ static void session_closed(void *context, enum tls_cause cause, const char *reas
     while (*at != session)
         at = &(*at)->next;
     *at = session->next;
-    free(session);
+    uv_close((uv_handle_t *)&session->patience, session_free);
 }
 
 /* ---- listening ---- */
+
+/* Whoever knocks in a loop can't fill the log: a line per cause and minute, with a count. */
+static void console_log_refusal(struct console *console, int cause, const char *who,
+                                const char *detail)
+{
+    uint64_t now_ms = uv_now(&console->node->loop);
+    uint32_t more = refusals_collect(&console->refusals, cause, now_ms);
+    if (more > 0)
+        log_line(LOG_WARNING, "console: %s: refused: %s: the last of %u more",
+                 console->refusals.window[cause].last, refusal_cause_text(cause), more);
+    if (refusals_admit(&console->refusals, cause, who, now_ms))
+        log_line(LOG_WARNING, "console: %s: refused: %s: %s", who, refusal_cause_text(cause),
+                 detail);
+}
 
 static bool console_role(const struct tls_name *peer, struct call_caller *caller)
 {
@@ -197,36 +263,59 @@ static bool console_role(const struct tls_name *peer, struct call_caller *caller
            strcmp(peer->unit, "node") == 0;
 }
 
+/* A stream that is not wanted must be adopted all the same; it is told why. */
+static void console_turn_away(struct tls_stream *stream, const char *text)
+{
+    const struct tls_stream_events nobody = { 0 };
+    tls_stream_adopt(stream, &nobody);
+    if (tls_stream_write(stream, (struct bytes){ (const uint8_t *)text, strlen(text) }))
+        tls_stream_close(stream);
+    else
+        tls_stream_abort(stream);
+}
+
+static void console_refuse_role(struct console *console, struct tls_stream *stream,
+                                const struct tls_name *peer)
+{
+    char detail[160];
+    snprintf(detail, sizeof(detail),
+             "OU of CN \"%s\" is \"%s\", allowed are viewer, operator and node",
+             peer->common_name, peer->unit);
+    console_log_refusal(console, TLS_CAUSE_ROLE, tls_stream_remote(stream), detail);
+    console_turn_away(stream, "ERR 403 the certificate's OU must be viewer, operator or node\n");
+}
+
 static void console_stream(void *context, struct tls_stream *stream, const struct tls_name *peer)
 {
     struct console *console = context;
-    struct session *session = calloc(1, sizeof(*session));
-    struct tls_stream_events events = { .context = session, .on_data = session_data,
-                                        .on_closed = session_closed };
-    if (session == NULL || !console_role(peer, &session->caller)) {
-        log_line(LOG_WARNING, "console: %s: %s with wrong role \"%s\" refused; allowed are viewer, "
-                 "operator, node", tls_stream_remote(stream), peer->common_name, peer->unit);
-        free(session);
-        return; /* not adopted: the listener closes it */
+    struct call_caller caller;
+    if (!console_role(peer, &caller)) {
+        console_refuse_role(console, stream, peer);
+        return;
     }
+    struct session *session = calloc(1, sizeof(*session));
+    if (session == NULL) {
+        console_turn_away(stream, "ERR 500 out of memory\n");
+        return;
+    }
+    const struct tls_stream_events events = { .context = session, .on_data = session_data,
+                                              .on_closed = session_closed };
     tls_stream_adopt(stream, &events);
     session->console = console;
     session->stream = stream;
+    session->caller = caller;
     session->first_line = true;
     session->next = console->sessions;
     console->sessions = session;
-    char greeting[128];
-    int length = snprintf(greeting, sizeof(greeting), "holdfast %s console, role %s\n%s",
-                          console->node->conf.node_id.text,
-                          session->caller.operator_role ? "operator" : "viewer", prompt);
-    session_write(session, greeting, (size_t)length);
+    uv_timer_init(&console->node->loop, &session->patience);
+    session->patience.data = session;
+    uv_timer_start(&session->patience, session_patience_over, CONSOLE_GREETING_MS, 0);
 }
 
 static void console_refused(void *context, const char *remote, enum tls_cause cause,
                             const char *reason)
 {
-    (void)context;
-    log_line(LOG_WARNING, "console: %s: refused: %s (%s)", remote, tls_cause_text(cause), reason);
+    console_log_refusal(context, (int)cause, remote, reason);
 }
 
 struct console *console_start(struct node *node)
@@ -270,10 +359,11 @@ static void relayed_free(struct relayed *relayed)
     while (*at != relayed)
         at = &(*at)->next;
     *at = relayed->next;
+    relayed->console->relayed_count--;
     free(relayed);
 }
 
-static void relayed_send(struct relayed *relayed, const char *data, size_t length, bool last,
+static void relayed_send(const struct relayed *relayed, const char *data, size_t length, bool last,
                          enum call_error error)
 {
     static struct wire_query reply;
@@ -311,33 +401,59 @@ static struct relayed *relayed_find(struct console *console, const struct hf_nam
     return relayed;
 }
 
-void console_relayed(struct console *console, const struct hf_name *from,
-                     const struct wire_query *query)
+/* NULL if it may run, else why not. */
+static const char *relayed_fault(const struct console *console, const struct wire_query *query)
 {
-    struct relayed *relayed = relayed_find(console, from, query->id);
-    if (query->last || relayed != NULL) {
-        if (relayed != NULL) {
-            call_cancel(relayed->call);
-            relayed_free(relayed);
-        }
-        return;
-    }
-    relayed = calloc(1, sizeof(*relayed));
-    if (relayed == NULL)
-        return; /* The asker's time limit ends it. */
-    relayed->console = console;
-    relayed->from = *from;
-    relayed->id = query->id;
-    relayed->next = console->relayed;
-    console->relayed = relayed;
+    if (console->relayed_count == CONSOLE_RELAYED_MAX)
+        return "ERR 503 too many relayed commands at once\n";
+    if (query->length > CONSOLE_LINE_MAX)
+        return "ERR 400 a command is at most 512 bytes long\n";
+    if (!text_ok(query->text, query->length) || memchr(query->text, '\r', query->length) != NULL)
+        return "ERR 400 a command is one line of text\n";
+    return NULL;
+}
+
+static void relayed_start(struct relayed *relayed, const struct wire_query *query)
+{
+    struct console *console = relayed->console;
     const struct call_sink sink = { relayed, relayed_write, relayed_finish };
     const struct call_caller caller = { .who = query->who,
                                         .operator_role = query->operator_role,
                                         .json = query->json,
                                         .relayed = true };
     char line[CONSOLE_LINE_MAX + 1];
-    snprintf(line, sizeof(line), "%.*s", (int)query->length, query->text);
+    memcpy(line, query->text, query->length);
+    line[query->length] = '\0';
+    relayed->next = console->relayed;
+    console->relayed = relayed;
+    console->relayed_count++;
     call_start(console->node, line, &caller, &sink, &relayed->call);
+}
+
+void console_relayed(struct console *console, const struct hf_name *from,
+                     const struct wire_query *query)
+{
+    struct relayed *relayed = relayed_find(console, from, query->id);
+    if (relayed != NULL) {
+        call_cancel(relayed->call);
+        relayed_free(relayed);
+        return;
+    }
+    if (query->length == 0)
+        return; /* A cancel that crossed the end of the answer. */
+    relayed = calloc(1, sizeof(*relayed));
+    if (relayed == NULL)
+        return; /* The asker's time limit ends it. */
+    relayed->console = console;
+    relayed->from = *from;
+    relayed->id = query->id;
+    const char *fault = relayed_fault(console, query);
+    if (fault == NULL) {
+        relayed_start(relayed, query);
+        return;
+    }
+    relayed_send(relayed, fault, strlen(fault), true, CALL_BAD_COMMAND);
+    free(relayed);
 }
 
 void console_relay_answer(struct console *console, const struct hf_name *from,
@@ -372,8 +488,11 @@ void console_stop(struct console *console)
 {
     for (struct session *at = console->sessions; at != NULL; at = at->next) {
         at->ending = true;
+        if (at->call != NULL)
+            call_cancel(at->call);
         tls_stream_abort(at->stream);
     }
+    call_cancel_relayed(); /* notes that nobody waits for */
     while (console->relayed != NULL) {
         call_cancel(console->relayed->call);
         relayed_free(console->relayed);

@@ -7,7 +7,10 @@
  * Rules:
  *  - OU "viewer" or "node" reads; "operator" also acts. Any other OU is refused.
  *  - A greeting, then a prompt; the next line is read when the answer to the last one is out.
- *  - "GET /metrics ..." as the first line gets an HTTP answer and the connection is closed.
+ *    Anything typed at a watch ends it.
+ *  - "GET /metrics ..." as the first line gets an HTTP answer and the connection is closed. HTTP
+ *    allows nothing before that answer, so the greeting waits for the first line, but at most
+ *    CONSOLE_GREETING_MS.
  *  - A line longer than CONSOLE_LINE_MAX, or with bytes that are no text, ends the connection with
  *    one error.
  *  - A command that another node must answer is relayed over the peer hub, once.
@@ -22,6 +25,8 @@
 enum {
     CONSOLE_LINE_MAX = 512,      /* bytes of one command */
     CONSOLE_SESSIONS_MAX = 16,   /* connections at once */
+    CONSOLE_RELAYED_MAX = 64,    /* commands of other nodes at once */
+    CONSOLE_GREETING_MS = 100,   /* a network's round trip, and less than people notice */
     CONSOLE_QUEUE_MAX = 4 * 1024 * 1024
 };
 
@@ -29,6 +34,7 @@ struct console;
 
 /* Also where no console is configured: relayed commands are answered all the same. */
 struct console *console_start(struct node *node);
+/* Ends every session and call; while the peer hub is still there. The memory is the process's. */
 void console_stop(struct console *console);
 
 /* From the node: a command relayed to us, an answer to one that we relayed, a peer gone. */

@@ -87,13 +87,19 @@ void metrics_print(struct node *node, struct text *text)
         metrics_agent(node, text);
 }
 
+/* Prometheus' text as it is; as JSON, the same text in one field. */
 void show_metrics(struct call *call)
 {
-    if (call->json) {
-        call_fail(call, CALL_BAD_COMMAND, "metrics are Prometheus text only, without --json");
-        return;
+    struct text text = { 0 };
+    metrics_print(call->node, &text);
+    if (text.failed) {
+        call_fail(call, CALL_FAILED, "out of memory");
+    } else if (call->json) {
+        report_text(&call->report, "metrics", text.data);
+        call_answer(call);
+    } else {
+        call->sink.on_write(call->sink.context, text.data, text.length);
+        call_finish(call, CALL_OK);
     }
-    metrics_print(call->node, &call->report.out);
-    call->sink.on_write(call->sink.context, call->report.out.data, call->report.out.length);
-    call_finish(call, CALL_OK);
+    text_free(&text);
 }

@@ -297,7 +297,8 @@ int node_start(struct node *node)
 
 static void node_hub_closed(void *context)
 {
-    (void)context; /* Nothing is left but handles that close by themselves. */
+    struct node *node = context;
+    node->hub = NULL; /* A role that still sends something finds nobody up. */
 }
 
 void node_stop(struct node *node)
