@@ -19,6 +19,7 @@ import time
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BIN = os.environ.get("HOLDFAST_BIN", os.path.join(ROOT, "build", "bin"))
 _count = itertools.count()
+_sanitizer_reports = []  # of all clusters; any of them fails its test
 
 
 def now_ns():
@@ -140,19 +141,20 @@ console = {{ listen = "{self.console(node)}"; }};
 
     def _board_text(self, node):
         if self.kind == "pulse":
-            output = (f'kind = "pulse"; chip = "gpiochip0"; line = 17; rate_hz = {self.rate_hz};'
+            output = (f'kind = "pulse"; chip = "gpiochip0"; line = %d; rate_hz = {self.rate_hz};'
                       f' hold_ms = {self.hold_ms};')
         else:
-            output = 'kind = "gpio"; chip = "gpiochip0"; line = 17; covers = "process";'
+            output = 'kind = "gpio"; chip = "gpiochip0"; line = %d; covers = "process";'
         hooks = ""
         if self.hooks:
             hooks = f'on_acquired = "{self.path("hook")}"; on_lost = "{self.path("hook")}";'
         resources = ",\n  ".join(f"""{{ name = "{name}"; ttl_ms = {self.ttl_ms};
     priority = {self.priorities.get(node, 100)}; failback = "{self.failback}"; release_ms = {self.release_ms};
     {hooks}
-    outputs = ( {{ name = "enable"; {output}
-                  readback = {{ chip = "gpiochip0"; line = 27; within_ms = 20; }}; }} ); }}"""
-                                  for name, boards in self.resources.items() if node in boards)
+    outputs = ( {{ name = "enable"; {output % (10 + number)}
+                  readback = {{ chip = "gpiochip0"; line = {100 + number}; within_ms = 20; }}; }} ); }}"""
+                                  for number, (name, boards) in enumerate(self.resources.items())
+                                  if node in boards)
         text = f"""agent = {{ resources = ( {resources} ); }};
 hal = {{ backend = "sim"; socket = "bench.sock"; }};
 """
@@ -266,9 +268,24 @@ hal = {{ backend = "sim"; socket = "bench.sock"; }};
             except subprocess.TimeoutExpired:
                 bench.kill()
                 status = bench.wait()
+        if self._find_sanitizer_reports():
+            status = status or 1
         if not self.keep:
             shutil.rmtree(self.folder, ignore_errors=True)
         return status
+
+    def _find_sanitizer_reports(self):
+        """Programs built with sanitizers write what they found, leaks too, to their logs."""
+        found = []
+        for name in sorted(os.listdir(self.folder)) if os.path.isdir(self.folder) else []:
+            text = self.log(name[:-4]) if name.endswith(".log") else ""
+            at = min((i for i in (text.find("Sanitizer"), text.find("runtime error"),
+                                  text.find("assertion failed")) if i >= 0), default=-1)
+            if at >= 0:
+                found.append(name)
+                print(f"{name}:\n{text[max(0, at - 200):at + 4000]}", flush=True)
+        _sanitizer_reports.extend(found)
+        return found
 
     # ---- questions
 
@@ -380,10 +397,13 @@ def run_tests(tests):
         started = time.monotonic()
         try:
             test()
+            if _sanitizer_reports:
+                raise AssertionError(f"reports in {', '.join(_sanitizer_reports)}, see above")
             passed += 1
             print(f"ok   {test.__name__} ({time.monotonic() - started:.1f} s)", flush=True)
         except Exception as error:  # every failure is reported, none stops the rest
             failed += 1
             print(f"FAIL {test.__name__}: {type(error).__name__}: {error}", flush=True)
+        _sanitizer_reports.clear()
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0

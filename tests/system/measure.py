@@ -89,7 +89,8 @@ def leader_kill(trials):
         cluster.start_daemon(leader)
     drops = [e for e in cluster.drives("pump") if e["t_ns"] > started and not e["level"]]
     overlaps = len(cluster.overlaps())
-    return {"grant_ms": grants, "drops": len(drops), "overlaps": overlaps,
+    why = [l for l in cluster.log("board-a-guard").splitlines() if "-> dropping" in l]
+    return {"grant_ms": grants, "drops": len(drops), "why": why, "overlaps": overlaps,
             "election_ms": cluster.election_ms, "witness": cluster.close()}
 
 
