@@ -60,19 +60,30 @@ static void output_start(struct turn *turn, uint8_t index, uint8_t number)
 }
 
 /*
- * Told off, and when that counts as proven. A pulse output is not off before its hold time, nor is
- * one whose readback never showed on before the relay had its time to move. No output is proven in
- * the step that tells it: the shell has yet to set the line, and may fail.
+ * How long after being told off an output may count as off. A pulse output is not off before its
+ * hold time, nor is one whose readback never showed on before the relay had its time to move; one
+ * without readback has no better word than the declared release time. No output is proven in the
+ * step that tells it: the shell has yet to set the line, and may fail.
  */
+static struct span output_settle(const struct guard_resource_config *resource, uint8_t number,
+                                 bool confirmed)
+{
+    const struct guard_output_config *config = &resource->output[number];
+    struct span hold = output_is_pulse(config) ? config->hold : span_from_us(0);
+    struct span settle = span_add(hold, span_from_us(1));
+    if (!config->has_readback)
+        return span_add(hold, resource->release);
+    return !confirmed && settle.us < config->within.us ? config->within : settle;
+}
+
 static void output_drop(struct turn *turn, uint8_t index, uint8_t number)
 {
     const struct guard_output_config *config = &resource_config(turn->guard, index)->output[number];
     struct guard_output *output = &turn->guard->resource[index].output[number];
     struct span hold = output_is_pulse(config) ? config->hold : span_from_us(0);
-    struct span settle = span_add(hold, span_from_us(1));
+    struct span settle = output_settle(resource_config(turn->guard, index), number,
+                                       output->confirmed);
     output_set(turn, index, number, false);
-    if (config->has_readback && !output->confirmed && settle.us < config->within.us)
-        settle = config->within;
     output->edge_at = INSTANT_NEVER;
     output->settle_at = instant_add(turn->now, settle);
     output->check_at = INSTANT_NEVER;

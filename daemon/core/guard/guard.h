@@ -72,7 +72,7 @@ enum guard_event {
     GUARD_EVENT_DEADLINE,    /* reached, within the release time */
     GUARD_EVENT_OVERRUN,     /* reached, and noticed later than the release time */
     GUARD_EVENT_LATE,        /* loop late by more than the release time, deadline still ahead */
-    GUARD_EVENT_SHOWN_OFF,   /* every output is off, by readback or by its hold time */
+    GUARD_EVENT_SHOWN_OFF,   /* every output is off, by readback or by its release time */
     GUARD_EVENT_STUCK_ON,
     GUARD_EVENT_STUCK_OFF,
     GUARD_EVENT_IO_ERROR,

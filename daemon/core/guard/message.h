@@ -74,7 +74,7 @@ struct guard_message {
     uint8_t state;       /* enum guard_state */
     uint8_t fault;       /* enum guard_fault */
     uint8_t refusal;     /* enum guard_refusal */
-    uint8_t proven;      /* status: outputs off, and shown off by readback or by pulse time-out */
+    uint8_t proven;      /* status: outputs off, shown so by readback, else by their release time */
     uint8_t output_count;
     uint8_t watchdog;    /* 0 none, 1 fed, 2 not fed */
     uint8_t realtime;    /* 1: SCHED_FIFO and mlockall are in force */

@@ -296,7 +296,7 @@ static void token_that_was_dropped_is_not_taken_again(void **state)
         set_up_driving(&f, GUARD_OUTPUT_GPIO, false);
         bring_about(&f, drops[i]);
         assert_false(f.level[PUMP][0]);
-        pass_ms(&f, 1);
+        pass_ms(&f, RELEASE_MS);
         assert_int_equal(state_of(&f, PUMP), GUARD_SAFE);
         if (!f.guard.agent)
             happen(&f, GUARD_INPUT_AGENT_UP);
@@ -373,17 +373,35 @@ static void pulse_is_proven_off_after_its_hold_time_only(void **state)
 {
     static struct fixture f;
     (void)state;
-    for (int has_readback = 0; has_readback < 2; has_readback++) {
-        set_up_driving(&f, GUARD_OUTPUT_PULSE, has_readback != 0);
+    set_up_driving(&f, GUARD_OUTPUT_PULSE, true);
+    pass_ms(&f, 50);
+    say(&f, GUARD_DROP, "pump", 7, 0);
+    assert_false(f.level[PUMP][0]);
+    f.edges = 0;
+    readback(&f, PUMP, false);
+    pass_ms(&f, HOLD_MS - 1);
+    assert_int_equal(state_of(&f, PUMP), GUARD_DROPPING);
+    pass_ms(&f, 2);
+    assert_int_equal(state_of(&f, PUMP), GUARD_SAFE);
+    assert_int_equal(f.edges, 0);
+}
+
+/* Nothing shows it off, so it counts as off when its hardware is declared to be, not before. */
+static void output_without_readback_is_not_proven_before_its_release_time(void **state)
+{
+    static const enum guard_output_kind kinds[] = { GUARD_OUTPUT_GPIO, GUARD_OUTPUT_PULSE };
+    static struct fixture f;
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        int64_t hold_ms = kinds[i] == GUARD_OUTPUT_PULSE ? HOLD_MS : 0;
+        set_up_driving(&f, kinds[i], false);
         pass_ms(&f, 50);
         say(&f, GUARD_DROP, "pump", 7, 0);
         assert_false(f.level[PUMP][0]);
         f.edges = 0;
-        if (has_readback)
-            readback(&f, PUMP, false);
-        pass_ms(&f, HOLD_MS - 1);
+        pass_us(&f, (hold_ms + RELEASE_MS) * 1000 - 1);
         assert_int_equal(state_of(&f, PUMP), GUARD_DROPPING);
-        pass_ms(&f, 2);
+        pass_us(&f, 1);
         assert_int_equal(state_of(&f, PUMP), GUARD_SAFE);
         assert_int_equal(f.edges, 0);
     }
@@ -547,7 +565,7 @@ static void stopping_guard_takes_no_permit_and_comes_to_rest(void **state)
     set_up_driving(&f, GUARD_OUTPUT_PULSE, false);
     happen(&f, GUARD_INPUT_STOP);
     assert_false(guard_at_rest(&f.guard));
-    pass_ms(&f, HOLD_MS + 1);
+    pass_ms(&f, HOLD_MS + RELEASE_MS);
     assert_true(guard_at_rest(&f.guard));
     assert_true(guard_proven_safe(&f.guard));
     assert_int_equal(permit(&f, 9, 500), GUARD_REFUSED_STATE);
@@ -666,6 +684,7 @@ int main(void)
         cmocka_unit_test(drop_is_proven_by_readback_and_dated),
         cmocka_unit_test(unconfirmed_output_is_not_proven_before_its_time),
         cmocka_unit_test(pulse_is_proven_off_after_its_hold_time_only),
+        cmocka_unit_test(output_without_readback_is_not_proven_before_its_release_time),
         cmocka_unit_test(stuck_on_is_a_latched_fault_that_starves_the_watchdog),
         cmocka_unit_test(cleared_fault_that_is_still_there_comes_back),
         cmocka_unit_test(output_that_does_not_come_on_is_stuck_off),
