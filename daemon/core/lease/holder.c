@@ -305,6 +305,11 @@ static void on_granted(struct step *step, struct holder_lease *lease,
 {
     if (message->token <= lease->disowned || message->token <= lease->token)
         return;
+    /* Asked for by a predecessor with another configuration: it comes back as a leftover. */
+    if (message->fence_us < lease->config.fence.us) {
+        lease->ask_at = step->now;
+        return;
+    }
     if (lease->state == HOLDER_IDLE || lease->state == HOLDER_WAITING) {
         lease->token = message->token;
         lease->ttl = lease->config.ttl;

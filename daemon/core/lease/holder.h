@@ -17,6 +17,7 @@
  *  - A proof is a guard's STATUS that is SAFE and proven, either with this token, or on a
  *    connection over which no permit of this token was ever sent.
  *  - A lease that the guard cannot prove off is never released as fenced.
+ *  - A grant for which the issuer would wait less than this board's fence latency is not driven.
  *
  * Duties of the caller after every holder_step(), in the order of action[]: HOLDER_SEND to that
  * issuer, HOLDER_GUARD to the guard (GUARD_HELLO too: it is the first after HOLDER_EVENT_GUARD_UP),

@@ -88,6 +88,7 @@ enum lease_refusal issuer_check_acquire(const struct issuer *issuer, const struc
         return LEASE_REFUSED_POLICY;
     }
     int64_t most_us = policy->ttl_max_us < LEASE_TTL_MAX_US ? policy->ttl_max_us : LEASE_TTL_MAX_US;
+    /* cppcheck-suppress knownConditionTrueFalse ; it takes the shorter TTL for the only one */
     if (message->ttl_us < LEASE_TTL_MIN_US || message->ttl_us > most_us) {
         explain_range(text, "ttl", message->ttl_us, LEASE_TTL_MIN_US, most_us);
         return LEASE_REFUSED_TTL;

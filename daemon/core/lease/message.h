@@ -22,7 +22,8 @@ enum lease_message_kind {
     /* issuer (leader) to agent */
     LEASE_LEADER,   /* term: the sender leads and serves since its no-op was applied */
     LEASE_QUEUED,   /* resource, holder, token (the holder's), position from 1 */
-    LEASE_GRANTED,  /* resource, token, ttl_us: complete one renewal before driving */
+    /* resource, token, ttl_us, fence_us: complete one renewal before driving */
+    LEASE_GRANTED,
     LEASE_RENEWED,  /* nonce, item_count, items with lost set or not */
     LEASE_RELEASED, /* nonce, resource, token */
     LEASE_REFUSED,  /* resource, refusal, text */

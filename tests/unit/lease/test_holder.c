@@ -5,7 +5,13 @@
 #include "lease/holder.h"
 #include "tests/unit/support/unit.h"
 
-enum { TTL_US = 1000000, DRIFT_PPM = 2000, RELEASE_US = 5000, INTERVAL_US = TTL_US / 5 };
+enum {
+    TTL_US = 1000000,
+    FENCE_US = 20000,
+    DRIFT_PPM = 2000,
+    RELEASE_US = 5000,
+    INTERVAL_US = TTL_US / 5
+};
 
 static struct holder holder;
 static struct holder_output out;
@@ -57,6 +63,7 @@ static void hear(enum lease_message_kind kind, uint64_t token)
     message.resource = name("pump");
     message.token = token;
     message.ttl_us = TTL_US;
+    message.fence_us = FENCE_US;
     hear_message("i1", &message);
 }
 
@@ -158,7 +165,7 @@ static int set_up(void **state)
     config.resource_count = 1;
     config.resource[0].resource = name("pump");
     config.resource[0].ttl = span_from_us(TTL_US);
-    config.resource[0].fence = span_from_ms(20);
+    config.resource[0].fence = span_from_us(FENCE_US);
     config.resource[0].release = span_from_us(RELEASE_US);
     config.resource[0].priority = 7;
     now.us = 1000000;
@@ -646,6 +653,29 @@ static void a_grant_that_comes_after_the_withdrawal_is_given_back(void **state)
     assert_true(sent(LEASE_RELEASE)->fenced);
 }
 
+/* Asked for by a predecessor of this process, before its configuration was changed. */
+static void s1_a_grant_that_waits_for_less_than_the_fence_latency_is_not_driven(void **state)
+{
+    (void)state;
+    struct lease_message message;
+    memset(&message, 0, sizeof(message));
+    message.kind = LEASE_GRANTED;
+    message.resource = name("pump");
+    message.token = 10;
+    message.ttl_us = TTL_US;
+    message.fence_us = FENCE_US - 1;
+    hear_message("i1", &message);
+    assert_int_equal(pump()->state, HOLDER_WAITING);
+    assert_null(sent(LEASE_RENEW));
+    assert_non_null(sent(LEASE_ACQUIRE));
+    hear_queued("a", 10);
+    assert_int_equal(pump()->state, HOLDER_RELEASING);
+    assert_true(sent(LEASE_RELEASE)->fenced);
+    hear(LEASE_RELEASED, 10);
+    hear(LEASE_GRANTED, 11);
+    assert_int_equal(pump()->state, HOLDER_GRANTED);
+}
+
 static void strangers_and_unknown_resources_are_ignored(void **state)
 {
     (void)state;
@@ -795,6 +825,7 @@ int main(void)
         CLAIM(a_new_leader_is_asked_to_renew_at_once, set_up_driving),
         CLAIM(a_board_that_slept_drops_everything, set_up_driving),
         CLAIM(a_grant_that_comes_after_the_withdrawal_is_given_back, set_up_waiting),
+        CLAIM(s1_a_grant_that_waits_for_less_than_the_fence_latency_is_not_driven, set_up_waiting),
         CLAIM(strangers_and_unknown_resources_are_ignored, set_up_waiting),
         CLAIM(slack_is_the_least_that_was_left, set_up_holding),
         CLAIM(every_cell_of_the_table_is_named, set_up),

@@ -262,6 +262,7 @@ static void free_resource_is_granted_when_the_entry_is_applied(void **state)
     commit();
     assert_int_equal(last_sent("a", LEASE_GRANTED)->token, 10);
     assert_int_equal(last_sent("a", LEASE_GRANTED)->ttl_us, TTL_US);
+    assert_int_equal(last_sent("a", LEASE_GRANTED)->fence_us, FENCE_US);
 }
 
 static void at_most_one_proposal_per_resource_is_under_way(void **state)

@@ -189,8 +189,9 @@ static void random_lease(enum lease_message_kind kind)
         lease->nonce = random_u64();
     if (kind == LEASE_RENEW || kind == LEASE_RENEWED)
         random_items(lease);
-    if (kind == LEASE_ACQUIRE) {
+    if (kind == LEASE_ACQUIRE || kind == LEASE_GRANTED)
         lease->fence_us = (int64_t)random_below(LEASE_FENCE_MAX_US + 1);
+    if (kind == LEASE_ACQUIRE) {
         lease->priority = (int32_t)random_below(2001) - 1000;
         lease->failback_auto = random_bool();
         random_text(lease->address, sizeof(lease->address));
