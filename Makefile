@@ -173,6 +173,11 @@ bars: setup
 	@$(MAKE) --no-print-directory tests
 	@/usr/bin/python3 tests/system/bars.py
 
+# Static checks of all sources; cppcheck alone is part of `make check`.
+.PHONY: lint
+lint: setup
+	@BUILD=$(BUILD) toolchain/lint.sh
+
 .PHONY: clean
 clean:
 	rm -rf build

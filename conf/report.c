@@ -68,6 +68,7 @@ void conf_report_print(struct conf_report *report, const char *file, FILE *out)
     const struct conf_report_line *sorted[CONF_REPORT_MAX] = { NULL };
     for (int i = 0; i < report->count; i++)
         sorted[i] = &report->lines[i];
+    /* Pointers are sorted: NOLINTNEXTLINE(bugprone-sizeof-expression) */
     qsort(sorted, (size_t)report->count, sizeof(sorted[0]), by_line);
     for (int i = 0; i < report->count; i++)
         fprintf(out, "%s:%u: %s%s\n", file, sorted[i]->line, sorted[i]->warning ? "warning: " : "",

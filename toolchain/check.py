@@ -43,6 +43,7 @@ def all_jobs():
     yield from unit_jobs("build", "unit")
     yield ("core symbols", ["toolchain/core-symbols.sh", "build"], {})
     yield ("includes", ["toolchain/includes.sh"], {})
+    yield ("cppcheck", ["toolchain/lint.sh", "cppcheck"], {})
 
 
 def count(output, status):

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that building, checking and the demo need, by name; nothing else.
 # Does nothing, fast, when they are all there. Asks for sudo where it is not root.
+# Arguments: packages that only the caller needs.
 set -euo pipefail
 
 packages=(
@@ -10,6 +11,7 @@ packages=(
     libcmocka-dev                         # unit tests
     python3 openssl                       # system tests and demo
     cppcheck clang-tidy                   # static checks
+    "$@"
 )
 
 missing=()

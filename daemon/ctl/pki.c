@@ -137,7 +137,8 @@ static int write_key_purposes(mbedtls_x509write_cert *cert)
     unsigned char buffer[64];
     unsigned char *at = buffer + sizeof(buffer);
     int length = 0;
-    int ret; /* MBEDTLS_ASN1_CHK_ADD's own */
+    /* cppcheck-suppress unusedVariable ; MBEDTLS_ASN1_CHK_ADD's own */
+    int ret;
     MBEDTLS_ASN1_CHK_ADD(length, mbedtls_asn1_write_oid(
         &at, buffer, MBEDTLS_OID_CLIENT_AUTH, MBEDTLS_OID_SIZE(MBEDTLS_OID_CLIENT_AUTH)));
     MBEDTLS_ASN1_CHK_ADD(length, mbedtls_asn1_write_oid(
@@ -156,7 +157,8 @@ static int write_alternative_name(mbedtls_x509write_cert *cert, const char *name
     unsigned char buffer[HF_NAME_MAX + 16];
     unsigned char *at = buffer + sizeof(buffer);
     int length = 0;
-    int ret; /* MBEDTLS_ASN1_CHK_ADD's own */
+    /* cppcheck-suppress unusedVariable ; MBEDTLS_ASN1_CHK_ADD's own */
+    int ret;
     MBEDTLS_ASN1_CHK_ADD(length, mbedtls_asn1_write_raw_buffer(
         &at, buffer, (const unsigned char *)name, strlen(name)));
     MBEDTLS_ASN1_CHK_ADD(length, mbedtls_asn1_write_len(&at, buffer, strlen(name)));

@@ -20,7 +20,7 @@ static bool split(const char *text, struct gateway_address *address)
     if (host_length == 0 || colon[1] == '\0')
         return false;
     memcpy(address->host, host, host_length);
-    strcpy(address->port, colon + 1);
+    memcpy(address->port, colon + 1, strlen(colon + 1));
     return true;
 }
 
@@ -43,12 +43,16 @@ bool gateway_address_parse(const char *text, struct gateway_address *address)
 
 uint16_t gateway_address_local_port(int fd)
 {
-    struct sockaddr_storage own = { 0 };
+    union {
+        struct sockaddr any;
+        struct sockaddr_in ipv4;
+        struct sockaddr_in6 ipv6;
+    } own = { .ipv6 = { .sin6_port = 0 } };
     socklen_t length = sizeof(own);
-    if (getsockname(fd, (struct sockaddr *)&own, &length) != 0)
+    if (getsockname(fd, &own.any, &length) != 0)
         return 0;
     /* The port has the same place in both families. */
-    return ntohs(((const struct sockaddr_in *)(const void *)&own)->sin_port);
+    return ntohs(own.ipv4.sin_port);
 }
 
 void gateway_address_of_peer(int fd, char *text, size_t size)

@@ -123,11 +123,11 @@ void gateway_upstream_submit(struct gateway_upstream *upstream, struct gateway_j
 static void remove_from_queue(struct gateway_upstream *upstream, size_t at)
 {
     upstream->queue_length--;
-    memmove(&upstream->queue[at], &upstream->queue[at + 1],
-            (upstream->queue_length - at) * sizeof(upstream->queue[0]));
+    for (; at < upstream->queue_length; at++)
+        upstream->queue[at] = upstream->queue[at + 1];
 }
 
-bool gateway_upstream_withdraw(struct gateway_upstream *upstream, struct gateway_job *job)
+bool gateway_upstream_withdraw(struct gateway_upstream *upstream, const struct gateway_job *job)
 {
     bool found = false;
     pthread_mutex_lock(&upstream->mutex);

@@ -80,7 +80,7 @@ void gateway_upstream_submit(struct gateway_upstream *upstream, struct gateway_j
  * Takes `job` back if it has not been started: true, and it will never be sent. Else it goes on and
  * will be done.
  */
-bool gateway_upstream_withdraw(struct gateway_upstream *upstream, struct gateway_job *job);
+bool gateway_upstream_withdraw(struct gateway_upstream *upstream, const struct gateway_job *job);
 
 /* Logs refusals held back by the brake, if due. Returns true if more are held. */
 bool gateway_upstream_flush_log(struct gateway_upstream *upstream);

@@ -15,7 +15,7 @@
 enum { REALTIME_PRIORITY = 49 };
 
 /* The program's first byte and the byte after its last, by the linker. */
-extern const char __executable_start[];
+extern const char __executable_start[]; /* NOLINT(bugprone-reserved-identifier): the linker's */
 extern const char end[];
 
 /*

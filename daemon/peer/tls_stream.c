@@ -235,7 +235,8 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
     (void)handle;
     (void)suggested;
     char *memory = malloc(STREAM_READ_BYTES);
-    *buffer = uv_buf_init(memory, memory == NULL ? 0 : STREAM_READ_BYTES);
+    buffer->base = memory;
+    buffer->len = memory == NULL ? 0 : STREAM_READ_BYTES;
 }
 
 static void on_read_end(struct tls_stream *stream, int code)
@@ -273,10 +274,10 @@ static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buffer)
 static void on_timer(uv_timer_t *timer)
 {
     struct tls_stream *stream = timer->data;
-    char reason[STREAM_REASON_MAX];
     if (stream->state == STREAM_DRAINING) {
         drain_finish(stream);
     } else {
+        char reason[STREAM_REASON_MAX];
         bool tcp = stream->state == STREAM_DIALLING;
         snprintf(reason, sizeof(reason), "%s not done within %u ms", tcp ? "connect" : "handshake",
                  stream->limits.handshake_ms);

@@ -222,7 +222,7 @@ static struct actuator_link *add_link(struct actuator *actuator, int fd)
 static void on_connection(uv_poll_t *poll, int status, int events)
 {
     struct actuator *actuator = poll->data;
-    struct sockaddr_in address;
+    struct sockaddr_in address = { .sin_family = AF_INET };
     socklen_t size = sizeof address;
     (void)status;
     (void)events;

@@ -1,6 +1,7 @@
 #include "tests/bench/boards.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -146,8 +147,8 @@ static void act_hello(struct boards *boards, struct boards_connection *connectio
         snprintf(error, BENCH_ERROR_MAX, "hello: board: %s, allowed: a board of the bench file",
                  name);
     else if (plant->boards[board].reset_until_ns > late_ns)
-        snprintf(error, BENCH_ERROR_MAX, "hello: %s: in reset, allowed: hello in %lld ms", name,
-                 (long long)((plant->boards[board].reset_until_ns - late_ns) / 1000000 + 1));
+        snprintf(error, BENCH_ERROR_MAX, "hello: %s: in reset, allowed: hello in %" PRId64 " ms", name,
+                 (plant->boards[board].reset_until_ns - late_ns) / 1000000 + 1);
     else if (connection->peer != 0 && connection->peer != command->pid)
         snprintf(error, BENCH_ERROR_MAX, "hello: pid: %d, allowed: the sender's own, %d",
                  (int)command->pid, (int)connection->peer);
@@ -319,8 +320,8 @@ static void drop_connection(struct boards *boards, int index, int64_t early_ns, 
     if (role == BENCH_ROLE_GUARD)
         plant_leave_guard(boards->plant, connection->board, early_ns, late_ns);
     boards->count--;
-    memmove(&boards->connections[index], &boards->connections[index + 1],
-            sizeof boards->connections[0] * (size_t)(boards->count - index));
+    for (; index < boards->count; index++)
+        boards->connections[index] = boards->connections[index + 1];
     uv_poll_stop(&connection->poll);
     close(connection->fd);
     uv_close((uv_handle_t *)&connection->poll, free_connection);

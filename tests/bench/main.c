@@ -67,7 +67,6 @@ static void on_timer(uv_poll_t *poll, int status, int events)
 {
     struct bench *bench = poll->data;
     uint64_t times = 0;
-    char text[64];
     (void)status;
     (void)events;
     if (read(bench->timer_fd, &times, sizeof times) < 0)
@@ -76,6 +75,7 @@ static void on_timer(uv_poll_t *poll, int status, int events)
      */
     int64_t late_ns = posix_now_ns() - bench->due_ns;
     if (late_ns > LATE_NS) {
+        char text[64];
         snprintf(text, sizeof text, "bench late by %d ms", (int)(late_ns / 1000000));
         plant_mark(&bench->plant, text, posix_now_ns());
     }

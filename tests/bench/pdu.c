@@ -69,8 +69,9 @@ static size_t put_registers(const struct exchange *exchange, const uint16_t *tab
 {
     exchange->response[0] = exchange->request[0];
     exchange->response[1] = (uint8_t)(count * 2);
-    for (int i = 0; i < count; i++)
-        put_word(exchange->response + 2 + 2 * i, table[address + i]);
+    uint8_t *at = exchange->response + 2;
+    for (int i = 0; i < count; i++, at += 2)
+        put_word(at, table[address + i]);
     return (size_t)count * 2 + 2;
 }
 
@@ -140,8 +141,8 @@ static size_t write_coils(const struct exchange *exchange)
 static void store_registers(const struct exchange *exchange, int address, int count,
                             const uint8_t *values)
 {
-    for (int i = 0; i < count; i++) {
-        uint16_t value = (uint16_t)word_at(values + 2 * i);
+    for (int i = 0; i < count; i++, values += 2) {
+        uint16_t value = (uint16_t)word_at(values);
         exchange->image->holding[address + i] = value;
         exchange->write->values[i] = value;
     }

@@ -50,8 +50,9 @@ void trace_write(struct trace *trace, int64_t at_ns, const char *event, const ch
         fail(trace, "a line is too long");
         return;
     }
-    memcpy(line + length, "}\n", 2);
-    put(trace, line, length + 2);
+    line[length++] = '}';
+    line[length++] = '\n';
+    put(trace, line, length);
 }
 
 void trace_escape(char *out, size_t size, const char *text)
@@ -61,7 +62,10 @@ void trace_escape(char *out, size_t size, const char *text)
         unsigned char c = (unsigned char)*text;
         if (c == '"' || c == '\\')
             out[used++] = '\\';
-        out[used++] = c < ' ' || c > '~' ? '?' : *text;
+        char shown = *text;
+        if (c < ' ' || c > '~')
+            shown = '?';
+        out[used++] = shown;
     }
     out[used] = '\0';
 }

@@ -52,7 +52,8 @@ static void step_raft(struct turn *turn, const struct raft_event *event)
 static bool room_for_raft(const struct turn *turn)
 {
     return turn->out->persist_count < REPLICA_PERSISTS_MAX - 1 &&
-           turn->out->raft_message_count + (size_t)2 * RAFT_MESSAGES_MAX <= REPLICA_RAFT_MESSAGES_MAX;
+           turn->out->raft_message_count + (size_t)2 * RAFT_MESSAGES_MAX <=
+               REPLICA_RAFT_MESSAGES_MAX;
 }
 
 static void halt(struct turn *turn, const char *why)

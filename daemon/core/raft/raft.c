@@ -84,6 +84,7 @@ void raft_init(struct raft *raft, const struct raft_config *config,
     raft->config = *config;
     raft->members = recovered->members;
     raft->random = config->random_seed * 0x9E3779B97F4A7C15ULL + 1;
+    /* cppcheck-suppress knownConditionTrueFalse ; the product wraps, so the sum may be 0 */
     if (raft->random == 0)
         raft->random = 1;
     raft->role = RAFT_FOLLOWER;
