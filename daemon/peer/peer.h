@@ -11,7 +11,7 @@
  *  - The certificate's CN is the node's identity, its OU must be "node". A hello that claims
  *    another name, cluster or protocol version is refused with a log line that names which, and
  *    that line is limited to one per cause and minute (with a count).
- *  - A dialler retries with jitter, 50 ms doubling to 2 s. At most PEER_HANDSHAKES_MAX handshakes
+ *  - A dialler retries with jitter, 50 ms doubling to 500 ms. At most PEER_HANDSHAKES_MAX handshakes
  *    are under way at once, the rest are closed. Sessions are resumed where the server allows.
  *  - A newer connection of the same identity replaces the older one.
  *  - Output queued for one connection is bounded (PEER_QUEUE_MAX bytes); a connection above it is

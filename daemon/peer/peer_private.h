@@ -13,7 +13,8 @@
 
 enum {
     DIAL_DELAY_MIN_MS = 50,
-    DIAL_DELAY_MAX_MS = 2000,
+    /* Within a lease's slack: a board that is not connected to the next leader loses its lease. */
+    DIAL_DELAY_MAX_MS = 500,
     LINK_STEADY_MS = 1000,     /* a link that held this long lets the next dial start afresh */
     HUB_TICK_MS = 500,         /* while a hello is awaited or refusals are counted */
     HUB_HELLO_MAX = 256,       /* bytes of an encoded hello */

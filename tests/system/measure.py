@@ -81,6 +81,9 @@ def leader_kill(trials):
         # Both other issuers must be up, or the kill would leave no majority.
         wait_until(lambda: followers_up(cluster, leader), what="followers up", poll=0.02)
         wait_until(lambda: cluster.driver("lamp"), what="lamp driven")
+        # Each trial begins healthy: the holder is linked to every issuer.
+        wait_until(lambda: all(i["link"] == "up" for i in cluster.ctl("board-a", "status")["issuers"]),
+                   what="board-a linked to all issuers", poll=0.02)
         death = cluster.kill(leader, "board-b")
         cluster.start_daemon("board-b")
         drive = wait_until(lambda: next((e for e in cluster.drives("lamp") if e["level"]
