@@ -903,7 +903,11 @@ static void on_operator(struct issuer *issuer, const struct issuer_event *event,
 void issuer_init(struct issuer *issuer, const struct issuer_config *config,
                  const struct lease_table *table)
 {
-    memset(issuer->client, 0, sizeof(issuer->client));
+    /* Only what a start before this one used: the rest of the memory is not touched. */
+    for (size_t i = 0; i < HF_AGENTS_MAX; i++) {
+        if (!name_empty(&issuer->client[i].node))
+            memset(&issuer->client[i], 0, sizeof(issuer->client[i]));
+    }
     issuer->config = *config;
     issuer->table = table;
     issuer->term = 0;

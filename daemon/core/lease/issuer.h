@@ -217,7 +217,10 @@ struct issuer {
     struct issuer_renewal renewal[ISSUER_RENEWALS_MAX]; /* in order of arrival */
 };
 
-/* `table` is read at every step; owned by the caller, outlives the issuer. */
+/*
+ * `table` is read at every step; owned by the caller, outlives the issuer. *issuer is static, zeroed,
+ * or has been an issuer before; what it does not use is left as it is.
+ */
 void issuer_init(struct issuer *issuer, const struct issuer_config *config,
                  const struct lease_table *table);
 

@@ -72,7 +72,17 @@ static void recover_log(struct raft *raft, const struct raft_recovered *recovere
                  entry->term <= recovered->term);
         raft->last_index = entry->index;
         *raft_log_slot(raft, entry->index) = *entry;
+        raft->ring_seq[entry->index % RAFT_LOG_MAX] = 0;
     }
+}
+
+/* Everything but the ring: memory that holds no entry yet is not touched. */
+static void clear(struct raft *raft)
+{
+    const size_t behind = offsetof(struct raft, first_index);
+
+    memset(raft, 0, offsetof(struct raft, ring));
+    memset((uint8_t *)raft + behind, 0, sizeof *raft - behind);
 }
 
 void raft_init(struct raft *raft, const struct raft_config *config,
@@ -80,7 +90,7 @@ void raft_init(struct raft *raft, const struct raft_config *config,
 {
     HF_CHECK(config->heartbeat.us > 0 && config->heartbeat.us < config->election.us);
     HF_CHECK(recovered->members.count > 0 && recovered->members.count <= HF_ISSUERS_MAX);
-    memset(raft, 0, sizeof *raft);
+    clear(raft);
     raft->config = *config;
     raft->members = recovered->members;
     raft->random = config->random_seed * 0x9E3779B97F4A7C15ULL + 1;

@@ -216,6 +216,8 @@ static int set_up(void **state)
     }
     config.self = name("issuer-1");
     lease_table_init(&table);
+    /* A second start in the same memory. */
+    memset(&issuer, 0xa5, sizeof(issuer));
     issuer_init(&issuer, &config, &table);
     now.us = 1000000;
     next_index = 10;

@@ -21,7 +21,8 @@ enum {
     NODE_BATCH_ENTRIES_MAX = 64,
     NODE_PENDING_MAX = 4096,
     NODE_SNAPSHOT_BYTES = 3 * RAFT_SNAPSHOT_CHUNK + 100,
-    NODE_DISK_ENTRIES_MAX = 8192
+    NODE_DISK_ENTRIES_MAX = 8192,
+    NODE_DIRT = 0xa5
 };
 
 struct batch {
@@ -237,6 +238,8 @@ static inline void node_start(struct node *node)
     struct raft_recovered recovered = node->disk.state;
     if (recovered.snapshot.data)
         recovered.snapshot.data = node->buffer;
+    /* As a start leaves it that clears no more than it must. */
+    memset(&node->raft, NODE_DIRT, sizeof node->raft);
     raft_init(&node->raft, &node->config, &recovered, node->now);
 }
 

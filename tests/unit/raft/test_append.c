@@ -332,6 +332,22 @@ static void recovered_entries_count_as_durable(void **state)
     assert_int_equal(node.machine_index, 2);
 }
 
+/* The ring is by far the largest part: what holds no entry stays out of memory. */
+static void a_start_touches_no_slot_that_holds_nothing(void **state)
+{
+    (void)state;
+    static const uint64_t log[] = { 1, 2 };
+    const uint8_t *slot;
+
+    node_init(&node, 1, 3, 1);
+    node_restart_with_log(&node, 2, log, 2);
+    for (size_t i = 0; i < RAFT_LOG_MAX; i++) {
+        slot = (const uint8_t *)&node.raft.ring[i];
+        for (size_t at = 0; (i < 1 || i > 2) && at < sizeof node.raft.ring[i]; at++)
+            assert_int_equal(slot[at], NODE_DIRT);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +368,7 @@ int main(void)
         cmocka_unit_test(a_full_ring_refuses_proposals_until_a_snapshot_makes_room),
         cmocka_unit_test(a_full_follower_acknowledges_only_what_it_took),
         cmocka_unit_test(recovered_entries_count_as_durable),
+        cmocka_unit_test(a_start_touches_no_slot_that_holds_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
