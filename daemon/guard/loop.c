@@ -255,7 +255,8 @@ static void check_clocks(struct loop *loop)
         return;
     loop->slept = slept;
     loop_step_kind(loop, GUARD_INPUT_SLEPT);
-    log_line(LOG_WARNING, "board was suspended");
+    agent_socket_drop(&loop->sockets);
+    log_line(LOG_WARNING, "board was suspended; the agent must connect anew");
 }
 
 /* The raw clock has no timers: wake by the other one, at the same distance from now. */

@@ -470,6 +470,8 @@ static void take_input(struct turn *turn, const struct guard_input *input)
         break;
     case GUARD_INPUT_SLEPT:
         all_event(turn, GUARD_EVENT_SLEPT);
+        /* What it has under way counts by a clock that stood still: it must come anew. */
+        agent_lost(turn);
         break;
     case GUARD_INPUT_STOP:
         turn->guard->stopping = true;

@@ -16,6 +16,7 @@
  *     messages; then a tick. Take a fresh instant for each.
  *  5. Pass messages only after guard_message_check(), and only those of the agent announced by
  *     GUARD_INPUT_AGENT_UP; a newer agent's UP comes after the older one's LOST.
+ *     After GUARD_INPUT_SLEPT, close the agent's connection: the core takes that as its loss.
  *  6. Feed the hardware watchdog if, and only if, effects say so.
  */
 #ifndef HOLDFAST_CORE_GUARD_GUARD_H

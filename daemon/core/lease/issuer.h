@@ -218,7 +218,7 @@ struct issuer {
 };
 
 /*
- * `table` is read at every step; owned by the caller, outlives the issuer. *issuer is static, zeroed,
+ * `table` is read at every step; owned by the caller, outlives the issuer. *issuer is zeroed memory,
  * or has been an issuer before; what it does not use is left as it is.
  */
 void issuer_init(struct issuer *issuer, const struct issuer_config *config,

@@ -571,6 +571,19 @@ static void stopping_guard_takes_no_permit_and_comes_to_rest(void **state)
     assert_int_equal(permit(&f, 9, 500), GUARD_REFUSED_STATE);
 }
 
+/* Its deadline was counted by a clock that stood still: what was said before the sleep is void. */
+static void a_permit_queued_before_a_sleep_is_not_taken(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    set_up(&f, GUARD_OUTPUT_GPIO, false);
+    happen(&f, GUARD_INPUT_SLEPT);
+    assert_int_equal(permit(&f, 9, 500), GUARD_REFUSED_STATE);
+    assert_false(f.level[PUMP][0]);
+    happen(&f, GUARD_INPUT_AGENT_UP);
+    assert_int_equal(permit(&f, 9, 500), GUARD_REFUSED_NONE);
+}
+
 static void nothing_is_driven_without_an_agent(void **state)
 {
     static struct fixture f;
@@ -695,6 +708,7 @@ int main(void)
         cmocka_unit_test(late_turn_takes_all_levels_before_it_judges),
         cmocka_unit_test(clock_that_goes_back_ends_everything),
         cmocka_unit_test(stopping_guard_takes_no_permit_and_comes_to_rest),
+        cmocka_unit_test(a_permit_queued_before_a_sleep_is_not_taken),
         cmocka_unit_test(nothing_is_driven_without_an_agent),
         cmocka_unit_test(nothing_is_energised_without_a_permit_or_past_its_deadline),
     };
