@@ -182,8 +182,8 @@ static int call_match(const struct call *call, const struct call_command *comman
     if (second == NULL)
         return strcmp(call->word[0], command->name) == 0 ? 1 : 0;
     size_t length = (size_t)(second - command->name);
-    bool first = strlen(call->word[0]) == length &&
-                 strncmp(call->word[0], command->name, length) == 0;
+    bool first =
+        strlen(call->word[0]) == length && strncmp(call->word[0], command->name, length) == 0;
     return first && call->word_count > 1 && strcmp(call->word[1], second + 1) == 0 ? 2 : 0;
 }
 
@@ -220,7 +220,8 @@ static void call_dispatch(struct call *call)
                       command->name, call->caller.who.text);
             return;
         }
-        if (!call_takes_options(command) && (left < command->words_min || left > command->words_max)) {
+        if (!call_takes_options(command) &&
+            (left < command->words_min || left > command->words_max)) {
             call_fail(call, CALL_BAD_COMMAND, "usage: %s [--json]",
                       command->usage != NULL ? command->usage : command->name);
             return;

@@ -19,9 +19,9 @@
 enum {
     CALL_LINE_MAX = 512, /* bytes, as the console's */
     CALL_WORDS_MAX = 12,
-    CALL_RELAY_MS = 5000,    /* a relayed command is answered within this, or fails */
-    CALL_READ_MS = 2000,     /* a confirmation round */
-    CALL_POLL_MS = 5         /* how often a transfer's progress is looked at */
+    CALL_RELAY_MS = 5000, /* a relayed command is answered within this, or fails */
+    CALL_READ_MS = 2000,  /* a confirmation round */
+    CALL_POLL_MS = 5      /* how often a transfer's progress is looked at */
 };
 
 /* Error codes; the numbers are HTTP's, since everybody knows them. */
@@ -65,7 +65,7 @@ struct call {
     struct node *node;
     struct call_caller caller;
     struct call_sink sink;
-    struct call **handle; /* cleared when the call is finished */
+    struct call **handle;         /* cleared when the call is finished */
     char line[CALL_LINE_MAX + 1]; /* as it came, for relaying */
     char words[CALL_LINE_MAX + 1];
     char *word[CALL_WORDS_MAX];
@@ -112,7 +112,7 @@ const char *call_take_option(struct call *call, const char *name);
 bool call_take_flag(struct call *call, const char *name);
 
 struct call_command {
-    const char *name;  /* one or two words */
+    const char *name; /* one or two words */
     const char *usage;
     bool operator_only;
     int words_min; /* behind the name */

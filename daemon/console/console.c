@@ -279,8 +279,8 @@ static void console_refuse_role(struct console *console, struct tls_stream *stre
 {
     char detail[160];
     snprintf(detail, sizeof(detail),
-             "OU of CN \"%s\" is \"%s\", allowed are viewer, operator and node",
-             peer->common_name, peer->unit);
+             "OU of CN \"%s\" is \"%s\", allowed are viewer, operator and node", peer->common_name,
+             peer->unit);
     console_log_refusal(console, TLS_CAUSE_ROLE, tls_stream_remote(stream), detail);
     console_turn_away(stream, "ERR 403 the certificate's OU must be viewer, operator or node\n");
 }
@@ -298,7 +298,8 @@ static void console_stream(void *context, struct tls_stream *stream, const struc
         console_turn_away(stream, "ERR 500 out of memory\n");
         return;
     }
-    const struct tls_stream_events events = { .context = session, .on_data = session_data,
+    const struct tls_stream_events events = { .context = session,
+                                              .on_data = session_data,
                                               .on_closed = session_closed };
     tls_stream_adopt(stream, &events);
     session->console = console;

@@ -23,10 +23,10 @@
 #include "node/node.h"
 
 enum {
-    CONSOLE_LINE_MAX = 512,      /* bytes of one command */
-    CONSOLE_SESSIONS_MAX = 16,   /* connections at once */
-    CONSOLE_RELAYED_MAX = 64,    /* commands of other nodes at once */
-    CONSOLE_GREETING_MS = 100,   /* a network's round trip, and less than people notice */
+    CONSOLE_LINE_MAX = 512,    /* bytes of one command */
+    CONSOLE_SESSIONS_MAX = 16, /* connections at once */
+    CONSOLE_RELAYED_MAX = 64,  /* commands of other nodes at once */
+    CONSOLE_GREETING_MS = 100, /* a network's round trip, and less than people notice */
     CONSOLE_QUEUE_MAX = 4 * 1024 * 1024
 };
 

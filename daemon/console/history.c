@@ -11,9 +11,9 @@
 static const char *history_name(enum history_kind kind)
 {
     static const char *const names[HISTORY_KINDS] = {
-        [HISTORY_GRANT] = "grant",       [HISTORY_RELEASE] = "release",
-        [HISTORY_EXPIRE] = "expire",     [HISTORY_TRANSFER] = "transfer",
-        [HISTORY_REFUSAL] = "refusal",   [HISTORY_OPERATOR] = "operator",
+        [HISTORY_GRANT] = "grant",     [HISTORY_RELEASE] = "release",
+        [HISTORY_EXPIRE] = "expire",   [HISTORY_TRANSFER] = "transfer",
+        [HISTORY_REFUSAL] = "refusal", [HISTORY_OPERATOR] = "operator",
     };
     return kind < HISTORY_KINDS ? names[kind] : "unknown";
 }

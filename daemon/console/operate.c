@@ -163,15 +163,15 @@ void operate_fault_clear(struct call *call)
                   call->node->conf.node_id.text, call->resource.text);
         return;
     }
-    log_line(LOG_NOTICE, "operator %s: fault clear %s", call->caller.who.text,
-             call->resource.text);
+    log_line(LOG_NOTICE, "operator %s: fault clear %s", call->caller.who.text, call->resource.text);
     fault_note(call);
     operate_done(call, "the guard was told; see guard for the outcome");
 }
 
 void operate_note_fault(struct call *call)
 {
-    struct replica_event event = { .kind = REPLICA_NOTE, .history = HISTORY_OPERATOR,
+    struct replica_event event = { .kind = REPLICA_NOTE,
+                                   .history = HISTORY_OPERATOR,
                                    .text = "fault cleared" };
     if (operate_name(call, 1, "resource", &event.resource) && operate_here(call) &&
         operate_step(call, &event))

@@ -50,7 +50,8 @@ void report_number(struct report *report, const char *key, int64_t value);
 void report_token(struct report *report, const char *key, uint64_t value);
 void report_flag(struct report *report, const char *key, bool value);
 void report_none(struct report *report, const char *key);
-/* Thousandths of the unit that the key ends in, e.g. microseconds for "left_ms": 12345 is 12.345. */
+/* Thousandths of the unit that the key ends in, e.g. microseconds for "left_ms": 12345 is 12.345.
+ */
 void report_milli(struct report *report, const char *key, int64_t value);
 
 /* A list of rows with the same keys; nothing but rows may come between open and close. */

@@ -58,8 +58,8 @@ static void status_clock(struct report *report)
     gmtime_r(&wall, &parts);
     strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts);
     report_text(report, "wall_clock", text);
-    report_text(report, "clock", wall < YEAR_2024_S ? "wall clock not set; leases do not need it"
-                                                    : "sane");
+    report_text(report, "clock",
+                wall < YEAR_2024_S ? "wall clock not set; leases do not need it" : "sane");
     report_number(report, "slept_ms", span_to_ms(hal_clock_slept()));
 }
 
@@ -147,9 +147,9 @@ static void leases_answer(struct call *call)
         report_text(report, "holder", record->holder.text);
         report_token(report, "token", record->last_token);
         if (serving && !name_empty(&record->holder))
-            report_number(report, "left_ms",
-                          span_to_ms(issuer_time_left(&replica->issuer, &record->resource,
-                                                      hal_clock_now())));
+            report_number(
+                report, "left_ms",
+                span_to_ms(issuer_time_left(&replica->issuer, &record->resource, hal_clock_now())));
         else
             report_none(report, "left_ms");
         report_text(report, "state", lease_state(replica, record));
@@ -255,10 +255,10 @@ static void issuers_answer(struct call *call)
         report_row(report);
         report_text(report, "id", member->id.text);
         report_text(report, "role",
-                    self ? raft_role_name(raft->role)
-                         : name_equal(&member->id, &raft->leader) ? "leader"
-                                                                  : member->voter ? "voter"
-                                                                                  : "learner");
+                    self                                     ? raft_role_name(raft->role)
+                    : name_equal(&member->id, &raft->leader) ? "leader"
+                    : member->voter                          ? "voter"
+                                                             : "learner");
         if (self)
             report_token(report, "match", raft_durable_index(raft));
         else if (raft->role == RAFT_LEADER)
@@ -326,8 +326,8 @@ void show_agents(struct call *call)
 
 /* ---- guard ---- */
 
-static void guard_levels(struct report *report, const char *key, const struct conf_resource *resource,
-                         uint32_t levels, bool readback)
+static void guard_levels(struct report *report, const char *key,
+                         const struct conf_resource *resource, uint32_t levels, bool readback)
 {
     char text[(HF_NAME_MAX + 6) * HF_OUTPUTS_MAX] = "";
     for (uint8_t i = 0; i < resource->output_count; i++) {
@@ -349,8 +349,8 @@ static void guard_row(struct report *report, const struct conf_resource *resourc
     report_text(report, "resource", resource->name.text);
     report_text(report, "agent", holder_state_name(lease->state));
     if (!view->known) {
-        static const char *const keys[] = { "guard", "token", "left_ms", "outputs", "readback",
-                                            "fault", "proven" };
+        static const char *const keys[] = { "guard",    "token", "left_ms", "outputs",
+                                            "readback", "fault", "proven" };
         for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
             report_none(report, keys[i]);
         return;

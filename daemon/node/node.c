@@ -71,15 +71,13 @@ static uint8_t node_frame[WIRE_FRAME_MAX];
 static bool node_send_frame(struct node *node, const struct hf_name *to, size_t length)
 {
     HF_CHECK(length > 0);
-    return node->hub != NULL &&
-           peer_send(node->hub, to, (struct bytes){ node_frame, length });
+    return node->hub != NULL && peer_send(node->hub, to, (struct bytes){ node_frame, length });
 }
 
 static bool node_send_lease(struct node *node, const struct hf_name *to,
                             const struct lease_message *message)
 {
-    return node_send_frame(node, to,
-                           wire_encode_lease(message, node_frame, sizeof(node_frame)));
+    return node_send_frame(node, to, wire_encode_lease(message, node_frame, sizeof(node_frame)));
 }
 
 bool node_send_to_issuer(struct node *node, const struct hf_name *to,
@@ -166,6 +164,17 @@ static void node_peer_down(void *context, const struct hf_name *id, const char *
         issuer_shell_client(node->issuer, id, false);
 }
 
+/* A node that does so in a loop can't fill the log. */
+static void node_log_stray(struct node *node, const struct hf_name *from, const char *what)
+{
+    struct instant now = hal_clock_now();
+    uint64_t held = log_brake_release(&node->stray, now);
+    if (held > 0)
+        log_line(LOG_WARNING, "%s: %" PRIu64 " more messages refused or ignored", from->text, held);
+    if (log_brake_admit(&node->stray, now))
+        log_line(LOG_WARNING, "%s: %s", from->text, what);
+}
+
 static bool node_lease_for_issuer(enum lease_message_kind kind)
 {
     return kind == LEASE_ACQUIRE || kind == LEASE_WITHDRAW || kind == LEASE_RENEW ||
@@ -181,9 +190,25 @@ static void node_receive_lease(struct node *node, const struct hf_name *from,
     } else if (node->agent != NULL && node_find_issuer(node, from) != NULL) {
         agent_receive(node->agent, from, message);
     } else {
-        log_line(LOG_WARNING, "%s: %s from a node that is no issuer here: ignored", from->text,
+        char what[80];
+        snprintf(what, sizeof(what), "%s from a node that is no issuer here: ignored",
                  lease_message_name(message->kind));
+        node_log_stray(node, from, what);
     }
+}
+
+static void node_receive_raft(struct node *node, const struct hf_name *from,
+                              const struct raft_message *message)
+{
+    char what[80];
+    if (node->issuer != NULL && node_find_issuer(node, from) != NULL &&
+        name_equal(&message->from, from)) {
+        issuer_shell_raft(node->issuer, message);
+        return;
+    }
+    snprintf(what, sizeof(what), "raft message that claims to be from %s: refused",
+             message->from.text);
+    node_log_stray(node, from, what);
 }
 
 static void node_peer_message(void *context, const struct hf_name *from,
@@ -192,13 +217,7 @@ static void node_peer_message(void *context, const struct hf_name *from,
     struct node *node = context;
     switch (message->kind) {
     case WIRE_RAFT:
-        if (node->issuer == NULL || node_find_issuer(node, from) == NULL ||
-            !name_equal(&message->raft.from, from)) {
-            log_line(LOG_WARNING, "%s: raft message that claims to be from %s: refused",
-                     from->text, message->raft.from.text);
-            return;
-        }
-        issuer_shell_raft(node->issuer, &message->raft);
+        node_receive_raft(node, from, &message->raft);
         return;
     case WIRE_LEASE:
         node_receive_lease(node, from, &message->lease);
@@ -272,8 +291,8 @@ int node_start(struct node *node)
     uv_loop_init(&node->loop);
     uv_async_init(&node->loop, &node->local_wake, node_local_wake);
     node->local_wake.data = node;
-    node->identity = tls_identity_load(conf->tls_ca, conf->tls_cert, conf->tls_key, error,
-                                       sizeof(error));
+    node->identity =
+        tls_identity_load(conf->tls_ca, conf->tls_cert, conf->tls_key, error, sizeof(error));
     if (node->identity == NULL) {
         log_line(LOG_ERR, "%s", error);
         return -1;
@@ -290,8 +309,7 @@ int node_start(struct node *node)
     node_link_own_roles(node);
     log_line(LOG_NOTICE, "%s: started in cluster %s as %s%s%s", conf->node_id.text,
              conf->cluster_name.text, conf->issuer_role ? "issuer" : "",
-             conf->issuer_role && conf->agent_role ? " and " : "",
-             conf->agent_role ? "agent" : "");
+             conf->issuer_role && conf->agent_role ? " and " : "", conf->agent_role ? "agent" : "");
     return 0;
 }
 

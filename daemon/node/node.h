@@ -15,6 +15,7 @@
 #include "base/name.h"
 #include "conf/conf.h"
 #include "lease/message.h"
+#include "log/log.h"
 #include "peer/peer.h"
 #include "wire/wire.h"
 
@@ -49,6 +50,7 @@ struct node {
     struct agent *agent;         /* NULL: holds no leases */
     struct console *console;     /* NULL: not configured */
     bool stopping;
+    struct log_brake stray;                       /* messages that their senders may not send */
     struct node_peer issuer_peer[HF_ISSUERS_MAX]; /* as in conf.issuer */
 
     uv_async_t local_wake;
@@ -66,7 +68,8 @@ int node_start(struct node *node);
 /* Closes everything; uv_run() returns when it is done. */
 void node_stop(struct node *node);
 
-/* Sends to the issuer, or the agent, called `to`: in this process or over the hub. False: not up. */
+/* Sends to the issuer, or the agent, called `to`: in this process or over the hub. False: not up.
+ */
 bool node_send_to_issuer(struct node *node, const struct hf_name *to,
                          const struct lease_message *message);
 bool node_send_to_agent(struct node *node, const struct hf_name *to,

@@ -239,6 +239,13 @@ def garbage_from_a_legitimate_node_ends_its_connection_only():
     whole += [field(5, field(1, 9) + field(2, "x") + field(5, 1) + field(6, 1 << 31))]
     bad = [struct.pack(">I", 0), struct.pack(">I", 1 << 31) + b"x", struct.pack(">I", 16385),
            frame(b"\xff" * 100), hello("board-z"), frame(field(1, b"\xff\xff"))]
+    # A raft message in another's name is refused, its sender named.
+    peer = Peer(cluster, leader, "board-z")
+    peer.greet("board-z")
+    peer.send(frame(field(2, field(1, 5) + field(2, "issuer-2") + field(3, leader) +
+                          field(4, 1 << 40))))
+    said(cluster, leader, "board-z: raft message that claims to be from issuer-2: refused")
+    peer.tls.close()
     for issuer in cluster.issuers:
         for data in bad[:2]:
             peer = Peer(cluster, issuer, "board-z")
@@ -263,13 +270,6 @@ def garbage_from_a_legitimate_node_ends_its_connection_only():
         if chance.randrange(2):
             peer.send(struct.pack(">I", 5000) + b"half")
         peer.tls.close()
-    # A raft message in another's name is refused, its sender named.
-    peer = Peer(cluster, leader, "board-z")
-    peer.greet("board-z")
-    peer.send(frame(field(2, field(1, 5) + field(2, "issuer-2") + field(3, leader) +
-                          field(4, 1 << 40))))
-    said(cluster, leader, "board-z: raft message that claims to be from issuer-2: refused")
-    peer.tls.close()
     assert all(process.poll() is None for process in cluster.processes.values())
     undisturbed(cluster, primary, started)
     assert cluster.close() == 0
@@ -410,6 +410,7 @@ def a_port_in_use_is_named():
     cluster = Cluster()
     for port in (7400, split(cluster.console("issuer-1"))[1]):
         with socket.socket() as occupied:
+            occupied.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             occupied.bind((cluster.address, port))
             occupied.listen()
             result = run(cluster, "holdfastd", "-c", cluster.conf("issuer-1"))
