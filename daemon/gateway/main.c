@@ -1,6 +1,5 @@
 /* holdfast-gateway: the Modbus fencing proxy of one board, as a program. */
 #include <errno.h>
-#include <getopt.h>
 #include <inttypes.h>
 #include <poll.h>
 #include <signal.h>
@@ -15,12 +14,12 @@
 #include "gateway/gateway_bench.h"
 #include "gateway/gateway_page.h"
 #include "log/log.h"
+#include "options/options.h"
 
-enum { EXIT_USAGE = 2 };
-
-struct options {
-    const char *file;
-    bool check_only;
+static const struct options_program program = {
+    "holdfast-gateway",
+    "Passes Modbus writes to the actuators only while this board holds the lease.\n"
+    "SIGUSR1 logs the counters; SIGTERM resets what is under way and ends.\n"
 };
 
 void hf_panic(const char *file, int line, const char *what)
@@ -28,50 +27,6 @@ void hf_panic(const char *file, int line, const char *what)
     log_line(LOG_CRIT, "gateway: bug: %s:%d: %s; ending, which resets every write under way", file,
              line, what);
     abort();
-}
-
-static void print_usage(FILE *out)
-{
-    fputs("usage: holdfast-gateway [-f] [-t] [-c FILE]\n"
-          "  -c FILE     configuration (default /etc/holdfast/holdfast.conf)\n"
-          "  -t          check the configuration and exit: 0 good, 78 bad\n"
-          "  -f          stay in the foreground (it always does)\n"
-          "  --version   print the version and exit\n"
-          "  --help      print this and exit\n"
-          "SIGUSR1 logs the counters; SIGTERM resets what is under way and ends.\n",
-          out);
-}
-
-static void parse_options(int argc, char **argv, struct options *options)
-{
-    static const struct option long_options[] = {
-        { "version", no_argument, NULL, 'V' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
-    };
-    *options = (struct options){ .file = "/etc/holdfast/holdfast.conf" };
-    int option;
-    while ((option = getopt_long(argc, argv, "c:tf", long_options, NULL)) != -1) {
-        if (option == 'c') {
-            options->file = optarg;
-        } else if (option == 't') {
-            options->check_only = true;
-        } else if (option == 'V') {
-            puts("holdfast-gateway " HOLDFAST_VERSION);
-            exit(EXIT_SUCCESS);
-        } else if (option == 'h') {
-            print_usage(stdout);
-            exit(EXIT_SUCCESS);
-        } else if (option != 'f') {
-            print_usage(stderr);
-            exit(EXIT_USAGE);
-        }
-    }
-    if (optind == argc)
-        return;
-    fprintf(stderr, "holdfast-gateway: unexpected argument \"%s\"\n", argv[optind]);
-    print_usage(stderr);
-    exit(EXIT_USAGE);
 }
 
 static void load(struct conf *conf, const struct options *options)
@@ -145,7 +100,9 @@ int main(int argc, char **argv)
     static struct gateway_page page;
     static struct gateway_bench bench;
     struct options options;
-    parse_options(argc, argv, &options);
+    int status = options_parse(&options, &program, argc, argv, stdout, stderr);
+    if (status != OPTIONS_GO_ON)
+        return status;
     load(&conf, &options);
     log_open("");
     int signals = open_signals();

@@ -1,5 +1,4 @@
 /* holdfast-guard: options, configuration, and the loop. */
-#include <getopt.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,23 +7,13 @@
 #include "conf/conf.h"
 #include "log/log.h"
 #include "loop.h"
+#include "options/options.h"
 
 static struct loop guard_loop;
 
-enum { EXIT_USAGE = 2 };
-
-struct options {
-    const char *file;
-    bool check_only;
+static const struct options_program program = {
+    "holdfast-guard", "Opens this board's outputs only while its lease is valid.\n"
 };
-
-static const char usage_text[] = "usage: holdfast-guard [-c FILE] [-t] [-f]\n"
-                                 "Opens this board's outputs only while its lease is valid.\n"
-                                 "  -c FILE    configuration (/etc/holdfast/holdfast.conf)\n"
-                                 "  -t         check the configuration and exit\n"
-                                 "  -f         stay in the foreground, which it always does\n"
-                                 "  --version  print the version and exit\n"
-                                 "  --help     print this and exit\n";
 
 /* A bug of the guard's own: outputs off as far as the lines still obey, then let the board fence.
  */
@@ -37,36 +26,6 @@ _Noreturn void hf_panic(const char *file, int line, const char *what)
     }
     log_line(LOG_ERR, "%s:%d: assertion failed: %s", file, line, what);
     abort();
-}
-
-static void options_read(struct options *options, int argc, char **argv)
-{
-    static const struct option long_options[] = {
-        { "version", no_argument, NULL, 'V' },
-        { "help", no_argument, NULL, 'h' },
-        { NULL, 0, NULL, 0 },
-    };
-    int option = 0;
-    while ((option = getopt_long(argc, argv, "c:tf", long_options, NULL)) != -1) {
-        if (option == 'c') {
-            options->file = optarg;
-        } else if (option == 't') {
-            options->check_only = true;
-        } else if (option == 'V') {
-            puts("holdfast-guard " HOLDFAST_VERSION);
-            exit(EXIT_SUCCESS);
-        } else if (option == 'h') {
-            fputs(usage_text, stdout);
-            exit(EXIT_SUCCESS);
-        } else if (option != 'f') {
-            fputs(usage_text, stderr);
-            exit(EXIT_USAGE);
-        }
-    }
-    if (optind < argc) {
-        fprintf(stderr, "holdfast-guard: %s: not an option\n%s", argv[optind], usage_text);
-        exit(EXIT_USAGE);
-    }
 }
 
 static bool conf_read(struct conf *conf, const char *file)
@@ -103,10 +62,11 @@ static bool guard_open(const struct options *options, char *run_dir, size_t size
 
 int main(int argc, char **argv)
 {
-    struct options options = { .file = "/etc/holdfast/holdfast.conf" };
+    struct options options;
     char run_dir[CONF_PATH_MAX + 1];
-    int status = EXIT_SUCCESS;
-    options_read(&options, argc, argv);
+    int status = options_parse(&options, &program, argc, argv, stdout, stderr);
+    if (status != OPTIONS_GO_ON)
+        return status;
     log_open("guard: ");
     if (!guard_open(&options, run_dir, sizeof(run_dir), &status))
         return status;

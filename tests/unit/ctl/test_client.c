@@ -1,5 +1,4 @@
 /* The console's client, against a small console of its own: whom it trusts, what it prints. */
-#include <dirent.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -17,6 +16,7 @@
 
 #include "ctl/client.h"
 #include "ctl/pki.h"
+#include "tests/unit/support/folder.h"
 #include "tests/unit/support/unit.h"
 
 /* One console that takes one connection, answers one line and says `after` the greeting. */
@@ -215,14 +215,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct fixture *fix = *state;
-    DIR *folder = opendir(fix->folder);
-    for (struct dirent *entry = readdir(folder); entry; entry = readdir(folder)) {
-        char file[400];
-        snprintf(file, sizeof(file), "%s/%s", fix->folder, entry->d_name);
-        unlink(file);
-    }
-    closedir(folder);
-    rmdir(fix->folder);
+    folder_remove(fix->folder);
     free(fix);
     return 0;
 }

@@ -11,6 +11,7 @@
 
 #include "ctl/certificate.h"
 #include "ctl/pki.h"
+#include "tests/unit/support/folder.h"
 #include "tests/unit/support/unit.h"
 
 struct fixture {
@@ -30,14 +31,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     struct fixture *fix = *state;
-    DIR *folder = opendir(fix->folder);
-    for (struct dirent *entry = readdir(folder); entry; entry = readdir(folder)) {
-        char file[400];
-        snprintf(file, sizeof(file), "%s/%s", fix->folder, entry->d_name);
-        unlink(file);
-    }
-    closedir(folder);
-    rmdir(fix->folder);
+    folder_remove(fix->folder);
     free(fix);
     return 0;
 }

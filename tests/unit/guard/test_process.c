@@ -11,6 +11,7 @@
 #include "guard/message.h"
 #include "hal/clock.h"
 #include "tests/unit/hal/fake_bench.h"
+#include "tests/unit/support/folder.h"
 
 struct fixture {
     char folder[64];
@@ -178,10 +179,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    static const char *const files[] = { "holdfast.conf", "lease.page", "guard.lock", "guard.sock",
-                                         "guard.log" };
     struct fixture *f = *state;
-    char path[128];
     if (f->agent >= 0)
         close(f->agent);
     if (f->guard > 0) {
@@ -190,11 +188,7 @@ static int tear_down(void **state)
     }
     if (f->folder[0] != '\0') {
         fake_bench_close(&f->bench);
-        for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-            snprintf(path, sizeof(path), "%s/%s", f->folder, files[i]);
-            unlink(path);
-        }
-        rmdir(f->folder);
+        folder_remove(f->folder);
     }
     free(f);
     return 0;

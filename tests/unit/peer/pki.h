@@ -4,7 +4,6 @@
 #ifndef HOLDFAST_TESTS_PEER_PKI_H
 #define HOLDFAST_TESTS_PEER_PKI_H
 
-#include <dirent.h>
 #include <mbedtls/ctr_drbg.h>
 #include <mbedtls/ecp.h>
 #include <mbedtls/entropy.h>
@@ -18,6 +17,7 @@
 #include <unistd.h>
 
 #include "peer/tls.h"
+#include "tests/unit/support/folder.h"
 
 #define PKI_FROM "20200101000000"
 #define PKI_TO "20491231235959"
@@ -111,12 +111,7 @@ static inline void pki_open(struct pki *pki)
 
 static inline void pki_close(struct pki *pki)
 {
-    DIR *folder = opendir(pki->folder);
-    assert_non_null(folder);
-    for (struct dirent *entry = readdir(folder); entry != NULL; entry = readdir(folder))
-        (void)unlinkat(dirfd(folder), entry->d_name, 0);
-    closedir(folder);
-    assert_int_equal(rmdir(pki->folder), 0);
+    folder_remove(pki->folder);
     mbedtls_ctr_drbg_free(&pki->random);
     mbedtls_entropy_free(&pki->entropy);
 }

@@ -8,6 +8,7 @@
 #include "store/crc32c.h"
 #include "store/format.h"
 #include "store/journal.h"
+#include "tests/unit/support/random.h"
 #include "tests/unit/support/unit.h"
 
 enum {
@@ -18,22 +19,6 @@ enum {
     SNAPSHOT_CAPACITY = 16384,
     INDEX_MAX = 2048
 };
-
-static uint64_t seed;
-
-static uint64_t random_u64(void)
-{
-    seed += UINT64_C(0x9E3779B97F4A7C15);
-    uint64_t z = seed;
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return z ^ (z >> 31);
-}
-
-static uint64_t random_below(uint64_t bound)
-{
-    return random_u64() % bound;
-}
 
 /* ---- a disk that remembers what was asked of it, in order */
 
@@ -734,7 +719,7 @@ int main(void)
         cmocka_unit_test(the_fullest_log_and_snapshot_fit),
     };
     const char *given = getenv("HOLDFAST_SEED");
-    seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
-    printf("seed %llu (HOLDFAST_SEED repeats it)\n", (unsigned long long)seed);
+    random_seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
+    printf("seed %llu (HOLDFAST_SEED repeats it)\n", (unsigned long long)random_seed);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,26 +7,11 @@
 #include <pb_encode.h>
 
 #include "holdfast.pb.h"
+#include "tests/unit/support/random.h"
 #include "tests/unit/support/unit.h"
 #include "wire/wire.h"
 
 enum { ROUNDS = 40 };
-
-static uint64_t seed;
-
-static uint64_t random_u64(void)
-{
-    seed += UINT64_C(0x9E3779B97F4A7C15);
-    uint64_t z = seed;
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return z ^ (z >> 31);
-}
-
-static uint64_t random_below(uint64_t bound)
-{
-    return random_u64() % bound;
-}
 
 static bool random_bool(void)
 {
@@ -825,7 +810,7 @@ int main(void)
         cmocka_unit_test(a_record_that_contradicts_itself_is_refused),
     };
     const char *given = getenv("HOLDFAST_SEED");
-    seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
-    printf("seed %llu (HOLDFAST_SEED repeats it)\n", (unsigned long long)seed);
+    random_seed = given ? strtoull(given, NULL, 0) : (uint64_t)time(NULL);
+    printf("seed %llu (HOLDFAST_SEED repeats it)\n", (unsigned long long)random_seed);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

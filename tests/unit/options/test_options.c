@@ -1,0 +1,84 @@
+/* The daemons' common command line. */
+#include <stdio.h>
+#include <string.h>
+
+#include "options/options.h"
+#include "tests/unit/support/unit.h"
+
+static const struct options_program program = { "holdfast-test", "Does one thing.\n" };
+static char told[2048];
+static char wrong[2048];
+
+/* Parses `line`, of words with one space between; what is printed goes to told and wrong. */
+static int parse(struct options *options, const char *line)
+{
+    static char words[256];
+    char *argv[16] = { "holdfast-test" };
+    int argc = 1;
+    snprintf(words, sizeof(words), "%s", line);
+    for (char *word = strtok(words, " "); word != NULL; word = strtok(NULL, " "))
+        argv[argc++] = word;
+    told[0] = wrong[0] = '\0';
+    FILE *out = fmemopen(told, sizeof(told), "w");
+    FILE *errors = fmemopen(wrong, sizeof(wrong), "w");
+    assert_non_null(out);
+    assert_non_null(errors);
+    int status = options_parse(options, &program, argc, argv, out, errors);
+    fclose(out);
+    fclose(errors);
+    return status;
+}
+
+static void defaults_are_the_shipped_file_and_a_real_start(void **state)
+{
+    (void)state;
+    struct options options;
+    assert_int_equal(parse(&options, ""), OPTIONS_GO_ON);
+    assert_string_equal(options.file, "/etc/holdfast/holdfast.conf");
+    assert_false(options.check_only);
+}
+
+static void file_and_check_are_taken(void **state)
+{
+    (void)state;
+    struct options options;
+    assert_int_equal(parse(&options, "-f -t -c board.conf"), OPTIONS_GO_ON);
+    assert_string_equal(options.file, "board.conf");
+    assert_true(options.check_only);
+}
+
+static void version_and_help_end_well_on_the_output(void **state)
+{
+    (void)state;
+    struct options options;
+    assert_int_equal(parse(&options, "--version"), 0);
+    assert_string_equal(told, "holdfast-test " HOLDFAST_VERSION "\n");
+    assert_int_equal(parse(&options, "--help"), 0);
+    assert_non_null(strstr(told, "usage: holdfast-test"));
+    assert_non_null(strstr(told, "Does one thing.\n"));
+    assert_string_equal(wrong, "");
+}
+
+static void wrong_ones_end_with_2_and_the_usage(void **state)
+{
+    (void)state;
+    static const char *const lines[] = { "-x", "--wrong", "-c", "board.conf" };
+    struct options options;
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        assert_int_equal(parse(&options, lines[i]), OPTIONS_EXIT_USAGE);
+        assert_non_null(strstr(wrong, "usage: holdfast-test"));
+        assert_string_equal(told, "");
+    }
+    assert_non_null(strstr(wrong, "board.conf: no arguments are taken"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults_are_the_shipped_file_and_a_real_start),
+        cmocka_unit_test(file_and_check_are_taken),
+        cmocka_unit_test(version_and_help_end_well_on_the_output),
+        cmocka_unit_test(wrong_ones_end_with_2_and_the_usage),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
