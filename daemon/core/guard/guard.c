@@ -76,6 +76,25 @@ static struct span output_settle(const struct guard_resource_config *resource, u
     return !confirmed && settle.us < config->within.us ? config->within : settle;
 }
 
+/*
+ * A plain output goes off by its level, a pulse output by silence: an edge, in whatever direction,
+ * keeps a charge pump charged for another hold time, and a guard that was paused may be dropping
+ * long after the deadline, or be unable to tell.
+ */
+static void output_silence(struct turn *turn, uint8_t index, uint8_t number)
+{
+    struct guard_output *output = &turn->guard->resource[index].output[number];
+    uint8_t bit = (uint8_t)(1u << number);
+    if (!output_is_pulse(&resource_config(turn->guard, index)->output[number])) {
+        output_set(turn, index, number, false);
+    } else if (turn->effects->set_mask[index] & bit) {
+        /* The edge that was due in this very step is not made. */
+        turn->effects->set_mask[index] &= (uint8_t)~bit;
+        turn->effects->level_mask[index] &= (uint8_t)~bit;
+        output->level = !output->level;
+    }
+}
+
 static void output_drop(struct turn *turn, uint8_t index, uint8_t number)
 {
     const struct guard_output_config *config = &resource_config(turn->guard, index)->output[number];
@@ -83,7 +102,7 @@ static void output_drop(struct turn *turn, uint8_t index, uint8_t number)
     struct span hold = output_is_pulse(config) ? config->hold : span_from_us(0);
     struct span settle = output_settle(resource_config(turn->guard, index), number,
                                        output->confirmed);
-    output_set(turn, index, number, false);
+    output_silence(turn, index, number);
     output->edge_at = INSTANT_NEVER;
     output->settle_at = instant_add(turn->now, settle);
     output->check_at = INSTANT_NEVER;
@@ -94,7 +113,7 @@ static void output_drop(struct turn *turn, uint8_t index, uint8_t number)
 static void output_fail(struct turn *turn, uint8_t index, uint8_t number)
 {
     struct guard_output *output = &turn->guard->resource[index].output[number];
-    output_set(turn, index, number, false);
+    output_silence(turn, index, number);
     output->edge_at = INSTANT_NEVER;
     output->settle_at = INSTANT_NEVER;
     output->check_at = INSTANT_NEVER;
@@ -526,6 +545,8 @@ void guard_start(struct guard *guard, struct instant now, struct guard_effects *
         guard->resource[index].changed = now;
         /* Not dropping only if a line failed before the start: told off all the same. */
         resource_enter(&turn, index, guard->resource[index].state);
+        for (uint8_t number = 0; number < resource_config(guard, index)->output_count; number++)
+            output_set(&turn, index, number, false);
         effects->publish_mask |= 1u << index;
     }
     turn_end(&turn);

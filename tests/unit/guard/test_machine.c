@@ -40,6 +40,15 @@ static void step(struct fixture *f, const struct guard_input *input)
     apply(f);
 }
 
+/* A pulse output is off by silence, whatever its level. */
+static bool told_off(const struct fixture *f, uint8_t resource)
+{
+    const struct guard_output *output = &f->guard.resource[resource].output[0];
+    if (f->guard.config.resource[resource].output[0].kind == GUARD_OUTPUT_PULSE)
+        return output->edge_at.us == INSTANT_NEVER.us;
+    return !f->level[resource][0];
+}
+
 static void happen(struct fixture *f, enum guard_input_kind kind)
 {
     struct guard_input input = { .kind = kind };
@@ -376,7 +385,7 @@ static void pulse_is_proven_off_after_its_hold_time_only(void **state)
     set_up_driving(&f, GUARD_OUTPUT_PULSE, true);
     pass_ms(&f, 50);
     say(&f, GUARD_DROP, "pump", 7, 0);
-    assert_false(f.level[PUMP][0]);
+    assert_true(told_off(&f, PUMP));
     f.edges = 0;
     readback(&f, PUMP, false);
     pass_ms(&f, HOLD_MS - 1);
@@ -397,7 +406,7 @@ static void output_without_readback_is_not_proven_before_its_release_time(void *
         set_up_driving(&f, kinds[i], false);
         pass_ms(&f, 50);
         say(&f, GUARD_DROP, "pump", 7, 0);
-        assert_false(f.level[PUMP][0]);
+        assert_true(told_off(&f, PUMP));
         f.edges = 0;
         pass_us(&f, (hold_ms + RELEASE_MS) * 1000 - 1);
         assert_int_equal(state_of(&f, PUMP), GUARD_DROPPING);
@@ -463,7 +472,7 @@ static void output_that_does_not_come_on_is_stuck_off(void **state)
         assert_int_equal(state_of(&f, PUMP), GUARD_DRIVING);
         pass_us(&f, 1);
         assert_int_equal(fault_of(&f), GUARD_FAULT_STUCK_OFF);
-        assert_false(f.level[PUMP][0]);
+        assert_true(told_off(&f, PUMP));
     }
 }
 
@@ -476,7 +485,7 @@ static void pulse_has_its_rate_and_ends_at_the_deadline(void **state)
     pass_us(&f, 99999);
     assert_int_equal(f.edges, 100);
     pass_ms(&f, 100);
-    assert_false(f.level[PUMP][0]);
+    assert_true(told_off(&f, PUMP));
     assert_in_range(f.edges, 100, 101);
 }
 
@@ -505,8 +514,50 @@ static void no_edge_and_no_renewal_after_the_deadline(void **state)
     pass_ms(&f, 9);
     f.now.us += 1500;
     assert_int_equal(permit(&f, 7, 500), GUARD_REFUSED_TOKEN);
-    assert_false(f.level[PUMP][0]);
+    assert_true(told_off(&f, PUMP));
     assert_int_equal(state_of(&f, PUMP), GUARD_DROPPING);
+}
+
+/*
+ * Paused with the line high, a guard goes on long after its deadline: the falling edge would keep
+ * the charge pump on for another hold time, while another board drives.
+ */
+static void drop_of_a_pulse_makes_no_edge(void **state)
+{
+    static const enum guard_input_kind kinds[] = { GUARD_INPUT_TICK, GUARD_INPUT_SLEPT,
+                                                   GUARD_INPUT_AGENT_LOST, GUARD_INPUT_STOP };
+    static struct fixture f;
+    (void)state;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        for (int64_t paused_ms = 0; paused_ms <= 300; paused_ms += 150) {
+            set_up(&f, GUARD_OUTPUT_PULSE, false);
+            permit(&f, 7, 100);
+            pass_ms(&f, 50);
+            assert_true(f.level[PUMP][0]);
+            f.edges = 0;
+            /* An edge is due by then, too. */
+            f.now.us += paused_ms * 1000 + (kinds[i] == GUARD_INPUT_TICK ? 200000 : 1000);
+            happen(&f, kinds[i]);
+            assert_true(told_off(&f, PUMP));
+            pass_ms(&f, 200);
+            assert_int_equal(f.edges, 0);
+        }
+    }
+}
+
+static void pulse_that_was_left_high_is_driven_again(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    set_up(&f, GUARD_OUTPUT_PULSE, false);
+    permit(&f, 7, 900);
+    assert_true(f.level[PUMP][0]);
+    say(&f, GUARD_DROP, "pump", 7, 0);
+    pass_ms(&f, HOLD_MS + RELEASE_MS);
+    assert_int_equal(permit(&f, 8, 900), GUARD_REFUSED_NONE);
+    f.edges = 0;
+    pass_ms(&f, 50);
+    assert_in_range(f.edges, 49, 51);
 }
 
 static void watchdog_is_fed_by_a_loop_that_is_on_time_only(void **state)
@@ -551,7 +602,7 @@ static void clock_that_goes_back_ends_everything(void **state)
     happen(&f, GUARD_INPUT_TICK);
     for (uint8_t i = 0; i < RESOURCES; i++) {
         assert_int_equal(f.guard.resource[i].fault, GUARD_FAULT_CLOCK);
-        assert_false(f.level[i][0]);
+        assert_true(told_off(&f, i));
     }
     f.edges = 0;
     pass_ms(&f, 100);
@@ -579,7 +630,7 @@ static void a_permit_queued_before_a_sleep_is_not_taken(void **state)
     set_up(&f, GUARD_OUTPUT_GPIO, false);
     happen(&f, GUARD_INPUT_SLEPT);
     assert_int_equal(permit(&f, 9, 500), GUARD_REFUSED_STATE);
-    assert_false(f.level[PUMP][0]);
+    assert_true(told_off(&f, PUMP));
     happen(&f, GUARD_INPUT_AGENT_UP);
     assert_int_equal(permit(&f, 9, 500), GUARD_REFUSED_NONE);
 }
@@ -591,7 +642,7 @@ static void nothing_is_driven_without_an_agent(void **state)
     set_up(&f, GUARD_OUTPUT_GPIO, false);
     happen(&f, GUARD_INPUT_AGENT_LOST);
     assert_int_equal(permit(&f, 9, 500), GUARD_REFUSED_STATE);
-    assert_false(f.level[PUMP][0]);
+    assert_true(told_off(&f, PUMP));
 }
 
 /* ---- S5 under a random walk */
@@ -662,8 +713,10 @@ static void random_walk(uint64_t first_seed, enum guard_output_kind kind, int *d
             f.now.us += (int64_t)(random_next(&seed) % 8000);
         else
             pass_us(&f, (int64_t)(random_next(&seed) % 3000));
+        int edges = f.edges;
         random_input(&f, &seed, &permitted_us);
-        bool on = f.level[PUMP][0] || state_of(&f, PUMP) == GUARD_DRIVING;
+        bool edge = kind == GUARD_OUTPUT_PULSE && f.edges != edges;
+        bool on = edge || !told_off(&f, PUMP) || state_of(&f, PUMP) == GUARD_DRIVING;
         *drove += on;
         if (on && (f.now.us >= permitted_us || !f.guard.agent))
             fail_msg("on without a permit at event %d, seed 0x%llx", i,
@@ -704,6 +757,8 @@ int main(void)
         cmocka_unit_test(pulse_has_its_rate_and_ends_at_the_deadline),
         cmocka_unit_test(late_loop_makes_no_burst_of_edges),
         cmocka_unit_test(no_edge_and_no_renewal_after_the_deadline),
+        cmocka_unit_test(drop_of_a_pulse_makes_no_edge),
+        cmocka_unit_test(pulse_that_was_left_high_is_driven_again),
         cmocka_unit_test(watchdog_is_fed_by_a_loop_that_is_on_time_only),
         cmocka_unit_test(late_turn_takes_all_levels_before_it_judges),
         cmocka_unit_test(clock_that_goes_back_ends_everything),
