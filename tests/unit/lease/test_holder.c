@@ -409,6 +409,89 @@ static void s5_a_passed_deadline_drops(void **state)
     assert_true(sent(LEASE_RELEASE)->fenced);
 }
 
+static void s5_an_answer_after_the_deadline_revives_nothing(void **state)
+{
+    (void)state;
+    now.us += INTERVAL_US;
+    hear_guard(GUARD_DRIVING, 10);
+    uint64_t nonce = sent(LEASE_RENEW)->nonce;
+    now = pump()->deadline;
+    hear_renewed(nonce, 10, false);
+    assert_null(told(GUARD_PERMIT));
+    assert_int_equal(pump()->state, HOLDER_STOPPING);
+}
+
+/* The grant may still be young, since it counts from its arrival. */
+static void an_answer_to_a_renewal_older_than_the_lease_permits_nothing(void **state)
+{
+    (void)state;
+    uint64_t nonce = sent(LEASE_RENEW)->nonce;
+    now.us += TTL_US - RELEASE_US;
+    hear_renewed(nonce, 10, false);
+    assert_null(told(GUARD_PERMIT));
+    assert_int_equal(pump()->state, HOLDER_GRANTED);
+}
+
+static void a_shorter_ttl_than_asked_for_is_the_one_that_counts(void **state)
+{
+    (void)state;
+    struct instant sent_at = now;
+    struct lease_message message;
+    memset(&message, 0, sizeof(message));
+    message.kind = LEASE_GRANTED;
+    message.resource = name("pump");
+    message.token = 10;
+    message.ttl_us = TTL_US / 2;
+    message.fence_us = FENCE_US;
+    hear_message("i1", &message);
+    hear_renewed(sent(LEASE_RENEW)->nonce, 10, false);
+    assert_int_equal(told(GUARD_PERMIT)->deadline_us,
+                     timing_holder_deadline(sent_at, span_from_us(TTL_US / 2), DRIFT_PPM,
+                                            span_from_us(RELEASE_US)).us);
+}
+
+static void a_guard_that_saw_a_higher_token_ends_the_lease(void **state)
+{
+    (void)state;
+    hear_guard(GUARD_DRIVING, 11);
+    assert_int_equal(pump()->state, HOLDER_STOPPING);
+}
+
+static void a_second_guard_connection_ends_what_the_first_one_drove(void **state)
+{
+    (void)state;
+    step(HOLDER_EVENT_GUARD_UP);
+    assert_int_equal(pump()->state, HOLDER_STOPPING);
+    assert_null(sent(LEASE_RELEASE));
+    hear_guard(GUARD_SAFE, 0);
+    assert_true(sent(LEASE_RELEASE)->fenced);
+}
+
+static void what_comes_from_a_lost_guard_proves_nothing(void **state)
+{
+    (void)state;
+    step(HOLDER_EVENT_GUARD_DOWN);
+    hear_guard(GUARD_SAFE, 10);
+    assert_int_equal(pump()->state, HOLDER_STOPPING);
+    assert_null(sent(LEASE_RELEASE));
+}
+
+/* Told off, but a readback has just come on again. */
+static void safe_without_proof_proves_nothing(void **state)
+{
+    struct guard_message message;
+    (void)state;
+    hear(LEASE_YIELD, 10);
+    guard_message_init(&message, GUARD_STATUS);
+    message.name = name("pump");
+    message.state = GUARD_SAFE;
+    message.token = 10;
+    const struct holder_event event = { .kind = HOLDER_EVENT_GUARD_MESSAGE, .guard = &message };
+    holder_step(&holder, &event, now, &out);
+    assert_int_equal(pump()->state, HOLDER_STOPPING);
+    assert_null(sent(LEASE_RELEASE));
+}
+
 static void hooks_run_when_the_guard_drives_and_when_it_is_safe_again(void **state)
 {
     (void)state;
@@ -684,11 +767,14 @@ static void strangers_and_unknown_resources_are_ignored(void **state)
     message.kind = LEASE_GRANTED;
     message.token = 10;
     message.ttl_us = TTL_US;
+    message.fence_us = FENCE_US;
     message.resource = name("fan");
     hear_message("i1", &message);
     message.resource = name("pump");
     hear_message("mallory", &message);
     assert_int_equal(pump()->state, HOLDER_WAITING);
+    hear_message("i2", &message);
+    assert_int_equal(pump()->state, HOLDER_GRANTED);
 }
 
 static void slack_is_the_least_that_was_left(void **state)
@@ -807,6 +893,13 @@ int main(void)
         CLAIM(a_grant_not_renewed_within_its_ttl_is_given_back, set_up_granted),
         CLAIM(renews_nothing_while_the_guard_is_silent, set_up_holding),
         CLAIM(s5_a_passed_deadline_drops, set_up_holding),
+        CLAIM(s5_an_answer_after_the_deadline_revives_nothing, set_up_driving),
+        CLAIM(an_answer_to_a_renewal_older_than_the_lease_permits_nothing, set_up_granted),
+        CLAIM(a_shorter_ttl_than_asked_for_is_the_one_that_counts, set_up_waiting),
+        CLAIM(a_guard_that_saw_a_higher_token_ends_the_lease, set_up_driving),
+        CLAIM(a_second_guard_connection_ends_what_the_first_one_drove, set_up_driving),
+        CLAIM(what_comes_from_a_lost_guard_proves_nothing, set_up_driving),
+        CLAIM(safe_without_proof_proves_nothing, set_up_driving),
         CLAIM(hooks_run_when_the_guard_drives_and_when_it_is_safe_again, set_up_holding),
         CLAIM(yield_releases_with_proof_and_asks_again, set_up_driving),
         CLAIM(a_status_from_before_the_permit_proves_nothing, set_up_holding),

@@ -465,6 +465,59 @@ static void new_leader_counts_every_lease_from_when_it_serves(void **state)
     assert_false(last_sent("a", LEASE_RENEWED)->items[0].lost);
 }
 
+static void renewals_of_a_former_leadership_are_never_answered(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    renew("a", 1, token());
+    step_kind(ISSUER_EVENT_NOT_SERVING);
+    step_kind(ISSUER_EVENT_SERVING);
+    confirm_round(round_asked + 1);
+    assert_null(last_sent("a", LEASE_RENEWED));
+}
+
+/* Proposed by a former leader, applied just before the no-op of this one. */
+static void s1_a_grant_of_a_former_leader_counts_by_its_own_times_from_when_this_one_serves(
+    void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    uint64_t former = token();
+    step_kind(ISSUER_EVENT_NOT_SERVING);
+    struct lease_command grant;
+    memset(&grant, 0, sizeof(grant));
+    grant.kind = LEASE_COMMAND_GRANT;
+    grant.resource = name("pump");
+    grant.holder = name("b");
+    grant.token = former;
+    grant.ttl_us = 3 * TTL_US;
+    grant.fence_us = 5 * FENCE_US;
+    assert_true(lease_table_apply(&table, next_index++, &grant).done);
+    now.us += 700000;
+    step_kind(ISSUER_EVENT_SERVING);
+    struct instant expected = timing_issuer_free(now, span_from_us(3 * TTL_US),
+                                                 span_from_us(5 * FENCE_US), DRIFT_PPM);
+    assert_int_equal(free_time().us, expected.us);
+    renew("a", 1, former);
+    confirm_round(round_asked);
+    assert_true(last_sent("a", LEASE_RENEWED)->items[0].lost);
+    renew("b", 2, token());
+    tick(50000);
+    confirm_round(round_asked);
+    assert_false(last_sent("b", LEASE_RENEWED)->items[0].lost);
+    assert_int_equal(free_time().us, expected.us + 50000);
+}
+
+static void s1_the_time_of_a_grant_counts_from_its_commit(void **state)
+{
+    (void)state;
+    acquire("a", 0, false);
+    now.us += 400000;
+    commit();
+    assert_int_equal(free_time().us, timing_issuer_free(now, span_from_us(TTL_US),
+                                                        span_from_us(FENCE_US), DRIFT_PPM).us);
+}
+
 static void a_holder_that_asks_again_is_told_its_token_and_never_granted_twice(void **state)
 {
     (void)state;
@@ -840,6 +893,9 @@ int main(void)
         CLAIM(nothing_is_confirmed_once_its_end_is_proposed),
         CLAIM(newest_renewal_of_a_board_replaces_the_one_before),
         CLAIM(new_leader_counts_every_lease_from_when_it_serves),
+        CLAIM(renewals_of_a_former_leadership_are_never_answered),
+        CLAIM(s1_a_grant_of_a_former_leader_counts_by_its_own_times_from_when_this_one_serves),
+        CLAIM(s1_the_time_of_a_grant_counts_from_its_commit),
         CLAIM(a_holder_that_asks_again_is_told_its_token_and_never_granted_twice),
         CLAIM(fenced_release_frees_at_once),
         CLAIM(unfenced_release_waits_as_if_the_board_had_died),

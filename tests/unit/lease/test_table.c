@@ -270,6 +270,15 @@ static void damaged_snapshot_is_refused_whole(void **state)
     assert_true(lease_table_decode(&other, (struct bytes){ bytes, length }));
 }
 
+static void s2_a_snapshot_with_a_token_beyond_its_index_is_refused(void **state)
+{
+    (void)state;
+    apply(7, command(LEASE_COMMAND_GRANT, "pump", "a", 0));
+    table.applied = 6;
+    size_t length = lease_table_encode(&table, bytes, sizeof(bytes));
+    assert_false(lease_table_decode(&other, (struct bytes){ bytes, length }));
+}
+
 static void every_message_and_refusal_has_a_name(void **state)
 {
     (void)state;
@@ -295,6 +304,7 @@ int main(void)
         cmocka_unit_test_setup(full_table_fits_into_the_snapshot_bound, set_up),
         cmocka_unit_test_setup(an_empty_table_touches_no_record_and_no_event, set_up),
         cmocka_unit_test_setup(damaged_snapshot_is_refused_whole, set_up),
+        cmocka_unit_test_setup(s2_a_snapshot_with_a_token_beyond_its_index_is_refused, set_up),
         cmocka_unit_test_setup(every_message_and_refusal_has_a_name, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
