@@ -416,6 +416,21 @@ static void output_without_readback_is_not_proven_before_its_release_time(void *
     }
 }
 
+static void safe_is_no_proof_while_a_readback_shows_on(void **state)
+{
+    static struct fixture f;
+    struct guard_message status;
+    (void)state;
+    set_up(&f, GUARD_OUTPUT_GPIO, true);
+    readback(&f, PUMP, true);
+    guard_status(&f.guard, PUMP, &status);
+    assert_int_equal(status.state, GUARD_SAFE);
+    assert_int_equal(status.proven, 0);
+    readback(&f, PUMP, false);
+    guard_status(&f.guard, PUMP, &status);
+    assert_int_equal(status.proven, 1);
+}
+
 static void stuck_on_is_a_latched_fault_that_starves_the_watchdog(void **state)
 {
     static struct fixture f;
@@ -751,6 +766,7 @@ int main(void)
         cmocka_unit_test(unconfirmed_output_is_not_proven_before_its_time),
         cmocka_unit_test(pulse_is_proven_off_after_its_hold_time_only),
         cmocka_unit_test(output_without_readback_is_not_proven_before_its_release_time),
+        cmocka_unit_test(safe_is_no_proof_while_a_readback_shows_on),
         cmocka_unit_test(stuck_on_is_a_latched_fault_that_starves_the_watchdog),
         cmocka_unit_test(cleared_fault_that_is_still_there_comes_back),
         cmocka_unit_test(output_that_does_not_come_on_is_stuck_off),
