@@ -19,7 +19,7 @@ import time
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BIN = os.environ.get("HOLDFAST_BIN", os.path.join(ROOT, "build", "bin"))
 _count = itertools.count()
-_sanitizer_reports = []  # of all clusters; any of them fails its test
+_crashes = []  # in all clusters, sanitizers' reports too; any of them fails its test
 
 
 def now_ns():
@@ -259,6 +259,12 @@ hal = {{ backend = "sim"; socket = "bench.sock"; }};
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        for name, process in self.processes.items():
+            if -process.returncode in (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL,
+                                       signal.SIGFPE):
+                _crashes.append(name)
+                print(f"{name}: ended by signal {-process.returncode}:\n{self.log(name)[-2000:]}",
+                      flush=True)
         self.processes = {}
         status = None
         if bench is not None:
@@ -284,7 +290,7 @@ hal = {{ backend = "sim"; socket = "bench.sock"; }};
             if at >= 0:
                 found.append(name)
                 print(f"{name}:\n{text[max(0, at - 200):at + 4000]}", flush=True)
-        _sanitizer_reports.extend(found)
+        _crashes.extend(found)
         return found
 
     # ---- questions
@@ -397,13 +403,13 @@ def run_tests(tests):
         started = time.monotonic()
         try:
             test()
-            if _sanitizer_reports:
-                raise AssertionError(f"reports in {', '.join(_sanitizer_reports)}, see above")
+            if _crashes:
+                raise AssertionError(f"crashed, see above: {', '.join(_crashes)}")
             passed += 1
             print(f"ok   {test.__name__} ({time.monotonic() - started:.1f} s)", flush=True)
         except Exception as error:  # every failure is reported, none stops the rest
             failed += 1
             print(f"FAIL {test.__name__}: {type(error).__name__}: {error}", flush=True)
-        _sanitizer_reports.clear()
+        _crashes.clear()
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0

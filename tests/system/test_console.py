@@ -160,7 +160,8 @@ def operators_act_from_any_node():
         assert 0 <= answer["gap_ms"] < 2000, answer
         cluster.wait_driver([standby])
     primary, standby = primary_and_standby(cluster)
-    assert human(cluster, primary, "transfer", "pump", standby, role="operator")[0] == 0
+    result = human(cluster, primary, "transfer", "pump", standby, role="operator")
+    assert result[0] == 0 and "gap " in result[1], result
     primary, standby = primary_and_standby(cluster)
     cluster.ctl(primary, "pin", "pump", standby, role="operator")
     cluster.wait_driver([standby])
