@@ -1,0 +1,58 @@
+/* Each node's raw clock: another start, another rate, and a rate that may change. */
+#include "tests/sim/sim.h"
+
+enum { BOOT_MAX_US = 100000000 };
+
+static const int64_t million = 1000000;
+
+static int64_t local_at(const struct skewed_clock *clock, int64_t true_us)
+{
+    int64_t passed_us = true_us - clock->true_base_us;
+    return clock->local_base_us + passed_us + passed_us * clock->ppm / million;
+}
+
+struct instant clock_local(const struct world *world, int node)
+{
+    return (struct instant){ local_at(&world->clock[node], world->now_us) };
+}
+
+int64_t clock_true_us(const struct world *world, int node, struct instant at)
+{
+    const struct skewed_clock *clock = &world->clock[node];
+    if (at.us == INSTANT_NEVER.us)
+        return INT64_MAX;
+    int64_t ahead_us = at.us - local_at(clock, world->now_us);
+    if (ahead_us <= 0)
+        return world->now_us;
+    /* Never early: a microsecond for each rounding. */
+    return world->now_us + ahead_us * million / (million + clock->ppm) + 2;
+}
+
+static int32_t random_rate(struct world *world, int node)
+{
+    int32_t most = world->plan.skew_ppm_max;
+    /* The worst that there is: holders that are slow, issuers that are in a hurry. */
+    if (world->settings.skew_beyond)
+        return node < world->issuer_count ? most : -most;
+    /* The ends of the range are where the arithmetic is tight. */
+    if (world_chance(world, 500000))
+        return world_chance(world, 500000) ? most : -most;
+    return (int32_t)world_between(world, -most, most);
+}
+
+void clock_boot(struct world *world, int node)
+{
+    world->clock[node] = (struct skewed_clock){
+        .true_base_us = world->now_us,
+        .local_base_us = world_between(world, 0, BOOT_MAX_US),
+        .ppm = random_rate(world, node),
+    };
+}
+
+void clock_change_rate(struct world *world, int node)
+{
+    struct skewed_clock *clock = &world->clock[node];
+    clock->local_base_us = local_at(clock, world->now_us);
+    clock->true_base_us = world->now_us;
+    clock->ppm = random_rate(world, node);
+}

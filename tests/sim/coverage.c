@@ -1,0 +1,57 @@
+#include "tests/sim/coverage.h"
+
+#include "base/check.h"
+
+static const char *const names[COVERAGE_KINDS] = {
+    [COVERAGE_ELECTIONS] = "elections won",
+    [COVERAGE_LEADER_LOST_IN_RENEWAL] = "leaders lost with a renewal waiting",
+    [COVERAGE_LEADER_TRANSFERS] = "leader transfers asked for",
+    [COVERAGE_RENEWALS] = "renewals confirmed",
+    [COVERAGE_LOST_ANSWERS] = "renewals answered lost",
+    [COVERAGE_GRANTS] = "grants",
+    [COVERAGE_TAKEOVERS] = "takeovers from another board",
+    [COVERAGE_FENCED_RELEASES] = "fenced releases",
+    [COVERAGE_UNFENCED_RELEASES] = "unfenced releases",
+    [COVERAGE_LEFTOVERS] = "leftovers released",
+    [COVERAGE_EXPIRIES] = "expiries",
+    [COVERAGE_YIELDS] = "yields",
+    [COVERAGE_BOARD_TRANSFERS] = "planned transfers accepted",
+    [COVERAGE_PINS] = "pins",
+    [COVERAGE_DRIVES] = "drives",
+    [COVERAGE_DROPS_AT_DEADLINE] = "drops at the deadline",
+    [COVERAGE_DROPS_AGENT_LOST] = "drops for a lost agent",
+    [COVERAGE_DROPS_LATE] = "drops for lateness",
+    [COVERAGE_GUARD_FAULTS] = "guard faults",
+    [COVERAGE_FAULTS_CLEARED] = "guard faults cleared",
+    [COVERAGE_WATCHDOG_RESETS] = "watchdog resets",
+    [COVERAGE_SNAPSHOTS_TAKEN] = "snapshots taken",
+    [COVERAGE_SNAPSHOTS_INSTALLED] = "snapshots installed",
+    [COVERAGE_LOG_TRUNCATIONS] = "log truncations",
+    [COVERAGE_SLOT_SWITCHES] = "journal slots switched",
+    [COVERAGE_TORN_TAILS] = "torn tails cut",
+    [COVERAGE_ISSUER_KILLS] = "issuers killed",
+    [COVERAGE_ISSUER_POWER_CUTS] = "issuers' power cut",
+    [COVERAGE_STORE_FAILURES] = "stores failed",
+    [COVERAGE_SLOW_DISKS] = "slow disks",
+    [COVERAGE_AGENT_KILLS] = "agents killed",
+    [COVERAGE_GUARD_KILLS] = "guards killed",
+    [COVERAGE_BOARD_POWER_CUTS] = "boards' power cut",
+    [COVERAGE_ISSUER_PAUSES] = "issuers paused",
+    [COVERAGE_AGENT_PAUSES] = "agents paused",
+    [COVERAGE_GUARD_PAUSES] = "guards paused",
+    [COVERAGE_CLOCK_RATE_CHANGES] = "clock rates changed",
+    [COVERAGE_PARTITIONS] = "partitions",
+    [COVERAGE_ONE_WAY_PARTITIONS] = "one-way partitions",
+    [COVERAGE_CONNECTION_BREAKS] = "connections broken",
+    [COVERAGE_FRAMES_LOST] = "frames lost",
+    [COVERAGE_FRAMES_REPEATED] = "frames repeated",
+    [COVERAGE_FRAMES_OVERTAKEN] = "frames overtaken",
+    [COVERAGE_FAILOVERS_IN_BOUND] = "failovers measured against the bound",
+    [COVERAGE_LEADERS_KILLED_UNNOTICED] = "leaders killed without a drop",
+};
+
+const char *coverage_name(enum coverage_kind kind)
+{
+    HF_CHECK(kind < COVERAGE_KINDS);
+    return names[kind];
+}

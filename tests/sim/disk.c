@@ -1,0 +1,213 @@
+/*
+ * A disk below the journal. Writes are seen by the process at once, and are stable only after a
+ * sync of their slot. A flush is asked for at one instant and takes its time: when the process or
+ * the power goes in between, only some of it was done.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "tests/sim/sim.h"
+
+enum {
+    SLOT_BYTES = 4 * 1024 * 1024,
+    SECTOR_BYTES = 512,
+    FLUSH_MIN_US = 500,
+    FLUSH_MAX_US = 8000,
+    FLUSH_SLOW_MAX_US = 2000000
+};
+
+static int disk_read(void *context, int slot, uint64_t offset, void *data, size_t length)
+{
+    const struct sim_disk *disk = context;
+    HF_CHECK(offset + length <= disk->size[slot]);
+    memcpy(data, disk->cache[slot] + offset, length);
+    return 0;
+}
+
+static struct disk_operation *note(struct sim_disk *disk, bool sync, int slot)
+{
+    HF_CHECK(disk->count < SIM_DISK_OPERATIONS_MAX);
+    struct disk_operation *operation = &disk->operation[disk->count++];
+    *operation = (struct disk_operation){ .sync = sync, .slot = slot };
+    return operation;
+}
+
+static int disk_write(void *context, int slot, uint64_t offset, const void *data, size_t length)
+{
+    struct sim_disk *disk = context;
+    HF_CHECK(offset + length <= disk->size[slot]);
+    struct disk_operation *operation = note(disk, false, slot);
+    operation->offset = offset;
+    operation->length = length;
+    operation->data = world_allocate(disk->world, length);
+    memcpy(operation->data, data, length);
+    memcpy(disk->cache[slot] + offset, data, length);
+    if (offset + length > disk->used[slot])
+        disk->used[slot] = offset + length;
+    return 0;
+}
+
+static int disk_sync(void *context, int slot)
+{
+    struct sim_disk *disk = context;
+    if (disk->sync_error != 0)
+        return disk->sync_error;
+    if (disk->world->settings.plant != PLANT_DISK)
+        note(disk, true, slot);
+    return 0;
+}
+
+static int disk_size(void *context, int slot, uint64_t *bytes)
+{
+    *bytes = ((struct sim_disk *)context)->size[slot];
+    return 0;
+}
+
+static int disk_preallocate(void *context, int slot, uint64_t bytes)
+{
+    struct sim_disk *disk = context;
+    if (bytes > SLOT_BYTES)
+        return ENOSPC;
+    if (bytes > disk->size[slot])
+        disk->size[slot] = bytes;
+    return 0;
+}
+
+const struct disk_ops sim_disk_ops = { disk_read, disk_write, disk_sync, disk_size,
+                                       disk_preallocate };
+
+void disk_init(struct world *world, struct sim_disk *disk)
+{
+    disk->world = world;
+    for (int slot = 0; slot < DISK_SLOTS; slot++) {
+        disk->cache[slot] = world_allocate(world, SLOT_BYTES);
+        disk->stable[slot] = world_allocate(world, SLOT_BYTES);
+    }
+}
+
+int64_t disk_flush_us(struct world *world, const struct sim_disk *disk)
+{
+    if (disk->slow_until_us > world->now_us)
+        return world_between(world, FLUSH_MIN_US, FLUSH_SLOW_MAX_US);
+    return world_between(world, FLUSH_MIN_US, FLUSH_MAX_US);
+}
+
+/* Keeps the operations from `from` on. */
+static void forget(struct sim_disk *disk, size_t from)
+{
+    for (size_t i = 0; i < from; i++)
+        free(disk->operation[i].data);
+    disk->count -= from;
+    memmove(disk->operation, disk->operation + from, disk->count * sizeof(disk->operation[0]));
+}
+
+static void put(uint8_t *bytes, const struct disk_operation *operation, size_t from, size_t length)
+{
+    if (from >= operation->length)
+        return;
+    if (length > operation->length - from)
+        length = operation->length - from;
+    memcpy(bytes + operation->offset + from, operation->data + from, length);
+}
+
+void disk_settle(struct sim_disk *disk)
+{
+    if (disk->world->settings.plant == PLANT_DISK) {
+        /* The liar keeps the last few writes in its own memory. */
+        size_t kept = SIM_DISK_OPERATIONS_MAX / 2;
+        for (size_t i = 0; i + kept < disk->count; i++)
+            put(disk->stable[disk->operation[i].slot], &disk->operation[i], 0, SIZE_MAX);
+        if (disk->count > kept)
+            forget(disk, disk->count - kept);
+        return;
+    }
+    for (size_t i = 0; i < disk->count; i++) {
+        if (!disk->operation[i].sync)
+            put(disk->stable[disk->operation[i].slot], &disk->operation[i], 0, SIZE_MAX);
+    }
+    forget(disk, disk->count);
+    disk->begun = 0;
+}
+
+/* Every operation that came after the first `done` ones never happened. */
+static void undo_after(struct sim_disk *disk, size_t done)
+{
+    while (disk->count > done)
+        free(disk->operation[--disk->count].data);
+}
+
+static void rebuild_cache(struct sim_disk *disk)
+{
+    for (int slot = 0; slot < DISK_SLOTS; slot++)
+        memcpy(disk->cache[slot], disk->stable[slot], disk->used[slot]);
+    for (size_t i = 0; i < disk->count; i++) {
+        if (!disk->operation[i].sync)
+            put(disk->cache[disk->operation[i].slot], &disk->operation[i], 0, SIZE_MAX);
+    }
+}
+
+/* True if a sync of its slot came after operation `at`. */
+static bool synced(const struct sim_disk *disk, size_t at)
+{
+    for (size_t i = at + 1; i < disk->count; i++) {
+        if (disk->operation[i].sync && disk->operation[i].slot == disk->operation[at].slot)
+            return true;
+    }
+    return false;
+}
+
+void disk_kill(struct sim_disk *disk)
+{
+    struct world *world = disk->world;
+    size_t done = disk->begun + world_below(world, disk->count - disk->begun + 1);
+    undo_after(disk, done);
+    if (done > disk->begun && !disk->operation[done - 1].sync && world_chance(world, 500000)) {
+        /* Killed within the write. */
+        struct disk_operation *last = &disk->operation[done - 1];
+        last->length = (size_t)world_below(world, last->length + 1);
+    }
+    disk->begun = disk->count;
+    rebuild_cache(disk);
+}
+
+/* Each sector of a write that was not synced is there or not. */
+static void tear(struct sim_disk *disk, const struct disk_operation *operation)
+{
+    unsigned kept_ppm = (unsigned)world_below(disk->world, 3) * 500000;
+    for (size_t at = 0; at < operation->length; at += SECTOR_BYTES) {
+        if (world_chance(disk->world, kept_ppm))
+            put(disk->stable[operation->slot], operation, at, SECTOR_BYTES);
+    }
+}
+
+void disk_power_cut(struct sim_disk *disk)
+{
+    if (disk->world->settings.plant != PLANT_DISK)
+        undo_after(disk, disk->begun +
+                             world_below(disk->world, disk->count - disk->begun + 1));
+    else
+        undo_after(disk, 0);
+    for (size_t i = 0; i < disk->count; i++) {
+        const struct disk_operation *operation = &disk->operation[i];
+        if (operation->sync)
+            continue;
+        if (synced(disk, i))
+            put(disk->stable[operation->slot], operation, 0, SIZE_MAX);
+        else
+            tear(disk, operation);
+    }
+    forget(disk, disk->count);
+    disk->begun = 0;
+    rebuild_cache(disk);
+}
+
+void disk_free(struct sim_disk *disk)
+{
+    forget(disk, disk->count);
+    for (int slot = 0; slot < DISK_SLOTS; slot++) {
+        free(disk->cache[slot]);
+        free(disk->stable[slot]);
+    }
+}

@@ -1,0 +1,69 @@
+/* Hands each event to whom it is for; a paused process gets its events when it goes on. */
+#include "base/check.h"
+#include "tests/sim/sim.h"
+
+static bool is_timer(enum event_kind kind)
+{
+    return kind == EVENT_ISSUER_TIMER || kind == EVENT_AGENT_TIMER || kind == EVENT_GUARD_TURN;
+}
+
+/* False: the process that it was for is gone, stopped, or has armed another timer since. */
+static bool deliverable(struct world *world, const struct event *event)
+{
+    struct process *process = process_of(world, event->kind, event->node);
+    if (!process)
+        return true;
+    if (!process->up || process->life != event->life)
+        return false;
+    if (is_timer(event->kind) && event->epoch != process->timer_id)
+        return false;
+    if (process->paused_until_us > world->now_us) {
+        struct event later = *event;
+        later.at_us = process->paused_until_us;
+        queue_add(&world->queue, &later);
+        world->current.data = NULL;
+        return false;
+    }
+    if (is_timer(event->kind))
+        process->timer_us = INT64_MAX;
+    return true;
+}
+
+static void check(struct world *world)
+{
+    oracle_check_bounds(world);
+    if (world->quiet)
+        oracle_check_driven(world);
+}
+
+void dispatch_event(struct world *world, const struct event *event)
+{
+    static void (*const handlers[EVENT_KINDS])(struct world *, const struct event *) = {
+        [EVENT_ISSUER_TIMER] = sim_issuer_timer,
+        [EVENT_ISSUER_FRAME] = sim_issuer_frame,
+        [EVENT_ISSUER_LINK] = net_link,
+        [EVENT_ISSUER_DISK] = sim_issuer_disk,
+        [EVENT_AGENT_TIMER] = sim_agent_timer,
+        [EVENT_AGENT_FRAME] = sim_agent_frame,
+        [EVENT_AGENT_LINK] = net_link,
+        [EVENT_AGENT_GUARD] = sim_agent_guard,
+        [EVENT_AGENT_DIAL] = sim_agent_dial,
+        [EVENT_GUARD_TURN] = sim_guard_turn,
+        [EVENT_GUARD_MESSAGE] = sim_guard_message,
+        [EVENT_GUARD_WATCHDOG] = sim_guard_watchdog,
+        [EVENT_DIAL] = net_dial,
+        [EVENT_FAULT] = fault_event,
+        [EVENT_RESTART] = fault_restart,
+        [EVENT_OPERATOR] = fault_operator,
+    };
+    if (!deliverable(world, event))
+        return;
+    if (event->kind == EVENT_QUIET) {
+        fault_quiet(world);
+    } else if (event->kind == EVENT_CHECK) {
+        check(world);
+    } else {
+        HF_CHECK(handlers[event->kind]);
+        handlers[event->kind](world, event);
+    }
+}

@@ -1,0 +1,285 @@
+/* A guard's process, turn by turn as daemon/guard/loop.c, and the board's lines. */
+#include <string.h>
+
+#include "base/check.h"
+#include "tests/sim/sim.h"
+
+enum {
+    SOCKET_MAX_US = 300,
+    NOTICE_MAX_US = 500,
+    READBACK_LAG_US = 500,
+    POLL_US = 1000, /* while a readback is awaited */
+    PLANTED_US = 1000000
+};
+
+static struct sim_guard *guard_of(struct world *world, int board)
+{
+    return &world->board[board].guard;
+}
+
+static const char *text_of(const struct world *world, int board)
+{
+    return world->name[board_node(world, board)].text;
+}
+
+/* ---- to the agent */
+
+static void send_to_agent(struct world *world, int board, const struct guard_message *message)
+{
+    struct sim_guard *guard = guard_of(world, board);
+    if (guard->socket == 0)
+        return;
+    int64_t at_us = world->now_us + world_between(world, 20, SOCKET_MAX_US);
+    if (at_us <= guard->socket_busy_us)
+        at_us = guard->socket_busy_us + 1;
+    guard->socket_busy_us = at_us;
+    world_post(world, EVENT_AGENT_GUARD, board_node(world, board), at_us - world->now_us, message,
+               sizeof(*message))->epoch = guard->socket;
+}
+
+static void send_statuses(struct world *world, int board, uint32_t mask)
+{
+    struct guard_message status;
+    const struct sim_guard *guard = guard_of(world, board);
+    for (uint8_t i = 0; i < guard->guard.config.resource_count; i++) {
+        if (!(mask & (1u << i)) || !guard->guard.agent)
+            continue;
+        guard_status(&guard->guard, i, &status);
+        send_to_agent(world, board, &status);
+    }
+}
+
+/* ---- effects */
+
+static void set_line(struct world *world, int board, int resource, bool level)
+{
+    struct line *line = &world->board[board].line[resource];
+    if (line->level == level)
+        return;
+    line->level = level;
+    oracle_edge(world, board, resource);
+    if (world->now_us >= line->off_us) {
+        line->on_us = world->now_us;
+        world_cover(world, COVERAGE_DRIVES);
+        log_note(world, "%s: %s: line on, token %llu", text_of(world, board),
+                 world->resource[resource].text,
+                 (unsigned long long)guard_of(world, board)->guard.resource[resource].token);
+    }
+    line->off_us = world->now_us + SIM_HOLD_MS * 1000;
+}
+
+static void note_changes(struct world *world, int board, const struct guard_effects *effects)
+{
+    for (uint8_t i = 0; i < effects->change_count; i++) {
+        const struct guard_change *change = &effects->change[i];
+        bool drop = change->from == GUARD_DRIVING;
+        log_note(world, "%s: guard: %s: %s -%s-> %s", text_of(world, board),
+                 world->resource[change->resource].text, guard_state_name(change->from),
+                 guard_event_name(change->event), guard_state_name(change->to));
+        if (drop && change->event == GUARD_EVENT_DEADLINE)
+            world_cover(world, COVERAGE_DROPS_AT_DEADLINE);
+        if (drop && change->event == GUARD_EVENT_AGENT_LOST)
+            world_cover(world, COVERAGE_DROPS_AGENT_LOST);
+        if (drop && (change->event == GUARD_EVENT_LATE || change->event == GUARD_EVENT_OVERRUN))
+            world_cover(world, COVERAGE_DROPS_LATE);
+        if (change->to == GUARD_FAULT)
+            world_cover(world, COVERAGE_GUARD_FAULTS);
+    }
+}
+
+static void feed_watchdog(struct world *world, int board)
+{
+    struct sim_guard *guard = guard_of(world, board);
+    guard->watchdog_us = world->now_us + SIM_WATCHDOG_MS * 1000;
+    world_post(world, EVENT_GUARD_WATCHDOG, board_node(world, board), SIM_WATCHDOG_MS * 1000,
+               NULL, 0)->epoch = ++guard->watchdog_id;
+}
+
+static void apply(struct world *world, int board, const struct guard_effects *effects)
+{
+    for (int on = 0; on <= 1; on++) {
+        for (int i = 0; i < world->resource_count; i++) {
+            if ((effects->set_mask[i] & 1) && (effects->level_mask[i] & 1) == on)
+                set_line(world, board, i, on);
+        }
+    }
+    if (effects->feed_watchdog)
+        feed_watchdog(world, board);
+    note_changes(world, board, effects);
+    send_statuses(world, board, effects->status_mask);
+}
+
+static enum guard_refusal step(struct world *world, int board, const struct guard_input *input)
+{
+    struct guard_effects effects;
+    struct sim_guard *guard = guard_of(world, board);
+    world->steps++;
+    guard_step(&guard->guard, clock_local(world, board_node(world, board)), input, &effects);
+    apply(world, board, &effects);
+    return effects.refusal;
+}
+
+/* ---- a turn: levels, messages, time */
+
+static void read_lines(struct world *world, int board)
+{
+    struct sim_guard *guard = guard_of(world, board);
+    for (int i = 0; i < world->resource_count; i++) {
+        const struct guard_output *output = &guard->guard.resource[i].output[0];
+        bool on = oracle_line_on(world, board, i, world->now_us - READBACK_LAG_US);
+        const struct guard_input input = { .kind = GUARD_INPUT_READBACK, .resource = (uint8_t)i,
+                                           .on = on };
+        if (!output->readback_known || output->readback != on)
+            step(world, board, &input);
+    }
+}
+
+static void finish_turn(struct world *world, int board)
+{
+    const struct guard_input tick = { .kind = GUARD_INPUT_TICK };
+    struct sim_guard *guard = guard_of(world, board);
+    int node = board_node(world, board);
+    step(world, board, &tick);
+    struct instant wake_at = guard->guard.wake_at;
+    struct instant poll_at = instant_add(clock_local(world, node), span_from_us(POLL_US));
+    if (guard_awaits_readback(&guard->guard))
+        wake_at = instant_min(wake_at, poll_at);
+    process_arm(world, EVENT_GUARD_TURN, node, wake_at);
+}
+
+void sim_guard_turn(struct world *world, const struct event *event)
+{
+    int board = event->node - world->issuer_count;
+    read_lines(world, board);
+    finish_turn(world, board);
+}
+
+static void refuse(struct world *world, int board, const struct guard_message *message,
+                   enum guard_refusal refusal)
+{
+    struct guard_message answer;
+    guard_message_init(&answer, GUARD_REFUSED);
+    answer.name = message->name;
+    answer.token = message->token;
+    answer.refusal = (uint8_t)refusal;
+    send_to_agent(world, board, &answer);
+}
+
+static void greet(struct world *world, int board, uint32_t socket)
+{
+    const struct guard_input up = { .kind = GUARD_INPUT_AGENT_UP };
+    struct guard_message hello;
+    guard_of(world, board)->socket = socket;
+    guard_of(world, board)->socket_busy_us = world->now_us;
+    guard_message_init(&hello, GUARD_HELLO);
+    hello.name = world->name[board_node(world, board)];
+    send_to_agent(world, board, &hello);
+    step(world, board, &up);
+}
+
+static void take_message(struct world *world, int board, const struct event *event)
+{
+    struct sim_guard *guard = guard_of(world, board);
+    struct guard_message message;
+    memcpy(&message, event->data, sizeof(message));
+    const char *wrong = guard_message_check(event->data, event->length);
+    if (wrong)
+        world_fail(world, ORACLE_PANIC, "%s: agent's message: %s", text_of(world, board), wrong);
+    if (message.kind == GUARD_HELLO) {
+        greet(world, board, event->epoch);
+        return;
+    }
+    if (event->epoch != guard->socket)
+        return;
+    if (world->settings.plant == PLANT_DEADLINE && message.kind == GUARD_PERMIT)
+        message.deadline_us += PLANTED_US;
+    const struct guard_input input = { .kind = GUARD_INPUT_MESSAGE, .message = &message };
+    enum guard_refusal refusal = step(world, board, &input);
+    if (refusal != GUARD_REFUSED_NONE)
+        refuse(world, board, &message, refusal);
+}
+
+void sim_guard_message(struct world *world, const struct event *event)
+{
+    const struct guard_input lost = { .kind = GUARD_INPUT_AGENT_LOST };
+    int board = event->node - world->issuer_count;
+    struct sim_guard *guard = guard_of(world, board);
+    read_lines(world, board);
+    if (event->data) {
+        take_message(world, board, event);
+    } else if (guard->socket == event->epoch) {
+        guard->socket = 0;
+        step(world, board, &lost);
+    }
+    finish_turn(world, board);
+}
+
+void sim_guard_watchdog(struct world *world, const struct event *event)
+{
+    int board = event->node - world->issuer_count;
+    struct sim_guard *guard = guard_of(world, board);
+    if (event->epoch != guard->watchdog_id || guard->watchdog_us == INT64_MAX)
+        return;
+    log_note(world, "%s: watchdog resets the board", text_of(world, board));
+    world_cover(world, COVERAGE_WATCHDOG_RESETS);
+    fault_power_cut_board(world, board, world_between(world, 100000, 2000000));
+}
+
+/* ---- life */
+
+static void configure(struct world *world, int board, struct guard_config *config)
+{
+    memset(config, 0, sizeof(*config));
+    config->node = world->name[board_node(world, board)];
+    config->resource_count = (uint8_t)world->resource_count;
+    config->has_watchdog = world->plan.watchdog;
+    config->watchdog_timeout = span_from_ms(SIM_WATCHDOG_MS);
+    for (int i = 0; i < world->resource_count; i++) {
+        struct guard_resource_config *resource = &config->resource[i];
+        resource->name = world->resource[i];
+        resource->ttl = span_from_us(world->plan.ttl_us);
+        if (world->settings.plant == PLANT_DEADLINE)
+            resource->ttl.us += PLANTED_US;
+        resource->release = span_from_ms(SIM_RELEASE_MS);
+        resource->output_count = 1;
+        resource->output[0] = (struct guard_output_config){
+            .kind = GUARD_OUTPUT_PULSE,
+            .rate_hz = SIM_RATE_HZ,
+            .hold = span_from_ms(SIM_HOLD_MS),
+            .has_readback = true,
+            .within = span_from_ms(SIM_READBACK_MS),
+        };
+    }
+}
+
+void sim_guard_start(struct world *world, int board)
+{
+    struct guard_config config;
+    struct guard_effects effects;
+    struct sim_guard *guard = guard_of(world, board);
+    configure(world, board, &config);
+    process_begin(&guard->process);
+    guard->socket = 0;
+    log_note(world, "%s: guard starts", text_of(world, board));
+    guard_init(&guard->guard, &config);
+    if (config.has_watchdog)
+        feed_watchdog(world, board);
+    read_lines(world, board);
+    guard_start(&guard->guard, clock_local(world, board_node(world, board)), &effects);
+    apply(world, board, &effects);
+    finish_turn(world, board);
+}
+
+/* A line that nobody holds goes to its pull: for a pulse output no edge that counts. */
+void sim_guard_stop(struct world *world, int board)
+{
+    struct sim_guard *guard = guard_of(world, board);
+    struct sim_agent *agent = &world->board[board].agent;
+    log_note(world, "%s: guard killed", text_of(world, board));
+    process_end(&guard->process);
+    for (int i = 0; i < world->resource_count; i++)
+        world->board[board].line[i].level = false;
+    if (agent->process.up && agent->socket_open)
+        world_post(world, EVENT_AGENT_GUARD, board_node(world, board),
+                   world_between(world, 20, NOTICE_MAX_US), NULL, 0)->epoch = agent->socket;
+}

@@ -1,0 +1,366 @@
+/* An issuer's process: the replica above the journal above a simulated disk. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/timing.h"
+#include "tests/sim/sim.h"
+
+static const struct raft_entry *entry_at(const void *log, uint64_t index)
+{
+    return raft_entry_at(log, index);
+}
+
+/* ---- disk */
+
+static void note_hard_state(struct sim_issuer *issuer, const struct raft_persist *persist)
+{
+    if (!persist->hard_state)
+        return;
+    HF_CHECK(issuer->hard_count < SIM_HARD_STATES_MAX);
+    issuer->hard[issuer->hard_count++] =
+        (struct hard_state){ persist->seq, persist->term, persist->vote };
+}
+
+static void flush(struct world *world, int node)
+{
+    struct sim_issuer *issuer = &world->issuer[node];
+    int slot = issuer->journal.slot;
+    if (issuer->flushing || issuer->store_failed || !journal_take(&issuer->journal))
+        return;
+    if (issuer->journal.slot != slot && slot >= 0)
+        world_cover(world, COVERAGE_SLOT_SWITCHES);
+    issuer->flushing = true;
+    issuer->flush_failed = journal_flush(&issuer->journal) != JOURNAL_OK;
+    int64_t flush_us = disk_flush_us(world, &issuer->disk);
+    world_post(world, EVENT_ISSUER_DISK, node, flush_us, NULL, 0);
+    if (!issuer->doomed)
+        return;
+    issuer->doomed = false;
+    struct event *death = world_post(world, EVENT_FAULT, node, world_between(world, 1, flush_us),
+                                     NULL, 0);
+    death->up = true;
+}
+
+static void persist(struct world *world, int node, const struct raft_persist *batch)
+{
+    struct sim_issuer *issuer = &world->issuer[node];
+    const struct journal_log log = { entry_at, &issuer->replica->raft };
+    if (issuer->store_failed)
+        return;
+    if (batch->truncate_from > 0)
+        world_cover(world, COVERAGE_LOG_TRUNCATIONS);
+    note_hard_state(issuer, batch);
+    enum journal_result result = journal_append(&issuer->journal, batch, &log);
+    if (result != JOURNAL_OK)
+        world_fail(world, ORACLE_DISK, "%s: batch %llu does not fit the journal",
+                   world->name[node].text, (unsigned long long)batch->seq);
+    flush(world, node);
+}
+
+static void tell_durable(struct world *world, int node, uint64_t seq)
+{
+    struct sim_issuer *issuer = &world->issuer[node];
+    size_t done = 0;
+    for (; done < issuer->hard_count && issuer->hard[done].seq <= seq; done++)
+        oracle_durable(world, node, issuer->hard[done].term, &issuer->hard[done].vote);
+    issuer->hard_count -= done;
+    memmove(issuer->hard, issuer->hard + done, issuer->hard_count * sizeof(issuer->hard[0]));
+}
+
+void sim_issuer_disk(struct world *world, const struct event *event)
+{
+    struct sim_issuer *issuer = &world->issuer[event->node];
+    issuer->flushing = false;
+    if (issuer->flush_failed) {
+        const struct replica_event failed = { .kind = REPLICA_STORE_FAILED };
+        log_note(world, "%s: store failed: %s", world->name[event->node].text,
+                 issuer->journal.error);
+        world_cover(world, COVERAGE_STORE_FAILURES);
+        issuer->store_failed = true;
+        sim_issuer_step(world, event->node, &failed);
+        return;
+    }
+    uint64_t seq = journal_taken_seq(&issuer->journal);
+    disk_settle(&issuer->disk);
+    tell_durable(world, event->node, seq);
+    flush(world, event->node);
+    const struct replica_event persisted = { .kind = REPLICA_PERSISTED, .seq = seq };
+    sim_issuer_step(world, event->node, &persisted);
+}
+
+/* ---- one step, and what it asks for */
+
+static void send_raft(struct world *world, int node, const struct raft_message *message)
+{
+    struct raft_message sent = *message;
+    if (world->settings.plant == PLANT_VOTE && sent.kind == RAFT_VOTE_REPLY && !sent.pre)
+        sent.granted = true;
+    int to = world_node(world, &sent.to);
+    HF_CHECK(to >= 0);
+    oracle_raft_sent(world, &sent);
+    size_t length = wire_encode_raft(&sent, world->frame, sizeof(world->frame));
+    HF_CHECK(length > 0);
+    net_send(world, node, to, world->frame, length);
+}
+
+static void send_lease(struct world *world, int node, int to, const struct lease_message *message)
+{
+    struct lease_message sent = *message;
+    if (world->settings.plant == PLANT_TOKEN && sent.kind == LEASE_GRANTED)
+        sent.token++;
+    if (sent.kind == LEASE_YIELD)
+        world_cover(world, COVERAGE_YIELDS);
+    oracle_issuer_says(world, node, to - world->issuer_count, &sent);
+    size_t length = wire_encode_lease(&sent, world->frame, sizeof(world->frame));
+    HF_CHECK(length > 0);
+    net_send(world, node, to, world->frame, length);
+}
+
+static void note_role(struct world *world, int node)
+{
+    const struct raft *raft = &world->issuer[node].replica->raft;
+    log_note(world, "%s: %s in term %llu, leader %s", world->name[node].text,
+             raft_role_name(raft->role), (unsigned long long)raft->term,
+             name_empty(&raft->leader) ? "unknown" : raft->leader.text);
+    if (raft->role == RAFT_LEADER && !raft->serving)
+        world_cover(world, COVERAGE_ELECTIONS);
+}
+
+static void carry_out(struct world *world, int node)
+{
+    struct sim_issuer *issuer = &world->issuer[node];
+    struct replica_output *output = &world->output;
+    for (size_t i = 0; i < output->persist_count; i++)
+        persist(world, node, &output->persist[i]);
+    for (size_t i = 0; i < output->raft_message_count; i++)
+        send_raft(world, node, &output->raft_message[i]);
+    for (size_t i = 0; i < output->client_send_count; i++)
+        send_lease(world, node, world_node(world, &output->client_send[i].node),
+                   &output->client_send[i].message);
+    if (output->role_changed)
+        note_role(world, node);
+    issuer->wake_at = output->wake_at;
+    process_arm(world, EVENT_ISSUER_TIMER, node, issuer->wake_at);
+}
+
+static void step_once(struct world *world, int node, const struct replica_event *event)
+{
+    struct sim_issuer *issuer = &world->issuer[node];
+    bool renewals_wait = issuer->replica->issuer.renewal_count > 0;
+    bool led = issuer->replica->raft.role == RAFT_LEADER;
+    uint64_t snapshot = issuer->replica->raft.snapshot_index;
+    world->steps++;
+    replica_step(issuer->replica, event, clock_local(world, node), &world->output);
+    if (led && renewals_wait && issuer->replica->raft.role != RAFT_LEADER)
+        world_cover(world, COVERAGE_LEADER_LOST_IN_RENEWAL);
+    if (issuer->replica->raft.snapshot_index > snapshot && event->kind != REPLICA_COMPACT) {
+        world_cover(world, COVERAGE_SNAPSHOTS_INSTALLED);
+        log_note(world, "%s: snapshot of entry %llu installed", world->name[node].text,
+                 (unsigned long long)issuer->replica->raft.snapshot_index);
+    }
+    if (issuer->replica->halted && event->kind != REPLICA_STORE_FAILED && !issuer->store_failed)
+        world_fail(world, ORACLE_LOG, "%s halted: %s", world->name[node].text,
+                   issuer->replica->halted);
+    oracle_term(world, node);
+    oracle_applied(world, node);
+    carry_out(world, node);
+}
+
+void sim_issuer_step(struct world *world, int node, const struct replica_event *event)
+{
+    const struct replica_event compact = { .kind = REPLICA_COMPACT, .wall_us = world->now_us };
+    struct replica_event timed = *event;
+    timed.wall_us = world->now_us;
+    step_once(world, node, &timed);
+    if (!replica_wants_snapshot(world->issuer[node].replica))
+        return;
+    world_cover(world, COVERAGE_SNAPSHOTS_TAKEN);
+    step_once(world, node, &compact);
+}
+
+/* ---- events */
+
+void sim_issuer_timer(struct world *world, const struct event *event)
+{
+    const struct replica_event timer = { .kind = REPLICA_TIMER };
+    struct sim_issuer *issuer = &world->issuer[event->node];
+    if (instant_reached(issuer->wake_at, clock_local(world, event->node)))
+        sim_issuer_step(world, event->node, &timer);
+    else
+        process_arm(world, EVENT_ISSUER_TIMER, event->node, issuer->wake_at);
+}
+
+/* The planted bug: renewals answered by whoever gets them. */
+static void answer_without_leading(struct world *world, int node, int to,
+                                   const struct lease_message *renewal)
+{
+    struct lease_message answer = *renewal;
+    if (world->settings.plant != PLANT_ANSWER || renewal->kind != LEASE_RENEW ||
+        replica_serving(world->issuer[node].replica))
+        return;
+    answer.kind = LEASE_RENEWED;
+    answer.round_trip_us = 0;
+    answer.slack_us = 0;
+    send_lease(world, node, to, &answer);
+}
+
+void sim_issuer_frame(struct world *world, const struct event *event)
+{
+    const struct bytes frame = { event->data, event->length };
+    if (!net_arrives(world, event))
+        return;
+    const char *wrong = wire_decode(&world->message, frame);
+    if (wrong)
+        world_fail(world, ORACLE_PANIC, "%s: frame refused: %s", world->name[event->node].text,
+                   wrong);
+    if (world->message.kind == WIRE_RAFT) {
+        struct replica_event raft = { .kind = REPLICA_RAFT_MESSAGE,
+                                      .raft_message = &world->message.raft };
+        oracle_raft_arrived(world, event->node, &world->message.raft, event->sent_us);
+        sim_issuer_step(world, event->node, &raft);
+        return;
+    }
+    struct replica_event lease = { .kind = REPLICA_LEASE_MESSAGE, .node = world->name[event->peer],
+                                   .lease_message = &world->message.lease };
+    if (world->message.lease.kind == LEASE_RENEW)
+        oracle_renewal_arrived(world, event->node, event->peer - world->issuer_count,
+                               &world->message.lease);
+    answer_without_leading(world, event->node, event->peer, &world->message.lease);
+    sim_issuer_step(world, event->node, &lease);
+}
+
+void sim_issuer_link(struct world *world, int node, int peer, bool up)
+{
+    struct replica_event event = { .node = world->name[peer] };
+    log_note(world, "%s: connection to %s %s", world->name[node].text, world->name[peer].text,
+             up ? "up" : "down");
+    if (peer >= world->issuer_count)
+        event.kind = up ? REPLICA_CLIENT_UP : REPLICA_CLIENT_DOWN;
+    else if (!up)
+        event.kind = REPLICA_PEER_DOWN;
+    else
+        return;
+    sim_issuer_step(world, node, &event);
+}
+
+int sim_issuer_leader(const struct world *world)
+{
+    int leader = -1;
+    for (int i = 0; i < world->issuer_count; i++) {
+        const struct sim_issuer *issuer = &world->issuer[i];
+        if (!issuer->process.up || !replica_serving(issuer->replica))
+            continue;
+        if (leader < 0 ||
+            issuer->replica->raft.term > world->issuer[leader].replica->raft.term)
+            leader = i;
+    }
+    return leader;
+}
+
+/* ---- life */
+
+static void allocate(struct world *world, struct sim_issuer *issuer, int node)
+{
+    size_t buffer = journal_buffer_bytes(REPLICA_SNAPSHOT_MAX);
+    issuer->memory = (struct journal_config){
+        .ops = &sim_disk_ops,
+        .disk = &issuer->disk,
+        .cluster = "sim",
+        .node = world->name[node],
+        .entries = world_allocate(world, RAFT_LOG_MAX * sizeof(struct raft_entry)),
+        .recovered_snapshot = world_allocate(world, REPLICA_SNAPSHOT_MAX),
+        .snapshot = world_allocate(world, REPLICA_SNAPSHOT_MAX),
+        .snapshot_capacity = REPLICA_SNAPSHOT_MAX,
+        .buffer = { world_allocate(world, buffer), world_allocate(world, buffer) },
+        .growth_bytes = world->plan.growth_bytes,
+    };
+    issuer->replica = world_allocate(world, sizeof(struct replica));
+    if (!issuer->disk.world)
+        disk_init(world, &issuer->disk);
+}
+
+static void release(struct sim_issuer *issuer)
+{
+    free(issuer->memory.entries);
+    free(issuer->memory.recovered_snapshot);
+    free(issuer->memory.snapshot);
+    free(issuer->memory.buffer[0]);
+    free(issuer->memory.buffer[1]);
+    free(issuer->replica);
+    memset(&issuer->memory, 0, sizeof(issuer->memory));
+    issuer->replica = NULL;
+}
+
+static void bootstrap_members(const struct world *world, struct raft_members *members)
+{
+    members->count = (uint8_t)world->issuer_count;
+    for (int i = 0; i < world->issuer_count; i++)
+        members->member[i] = (struct raft_member){ world->name[i], true };
+}
+
+static void open_journal(struct world *world, int node, struct journal_recovered *recovered)
+{
+    struct sim_issuer *issuer = &world->issuer[node];
+    if (journal_open(&issuer->journal, &issuer->memory, recovered) != JOURNAL_OK)
+        world_fail(world, ORACLE_DISK, "%s: %s", world->name[node].text, issuer->journal.error);
+    if (recovered->cut_bytes > 0)
+        world_cover(world, COVERAGE_TORN_TAILS);
+    if (recovered->raft.members.count == 0)
+        bootstrap_members(world, &recovered->raft.members);
+    oracle_recovered(world, node, &recovered->raft);
+}
+
+void sim_issuer_start(struct world *world, int node)
+{
+    struct sim_issuer *issuer = &world->issuer[node];
+    struct journal_recovered recovered;
+    allocate(world, issuer, node);
+    process_begin(&issuer->process);
+    issuer->flushing = false;
+    issuer->store_failed = false;
+    issuer->hard_count = 0;
+    issuer->disk.sync_error = 0;
+    open_journal(world, node, &recovered);
+    const struct raft_config raft = {
+        .self = world->name[node],
+        .election = span_from_ms(SIM_ELECTION_MS),
+        .heartbeat = span_from_ms(SIM_HEARTBEAT_MS),
+        .random_seed = world_below(world, UINT64_MAX),
+    };
+    const struct issuer_config config = {
+        .self = world->name[node],
+        .drift_ppm = SIM_DRIFT_PPM,
+        .policy = world->policy,
+        .policy_count = (size_t)world->resource_count,
+    };
+    replica_init(issuer->replica, &raft, &config, &recovered.raft, clock_local(world, node));
+    log_note(world, "%s: starts in term %llu, log %llu..%llu", world->name[node].text,
+             (unsigned long long)recovered.raft.term,
+             (unsigned long long)recovered.raft.snapshot_index + 1,
+             (unsigned long long)(recovered.raft.snapshot_index + recovered.raft.entry_count));
+    if (issuer->replica->halted)
+        world_fail(world, ORACLE_DISK, "%s: %s", world->name[node].text,
+                   issuer->replica->halted);
+    oracle_term(world, node);
+    oracle_applied(world, node);
+    issuer->wake_at = clock_local(world, node);
+    process_arm(world, EVENT_ISSUER_TIMER, node, issuer->wake_at);
+}
+
+void sim_issuer_stop(struct world *world, int node, bool power)
+{
+    struct sim_issuer *issuer = &world->issuer[node];
+    log_note(world, "%s: %s", world->name[node].text, power ? "power cut" : "killed");
+    process_end(&issuer->process);
+    oracle_term(world, node);
+    if (power)
+        disk_power_cut(&issuer->disk);
+    else
+        disk_kill(&issuer->disk);
+    release(issuer);
+    net_node_died(world, node, power);
+    if (power)
+        clock_boot(world, node);
+}

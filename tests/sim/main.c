@@ -1,0 +1,241 @@
+/*
+ * holdfast-sim: runs seeds of the simulated world.
+ *
+ *   holdfast-sim --check [--seeds N] [--from SEED]   a set of seeds, planted bugs, coverage
+ *   holdfast-sim --seed SEED [-v]                    one seed; -v prints its events
+ *   holdfast-sim --skew-beyond [--seeds N] [--from SEED]
+ *   holdfast-sim --plant N --seed SEED [-v]          one seed with planted bug N
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "tests/sim/sim.h"
+
+enum {
+    SEEDS_DEFAULT = 600,
+    PLANT_SEEDS_MAX = 40, /* a planted bug must show within so many seeds */
+    BEYOND_SEEDS = 24,
+    COVERAGE_SEEDS = 300  /* fewer cannot be expected to meet everything */
+};
+
+struct plant {
+    const char *name;
+    uint32_t expected; /* bit per oracle */
+};
+
+static const struct plant plants[PLANTS] = {
+    [PLANT_DEADLINE] = { "a permit with a later deadline", 1u << ORACLE_S5 | 1u << ORACLE_S1 },
+    [PLANT_ANSWER] = { "renewals answered without leading", 1u << ORACLE_S4 },
+    [PLANT_VOTE] = { "refused votes turned into granted ones", 1u << ORACLE_VOTE },
+    [PLANT_DISK] = { "a disk that lies about sync",
+                     1u << ORACLE_DISK | 1u << ORACLE_VOTE | 1u << ORACLE_LOG | 1u << ORACLE_S3 },
+    [PLANT_RELEASE] = { "a release of what still drives", 1u << ORACLE_S1 },
+    [PLANT_TOKEN] = { "a grant announced with another token", 1u << ORACLE_S2 },
+};
+
+struct options {
+    bool check;
+    bool one;
+    bool skew_beyond;
+    bool verbose;
+    uint64_t seed;
+    uint64_t from;
+    uint64_t seeds;
+    uint64_t plant;
+};
+
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void report(const struct settings *settings, const struct run_result *result)
+{
+    printf("seed %" PRIu64 ": %s broken at %.6f s: %s\n", settings->seed,
+           oracle_name(result->failed), (double)result->simulated_us / 1e6, result->failure);
+    if (!settings->verbose)
+        log_print_last(stdout);
+    printf("replay: holdfast-sim --seed %" PRIu64 " -v\n", settings->seed);
+    fflush(stdout);
+}
+
+static uint64_t run_set(const struct options *options, uint64_t coverage[COVERAGE_KINDS],
+                        uint64_t *passed)
+{
+    uint64_t failed = 0;
+    double simulated = 0;
+    double begin = seconds_now();
+    for (uint64_t i = 0; i < options->seeds; i++) {
+        const struct settings settings = { .seed = options->from + i };
+        struct run_result result;
+        run_seed(&settings, &result, coverage);
+        simulated += (double)result.simulated_us / 1e6;
+        if (result.passed) {
+            ++*passed;
+            continue;
+        }
+        failed++;
+        report(&settings, &result);
+    }
+    double taken = seconds_now() - begin;
+    printf("%" PRIu64 " seeds, %.2f simulated hours in %.1f s: %.3f simulated hours per second\n",
+           options->seeds, simulated / 3600, taken, simulated / 3600 / taken);
+    return failed;
+}
+
+/* True if an oracle that should see the bug did so in one of the seeds, and no other one did. */
+static bool plant_is_seen(enum sim_plant plant, uint64_t from)
+{
+    uint64_t ignored[COVERAGE_KINDS] = { 0 };
+    for (uint64_t i = 0; i < PLANT_SEEDS_MAX; i++) {
+        const struct settings settings = { .seed = from + i, .plant = plant };
+        struct run_result result;
+        run_seed(&settings, &result, ignored);
+        if (result.passed)
+            continue;
+        if (plants[plant].expected & (1u << result.failed)) {
+            printf("planted: %s: seen by %s in seed %" PRIu64 "\n", plants[plant].name,
+                   oracle_name(result.failed), settings.seed);
+            return true;
+        }
+        printf("planted: %s: seed %" PRIu64 " ended by %s instead: %s\n", plants[plant].name,
+               settings.seed, oracle_name(result.failed), result.failure);
+    }
+    printf("planted: %s: NOT SEEN in %d seeds\n", plants[plant].name, PLANT_SEEDS_MAX);
+    return false;
+}
+
+/* Clocks far outside drift_ppm: the promise does not hold there, and the oracle must say so. */
+static bool skew_beyond_breaks(uint64_t from, uint64_t seeds)
+{
+    uint64_t ignored[COVERAGE_KINDS] = { 0 };
+    uint64_t seeds_broken = 0;
+    for (uint64_t i = 0; i < seeds; i++) {
+        const struct settings settings = {
+            .seed = from + i,
+            .skew_beyond = true,
+            .tolerated = 1u << ORACLE_S1 | 1u << ORACLE_S2 | 1u << ORACLE_S5 |
+                         1u << ORACLE_L1,
+        };
+        struct run_result result;
+        run_seed(&settings, &result, ignored);
+        if (!result.passed) {
+            report(&settings, &result);
+            return false;
+        }
+        seeds_broken += result.tolerated[ORACLE_S1] > 0;
+    }
+    printf("clocks 10 %% off: S1 broken in %" PRIu64 " of %" PRIu64 " seeds%s\n",
+           seeds_broken, seeds, seeds_broken > 0 ? ", as expected" : ": NOT SEEN");
+    return seeds_broken > 0;
+}
+
+static uint64_t print_coverage(const uint64_t coverage[COVERAGE_KINDS])
+{
+    uint64_t holes = 0;
+    for (int i = 0; i < COVERAGE_KINDS; i++) {
+        printf("  %10" PRIu64 "  %s%s\n", coverage[i], coverage_name((enum coverage_kind)i),
+               coverage[i] == 0 ? ": NEVER" : "");
+        holes += coverage[i] == 0;
+    }
+    return holes;
+}
+
+static int check(const struct options *options)
+{
+    uint64_t coverage[COVERAGE_KINDS] = { 0 };
+    uint64_t passed = 0;
+    uint64_t failed = run_set(options, coverage, &passed);
+    for (int plant = PLANT_NONE + 1; plant < PLANTS; plant++) {
+        if (plant_is_seen((enum sim_plant)plant, options->from))
+            passed++;
+        else
+            failed++;
+    }
+    if (skew_beyond_breaks(options->from, BEYOND_SEEDS))
+        passed++;
+    else
+        failed++;
+    uint64_t holes = print_coverage(coverage);
+    if (options->seeds >= COVERAGE_SEEDS)
+        failed += holes;
+    printf("%" PRIu64 " passed, %" PRIu64 " failed\n", passed, failed);
+    return failed > 0;
+}
+
+static int one(const struct options *options)
+{
+    const struct settings settings = { .seed = options->seed, .verbose = options->verbose,
+                                       .plant = (enum sim_plant)options->plant };
+    uint64_t coverage[COVERAGE_KINDS] = { 0 };
+    struct run_result result;
+    run_seed(&settings, &result, coverage);
+    if (!result.passed)
+        report(&settings, &result);
+    else
+        printf("seed %" PRIu64 ": %.6f s simulated, nothing broken\n", settings.seed,
+               (double)result.simulated_us / 1e6);
+    return !result.passed;
+}
+
+static int usage(void)
+{
+    fputs("usage: holdfast-sim --check [--seeds N] [--from SEED]\n"
+          "       holdfast-sim --seed SEED [-v] [--plant N]\n"
+          "       holdfast-sim --skew-beyond [--seeds N] [--from SEED]\n", stderr);
+    return 2;
+}
+
+static bool take_number(const char *text, uint64_t *number)
+{
+    char *end = NULL;
+    if (!text || text[0] < '0' || text[0] > '9')
+        return false;
+    *number = strtoull(text, &end, 10);
+    return *end == '\0';
+}
+
+static bool parse(int count, char **arguments, struct options *options)
+{
+    for (int i = 1; i < count; i++) {
+        const char *next = i + 1 < count ? arguments[i + 1] : NULL;
+        uint64_t *number = NULL;
+        if (strcmp(arguments[i], "--check") == 0)
+            options->check = true;
+        else if (strcmp(arguments[i], "--skew-beyond") == 0)
+            options->skew_beyond = true;
+        else if (strcmp(arguments[i], "-v") == 0)
+            options->verbose = true;
+        else if (strcmp(arguments[i], "--seeds") == 0)
+            number = &options->seeds;
+        else if (strcmp(arguments[i], "--from") == 0)
+            number = &options->from;
+        else if (strcmp(arguments[i], "--plant") == 0)
+            number = &options->plant;
+        else if (strcmp(arguments[i], "--seed") == 0)
+            number = &options->seed;
+        else
+            return false;
+        options->one = options->one || number == &options->seed;
+        if (number && (i++, !take_number(next, number)))
+            return false;
+    }
+    return options->check + options->one + options->skew_beyond == 1 && options->plant < PLANTS;
+}
+
+int main(int count, char **arguments)
+{
+    struct options options = { .from = 1, .seeds = SEEDS_DEFAULT };
+    if (!parse(count, arguments, &options))
+        return usage();
+    if (options.check)
+        return check(&options);
+    if (options.skew_beyond)
+        return !skew_beyond_breaks(options.from, options.seeds);
+    return one(&options);
+}

@@ -1,0 +1,243 @@
+/*
+ * Connections and what is on them. A frame never outlives its connection, as with TLS; within one,
+ * unless the network is `ordered`, frames are lost, repeated, delayed and overtaken.
+ */
+#include <string.h>
+
+#include "tests/sim/sim.h"
+
+enum {
+    DIAL_MIN_US = 50000,
+    DIAL_MAX_US = 500000,
+    LINK_MAX_US = 5000,        /* between a connection and the word of it */
+    RESET_MAX_US = 3000,       /* a peer's process died */
+    SILENCE_MIN_US = 1000000,  /* a peer's power was cut, or the way is blocked */
+    SILENCE_MAX_US = 3000000,
+    RESEND_MIN_US = 20000,
+    RESEND_MAX_US = 200000,
+    STRAGGLERS_PPM = 10000
+};
+
+static int node_count(const struct world *world)
+{
+    return world->issuer_count + world->board_count;
+}
+
+static bool is_issuer(const struct world *world, int node)
+{
+    return node < world->issuer_count;
+}
+
+static struct process *node_process(struct world *world, int node)
+{
+    return process_of(world, is_issuer(world, node) ? EVENT_ISSUER_LINK : EVENT_AGENT_LINK, node);
+}
+
+static struct connection *connection_of(struct world *world, int a, int b)
+{
+    return a < b ? &world->network.connection[a][b] : &world->network.connection[b][a];
+}
+
+static bool blocked(const struct world *world, int from, int to)
+{
+    return world->network.blocked_until_us[from][to] > world->now_us;
+}
+
+static void post_dial(struct world *world, int a, int b, int64_t delay_us)
+{
+    world_post(world, EVENT_DIAL, a < b ? a : b, delay_us, NULL, 0)->peer = a < b ? b : a;
+}
+
+static void post_link(struct world *world, int node, int peer, bool up, uint32_t epoch,
+                      int64_t delay_us)
+{
+    enum event_kind kind = is_issuer(world, node) ? EVENT_ISSUER_LINK : EVENT_AGENT_LINK;
+    struct event *event = world_post(world, kind, node, delay_us, NULL, 0);
+    event->peer = peer;
+    event->up = up;
+    event->epoch = epoch;
+}
+
+void net_start(struct world *world)
+{
+    for (int low = 0; low < world->issuer_count; low++) {
+        for (int high = low + 1; high < node_count(world); high++)
+            post_dial(world, low, high, world_between(world, 1000, DIAL_MAX_US));
+    }
+}
+
+void net_dial(struct world *world, const struct event *event)
+{
+    struct connection *connection = connection_of(world, event->node, event->peer);
+    int ends[2] = { event->node, event->peer };
+    bool possible = !blocked(world, ends[0], ends[1]) && !blocked(world, ends[1], ends[0]);
+    for (int side = 0; side < 2; side++) {
+        const struct process *process = node_process(world, ends[side]);
+        possible = possible && process->up && process->paused_until_us <= world->now_us;
+    }
+    if (!possible) {
+        post_dial(world, ends[0], ends[1], world_between(world, DIAL_MIN_US, DIAL_MAX_US));
+        return;
+    }
+    connection->open = true;
+    connection->epoch++;
+    for (int side = 0; side < 2; side++) {
+        connection->busy_us[side] = world->now_us;
+        post_link(world, ends[side], ends[1 - side], true, connection->epoch,
+                  world_between(world, 100, LINK_MAX_US));
+    }
+}
+
+static void tell(struct world *world, int node, int peer, bool up)
+{
+    if (is_issuer(world, node))
+        sim_issuer_link(world, node, peer, up);
+    else
+        sim_agent_link(world, node - world->issuer_count, peer, up);
+}
+
+void net_link(struct world *world, const struct event *event)
+{
+    struct connection *connection = connection_of(world, event->node, event->peer);
+    int side = event->node < event->peer ? 0 : 1;
+    if (event->up) {
+        if (event->epoch != connection->epoch || !connection->open)
+            return;
+        /* A new connection replaces one whose end was not noticed. */
+        if (connection->up[side])
+            tell(world, event->node, event->peer, false);
+        connection->up[side] = true;
+        connection->side_epoch[side] = event->epoch;
+        tell(world, event->node, event->peer, true);
+    } else if (connection->up[side] && connection->side_epoch[side] == event->epoch) {
+        connection->up[side] = false;
+        tell(world, event->node, event->peer, false);
+    }
+}
+
+static void close_connection(struct world *world, int a, int b, int64_t min_us, int64_t max_us)
+{
+    struct connection *connection = connection_of(world, a, b);
+    if (!connection->open)
+        return;
+    connection->open = false;
+    for (int side = 0; side < 2; side++) {
+        int node = (side == 0) == (a < b) ? a : b;
+        int peer = node == a ? b : a;
+        if (node_process(world, node)->up)
+            post_link(world, node, peer, false, connection->epoch,
+                      world_between(world, min_us, max_us));
+    }
+    post_dial(world, a, b, world_between(world, DIAL_MIN_US, DIAL_MAX_US));
+}
+
+void net_break(struct world *world, int a, int b, int64_t notice_max_us)
+{
+    close_connection(world, a, b, 0, notice_max_us);
+}
+
+void net_node_died(struct world *world, int node, bool silent)
+{
+    for (int peer = 0; peer < node_count(world); peer++) {
+        if (peer == node || (!is_issuer(world, node) && !is_issuer(world, peer)))
+            continue;
+        connection_of(world, node, peer)->up[node < peer ? 0 : 1] = false;
+        bool unheard = silent || blocked(world, node, peer);
+        close_connection(world, node, peer, unheard ? SILENCE_MIN_US : 100,
+                         unheard ? SILENCE_MAX_US : RESET_MAX_US);
+    }
+}
+
+static int64_t travel_us(struct world *world)
+{
+    const struct network *network = &world->network;
+    if (network->straggle_max_us > 0 && world_chance(world, STRAGGLERS_PPM))
+        return world_between(world, network->delay_max_us, network->straggle_max_us);
+    return world_between(world, 50, network->delay_max_us);
+}
+
+static void post_frame(struct world *world, int from, int to, uint32_t epoch,
+                       const uint8_t *frame, size_t length)
+{
+    struct connection *connection = connection_of(world, from, to);
+    enum event_kind kind = is_issuer(world, to) ? EVENT_ISSUER_FRAME : EVENT_AGENT_FRAME;
+    int64_t *busy_us = &connection->busy_us[to < from ? 0 : 1];
+    int64_t at_us = world->now_us + travel_us(world);
+    if (at_us < *busy_us && !world->network.ordered)
+        world_cover(world, COVERAGE_FRAMES_OVERTAKEN);
+    if (at_us <= *busy_us && world->network.ordered)
+        at_us = *busy_us + 1;
+    if (at_us > *busy_us)
+        *busy_us = at_us;
+    struct event *event = world_post(world, kind, to, at_us - world->now_us, frame, length);
+    event->peer = from;
+    event->epoch = epoch;
+}
+
+void net_send(struct world *world, int from, int to, const uint8_t *frame, size_t length)
+{
+    const struct network *network = &world->network;
+    struct connection *connection = connection_of(world, from, to);
+    int side = from < to ? 0 : 1;
+    if (!connection->up[side])
+        return;
+    uint32_t epoch = connection->side_epoch[side];
+    if (epoch != connection->epoch || !connection->open)
+        return;
+    if (!network->ordered && world_chance(world, network->loss_ppm)) {
+        world_cover(world, COVERAGE_FRAMES_LOST);
+        return;
+    }
+    post_frame(world, from, to, epoch, frame, length);
+    if (!network->ordered && world_chance(world, network->repeat_ppm)) {
+        world_cover(world, COVERAGE_FRAMES_REPEATED);
+        post_frame(world, from, to, epoch, frame, length);
+    }
+}
+
+static void put_off(struct world *world, const struct event *event, int64_t delay_us)
+{
+    struct event later = *event;
+    later.at_us = world->now_us + delay_us;
+    queue_add(&world->queue, &later);
+    world->current.data = NULL;
+}
+
+bool net_arrives(struct world *world, const struct event *event)
+{
+    struct connection *connection = connection_of(world, event->node, event->peer);
+    int side = event->node < event->peer ? 0 : 1;
+    bool current = event->epoch == connection->epoch && connection->open;
+    if (blocked(world, event->peer, event->node)) {
+        /* The sender's kernel repeats it for as long as the connection stands. */
+        if (current && world->network.ordered)
+            put_off(world, event, RESEND_MAX_US);
+        else
+            world_cover(world, COVERAGE_FRAMES_LOST);
+        return false;
+    }
+    if (connection->up[side] && connection->side_epoch[side] == event->epoch)
+        return true;
+    if (current)
+        put_off(world, event, LINK_MAX_US);
+    return false;
+}
+
+void net_block(struct world *world, int from, int to, int64_t duration_us)
+{
+    int64_t until_us = world->now_us + duration_us;
+    if (world->network.blocked_until_us[from][to] < until_us)
+        world->network.blocked_until_us[from][to] = until_us;
+    /* Long ones end the connection, sooner or later, at each end. */
+    if (duration_us > SILENCE_MIN_US && (is_issuer(world, from) || is_issuer(world, to)))
+        close_connection(world, from, to, SILENCE_MIN_US, SILENCE_MAX_US);
+}
+
+void net_heal(struct world *world)
+{
+    memset(world->network.blocked_until_us, 0, sizeof(world->network.blocked_until_us));
+    world->network.loss_ppm = 0;
+    world->network.repeat_ppm = 0;
+    world->network.straggle_max_us = 0;
+    world->network.delay_max_us = 2000;
+}

@@ -1,0 +1,156 @@
+/*
+ * The oracles: what must hold in every run, judged from true time, from messages and from lines.
+ *
+ * Purpose: they share no decision with the code that they judge. Of a core object they read only
+ *   what it shows to the world: its term, its applied entries and table, the guard's state and
+ *   token (as in the lease page).
+ * Owner: one world. A broken claim ends in world_fail().
+ */
+#ifndef HOLDFAST_TESTS_SIM_ORACLE_H
+#define HOLDFAST_TESTS_SIM_ORACLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "lease/message.h"
+#include "raft/raft.h"
+#include "tests/sim/settings.h"
+
+struct world;
+
+enum oracle_kind {
+    ORACLE_NONE,
+    ORACLE_S1,    /* one driver */
+    ORACLE_S2,    /* tokens rise */
+    ORACLE_S3,    /* nothing acknowledged is lost */
+    ORACLE_S4,    /* no stale renewal */
+    ORACLE_S5,    /* safe by default */
+    ORACLE_L1,    /* driven again within the bound */
+    ORACLE_L2,    /* losing the leader costs nothing */
+    ORACLE_LOG,   /* same index, same command, same table */
+    ORACLE_VOTE,  /* one vote per term, durable before it is said; one leader per term */
+    ORACLE_DISK,  /* what was durable is recovered */
+    ORACLE_PANIC, /* a check of the core itself */
+    ORACLE_KINDS
+};
+
+enum {
+    ORACLE_LOG_MAX = 1 << 15,
+    ORACLE_TERMS_MAX = 1 << 12,
+    ORACLE_RENEWALS = 256,     /* per board */
+    ORACLE_TERM_CHANGES = 128, /* per issuer */
+    ORACLE_NOBODY = -1
+};
+
+struct oracle_lease {
+    int holder; /* board, or ORACLE_NOBODY */
+    uint64_t token;
+    bool abandoned;
+};
+
+/* One committed entry, as the first issuer that applied it had it. */
+struct oracle_entry {
+    uint64_t hash; /* of term, kind and bytes */
+    struct oracle_lease lease[SIM_RESOURCES_MAX]; /* after it */
+    /* If it is a grant that took effect: */
+    bool grant;
+    int resource;
+    int board;
+    uint64_t ended_index; /* 0: the token is current */
+    int64_t ended_us;     /* first applied anywhere */
+};
+
+struct oracle_pin {
+    bool pinned;
+    int board;
+};
+
+struct oracle_renewal {
+    uint64_t nonce;
+    uint32_t life; /* of the agent */
+    int64_t sent_us;
+    int64_t received_us[SIM_ISSUERS_MAX]; /* first time, by this life of the issuer; 0: never */
+    uint32_t received_life[SIM_ISSUERS_MAX];
+};
+
+/* From `us` on the issuer was up in `term`, or down. */
+struct oracle_term {
+    int64_t us;
+    uint64_t term;
+    bool up;
+};
+
+struct oracle_issuer {
+    uint64_t applied;
+    bool serving;
+    uint64_t serving_term;
+    uint32_t change_count;
+    struct oracle_term change[ORACLE_TERM_CHANGES];
+    uint64_t durable_term;
+    struct hf_name durable_vote;
+    int64_t reply_sent_us[SIM_ISSUERS_MAX]; /* latest answer to a heartbeat that came in from there */
+    uint64_t reply_term[SIM_ISSUERS_MAX];
+};
+
+struct oracle_board {
+    struct oracle_renewal renewal[ORACLE_RENEWALS];
+    uint64_t confirmed_token[SIM_RESOURCES_MAX];
+    int64_t deadline_us[SIM_RESOURCES_MAX]; /* true: sent + ttl, of that token */
+};
+
+struct oracle_drive {
+    uint64_t token;
+    int board;
+    int64_t dead_us; /* the board that drove was killed for good then; 0: no */
+    int64_t bound_us;
+};
+
+struct oracle {
+    struct oracle_entry *entry; /* ORACLE_LOG_MAX; index 0 is the empty log */
+    uint64_t last;
+    struct oracle_pin pin[SIM_RESOURCES_MAX];
+    uint64_t acknowledged; /* highest index that an answer stands on */
+    int8_t *leader;        /* by term: who led, -1: nobody yet */
+    struct oracle_issuer issuer[SIM_ISSUERS_MAX];
+    struct oracle_board board[SIM_BOARDS_MAX];
+    struct oracle_drive drive[SIM_RESOURCES_MAX];
+    bool no_drop;      /* L2 is in force */
+    uint64_t kills_watched;
+};
+
+const char *oracle_name(enum oracle_kind kind);
+void oracle_init(struct world *world);
+
+/* oracle_log.c: after every step of an issuer, and after its start */
+void oracle_applied(struct world *world, int issuer);
+/* A message of an issuer to a board, as it is sent. */
+void oracle_issuer_says(struct world *world, int issuer, int board,
+                        const struct lease_message *message);
+
+/* oracle_round.c */
+void oracle_term(struct world *world, int issuer);
+void oracle_raft_sent(struct world *world, const struct raft_message *message);
+void oracle_raft_arrived(struct world *world, int issuer, const struct raft_message *message,
+                         int64_t sent_us);
+void oracle_durable(struct world *world, int issuer, uint64_t term, const struct hf_name *vote);
+void oracle_recovered(struct world *world, int issuer, const struct raft_recovered *recovered);
+void oracle_renewal_sent(struct world *world, int board, const struct lease_message *message);
+void oracle_renewal_arrived(struct world *world, int issuer, int board,
+                            const struct lease_message *message);
+void oracle_renewed(struct world *world, int issuer, int board,
+                    const struct lease_message *message);
+
+/* oracle_line.c */
+/* The agent received an answer: a deadline in true time follows. */
+void oracle_answer(struct world *world, int board, const struct lease_message *message);
+/* An edge of the line, now. */
+void oracle_edge(struct world *world, int board, int resource);
+bool oracle_line_on(const struct world *world, int board, int resource, int64_t at_us);
+/* Every resource is driven now. */
+void oracle_check_driven(struct world *world);
+/* The driving board died now: somebody else must drive by `bound_us`. */
+void oracle_board_died(struct world *world, int resource, int64_t bound_us);
+/* A takeover that is overdue fails here. */
+void oracle_check_bounds(struct world *world);
+
+#endif

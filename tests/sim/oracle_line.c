@@ -1,0 +1,135 @@
+/* S1, S5, S2 over drives, L1 and L2: judged at every edge of a line, by true time. */
+#include "tests/sim/sim.h"
+
+void oracle_answer(struct world *world, int board, const struct lease_message *message)
+{
+    struct oracle_board *seen = &world->oracle.board[board];
+    const struct oracle_renewal *renewal = &seen->renewal[message->nonce % ORACLE_RENEWALS];
+    if (renewal->nonce != message->nonce ||
+        renewal->life != world->board[board].agent.process.life)
+        return;
+    for (uint8_t i = 0; i < message->item_count; i++) {
+        const struct lease_item *item = &message->items[i];
+        int resource = world_resource(world, &item->resource);
+        int64_t deadline_us = renewal->sent_us + world->plan.ttl_us;
+        if (item->lost || item->token < seen->confirmed_token[resource])
+            continue;
+        if (item->token > seen->confirmed_token[resource] ||
+            deadline_us > seen->deadline_us[resource])
+            seen->deadline_us[resource] = deadline_us;
+        seen->confirmed_token[resource] = item->token;
+    }
+}
+
+bool oracle_line_on(const struct world *world, int board, int resource, int64_t at_us)
+{
+    const struct line *line = &world->board[board].line[resource];
+    return line->off_us > 0 && line->on_us <= at_us && at_us < line->off_us;
+}
+
+/* Every edge, whatever its direction, keeps a charge pump charged. */
+static void check_permitted(struct world *world, int board, int resource)
+{
+    const struct oracle_board *seen = &world->oracle.board[board];
+    const struct guard_resource *guard = &world->board[board].guard.guard.resource[resource];
+    const char *text = world->name[board_node(world, board)].text;
+    if (world->board[board].line[resource].level && guard->state != GUARD_DRIVING)
+        world_fail(world, ORACLE_S5, "%s: %s goes on while the guard is in state %s", text,
+                   world->resource[resource].text, guard_state_name(guard->state));
+    if (guard->state == GUARD_DRIVING && guard->token != seen->confirmed_token[resource])
+        world_fail(world, ORACLE_S5, "%s: %s driven with token %llu, confirmed is %llu", text,
+                   world->resource[resource].text, (unsigned long long)guard->token,
+                   (unsigned long long)seen->confirmed_token[resource]);
+    if (world->now_us > seen->deadline_us[resource])
+        world_fail(world, ORACLE_S5, "%s: edge of %s %lld us after the lease ended", text,
+                   world->resource[resource].text,
+                   (long long)(world->now_us - seen->deadline_us[resource]));
+}
+
+static void check_alone(struct world *world, int board, int resource)
+{
+    for (int other = 0; other < world->board_count; other++) {
+        if (other != board && oracle_line_on(world, other, resource, world->now_us))
+            world_fail(world, ORACLE_S1, "%s: %s and %s drive", world->resource[resource].text,
+                       world->name[board_node(world, board)].text,
+                       world->name[board_node(world, other)].text);
+    }
+}
+
+static void check_token(struct world *world, int board, int resource)
+{
+    struct oracle_drive *drive = &world->oracle.drive[resource];
+    uint64_t token = world->board[board].guard.guard.resource[resource].token;
+    if (token < drive->token || (token == drive->token && board != drive->board))
+        world_fail(world, ORACLE_S2, "%s: %s drives with token %llu after %llu of another",
+                   world->resource[resource].text, world->name[board_node(world, board)].text,
+                   (unsigned long long)token, (unsigned long long)drive->token);
+    drive->token = token;
+    drive->board = board;
+}
+
+static void note_new_drive(struct world *world, int board, int resource)
+{
+    struct oracle_drive *drive = &world->oracle.drive[resource];
+    if (world->oracle.no_drop)
+        world_fail(world, ORACLE_L2, "%s: dropped, and driven again by %s",
+                   world->resource[resource].text, world->name[board_node(world, board)].text);
+    if (drive->dead_us == 0)
+        return;
+    log_note(world, "%s: taken over %lld us after the board's death, bound %lld us",
+             world->resource[resource].text, (long long)(world->now_us - drive->dead_us),
+             (long long)(drive->bound_us - drive->dead_us));
+    if (world->now_us > drive->bound_us)
+        world_fail(world, ORACLE_L1, "%s: taken over %lld us after the bound",
+                   world->resource[resource].text, (long long)(world->now_us - drive->bound_us));
+    world_cover(world, COVERAGE_FAILOVERS_IN_BOUND);
+    drive->dead_us = 0;
+}
+
+void oracle_edge(struct world *world, int board, int resource)
+{
+    bool driving = world->board[board].guard.guard.resource[resource].state == GUARD_DRIVING;
+    check_alone(world, board, resource);
+    check_permitted(world, board, resource);
+    if (driving)
+        check_token(world, board, resource);
+    if (!oracle_line_on(world, board, resource, world->now_us))
+        note_new_drive(world, board, resource);
+}
+
+/* A hand-over's gap is no failure. */
+static bool driven_lately(const struct world *world, int resource)
+{
+    enum { GAP_US = 300000 };
+    for (int board = 0; board < world->board_count; board++) {
+        if (world->board[board].line[resource].off_us > world->now_us - GAP_US &&
+            world->board[board].line[resource].off_us > 0)
+            return true;
+    }
+    return false;
+}
+
+void oracle_check_driven(struct world *world)
+{
+    for (int i = 0; i < world->resource_count; i++) {
+        if (!driven_lately(world, i))
+            world_fail(world, ORACLE_L1, "%s: no board drives", world->resource[i].text);
+    }
+}
+
+void oracle_board_died(struct world *world, int resource, int64_t bound_us)
+{
+    struct oracle_drive *drive = &world->oracle.drive[resource];
+    drive->dead_us = world->now_us;
+    drive->bound_us = bound_us;
+}
+
+void oracle_check_bounds(struct world *world)
+{
+    for (int i = 0; i < world->resource_count; i++) {
+        const struct oracle_drive *drive = &world->oracle.drive[i];
+        if (drive->dead_us != 0 && world->now_us > drive->bound_us)
+            world_fail(world, ORACLE_L1, "%s: not taken over by the bound, %lld us after the death",
+                       world->resource[i].text, (long long)(drive->bound_us - drive->dead_us));
+    }
+}

@@ -1,0 +1,259 @@
+/*
+ * LOG, S2 and S3: one log, one table, tokens that rise, and nothing acknowledged that is lost. The
+ * model of the table is written here a second time, from the rules in lease/table.h.
+ */
+#include <string.h>
+
+#include "base/check.h"
+#include "tests/sim/sim.h"
+
+static const char *const names[ORACLE_KINDS] = {
+    [ORACLE_NONE] = "nothing", [ORACLE_S1] = "S1",     [ORACLE_S2] = "S2",
+    [ORACLE_S3] = "S3",        [ORACLE_S4] = "S4",     [ORACLE_S5] = "S5",
+    [ORACLE_L1] = "L1",        [ORACLE_L2] = "L2",     [ORACLE_LOG] = "log",
+    [ORACLE_VOTE] = "vote",    [ORACLE_DISK] = "disk", [ORACLE_PANIC] = "panic",
+};
+
+const char *oracle_name(enum oracle_kind kind)
+{
+    HF_CHECK(kind < ORACLE_KINDS);
+    return names[kind];
+}
+
+void oracle_init(struct world *world)
+{
+    struct oracle *oracle = &world->oracle;
+    oracle->entry = world_allocate(world, ORACLE_LOG_MAX * sizeof(oracle->entry[0]));
+    oracle->leader = world_allocate(world, ORACLE_TERMS_MAX);
+    memset(oracle->leader, ORACLE_NOBODY, ORACLE_TERMS_MAX);
+    for (int i = 0; i < SIM_RESOURCES_MAX; i++) {
+        oracle->entry[0].lease[i].holder = ORACLE_NOBODY;
+        oracle->drive[i].board = ORACLE_NOBODY;
+    }
+}
+
+/* ---- the model */
+
+static uint64_t mix(uint64_t hash, const void *bytes, size_t length)
+{
+    const uint8_t *at = bytes;
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
+
+static uint64_t entry_hash(const struct raft_entry *entry)
+{
+    uint64_t hash = mix(UINT64_C(0xcbf29ce484222325), &entry->term, sizeof(entry->term));
+    hash = mix(hash, &entry->kind, sizeof(entry->kind));
+    return mix(hash, entry->data, entry->length);
+}
+
+static int board_of(const struct world *world, const struct hf_name *name)
+{
+    int node = world_node(world, name);
+    return node < world->issuer_count ? ORACLE_NOBODY : node - world->issuer_count;
+}
+
+static void end_token(struct world *world, uint64_t token, uint64_t index)
+{
+    struct oracle_entry *grant = &world->oracle.entry[token];
+    if (token == 0)
+        return;
+    grant->ended_index = index;
+    grant->ended_us = world->now_us;
+}
+
+static void model_grant(struct world *world, uint64_t index, const struct lease_command *command,
+                        int resource)
+{
+    struct oracle_entry *entry = &world->oracle.entry[index];
+    struct oracle_lease *lease = &entry->lease[resource];
+    const struct oracle_pin *pin = &world->oracle.pin[resource];
+    int board = board_of(world, &command->holder);
+    /* Overtaken in the log: it does nothing. */
+    if (command->token != lease->token || (pin->pinned && pin->board != board))
+        return;
+    if (lease->token >= index)
+        world_fail(world, ORACLE_S2, "%s: token %llu granted after %llu",
+                   world->resource[resource].text, (unsigned long long)index,
+                   (unsigned long long)lease->token);
+    world_cover(world, COVERAGE_GRANTS);
+    if (lease->token != 0 && lease->holder != board)
+        world_cover(world, COVERAGE_TAKEOVERS);
+    end_token(world, lease->token, index);
+    *lease = (struct oracle_lease){ .holder = board, .token = index };
+    entry->grant = true;
+    entry->resource = resource;
+    entry->board = board;
+}
+
+static void model_end(struct world *world, uint64_t index, const struct lease_command *command,
+                      int resource)
+{
+    struct oracle_lease *lease = &world->oracle.entry[index].lease[resource];
+    bool release = command->kind == LEASE_COMMAND_RELEASE;
+    if (lease->token == 0 || lease->token != command->token ||
+        lease->holder != board_of(world, &command->holder))
+        return;
+    end_token(world, lease->token, index);
+    if (release && !command->fenced) {
+        world_cover(world, COVERAGE_UNFENCED_RELEASES);
+        lease->abandoned = true;
+        return;
+    }
+    world_cover(world, release ? COVERAGE_FENCED_RELEASES : COVERAGE_EXPIRIES);
+    *lease = (struct oracle_lease){ .holder = ORACLE_NOBODY };
+}
+
+static void model_apply(struct world *world, uint64_t index, const struct raft_entry *entry)
+{
+    struct lease_command command;
+    if (entry->kind != RAFT_ENTRY_COMMAND)
+        return;
+    if (!wire_decode_command(&command, (struct bytes){ entry->data, entry->length }))
+        world_fail(world, ORACLE_LOG, "entry %llu is not readable", (unsigned long long)index);
+    int resource = world_resource(world, &command.resource);
+    HF_CHECK(resource >= 0);
+    switch (command.kind) {
+    case LEASE_COMMAND_GRANT:
+        model_grant(world, index, &command, resource);
+        return;
+    case LEASE_COMMAND_RELEASE:
+    case LEASE_COMMAND_EXPIRE:
+        model_end(world, index, &command, resource);
+        return;
+    case LEASE_COMMAND_PIN:
+        world->oracle.pin[resource] = (struct oracle_pin){
+            command.pinned, command.pinned ? board_of(world, &command.holder) : ORACLE_NOBODY };
+        world_cover(world, COVERAGE_PINS);
+        return;
+    case LEASE_COMMAND_NOTE:
+    case LEASE_COMMAND_KINDS:
+        return;
+    }
+}
+
+/* ---- what issuers apply */
+
+static void take_entry(struct world *world, int issuer, const struct raft_entry *entry)
+{
+    struct oracle *oracle = &world->oracle;
+    uint64_t hash = entry_hash(entry);
+    if (entry->index <= oracle->last) {
+        if (oracle->entry[entry->index].hash != hash)
+            world_fail(world, ORACLE_LOG, "%s applied another entry %llu (term %llu)",
+                       world->name[issuer].text, (unsigned long long)entry->index,
+                       (unsigned long long)entry->term);
+        return;
+    }
+    if (entry->index != oracle->last + 1)
+        world_fail(world, ORACLE_LOG, "%s applied entry %llu, the last known is %llu",
+                   world->name[issuer].text, (unsigned long long)entry->index,
+                   (unsigned long long)oracle->last);
+    HF_CHECK(entry->index < ORACLE_LOG_MAX);
+    oracle->last = entry->index;
+    struct oracle_entry *added = &oracle->entry[entry->index];
+    memcpy(added->lease, oracle->entry[entry->index - 1].lease, sizeof(added->lease));
+    added->hash = hash;
+    model_apply(world, entry->index, entry);
+}
+
+static void compare_table(struct world *world, int issuer, const struct lease_table *table)
+{
+    const struct oracle_entry *entry = &world->oracle.entry[table->applied];
+    for (int i = 0; i < world->resource_count; i++) {
+        const struct oracle_lease *lease = &entry->lease[i];
+        int found = lease_table_find(table, &world->resource[i]);
+        uint64_t token = found < 0 ? 0 : table->record[found].token;
+        int board = found < 0 || token == 0 ? ORACLE_NOBODY :
+                                              board_of(world, &table->record[found].holder);
+        bool abandoned = found >= 0 && table->record[found].abandoned;
+        if (token != lease->token || board != lease->holder || abandoned != lease->abandoned)
+            world_fail(world, ORACLE_LOG, "%s: %s at entry %llu has token %llu, not %llu",
+                       world->name[issuer].text, world->resource[i].text,
+                       (unsigned long long)table->applied, (unsigned long long)token,
+                       (unsigned long long)lease->token);
+    }
+}
+
+static void note_serving(struct world *world, int issuer)
+{
+    struct oracle_issuer *seen = &world->oracle.issuer[issuer];
+    const struct replica *replica = world->issuer[issuer].replica;
+    bool serving = replica_serving(replica);
+    bool began = serving && (!seen->serving || seen->serving_term != replica->raft.term);
+    seen->serving = serving;
+    seen->serving_term = replica->raft.term;
+    if (began && replica->table.applied < world->oracle.acknowledged)
+        world_fail(world, ORACLE_S3, "%s serves at entry %llu, %llu was acknowledged",
+                   world->name[issuer].text, (unsigned long long)replica->table.applied,
+                   (unsigned long long)world->oracle.acknowledged);
+}
+
+void oracle_applied(struct world *world, int issuer)
+{
+    struct oracle_issuer *seen = &world->oracle.issuer[issuer];
+    const struct replica *replica = world->issuer[issuer].replica;
+    uint64_t applied = replica->table.applied;
+    bool news = seen->applied != applied;
+    for (uint64_t index = seen->applied + 1; index <= applied; index++) {
+        const struct raft_entry *entry = raft_entry_at(&replica->raft, index);
+        /* What a snapshot brought shows in the table. */
+        if (entry)
+            take_entry(world, issuer, entry);
+    }
+    seen->applied = applied;
+    if (applied > world->oracle.last)
+        world_fail(world, ORACLE_LOG, "%s is at entry %llu that nobody applied",
+                   world->name[issuer].text, (unsigned long long)applied);
+    if (news)
+        compare_table(world, issuer, &replica->table);
+    note_serving(world, issuer);
+}
+
+/* ---- what issuers say */
+
+static void acknowledge(struct oracle *oracle, uint64_t index)
+{
+    if (index > oracle->acknowledged)
+        oracle->acknowledged = index;
+}
+
+static void check_granted(struct world *world, int issuer, int board,
+                          const struct lease_message *message)
+{
+    struct oracle *oracle = &world->oracle;
+    int resource = world_resource(world, &message->resource);
+    const struct oracle_entry *grant =
+        message->token <= oracle->last ? &oracle->entry[message->token] : &oracle->entry[0];
+    if (!grant->grant || grant->resource != resource || grant->board != board)
+        world_fail(world, ORACLE_S2, "%s grants %s token %llu, which is no such grant",
+                   world->name[issuer].text, message->resource.text,
+                   (unsigned long long)message->token);
+    acknowledge(oracle, message->token);
+}
+
+static void check_released(struct world *world, int issuer, const struct lease_message *message)
+{
+    struct oracle *oracle = &world->oracle;
+    if (message->token > oracle->last || !oracle->entry[message->token].grant)
+        return;
+    uint64_t ended = oracle->entry[message->token].ended_index;
+    if (ended == 0 || ended > world->issuer[issuer].replica->table.applied)
+        world_fail(world, ORACLE_S3, "%s says that %s token %llu is released, it is not",
+                   world->name[issuer].text, message->resource.text,
+                   (unsigned long long)message->token);
+    acknowledge(oracle, ended);
+}
+
+void oracle_issuer_says(struct world *world, int issuer, int board,
+                        const struct lease_message *message)
+{
+    if (message->kind == LEASE_GRANTED)
+        check_granted(world, issuer, board, message);
+    else if (message->kind == LEASE_RELEASED)
+        check_released(world, issuer, message);
+    else if (message->kind == LEASE_RENEWED)
+        oracle_renewed(world, issuer, board, message);
+}

@@ -1,0 +1,182 @@
+/* VOTE, DISK and S4: terms and votes as others see them, and who stood behind a renewal. */
+#include <string.h>
+
+#include "base/check.h"
+#include "tests/sim/sim.h"
+
+/* ---- terms */
+
+void oracle_term(struct world *world, int issuer)
+{
+    struct oracle_issuer *seen = &world->oracle.issuer[issuer];
+    const struct sim_issuer *node = &world->issuer[issuer];
+    struct oracle_term now = { world->now_us, 0, node->process.up };
+    const struct oracle_term *last = &seen->change[(seen->change_count - 1) % ORACLE_TERM_CHANGES];
+    if (now.up) {
+        now.term = node->replica->raft.term;
+        HF_CHECK(now.term < ORACLE_TERMS_MAX);
+    }
+    if (seen->change_count == 0 || last->up != now.up || last->term != now.term)
+        seen->change[seen->change_count++ % ORACLE_TERM_CHANGES] = now;
+    if (!now.up || node->replica->raft.role != RAFT_LEADER)
+        return;
+    int8_t *leader = &world->oracle.leader[now.term];
+    if (*leader != ORACLE_NOBODY && *leader != issuer)
+        world_fail(world, ORACLE_VOTE, "%s and %s lead in term %llu", world->name[*leader].text,
+                   world->name[issuer].text, (unsigned long long)now.term);
+    *leader = (int8_t)issuer;
+}
+
+/* Was the issuer up, in a term not above `term`, at some instant since `since_us`? */
+static bool followed_since(const struct oracle_issuer *seen, int64_t since_us, uint64_t term)
+{
+    uint32_t oldest = seen->change_count > ORACLE_TERM_CHANGES ?
+                          seen->change_count - ORACLE_TERM_CHANGES : 0;
+    for (uint32_t i = seen->change_count; i-- > oldest;) {
+        const struct oracle_term *change = &seen->change[i % ORACLE_TERM_CHANGES];
+        if (change->up && change->term <= term)
+            return true;
+        if (change->us <= since_us)
+            return false;
+    }
+    return oldest > 0;
+}
+
+/* ---- votes */
+
+static void check_durable(struct world *world, int issuer, uint64_t term,
+                          const struct hf_name *vote, const char *what)
+{
+    const struct oracle_issuer *seen = &world->oracle.issuer[issuer];
+    if (seen->durable_term != term || !name_equal(&seen->durable_vote, vote))
+        world_fail(world, ORACLE_VOTE, "%s %s %s in term %llu; its disk has term %llu, vote '%s'",
+                   world->name[issuer].text, what, vote->text, (unsigned long long)term,
+                   (unsigned long long)seen->durable_term, seen->durable_vote.text);
+}
+
+void oracle_raft_sent(struct world *world, const struct raft_message *message)
+{
+    int from = world_node(world, &message->from);
+    if (message->kind == RAFT_VOTE_REPLY && !message->pre && message->granted)
+        check_durable(world, from, message->term, &message->to, "votes for");
+    if (message->kind == RAFT_VOTE_REQUEST && !message->pre)
+        check_durable(world, from, message->term, &message->from, "campaigns as");
+}
+
+void oracle_raft_arrived(struct world *world, int issuer, const struct raft_message *message,
+                         int64_t sent_us)
+{
+    struct oracle_issuer *seen = &world->oracle.issuer[issuer];
+    int from = world_node(world, &message->from);
+    if (message->kind != RAFT_HEARTBEAT_REPLY)
+        return;
+    if (message->term > seen->reply_term[from]) {
+        seen->reply_term[from] = message->term;
+        seen->reply_sent_us[from] = 0;
+    }
+    if (message->term == seen->reply_term[from] && sent_us > seen->reply_sent_us[from])
+        seen->reply_sent_us[from] = sent_us;
+}
+
+void oracle_durable(struct world *world, int issuer, uint64_t term, const struct hf_name *vote)
+{
+    struct oracle_issuer *seen = &world->oracle.issuer[issuer];
+    bool changed = term == seen->durable_term && !name_empty(&seen->durable_vote) &&
+                   !name_equal(&seen->durable_vote, vote);
+    if (term < seen->durable_term || changed)
+        world_fail(world, ORACLE_VOTE, "%s stores term %llu, vote '%s' over term %llu, vote '%s'",
+                   world->name[issuer].text, (unsigned long long)term, vote->text,
+                   (unsigned long long)seen->durable_term, seen->durable_vote.text);
+    seen->durable_term = term;
+    seen->durable_vote = *vote;
+}
+
+void oracle_recovered(struct world *world, int issuer, const struct raft_recovered *recovered)
+{
+    struct oracle_issuer *seen = &world->oracle.issuer[issuer];
+    bool lost_vote = recovered->term == seen->durable_term && !name_empty(&seen->durable_vote) &&
+                     !name_equal(&recovered->vote, &seen->durable_vote);
+    if (recovered->term < seen->durable_term || lost_vote)
+        world_fail(world, ORACLE_DISK, "%s recovers term %llu, vote '%s'; it had %llu, '%s'",
+                   world->name[issuer].text, (unsigned long long)recovered->term,
+                   recovered->vote.text, (unsigned long long)seen->durable_term,
+                   seen->durable_vote.text);
+    seen->durable_term = recovered->term;
+    seen->durable_vote = recovered->vote;
+    seen->applied = recovered->snapshot_index;
+    seen->serving = false;
+    memset(seen->reply_term, 0, sizeof(seen->reply_term));
+}
+
+/* ---- renewals */
+
+void oracle_renewal_sent(struct world *world, int board, const struct lease_message *message)
+{
+    struct oracle_renewal *renewal =
+        &world->oracle.board[board].renewal[message->nonce % ORACLE_RENEWALS];
+    /* One renewal goes to several issuers: it was sent once. */
+    if (renewal->nonce == message->nonce)
+        return;
+    *renewal = (struct oracle_renewal){ .nonce = message->nonce, .sent_us = world->now_us,
+                                        .life = world->board[board].agent.process.life };
+}
+
+void oracle_renewal_arrived(struct world *world, int issuer, int board,
+                            const struct lease_message *message)
+{
+    struct oracle_renewal *renewal =
+        &world->oracle.board[board].renewal[message->nonce % ORACLE_RENEWALS];
+    uint32_t life = world->issuer[issuer].process.life;
+    if (renewal->nonce != message->nonce || renewal->received_life[issuer] == life)
+        return;
+    renewal->received_life[issuer] = life;
+    renewal->received_us[issuer] = world->now_us;
+}
+
+static void check_majority(struct world *world, int issuer, int64_t received_us)
+{
+    const struct oracle_issuer *seen = &world->oracle.issuer[issuer];
+    uint64_t term = world->issuer[issuer].replica->raft.term;
+    int followed = 0;
+    int answered = 0;
+    for (int i = 0; i < world->issuer_count; i++) {
+        bool asked = seen->reply_term[i] == term && seen->reply_sent_us[i] >= received_us;
+        followed += followed_since(&world->oracle.issuer[i], received_us, term);
+        answered += i == issuer || asked;
+    }
+    if (2 * followed <= world->issuer_count)
+        world_fail(world, ORACLE_S4, "%s answers a renewal in term %llu that %d of %d issuers had "
+                   "left", world->name[issuer].text, (unsigned long long)term,
+                   world->issuer_count - followed, world->issuer_count);
+    if (2 * answered <= world->issuer_count)
+        world_fail(world, ORACLE_S4, "%s answers a renewal that %d of %d issuers confirmed",
+                   world->name[issuer].text, answered, world->issuer_count);
+}
+
+void oracle_renewed(struct world *world, int issuer, int board,
+                    const struct lease_message *message)
+{
+    const struct oracle *oracle = &world->oracle;
+    const struct oracle_renewal *renewal =
+        &oracle->board[board].renewal[message->nonce % ORACLE_RENEWALS];
+    bool known = renewal->nonce == message->nonce &&
+                 renewal->received_life[issuer] == world->issuer[issuer].process.life;
+    for (uint8_t i = 0; i < message->item_count; i++) {
+        uint64_t token = message->items[i].token;
+        if (message->items[i].lost) {
+            world_cover(world, COVERAGE_LOST_ANSWERS);
+            continue;
+        }
+        world_cover(world, COVERAGE_RENEWALS);
+        const struct oracle_entry *grant = &oracle->entry[token <= oracle->last ? token : 0];
+        if (!grant->grant || grant->board != board)
+            world_fail(world, ORACLE_S4, "%s renews token %llu, which was never granted to %s",
+                       world->name[issuer].text, (unsigned long long)token,
+                       world->name[board_node(world, board)].text);
+        if (known && grant->ended_index != 0 && grant->ended_us < renewal->received_us[issuer])
+            world_fail(world, ORACLE_S4, "%s renews token %llu, which ended before it was asked",
+                       world->name[issuer].text, (unsigned long long)token);
+        if (known)
+            check_majority(world, issuer, renewal->received_us[issuer]);
+    }
+}

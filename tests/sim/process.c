@@ -1,0 +1,63 @@
+/* Processes: which one an event is for, their lives and their timers. */
+#include "base/check.h"
+#include "tests/sim/sim.h"
+
+enum { WAKE_LATE_MAX_US = 300 };
+
+struct process *process_of(struct world *world, enum event_kind kind, int node)
+{
+    switch (kind) {
+    case EVENT_ISSUER_TIMER:
+    case EVENT_ISSUER_FRAME:
+    case EVENT_ISSUER_LINK:
+    case EVENT_ISSUER_DISK:
+        return &world->issuer[node].process;
+    case EVENT_AGENT_TIMER:
+    case EVENT_AGENT_FRAME:
+    case EVENT_AGENT_LINK:
+    case EVENT_AGENT_GUARD:
+    case EVENT_AGENT_DIAL:
+        return &world->board[node - world->issuer_count].agent.process;
+    case EVENT_GUARD_TURN:
+    case EVENT_GUARD_MESSAGE:
+        return &world->board[node - world->issuer_count].guard.process;
+    case EVENT_GUARD_WATCHDOG:
+    case EVENT_DIAL:
+    case EVENT_FAULT:
+    case EVENT_RESTART:
+    case EVENT_OPERATOR:
+    case EVENT_QUIET:
+    case EVENT_CHECK:
+        return NULL;
+    case EVENT_KINDS:
+        break;
+    }
+    hf_panic(__FILE__, __LINE__, "event kind");
+}
+
+void process_arm(struct world *world, enum event_kind kind, int node, struct instant wake_at)
+{
+    struct process *process = process_of(world, kind, node);
+    int64_t at_us = clock_true_us(world, node, wake_at);
+    /* One that fires sooner looks at the clock and arms the rest of the way. */
+    if (at_us == INT64_MAX || process->timer_us <= at_us)
+        return;
+    at_us += world_between(world, 10, WAKE_LATE_MAX_US);
+    process->timer_us = at_us;
+    world_post(world, kind, node, at_us - world->now_us, NULL, 0)->epoch = ++process->timer_id;
+}
+
+void process_begin(struct process *process)
+{
+    process->up = true;
+    process->life++;
+    process->paused_until_us = 0;
+    process->timer_us = INT64_MAX;
+}
+
+void process_end(struct process *process)
+{
+    process->up = false;
+    process->life++;
+    process->timer_us = INT64_MAX;
+}

@@ -1,0 +1,65 @@
+/*
+ * The agenda of the world: a binary heap of events, in order of true time, then of posting.
+ * Owner: one world. Grows by malloc; queue_clear() frees it and every payload in it.
+ */
+#ifndef HOLDFAST_TESTS_SIM_QUEUE_H
+#define HOLDFAST_TESTS_SIM_QUEUE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum event_kind {
+    /* of an issuer's process */
+    EVENT_ISSUER_TIMER,
+    EVENT_ISSUER_FRAME,
+    EVENT_ISSUER_LINK,
+    EVENT_ISSUER_DISK,
+    /* of an agent's process */
+    EVENT_AGENT_TIMER,
+    EVENT_AGENT_FRAME,
+    EVENT_AGENT_LINK,
+    EVENT_AGENT_GUARD, /* from the guard: a message, or without data: it is gone */
+    EVENT_AGENT_DIAL,
+    /* of a guard's process */
+    EVENT_GUARD_TURN,
+    EVENT_GUARD_MESSAGE, /* from the agent: a message, or without data: it is gone */
+    /* of the world */
+    EVENT_GUARD_WATCHDOG,
+    EVENT_DIAL,
+    EVENT_FAULT,
+    EVENT_RESTART,
+    EVENT_OPERATOR,
+    EVENT_QUIET,
+    EVENT_CHECK,
+    EVENT_KINDS
+};
+
+struct event {
+    int64_t at_us;
+    uint64_t order;
+    enum event_kind kind;
+    int node;
+    int peer;
+    bool up;
+    uint32_t life;  /* of the process that it is for */
+    uint32_t epoch; /* of the connection, socket or timer */
+    int64_t sent_us;
+    void *data; /* owned by the queue, then by who popped it; may be NULL */
+    size_t length;
+};
+
+struct queue {
+    struct event *heap;
+    size_t count;
+    size_t capacity;
+    uint64_t order;
+};
+
+/* Adds *event under a new order. Returns its place, valid until the next call. */
+struct event *queue_add(struct queue *queue, const struct event *event);
+/* Takes the first one. False if there is none. */
+bool queue_take(struct queue *queue, struct event *event);
+void queue_clear(struct queue *queue);
+
+#endif

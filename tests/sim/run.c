@@ -1,0 +1,125 @@
+/* One seed from its plan to its verdict. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "tests/sim/sim.h"
+
+static struct world *running; /* for hf_panic() only */
+
+/* The core found a bug of its own: the run ends as failed. */
+void hf_panic(const char *file, int line, const char *what)
+{
+    if (!running || (running->settings.tolerated & (1u << ORACLE_PANIC))) {
+        fprintf(stderr, "holdfast-sim: %s:%d: %s\n", file, line, what);
+        abort();
+    }
+    world_fail(running, ORACLE_PANIC, "%s:%d: %s", file, line, what);
+    abort();
+}
+
+static void name_things(struct world *world)
+{
+    static const char *const resources[SIM_RESOURCES_MAX] = { "pump", "valve" };
+    char text[24];
+    for (int i = 0; i < world->issuer_count + world->board_count; i++) {
+        bool issuer = i < world->issuer_count;
+        snprintf(text, sizeof(text), "%s-%d", issuer ? "issuer" : "board",
+                 issuer ? i + 1 : i - world->issuer_count + 1);
+        HF_CHECK(name_from_string(&world->name[i], text));
+    }
+    for (int i = 0; i < world->resource_count; i++)
+        HF_CHECK(name_from_string(&world->resource[i], resources[i]));
+}
+
+static void write_policies(struct world *world)
+{
+    for (int i = 0; i < world->resource_count; i++) {
+        struct issuer_policy *policy = &world->policy[i];
+        policy->resource = world->resource[i];
+        policy->ttl_max_us = LEASE_TTL_MAX_US;
+        policy->holder_count = (uint8_t)world->board_count;
+        for (int board = 0; board < world->board_count; board++)
+            policy->holder[board] = world->name[board_node(world, board)];
+    }
+}
+
+static void start(struct world *world)
+{
+    fault_plan(world);
+    name_things(world);
+    write_policies(world);
+    oracle_init(world);
+    log_note(world, "%d issuers, %d boards, %d resources, ttl %lld us, run type %d",
+             world->issuer_count, world->board_count, world->resource_count,
+             (long long)world->plan.ttl_us, (int)world->plan.type);
+    for (int i = 0; i < world->issuer_count + world->board_count; i++)
+        clock_boot(world, i);
+    for (int i = 0; i < world->issuer_count; i++)
+        sim_issuer_start(world, i);
+    for (int i = 0; i < world->board_count; i++) {
+        sim_guard_start(world, i);
+        sim_agent_start(world, i);
+    }
+    net_start(world);
+    fault_start(world);
+}
+
+static void run(struct world *world)
+{
+    start(world);
+    while (queue_take(&world->queue, &world->current)) {
+        if (world->current.at_us > world->end_us)
+            break;
+        world->now_us = world->current.at_us;
+        struct event event = world->current;
+        dispatch_event(world, &event);
+        free(world->current.data);
+        world->current.data = NULL;
+    }
+    oracle_check_bounds(world);
+}
+
+static void destroy(struct world *world)
+{
+    free(world->current.data);
+    queue_clear(&world->queue);
+    for (int i = 0; i < world->issuer_count; i++) {
+        struct sim_issuer *issuer = &world->issuer[i];
+        free(issuer->memory.entries);
+        free(issuer->memory.recovered_snapshot);
+        free(issuer->memory.snapshot);
+        free(issuer->memory.buffer[0]);
+        free(issuer->memory.buffer[1]);
+        free(issuer->replica);
+        disk_free(&issuer->disk);
+    }
+    free(world->oracle.entry);
+    free(world->oracle.leader);
+    free(world);
+}
+
+void run_seed(const struct settings *settings, struct run_result *result,
+              uint64_t coverage[COVERAGE_KINDS])
+{
+    struct world *world = calloc(1, sizeof(*world));
+    HF_CHECK(world);
+    world->settings = *settings;
+    world->random = settings->seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
+    log_reset(settings->verbose);
+    running = world;
+    if (setjmp(world->stop) == 0)
+        run(running);
+    world = running;
+    running = NULL;
+    memset(result, 0, sizeof(*result));
+    result->passed = world->failed == ORACLE_NONE;
+    result->failed = world->failed;
+    result->simulated_us = world->now_us;
+    memcpy(result->failure, world->failure, sizeof(result->failure));
+    memcpy(result->tolerated, world->tolerated, sizeof(result->tolerated));
+    for (int i = 0; i < COVERAGE_KINDS; i++)
+        coverage[i] += world->coverage[i];
+    destroy(world);
+}

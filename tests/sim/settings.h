@@ -1,0 +1,66 @@
+/* What a run is asked for, what its seed makes of it, and the bounds of the simulated world. */
+#ifndef HOLDFAST_TESTS_SIM_SETTINGS_H
+#define HOLDFAST_TESTS_SIM_SETTINGS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum {
+    SIM_ISSUERS_MAX = 5,
+    SIM_BOARDS_MAX = 3,
+    SIM_NODES_MAX = SIM_ISSUERS_MAX + SIM_BOARDS_MAX,
+    SIM_RESOURCES_MAX = 2,
+    SIM_DISK_OPERATIONS_MAX = 64,
+    SIM_HARD_STATES_MAX = 256,
+    SIM_FAILURE_MAX = 256,
+    SIM_DRIFT_PPM = 2000,
+    SIM_ELECTION_MS = 300,
+    SIM_HEARTBEAT_MS = 50,
+    SIM_HOLD_MS = 20,      /* of the pulse outputs: the declared fence latency */
+    SIM_RELEASE_MS = 5,
+    SIM_READBACK_MS = 5,
+    SIM_RATE_HZ = 125,
+    SIM_GUARD_SILENCE_MS = 200,
+    SIM_WATCHDOG_MS = 2000
+};
+
+enum sim_type {
+    SIM_CHAOS,       /* every fault, then a quiet phase */
+    SIM_LEADER_KILL, /* only the leader dies, at the recommended ttl: nobody may drop (L2) */
+    SIM_BOARD_KILL,  /* only the driving board dies: the next drives within the bound (L1) */
+    SIM_TYPES
+};
+
+/* Bugs that the world itself plants, to show that the oracles see them. */
+enum sim_plant {
+    PLANT_NONE,
+    PLANT_DEADLINE, /* a permit reaches the guard with a later deadline */
+    PLANT_ANSWER,   /* an issuer that does not lead answers renewals */
+    PLANT_VOTE,     /* a refused vote is turned into a granted one */
+    PLANT_DISK,     /* the disk says "synced" and is not */
+    PLANT_RELEASE,  /* an agent releases as proven what still drives */
+    PLANT_TOKEN,    /* a grant is announced with another token */
+    PLANTS
+};
+
+struct settings {
+    uint64_t seed;
+    bool verbose;
+    bool skew_beyond; /* clocks far outside drift_ppm: S1 must break */
+    enum sim_plant plant;
+    uint32_t tolerated; /* bit per oracle: counted, does not end the run */
+};
+
+/* What the seed chose. */
+struct sim_plan {
+    enum sim_type type;
+    int64_t ttl_us;
+    int64_t fault_interval_us; /* mean */
+    int64_t note_interval_us;  /* operator's entries that make the log grow; 0: none */
+    uint64_t growth_bytes;     /* of a journal slot */
+    bool watchdog;
+    bool failback;
+    int32_t skew_ppm_max;
+};
+
+#endif

@@ -1,0 +1,294 @@
+/*
+ * The simulated world: issuers, boards, network, disks and clocks, all of it decided by one seed.
+ *
+ * Purpose: runs the unchanged core objects (replica, holder, guard, wire codec) and the journal
+ *   under faults, in simulated time, on one thread.
+ * Owner: run.c makes one world per seed and throws it away. True time is in microseconds from 0.
+ * Rules: nothing in here reads a clock, a file or an address; the same seed replays exactly.
+ *   Nodes are numbered: issuers first, then boards. Fault injection ends at `quiet_us`.
+ */
+#ifndef HOLDFAST_TESTS_SIM_SIM_H
+#define HOLDFAST_TESTS_SIM_SIM_H
+
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "guard/guard.h"
+#include "lease/holder.h"
+#include "lease/replica.h"
+#include "store/journal.h"
+#include "tests/sim/coverage.h"
+#include "tests/sim/log.h"
+#include "tests/sim/oracle.h"
+#include "tests/sim/queue.h"
+#include "tests/sim/settings.h"
+#include "wire/wire.h"
+
+/* ---- processes and clocks */
+
+/* What can be killed and stopped. A new life begins with each start; events of an old one miss. */
+struct process {
+    bool up;
+    uint32_t life;
+    int64_t paused_until_us;
+    uint32_t timer_id; /* of the armed timer: others that fire are stale */
+    int64_t timer_us;  /* true time at which it fires; INT64_MAX: none */
+};
+
+/* A raw monotonic clock: local = local_base + (true - true_base) * (1 + ppm/1e6). */
+struct skewed_clock {
+    int64_t true_base_us;
+    int64_t local_base_us;
+    int32_t ppm;
+};
+
+/* ---- disk: what the process sees, and what a power cut would leave */
+
+struct disk_operation {
+    bool sync; /* else a write */
+    int slot;
+    uint64_t offset;
+    size_t length;
+    uint8_t *data; /* owned */
+};
+
+struct sim_disk {
+    struct world *world;
+    uint8_t *cache[DISK_SLOTS];
+    uint8_t *stable[DISK_SLOTS];
+    uint64_t size[DISK_SLOTS];
+    uint64_t used[DISK_SLOTS]; /* highest byte ever written */
+    size_t count;              /* operations that are not on stable storage for certain */
+    size_t begun;              /* of them, those of an earlier life: done, but not stable */
+    struct disk_operation operation[SIM_DISK_OPERATIONS_MAX];
+    int sync_error;         /* errno of every sync from now on */
+    int64_t slow_until_us;
+};
+
+/* ---- an issuer */
+
+struct hard_state {
+    uint64_t seq;
+    uint64_t term;
+    struct hf_name vote;
+};
+
+struct sim_issuer {
+    struct process process;
+    struct replica *replica;
+    struct journal journal;
+    struct journal_config memory;
+    struct sim_disk disk;
+    struct instant wake_at;
+    bool flushing;
+    bool doomed; /* dies within its next flush */
+    bool flush_failed;
+    bool store_failed;
+    size_t hard_count; /* appended to the journal, not yet known to be durable */
+    struct hard_state hard[SIM_HARD_STATES_MAX];
+};
+
+/* ---- a board: agent, guard and the lines between guard and plant */
+
+struct line {
+    bool level;
+    int64_t on_us;  /* of the present or last drive: its first edge */
+    int64_t off_us; /* last edge + hold: not on from then on */
+};
+
+struct sim_agent {
+    struct process process;
+    struct holder holder;
+    struct instant wake_at;
+    bool socket_open;
+    uint32_t socket; /* number of the connection to the guard */
+    int64_t socket_busy_us; /* no message overtakes another */
+};
+
+struct sim_guard {
+    struct process process;
+    struct guard guard;
+    uint32_t socket; /* of the adopted agent, 0: none */
+    int64_t socket_busy_us;
+    int64_t watchdog_us; /* the board is reset then; INT64_MAX: not armed */
+    uint32_t watchdog_id;
+};
+
+struct board {
+    struct sim_agent agent;
+    struct sim_guard guard;
+    struct line line[SIM_RESOURCES_MAX];
+};
+
+/* ---- network */
+
+/* A TLS connection between two nodes, `low` < `high`. Side 0 is low. */
+struct connection {
+    uint32_t epoch;
+    bool open;
+    bool up[2];            /* as the side was told */
+    uint32_t side_epoch[2]; /* of the connection that it was told of */
+    int64_t busy_us[2];    /* in-order links: last arrival at the side */
+};
+
+struct network {
+    struct connection connection[SIM_NODES_MAX][SIM_NODES_MAX];
+    int64_t blocked_until_us[SIM_NODES_MAX][SIM_NODES_MAX]; /* from, to */
+    bool ordered;   /* as TCP: nothing is lost, repeated or overtaken within a connection */
+    unsigned loss_ppm;
+    unsigned repeat_ppm;
+    int64_t delay_max_us;
+    int64_t straggle_max_us; /* of the few that are late by much more */
+};
+
+/* ---- the world */
+
+struct world {
+    struct settings settings;
+    struct sim_plan plan;
+    uint64_t random;
+    int64_t now_us;
+    int64_t quiet_us;
+    int64_t end_us;
+    bool quiet;
+    struct queue queue;
+    struct event current; /* the one being dispatched; owns its data */
+    int issuer_count;
+    int board_count;
+    int resource_count;
+    struct hf_name name[SIM_NODES_MAX];
+    struct hf_name resource[SIM_RESOURCES_MAX];
+    struct skewed_clock clock[SIM_NODES_MAX];
+    struct sim_issuer issuer[SIM_ISSUERS_MAX];
+    struct board board[SIM_BOARDS_MAX];
+    struct network network;
+    struct oracle oracle;
+    struct issuer_policy policy[SIM_RESOURCES_MAX];
+    uint64_t coverage[COVERAGE_KINDS];
+    uint64_t steps;
+    jmp_buf stop; /* a failure ends the run here */
+    enum oracle_kind failed;
+    char failure[SIM_FAILURE_MAX];
+    uint64_t tolerated[ORACLE_KINDS]; /* counted, where settings.tolerated says so */
+    struct replica_output output;     /* scratch of one step */
+    struct holder_output holder_output;
+    struct wire_message message;
+    uint8_t frame[WIRE_FRAME_MAX];
+};
+
+/* world.c: chance, memory, names, failures */
+
+/* Uniform in 0..bound - 1; bound > 0. */
+uint64_t world_below(struct world *world, uint64_t bound);
+/* Uniform in low..high. */
+int64_t world_between(struct world *world, int64_t low, int64_t high);
+bool world_chance(struct world *world, unsigned ppm);
+void *world_allocate(struct world *world, size_t bytes);
+int world_node(const struct world *world, const struct hf_name *name);     /* -1: none */
+int world_resource(const struct world *world, const struct hf_name *name); /* -1: none */
+/* Node number of a board, and back. */
+static inline int board_node(const struct world *world, int board)
+{
+    return world->issuer_count + board;
+}
+void world_cover(struct world *world, enum coverage_kind kind);
+/* Ends the run, unless settings.tolerated has the oracle. */
+__attribute__((format(printf, 3, 4)))
+void world_fail(struct world *world, enum oracle_kind oracle, const char *format, ...);
+/* Schedules an event `delay_us` from now; `data` is copied. Returns its place, valid at once only. */
+struct event *world_post(struct world *world, enum event_kind kind, int node, int64_t delay_us,
+                         const void *data, size_t length);
+
+/* clock.c */
+struct instant clock_local(const struct world *world, int node);
+/* True time at which the node's clock shows `at`; INT64_MAX for INSTANT_NEVER. */
+int64_t clock_true_us(const struct world *world, int node, struct instant at);
+void clock_boot(struct world *world, int node);
+void clock_change_rate(struct world *world, int node);
+
+/* process.c */
+struct process *process_of(struct world *world, enum event_kind kind, int node);
+/* Arms the timer for the node's local instant, a little late as schedulers are. */
+void process_arm(struct world *world, enum event_kind kind, int node, struct instant wake_at);
+void process_begin(struct process *process);
+void process_end(struct process *process);
+
+/* net.c */
+void net_start(struct world *world);
+void net_send(struct world *world, int from, int to, const uint8_t *frame, size_t length);
+void net_dial(struct world *world, const struct event *event);
+void net_link(struct world *world, const struct event *event);
+/* True if the frame may be handed over now; else it was dropped or put off. */
+bool net_arrives(struct world *world, const struct event *event);
+void net_break(struct world *world, int a, int b, int64_t notice_max_us);
+/* The node's process ended; `silent`: its peers learn by silence only. */
+void net_node_died(struct world *world, int node, bool silent);
+void net_block(struct world *world, int from, int to, int64_t duration_us);
+void net_heal(struct world *world);
+
+/* disk.c */
+extern const struct disk_ops sim_disk_ops;
+void disk_init(struct world *world, struct sim_disk *disk);
+int64_t disk_flush_us(struct world *world, const struct sim_disk *disk);
+/* Everything asked for so far is on stable storage. */
+void disk_settle(struct sim_disk *disk);
+/* The process was killed, or the power cut, somewhere within what was asked for. */
+void disk_kill(struct sim_disk *disk);
+void disk_power_cut(struct sim_disk *disk);
+void disk_free(struct sim_disk *disk);
+
+/* issuer.c */
+void sim_issuer_start(struct world *world, int node);
+void sim_issuer_stop(struct world *world, int node, bool power);
+void sim_issuer_step(struct world *world, int node, const struct replica_event *event);
+void sim_issuer_timer(struct world *world, const struct event *event);
+void sim_issuer_frame(struct world *world, const struct event *event);
+void sim_issuer_link(struct world *world, int node, int peer, bool up);
+void sim_issuer_disk(struct world *world, const struct event *event);
+/* The issuer that serves in the highest term, -1: none. */
+int sim_issuer_leader(const struct world *world);
+
+/* agent.c */
+void sim_agent_start(struct world *world, int board);
+void sim_agent_stop(struct world *world, int board, bool power);
+void sim_agent_timer(struct world *world, const struct event *event);
+void sim_agent_frame(struct world *world, const struct event *event);
+void sim_agent_link(struct world *world, int board, int issuer, bool up);
+void sim_agent_guard(struct world *world, const struct event *event);
+void sim_agent_dial(struct world *world, const struct event *event);
+void sim_agent_clear_faults(struct world *world, int board);
+
+/* guard.c */
+void sim_guard_start(struct world *world, int board);
+void sim_guard_stop(struct world *world, int board);
+void sim_guard_turn(struct world *world, const struct event *event);
+void sim_guard_message(struct world *world, const struct event *event);
+void sim_guard_watchdog(struct world *world, const struct event *event);
+
+/* fault.c */
+void fault_plan(struct world *world);
+void fault_start(struct world *world);
+void fault_event(struct world *world, const struct event *event);
+void fault_restart(struct world *world, const struct event *event);
+void fault_operator(struct world *world, const struct event *event);
+void fault_quiet(struct world *world);
+void fault_power_cut_board(struct world *world, int board, int64_t off_us);
+
+/* dispatch.c */
+void dispatch_event(struct world *world, const struct event *event);
+
+/* run.c */
+struct run_result {
+    bool passed;
+    enum oracle_kind failed;
+    char failure[SIM_FAILURE_MAX];
+    int64_t simulated_us;
+    uint64_t tolerated[ORACLE_KINDS];
+};
+
+void run_seed(const struct settings *settings, struct run_result *result,
+              uint64_t coverage[COVERAGE_KINDS]);
+
+#endif
