@@ -88,7 +88,8 @@ struct oracle_issuer {
     struct oracle_term change[ORACLE_TERM_CHANGES];
     uint64_t durable_term;
     struct hf_name durable_vote;
-    int64_t reply_sent_us[SIM_ISSUERS_MAX]; /* latest answer to a heartbeat that came in from there */
+    /* Of the latest answer to a heartbeat that came in from there. */
+    int64_t reply_sent_us[SIM_ISSUERS_MAX];
     uint64_t reply_term[SIM_ISSUERS_MAX];
 };
 

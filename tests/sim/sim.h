@@ -197,7 +197,7 @@ void world_cover(struct world *world, enum coverage_kind kind);
 /* Ends the run, unless settings.tolerated has the oracle. */
 __attribute__((format(printf, 3, 4)))
 void world_fail(struct world *world, enum oracle_kind oracle, const char *format, ...);
-/* Schedules an event `delay_us` from now; `data` is copied. Returns its place, valid at once only. */
+/* Schedules an event `delay_us` from now; copies `data`. Its place is valid until the next one. */
 struct event *world_post(struct world *world, enum event_kind kind, int node, int64_t delay_us,
                          const void *data, size_t length);
 
