@@ -423,6 +423,7 @@ static void kill_leader(struct world *world)
     if (world->oracle.no_drop)
         world_cover(world, COVERAGE_LEADERS_KILLED_UNNOTICED);
     world->oracle.no_drop = true;
+    world->oracle.kill_term = world->issuer[leader].replica->raft.term;
     kill_issuer(world, leader, world_chance(world, 500000), 1000000);
 }
 

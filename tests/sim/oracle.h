@@ -115,8 +115,8 @@ struct oracle {
     struct oracle_issuer issuer[SIM_ISSUERS_MAX];
     struct oracle_board board[SIM_BOARDS_MAX];
     struct oracle_drive drive[SIM_RESOURCES_MAX];
-    bool no_drop;      /* L2 is in force */
-    uint64_t kills_watched;
+    bool no_drop;       /* L2 is in force */
+    uint64_t kill_term; /* of the leader that was killed last */
 };
 
 const char *oracle_name(enum oracle_kind kind);

@@ -68,9 +68,24 @@ static void check_token(struct world *world, int board, int resource)
     drive->board = board;
 }
 
+/* Two candidates shared the votes, so the election took a second timeout: L2 excepts that. */
+static bool vote_was_split(const struct world *world)
+{
+    for (int i = 0; i < world->issuer_count; i++) {
+        const struct sim_issuer *issuer = &world->issuer[i];
+        if (issuer->process.up && issuer->replica->raft.term > world->oracle.kill_term + 1)
+            return true;
+    }
+    return false;
+}
+
 static void note_new_drive(struct world *world, int board, int resource)
 {
     struct oracle_drive *drive = &world->oracle.drive[resource];
+    if (world->oracle.no_drop && vote_was_split(world)) {
+        log_note(world, "%s: dropped for a split vote", world->resource[resource].text);
+        world->oracle.no_drop = false;
+    }
     if (world->oracle.no_drop)
         world_fail(world, ORACLE_L2, "%s: dropped, and driven again by %s",
                    world->resource[resource].text, world->name[board_node(world, board)].text);
