@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/fsuid.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -28,39 +29,59 @@ static void close_fd(int *fd)
     *fd = -1;
 }
 
+/*
+ * By the thread's file system user rather than by chown: whoever owns the folder could have put
+ * another file in the socket's place by then. Without the privilege, the socket is the guard's own,
+ * and a group of RUN that is inherited (its set-group-ID bit) lets the owner in.
+ */
+static bool bind_for(int fd, const struct sockaddr_un *address, uid_t owner)
+{
+    mode_t mask = umask(0117);
+    uid_t own = (uid_t)setfsuid(owner);
+    unlink(address->sun_path);
+    bool bound = bind(fd, (const struct sockaddr *)address, sizeof(*address)) == 0;
+    int error = errno;
+    (void)setfsuid(own);
+    umask(mask);
+    errno = error;
+    return bound;
+}
+
 bool agent_socket_open(struct agent_socket *sockets, const char *run_dir,
                        const struct hf_name *node)
 {
     struct sockaddr_un address;
-    *sockets = (struct agent_socket){ -1, -1, -1, *node };
+    struct stat run;
+    *sockets = (struct agent_socket){ -1, -1, -1, *node, geteuid() };
     if (!socket_address(&address, run_dir)) {
         log_line(LOG_ERR, "%s/guard.sock: at most %zu characters are allowed", run_dir,
                  sizeof(address.sun_path) - 1);
         return false;
     }
-    unlink(address.sun_path);
+    if (stat(run_dir, &run) == 0)
+        sockets->run_owner = run.st_uid;
     sockets->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    mode_t mask = umask(0117);
     bool bound = sockets->listen_fd >= 0 &&
-                 bind(sockets->listen_fd, (struct sockaddr *)&address, sizeof(address)) == 0 &&
+                 bind_for(sockets->listen_fd, &address, sockets->run_owner) &&
                  listen(sockets->listen_fd, 4) == 0;
-    int error = errno;
-    umask(mask);
     if (!bound)
-        log_line(LOG_ERR, "%s: can't be bound: %s", address.sun_path, strerror(error));
+        log_line(LOG_ERR, "%s: can't be bound: %s", address.sun_path, strerror(errno));
     return bound;
 }
 
-static bool peer_allowed(int fd)
+static bool peer_allowed(const struct agent_socket *sockets, int fd)
 {
     struct ucred peer;
     socklen_t size = sizeof(peer);
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
         return false;
-    if (peer.uid == 0 || peer.uid == geteuid())
+    if (peer.uid == 0 || peer.uid == geteuid() || peer.uid == sockets->run_owner)
         return true;
-    log_line(LOG_WARNING, "agent: uid %u (pid %d) refused: only root and uid %u may connect",
-             (unsigned)peer.uid, (int)peer.pid, (unsigned)geteuid());
+    log_line(LOG_WARNING,
+             "agent: uid %u (pid %d) refused: only root, uid %u and the run directory's owner, uid "
+             "%u, may connect",
+             (unsigned)peer.uid, (int)peer.pid, (unsigned)geteuid(),
+             (unsigned)sockets->run_owner);
     return false;
 }
 
@@ -70,7 +91,7 @@ void agent_socket_accept(struct agent_socket *sockets)
     int fd = accept4(sockets->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
         return;
-    if (!peer_allowed(fd)) {
+    if (!peer_allowed(sockets, fd)) {
         close(fd);
         return;
     }

@@ -2,14 +2,16 @@
  * RUN/guard.sock: the one agent that counts, and at most one newcomer that has not said hello yet.
  *
  * Owner: the guard's one thread. Nothing here blocks or allocates.
- * Rules: only root and the guard's own user may connect. A newcomer that says a well-formed HELLO
- *   under this node's name takes the place of the agent before it. A message that breaks the rules
- *   ends its connection with one log line.
+ * Rules: only root, the guard's own user and the owner of RUN may connect: RUN is named by the
+ *   configuration, so its owner is the user that holdfastd was set up to run as. A newcomer that
+ *   says a well-formed HELLO under this node's name takes the place of the agent before it. A
+ *   message that breaks the rules ends its connection with one log line.
  */
 #ifndef HOLDFAST_GUARD_AGENT_SOCKET_H
 #define HOLDFAST_GUARD_AGENT_SOCKET_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "base/name.h"
 #include "guard/message.h"
@@ -19,6 +21,7 @@ struct agent_socket {
     int agent_fd;    /* -1: none */
     int newcomer_fd; /* -1: none */
     struct hf_name node;
+    uid_t run_owner; /* of RUN when the socket was opened */
 };
 
 enum agent_input {
@@ -28,7 +31,10 @@ enum agent_input {
     AGENT_ARRIVED  /* a newcomer took over; the old connection, if any, is closed */
 };
 
-/* Binds RUN/guard.sock, mode 0660, in the place of a stale one. False after one log line. */
+/*
+ * Binds RUN/guard.sock, mode 0660, in the place of a stale one; as root, for the owner of RUN.
+ * False after one log line.
+ */
 bool agent_socket_open(struct agent_socket *sockets, const char *run_dir,
                        const struct hf_name *node);
 

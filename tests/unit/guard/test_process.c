@@ -3,6 +3,7 @@
  * HOLDFAST_BIN names the folder of the program; without it the tests are skipped.
  */
 #include <errno.h>
+#include <grp.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -328,6 +329,46 @@ static void pulse_output_is_toggled_while_driving_only(void **state)
     assert_int_equal(f->bench.edges, edges);
 }
 
+/* As `uid`: says hello; 0 if the guard answers it, 1 if it hangs up, 2 without a connection. */
+static int greet_as(struct fixture *f, uid_t uid)
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        struct guard_message message;
+        if (setgroups(0, NULL) != 0 || setresgid(uid, uid, uid) != 0 ||
+            setresuid(uid, uid, uid) != 0)
+            _exit(3);
+        int fd = agent_connect(f);
+        if (fd < 0)
+            _exit(2);
+        guard_message_init(&message, GUARD_HELLO);
+        if (!name_from_string(&message.name, "board-a") ||
+            send(fd, &message, sizeof(message), MSG_NOSIGNAL) != (ssize_t)sizeof(message))
+            _exit(1);
+        _exit(agent_hear(fd, GUARD_HELLO, 0, &message) ? 0 : 1);
+    }
+    return exit_status(child);
+}
+
+static void owner_of_the_run_directory_may_connect_and_no_other_user(void **state)
+{
+    enum { OWNER = 64001, STRANGER = 64002 };
+    struct fixture *f = *state;
+    char path[96];
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(chmod(f->folder, 0755), 0);
+    assert_int_equal(chown(f->folder, OWNER, (gid_t)-1), 0);
+    start_guard(f, gpio_keys, gpio_readback);
+    assert_int_equal(greet_as(f, OWNER), 0);
+    assert_int_equal(greet_as(f, STRANGER), 2);
+    /* With the file's mode out of the way, the peer's uid still tells. */
+    snprintf(path, sizeof(path), "%s/guard.sock", f->folder);
+    assert_int_equal(chmod(path, 0666), 0);
+    assert_int_equal(greet_as(f, STRANGER), 1);
+}
+
 static void second_guard_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -418,6 +459,7 @@ int main(void)
         PROCESS_TEST(only_a_proper_hello_replaces_the_agent),
         PROCESS_TEST(stuck_readback_is_a_fault_and_starves_the_watchdog),
         PROCESS_TEST(pulse_output_is_toggled_while_driving_only),
+        PROCESS_TEST(owner_of_the_run_directory_may_connect_and_no_other_user),
         PROCESS_TEST(second_guard_is_refused),
         PROCESS_TEST(termination_proves_off_and_stops_the_watchdog),
         PROCESS_TEST(lost_bench_is_a_fault),
