@@ -48,7 +48,7 @@ char *conf_text_read(const char *file, struct conf_report *report)
 }
 
 /* Steps over a string or a comment that starts at `at`; returns `at` if none does. */
-static const char *skip_quiet(const char *at, unsigned *line)
+static const char *skip_quiet(const char *at, unsigned *line, struct conf_report *report)
 {
     const char *end = at;
     if (*at == '"') {
@@ -56,7 +56,10 @@ static const char *skip_quiet(const char *at, unsigned *line)
             if (*end == '\\' && end[1] != '\0')
                 end++;
         }
-        end += *end == '"';
+        if (*end == '\0')
+            conf_report_error(report, *line, NULL, "syntax: a string that starts here has no end");
+        else
+            end++;
     } else if (*at == '#' || (at[0] == '/' && at[1] == '/')) {
         end = at + strcspn(at, "\n");
     } else if (at[0] == '/' && at[1] == '*') {
@@ -89,7 +92,7 @@ void conf_text_check(const char *text, struct conf_report *report)
     unsigned line = 1;
     const char *at = text;
     while (*at != '\0') {
-        const char *after = skip_quiet(at, &line);
+        const char *after = skip_quiet(at, &line, report);
         if (after != at) {
             at = after;
         } else if (isalpha((unsigned char)*at) || *at == '_') {

@@ -569,6 +569,14 @@ static void a_number_too_large_for_its_reader_is_refused_not_cut(void **state)
     assert_int_equal(load_text(fix, text), 0);
 }
 
+static void string_without_an_end_is_named_by_its_start(void **state)
+{
+    struct fixture *fix = *state;
+    expect_one_error(fix, load_text(fix, "# \"\nnode = { id = \"board-a; };\n\n"), 2,
+                     "a string that starts here has no end");
+    expect_one_error(fix, load_text(fix, "node = { id = \"board-a\\\"; };\n"), 1, "no end");
+}
+
 static void another_file_cannot_be_included(void **state)
 {
     struct fixture *fix = *state;
@@ -691,6 +699,7 @@ int main(void)
         cmocka_unit_test(a_known_key_in_a_wrong_group_is_shown_where_it_belongs),
         cmocka_unit_test(what_is_no_readable_text_is_refused),
         cmocka_unit_test(a_number_too_large_for_its_reader_is_refused_not_cut),
+        cmocka_unit_test(string_without_an_end_is_named_by_its_start),
         cmocka_unit_test(another_file_cannot_be_included),
         cmocka_unit_test(the_cluster_digest_is_that_of_what_all_nodes_agree_on),
         cmocka_unit_test(the_digest_is_that_of_the_meaning_not_of_the_text),
