@@ -120,7 +120,8 @@ size_t journal_buffer_bytes(size_t snapshot_capacity);
 
 /*
  * Recovers what is stored. On JOURNAL_OK *out points into the config's memory. Otherwise
- * journal->error says what is wrong, and the journal must not be used. Reads only. Blocks.
+ * journal->error says what is wrong, and the journal must not be used. Writes nothing,
+ * but syncs what it recovered. Blocks.
  */
 enum journal_result journal_open(struct journal *journal, const struct journal_config *config,
                                  struct journal_recovered *out);

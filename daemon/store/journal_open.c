@@ -361,6 +361,21 @@ static void note_recovered(struct journal *journal, struct journal_recovered *ou
     journal->last_index = last_index(&out->raft);
 }
 
+/*
+ * A process that was killed within a flush leaves what only the page cache has. It is read like the
+ * rest, and counts as durable from now on, so it must be.
+ */
+static enum journal_result sync_recovered(struct journal *journal)
+{
+    for (int slot = 0; slot < DISK_SLOTS; slot++) {
+        int error = journal->config.ops->sync(journal->config.disk, slot);
+        if (error != 0)
+            return refuse(journal, JOURNAL_IO, "journal.%d: cannot sync what it recovered: %s",
+                          slot, strerror(error));
+    }
+    return JOURNAL_OK;
+}
+
 enum journal_result journal_open(struct journal *journal, const struct journal_config *config,
                                  struct journal_recovered *out)
 {
@@ -378,6 +393,8 @@ enum journal_result journal_open(struct journal *journal, const struct journal_c
         result = choose_slot(&recovery, &slot);
     if (result == JOURNAL_OK && slot >= 0)
         result = recover_slot(&recovery, slot);
+    if (result == JOURNAL_OK && slot >= 0)
+        result = sync_recovered(journal);
     if (result != JOURNAL_OK)
         return result;
     out->fresh = slot < 0;

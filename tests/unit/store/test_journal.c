@@ -627,6 +627,23 @@ static void a_device_that_refuses_is_reported_with_its_reason(void **state)
     expect_failure("cannot write: Read-only file system");
 }
 
+/* A killed process leaves what only the page cache has; the next one must not build on that. */
+static void what_is_recovered_is_synced_before_it_counts(void **state)
+{
+    (void)state;
+    run_workload(20);
+    int operations = disk.operations;
+    assert_int_equal(open_on(&disk), JOURNAL_OK);
+    assert_int_equal(disk.operations, operations + DISK_SLOTS);
+    for (int i = 0; i < DISK_SLOTS; i++) {
+        assert_int_equal(disk.operation[operations + i].kind, OPERATION_SYNC);
+        assert_int_equal(disk.operation[operations + i].slot, i);
+    }
+    disk.sync_error = EIO;
+    assert_int_equal(open_on(&disk), JOURNAL_IO);
+    assert_non_null(strstr(journal.error, "cannot sync what it recovered"));
+}
+
 static void a_failed_sync_is_never_repeated(void **state)
 {
     (void)state;
@@ -713,6 +730,7 @@ int main(void)
         cmocka_unit_test(a_damaged_image_is_reported_though_nothing_follows_it),
         cmocka_unit_test(a_foreign_journal_is_refused_by_name),
         cmocka_unit_test(a_device_that_refuses_is_reported_with_its_reason),
+        cmocka_unit_test(what_is_recovered_is_synced_before_it_counts),
         cmocka_unit_test(a_failed_sync_is_never_repeated),
         cmocka_unit_test(batches_that_wait_share_one_write_and_one_sync),
         cmocka_unit_test(a_snapshot_past_the_capacity_is_refused),
