@@ -82,7 +82,7 @@ static int link_connect(const struct guard_link *link, const char **why)
         *why = "path is too long for a socket";
         return -1;
     }
-    strcpy(address.sun_path, link->path);
+    memcpy(address.sun_path, link->path, strlen(link->path));
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
         *why = strerror(errno);

@@ -127,8 +127,9 @@ void call_fail(struct call *call, enum call_error error, const char *format, ...
     va_start(arguments, format);
     vsnprintf(line + used, sizeof(line) - (size_t)used - 1, format, arguments);
     va_end(arguments);
-    strcat(line, "\n");
-    call->sink.on_write(call->sink.context, line, strlen(line));
+    size_t length = strlen(line);
+    line[length++] = '\n';
+    call->sink.on_write(call->sink.context, line, length);
     call_finish(call, error);
 }
 

@@ -149,8 +149,7 @@ static void fault_note(struct call *call)
     struct call_caller caller = call->caller;
     char line[64 + HF_NAME_MAX];
     caller.relayed = false;
-    strcpy(line, "note fault-cleared ");
-    strcat(line, call->resource.text);
+    snprintf(line, sizeof(line), "note fault-cleared %s", call->resource.text);
     call_start(call->node, line, &caller, &sink, &note);
 }
 

@@ -56,7 +56,7 @@ static void status_clock(struct report *report)
     char text[64];
     struct tm parts;
     gmtime_r(&wall, &parts);
-    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts);
+    (void)strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &parts);
     report_text(report, "wall_clock", text);
     report_text(report, "clock",
                 wall < YEAR_2024_S ? "wall clock not set; leases do not need it" : "sane");
@@ -112,10 +112,10 @@ static void lease_waiters(struct report *report, const struct replica *replica,
     char text[(HF_NAME_MAX + 2) * HF_WAITERS_MAX] = "";
     size_t count = 0;
     const struct issuer_waiter *waiter = replica_waiters(replica, resource, &count);
-    for (size_t i = 0; i < count; i++) {
-        strcat(text, i > 0 ? "," : "");
-        strcat(text, waiter[i].node.text);
-    }
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++)
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s", i > 0 ? "," : "",
+                                 waiter[i].node.text);
     report_text(report, "waiters", text);
 }
 

@@ -189,11 +189,12 @@ bool issuer_shell_read(struct issuer_shell *issuer, struct issuer_reader *reader
 
 void issuer_shell_forget_reader(struct issuer_shell *issuer, struct issuer_reader *reader)
 {
-    struct issuer_reader **at = &issuer->readers;
-    while (*at != NULL && *at != reader)
-        at = &(*at)->next;
-    if (*at == reader)
-        *at = reader->next;
+    for (struct issuer_reader **at = &issuer->readers; *at != NULL; at = &(*at)->next) {
+        if (*at == reader) {
+            *at = reader->next;
+            return;
+        }
+    }
 }
 
 void issuer_shell_watch(struct issuer_shell *issuer, struct issuer_watcher *watcher)
@@ -204,11 +205,12 @@ void issuer_shell_watch(struct issuer_shell *issuer, struct issuer_watcher *watc
 
 void issuer_shell_unwatch(struct issuer_shell *issuer, struct issuer_watcher *watcher)
 {
-    struct issuer_watcher **at = &issuer->watchers;
-    while (*at != NULL && *at != watcher)
-        at = &(*at)->next;
-    if (*at == watcher)
-        *at = watcher->next;
+    for (struct issuer_watcher **at = &issuer->watchers; *at != NULL; at = &(*at)->next) {
+        if (*at == watcher) {
+            *at = watcher->next;
+            return;
+        }
+    }
 }
 
 const struct replica *issuer_shell_replica(const struct issuer_shell *issuer)

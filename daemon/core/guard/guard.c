@@ -526,7 +526,7 @@ void guard_init(struct guard *guard, const struct guard_config *config)
         HF_CHECK(config->resource[index].output_count <= HF_OUTPUTS_MAX);
         resource->state = GUARD_DROPPING;
         resource->deadline = INSTANT_NEVER;
-        for (uint8_t number = 0; number < HF_OUTPUTS_MAX; number++) {
+        for (size_t number = 0; number < HF_OUTPUTS_MAX; number++) {
             resource->output[number].edge_at = INSTANT_NEVER;
             resource->output[number].settle_at = INSTANT_NEVER;
             resource->output[number].check_at = INSTANT_NEVER;
