@@ -137,6 +137,7 @@ $(BUILD)/examples/%: daemon/client/examples/%.c $(BUILD)/lib/libholdfast.a
 UNIT_SOURCES := $(sort $(wildcard tests/unit/*/test_*.c tests/unit/*/*/test_*.c))
 UNIT_TESTS   := $(UNIT_SOURCES:%.c=$(BUILD)/%)
 SUPPORT      := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/unit/support/*.c))
+SUPPORT_PANIC := $(BUILD)/obj/tests/unit/support/panic.o
 # A narrower list (UNIT_ARCHIVES="core wire") builds one module's tests alone.
 UNIT_ARCHIVES ?= $(ARCHIVES)
 LINKED       := $(UNIT_ARCHIVES:%=$(BUILD)/lib/lib%.a)
@@ -158,6 +159,21 @@ $(BUILD)/lib/disk-fault.so: tests/system/disk_fault.c
 
 .PHONY: tests
 tests: build $(BUILD)/lib/disk-fault.so $(UNIT_TESTS) $(if $(SIM_OBJECTS),$(BUILD)/bin/holdfast-sim)
+
+# Harnesses of tests/fuzz: a build of its own, by clang. FUZZ_SECONDS each.
+FUZZ_ARCHIVES := ctl gateway bench peer store conf hal log wire core
+FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/bin/%,$(wildcard tests/fuzz/fuzz_*.c))
+$(BUILD)/bin/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(SUPPORT_PANIC) $(FUZZ_ARCHIVES:%=$(BUILD)/lib/lib%.a)
+	@mkdir -p $(@D)
+	$(call run,LINK)$(CC) -fsanitize=fuzzer$(comma)address$(comma)undefined -o $@ $< $(SUPPORT_PANIC) -Wl,--start-group $(FUZZ_ARCHIVES:%=$(BUILD)/lib/lib%.a) -Wl,--end-group $(NANOPB) -luv $(MBEDTLS) -lconfig -lmodbus -lpthread
+.PHONY: fuzzers
+fuzzers: $(FUZZERS)
+
+.PHONY: fuzz
+fuzz:
+	@toolchain/setup.sh clang
+	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang WARN='-Wall -Wextra' CFLAGS='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all' fuzzers
+	@toolchain/fuzz.sh $(BUILD)/fuzz
 
 .PHONY: check
 check: setup
