@@ -192,11 +192,12 @@ static void check_pulse(struct place *at, const struct conf_output *output, uint
     if (output->rate_hz == 0 || output->hold_ms == 0)
         return;
     struct span half = span_from_us((500000 + (int64_t)output->rate_hz - 1) / output->rate_hz);
-    if (2 * half.us > (int64_t)output->hold_ms * 1000)
+    struct span period = span_add(half, half);
+    if (2 * period.us > (int64_t)output->hold_ms * 1000)
         FAIL(at->check, output_key(at, "hold_ms"),
-             "%u ms, must be at least two half periods of %u Hz = 2 * %s ms = %s ms, so that one "
-             "late edge does not drop it", output->hold_ms, output->rate_hz, conf_ms(half).text,
-             conf_ms(span_add(half, half)).text);
+             "%u ms, must be at least two periods of %u Hz = 2 * %s ms = %s ms, so that one late "
+             "rising edge does not drop it", output->hold_ms, output->rate_hz,
+             conf_ms(period).text, conf_ms(span_add(period, period)).text);
     if (release_ms > 0 && (int64_t)release_ms * 1000 < half.us) {
         char key[KEY_MAX];
         snprintf(key, sizeof(key), "agent.resources[%u].release_ms", at->resource);

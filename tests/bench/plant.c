@@ -90,7 +90,7 @@ static void lines_to_power_on(struct plant *plant, int board, bool retained_too,
     for (int r = 0; r < plant->config->resource_count; r++)
         for (int i = 0; i < plant->config->resources[r].line_count; i++)
             if (retained_too || !plant->config->resources[r].lines[i].retain)
-                witness_release(&plant->witness, board, r, i, earliest_ns, latest_ns);
+                witness_set_level(&plant->witness, board, r, i, false, earliest_ns, latest_ns);
 }
 
 /* What the contact shows at now_ns; *change_ns is when energising will change it, if it will. */

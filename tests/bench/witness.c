@@ -155,37 +155,34 @@ static void lower_line(struct witness *witness, int board, int resource, int ind
         report_level(witness, WITNESS_EVENT_DRIVE, board, resource, 0, false, drive->until_ns);
 }
 
+/* A gpio line's edge, or a pulse line's rising one: on from now. */
+static int64_t commanded_until(const struct witness_resource *kind, int line, bool level,
+                               int64_t latest_ns)
+{
+    if (kind->kinds[line] == WITNESS_PULSE)
+        return latest_ns + kind->hold_ns[line];
+    return level ? WITNESS_FOREVER : latest_ns;
+}
+
 void witness_set_level(struct witness *witness, int board, int resource, int line, bool level,
                        int64_t earliest_ns, int64_t latest_ns)
 {
     HF_CHECK(earliest_ns <= latest_ns);
     struct witness_line *entry = line_at(witness, board, resource, line);
+    const struct witness_resource *kind = &witness->resources[resource];
     if (entry->level == level)
         return;
     entry->level = level;
+    if (!level && kind->kinds[line] == WITNESS_PULSE)
+        return;
     witness_advance(witness, earliest_ns);
-    const struct witness_resource *kind = &witness->resources[resource];
-    bool pulse = kind->kinds[line] == WITNESS_PULSE;
-    if (pulse)
-        entry->commanded_until_ns = latest_ns + kind->hold_ns[line];
-    else
-        entry->commanded_until_ns = level ? WITNESS_FOREVER : latest_ns;
+    entry->commanded_until_ns = commanded_until(kind, line, level, latest_ns);
     if (entry->force != WITNESS_FORCE_NONE)
         return;
-    if (pulse || level)
+    if (level)
         raise_line(witness, board, resource, line, earliest_ns, entry->commanded_until_ns);
     else
         lower_line(witness, board, resource, line, latest_ns);
-}
-
-void witness_release(struct witness *witness, int board, int resource, int line,
-                     int64_t earliest_ns, int64_t latest_ns)
-{
-    struct witness_line *entry = line_at(witness, board, resource, line);
-    if (witness->resources[resource].kinds[line] == WITNESS_PULSE)
-        entry->level = false;
-    else
-        witness_set_level(witness, board, resource, line, false, earliest_ns, latest_ns);
 }
 
 void witness_set_force(struct witness *witness, int board, int resource, int line,

@@ -25,7 +25,7 @@ enum {
 #define WITNESS_FOREVER INT64_MAX
 
 enum witness_kind {
-    WITNESS_PULSE, /* on until hold after the last edge */
+    WITNESS_PULSE, /* on until hold after the last rising edge */
     WITNESS_GPIO   /* on while the level is 1 */
 };
 
@@ -97,18 +97,11 @@ int witness_add_line(struct witness *witness, int resource, enum witness_kind ki
 
 /*
  * The line's commanded level is `level` since some instant in [earliest_ns, latest_ns]. Without a
- * change of level nothing happens.
+ * change of level nothing happens, nor when a pulse line falls: only rising edges pump or trigger
+ * (hal/sim/PROTOCOL.md, "What the outputs do").
  */
 void witness_set_level(struct witness *witness, int board, int resource, int line, bool level,
                        int64_t earliest_ns, int64_t latest_ns);
-
-/*
- * Nobody drives the pin any more since some instant in [earliest_ns, latest_ns]: it goes to its
- * pull, which is off. A gpio line is off then. A pulse line stays on until its last edge's time is
- * over: the pin's own fall to the pull triggers nothing (PROTOCOL.md, "What the outputs do").
- */
-void witness_release(struct witness *witness, int board, int resource, int line,
-                     int64_t earliest_ns, int64_t latest_ns);
 
 /* The relay sticks, or no longer sticks, since at_ns. */
 void witness_set_force(struct witness *witness, int board, int resource, int line,

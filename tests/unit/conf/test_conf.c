@@ -414,7 +414,7 @@ static const struct cross crosses[] = {
     { "ttl_max_ms", "5000", "900", "ttl_ms = 1000", "ttl_max_ms = 900 ms" },
     { "holders", "\"board-b\"", "\"board-a\"", "holders", "each board once is allowed" },
     { "release_ms", "5", "700", "ttl_ms = 1000", "998 - 700 - 200 = 98 ms" },
-    { "hold_ms", "20", "1", "hold_ms", "2 * 1 ms = 2 ms" },
+    { "hold_ms", "20", "1", "hold_ms", "2 * 2 ms = 4 ms" },
     { "rate_hz", "500", "60", "release_ms", "8.334 ms at 60 Hz" },
     { "rate_hz", "rate_hz = 500;", "", "{ name = \"enable\"", "10 to 2000 Hz" },
     { "hold_ms", "hold_ms = 20;", "", "{ name = \"enable\"", "1 to 1000 ms" },
