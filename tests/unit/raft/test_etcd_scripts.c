@@ -110,9 +110,6 @@ static void a_leader_without_a_quorum_goes_and_its_late_heartbeats_do_no_harm(vo
 {
     (void)state;
     begin(3);
-    cluster_timer(&world, 2);
-    cluster_settle(&world);
-    cluster_assert_leads(&world, 1, 1);
     for (int i = 0; i < 4; i++) { /* the network is slow: sent, and not delivered yet */
         cluster_pass(&world, TEST_HEARTBEAT_MS);
         cluster_timer(&world, 1);
