@@ -16,7 +16,7 @@ void ctl_answer_init(struct ctl_answer *answer, FILE *out, FILE *errors)
 static void put(struct ctl_answer *answer, const char *bytes, size_t length)
 {
     if (answer->part == CTL_ANSWER_BODY)
-        fwrite(bytes, 1, length, answer->refused ? answer->errors : answer->out);
+        (void)fwrite(bytes, 1, length, answer->refused ? answer->errors : answer->out);
 }
 
 static void end_line(struct ctl_answer *answer)
