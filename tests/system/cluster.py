@@ -29,8 +29,9 @@ def now_ns():
 
 def own_address():
     """A loopback address that no other live process of this machine uses by this rule."""
-    number = (os.getpid() * 8 + next(_count) % 8) & 0x3FFFFF
-    return f"127.{64 + (number >> 16)}.{(number >> 8) & 255}.{1 + (number & 255) % 254}"
+    number = (os.getpid() * 8 + next(_count) % 8) % (64 * 256 * 250)
+    rest, last = divmod(number, 250)
+    return f"127.{64 + (rest >> 8)}.{rest & 255}.{1 + last}"
 
 
 def wait_until(condition, timeout=10.0, what="condition", poll=0.002):
@@ -50,7 +51,7 @@ class Cluster:
 
     def __init__(self, issuers=3, boards=2, ttl_ms=1000, hold_ms=20, rate_hz=250, election_ms=300,
                  heartbeat_ms=50, gateway=False, watchdog_ms=None, response_ms=100, kind="pulse",
-                 combined=False, release_ms=20, hooks=False, priorities=None, failback="manual",
+                 combined=False, release_ms=50, hooks=False, priorities=None, failback="manual",
                  resources=None):
         self.folder = tempfile.mkdtemp(prefix="holdfast-")
         self.address = own_address()
