@@ -59,13 +59,26 @@ static int file_size(void *context, int slot, uint64_t *bytes)
     return 0;
 }
 
+/*
+ * Reserved space is written once: the first write to a block that is only reserved makes the file
+ * system note that with the next sync, in blocks of its own.
+ */
 static int file_preallocate(void *context, int slot, uint64_t bytes)
 {
+    static const uint8_t zeros[65536];
     struct disk_file *disk = context;
-    int error;
+    uint64_t size;
+    int error = file_size(context, slot, &size);
+    if (error != 0 || size >= bytes)
+        return error;
     do
         error = posix_fallocate(disk->slot[slot], 0, (off_t)bytes);
     while (error == EINTR);
+    while (error == 0 && size < bytes) {
+        size_t part = bytes - size < sizeof(zeros) ? (size_t)(bytes - size) : sizeof(zeros);
+        error = file_write(context, slot, size, zeros, part);
+        size += part;
+    }
     return error;
 }
 
@@ -90,22 +103,58 @@ static int explain(char *error, size_t error_size, const char *directory, const 
     return number;
 }
 
+/* What others may change proves nothing; files of another owner would stop the rightful daemon. */
+static int check_owner(int descriptor, const char *directory, const char *name, char *error,
+                       size_t error_size)
+{
+    struct stat status;
+    if (fstat(descriptor, &status) != 0)
+        return explain(error, error_size, directory, name, "examine");
+    if (status.st_uid != geteuid()) {
+        snprintf(error, error_size, "%s/%s: owned by user %u, must be owned by user %u, who runs "
+                 "this daemon", directory, name, (unsigned)status.st_uid, (unsigned)geteuid());
+        return EPERM;
+    }
+    if (status.st_mode & S_IWOTH) {
+        snprintf(error, error_size, "%s/%s: mode %04o, must not be writable by others", directory,
+                 name, (unsigned)status.st_mode & 07777);
+        return EPERM;
+    }
+    return 0;
+}
+
+static int open_slot(struct disk_file *disk, int slot, const char *directory, char *error,
+                     size_t error_size)
+{
+    static const char *const names[DISK_SLOTS] = { "journal.0", "journal.1" };
+    disk->slot[slot] = openat(disk->directory, names[slot],
+                              O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (disk->slot[slot] < 0)
+        return explain(error, error_size, directory, names[slot], "open");
+    /* After a failed sync the kernel may keep pages as clean that never reached the disk. */
+    (void)posix_fadvise(disk->slot[slot], 0, 0, POSIX_FADV_DONTNEED);
+    return check_owner(disk->slot[slot], directory, names[slot], error, error_size);
+}
+
 static int open_files(struct disk_file *disk, const char *directory, char *error,
                       size_t error_size)
 {
-    static const char *const names[DISK_SLOTS] = { "journal.0", "journal.1" };
+    int result;
     disk->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (disk->directory < 0)
         return explain(error, error_size, directory, "", "open");
+    result = check_owner(disk->directory, directory, "", error, error_size);
+    if (result != 0)
+        return result;
     disk->lock = openat(disk->directory, "journal.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (disk->lock < 0)
         return explain(error, error_size, directory, "journal.lock", "open");
     if (flock(disk->lock, LOCK_EX | LOCK_NB) != 0)
         return explain(error, error_size, directory, "journal.lock", "lock");
     for (int i = 0; i < DISK_SLOTS; i++) {
-        disk->slot[i] = openat(disk->directory, names[i], O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-        if (disk->slot[i] < 0)
-            return explain(error, error_size, directory, names[i], "open");
+        result = open_slot(disk, i, directory, error, error_size);
+        if (result != 0)
+            return result;
     }
     /* The names themselves must survive a power cut. */
     if (fsync(disk->directory) != 0)

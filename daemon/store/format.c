@@ -6,6 +6,7 @@
 
 static const uint8_t header_magic[8] = { 'H', 'F', 'J', 'O', 'U', 'R', 'N', '\n' };
 static const uint8_t frame_magic[4] = { 'H', 'F', 'F', '\n' };
+static const uint8_t mark_magic[4] = { 'H', 'F', 'M', '\n' };
 
 void format_put_u32(uint8_t *out, uint32_t value)
 {
@@ -80,4 +81,27 @@ bool format_get_frame(struct format_frame *frame, const uint8_t in[FORMAT_FRAME_
     frame->records = format_get_u32(in + 24);
     frame->payload_crc = format_get_u32(in + 28);
     return true;
+}
+
+void format_put_mark(uint8_t out[FORMAT_MARK_BYTES], const struct format_mark *mark)
+{
+    memset(out, 0, FORMAT_MARK_BYTES);
+    memcpy(out, mark_magic, sizeof(mark_magic));
+    format_put_u32(out + 4, mark->length);
+    format_put_u64(out + 8, mark->seq);
+    format_put_u64(out + 16, mark->generation);
+    format_put_u64(out + 24, mark->offset);
+    format_put_u32(out + FORMAT_MARK_BYTES - 4, crc32c(0, out, FORMAT_MARK_BYTES - 4));
+}
+
+bool format_get_mark(struct format_mark *mark, const uint8_t in[FORMAT_MARK_BYTES])
+{
+    if (memcmp(in, mark_magic, sizeof(mark_magic)) != 0 ||
+        format_get_u32(in + FORMAT_MARK_BYTES - 4) != crc32c(0, in, FORMAT_MARK_BYTES - 4))
+        return false;
+    mark->length = format_get_u32(in + 4);
+    mark->seq = format_get_u64(in + 8);
+    mark->generation = format_get_u64(in + 16);
+    mark->offset = format_get_u64(in + 24);
+    return mark->length <= FORMAT_COPIED_MAX;
 }

@@ -1,5 +1,5 @@
 /*
- * Internal to the journal: headers of slots and frames <-> bytes.
+ * Internal to the journal: headers of slots, frames and marks <-> bytes. FORMAT.md tells the format.
  */
 #ifndef HOLDFAST_STORE_FORMAT_H
 #define HOLDFAST_STORE_FORMAT_H
@@ -8,9 +8,14 @@
 
 enum {
     FORMAT_HEADER_BYTES = 112,
-    FORMAT_HEADER_COPY_AT = 4096, /* a sector of its own, on every device in use */
-    FORMAT_FRAMES_AT = 8192,
+    FORMAT_BLOCK_BYTES = 4096, /* of devices in use; what is damaged together */
+    FORMAT_HEADER_COPY_AT = FORMAT_BLOCK_BYTES,
+    FORMAT_MARKS_AT = 2 * FORMAT_BLOCK_BYTES, /* one block for odd, one for even sequences */
+    FORMAT_MARKS = 2,
+    FORMAT_FRAMES_AT = 4 * FORMAT_BLOCK_BYTES,
     FORMAT_FRAME_BYTES = 40,
+    FORMAT_MARK_BYTES = 48,
+    FORMAT_COPIED_MAX = FORMAT_BLOCK_BYTES - FORMAT_MARK_BYTES, /* longest frame with a copy */
     FORMAT_RECORD_BYTES = 8,
     FORMAT_ALIGNMENT = 8
 };
@@ -32,6 +37,14 @@ struct format_frame {
     uint64_t generation;
     uint32_t records;
     uint32_t payload_crc;
+};
+
+/* That frame `seq` was written, and where; behind it the whole frame again unless it is too long. */
+struct format_mark {
+    uint32_t length; /* of the copy, 0: none */
+    uint64_t seq;
+    uint64_t generation;
+    uint64_t offset; /* of the frame */
 };
 
 enum format_record {
@@ -58,6 +71,26 @@ bool format_get_header(struct format_header *header, const uint8_t in[FORMAT_HEA
 
 void format_put_frame(uint8_t out[FORMAT_FRAME_BYTES], const struct format_frame *frame);
 bool format_get_frame(struct format_frame *frame, const uint8_t in[FORMAT_FRAME_BYTES]);
+
+void format_put_mark(uint8_t out[FORMAT_MARK_BYTES], const struct format_mark *mark);
+bool format_get_mark(struct format_mark *mark, const uint8_t in[FORMAT_MARK_BYTES]);
+
+static inline uint64_t format_mark_at(uint64_t seq)
+{
+    return FORMAT_MARKS_AT + seq % FORMAT_MARKS * FORMAT_BLOCK_BYTES;
+}
+
+static inline uint64_t format_next_block(uint64_t offset)
+{
+    return (offset / FORMAT_BLOCK_BYTES + 1) * FORMAT_BLOCK_BYTES;
+}
+
+/* Where a frame of `length` bytes goes, behind what ends at `end`: across no block's end. */
+static inline uint64_t format_place(uint64_t end, size_t length)
+{
+    bool crosses = end / FORMAT_BLOCK_BYTES != (end + length - 1) / FORMAT_BLOCK_BYTES;
+    return crosses && length <= FORMAT_BLOCK_BYTES ? format_next_block(end) : end;
+}
 
 static inline uint64_t format_align(uint64_t offset)
 {

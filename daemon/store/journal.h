@@ -5,22 +5,7 @@
  * Owner: store.c in the daemon, or a simulator.
  * Lifecycle: journal_open(), then append / take / flush for ever. No close: it holds nothing.
  *
- * Format, all numbers little-endian:
- *   slot    two copies of a header (at 0 and 4096), frames from 8192 on, each at a multiple of 8.
- *   header  magic, version, state (current or superseded), generation, end of the image, cluster,
- *           node, CRC32C.
- *   frame   magic, payload length, sequence (1, 2, ... within a generation), generation, number of
- *           records, CRC32C of the payload, CRC32C of the frame's own header; then the records.
- *   record  kind, length, body: hard state (term, vote) | entry (index, term, kind, data) |
- *           truncate (from index) | snapshot (index, term, members as on the wire, bytes).
- * A frame is what one flush writes and syncs; the next is written only after that sync. So at most
- * the last frame can be torn. A frame that is bad with nothing valid of a later sequence behind it
- * is a torn tail and is cut; with something valid behind it, it is corruption, and is reported.
- *
- * The first frame of a generation is an image: hard state, snapshot and every entry above it. An
- * image goes to the other slot: frame written and synced, header written and synced, its copy
- * likewise, then the old slot's headers are marked superseded, so that no single lost or damaged
- * header or file can bring an older state back unnoticed.
+ * FORMAT.md tells the format and what comes of every power cut and of damage.
  *
  * Buffers and threads: two buffers. The protocol thread encodes batches into one by
  *   journal_append(); journal_take() hands that one to the writer and gives the protocol thread the
@@ -40,7 +25,7 @@
 #include "store/disk.h"
 
 enum {
-    JOURNAL_VERSION = 1,
+    JOURNAL_VERSION = 2,
     JOURNAL_ERROR_MAX = 191,
     JOURNAL_GROWTH_BYTES = 1024 * 1024 /* a slot grows by this above its image, then is switched */
 };
@@ -72,6 +57,7 @@ struct journal_recovered {
     struct raft_recovered raft; /* without a snapshot, members are empty: bootstrap ones count */
     bool fresh;                 /* nothing was ever stored here */
     uint64_t cut_bytes;         /* length of a torn tail that was left out */
+    unsigned repairs;           /* parts that were damaged or unfinished, and written again */
 };
 
 /* One batch of records on its way to the disk. */
@@ -85,7 +71,7 @@ struct journal_batch {
     uint64_t offset;
     uint64_t generation;
     uint64_t frame_seq;
-    int old_slot; /* image: the slot that it supersedes, -1: none */
+    int old_slot; /* image: the slot that it supersedes */
     uint64_t old_image_end;
 };
 
@@ -120,8 +106,9 @@ size_t journal_buffer_bytes(size_t snapshot_capacity);
 
 /*
  * Recovers what is stored. On JOURNAL_OK *out points into the config's memory. Otherwise
- * journal->error says what is wrong, and the journal must not be used. Writes nothing,
- * but syncs what it recovered. Blocks.
+ * journal->error says what is wrong, and the journal must not be used. Syncs what it
+ * recovered, and writes again what a power cut or damage left single: then each part of what is
+ * acknowledged is there twice. Blocks.
  */
 enum journal_result journal_open(struct journal *journal, const struct journal_config *config,
                                  struct journal_recovered *out);

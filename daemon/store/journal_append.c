@@ -175,9 +175,10 @@ enum journal_result journal_append(struct journal *journal, const struct raft_pe
 
 static void place_image(struct journal *journal, struct journal_batch *batch)
 {
-    batch->old_slot = journal->slot;
+    /* The very first one marks the other slot too: a lost file must not look like a new disk. */
+    batch->old_slot = journal->slot == 0 ? 0 : 1;
     batch->old_image_end = journal->image_end;
-    journal->slot = journal->slot == 0 ? 1 : 0;
+    journal->slot = 1 - batch->old_slot;
     journal->generation++;
     journal->end = FORMAT_FRAMES_AT;
     journal->image_end = FORMAT_FRAMES_AT + batch->length;
@@ -189,14 +190,13 @@ bool journal_take(struct journal *journal)
     struct journal_batch *batch = &journal->pending;
     if (batch->length == 0)
         return false;
-    batch->old_slot = -1;
     if (batch->image)
         place_image(journal, batch);
     batch->slot = journal->slot;
     batch->generation = journal->generation;
-    batch->offset = journal->end;
+    batch->offset = format_place(journal->end, batch->length);
     batch->frame_seq = ++journal->frame_seq;
-    journal->end = format_align(journal->end + batch->length);
+    journal->end = format_align(batch->offset + batch->length);
     journal->taken = *batch;
     *batch = (struct journal_batch){
         .data = batch->data == journal->config.buffer[0] ? journal->config.buffer[1] :

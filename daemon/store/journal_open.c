@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "store/crc32c.h"
-#include "store/format.h"
+#include "store/journal_write.h"
 #include "wire/wire.h"
 
 /* What recovery knows of one slot. */
@@ -14,12 +14,17 @@ struct slot_view {
     bool valid; /* header is that of a generation */
     bool copy_blank;
     struct format_header header;
+    bool copy_valid[2];
+    struct format_header copy[2];
 };
 
 struct recovery {
     struct journal *journal;
     struct journal_recovered *out;
     struct slot_view slot[DISK_SLOTS];
+    uint64_t last_at;        /* offset of the last frame */
+    struct format_mark mark; /* the newest one; sequence 0: none */
+    bool restored;           /* the last frame came from that mark's copy */
 };
 
 __attribute__((format(printf, 3, 4)))
@@ -59,13 +64,13 @@ static bool all_zero(const uint8_t *data, size_t length)
 }
 
 /* The newer copy counts; of the same generation, the one that is superseded already. */
-static void choose_header(struct slot_view *view, bool first_valid,
-                          const struct format_header *first, bool second_valid,
-                          const struct format_header *second)
+static void choose_header(struct slot_view *view)
 {
-    view->valid = first_valid || second_valid;
-    view->header = first_valid ? *first : *second;
-    if (first_valid && second_valid &&
+    const struct format_header *first = &view->copy[0];
+    const struct format_header *second = &view->copy[1];
+    view->valid = view->copy_valid[0] || view->copy_valid[1];
+    view->header = view->copy_valid[0] ? *first : *second;
+    if (view->copy_valid[0] && view->copy_valid[1] &&
         (second->generation > first->generation ||
          (second->generation == first->generation && second->state == FORMAT_SUPERSEDED)))
         view->header = *second;
@@ -77,7 +82,6 @@ static enum journal_result read_header(struct recovery *recovery, int slot)
     const struct journal_config *config = &recovery->journal->config;
     uint8_t first[FORMAT_HEADER_BYTES];
     uint8_t second[FORMAT_HEADER_BYTES];
-    struct format_header header[2];
     int error = config->ops->size(config->disk, slot, &view->size);
     if (error != 0)
         return refuse(recovery->journal, JOURNAL_IO, "journal.%d: cannot read its size: %s", slot,
@@ -87,9 +91,9 @@ static enum journal_result read_header(struct recovery *recovery, int slot)
         result = read_bytes(recovery, slot, FORMAT_HEADER_COPY_AT, second, sizeof(second));
     if (result != JOURNAL_OK)
         return result;
-    bool first_valid = format_get_header(&header[0], first);
-    bool second_valid = format_get_header(&header[1], second);
-    choose_header(view, first_valid, &header[0], second_valid, &header[1]);
+    view->copy_valid[0] = format_get_header(&view->copy[0], first);
+    view->copy_valid[1] = format_get_header(&view->copy[1], second);
+    choose_header(view);
     view->copy_blank = all_zero(second, sizeof(second));
     recovery->journal->allocated[slot] = view->size;
     return JOURNAL_OK;
@@ -290,47 +294,138 @@ static enum journal_result find_later_frame(struct recovery *recovery, int slot,
     return JOURNAL_OK;
 }
 
-/* The frame at `end` is not valid: end of the journal, torn tail or corruption? */
-static enum journal_result judge_end(struct recovery *recovery, int slot, uint64_t end,
-                                     uint64_t seq, const struct format_frame *frame, bool torn)
+/* Finds frame `seq` at *offset or, if it did not fit there, at the start of the next block. */
+static enum journal_result seek_frame(struct recovery *recovery, int slot, uint64_t seq,
+                                      uint64_t *offset, struct format_frame *frame, bool *found)
 {
-    uint64_t found = 0;
-    enum journal_result result = find_later_frame(recovery, slot, end, seq, &found);
-    if (result != JOURNAL_OK)
-        return result;
-    if (found > 0)
-        return refuse(recovery->journal, JOURNAL_CORRUPT,
-                      "journal.%d: record %" PRIu64 " at byte %" PRIu64
-                      " is damaged, with valid ones after it at byte %" PRIu64,
-                      slot, seq, end, found);
-    if (torn)
-        recovery->out->cut_bytes = FORMAT_FRAME_BYTES + (uint64_t)frame->length;
+    uint64_t places[2] = { *offset, format_next_block(*offset) };
+    int count = *offset % FORMAT_BLOCK_BYTES == 0 ? 1 : 2;
+    bool torn;
+    *found = false;
+    recovery->out->cut_bytes = 0;
+    for (int i = 0; i < count; i++) {
+        enum journal_result result = read_frame(recovery, slot, places[i], frame, found, &torn);
+        *found = *found && frame->seq == seq;
+        if (torn && frame->seq == seq)
+            recovery->out->cut_bytes = FORMAT_FRAME_BYTES + (uint64_t)frame->length;
+        if (result != JOURNAL_OK || *found) {
+            *offset = places[i];
+            return result;
+        }
+    }
     return JOURNAL_OK;
 }
 
+/* Takes the frame that is in buffer 0. */
+static enum journal_result take_frame(struct recovery *recovery, int slot, uint64_t offset,
+                                      const struct format_frame *frame)
+{
+    struct journal *journal = recovery->journal;
+    if (!take_payload(recovery, frame, journal->config.buffer[0] + FORMAT_FRAME_BYTES))
+        return refuse(journal, JOURNAL_CORRUPT,
+                      "journal.%d: record %" PRIu64 " at byte %" PRIu64
+                      " contradicts what precedes it",
+                      slot, frame->seq, offset);
+    recovery->last_at = offset;
+    recovery->out->cut_bytes = 0;
+    journal->frame_seq = frame->seq;
+    journal->end = format_align(offset + FORMAT_FRAME_BYTES + frame->length);
+    return JOURNAL_OK;
+}
+
+/* Every frame from the image on, up to the first that is not whole. */
 static enum journal_result read_frames(struct recovery *recovery, int slot)
 {
     struct journal *journal = recovery->journal;
     struct format_frame frame;
-    bool valid;
-    bool torn;
-    uint64_t offset = FORMAT_FRAMES_AT;
-    for (uint64_t seq = 1;; seq++) {
-        enum journal_result result = read_frame(recovery, slot, offset, &frame, &valid, &torn);
+    bool found = true;
+    journal->end = FORMAT_FRAMES_AT;
+    while (found) {
+        uint64_t offset = journal->end;
+        enum journal_result result =
+            seek_frame(recovery, slot, journal->frame_seq + 1, &offset, &frame, &found);
+        if (result == JOURNAL_OK && found)
+            result = take_frame(recovery, slot, offset, &frame);
         if (result != JOURNAL_OK)
             return result;
-        if (!valid || frame.seq != seq) {
-            journal->end = offset;
-            journal->frame_seq = seq - 1;
-            return judge_end(recovery, slot, offset, seq, &frame, torn);
-        }
-        if (!take_payload(recovery, &frame, journal->config.buffer[0] + FORMAT_FRAME_BYTES))
+    }
+    return JOURNAL_OK;
+}
+
+/* True if the copy behind a mark, which is at `bytes`, is the frame that the mark names. */
+static bool copy_is_whole(const struct format_mark *mark, const uint8_t *bytes)
+{
+    struct format_frame frame;
+    return mark->length == 0 ||
+           (mark->length >= FORMAT_FRAME_BYTES && format_get_frame(&frame, bytes) &&
+            frame.seq == mark->seq && frame.generation == mark->generation &&
+            frame.length == mark->length - FORMAT_FRAME_BYTES &&
+            crc32c(0, bytes + FORMAT_FRAME_BYTES, frame.length) == frame.payload_crc);
+}
+
+/* The newest whole mark of the generation that is being read. */
+static enum journal_result read_marks(struct recovery *recovery, int slot)
+{
+    uint8_t *block = recovery->journal->config.buffer[0];
+    for (uint64_t i = 0; i < FORMAT_MARKS; i++) {
+        struct format_mark mark;
+        enum journal_result result =
+            read_bytes(recovery, slot, format_mark_at(i), block, FORMAT_BLOCK_BYTES);
+        if (result != JOURNAL_OK)
+            return result;
+        if (format_get_mark(&mark, block) && mark.generation == recovery->journal->generation &&
+            mark.seq > recovery->mark.seq && copy_is_whole(&mark, block + FORMAT_MARK_BYTES))
+            recovery->mark = mark;
+    }
+    return JOURNAL_OK;
+}
+
+/* The last frame is damaged, its copy is not. */
+static enum journal_result restore_last(struct recovery *recovery, int slot)
+{
+    struct journal *journal = recovery->journal;
+    const struct format_mark *mark = &recovery->mark;
+    uint8_t *buffer = journal->config.buffer[0];
+    struct format_frame frame = { .length = 0 };
+    if (mark->offset != journal->end && mark->offset != format_next_block(journal->end))
+        return refuse(journal, JOURNAL_CORRUPT,
+                      "journal.%d: record %" PRIu64 " is not where it was written, at byte %" PRIu64,
+                      slot, mark->seq, mark->offset);
+    enum journal_result result = read_bytes(
+        recovery, slot, format_mark_at(mark->seq) + FORMAT_MARK_BYTES, buffer, mark->length);
+    if (result != JOURNAL_OK)
+        return result;
+    recovery->restored = format_get_frame(&frame, buffer);
+    return take_frame(recovery, slot, mark->offset, &frame);
+}
+
+/*
+ * Nothing whole follows at journal->end. The marks tell what must have been there: the end, a torn
+ * tail that was never acknowledged, or damage.
+ */
+static enum journal_result judge_end(struct recovery *recovery, int slot)
+{
+    struct journal *journal = recovery->journal;
+    enum journal_result result = read_marks(recovery, slot);
+    uint64_t seq = journal->frame_seq + 1;
+    uint64_t found = recovery->mark.seq > seq ? recovery->mark.offset : 0;
+    if (result == JOURNAL_OK && recovery->mark.seq == seq) {
+        if (recovery->mark.length == 0)
             return refuse(journal, JOURNAL_CORRUPT,
                           "journal.%d: record %" PRIu64 " at byte %" PRIu64
-                          " contradicts what precedes it",
-                          slot, seq, offset);
-        offset = format_align(offset + FORMAT_FRAME_BYTES + frame.length);
+                          " is damaged, and was written whole",
+                          slot, seq, recovery->mark.offset);
+        result = restore_last(recovery, slot);
+        seq++;
     }
+    if (result == JOURNAL_OK && found == 0)
+        result = find_later_frame(recovery, slot, journal->end, seq, &found);
+    if (result == JOURNAL_OK && found > 0)
+        return refuse(journal, JOURNAL_CORRUPT,
+                      "journal.%d: record %" PRIu64 " at byte %" PRIu64
+                      " is damaged, with valid ones after it at byte %" PRIu64,
+                      slot, seq, journal->end, found);
+    return result;
 }
 
 static enum journal_result recover_slot(struct recovery *recovery, int slot)
@@ -346,7 +441,7 @@ static enum journal_result recover_slot(struct recovery *recovery, int slot)
     /* The header was written after the image was durable. */
     if (journal->frame_seq == 0 || journal->end < header->image_end)
         return refuse(journal, JOURNAL_CORRUPT, "journal.%d: its first record is damaged", slot);
-    return JOURNAL_OK;
+    return judge_end(recovery, slot);
 }
 
 static void note_recovered(struct journal *journal, struct journal_recovered *out)
@@ -376,6 +471,61 @@ static enum journal_result sync_recovered(struct journal *journal)
     return JOURNAL_OK;
 }
 
+/* The last frame and its mark: both are there again, or one of them is written from the other. */
+static bool repair_last(struct recovery *recovery, int slot)
+{
+    struct journal *journal = recovery->journal;
+    uint8_t *frame = journal->config.buffer[0];
+    struct format_frame head;
+    bool valid;
+    bool torn;
+    uint64_t at = recovery->restored ? format_mark_at(journal->frame_seq) + FORMAT_MARK_BYTES :
+                                       recovery->last_at;
+    if (!recovery->restored && (journal->frame_seq == 1 ||
+                                recovery->mark.seq == journal->frame_seq))
+        return true;
+    if (read_frame(recovery, slot, at, &head, &valid, &torn) != JOURNAL_OK)
+        return false;
+    if (!valid)
+        return refuse(journal, JOURNAL_CORRUPT, "journal.%d: record %" PRIu64 " reads differently "
+                      "each time", slot, journal->frame_seq) == JOURNAL_OK;
+    size_t length = FORMAT_FRAME_BYTES + head.length;
+    recovery->out->repairs++;
+    return (recovery->restored ?
+                journal_write_bytes(journal, slot, recovery->last_at, frame, length) :
+                journal_write_mark(journal, slot, recovery->last_at, frame, length)) &&
+           journal_sync(journal, slot);
+}
+
+/* What a switch of slots left undone when the power went, and damaged headers. */
+static bool repair_headers(struct recovery *recovery, int slot, enum format_state state)
+{
+    struct journal *journal = recovery->journal;
+    const struct slot_view *view = &recovery->slot[slot];
+    bool current = state == FORMAT_CURRENT;
+    for (int i = 0; i < 2; i++) {
+        const struct format_header *copy = &view->copy[i];
+        if (view->copy_valid[i] && copy->state == state &&
+            (copy->generation == journal->generation) == current)
+            continue;
+        recovery->out->repairs++;
+        if (!journal_write_header(journal, slot, i, state,
+                                  journal->generation - (current ? 0 : 1),
+                                  view->header.image_end))
+            return false;
+    }
+    return true;
+}
+
+/* Everything that counts from now on is on the disk twice, as after a flush. */
+static enum journal_result repair(struct recovery *recovery, int slot)
+{
+    struct journal *journal = recovery->journal;
+    if (repair_last(recovery, slot) && repair_headers(recovery, slot, FORMAT_CURRENT))
+        repair_headers(recovery, 1 - slot, FORMAT_SUPERSEDED);
+    return journal->failure;
+}
+
 enum journal_result journal_open(struct journal *journal, const struct journal_config *config,
                                  struct journal_recovered *out)
 {
@@ -395,6 +545,8 @@ enum journal_result journal_open(struct journal *journal, const struct journal_c
         result = recover_slot(&recovery, slot);
     if (result == JOURNAL_OK && slot >= 0)
         result = sync_recovered(journal);
+    if (result == JOURNAL_OK && slot >= 0)
+        result = repair(&recovery, slot);
     if (result != JOURNAL_OK)
         return result;
     out->fresh = slot < 0;
