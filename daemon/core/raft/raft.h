@@ -282,6 +282,7 @@ struct raft {
     uint64_t persisted_seq; /* all batches up to here are on stable storage */
     uint64_t hard_seq;      /* the batch that carries the present term and vote */
     bool vote_for_self;     /* candidate: its own vote, and its requests, wait for hard_seq */
+    bool vote_split; /* candidate: refused in this term; its next try is drawn sooner */
     bool campaign_transfer; /* candidate: campaigns because the leader said so */
     struct hf_name vote_reply_to; /* empty, or: this grant waits for hard_seq */
     bool append_reply_due;

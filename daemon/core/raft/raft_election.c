@@ -51,6 +51,7 @@ static void clear_votes(struct raft *raft)
 {
     for (int i = 0; i < HF_ISSUERS_MAX; i++)
         raft->progress[i].vote_granted = false;
+    raft->vote_split = false;
 }
 
 void raft_election_timeout(struct raft_context *context, const struct raft_event *event)
@@ -172,8 +173,19 @@ void raft_vote_reply_received(struct raft_context *context, const struct raft_me
                         ? raft->role == RAFT_PRE_CANDIDATE && message->term == raft->term + 1
                         : raft->role == RAFT_CANDIDATE && message->term == raft->term;
 
-    if (expected && message->granted)
+    if (!expected)
+        return;
+    if (message->granted) {
         raft->progress[raft_member_index(&raft->members, &message->from)].vote_granted = true;
+    } else if (!message->pre && !raft->vote_split) {
+        /*
+         * Most likely a split vote, and the third voter is the leader that died. Waiting out a
+         * whole timeout would cost a healthy holder its lease; the pre-vote that comes first keeps
+         * a quick retry from harming a winner.
+         */
+        raft->vote_split = true;
+        raft_draw_retry(raft, context->now);
+    }
 }
 
 static bool votes_won(const struct raft *raft)

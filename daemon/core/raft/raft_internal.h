@@ -44,6 +44,9 @@ void raft_change_role(struct raft_context *context, enum raft_role_event event);
 /* Draws the election timer from [E, 2E); never for a node that has no vote. */
 void raft_draw_election(struct raft *raft, struct instant now);
 
+/* After a refused vote: the next try comes within [E/4, 3E/4), if not sooner anyway. */
+void raft_draw_retry(struct raft *raft, struct instant now);
+
 /* Takes over a higher term, and becomes a follower of nobody in it. */
 void raft_enter_term(struct raft_context *context, uint64_t term);
 

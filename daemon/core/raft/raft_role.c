@@ -89,6 +89,15 @@ void raft_draw_election(struct raft *raft, struct instant now)
     raft->election_at = instant_add(now, span_from_us((int64_t)span_us));
 }
 
+void raft_draw_retry(struct raft *raft, struct instant now)
+{
+    int64_t half_us = raft->config.election.us / 2;
+    struct span delay = span_from_us(half_us / 2 + (int64_t)((random_next(raft) >> 11) %
+                                                             (uint64_t)half_us));
+
+    raft->election_at = instant_min(raft->election_at, instant_add(now, delay));
+}
+
 static void follow(struct raft_context *context, enum raft_role before, enum raft_role_event event)
 {
     struct raft *raft = context->raft;

@@ -52,6 +52,47 @@ static void pre_vote_changes_no_term_and_writes_nothing(void **state)
     assert_int_equal(node.raft.term, 0);
 }
 
+static void refuse(const char *from, bool pre)
+{
+    node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REPLY,
+                                               .from = name_of(from),
+                                               .to = node.raft.config.self,
+                                               .term = node.raft.term,
+                                               .pre = pre });
+}
+
+/* Three issuers, the leader dead, both others candidates: neither may wait a whole timeout. */
+static void a_refused_candidate_tries_again_sooner_and_asks_before(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 50; seed++) {
+        node_init(&node, 1, 3, seed);
+        node_time_out(&node);
+        node_grant(&node, "n2", true);
+        node_complete_all(&node);
+        assert_int_equal(node.raft.role, RAFT_CANDIDATE);
+        refuse("n2", false);
+        int64_t left_us = instant_diff(node.raft.election_at, node.now).us;
+        int64_t election_us = node.raft.config.election.us;
+        assert_true(left_us >= election_us / 4 && left_us < election_us * 3 / 4);
+        struct instant drawn = node.raft.election_at;
+        refuse("n3", false);
+        assert_int_equal(node.raft.election_at.us, drawn.us);
+        node_time_out(&node);
+        assert_int_equal(node.raft.role, RAFT_PRE_CANDIDATE);
+    }
+}
+
+static void a_refused_pre_vote_changes_no_timer(void **state)
+{
+    (void)state;
+    node_init(&node, 1, 3, 1);
+    node_time_out(&node);
+    struct instant drawn = node.raft.election_at;
+    refuse("n2", true);
+    assert_int_equal(node.raft.election_at.us, drawn.us);
+}
+
 static void candidate_asks_only_after_its_own_vote_is_durable(void **state)
 {
     (void)state;
@@ -321,6 +362,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(times_out_between_one_and_two_election_timeouts_and_redraws),
         cmocka_unit_test(pre_vote_changes_no_term_and_writes_nothing),
+        cmocka_unit_test(a_refused_candidate_tries_again_sooner_and_asks_before),
+        cmocka_unit_test(a_refused_pre_vote_changes_no_timer),
         cmocka_unit_test(candidate_asks_only_after_its_own_vote_is_durable),
         cmocka_unit_test(a_slow_disk_does_not_drive_the_term_up),
         cmocka_unit_test(votes_of_one_voter_count_once),
