@@ -293,8 +293,12 @@ static void on_queued(struct step *step, struct holder_lease *lease,
     lease->held_by = message->holder;
     lease->position = message->position;
     lease->refusal = LEASE_REFUSED_NONE;
-    /* A token below what the guard has seen comes from an issuer that is behind. */
-    if (!leftover || lease->guard.token > message->token || !guard_proves(lease, message->token))
+    /*
+     * Only a guard that has seen this very token can prove it off. A guard that has not may be that
+     * of another board with a copy of this one's certificate, and the lease be driven there: then
+     * its time must run out.
+     */
+    if (!leftover || lease->guard.token != message->token || !guard_shows_off(lease))
         return;
     lease->token = message->token;
     put(step, lease, HOLDER_INPUT_LEFTOVER, "left over from before");
@@ -305,7 +309,7 @@ static void on_granted(struct step *step, struct holder_lease *lease,
 {
     if (message->token <= lease->disowned || message->token <= lease->token)
         return;
-    /* Asked for by a predecessor with another configuration: it comes back as a leftover. */
+    /* Asked for by a predecessor with another configuration: never driven, its time runs out. */
     if (message->fence_us < lease->config.fence.us) {
         lease->ask_at = step->now;
         return;
