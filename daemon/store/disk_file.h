@@ -18,10 +18,10 @@ struct disk_file {
 extern const struct disk_ops disk_file_ops;
 
 /*
- * Locks the directory against a second daemon and opens both files, creating what is missing.
- * What is there must be owned by this process's user, and not be writable by others.
- * Returns 0, or an errno value with `error` saying what could not be done; then nothing is held.
- * EPERM: wrong owner or mode. EWOULDBLOCK: another process holds the lock. Blocks for as long as the disk does.
+ * Locks the directory against a second daemon and opens both files, creating what is missing. All
+ * of it must be owned by this process's user, and not be writable by others. Returns 0, or an errno
+ * value with `error` saying what could not be done; then nothing is held. EPERM: wrong owner or
+ * mode. EWOULDBLOCK: another process holds the lock. Blocks for as long as the disk does.
  */
 int disk_file_open(struct disk_file *disk, const char *directory, char *error, size_t error_size);
 

@@ -1,5 +1,5 @@
 /*
- * Internal to the journal: headers of slots, frames and marks <-> bytes. FORMAT.md tells the format.
+ * Internal to the journal: headers of slots, frames and marks <-> bytes. See FORMAT.md.
  */
 #ifndef HOLDFAST_STORE_FORMAT_H
 #define HOLDFAST_STORE_FORMAT_H
@@ -39,7 +39,7 @@ struct format_frame {
     uint32_t payload_crc;
 };
 
-/* That frame `seq` was written, and where; behind it the whole frame again unless it is too long. */
+/* That frame `seq` was written, and where; behind it the frame once more, unless too long. */
 struct format_mark {
     uint32_t length; /* of the copy, 0: none */
     uint64_t seq;

@@ -389,8 +389,8 @@ static enum journal_result restore_last(struct recovery *recovery, int slot)
     struct format_frame frame = { .length = 0 };
     if (mark->offset != journal->end && mark->offset != format_next_block(journal->end))
         return refuse(journal, JOURNAL_CORRUPT,
-                      "journal.%d: record %" PRIu64 " is not where it was written, at byte %" PRIu64,
-                      slot, mark->seq, mark->offset);
+                      "journal.%d: record %" PRIu64 " is not where it was written, at byte "
+                      "%" PRIu64, slot, mark->seq, mark->offset);
     enum journal_result result = read_bytes(
         recovery, slot, format_mark_at(mark->seq) + FORMAT_MARK_BYTES, buffer, mark->length);
     if (result != JOURNAL_OK)

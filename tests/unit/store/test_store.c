@@ -149,7 +149,7 @@ static void counters_tell_what_it_cost(void **state)
     run_until(1, 0);
     uint64_t bytes = counters->bytes_written;
     uint64_t syncs = counters->syncs;
-    assert_true(bytes > 0 && syncs == 5); /* a first frame makes its slot current, the other one not */
+    assert_true(bytes > 0 && syncs == 5); /* the first frame, and the headers of both slots */
     append_entry(store);
     run_until(2, 0);
     assert_int_equal(counters->syncs, syncs + 1);
