@@ -1,8 +1,14 @@
 #include "agent/agent.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "agent/guard_link.h"
 #include "agent/hooks.h"
@@ -232,6 +238,27 @@ static bool agent_register(struct agent *agent)
     return true;
 }
 
+/*
+ * Two agents of one board would take each other's lease for a leftover. The kernel gives the lock
+ * back when this process ends, however it ends.
+ */
+static bool agent_lock(const char *run_dir)
+{
+    char path[CONF_PATH_MAX + 16];
+    (void)mkdir(run_dir, 0755); /* If it can't be made, the open says so. */
+    snprintf(path, sizeof(path), "%s/agent.lock", run_dir);
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        log_line(LOG_ERR, "%s: can't be opened: %s", path, strerror(errno));
+        return false;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return true;
+    log_line(LOG_ERR, "%s: in use: another holdfastd is the agent of this board", path);
+    close(fd);
+    return false;
+}
+
 struct agent *agent_start(struct node *node)
 {
     struct agent *agent = calloc(1, sizeof(*agent));
@@ -243,7 +270,7 @@ struct agent *agent_start(struct node *node)
     agent->node = node;
     node->agent = agent;
     agent->slept = hal_clock_slept();
-    if (!agent_register(agent)) {
+    if (!agent_lock(node->conf.run_dir) || !agent_register(agent)) {
         node->agent = NULL;
         free(agent);
         return NULL;

@@ -131,13 +131,17 @@ exec sleep 2
     assert not cluster.overlaps() and cluster.close() == 0
 
 
-def second_daemon_on_one_data_directory_is_refused():
+def second_daemon_of_one_board_is_refused():
     cluster = Cluster(boards=2).start_all()
-    result = subprocess.run([os.path.join(BIN, "holdfastd"), "-c", cluster.conf("issuer-1")],
-                            capture_output=True, text=True, timeout=10, check=False)
-    assert result.returncode != 0, "a second daemon on the same journal started"
-    assert "lock" in result.stderr or "in use" in result.stderr, result.stderr
-    cluster.close()
+    primary = cluster.wait_driver()
+    started = now_ns()
+    for node in ("issuer-1", primary):
+        result = subprocess.run([os.path.join(BIN, "holdfastd"), "-c", cluster.conf(node)],
+                                capture_output=True, text=True, timeout=10, check=False)
+        assert result.returncode == 1, f"a second daemon of {node} started"
+        assert "lock" in result.stderr, result.stderr
+    drops = [e for e in cluster.drives() if e["t_ns"] > started and not e["level"]]
+    assert not drops and cluster.close() == 0, drops
 
 
 if __name__ == "__main__":
@@ -148,5 +152,5 @@ if __name__ == "__main__":
         minority_of_issuers_grants_and_renews_nothing,
         failing_disk_silences_one_issuer_and_the_others_go_on,
         hooks_run_and_never_delay_a_drop,
-        second_daemon_on_one_data_directory_is_refused,
+        second_daemon_of_one_board_is_refused,
     ]))

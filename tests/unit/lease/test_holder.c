@@ -924,7 +924,7 @@ int main(void)
         CLAIM(a_fault_withdraws_from_the_queue, set_up_waiting),
         CLAIM(a_lost_guard_gets_no_renewals_and_must_prove_on_return, set_up_driving),
         CLAIM(what_a_predecessor_held_is_released_with_proof_and_never_renewed, set_up),
-        CLAIM(s1_a_lease_that_this_guard_never_saw_is_not_released, set_up),
+        CLAIM(s1_a_lease_that_this_guard_never_saw_is_not_released, set_up_waiting),
         CLAIM(a_leftover_below_what_the_guard_has_seen_is_not_touched, set_up),
         CLAIM(a_release_disowns_the_token_and_all_below, set_up_driving),
         CLAIM(a_release_is_repeated_to_all_until_answered, set_up_driving),
