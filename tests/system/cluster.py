@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BIN = os.environ.get("HOLDFAST_BIN", os.path.join(ROOT, "build", "bin"))
@@ -410,7 +411,10 @@ def run_tests(tests):
             print(f"ok   {test.__name__} ({time.monotonic() - started:.1f} s)", flush=True)
         except Exception as error:  # every failure is reported, none stops the rest
             failed += 1
+            frames = traceback.extract_tb(error.__traceback__)
             print(f"FAIL {test.__name__}: {type(error).__name__}: {error}", flush=True)
+            for frame in frames[1:]:
+                print(f"     {os.path.basename(frame.filename)}:{frame.lineno}: {frame.line}")
         _crashes.clear()
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0

@@ -320,7 +320,9 @@ def without_a_leader_it_says_so():
         refusal(cluster, 503, node, "transfer", "pump", board, role="operator")
     assert cluster.ctl(follower, "leases", "--consistency", "local")["leader"] is False
     assert cluster.ctl(follower, "history")["history"], leader
-    assert cluster.ctl(follower, "status")["quorum"] is False
+    # The follower notices by its election timeout only.
+    wait_until(lambda: cluster.ctl(follower, "status")["quorum"] is False, what="no quorum",
+               poll=0.02)
     assert cluster.close() == 0
 
 
