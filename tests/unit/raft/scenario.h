@@ -1,9 +1,10 @@
 /*
  * A few nodes and a network that delivers at once, for scenarios that are told step by step.
  *
- * Nodes are numbered from 1, as their names are. Time stands still unless a scenario moves it; links,
- * kinds of message and disks fail when told to, never by chance. After every step of any node the
- * history checks election safety (one leader per term) and state machine safety (one history).
+ * Nodes are numbered from 1, as their names are. Time stands still unless a scenario moves it;
+ * links, kinds of message and disks fail when told to, never by chance. After every step of any
+ * node the history checks election safety (one leader per term) and state machine safety (one
+ * history).
  */
 #ifndef HOLDFAST_TESTS_RAFT_SCENARIO_H
 #define HOLDFAST_TESTS_RAFT_SCENARIO_H

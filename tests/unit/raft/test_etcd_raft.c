@@ -161,6 +161,31 @@ static void a_late_refusal_does_not_throw_a_peer_back(void **state)
     }
 }
 
+/* The refusals are those of followers whose entry 10 is missing, or of the term that is named. */
+static void a_refusal_moves_the_probe_to_the_end_of_what_may_match(void **state)
+{
+    (void)state;
+    static const uint64_t log[] = { 1, 1, 1, 4, 4, 5, 5, 6, 6, 6 };
+    static const struct {
+        uint64_t hint_term, hint_index, next_prev;
+    } rows[] = { { 0, 5, 4 }, { 0, 1, 0 }, { 2, 4, 3 }, { 3, 7, 6 }, { 5, 6, 7 }, { 4, 4, 5 } };
+    struct node *leader = &world.node[1];
+
+    for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
+        cluster_init(&world, 3);
+        cluster_with_log(&world, 1, 7, log, 10);
+        world.lost[RAFT_APPEND_REQUEST] = true;
+        cluster_campaign(&world, 1);
+        assert_int_equal(raft_of(1)->role, RAFT_LEADER);
+        node_receive(leader, (struct raft_message){ .kind = RAFT_APPEND_REPLY, .term = 8,
+                                                    .from = name_of("n2"), .prev_index = 10,
+                                                    .hint_term = rows[r].hint_term,
+                                                    .hint_index = rows[r].hint_index });
+        assert_int_equal(node_sent_to(leader, RAFT_APPEND_REQUEST, "n2")->prev_index,
+                         rows[r].next_prev);
+    }
+}
+
 static void appends_that_arrive_out_of_order_all_arrive(void **state)
 {
     (void)state;
@@ -755,6 +780,7 @@ int main(void)
         cmocka_unit_test(the_noop_is_appended_however_much_is_uncommitted),
         cmocka_unit_test(the_window_moves_with_new_acknowledgements_only),
         cmocka_unit_test(a_late_refusal_does_not_throw_a_peer_back),
+        cmocka_unit_test(a_refusal_moves_the_probe_to_the_end_of_what_may_match),
         cmocka_unit_test(appends_that_arrive_out_of_order_all_arrive),
         cmocka_unit_test(a_heartbeat_moves_commit_forward_never_back),
         cmocka_unit_test(a_node_leads_if_a_majority_answers),
