@@ -408,6 +408,7 @@ static enum journal_result judge_end(struct recovery *recovery, int slot)
     struct journal *journal = recovery->journal;
     enum journal_result result = read_marks(recovery, slot);
     uint64_t seq = journal->frame_seq + 1;
+    uint64_t end = journal->end;
     uint64_t found = recovery->mark.seq > seq ? recovery->mark.offset : 0;
     if (result == JOURNAL_OK && recovery->mark.seq == seq) {
         if (recovery->mark.length == 0)
@@ -416,7 +417,6 @@ static enum journal_result judge_end(struct recovery *recovery, int slot)
                           " is damaged, and was written whole",
                           slot, seq, recovery->mark.offset);
         result = restore_last(recovery, slot);
-        seq++;
     }
     if (result == JOURNAL_OK && found == 0)
         result = find_later_frame(recovery, slot, journal->end, seq, &found);
@@ -424,7 +424,7 @@ static enum journal_result judge_end(struct recovery *recovery, int slot)
         return refuse(journal, JOURNAL_CORRUPT,
                       "journal.%d: record %" PRIu64 " at byte %" PRIu64
                       " is damaged, with valid ones after it at byte %" PRIu64,
-                      slot, seq, journal->end, found);
+                      slot, seq, end, found);
     return result;
 }
 
