@@ -57,7 +57,7 @@ static const char good[] =
     "          chip = \"gpiochip0\"; # agent.resources[].outputs[].chip\n"
     "          line = 17; # agent.resources[].outputs[].line\n"
     "          rate_hz = 500; # agent.resources[].outputs[].rate_hz\n"
-    "          hold_ms = 20; # agent.resources[].outputs[].hold_ms\n"
+    "          hold_ms = 40; # agent.resources[].outputs[].hold_ms\n"
     "          readback = {\n"
     "            chip = \"gpiochip0\"; # agent.resources[].outputs[].readback.chip\n"
     "            line = 27; # agent.resources[].outputs[].readback.line\n"
@@ -414,16 +414,16 @@ static const struct cross crosses[] = {
     { "ttl_max_ms", "5000", "900", "ttl_ms = 1000", "ttl_max_ms = 900 ms" },
     { "holders", "\"board-b\"", "\"board-a\"", "holders", "each board once is allowed" },
     { "release_ms", "5", "700", "ttl_ms = 1000", "998 - 700 - 200 = 98 ms" },
-    { "hold_ms", "20", "1", "hold_ms", "2 * 2 ms = 4 ms" },
+    { "hold_ms", "40", "1", "hold_ms", "2 * 2 ms = 4 ms" },
     { "rate_hz", "500", "60", "release_ms", "8.334 ms at 60 Hz" },
     { "rate_hz", "rate_hz = 500;", "", "{ name = \"enable\"", "10 to 2000 Hz" },
-    { "hold_ms", "hold_ms = 20;", "", "{ name = \"enable\"", "1 to 1000 ms" },
+    { "hold_ms", "hold_ms = 40;", "", "{ name = \"enable\"", "1 to 1000 ms" },
     { "active_low", "active_low = true;", "rate_hz = 50;", "rate_hz = 50;", "kind = \"pulse\"" },
     { "rate_hz", "rate_hz = 500;", "rate_hz = 500; reset_ms = 4;", "reset_ms = 4",
       "kind = \"gpio\"" },
     { "reset_ms", "reset_ms = 500;", "", "{ name = \"relay\"", "must have it: 1 to 60000 ms" },
     { "covers", "\"kernel\"", "\"process\"", "reset_ms = 500", "covers = \"kernel\"" },
-    { "within_ms", "5", "980", "within_ms", "20 + 980 = 1000 ms must be below" },
+    { "within_ms", "5", "960", "within_ms", "40 + 960 = 1000 ms must be below" },
     { "line = 27", "27", "17", "line = 17; # agent.resources[].outputs[].readback", "used once" },
     { "{ name = \"relay\"", "relay", "enable", "{ name = \"enable\"; kind = \"gpio\"",
       "every name must be different" },
