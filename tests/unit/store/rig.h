@@ -21,11 +21,11 @@
 #include "tests/unit/support/unit.h"
 
 enum {
-    RIG_SLOT_BYTES = 2 * 1024 * 1024,
+    RIG_SLOT_BYTES = 4 * 1024 * 1024,
     RIG_OPERATIONS_MAX = 8192,
     RIG_UNDO_MAX = 4096,
     RIG_BATCHES_MAX = 1024,
-    RIG_SNAPSHOT_CAPACITY = 8192,
+    RIG_SNAPSHOT_CAPACITY = 512 * 1024,
     RIG_INDEX_MAX = 4096,
     RIG_SECTOR_BYTES = 512,
     RIG_NEVER = INT32_MAX
@@ -65,7 +65,7 @@ struct rig_disk {
     int undos;
     uint64_t size_at_mark[DISK_SLOTS];
     struct rig_faults faults;
-    int writes, syncs;
+    int writes;
 };
 
 static inline uint8_t *rig_copy(const void *data, size_t length)
@@ -150,7 +150,6 @@ static inline int rig_write(void *context, int slot, uint64_t offset, const void
 static inline int rig_sync(void *context, int slot)
 {
     struct rig_disk *disk = context;
-    disk->syncs++;
     if (disk->faults.sync)
         return disk->faults.sync;
     rig_note(disk, RIG_SYNC, slot, 0, NULL, 0);
@@ -181,12 +180,18 @@ static inline int rig_preallocate(void *context, int slot, uint64_t bytes)
 static const struct disk_ops rig_ops = { rig_read, rig_write, rig_sync, rig_size,
                                          rig_preallocate };
 
-/* An empty disk. `keeps`: it keeps operations and can't undo. */
-static inline void rig_disk_reset(struct rig_disk *disk, bool keeps)
+static inline void rig_forget_operations(struct rig_disk *disk)
 {
     for (int i = 0; i < disk->operations; i++)
         free(disk->operation[i].data);
-    disk->operations = disk->writes = disk->syncs = 0;
+    disk->operations = 0;
+}
+
+/* An empty disk. `keeps`: it keeps operations and can't undo. */
+static inline void rig_disk_reset(struct rig_disk *disk, bool keeps)
+{
+    rig_forget_operations(disk);
+    disk->writes = 0;
     disk->keeps = keeps;
     rig_mark(disk);
     for (int i = 0; i < DISK_SLOTS; i++) {
@@ -202,8 +207,7 @@ static inline void rig_disk_reset(struct rig_disk *disk, bool keeps)
 
 /* ---- the journal, and the log that a raft would have */
 
-static struct rig_disk rig_disk;    /* what the script runs on */
-static struct rig_disk rig_crashed; /* what a power cut left of it */
+static struct rig_disk rig_disk; /* what the script runs on */
 static struct journal rig_journal;
 static struct journal_recovered rig_recovered;
 static struct raft_entry rig_entry[RIG_INDEX_MAX];

@@ -16,6 +16,7 @@ struct piece {
     size_t arrived;
 };
 
+static struct rig_disk rig_crashed; /* what a power cut left */
 static int pending[PENDING_MAX]; /* operations that no sync has covered */
 static int pendings;
 static struct piece piece[PIECES_MAX];

@@ -12,6 +12,7 @@ static struct {
     unsigned long tried, whole, corrupt;
 } count;
 
+static struct rig_disk rig_crashed; /* what is damaged */
 static uint64_t used[DISK_SLOTS]; /* behind the last byte ever written, a block more */
 
 /* The files end behind what is used: opening need not read a megabyte of zeros each time. */
