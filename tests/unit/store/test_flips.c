@@ -6,7 +6,7 @@
  */
 #include "tests/unit/store/rig.h"
 
-enum { STATES_TRIED = 40, TAIL_BYTES = 120 };
+enum { STATES_TRIED = 25, TAIL_BYTES = 120 };
 
 static struct {
     unsigned long tried, whole, corrupt;
@@ -211,7 +211,7 @@ static void a_flip_within_a_power_cut_takes_nothing_acknowledged(void **state)
 {
     (void)state;
     rig_growth_bytes = 3000;
-    rig_run(30);
+    rig_run(20);
     for (int end = rig_acked_at[1]; end <= rig_disk.operations; end++) {
         uint64_t low;
         uint64_t high;
