@@ -190,6 +190,11 @@ bars: setup
 	@$(MAKE) --no-print-directory tests
 	@/usr/bin/python3 tests/system/bars.py
 
+# Exhaustive search of the lease protocol's model, and of its mutants. Needs Debian's `spin`.
+.PHONY: model
+model:
+	@tests/model/run.sh
+
 # Static checks of all sources; cppcheck alone is part of `make check`.
 .PHONY: lint
 lint: setup
