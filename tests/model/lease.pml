@@ -9,7 +9,7 @@
  *
  * Every option of a `do` is one atomic step of one party. Whatever is late, lost, doubled or
  * reordered in the network is a step that is taken later, never, twice or in another order.
- * -DMUTANT_<NAME> builds one seeded fault in; each place where a mutant bites is marked by its name.
+ * -DMUTANT_<NAME> builds one seeded fault in, at the places that are marked by its name.
  */
 
 /* ---- bounds */

@@ -25,8 +25,8 @@ build() {
     local folder=$work/$1 options=$2
     shift 2
     mkdir "$folder"
+    # shellcheck disable=SC2086
     (cd "$folder" && spin -a "$@" "$here/lease.pml" >spin.txt 2>&1 &&
-        # shellcheck disable=SC2086
         gcc $options -DSAFETY -DNOREDUCE -DMEMLIM=$memory_mb -w -o pan pan.c)
 }
 
