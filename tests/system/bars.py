@@ -47,7 +47,7 @@ def agent_kill():
 def leader_kill():
     result = measure.leader_kill(20)
     limit = 2 * result["election_ms"] + 100
-    bar("leader killed, drops of the healthy holder", f"{result['drops']} {result['why'] or ''}",
+    bar("leader killed, drops of the healthy holder", f"{result['drops']} {result['losses'] or ''}",
         "0", result["drops"] == 0)
     bar("leader killed, a new grant drives", figures(result["grant_ms"]), f"<= {limit} ms",
         max(result["grant_ms"]) <= limit)

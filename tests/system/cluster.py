@@ -9,6 +9,7 @@ import atexit
 import itertools
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -50,7 +51,7 @@ def wait_until(condition, timeout=10.0, what="condition", poll=0.002):
 class Cluster:
     """Issuers issuer-1.., boards board-a.., a bench with one actuator; see the arguments."""
 
-    def __init__(self, issuers=3, boards=2, ttl_ms=1000, hold_ms=20, rate_hz=250, election_ms=300,
+    def __init__(self, issuers=3, boards=2, ttl_ms=1000, hold_ms=100, rate_hz=250, election_ms=300,
                  heartbeat_ms=50, gateway=False, watchdog_ms=None, response_ms=100, kind="pulse",
                  combined=False, release_ms=50, hooks=False, priorities=None, failback="manual",
                  resources=None):
@@ -360,6 +361,24 @@ hal = {{ backend = "sim"; socket = "bench.sock"; }};
                     return event
             return None
         return wait_until(look, timeout, f"drive {level} by {boards}; logs in {self.folder}")
+
+    def losses(self, board, since):
+        """
+        What the guard of a board says of leases that it lost after an instant of the witness's clock.
+        A gap in a pulse is none: without real-time priority a busy machine makes some.
+        """
+        began = time.time() - (now_ns() - since) / 1e9
+        lines = []
+        for line in self.log(f"{board}-guard").splitlines():
+            stamp = re.match(r"(\d\d):(\d\d):(\d\d\.\d+) .*(-> dropping|-> fault)", line)
+            if stamp is None:
+                continue
+            day = time.localtime(began)
+            second = int(stamp[1]) * 3600 + int(stamp[2]) * 60 + float(stamp[3])
+            start = day.tm_hour * 3600 + day.tm_min * 60 + day.tm_sec + began % 1
+            if 0 <= (second - start) % 86400 < 43200:
+                lines.append(line)
+        return lines
 
     def overlaps(self):
         return [e for e in self.events() if e["ev"] == "overlap"]

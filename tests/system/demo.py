@@ -56,7 +56,7 @@ def actuator_writes(cluster, value):
 def main():
     keep = "--keep" in sys.argv[1:]
     say("making a certificate authority and a certificate for each node")
-    cluster = Cluster(ttl_ms=1000, gateway=True, watchdog_ms=2000)
+    cluster = Cluster(ttl_ms=1000, hold_ms=20, gateway=True, watchdog_ms=2000)
     cluster.keep = keep
     say("starting the plant (bench), 3 issuers, 2 boards with guard and gateway")
     cluster.start_bench()

@@ -40,9 +40,11 @@ def refusal(cluster, code, node, *arguments, role="viewer"):
 
 
 def undisturbed(cluster, board, since):
-    """The witness saw `board` drive all the time."""
-    drops = [e for e in cluster.drives() if e["t_ns"] > since and not e["level"]]
-    assert cluster.driver() == board and not drops and not cluster.overlaps(), drops
+    """`board` kept its lease all the time, by its guard's word, and nobody else drove."""
+    losses = cluster.losses(board, since)
+    others = [e for e in cluster.drives() if e["t_ns"] > since and e["board"] != board]
+    wait_until(lambda: cluster.driver() == board, what=f"{board} drives")
+    assert not losses and not others and not cluster.overlaps(), losses + others
 
 
 # Command, a field or list that its JSON has, words that its table has.

@@ -140,8 +140,8 @@ def second_daemon_of_one_board_is_refused():
                                 capture_output=True, text=True, timeout=10, check=False)
         assert result.returncode == 1, f"a second daemon of {node} started"
         assert "lock" in result.stderr, result.stderr
-    drops = [e for e in cluster.drives() if e["t_ns"] > started and not e["level"]]
-    assert not drops and cluster.close() == 0, drops
+    losses = cluster.losses(primary, started)
+    assert not losses and cluster.close() == 0, losses
 
 
 if __name__ == "__main__":
