@@ -18,7 +18,7 @@ def stopped_agent_is_dropped_at_the_deadline():
     print(f"figure: stopped agent at ttl 600 ms: outputs off after {ms(off['t_ns'] - stopped):.1f}"
           f" ms, other board drives after {ms(on['t_ns'] - stopped):.1f} ms")
     # No permit arrives any more: the last deadline is at most ttl after the stop, then the hold.
-    assert ms(off["t_ns"] - stopped) <= 600 + cluster.hold_ms + 50, "driven past the deadline"
+    assert ms(off["t_ns"] - stopped) <= 1.5 * (600 + cluster.hold_ms), "driven past the deadline"
     assert off["t_ns"] <= on["t_ns"]
     # Awake again, it must not believe in its old lease.
     cluster.kill(primary, number=signal.SIGCONT)
@@ -70,7 +70,7 @@ def minority_of_issuers_grants_and_renews_nothing():
     leader = cluster.leader()
     lost = cluster.kill(*[i for i in cluster.issuers if i != leader])
     off = cluster.first_drive_after(lost, [primary], level=0)
-    assert ms(off["t_ns"] - lost) <= 600 + cluster.hold_ms + 50, "driven without a majority"
+    assert ms(off["t_ns"] - lost) <= 1.5 * (600 + cluster.hold_ms), "driven without a majority"
     for issuer in cluster.issuers:
         if issuer != leader:
             cluster.start_daemon(issuer)
