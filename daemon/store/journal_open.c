@@ -380,6 +380,13 @@ static enum journal_result read_marks(struct recovery *recovery, int slot)
     return JOURNAL_OK;
 }
 
+/* It was whole a moment ago. */
+static enum journal_result refuse_unsteady(struct journal *journal, int slot, uint64_t seq)
+{
+    return refuse(journal, JOURNAL_CORRUPT,
+                  "journal.%d: record %" PRIu64 " reads differently each time", slot, seq);
+}
+
 /* The last frame is damaged, its copy is not. */
 static enum journal_result restore_last(struct recovery *recovery, int slot)
 {
@@ -395,7 +402,9 @@ static enum journal_result restore_last(struct recovery *recovery, int slot)
         recovery, slot, format_mark_at(mark->seq) + FORMAT_MARK_BYTES, buffer, mark->length);
     if (result != JOURNAL_OK)
         return result;
-    recovery->restored = format_get_frame(&frame, buffer);
+    if (!format_get_frame(&frame, buffer) || frame.seq != mark->seq)
+        return refuse_unsteady(journal, slot, mark->seq);
+    recovery->restored = true;
     return take_frame(recovery, slot, mark->offset, &frame);
 }
 
@@ -487,8 +496,7 @@ static bool repair_last(struct recovery *recovery, int slot)
     if (read_frame(recovery, slot, at, &head, &valid, &torn) != JOURNAL_OK)
         return false;
     if (!valid)
-        return refuse(journal, JOURNAL_CORRUPT, "journal.%d: record %" PRIu64 " reads differently "
-                      "each time", slot, journal->frame_seq) == JOURNAL_OK;
+        return refuse_unsteady(journal, slot, journal->frame_seq) == JOURNAL_OK;
     size_t length = FORMAT_FRAME_BYTES + head.length;
     recovery->out->repairs++;
     return (recovery->restored ?

@@ -419,7 +419,7 @@ static inline void rig_append_any(void)
         rig_take_snapshot(&persist, rig_last + 1 + random_below(5), false);
     }
     if (kind == 8) /* a follower catches up: longer than a block */
-        rig_entries(&persist, RAFT_APPEND_MAX, RAFT_ENTRY_DATA_MAX);
+        rig_entries(&persist, 2 * RAFT_APPEND_MAX, RAFT_ENTRY_DATA_MAX);
     else if (kind > 3)
         rig_entries(&persist, 1 + random_below(2), 200);
     rig_append(&persist);

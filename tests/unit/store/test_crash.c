@@ -235,6 +235,7 @@ static void a_power_cut_after_any_operation_loses_nothing_acknowledged_and_inven
     void **state)
 {
     (void)state;
+    rig_growth_bytes = 24000;
     rig_run(600);
     assert_true(rig_journal.generation > 10);
     cut_everywhere();

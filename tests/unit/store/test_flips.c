@@ -164,6 +164,16 @@ static void bounds_of_cut(int end, uint64_t *low, uint64_t *high)
     }
 }
 
+/* True if all that was asked for by then was acknowledged: nothing was under way. */
+static bool at_rest(int end)
+{
+    for (uint64_t i = 1; i <= rig_batches; i++) {
+        if (rig_acked_at[i] == end)
+            return true;
+    }
+    return false;
+}
+
 /* What a reopened journal handed out counts as durable: one more flip must not take it back. */
 static void after_a_power_cut_and_recovery_a_flip_is_whole_or_reported(void **state)
 {
@@ -173,9 +183,11 @@ static void after_a_power_cut_and_recovery_a_flip_is_whole_or_reported(void **st
     rig_run(150);
     while (states < STATES_TRIED) {
         int end = 1 + (int)random_below((uint64_t)rig_disk.operations);
+        if (at_rest(end))
+            continue;
         build_cut(end);
         assert_int_equal(rig_open(&rig_crashed), JOURNAL_OK);
-        if (rig_recovered.fresh || rig_recovered.repairs == 0)
+        if (rig_recovered.fresh)
             continue;
         states++;
         uint64_t digest = rig_digest_recovered();
@@ -191,8 +203,13 @@ static void after_a_power_cut_and_recovery_a_flip_is_whole_or_reported(void **st
         measure_used(&rig_crashed);
         rig_mark(&rig_crashed);
         flip_what_decides(low, low, last_at, last_end, current);
+        for (int slot = 0; slot < DISK_SLOTS; slot++) {
+            rig_crashed.size[slot] = 0;
+            assert_whole_or_reported(low, low, "a lost file", slot, 0);
+            rig_undo(&rig_crashed);
+        }
     }
-    print_counts("single flips after recovery from a power cut");
+    print_counts("single flips, and lost files, after recovery from a power cut");
 }
 
 /* Where the last frame is that was written whole before the first `end` operations were done. */
@@ -304,6 +321,34 @@ static void only_the_last_record_lost_together_with_its_mark_looks_like_a_torn_t
         }
         rig_undo(&rig_crashed);
     }
+    /* The last but one comes back from its copy, but then the last one is behind it. */
+    rig_poke(&rig_crashed, slot, mark_at, zeros, sizeof(zeros));
+    rig_poke(&rig_crashed, slot, at[1], zeros, FORMAT_FRAME_BYTES);
+    assert_int_equal(rig_open(&rig_crashed), JOURNAL_CORRUPT);
+    rig_undo(&rig_crashed);
+}
+
+/* It has no copy, but a mark that was written after it was whole. */
+static void a_flip_in_a_last_record_longer_than_a_block_is_reported(void **state)
+{
+    (void)state;
+    struct raft_persist persist;
+    rig_growth_bytes = 40000;
+    rig_run(10);
+    do {
+        rig_begin(&persist);
+        rig_entries(&persist, 2 * RAFT_APPEND_MAX, RAFT_ENTRY_DATA_MAX);
+        rig_append(&persist);
+        rig_flush();
+    } while (rig_journal.frame_seq < 3 || rig_journal.taken.length <= FORMAT_COPIED_MAX);
+    uint64_t from = rig_journal.taken.offset;
+    uint64_t to = from + rig_journal.taken.length;
+    int slot = rig_journal.slot;
+    damage_what_the_script_left();
+    for (uint64_t at = from; at < to; at++)
+        flip(slot, at, (uint8_t)(1u << random_below(8)), rig_batches, rig_batches);
+    assert_int_equal(count.corrupt, to - from);
+    print_counts("single flips of a long last record");
 }
 
 int main(void)
@@ -314,6 +359,7 @@ int main(void)
         cmocka_unit_test(a_flip_within_a_power_cut_takes_nothing_acknowledged),
         cmocka_unit_test(a_lost_sector_or_block_is_whole_or_reported),
         cmocka_unit_test(a_lost_file_is_whole_or_reported_from_the_first_record_on),
+        cmocka_unit_test(a_flip_in_a_last_record_longer_than_a_block_is_reported),
         cmocka_unit_test(only_the_last_record_lost_together_with_its_mark_looks_like_a_torn_tail),
     };
     rig_seed();
