@@ -105,6 +105,7 @@ int main(int argc, char **argv)
         return status;
     load(&conf, &options);
     log_open("");
+    signal(SIGPIPE, SIG_IGN); /* a log that nobody reads any more */
     int signals = open_signals();
     if (signals < 0) {
         log_line(LOG_ERR, "gateway: cannot take signals: %s", strerror(errno));

@@ -1,5 +1,6 @@
 /* holdfast-guard: options, configuration, and the loop. */
 #include <malloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -68,6 +69,8 @@ int main(int argc, char **argv)
     if (status != OPTIONS_GO_ON)
         return status;
     log_open("guard: ");
+    /* A log that nobody reads any more is no reason to drop the outputs. */
+    signal(SIGPIPE, SIG_IGN);
     if (!guard_open(&options, run_dir, sizeof(run_dir), &status))
         return status;
     bool proven = loop_run(&guard_loop);

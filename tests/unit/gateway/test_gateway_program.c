@@ -244,6 +244,33 @@ static void registers_at_the_bench_and_outlives_it(void **state)
     assert_int_equal(end_status(child), 0);
 }
 
+/* As when the collector of logs restarts: a standby that dies of it fences, but forwards no more. */
+static void gateway_outlives_the_reader_of_its_log(void **state)
+{
+    struct program *program = *state;
+    if (program == NULL)
+        skip();
+    write_file(program, true, "");
+    assert_int_equal(mkfifo(program->log, 0600), 0);
+    int reader = open(program->log, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    assert_true(reader >= 0);
+    pid_t child = start(program, (const char *[]){ "-c", program->file, NULL });
+    modbus_t *master = NULL;
+    for (int i = 0; i < PATIENCE_TRIES && program->actuator.connections < 1; i++)
+        usleep(PATIENCE_STEP_US);
+    master = connect_master(program);
+    close(reader);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(modbus_write_register(master, 12, 7), -1);
+        assert_int_equal(errno, EMBXSBUSY);
+        assert_int_equal(kill(child, SIGUSR1), 0);
+    }
+    assert_int_equal(kill(child, SIGTERM), 0);
+    assert_int_equal(end_status(child), 0);
+    modbus_close(master);
+    modbus_free(master);
+}
+
 static void second_gateway_on_the_same_port_says_so(void **state)
 {
     struct program *program = *state;
@@ -302,6 +329,7 @@ int main(void)
         ON_A_PROGRAM(write_is_refused_and_read_passes_without_a_lease_page),
         ON_A_PROGRAM(killed_gateway_resets_the_write_under_way),
         ON_A_PROGRAM(registers_at_the_bench_and_outlives_it),
+        ON_A_PROGRAM(gateway_outlives_the_reader_of_its_log),
         ON_A_PROGRAM(second_gateway_on_the_same_port_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

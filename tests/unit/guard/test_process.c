@@ -3,6 +3,7 @@
  * HOLDFAST_BIN names the folder of the program; without it the tests are skipped.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <signal.h>
 #include <sys/stat.h>
@@ -356,6 +357,7 @@ static void owner_of_the_run_directory_may_connect_and_no_other_user(void **stat
     enum { OWNER = 64001, STRANGER = 64002 };
     struct fixture *f = *state;
     char path[96];
+    SKIP_WITHOUT_PROGRAM(f);
     if (geteuid() != 0)
         skip();
     assert_int_equal(chmod(f->folder, 0755), 0);
@@ -395,6 +397,34 @@ static void termination_proves_off_and_stops_the_watchdog(void **state)
     AWAIT(&f->bench, !f->bench.level && f->bench.watchdog_stopped);
     assert_true(hf_page_stale(page));
     hf_close(page);
+}
+
+/* Standard error is a pipe whose reader is gone, as when the collector of logs restarts. */
+static void guard_outlives_the_reader_of_its_log(void **state)
+{
+    struct fixture *f = *state;
+    struct guard_message message;
+    int ends[2];
+    SKIP_WITHOUT_PROGRAM(f);
+    write_conf(f, gpio_keys, gpio_readback);
+    assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
+    f->guard = fork();
+    if (f->guard == 0) {
+        signal(SIGPIPE, SIG_DFL);
+        if (dup2(ends[1], STDERR_FILENO) < 0)
+            _exit(126);
+        execl(f->program, f->program, "-c", f->conf, "-f", (char *)NULL);
+        _exit(127);
+    }
+    close(ends[1]);
+    f->agent = agent_join(f);
+    close(ends[0]);
+    drive(f, 7, 2500);
+    agent_say(f->agent, GUARD_PERMIT, "pump", 6, 2500);
+    assert_true(agent_hear(f->agent, GUARD_REFUSED, 0, &message));
+    agent_say(f->agent, GUARD_PERMIT, "pump", 5, 2500);
+    assert_true(agent_hear(f->agent, GUARD_REFUSED, 0, &message));
+    AWAIT(&f->bench, f->bench.level);
 }
 
 static void lost_bench_is_a_fault(void **state)
@@ -462,6 +492,7 @@ int main(void)
         PROCESS_TEST(owner_of_the_run_directory_may_connect_and_no_other_user),
         PROCESS_TEST(second_guard_is_refused),
         PROCESS_TEST(termination_proves_off_and_stops_the_watchdog),
+        PROCESS_TEST(guard_outlives_the_reader_of_its_log),
         PROCESS_TEST(lost_bench_is_a_fault),
         PROCESS_TEST(wrong_options_and_files_have_their_exit_statuses),
         PROCESS_TEST(resident_memory_is_small),
