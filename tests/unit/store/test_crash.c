@@ -93,7 +93,7 @@ static uint64_t assert_opens_in_range(void)
 {
     if (rig_open(&rig_crashed) != JOURNAL_OK)
         fail_msg("cut after %d operations: %s", end, rig_journal.error);
-    /* A killed process leaves what only the page cache has: it must not count before it is synced. */
+    /* A killed process leaves what only the page cache has: that counts once it is synced. */
     if (!rig_recovered.fresh)
         assert_false(rig_crashed.unsynced[0] || rig_crashed.unsynced[1]);
     assert_true(rig_recovered.raft.term >= rig_term[low]);

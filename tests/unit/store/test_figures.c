@@ -186,7 +186,7 @@ static void fill(void)
     assert_int_equal(rig_journal.generation, 1);
 }
 
-/* One batch more; false if that switched the slot. The log is full, so the last entry is replaced. */
+/* One batch more; false if that switched the slot. The log is full: the last entry is replaced. */
 static bool replace_last_entry(void)
 {
     struct raft_persist persist = { .wanted = true, .seq = rig_journal.pending.last_seq + 1,

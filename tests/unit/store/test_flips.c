@@ -287,7 +287,7 @@ static void a_lost_file_is_whole_or_reported_from_the_first_record_on(void **sta
     print_counts("lost files");
 }
 
-/* Two blocks lost at once. The frames' block holds the last three, the other the last one's mark. */
+/* Two blocks lost at once: that of the last three frames, and that of the last one's mark. */
 static void only_the_last_record_lost_together_with_its_mark_looks_like_a_torn_tail(void **state)
 {
     (void)state;
