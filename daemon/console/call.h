@@ -41,6 +41,7 @@ struct call_caller {
     bool operator_role;
     bool json;    /* asked for by the relaying node; a line may also say --json */
     bool relayed; /* is not relayed a second time */
+    struct hf_name via; /* relayed: the node whose word `who` and `operator_role` are */
 };
 
 struct call_sink {

@@ -248,9 +248,13 @@ static void console_log_refusal(struct console *console, int cause, const char *
     if (more > 0)
         log_line(LOG_WARNING, "console: %s: refused: %s: the last of %u more",
                  console->refusals.window[cause].last, refusal_cause_text(cause), more);
-    if (refusals_admit(&console->refusals, cause, who, now_ms))
-        log_line(LOG_WARNING, "console: %s: refused: %s: %s", who, refusal_cause_text(cause),
-                 detail);
+    if (!refusals_admit(&console->refusals, cause, who, now_ms))
+        return;
+    /* The TLS layer's detail begins with the cause already. */
+    const char *words = refusal_cause_text(cause);
+    bool said = strncmp(detail, words, strlen(words)) == 0;
+    log_line(LOG_WARNING, "console: %s: refused: %s%s%s", who, said ? "" : words, said ? "" : ": ",
+             detail);
 }
 
 static bool console_role(const struct tls_name *peer, struct call_caller *caller)
@@ -421,7 +425,8 @@ static void relayed_start(struct relayed *relayed, const struct wire_query *quer
     const struct call_caller caller = { .who = query->who,
                                         .operator_role = query->operator_role,
                                         .json = query->json,
-                                        .relayed = true };
+                                        .relayed = true,
+                                        .via = relayed->from };
     char line[CONSOLE_LINE_MAX + 1];
     memcpy(line, query->text, query->length);
     line[query->length] = '\0';

@@ -13,7 +13,8 @@
  *    CONSOLE_GREETING_MS.
  *  - A line longer than CONSOLE_LINE_MAX, or with bytes that are no text, ends the connection with
  *    one error.
- *  - A command that another node must answer is relayed over the peer hub, once.
+ *  - A command that another node must answer is relayed over the peer hub, once. Whose word counts
+ *    there for an operator is in voucher.h; `fault clear` is for the board's own console.
  */
 #ifndef HOLDFAST_CONSOLE_CONSOLE_H
 #define HOLDFAST_CONSOLE_CONSOLE_H

@@ -4,6 +4,7 @@
 
 #include "agent/agent.h"
 #include "console/call.h"
+#include "console/voucher.h"
 #include "hal/clock.h"
 #include "log/log.h"
 
@@ -16,10 +17,32 @@ static bool operate_name(struct call *call, int word, const char *what, struct h
     return false;
 }
 
-/* True if this node leads; else the call went to the leader or has failed. */
-static bool operate_here(struct call *call)
+/* A node that tries in a loop can't fill the log. */
+static void operate_refuse_voucher(struct call *call)
+{
+    static struct log_brake brake;
+    const struct call_caller *caller = &call->caller;
+    uint64_t held = log_brake_release(&brake, hal_clock_now());
+    if (held > 0)
+        log_line(LOG_WARNING, "operators: %" PRIu64 " more acts refused for who vouched", held);
+    if (log_brake_admit(&brake, hal_clock_now()))
+        log_line(LOG_WARNING, "operator %s: %s: refused: %s may not vouch for an operator",
+                 caller->who.text, call->line, caller->via.text);
+    call_fail(call, CALL_FORBIDDEN, "%s may not vouch for an operator here; ask an issuer's console",
+              caller->via.text);
+}
+
+/*
+ * True if this node leads; else the call went to the leader or has failed. `resource`: NULL for an
+ * act on none.
+ */
+static bool operate_here(struct call *call, const struct hf_name *resource)
 {
     struct hf_name leader;
+    if (call->caller.relayed && !voucher_accepted(&call->node->conf, &call->caller.via, resource)) {
+        operate_refuse_voucher(call);
+        return false;
+    }
     if (call->node->issuer != NULL && replica_serving(issuer_shell_replica(call->node->issuer)))
         return true;
     if (!call_find_leader(call, &leader) || name_equal(&leader, &call->node->conf.node_id))
@@ -57,7 +80,8 @@ static bool operate_step(struct call *call, struct replica_event *event)
     else if (refusal != RAFT_ACCEPTED)
         call_fail(call, CALL_UNAVAILABLE, "%s", operate_refusal(refusal));
     else
-        log_line(LOG_NOTICE, "operator %s: %s", call->caller.who.text, call->line);
+        log_line(LOG_NOTICE, "operator %s%s%s: %s", call->caller.who.text,
+                 call->caller.relayed ? " via " : "", call->caller.via.text, call->line);
     return error == NULL && refusal == RAFT_ACCEPTED;
 }
 
@@ -97,7 +121,7 @@ void operate_transfer(struct call *call)
 {
     struct replica_event event = { .kind = REPLICA_TRANSFER };
     if (!operate_name(call, 1, "resource", &event.resource) ||
-        !operate_name(call, 2, "board", &event.node) || !operate_here(call))
+        !operate_name(call, 2, "board", &event.node) || !operate_here(call, &event.resource))
         return;
     call->resource = event.resource;
     if (operate_step(call, &event))
@@ -113,15 +137,15 @@ void operate_pin(struct call *call)
         return;
     if (strcmp(call->word[2], "none") != 0 && !operate_name(call, 2, "board", &event.node))
         return;
-    if (operate_here(call) && operate_step(call, &event))
+    if (operate_here(call, &event.resource) && operate_step(call, &event))
         operate_done(call, "pinned");
 }
 
 void operate_unpin(struct call *call)
 {
     struct replica_event event = { .kind = REPLICA_PIN, .pinned = false };
-    if (operate_name(call, 1, "resource", &event.resource) && operate_here(call) &&
-        operate_step(call, &event))
+    if (operate_name(call, 1, "resource", &event.resource) &&
+        operate_here(call, &event.resource) && operate_step(call, &event))
         operate_done(call, "unpinned");
 }
 
@@ -146,17 +170,19 @@ static void fault_note(struct call *call)
 {
     static struct call *note;
     const struct call_sink sink = { &note, ignore_write, ignore_finish };
-    struct call_caller caller = call->caller;
     char line[64 + HF_NAME_MAX];
-    caller.relayed = false;
     snprintf(line, sizeof(line), "note fault-cleared %s", call->resource.text);
-    call_start(call->node, line, &caller, &sink, &note);
+    call_start(call->node, line, &call->caller, &sink, &note);
 }
 
 void operate_fault_clear(struct call *call)
 {
     if (!operate_name(call, 1, "resource", &call->resource))
         return;
+    if (call->caller.relayed) { /* No console relays it. */
+        operate_refuse_voucher(call);
+        return;
+    }
     if (call->node->agent == NULL || !agent_clear_fault(call->node->agent, &call->resource)) {
         call_fail(call, CALL_NOT_FOUND, "%s drives no resource %s; ask the board with the fault",
                   call->node->conf.node_id.text, call->resource.text);
@@ -172,8 +198,8 @@ void operate_note_fault(struct call *call)
     struct replica_event event = { .kind = REPLICA_NOTE,
                                    .history = HISTORY_OPERATOR,
                                    .text = "fault cleared" };
-    if (operate_name(call, 1, "resource", &event.resource) && operate_here(call) &&
-        operate_step(call, &event))
+    if (operate_name(call, 1, "resource", &event.resource) &&
+        operate_here(call, &event.resource) && operate_step(call, &event))
         operate_done(call, "noted");
 }
 
@@ -182,7 +208,7 @@ void operate_note_fault(struct call *call)
 void operate_leader_transfer(struct call *call)
 {
     struct replica_event event = { .kind = REPLICA_LEADER_TRANSFER };
-    if (operate_name(call, 1, "issuer", &event.node) && operate_here(call) &&
+    if (operate_name(call, 1, "issuer", &event.node) && operate_here(call, NULL) &&
         operate_step(call, &event))
         operate_done(call, "asked that issuer to lead; see status");
 }

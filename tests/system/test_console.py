@@ -378,7 +378,8 @@ def plain_text(cluster, node):
                 pass
         except ConnectionResetError:
             pass
-    wait_until(lambda: "refused: " in cluster.log(node), what="a log line")
+    wait_until(lambda: "refused: no acceptable TLS: " in cluster.log(node), what="a log line")
+    assert "no acceptable TLS: no acceptable TLS" not in cluster.log(node)
 
 
 def twenty_at_once(cluster, node):

@@ -73,6 +73,14 @@ class Peer:
         finally:
             self.tls.close()
 
+    def expect(self, text):
+        """Reads until this has come."""
+        data = b""
+        while text not in data:
+            more = self.tls.recv(65536)
+            assert more, f"closed before {text}: {data}"
+            data += more
+
     def greet(self, node):
         """Exchanges hellos; returns the issuer's."""
         self.send(hello(node))
@@ -275,6 +283,53 @@ def garbage_from_a_legitimate_node_ends_its_connection_only():
     assert cluster.close() == 0
 
 
+def query(number, line, operator=1):
+    """A command relayed for somebody whom this node claims to have seen at its console."""
+    return frame(field(4, field(1, number) + field(2, "operator") + field(3, operator) +
+                       field(7, line)))
+
+
+def nodes_vouch_for_operators_only_where_they_have_a_say():
+    fans = ["board-b", "board-c"]
+    cluster = Cluster(ttl_ms=400, boards=3, resources={"pump": ["board-a"], "fan": fans})
+    cluster.issue("board-z", "node")
+    cluster.start_all()
+    leader = cluster.leader()
+    wait_until(lambda: cluster.driver() and cluster.driver("fan"), what="both drive")
+    started = now_ns()
+    # A node of no policy may not vouch for anybody; what anybody may see, it may see.
+    peer = Peer(cluster, leader, "board-z")
+    peer.greet("board-z")
+    peer.tls.settimeout(5)
+    for number, act in enumerate((b"pin pump none", b"transfer fan board-c", b"unpin fan",
+                                  b"note fault-cleared pump", b"leader transfer issuer-2",
+                                  b"pin nothing none")):
+        peer.send(query(number + 1, act))
+        peer.expect(b"ERR 403 board-z may not vouch for an operator")
+    said(cluster, leader, "operator: pin pump none: refused: board-z may not vouch for an operator")
+    peer.send(query(20, b"leases"))
+    peer.expect(b"pump")
+    # An act on a board itself needs that board's console.
+    agent = cluster.kill("board-c")
+    peer.tls.close()
+    peer = Peer(cluster, leader, "board-c")
+    peer.greet("board-c")
+    peer.tls.settimeout(5)
+    for number, act in enumerate((b"pin pump none", b"fault clear fan")):
+        peer.send(query(number + 1, act))
+        peer.expect(b"ERR 403 ")
+    peer.send(query(10, b"unpin fan"))
+    peer.expect(b"unpinned")
+    said(cluster, leader, "operator operator via board-c: unpin fan")
+    peer.tls.close()
+    assert agent and not [l for l in cluster.ctl(leader, "leases")["leases"] if "pin" in l["state"]]
+    for resource in ("pump", "fan"):
+        drops = [e for e in cluster.drives(resource)
+                 if e["t_ns"] > started and not e["level"] and e["board"] != "board-c"]
+        assert not drops and not cluster.overlaps(), drops
+    assert cluster.close() == 0
+
+
 # ---- the guard's socket (daemon/core/guard/message.h)
 
 def guard_message(size, magic=0x48464755, version=1, kind=1, name=b"board-a"):
@@ -444,6 +499,7 @@ if __name__ == "__main__":
         a_real_node_of_another_cluster_is_refused_and_told,
         strangers_at_the_console_are_refused_by_name,
         garbage_from_a_legitimate_node_ends_its_connection_only,
+        nodes_vouch_for_operators_only_where_they_have_a_say,
         strangers_at_the_guards_socket_are_refused,
         configuration_is_checked_whole_by_all_three_daemons,
         two_issuers_are_refused_with_the_reason,
