@@ -274,6 +274,9 @@ static bool shell_open_store(struct issuer_shell *issuer, struct journal_recover
     if (recovered->cut_bytes > 0)
         log_line(LOG_WARNING, "store: cut a torn tail of %" PRIu64 " bytes that was never "
                  "acknowledged", recovered->cut_bytes);
+    if (recovered->repairs > 0)
+        log_line(LOG_WARNING, "store: %u damaged or unfinished parts of the journal were restored "
+                 "from their copies", recovered->repairs);
     if (recovered->raft.members.count == 0)
         shell_bootstrap_members(conf, &recovered->raft.members);
     return true;
