@@ -4,7 +4,8 @@
  *
  * Owner: struct node; loop thread. Lifecycle: agent_start(), events, agent_stop().
  * Rules:
- *  - The guard's socket is dialled again every AGENT_GUARD_RETRY_MS while it is down.
+ *  - The guard's socket is dialled again every AGENT_GUARD_RETRY_MS while it is down; less often,
+ *    up to AGENT_GUARD_RETRY_MAX_MS, at a guard that hangs up without a word.
  *  - A hook is started after the guard has reported the change, and nothing waits for it.
  */
 #ifndef HOLDFAST_AGENT_AGENT_H
@@ -18,6 +19,7 @@
 
 enum {
     AGENT_GUARD_RETRY_MS = 20,
+    AGENT_GUARD_RETRY_MAX_MS = 1000,
     AGENT_HOOKS_MAX = 8 /* hook processes at once; one more is refused with a log line */
 };
 

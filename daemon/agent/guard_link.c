@@ -22,7 +22,32 @@ static void link_poll_closed(uv_handle_t *handle)
     struct guard_link *link = handle->data;
     link->poll_open = false;
     if (!link->stopping)
-        uv_timer_start(&link->retry, link_retry, AGENT_GUARD_RETRY_MS, 0);
+        uv_timer_start(&link->retry, link_retry, link->retry_ms, 0);
+}
+
+/* A guard that hangs up before its first word will hang up again: told once, dialled less often. */
+static void link_note_loss(struct guard_link *link, const char *reason)
+{
+    bool heard = link->heard;
+    link->heard = false;
+    if (heard || !link->complained)
+        log_line(LOG_ERR, "guard: connection lost%s: %s", heard ? "" : " before its first word",
+                 reason);
+    if (heard)
+        return;
+    link->complained = true;
+    uint32_t twice_ms = 2 * link->retry_ms;
+    link->retry_ms = twice_ms < AGENT_GUARD_RETRY_MAX_MS ? twice_ms : AGENT_GUARD_RETRY_MAX_MS;
+}
+
+static void link_note_word(struct guard_link *link)
+{
+    if (link->heard)
+        return;
+    link->heard = true;
+    link->complained = false;
+    link->retry_ms = AGENT_GUARD_RETRY_MS;
+    log_line(LOG_INFO, "guard: connected at %s", link->path);
 }
 
 /* The descriptor is closed only after its poll handle is stopped. */
@@ -35,7 +60,7 @@ static void link_drop(struct guard_link *link, const char *reason)
     close(link->fd);
     link->fd = -1;
     if (!link->stopping)
-        log_line(LOG_ERR, "guard: connection lost: %s", reason);
+        link_note_loss(link, reason);
     link->on_down(link->context);
 }
 
@@ -61,6 +86,7 @@ static void link_readable(uv_poll_t *poll, int status, int events)
             link_drop(link, wrong);
             return;
         }
+        link_note_word(link);
         link->on_message(link->context, &message);
     }
 }
@@ -110,12 +136,10 @@ static void link_dial(struct guard_link *link)
         return;
     }
     link->fd = fd;
-    link->complained = false;
     link->poll_open = true;
     uv_poll_init(link->loop, &link->poll, fd);
     link->poll.data = link;
     uv_poll_start(&link->poll, UV_READABLE | UV_DISCONNECT, link_readable);
-    log_line(LOG_INFO, "guard: connected at %s", link->path);
     link->on_up(link->context);
 }
 
@@ -123,6 +147,7 @@ void guard_link_start(struct guard_link *link, uv_loop_t *loop, const char *run_
 {
     link->loop = loop;
     link->fd = -1;
+    link->retry_ms = AGENT_GUARD_RETRY_MS;
     snprintf(link->path, sizeof(link->path), "%.240s/guard.sock", run_dir);
     uv_timer_init(loop, &link->retry);
     link->retry.data = link;
