@@ -406,9 +406,20 @@ static struct relayed *relayed_find(struct console *console, const struct hf_nam
     return relayed;
 }
 
-/* NULL if it may run, else why not. */
-static const char *relayed_fault(const struct console *console, const struct wire_query *query)
+static size_t relayed_count_of(const struct console *console, const struct hf_name *from)
 {
+    size_t count = 0;
+    for (const struct relayed *at = console->relayed; at != NULL; at = at->next)
+        count += name_equal(&at->from, from) ? 1 : 0;
+    return count;
+}
+
+/* NULL if it may run, else why not. */
+static const char *relayed_fault(const struct console *console, const struct hf_name *from,
+                                 const struct wire_query *query)
+{
+    if (relayed_count_of(console, from) == CONSOLE_RELAYED_NODE_MAX)
+        return "ERR 503 too many relayed commands of one node at once\n";
     if (console->relayed_count == CONSOLE_RELAYED_MAX)
         return "ERR 503 too many relayed commands at once\n";
     if (query->length > CONSOLE_LINE_MAX)
@@ -453,7 +464,7 @@ void console_relayed(struct console *console, const struct hf_name *from,
     relayed->console = console;
     relayed->from = *from;
     relayed->id = query->id;
-    const char *fault = relayed_fault(console, query);
+    const char *fault = relayed_fault(console, from, query);
     if (fault == NULL) {
         relayed_start(relayed, query);
         return;

@@ -26,7 +26,9 @@
 enum {
     CONSOLE_LINE_MAX = 512,    /* bytes of one command */
     CONSOLE_SESSIONS_MAX = 16, /* connections at once */
-    CONSOLE_RELAYED_MAX = 64,  /* commands of other nodes at once */
+    /* Commands of other nodes at once, and of one node: its sessions', and notes of its own. */
+    CONSOLE_RELAYED_MAX = 64,
+    CONSOLE_RELAYED_NODE_MAX = CONSOLE_SESSIONS_MAX + 8,
     CONSOLE_GREETING_MS = 100, /* a network's round trip, and less than people notice */
     CONSOLE_QUEUE_MAX = 4 * 1024 * 1024
 };

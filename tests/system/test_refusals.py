@@ -330,6 +330,31 @@ def nodes_vouch_for_operators_only_where_they_have_a_say():
     assert cluster.close() == 0
 
 
+def one_nodes_relayed_commands_leave_room_for_the_others():
+    cluster = Cluster(ttl_ms=400)
+    cluster.issue("board-z", "node")
+    cluster.start_all()
+    primary, _ = primary_and_standby(cluster)
+    leader = cluster.leader()
+    started = now_ns()
+    peer = Peer(cluster, leader, "board-z")
+    peer.greet("board-z")
+    peer.tls.settimeout(5)
+    for number in range(1, 101):
+        peer.send(query(number, b"watch", operator=0))
+    peer.expect(b"ERR 503 too many relayed commands of one node")
+    console = Console(cluster, primary)  # no issuer: it asks the leader
+    assert "pump" in console.ask("leases") and "pump" in console.ask("history")
+    # What is ended makes room.
+    for number in range(1, 101):
+        peer.send(query(number, b"", operator=0))
+    peer.send(query(101, b"leases", operator=0))
+    peer.expect(b"pump")
+    peer.tls.close()
+    undisturbed(cluster, primary, started)
+    assert cluster.close() == 0
+
+
 # ---- the guard's socket (daemon/core/guard/message.h)
 
 def guard_message(size, magic=0x48464755, version=1, kind=1, name=b"board-a"):
@@ -500,6 +525,7 @@ if __name__ == "__main__":
         strangers_at_the_console_are_refused_by_name,
         garbage_from_a_legitimate_node_ends_its_connection_only,
         nodes_vouch_for_operators_only_where_they_have_a_say,
+        one_nodes_relayed_commands_leave_room_for_the_others,
         strangers_at_the_guards_socket_are_refused,
         configuration_is_checked_whole_by_all_three_daemons,
         two_issuers_are_refused_with_the_reason,
