@@ -28,8 +28,8 @@ static void operate_refuse_voucher(struct call *call)
     if (log_brake_admit(&brake, hal_clock_now()))
         log_line(LOG_WARNING, "operator %s: %s: refused: %s may not vouch for an operator",
                  caller->who.text, call->line, caller->via.text);
-    call_fail(call, CALL_FORBIDDEN, "%s may not vouch for an operator here; ask an issuer's console",
-              caller->via.text);
+    call_fail(call, CALL_FORBIDDEN,
+              "%s may not vouch for an operator here; ask an issuer's console", caller->via.text);
 }
 
 /*
