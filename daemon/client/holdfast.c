@@ -31,10 +31,12 @@ static int error_of(int error)
     return HF_ERROR_NOT_FOUND;
 }
 
-static bool page_format_ok(const struct lease_page *map)
+static int page_check(const struct lease_page *map)
 {
-    return map->magic == PAGE_MAGIC && map->version == PAGE_VERSION && map->size == sizeof(*map) &&
-           map->resource_count <= PAGE_RESOURCES_MAX;
+    if (map->magic != PAGE_MAGIC || map->version != PAGE_VERSION || map->size != sizeof(*map) ||
+        map->resource_count > PAGE_RESOURCES_MAX)
+        return HF_ERROR_FORMAT;
+    return map->boot == page_boot_id() ? HF_OK : HF_ERROR_NOT_FOUND;
 }
 
 static int page_map(int fd, const struct lease_page **out)
@@ -48,9 +50,10 @@ static int page_map(int fd, const struct lease_page **out)
     void *map = mmap(NULL, sizeof(struct lease_page), PROT_READ, MAP_SHARED | MAP_POPULATE, fd, 0);
     if (map == MAP_FAILED)
         return error_of(errno);
-    if (!page_format_ok(map)) {
+    int result = page_check(map);
+    if (result != HF_OK) {
         munmap(map, sizeof(struct lease_page));
-        return HF_ERROR_FORMAT;
+        return result;
     }
     *out = map;
     return HF_OK;
@@ -165,7 +168,7 @@ const char *hf_error_text(int error)
     case HF_OK:
         return "ok";
     case HF_ERROR_NOT_FOUND:
-        return "no lease page at this path: no guard has run yet";
+        return "no lease page at this path since the board started: no guard has run yet";
     case HF_ERROR_DENIED:
         return "permission denied";
     case HF_ERROR_FORMAT:

@@ -19,7 +19,7 @@ struct hf_page; /* opaque */
 /* Errors, negative; 0 is success. */
 enum hf_error {
     HF_OK = 0,
-    HF_ERROR_NOT_FOUND = -1, /* no page at this path: no guard has run yet */
+    HF_ERROR_NOT_FOUND = -1, /* no page since the start: no guard has run yet */
     HF_ERROR_DENIED = -2,
     HF_ERROR_FORMAT = -3,  /* not a lease page, or of another version */
     HF_ERROR_MEMORY = -4,

@@ -6,15 +6,19 @@
  *   a page; the page of an earlier guard gets owner 0. `owner` is the guard's thread id, registered
  *   with the kernel as a robust futex: the kernel itself sets PAGE_OWNER_DIED when the guard dies,
  *   however it dies.
+ * `boot` ties the page to one start of the kernel: where the folder outlives a restart, nobody marked
+ *   the page of before it, and its deadlines are instants of a clock that began anew.
  * Each resource is guarded by a sequence lock of its own: odd while it is being written.
  * Source: Linux, Documentation/locking/robust-futex-ABI.rst and seqlock.rst.
  */
 #ifndef HOLDFAST_CLIENT_PAGE_H
 #define HOLDFAST_CLIENT_PAGE_H
 
+#include <fcntl.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <unistd.h>
 
 enum {
     PAGE_MAGIC = 0x48464c50, /* "HFLP" */
@@ -41,7 +45,7 @@ struct lease_page {
     uint32_t version;
     uint32_t size; /* of this struct */
     uint32_t resource_count;
-    uint64_t generation;     /* of the guard's start: differs from page to page */
+    uint64_t boot;           /* page_boot_id() of the guard */
     _Atomic uint32_t owner;  /* thread id of the guard; 0: written no more */
     _Atomic uint32_t change; /* futex: counts changes of a state or token */
     struct page_resource resource[PAGE_RESOURCES_MAX];
@@ -55,6 +59,28 @@ struct page_reading {
     uint64_t token;
     int64_t deadline_us;
 };
+
+/*
+ * The first 64 bits of the kernel's random id of this start, as text says them; 0 if it tells none.
+ * Source: Linux, Documentation/admin-guide/sysctl/kernel.rst, random/boot_id.
+ */
+static inline uint64_t page_boot_id(void)
+{
+    char text[36] = { 0 };
+    uint64_t id = 0;
+    int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+    ssize_t length = fd >= 0 ? read(fd, text, sizeof(text)) : 0;
+    if (fd >= 0)
+        close(fd);
+    for (ssize_t i = 0, digits = 0; i < length && digits < 16; i++) {
+        char c = text[i];
+        if (c == '-')
+            continue;
+        id = id << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+        digits++;
+    }
+    return id;
+}
 
 /* Stores a resource; true if its state or token is new. For the one writer only. */
 static inline bool page_write(struct page_resource *entry, const struct page_reading *value)

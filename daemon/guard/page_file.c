@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "conf/conf.h"
-#include "hal/clock.h"
 #include "log/log.h"
 
 enum { PATH_SIZE = CONF_PATH_MAX + 32 };
@@ -86,7 +85,7 @@ static void page_fill(struct lease_page *page, const struct guard_config *config
     page->version = PAGE_VERSION;
     page->size = sizeof(*page);
     page->resource_count = config->resource_count;
-    page->generation = (uint64_t)hal_clock_wall_us();
+    page->boot = page_boot_id();
     for (uint8_t i = 0; i < config->resource_count; i++)
         memcpy(page->resource[i].name, config->resource[i].name.text, PAGE_NAME_SIZE);
 }

@@ -172,6 +172,31 @@ static void files_that_are_no_page_are_refused(void **state)
     unlink(path);
 }
 
+/* Where the run directory outlives a restart of the board, and no guard has started yet. */
+static void page_of_before_a_restart_is_no_page(void **state)
+{
+    struct fixture *f = *state;
+    char path[128];
+    struct hf_page *page = NULL;
+    struct lease_page before;
+    publish(f, GUARD_DRIVING, 42, 10000000);
+    memcpy(&before, f->file.map, sizeof(before));
+    assert_int_not_equal(before.boot, 0);
+    before.boot++;
+    snprintf(path, sizeof(path), "%s/before", f->folder);
+    int fd = open(path, O_RDWR | O_CREAT, 0600);
+    assert_int_equal(pwrite(fd, &before, sizeof(before), 0), sizeof(before));
+    assert_int_equal(hf_open(path, &page), HF_ERROR_NOT_FOUND);
+    assert_null(page);
+    before.boot--;
+    assert_int_equal(pwrite(fd, &before, sizeof(before), 0), sizeof(before));
+    assert_int_equal(hf_open(path, &page), HF_OK);
+    assert_true(hf_lease_valid(page, "pump", NULL, NULL));
+    hf_close(page);
+    close(fd);
+    unlink(path);
+}
+
 static void *drop_soon(void *argument)
 {
     struct timespec nap = { 0, 20000000 };
@@ -239,6 +264,7 @@ int main(void)
         PAGE_TEST(page_of_an_ended_or_replaced_guard_is_stale),
         PAGE_TEST(lease_ends_with_the_guard_that_is_killed),
         PAGE_TEST(files_that_are_no_page_are_refused),
+        PAGE_TEST(page_of_before_a_restart_is_no_page),
         PAGE_TEST(wait_wakes_on_a_change_and_not_on_a_renewal),
         PAGE_TEST(reading_is_never_torn),
         PAGE_TEST(writer_that_stalls_in_the_middle_is_not_valid),
