@@ -29,18 +29,18 @@ static void send_to_issuer(struct world *world, int board, const struct holder_a
     HF_CHECK(to >= 0);
     if (action->message.kind == LEASE_RENEW)
         oracle_renewal_sent(world, board, &action->message);
-    size_t length = wire_encode_lease(&action->message, world->frame, sizeof(world->frame));
+    size_t length = wire_encode_lease(&action->message, world->scratch->frame, WIRE_FRAME_MAX);
     HF_CHECK(length > 0);
-    net_send(world, board_node(world, board), to, world->frame, length);
+    net_send(world, board_node(world, board), to, world->scratch->frame, length);
 }
 
 /* The planted bug: what drives is released as if it were proven off. */
 static void forge_release(struct world *world, int board, const struct holder_action *action)
 {
-    struct holder_action forged = *action;
     if (world->settings.plant != PLANT_RELEASE || action->message.kind != LEASE_RENEW ||
         !world_chance(world, FORGED_RELEASE_PPM))
         return;
+    struct holder_action forged = *action;
     memset(&forged.message, 0, sizeof(forged.message));
     forged.message.kind = LEASE_RELEASE;
     forged.message.resource = action->message.items[0].resource;
@@ -81,8 +81,8 @@ static void act(struct world *world, int board, const struct holder_action *acti
 
 static void note_changes(struct world *world, int board)
 {
-    for (size_t i = 0; i < world->holder_output.change_count; i++) {
-        const struct holder_change *change = &world->holder_output.change[i];
+    for (size_t i = 0; i < world->scratch->holder_output.change_count; i++) {
+        const struct holder_change *change = &world->scratch->holder_output.change[i];
         log_note(world, "%s: %s: %s -%s-> %s%s%s", text_of(world, board), change->resource.text,
                  holder_state_name(change->from), holder_input_name(change->input),
                  holder_state_name(change->to), change->reason ? ": " : "",
@@ -96,8 +96,7 @@ static void step(struct world *world, int board, const struct holder_event *even
 {
     struct sim_agent *agent = agent_of(world, board);
     int node = board_node(world, board);
-    struct holder_output *output = &world->holder_output;
-    world->steps++;
+    struct holder_output *output = &world->scratch->holder_output;
     holder_step(&agent->holder, event, clock_local(world, node), output);
     note_changes(world, board);
     for (size_t i = 0; i < output->count; i++)
@@ -125,14 +124,14 @@ void sim_agent_frame(struct world *world, const struct event *event)
     int board = event->node - world->issuer_count;
     if (!net_arrives(world, event))
         return;
-    const char *wrong = wire_decode(&world->message, frame);
+    const char *wrong = wire_decode(&world->scratch->message, frame);
     if (wrong)
         world_fail(world, ORACLE_PANIC, "%s: frame refused: %s", text_of(world, board), wrong);
     const struct holder_event message = { .kind = HOLDER_EVENT_MESSAGE,
                                           .node = world->name[event->peer],
-                                          .message = &world->message.lease };
-    if (world->message.lease.kind == LEASE_RENEWED)
-        oracle_answer(world, board, &world->message.lease);
+                                          .message = &world->scratch->message.lease };
+    if (world->scratch->message.lease.kind == LEASE_RENEWED)
+        oracle_answer(world, board, &world->scratch->message.lease);
     step(world, board, &message);
 }
 
@@ -217,7 +216,7 @@ static void configure(struct world *world, int board, struct holder_config *conf
         struct holder_resource_config *resource = &config->resource[i];
         resource->resource = world->resource[i];
         resource->ttl = span_from_us(world->plan.ttl_us);
-        resource->fence = span_from_ms(SIM_HOLD_MS);
+        resource->fence = span_from_ms(world->plan.hold_ms);
         resource->release = span_from_ms(SIM_RELEASE_MS);
         resource->priority = board == i % world->board_count ? 100 : 50;
         resource->failback_auto = world->plan.failback;

@@ -31,6 +31,7 @@ static const char *const names[COVERAGE_KINDS] = {
     [COVERAGE_TORN_TAILS] = "torn tails cut",
     [COVERAGE_ISSUER_KILLS] = "issuers killed",
     [COVERAGE_ISSUER_POWER_CUTS] = "issuers' power cut",
+    [COVERAGE_DEATHS_IN_RECOVERY] = "issuers that died within their recovery",
     [COVERAGE_STORE_FAILURES] = "stores failed",
     [COVERAGE_SLOW_DISKS] = "slow disks",
     [COVERAGE_AGENT_KILLS] = "agents killed",
@@ -48,7 +49,14 @@ static const char *const names[COVERAGE_KINDS] = {
     [COVERAGE_FRAMES_OVERTAKEN] = "frames overtaken",
     [COVERAGE_FAILOVERS_IN_BOUND] = "failovers measured against the bound",
     [COVERAGE_LEADERS_KILLED_UNNOTICED] = "leaders killed without a drop",
+    [COVERAGE_SPLIT_VOTES_UNNOTICED] = "of them with more than one election",
+    [COVERAGE_SPLIT_VOTES_DROPPED] = "leases lost to more than one election",
 };
+
+bool coverage_is_rare(enum coverage_kind kind)
+{
+    return kind == COVERAGE_SPLIT_VOTES_UNNOTICED || kind == COVERAGE_SPLIT_VOTES_DROPPED;
+}
 
 const char *coverage_name(enum coverage_kind kind)
 {

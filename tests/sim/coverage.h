@@ -2,6 +2,8 @@
 #ifndef HOLDFAST_TESTS_SIM_COVERAGE_H
 #define HOLDFAST_TESTS_SIM_COVERAGE_H
 
+#include <stdbool.h>
+
 enum coverage_kind {
     COVERAGE_ELECTIONS,
     COVERAGE_LEADER_LOST_IN_RENEWAL,
@@ -31,6 +33,7 @@ enum coverage_kind {
     COVERAGE_TORN_TAILS,
     COVERAGE_ISSUER_KILLS,
     COVERAGE_ISSUER_POWER_CUTS,
+    COVERAGE_DEATHS_IN_RECOVERY,
     COVERAGE_STORE_FAILURES,
     COVERAGE_SLOW_DISKS,
     COVERAGE_AGENT_KILLS,
@@ -48,9 +51,13 @@ enum coverage_kind {
     COVERAGE_FRAMES_OVERTAKEN,
     COVERAGE_FAILOVERS_IN_BOUND,
     COVERAGE_LEADERS_KILLED_UNNOTICED,
+    COVERAGE_SPLIT_VOTES_UNNOTICED,
+    COVERAGE_SPLIT_VOTES_DROPPED,
     COVERAGE_KINDS
 };
 
+/* Too rare for a set of seeds to be sure to meet it: counted only. */
+bool coverage_is_rare(enum coverage_kind kind);
 const char *coverage_name(enum coverage_kind kind);
 
 #endif

@@ -11,7 +11,6 @@
 #include "tests/sim/sim.h"
 
 enum {
-    SLOT_BYTES = 4 * 1024 * 1024,
     SECTOR_BYTES = 512,
     FLUSH_MIN_US = 500,
     FLUSH_MAX_US = 8000,
@@ -41,11 +40,10 @@ static int disk_write(void *context, int slot, uint64_t offset, const void *data
     struct disk_operation *operation = note(disk, false, slot);
     operation->offset = offset;
     operation->length = length;
-    operation->data = world_allocate(disk->world, length);
-    memcpy(operation->data, data, length);
+    operation->data = world_copy(data, length);
     memcpy(disk->cache[slot] + offset, data, length);
-    if (offset + length > disk->used[slot])
-        disk->used[slot] = offset + length;
+    if (offset + length > *disk->used[slot])
+        *disk->used[slot] = offset + length;
     return 0;
 }
 
@@ -68,7 +66,7 @@ static int disk_size(void *context, int slot, uint64_t *bytes)
 static int disk_preallocate(void *context, int slot, uint64_t bytes)
 {
     struct sim_disk *disk = context;
-    if (bytes > SLOT_BYTES)
+    if (bytes > SIM_DISK_SLOT_BYTES)
         return ENOSPC;
     if (bytes > disk->size[slot])
         disk->size[slot] = bytes;
@@ -78,13 +76,10 @@ static int disk_preallocate(void *context, int slot, uint64_t bytes)
 const struct disk_ops sim_disk_ops = { disk_read, disk_write, disk_sync, disk_size,
                                        disk_preallocate };
 
-void disk_init(struct world *world, struct sim_disk *disk)
+void disk_init(struct world *world, struct sim_disk *disk, int node)
 {
     disk->world = world;
-    for (int slot = 0; slot < DISK_SLOTS; slot++) {
-        disk->cache[slot] = world_allocate(world, SLOT_BYTES);
-        disk->stable[slot] = world_allocate(world, SLOT_BYTES);
-    }
+    memory_disk(disk, node);
 }
 
 int64_t disk_flush_us(struct world *world, const struct sim_disk *disk)
@@ -141,7 +136,7 @@ static void undo_after(struct sim_disk *disk, size_t done)
 static void rebuild_cache(struct sim_disk *disk)
 {
     for (int slot = 0; slot < DISK_SLOTS; slot++)
-        memcpy(disk->cache[slot], disk->stable[slot], disk->used[slot]);
+        memcpy(disk->cache[slot], disk->stable[slot], *disk->used[slot]);
     for (size_t i = 0; i < disk->count; i++) {
         if (!disk->operation[i].sync)
             put(disk->cache[disk->operation[i].slot], &disk->operation[i], 0, SIZE_MAX);
@@ -206,8 +201,4 @@ void disk_power_cut(struct sim_disk *disk)
 void disk_free(struct sim_disk *disk)
 {
     forget(disk, disk->count);
-    for (int slot = 0; slot < DISK_SLOTS; slot++) {
-        free(disk->cache[slot]);
-        free(disk->stable[slot]);
-    }
 }

@@ -9,8 +9,9 @@
 enum {
     SETTLE_US = 3000000,       /* before the first fault */
     CHAOS_US = 20000000,
-    QUIET_BOUND_US = 7000000,  /* links, election, resends, without the lease itself */
-    QUIET_US = 10000000,
+    LINKS_US = 5000000,        /* links and resends */
+    ELECTIONS = 7,             /* election timeouts until somebody leads, at the most */
+    CHECKED_US = 3000000,
     KILLS_US = 30000000,
     KILL_EVERY_US = 5000000,
     OPERATOR_US = 300000,
@@ -36,7 +37,33 @@ static int64_t until_quiet(const struct world *world, int64_t duration_us)
     return duration_us < left_us ? duration_us : left_us;
 }
 
+/* A disturbance may last longer where everything else is slower. */
+static int64_t stretch(struct world *world, int64_t duration_us)
+{
+    return duration_us * world_between(world, 1, world->plan.scale);
+}
+
+/* True time by which every resource must be driven again. */
+static int64_t driven_by_us(const struct world *world)
+{
+    const struct sim_plan *plan = &world->plan;
+    return world->quiet_us + LINKS_US + ELECTIONS * plan->scale * SIM_ELECTION_MS * 1000 +
+           2 * plan->ttl_us;
+}
+
 /* ---- plan */
+
+/* A quarter of the seeds is as fast as can be; most are as slow as real plants. */
+static void plan_pace(struct world *world)
+{
+    static const int64_t scales[] = { 1, 5, 10, 20 };
+    struct sim_plan *plan = &world->plan;
+    plan->scale = scales[world_below(world, 4)];
+    bool fast_pulse = plan->scale == 1 && world_chance(world, 500000);
+    plan->rate_hz = fast_pulse ? 125 : plan->scale < 10 ? 20 : 10;
+    plan->hold_ms = fast_pulse ? 20 : plan->scale < 10 ? 200 : 300;
+    plan->readback_ms = fast_pulse ? 5 : 20;
+}
 
 static void plan_network(struct world *world)
 {
@@ -54,21 +81,21 @@ static void plan_network(struct world *world)
 static void plan_kills(struct world *world)
 {
     struct sim_plan *plan = &world->plan;
-    struct span recommended = timing_recommended_ttl(span_from_ms(SIM_ELECTION_MS),
-                                                     span_from_ms(SIM_HEARTBEAT_MS),
+    struct span recommended = timing_recommended_ttl(span_from_ms(SIM_ELECTION_MS * plan->scale),
+                                                     span_from_ms(SIM_HEARTBEAT_MS * plan->scale),
                                                      span_from_ms(SIM_RELEASE_MS), SIM_DRIFT_PPM);
-    plan->ttl_us = plan->type == SIM_LEADER_KILL ? recommended.us :
-                                                   world_between(world, 2, 10) * 100000;
+    plan->ttl_us = plan->type == SIM_LEADER_KILL ?
+                       recommended.us : world_between(world, 2, 10) * 100000 * plan->scale;
     plan->failback = false;
     plan->note_interval_us = 0;
-    plan->fault_interval_us = KILL_EVERY_US;
+    plan->fault_interval_us = KILL_EVERY_US * plan->scale;
     world->network.ordered = true;
     world->network.loss_ppm = 0;
     world->network.repeat_ppm = 0;
     world->network.straggle_max_us = 0;
     world->network.delay_max_us = 1000;
-    world->quiet_us = KILLS_US;
-    world->end_us = KILLS_US;
+    world->quiet_us = KILLS_US * plan->scale;
+    world->end_us = world->quiet_us;
 }
 
 void fault_plan(struct world *world)
@@ -78,18 +105,23 @@ void fault_plan(struct world *world)
     uint64_t kind = world_below(world, 10);
     bool chaos = kind >= 2 || world->settings.skew_beyond || world->settings.plant != PLANT_NONE;
     plan->type = chaos ? SIM_CHAOS : kind == 0 ? SIM_LEADER_KILL : SIM_BOARD_KILL;
+    if (world->settings.only != SIM_TYPES)
+        plan->type = world->settings.only;
+    chaos = plan->type == SIM_CHAOS;
+    plan_pace(world);
     world->issuer_count = world_chance(world, 250000) ? 5 : 3;
     world->board_count = world_chance(world, 300000) ? 3 : 2;
     world->resource_count = world_chance(world, 400000) ? 2 : 1;
-    plan->ttl_us = ttls_ms[world_below(world, 4)] * 1000;
-    plan->fault_interval_us = world_between(world, 200000, 2500000);
-    plan->note_interval_us = world_chance(world, 300000) ? world_between(world, 8000, 40000) : 0;
+    plan->ttl_us = ttls_ms[world_below(world, 4)] * 1000 * plan->scale;
+    plan->fault_interval_us = world_between(world, 200000, 2500000) * plan->scale;
+    plan->note_interval_us =
+        world_chance(world, 150000) ? world_between(world, 8000, 30000) * plan->scale : 0;
     plan->growth_bytes = (uint64_t)world_between(world, 20000, 200000);
     plan->watchdog = world_chance(world, 500000);
     plan->failback = world_chance(world, 300000);
     plan->skew_ppm_max = world->settings.skew_beyond ? BEYOND_PPM : SIM_DRIFT_PPM;
-    world->quiet_us = SETTLE_US + CHAOS_US;
-    world->end_us = world->quiet_us + QUIET_US + 2 * plan->ttl_us;
+    world->quiet_us = (SETTLE_US + CHAOS_US) * plan->scale;
+    world->end_us = driven_by_us(world) + CHECKED_US;
     plan_network(world);
     if (!chaos)
         plan_kills(world);
@@ -97,13 +129,12 @@ void fault_plan(struct world *world)
 
 void fault_start(struct world *world)
 {
-    world_post(world, EVENT_FAULT, 0, SETTLE_US, NULL, 0);
-    world_post(world, EVENT_OPERATOR, 0, SETTLE_US, NULL, 0);
+    world_post(world, EVENT_FAULT, 0, SETTLE_US * world->plan.scale, NULL, 0);
+    world_post(world, EVENT_OPERATOR, 0, SETTLE_US * world->plan.scale, NULL, 0);
     world_post(world, EVENT_QUIET, 0, world->quiet_us, NULL, 0);
     if (world->plan.type != SIM_CHAOS)
         return;
-    int64_t check_us = world->quiet_us + QUIET_BOUND_US + 2 * world->plan.ttl_us;
-    for (; check_us <= world->end_us; check_us += 500000)
+    for (int64_t check_us = driven_by_us(world); check_us <= world->end_us; check_us += 500000)
         world_post(world, EVENT_CHECK, 0, check_us, NULL, 0);
 }
 
@@ -142,11 +173,11 @@ void fault_restart(struct world *world, const struct event *event)
 
 static int64_t down_time(struct world *world)
 {
-    return world_chance(world, 500000) ? world_between(world, 5000, 200000)
-                                       : world_between(world, 200000, 4000000);
+    int64_t most_us = world_chance(world, 500000) ? 200000 : 4000000;
+    return stretch(world, world_between(world, 5000, most_us));
 }
 
-static void kill_issuer(struct world *world, int node, bool power, int64_t down_us)
+void fault_kill_issuer(struct world *world, int node, bool power, int64_t down_us)
 {
     if (!world->issuer[node].process.up)
         return;
@@ -197,7 +228,8 @@ static void pause_process(struct world *world, struct process *process, enum cov
     if (!process->up)
         return;
     world_cover(world, kind);
-    process->paused_until_us = world->now_us + until_quiet(world, world_between(world, 1000, most));
+    int64_t duration_us = stretch(world, world_between(world, 1000, most));
+    process->paused_until_us = world->now_us + until_quiet(world, duration_us);
     log_note(world, "%s: %s paused for %lld us", world->name[node].text, what,
              (long long)(process->paused_until_us - world->now_us));
 }
@@ -228,7 +260,7 @@ static void pause_something(struct world *world)
 static void partition(struct world *world)
 {
     int nodes = world->issuer_count + world->board_count;
-    int64_t duration_us = until_quiet(world, world_between(world, 20000, 5000000));
+    int64_t duration_us = until_quiet(world, stretch(world, world_between(world, 20000, 5000000)));
     bool one_way = world_chance(world, 400000);
     uint64_t apart = 1 + world_below(world, (1u << nodes) - 2);
     /* Mostly one node alone: a leader, or a board that drives. */
@@ -271,7 +303,7 @@ static void disturb_disk(struct world *world)
         return;
     }
     world_cover(world, COVERAGE_SLOW_DISKS);
-    disk->slow_until_us = world->now_us + world_between(world, 200000, 5000000);
+    disk->slow_until_us = world->now_us + stretch(world, world_between(world, 200000, 5000000));
     log_note(world, "%s: disk is slow", world->name[node].text);
 }
 
@@ -294,9 +326,9 @@ static void transfer_board(struct world *world)
         .node = world->name[board_node(world, some_board(world))],
     };
     uint64_t accepted = world->oracle.last;
-    world->output.error = "no leader";
+    world->scratch->output.error = "no leader";
     leader_event(world, &event);
-    if (!world->output.error && world->output.refusal == RAFT_ACCEPTED) {
+    if (!world->scratch->output.error && world->scratch->output.refusal == RAFT_ACCEPTED) {
         world_cover(world, COVERAGE_BOARD_TRANSFERS);
         log_note(world, "operator: transfer %s to %s, at entry %llu", event.resource.text,
                  event.node.text, (unsigned long long)accepted);
@@ -373,7 +405,8 @@ static void cause_chaos(struct world *world)
         return;
     case 4: {
         int leader = sim_issuer_leader(world);
-        kill_issuer(world, leader < 0 ? 0 : leader, world_chance(world, 500000), down_time(world));
+        fault_kill_issuer(world, leader < 0 ? 0 : leader, world_chance(world, 500000),
+                          down_time(world));
         return;
     }
     case 5:
@@ -417,19 +450,22 @@ static void kill_leader(struct world *world)
 {
     int leader = sim_issuer_leader(world);
     if (leader < 0)
-        world_fail(world, ORACLE_L1, "nobody leads %d ms after the last death",
-                   KILL_EVERY_US / 1000);
+        world_fail(world, ORACLE_L1, "nobody leads %lld ms after the last death",
+                   (long long)world->plan.fault_interval_us / 1000);
     oracle_check_driven(world);
+    uint64_t term = world->issuer[leader].replica->raft.term;
     if (world->oracle.no_drop)
         world_cover(world, COVERAGE_LEADERS_KILLED_UNNOTICED);
+    if (world->oracle.no_drop && term > world->oracle.kill_term + 1)
+        world_cover(world, COVERAGE_SPLIT_VOTES_UNNOTICED);
     world->oracle.no_drop = true;
-    world->oracle.kill_term = world->issuer[leader].replica->raft.term;
-    kill_issuer(world, leader, world_chance(world, 500000), 1000000);
+    world->oracle.kill_term = term;
+    fault_kill_issuer(world, leader, world_chance(world, 500000), world->plan.scale * 1000000);
 }
 
 static void kill_board(struct world *world)
 {
-    struct span fence = span_from_ms(SIM_HOLD_MS);
+    struct span fence = span_from_ms(world->plan.hold_ms);
     struct span lease = span_add(span_from_us(world->plan.ttl_us), fence);
     /* Stretched by the issuer's reckoning, and once more by its clock. */
     int64_t bound_us = timing_stretch(timing_stretch(lease, SIM_DRIFT_PPM), SIM_DRIFT_PPM).us +
@@ -442,7 +478,7 @@ static void kill_board(struct world *world)
         if (world->oracle.drive[i].board == board)
             oracle_board_died(world, i, world->now_us + bound_us);
     }
-    fault_power_cut_board(world, board, world_between(world, 1200000, 2000000));
+    fault_power_cut_board(world, board, world_between(world, 1200000, 2000000) * world->plan.scale);
 }
 
 void fault_event(struct world *world, const struct event *event)
@@ -451,7 +487,7 @@ void fault_event(struct world *world, const struct event *event)
     if (world->quiet)
         return;
     if (event->up) {
-        kill_issuer(world, event->node, world_chance(world, 500000), down_time(world));
+        fault_kill_issuer(world, event->node, world_chance(world, 500000), down_time(world));
         return;
     }
     switch (world->plan.type) {
@@ -480,6 +516,6 @@ void fault_quiet(struct world *world)
         struct sim_issuer *issuer = &world->issuer[i];
         issuer->disk.slow_until_us = 0;
         if (issuer->process.up && (issuer->store_failed || issuer->disk.sync_error != 0))
-            kill_issuer(world, i, false, 0);
+            fault_kill_issuer(world, i, false, 0);
     }
 }

@@ -8,7 +8,6 @@ enum {
     SOCKET_MAX_US = 300,
     NOTICE_MAX_US = 500,
     READBACK_LAG_US = 500,
-    POLL_US = 1000, /* while a readback is awaited */
     PLANTED_US = 1000000
 };
 
@@ -57,6 +56,9 @@ static void set_line(struct world *world, int board, int resource, bool level)
     if (line->level == level)
         return;
     line->level = level;
+    /* Only a rising edge pumps the charge, as in the bench. */
+    if (!level)
+        return;
     oracle_edge(world, board, resource);
     if (world->now_us >= line->off_us) {
         line->on_us = world->now_us;
@@ -65,7 +67,7 @@ static void set_line(struct world *world, int board, int resource, bool level)
                  world->resource[resource].text,
                  (unsigned long long)guard_of(world, board)->guard.resource[resource].token);
     }
-    line->off_us = world->now_us + SIM_HOLD_MS * 1000;
+    line->off_us = world->now_us + world->plan.hold_ms * 1000;
 }
 
 static void note_changes(struct world *world, int board, const struct guard_effects *effects)
@@ -113,7 +115,6 @@ static enum guard_refusal step(struct world *world, int board, const struct guar
 {
     struct guard_effects effects;
     struct sim_guard *guard = guard_of(world, board);
-    world->steps++;
     guard_step(&guard->guard, clock_local(world, board_node(world, board)), input, &effects);
     apply(world, board, &effects);
     return effects.refusal;
@@ -139,9 +140,11 @@ static void finish_turn(struct world *world, int board)
     const struct guard_input tick = { .kind = GUARD_INPUT_TICK };
     struct sim_guard *guard = guard_of(world, board);
     int node = board_node(world, board);
+    /* While a readback is awaited: often enough to see it in time. */
+    int64_t poll_us = world->plan.readback_ms * 1000 / 5;
     step(world, board, &tick);
     struct instant wake_at = guard->guard.wake_at;
-    struct instant poll_at = instant_add(clock_local(world, node), span_from_us(POLL_US));
+    struct instant poll_at = instant_add(clock_local(world, node), span_from_us(poll_us));
     if (guard_awaits_readback(&guard->guard))
         wake_at = instant_min(wake_at, poll_at);
     process_arm(world, EVENT_GUARD_TURN, node, wake_at);
@@ -244,10 +247,10 @@ static void configure(struct world *world, int board, struct guard_config *confi
         resource->output_count = 1;
         resource->output[0] = (struct guard_output_config){
             .kind = GUARD_OUTPUT_PULSE,
-            .rate_hz = SIM_RATE_HZ,
-            .hold = span_from_ms(SIM_HOLD_MS),
+            .rate_hz = world->plan.rate_hz,
+            .hold = span_from_ms(world->plan.hold_ms),
             .has_readback = true,
-            .within = span_from_ms(SIM_READBACK_MS),
+            .within = span_from_ms(world->plan.readback_ms),
         };
     }
 }

@@ -1,11 +1,12 @@
 /* An issuer's process: the replica above the journal above a simulated disk. */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/timing.h"
 #include "tests/sim/sim.h"
+
+enum { DIES_STARTING_PPM = 50000 };
 
 static const struct raft_entry *entry_at(const void *log, uint64_t index)
 {
@@ -92,30 +93,28 @@ void sim_issuer_disk(struct world *world, const struct event *event)
 
 /* ---- one step, and what it asks for */
 
-static void send_raft(struct world *world, int node, const struct raft_message *message)
+static void send_raft(struct world *world, int node, struct raft_message *message)
 {
-    struct raft_message sent = *message;
-    if (world->settings.plant == PLANT_VOTE && sent.kind == RAFT_VOTE_REPLY && !sent.pre)
-        sent.granted = true;
-    int to = world_node(world, &sent.to);
+    if (world->settings.plant == PLANT_VOTE && message->kind == RAFT_VOTE_REPLY && !message->pre)
+        message->granted = true;
+    int to = world_node(world, &message->to);
     HF_CHECK(to >= 0);
-    oracle_raft_sent(world, &sent);
-    size_t length = wire_encode_raft(&sent, world->frame, sizeof(world->frame));
+    oracle_raft_sent(world, message);
+    size_t length = wire_encode_raft(message, world->scratch->frame, WIRE_FRAME_MAX);
     HF_CHECK(length > 0);
-    net_send(world, node, to, world->frame, length);
+    net_send(world, node, to, world->scratch->frame, length);
 }
 
-static void send_lease(struct world *world, int node, int to, const struct lease_message *message)
+static void send_lease(struct world *world, int node, int to, struct lease_message *message)
 {
-    struct lease_message sent = *message;
-    if (world->settings.plant == PLANT_TOKEN && sent.kind == LEASE_GRANTED)
-        sent.token++;
-    if (sent.kind == LEASE_YIELD)
+    if (world->settings.plant == PLANT_TOKEN && message->kind == LEASE_GRANTED)
+        message->token++;
+    if (message->kind == LEASE_YIELD)
         world_cover(world, COVERAGE_YIELDS);
-    oracle_issuer_says(world, node, to - world->issuer_count, &sent);
-    size_t length = wire_encode_lease(&sent, world->frame, sizeof(world->frame));
+    oracle_issuer_says(world, node, to - world->issuer_count, message);
+    size_t length = wire_encode_lease(message, world->scratch->frame, WIRE_FRAME_MAX);
     HF_CHECK(length > 0);
-    net_send(world, node, to, world->frame, length);
+    net_send(world, node, to, world->scratch->frame, length);
 }
 
 static void note_role(struct world *world, int node)
@@ -131,7 +130,7 @@ static void note_role(struct world *world, int node)
 static void carry_out(struct world *world, int node)
 {
     struct sim_issuer *issuer = &world->issuer[node];
-    struct replica_output *output = &world->output;
+    struct replica_output *output = &world->scratch->output;
     for (size_t i = 0; i < output->persist_count; i++)
         persist(world, node, &output->persist[i]);
     for (size_t i = 0; i < output->raft_message_count; i++)
@@ -151,8 +150,7 @@ static void step_once(struct world *world, int node, const struct replica_event 
     bool renewals_wait = issuer->replica->issuer.renewal_count > 0;
     bool led = issuer->replica->raft.role == RAFT_LEADER;
     uint64_t snapshot = issuer->replica->raft.snapshot_index;
-    world->steps++;
-    replica_step(issuer->replica, event, clock_local(world, node), &world->output);
+    replica_step(issuer->replica, event, clock_local(world, node), &world->scratch->output);
     if (led && renewals_wait && issuer->replica->raft.role != RAFT_LEADER)
         world_cover(world, COVERAGE_LEADER_LOST_IN_RENEWAL);
     if (issuer->replica->raft.snapshot_index > snapshot && event->kind != REPLICA_COMPACT) {
@@ -196,10 +194,10 @@ void sim_issuer_timer(struct world *world, const struct event *event)
 static void answer_without_leading(struct world *world, int node, int to,
                                    const struct lease_message *renewal)
 {
-    struct lease_message answer = *renewal;
     if (world->settings.plant != PLANT_ANSWER || renewal->kind != LEASE_RENEW ||
         replica_serving(world->issuer[node].replica))
         return;
+    struct lease_message answer = *renewal;
     answer.kind = LEASE_RENEWED;
     answer.round_trip_us = 0;
     answer.slack_us = 0;
@@ -211,23 +209,23 @@ void sim_issuer_frame(struct world *world, const struct event *event)
     const struct bytes frame = { event->data, event->length };
     if (!net_arrives(world, event))
         return;
-    const char *wrong = wire_decode(&world->message, frame);
+    const char *wrong = wire_decode(&world->scratch->message, frame);
     if (wrong)
         world_fail(world, ORACLE_PANIC, "%s: frame refused: %s", world->name[event->node].text,
                    wrong);
-    if (world->message.kind == WIRE_RAFT) {
+    if (world->scratch->message.kind == WIRE_RAFT) {
         struct replica_event raft = { .kind = REPLICA_RAFT_MESSAGE,
-                                      .raft_message = &world->message.raft };
-        oracle_raft_arrived(world, event->node, &world->message.raft, event->sent_us);
+                                      .raft_message = &world->scratch->message.raft };
+        oracle_raft_arrived(world, event->node, &world->scratch->message.raft, event->sent_us);
         sim_issuer_step(world, event->node, &raft);
         return;
     }
     struct replica_event lease = { .kind = REPLICA_LEASE_MESSAGE, .node = world->name[event->peer],
-                                   .lease_message = &world->message.lease };
-    if (world->message.lease.kind == LEASE_RENEW)
+                                   .lease_message = &world->scratch->message.lease };
+    if (world->scratch->message.lease.kind == LEASE_RENEW)
         oracle_renewal_arrived(world, event->node, event->peer - world->issuer_count,
-                               &world->message.lease);
-    answer_without_leading(world, event->node, event->peer, &world->message.lease);
+                               &world->scratch->message.lease);
+    answer_without_leading(world, event->node, event->peer, &world->scratch->message.lease);
     sim_issuer_step(world, event->node, &lease);
 }
 
@@ -263,34 +261,16 @@ int sim_issuer_leader(const struct world *world)
 
 static void allocate(struct world *world, struct sim_issuer *issuer, int node)
 {
-    size_t buffer = journal_buffer_bytes(REPLICA_SNAPSHOT_MAX);
     issuer->memory = (struct journal_config){
         .ops = &sim_disk_ops,
         .disk = &issuer->disk,
         .cluster = "sim",
         .node = world->name[node],
-        .entries = world_allocate(world, RAFT_LOG_MAX * sizeof(struct raft_entry)),
-        .recovered_snapshot = world_allocate(world, REPLICA_SNAPSHOT_MAX),
-        .snapshot = world_allocate(world, REPLICA_SNAPSHOT_MAX),
-        .snapshot_capacity = REPLICA_SNAPSHOT_MAX,
-        .buffer = { world_allocate(world, buffer), world_allocate(world, buffer) },
         .growth_bytes = world->plan.growth_bytes,
     };
-    issuer->replica = world_allocate(world, sizeof(struct replica));
+    memory_issuer(issuer, node);
     if (!issuer->disk.world)
-        disk_init(world, &issuer->disk);
-}
-
-static void release(struct sim_issuer *issuer)
-{
-    free(issuer->memory.entries);
-    free(issuer->memory.recovered_snapshot);
-    free(issuer->memory.snapshot);
-    free(issuer->memory.buffer[0]);
-    free(issuer->memory.buffer[1]);
-    free(issuer->replica);
-    memset(&issuer->memory, 0, sizeof(issuer->memory));
-    issuer->replica = NULL;
+        disk_init(world, &issuer->disk, node);
 }
 
 static void bootstrap_members(const struct world *world, struct raft_members *members)
@@ -300,16 +280,25 @@ static void bootstrap_members(const struct world *world, struct raft_members *me
         members->member[i] = (struct raft_member){ world->name[i], true };
 }
 
-static void open_journal(struct world *world, int node, struct journal_recovered *recovered)
+/* False: it died within its recovery. */
+static bool open_journal(struct world *world, int node, struct journal_recovered *recovered)
 {
     struct sim_issuer *issuer = &world->issuer[node];
     if (journal_open(&issuer->journal, &issuer->memory, recovered) != JOURNAL_OK)
         world_fail(world, ORACLE_DISK, "%s: %s", world->name[node].text, issuer->journal.error);
     if (recovered->cut_bytes > 0)
         world_cover(world, COVERAGE_TORN_TAILS);
+    if (!world->quiet && world_chance(world, DIES_STARTING_PPM)) {
+        world_cover(world, COVERAGE_DEATHS_IN_RECOVERY);
+        fault_kill_issuer(world, node, world_chance(world, 700000),
+                          world_between(world, 1, 100000));
+        return false;
+    }
+    disk_settle(&issuer->disk);
     if (recovered->raft.members.count == 0)
         bootstrap_members(world, &recovered->raft.members);
     oracle_recovered(world, node, &recovered->raft);
+    return true;
 }
 
 void sim_issuer_start(struct world *world, int node)
@@ -322,11 +311,12 @@ void sim_issuer_start(struct world *world, int node)
     issuer->store_failed = false;
     issuer->hard_count = 0;
     issuer->disk.sync_error = 0;
-    open_journal(world, node, &recovered);
+    if (!open_journal(world, node, &recovered))
+        return;
     const struct raft_config raft = {
         .self = world->name[node],
-        .election = span_from_ms(SIM_ELECTION_MS),
-        .heartbeat = span_from_ms(SIM_HEARTBEAT_MS),
+        .election = span_from_ms(SIM_ELECTION_MS * world->plan.scale),
+        .heartbeat = span_from_ms(SIM_HEARTBEAT_MS * world->plan.scale),
         .random_seed = world_below(world, UINT64_MAX),
     };
     const struct issuer_config config = {
@@ -359,7 +349,7 @@ void sim_issuer_stop(struct world *world, int node, bool power)
         disk_power_cut(&issuer->disk);
     else
         disk_kill(&issuer->disk);
-    release(issuer);
+    issuer->replica = NULL;
     net_node_died(world, node, power);
     if (power)
         clock_boot(world, node);

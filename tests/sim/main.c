@@ -5,6 +5,7 @@
  *   holdfast-sim --seed SEED [-v]                    one seed; -v prints its events
  *   holdfast-sim --skew-beyond [--seeds N] [--from SEED]
  *   holdfast-sim --plant N --seed SEED [-v]          one seed with planted bug N
+ * With --type N (enum sim_type) every run is of that type.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -15,9 +16,10 @@
 #include "tests/sim/sim.h"
 
 enum {
-    SEEDS_DEFAULT = 600,
+    SEEDS_DEFAULT = 320,
     PLANT_SEEDS_MAX = 40, /* a planted bug must show within so many seeds */
     BEYOND_SEEDS = 24,
+    REPEAT_EVERY = 50,    /* so often a seed is run twice */
     COVERAGE_SEEDS = 300  /* fewer cannot be expected to meet everything */
 };
 
@@ -29,7 +31,8 @@ struct plant {
 static const struct plant plants[PLANTS] = {
     [PLANT_DEADLINE] = { "a permit with a later deadline", 1u << ORACLE_S5 | 1u << ORACLE_S1 },
     [PLANT_ANSWER] = { "renewals answered without leading", 1u << ORACLE_S4 },
-    [PLANT_VOTE] = { "refused votes turned into granted ones", 1u << ORACLE_VOTE },
+    [PLANT_VOTE] = { "refused votes turned into granted ones",
+                     1u << ORACLE_VOTE | 1u << ORACLE_S3 },
     [PLANT_DISK] = { "a disk that lies about sync",
                      1u << ORACLE_DISK | 1u << ORACLE_VOTE | 1u << ORACLE_LOG | 1u << ORACLE_S3 },
     [PLANT_RELEASE] = { "a release of what still drives", 1u << ORACLE_S1 },
@@ -45,12 +48,14 @@ struct options {
     uint64_t from;
     uint64_t seeds;
     uint64_t plant;
+    uint64_t only;
 };
 
+/* Of one core: what else runs on the machine does not count. */
 static double seconds_now(void)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
@@ -64,18 +69,34 @@ static void report(const struct settings *settings, const struct run_result *res
     fflush(stdout);
 }
 
+/* The same seed must give the same run, whatever ran before it. */
+static bool repeats(const struct settings *settings, struct run_result *result)
+{
+    uint64_t ignored[COVERAGE_KINDS] = { 0 };
+    struct run_result again;
+    run_seed(settings, &again, ignored);
+    if (again.digest == result->digest)
+        return true;
+    result->failed = ORACLE_PANIC;
+    snprintf(result->failure, sizeof(result->failure), "the seed does not replay");
+    return false;
+}
+
 static uint64_t run_set(const struct options *options, uint64_t coverage[COVERAGE_KINDS],
                         uint64_t *passed)
 {
     uint64_t failed = 0;
     double simulated = 0;
+    double events = 0;
     double begin = seconds_now();
     for (uint64_t i = 0; i < options->seeds; i++) {
-        const struct settings settings = { .seed = options->from + i };
+        const struct settings settings = { .seed = options->from + i,
+                                           .only = (enum sim_type)options->only };
         struct run_result result;
         run_seed(&settings, &result, coverage);
         simulated += (double)result.simulated_us / 1e6;
-        if (result.passed) {
+        events += (double)result.events;
+        if (result.passed && (i % REPEAT_EVERY != 0 || repeats(&settings, &result))) {
             ++*passed;
             continue;
         }
@@ -83,8 +104,9 @@ static uint64_t run_set(const struct options *options, uint64_t coverage[COVERAG
         report(&settings, &result);
     }
     double taken = seconds_now() - begin;
-    printf("%" PRIu64 " seeds, %.2f simulated hours in %.1f s: %.3f simulated hours per second\n",
-           options->seeds, simulated / 3600, taken, simulated / 3600 / taken);
+    printf("%" PRIu64 " seeds, %.2f simulated hours in %.1f s of one core: %.2f hours and %.0f "
+           "thousand events per second\n",
+           options->seeds, simulated / 3600, taken, simulated / 3600 / taken, events / taken / 1e3);
     return failed;
 }
 
@@ -93,7 +115,7 @@ static bool plant_is_seen(enum sim_plant plant, uint64_t from)
 {
     uint64_t ignored[COVERAGE_KINDS] = { 0 };
     for (uint64_t i = 0; i < PLANT_SEEDS_MAX; i++) {
-        const struct settings settings = { .seed = from + i, .plant = plant };
+        const struct settings settings = { .seed = from + i, .plant = plant, .only = SIM_TYPES };
         struct run_result result;
         run_seed(&settings, &result, ignored);
         if (result.passed)
@@ -119,6 +141,7 @@ static bool skew_beyond_breaks(uint64_t from, uint64_t seeds)
         const struct settings settings = {
             .seed = from + i,
             .skew_beyond = true,
+            .only = SIM_TYPES,
             .tolerated = 1u << ORACLE_S1 | 1u << ORACLE_S2 | 1u << ORACLE_S5 |
                          1u << ORACLE_L1,
         };
@@ -141,7 +164,7 @@ static uint64_t print_coverage(const uint64_t coverage[COVERAGE_KINDS])
     for (int i = 0; i < COVERAGE_KINDS; i++) {
         printf("  %10" PRIu64 "  %s%s\n", coverage[i], coverage_name((enum coverage_kind)i),
                coverage[i] == 0 ? ": NEVER" : "");
-        holes += coverage[i] == 0;
+        holes += coverage[i] == 0 && !coverage_is_rare((enum coverage_kind)i);
     }
     return holes;
 }
@@ -171,7 +194,8 @@ static int check(const struct options *options)
 static int one(const struct options *options)
 {
     const struct settings settings = { .seed = options->seed, .verbose = options->verbose,
-                                       .plant = (enum sim_plant)options->plant };
+                                       .plant = (enum sim_plant)options->plant,
+                                       .only = (enum sim_type)options->only };
     uint64_t coverage[COVERAGE_KINDS] = { 0 };
     struct run_result result;
     run_seed(&settings, &result, coverage);
@@ -217,6 +241,8 @@ static bool parse(int count, char **arguments, struct options *options)
             number = &options->from;
         else if (strcmp(arguments[i], "--plant") == 0)
             number = &options->plant;
+        else if (strcmp(arguments[i], "--type") == 0)
+            number = &options->only;
         else if (strcmp(arguments[i], "--seed") == 0)
             number = &options->seed;
         else
@@ -225,14 +251,16 @@ static bool parse(int count, char **arguments, struct options *options)
         if (number && (i++, !take_number(next, number)))
             return false;
     }
-    return options->check + options->one + options->skew_beyond == 1 && options->plant < PLANTS;
+    return options->check + options->one + options->skew_beyond == 1 && options->plant < PLANTS &&
+           options->only <= SIM_TYPES;
 }
 
 int main(int count, char **arguments)
 {
-    struct options options = { .from = 1, .seeds = SEEDS_DEFAULT };
+    struct options options = { .from = 1, .seeds = SEEDS_DEFAULT, .only = SIM_TYPES };
     if (!parse(count, arguments, &options))
         return usage();
+    setvbuf(stdout, NULL, _IOLBF, 0);
     if (options.check)
         return check(&options);
     if (options.skew_beyond)

@@ -110,8 +110,8 @@ struct oracle {
     struct oracle_entry *entry; /* ORACLE_LOG_MAX; index 0 is the empty log */
     uint64_t last;
     struct oracle_pin pin[SIM_RESOURCES_MAX];
-    uint64_t acknowledged; /* highest index that an answer stands on */
-    int8_t *leader;        /* by term: who led, -1: nobody yet */
+    uint64_t *acknowledged; /* by term: highest index that an answer in it stands on */
+    int8_t *leader;         /* by term: who led, -1: nobody yet */
     struct oracle_issuer issuer[SIM_ISSUERS_MAX];
     struct oracle_board board[SIM_BOARDS_MAX];
     struct oracle_drive drive[SIM_RESOURCES_MAX];
@@ -144,7 +144,7 @@ void oracle_renewed(struct world *world, int issuer, int board,
 /* oracle_line.c */
 /* The agent received an answer: a deadline in true time follows. */
 void oracle_answer(struct world *world, int board, const struct lease_message *message);
-/* An edge of the line, now. */
+/* A rising edge of the line, now. */
 void oracle_edge(struct world *world, int board, int resource);
 bool oracle_line_on(const struct world *world, int board, int resource, int64_t at_us);
 /* Every resource is driven now. */

@@ -27,16 +27,16 @@ bool oracle_line_on(const struct world *world, int board, int resource, int64_t 
     return line->off_us > 0 && line->on_us <= at_us && at_us < line->off_us;
 }
 
-/* Every edge, whatever its direction, keeps a charge pump charged. */
+/* Every rising edge keeps a charge pump charged. */
 static void check_permitted(struct world *world, int board, int resource)
 {
     const struct oracle_board *seen = &world->oracle.board[board];
     const struct guard_resource *guard = &world->board[board].guard.guard.resource[resource];
     const char *text = world->name[board_node(world, board)].text;
-    if (world->board[board].line[resource].level && guard->state != GUARD_DRIVING)
+    if (guard->state != GUARD_DRIVING)
         world_fail(world, ORACLE_S5, "%s: %s goes on while the guard is in state %s", text,
                    world->resource[resource].text, guard_state_name(guard->state));
-    if (guard->state == GUARD_DRIVING && guard->token != seen->confirmed_token[resource])
+    if (guard->token != seen->confirmed_token[resource])
         world_fail(world, ORACLE_S5, "%s: %s driven with token %llu, confirmed is %llu", text,
                    world->resource[resource].text, (unsigned long long)guard->token,
                    (unsigned long long)seen->confirmed_token[resource]);
@@ -68,7 +68,7 @@ static void check_token(struct world *world, int board, int resource)
     drive->board = board;
 }
 
-/* Two candidates shared the votes, so the election took a second timeout: L2 excepts that. */
+/* Two candidates shared the votes, so the election took a second try: L2 excepts that. */
 static bool vote_was_split(const struct world *world)
 {
     for (int i = 0; i < world->issuer_count; i++) {
@@ -84,6 +84,7 @@ static void note_new_drive(struct world *world, int board, int resource)
     struct oracle_drive *drive = &world->oracle.drive[resource];
     if (world->oracle.no_drop && vote_was_split(world)) {
         log_note(world, "%s: dropped for a split vote", world->resource[resource].text);
+        world_cover(world, COVERAGE_SPLIT_VOTES_DROPPED);
         world->oracle.no_drop = false;
     }
     if (world->oracle.no_drop)
@@ -103,11 +104,9 @@ static void note_new_drive(struct world *world, int board, int resource)
 
 void oracle_edge(struct world *world, int board, int resource)
 {
-    bool driving = world->board[board].guard.guard.resource[resource].state == GUARD_DRIVING;
     check_alone(world, board, resource);
     check_permitted(world, board, resource);
-    if (driving)
-        check_token(world, board, resource);
+    check_token(world, board, resource);
     if (!oracle_line_on(world, board, resource, world->now_us))
         note_new_drive(world, board, resource);
 }

@@ -23,8 +23,9 @@ const char *oracle_name(enum oracle_kind kind)
 void oracle_init(struct world *world)
 {
     struct oracle *oracle = &world->oracle;
-    oracle->entry = world_allocate(world, ORACLE_LOG_MAX * sizeof(oracle->entry[0]));
-    oracle->leader = world_allocate(world, ORACLE_TERMS_MAX);
+    memory_oracle(oracle);
+    oracle->entry[0] = (struct oracle_entry){ 0 };
+    memset(oracle->acknowledged, 0, ORACLE_TERMS_MAX * sizeof(oracle->acknowledged[0]));
     memset(oracle->leader, ORACLE_NOBODY, ORACLE_TERMS_MAX);
     for (int i = 0; i < SIM_RESOURCES_MAX; i++) {
         oracle->entry[0].lease[i].holder = ORACLE_NOBODY;
@@ -154,8 +155,8 @@ static void take_entry(struct world *world, int issuer, const struct raft_entry 
     HF_CHECK(entry->index < ORACLE_LOG_MAX);
     oracle->last = entry->index;
     struct oracle_entry *added = &oracle->entry[entry->index];
+    *added = (struct oracle_entry){ .hash = hash };
     memcpy(added->lease, oracle->entry[entry->index - 1].lease, sizeof(added->lease));
-    added->hash = hash;
     model_apply(world, entry->index, entry);
 }
 
@@ -177,6 +178,20 @@ static void compare_table(struct world *world, int issuer, const struct lease_ta
     }
 }
 
+/*
+ * Of its own term and those before: a leader that was paused may begin to serve after its successor
+ * did, without harm, since no round confirms it.
+ */
+static uint64_t acknowledged_until(const struct oracle *oracle, uint64_t term)
+{
+    uint64_t highest = 0;
+    for (uint64_t i = 0; i <= term; i++) {
+        if (oracle->acknowledged[i] > highest)
+            highest = oracle->acknowledged[i];
+    }
+    return highest;
+}
+
 static void note_serving(struct world *world, int issuer)
 {
     struct oracle_issuer *seen = &world->oracle.issuer[issuer];
@@ -185,10 +200,13 @@ static void note_serving(struct world *world, int issuer)
     bool began = serving && (!seen->serving || seen->serving_term != replica->raft.term);
     seen->serving = serving;
     seen->serving_term = replica->raft.term;
-    if (began && replica->table.applied < world->oracle.acknowledged)
+    if (!began)
+        return;
+    uint64_t acknowledged = acknowledged_until(&world->oracle, replica->raft.term);
+    if (replica->table.applied < acknowledged)
         world_fail(world, ORACLE_S3, "%s serves at entry %llu, %llu was acknowledged",
                    world->name[issuer].text, (unsigned long long)replica->table.applied,
-                   (unsigned long long)world->oracle.acknowledged);
+                   (unsigned long long)acknowledged);
 }
 
 void oracle_applied(struct world *world, int issuer)
@@ -214,10 +232,11 @@ void oracle_applied(struct world *world, int issuer)
 
 /* ---- what issuers say */
 
-static void acknowledge(struct oracle *oracle, uint64_t index)
+static void acknowledge(struct world *world, int issuer, uint64_t index)
 {
-    if (index > oracle->acknowledged)
-        oracle->acknowledged = index;
+    uint64_t term = world->issuer[issuer].replica->raft.term;
+    if (index > world->oracle.acknowledged[term])
+        world->oracle.acknowledged[term] = index;
 }
 
 static void check_granted(struct world *world, int issuer, int board,
@@ -231,7 +250,7 @@ static void check_granted(struct world *world, int issuer, int board,
         world_fail(world, ORACLE_S2, "%s grants %s token %llu, which is no such grant",
                    world->name[issuer].text, message->resource.text,
                    (unsigned long long)message->token);
-    acknowledge(oracle, message->token);
+    acknowledge(world, issuer, message->token);
 }
 
 static void check_released(struct world *world, int issuer, const struct lease_message *message)
@@ -244,7 +263,7 @@ static void check_released(struct world *world, int issuer, const struct lease_m
         world_fail(world, ORACLE_S3, "%s says that %s token %llu is released, it is not",
                    world->name[issuer].text, message->resource.text,
                    (unsigned long long)message->token);
-    acknowledge(oracle, ended);
+    acknowledge(world, issuer, ended);
 }
 
 void oracle_issuer_says(struct world *world, int issuer, int board,

@@ -37,7 +37,6 @@ enum event_kind {
 
 struct event {
     int64_t at_us;
-    uint64_t order;
     enum event_kind kind;
     int node;
     int peer;
@@ -49,10 +48,18 @@ struct event {
     size_t length;
 };
 
+/* In the heap: only what decides the order moves there. */
+struct queue_place {
+    int64_t at_us;
+    uint64_t order;
+    uint32_t event; /* its number */
+};
+
 struct queue {
-    struct event *heap;
-    size_t count;
-    size_t capacity;
+    struct queue_place *heap;
+    struct event *event;
+    uint32_t count;
+    uint32_t capacity;
     uint64_t order;
 };
 

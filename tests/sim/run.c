@@ -66,6 +66,14 @@ static void start(struct world *world)
     fault_start(world);
 }
 
+static void note_event(struct world *world, const struct event *event)
+{
+    uint64_t what = (uint64_t)event->at_us << 16 ^ (uint64_t)event->kind << 8 ^
+                    (uint64_t)event->node ^ (uint64_t)event->length << 48;
+    world->events++;
+    world->digest = (world->digest ^ what) * UINT64_C(0x100000001b3);
+}
+
 static void run(struct world *world)
 {
     start(world);
@@ -74,6 +82,7 @@ static void run(struct world *world)
             break;
         world->now_us = world->current.at_us;
         struct event event = world->current;
+        note_event(world, &event);
         dispatch_event(world, &event);
         free(world->current.data);
         world->current.data = NULL;
@@ -85,18 +94,8 @@ static void destroy(struct world *world)
 {
     free(world->current.data);
     queue_clear(&world->queue);
-    for (int i = 0; i < world->issuer_count; i++) {
-        struct sim_issuer *issuer = &world->issuer[i];
-        free(issuer->memory.entries);
-        free(issuer->memory.recovered_snapshot);
-        free(issuer->memory.snapshot);
-        free(issuer->memory.buffer[0]);
-        free(issuer->memory.buffer[1]);
-        free(issuer->replica);
-        disk_free(&issuer->disk);
-    }
-    free(world->oracle.entry);
-    free(world->oracle.leader);
+    for (int i = 0; i < world->issuer_count; i++)
+        disk_free(&world->issuer[i].disk);
     free(world);
 }
 
@@ -106,6 +105,7 @@ void run_seed(const struct settings *settings, struct run_result *result,
     struct world *world = calloc(1, sizeof(*world));
     HF_CHECK(world);
     world->settings = *settings;
+    world->scratch = memory_scratch();
     world->random = settings->seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
     log_reset(settings->verbose);
     running = world;
@@ -117,6 +117,8 @@ void run_seed(const struct settings *settings, struct run_result *result,
     result->passed = world->failed == ORACLE_NONE;
     result->failed = world->failed;
     result->simulated_us = world->now_us;
+    result->events = world->events;
+    result->digest = world->digest;
     memcpy(result->failure, world->failure, sizeof(result->failure));
     memcpy(result->tolerated, world->tolerated, sizeof(result->tolerated));
     for (int i = 0; i < COVERAGE_KINDS; i++)

@@ -11,15 +11,13 @@ enum {
     SIM_NODES_MAX = SIM_ISSUERS_MAX + SIM_BOARDS_MAX,
     SIM_RESOURCES_MAX = 2,
     SIM_DISK_OPERATIONS_MAX = 64,
+    SIM_DISK_SLOT_BYTES = 4 * 1024 * 1024,
     SIM_HARD_STATES_MAX = 256,
     SIM_FAILURE_MAX = 256,
     SIM_DRIFT_PPM = 2000,
-    SIM_ELECTION_MS = 300,
+    SIM_ELECTION_MS = 300, /* times the plan's scale, as all that follows from it */
     SIM_HEARTBEAT_MS = 50,
-    SIM_HOLD_MS = 20,      /* of the pulse outputs: the declared fence latency */
     SIM_RELEASE_MS = 5,
-    SIM_READBACK_MS = 5,
-    SIM_RATE_HZ = 125,
     SIM_GUARD_SILENCE_MS = 200,
     SIM_WATCHDOG_MS = 2000
 };
@@ -47,6 +45,7 @@ struct settings {
     uint64_t seed;
     bool verbose;
     bool skew_beyond; /* clocks far outside drift_ppm: S1 must break */
+    enum sim_type only; /* the type of the run; SIM_TYPES: as the seed chooses */
     enum sim_plant plant;
     uint32_t tolerated; /* bit per oracle: counted, does not end the run */
 };
@@ -54,7 +53,11 @@ struct settings {
 /* What the seed chose. */
 struct sim_plan {
     enum sim_type type;
+    int64_t scale; /* of elections, heartbeats, ttls, faults and the run's length */
     int64_t ttl_us;
+    int64_t hold_ms; /* of the pulse outputs: the declared fence latency */
+    uint32_t rate_hz;
+    int64_t readback_ms;
     int64_t fault_interval_us; /* mean */
     int64_t note_interval_us;  /* operator's entries that make the log grow; 0: none */
     uint64_t growth_bytes;     /* of a journal slot */

@@ -59,7 +59,7 @@ struct sim_disk {
     uint8_t *cache[DISK_SLOTS];
     uint8_t *stable[DISK_SLOTS];
     uint64_t size[DISK_SLOTS];
-    uint64_t used[DISK_SLOTS]; /* highest byte ever written */
+    uint64_t *used[DISK_SLOTS]; /* highest byte ever written */
     size_t count;              /* operations that are not on stable storage for certain */
     size_t begun;              /* of them, those of an earlier life: done, but not stable */
     struct disk_operation operation[SIM_DISK_OPERATIONS_MAX];
@@ -94,8 +94,8 @@ struct sim_issuer {
 
 struct line {
     bool level;
-    int64_t on_us;  /* of the present or last drive: its first edge */
-    int64_t off_us; /* last edge + hold: not on from then on */
+    int64_t on_us;  /* of the present or last drive: its first rising edge */
+    int64_t off_us; /* last rising edge + hold: not on from then on */
 };
 
 struct sim_agent {
@@ -145,6 +145,14 @@ struct network {
 
 /* ---- the world */
 
+/* Of one step; large, and only what is counted is ever written. */
+struct scratch {
+    struct replica_output output;
+    struct holder_output holder_output;
+    struct wire_message message;
+    uint8_t frame[WIRE_FRAME_MAX];
+};
+
 struct world {
     struct settings settings;
     struct sim_plan plan;
@@ -167,15 +175,13 @@ struct world {
     struct oracle oracle;
     struct issuer_policy policy[SIM_RESOURCES_MAX];
     uint64_t coverage[COVERAGE_KINDS];
-    uint64_t steps;
+    uint64_t events;
     jmp_buf stop; /* a failure ends the run here */
     enum oracle_kind failed;
     char failure[SIM_FAILURE_MAX];
     uint64_t tolerated[ORACLE_KINDS]; /* counted, where settings.tolerated says so */
-    struct replica_output output;     /* scratch of one step */
-    struct holder_output holder_output;
-    struct wire_message message;
-    uint8_t frame[WIRE_FRAME_MAX];
+    uint64_t digest; /* of every event: two runs of a seed have the same */
+    struct scratch *scratch;
 };
 
 /* world.c: chance, memory, names, failures */
@@ -185,7 +191,7 @@ uint64_t world_below(struct world *world, uint64_t bound);
 /* Uniform in low..high. */
 int64_t world_between(struct world *world, int64_t low, int64_t high);
 bool world_chance(struct world *world, unsigned ppm);
-void *world_allocate(struct world *world, size_t bytes);
+void *world_copy(const void *bytes, size_t length); /* by malloc */
 int world_node(const struct world *world, const struct hf_name *name);     /* -1: none */
 int world_resource(const struct world *world, const struct hf_name *name); /* -1: none */
 /* Node number of a board, and back. */
@@ -200,6 +206,12 @@ void world_fail(struct world *world, enum oracle_kind oracle, const char *format
 /* Schedules an event `delay_us` from now; copies `data`. Its place is valid until the next one. */
 struct event *world_post(struct world *world, enum event_kind kind, int node, int64_t delay_us,
                          const void *data, size_t length);
+
+/* memory.c: what is kept from one run to the next */
+struct scratch *memory_scratch(void);
+void memory_oracle(struct oracle *oracle);
+void memory_issuer(struct sim_issuer *issuer, int node);
+void memory_disk(struct sim_disk *disk, int node);
 
 /* clock.c */
 struct instant clock_local(const struct world *world, int node);
@@ -230,7 +242,7 @@ void net_heal(struct world *world);
 
 /* disk.c */
 extern const struct disk_ops sim_disk_ops;
-void disk_init(struct world *world, struct sim_disk *disk);
+void disk_init(struct world *world, struct sim_disk *disk, int node);
 int64_t disk_flush_us(struct world *world, const struct sim_disk *disk);
 /* Everything asked for so far is on stable storage. */
 void disk_settle(struct sim_disk *disk);
@@ -274,6 +286,8 @@ void fault_event(struct world *world, const struct event *event);
 void fault_restart(struct world *world, const struct event *event);
 void fault_operator(struct world *world, const struct event *event);
 void fault_quiet(struct world *world);
+/* Kills it, or cuts its power, for `down_us` (less, if it is quiet by then). */
+void fault_kill_issuer(struct world *world, int node, bool power, int64_t down_us);
 void fault_power_cut_board(struct world *world, int board, int64_t off_us);
 
 /* dispatch.c */
@@ -286,6 +300,8 @@ struct run_result {
     char failure[SIM_FAILURE_MAX];
     int64_t simulated_us;
     uint64_t tolerated[ORACLE_KINDS];
+    uint64_t events;
+    uint64_t digest;
 };
 
 void run_seed(const struct settings *settings, struct run_result *result,

@@ -31,12 +31,12 @@ bool world_chance(struct world *world, unsigned ppm)
     return ppm > 0 && world_below(world, 1000000) < ppm;
 }
 
-void *world_allocate(struct world *world, size_t bytes)
+void *world_copy(const void *bytes, size_t length)
 {
-    void *memory = calloc(1, bytes);
-    (void)world;
-    HF_CHECK(memory);
-    return memory;
+    void *copy = malloc(length);
+    HF_CHECK(copy);
+    memcpy(copy, bytes, length);
+    return copy;
 }
 
 int world_node(const struct world *world, const struct hf_name *name)
@@ -86,9 +86,7 @@ struct event *world_post(struct world *world, enum event_kind kind, int node, in
                            .sent_us = world->now_us, .length = length };
     const struct process *process = process_of(world, kind, node);
     event.life = process ? process->life : 0;
-    if (length > 0) {
-        event.data = world_allocate(world, length);
-        memcpy(event.data, data, length);
-    }
+    if (length > 0)
+        event.data = world_copy(data, length);
     return queue_add(&world->queue, &event);
 }
