@@ -77,9 +77,12 @@ objects = $(patsubst %.c,$(BUILD)/obj/%.o,$(call sources,$(1)))
 all: setup
 	@$(MAKE) --no-print-directory build
 
-.PHONY: setup
+.PHONY: setup setup-tests
 setup:
 	@toolchain/setup.sh
+
+setup-tests:
+	@toolchain/setup.sh libcmocka-dev cppcheck
 
 HAVE := $(foreach p,$(PROGRAMS),$(if $(wildcard $($(p)_main)),$(p)))
 EXAMPLES := $(patsubst daemon/client/examples/%.c,$(BUILD)/examples/%,$(wildcard daemon/client/examples/*.c))
@@ -171,12 +174,12 @@ fuzzers: $(FUZZERS)
 
 .PHONY: fuzz
 fuzz:
-	@toolchain/setup.sh clang
+	@toolchain/setup.sh clang libclang-rt-14-dev
 	@$(MAKE) --no-print-directory BUILD=$(BUILD)/fuzz CC=clang WARN='-Wall -Wextra' CFLAGS='-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all' fuzzers
 	@toolchain/fuzz.sh $(BUILD)/fuzz
 
 .PHONY: check
-check: setup
+check: setup-tests
 	@toolchain/check.sh
 
 .PHONY: demo
@@ -186,18 +189,20 @@ demo: setup
 
 # The promised figures, each measured in full (about 5 minutes, on a quiet machine).
 .PHONY: bars
-bars: setup
+bars: setup-tests
 	@$(MAKE) --no-print-directory tests
 	@/usr/bin/python3 tests/system/bars.py
 
 # Exhaustive search of the lease protocol's model, and of its mutants. Needs Debian's `spin`.
 .PHONY: model
 model:
+	@toolchain/setup.sh spin
 	@tests/model/run.sh
 
 # Static checks of all sources; cppcheck alone is part of `make check`.
 .PHONY: lint
-lint: setup
+lint:
+	@toolchain/setup.sh cppcheck clang-tidy
 	@BUILD=$(BUILD) toolchain/lint.sh
 
 .PHONY: clean

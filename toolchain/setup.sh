@@ -1,16 +1,14 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that building, checking and the demo need, by name; nothing else.
+# Installs the Debian packages that building and the demo need, by name; nothing else.
 # Does nothing, fast, when they are all there. Asks for sudo where it is not root.
-# Arguments: packages that only the caller needs.
+# Arguments: packages that the caller needs besides (tests, static checks, the model, fuzzing).
 set -euo pipefail
 
 packages=(
-    gcc libc6-dev make pkg-config git     # build
+    gcc libc6-dev make pkg-config         # build
     libuv1-dev libmbedtls-dev libconfig-dev libmodbus-dev
     nanopb libnanopb-dev protobuf-compiler
-    libcmocka-dev                         # unit tests
-    python3 openssl                       # system tests and demo
-    cppcheck clang-tidy                   # static checks
+    python3 openssl                       # demo and system tests
     "$@"
 )
 
