@@ -67,7 +67,7 @@ static int file_preallocate(void *context, int slot, uint64_t bytes)
 {
     static const uint8_t zeros[65536];
     struct disk_file *disk = context;
-    uint64_t size;
+    uint64_t size = 0;
     int error = file_size(context, slot, &size);
     if (error != 0 || size >= bytes)
         return error;
