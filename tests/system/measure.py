@@ -4,6 +4,7 @@ Used with few trials by the tests of `make check`, which judge what may not fail
 and with the full number by bars.py, which judges the figures themselves.
 """
 
+import random
 import time
 
 from cluster import Cluster, now_ns, wait_until
@@ -43,6 +44,8 @@ def board_kill(trials, ttl_ms):
     takeovers = []
     for _ in range(trials):
         primary, standby = primary_and_standby(cluster)
+        # What was polled for above comes at one phase of the renewals; deaths come at any.
+        time.sleep(random.uniform(0, ttl_ms / 1000 / 5))
         death = cluster.kill_board(primary)
         takeovers.append(ms(cluster.first_drive_after(death, [standby])["t_ns"] - death))
         cluster.start_board(primary)
