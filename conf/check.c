@@ -347,6 +347,20 @@ static void check_ttl_sum(const struct check *check, const struct conf_resource 
              "costs no healthy holder its lease", res->ttl_ms, conf_ms(advised).text);
 }
 
+static void check_fence_policy(const struct check *check, const struct conf_resource *res,
+                               const char *key)
+{
+    const struct conf *conf = check->conf;
+    for (size_t i = 0; i < conf->policy_count; i++) {
+        const struct conf_policy *policy = &conf->policy[i];
+        if (policy->fence_max_ms > 0 && name_equal(&policy->resource, &res->name) &&
+            res->fence.us > span_from_ms(policy->fence_max_ms).us)
+            FAIL(check, key, "a fence latency of %s ms, must be at most "
+                 "issuer.policy[%zu].fence_max_ms = %u ms", conf_ms(res->fence).text, i,
+                 policy->fence_max_ms);
+    }
+}
+
 static void check_resource(const struct check *check, unsigned index)
 {
     const struct conf *conf = check->conf;
@@ -364,6 +378,9 @@ static void check_resource(const struct check *check, unsigned index)
         check_ttl_policy(check, res, key);
     if (res->ttl_ms > 0 && res->release_ms > 0 && conf->drift_ppm > 0)
         check_ttl_sum(check, res, key);
+    snprintf(key, sizeof(key), "agent.resources[%u].outputs", index);
+    if (!name_empty(&res->name))
+        check_fence_policy(check, res, key);
     for (unsigned i = 0; i < res->output_count; i++)
         check_output(check, index, i);
 }

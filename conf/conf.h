@@ -75,6 +75,7 @@ struct conf_policy {
     uint8_t holder_count;
     struct hf_name holder[CONF_POLICY_HOLDERS_MAX];
     uint32_t ttl_max_ms;
+    uint32_t fence_max_ms;
 };
 
 struct conf_actuator {
@@ -108,6 +109,7 @@ struct conf {
     bool issuer_role; /* the node is among cluster.issuers; needs the group "issuer" */
     size_t policy_count;
     struct conf_policy policy[CONF_POLICIES_MAX];
+    uint32_t slow_store_ms;
 
     bool agent_role; /* the group "agent" is there */
     uint8_t resource_count;

@@ -76,6 +76,14 @@ const struct conf_key conf_schema[] = {
     { "issuer.policy[].ttl_max_ms", CONF_TYPE_INT, .required = true, .unit = "ms", .min = 50,
       .max = 600000, FIELD(struct conf_policy, ttl_max_ms),
       .doc = "Longest ttl that a board may ask for." },
+    { "issuer.policy[].fence_max_ms", CONF_TYPE_INT, .unit = "ms", .min = 1, .max = 600000,
+      .default_value = 60000, FIELD(struct conf_policy, fence_max_ms),
+      .doc = "Longest fence latency F that a board may declare; a longer one is refused. After a "
+             "restore from a backup nothing is granted for the largest ttl_max_ms + fence_max_ms." },
+    { "issuer.slow_store_ms", CONF_TYPE_INT, .unit = "ms", .min = 1, .max = 60000,
+      .default_value = 500, FIELD(struct conf, slow_store_ms),
+      .doc = "A sync of the journal that takes longer is told: in the log, in issuers and in "
+             "metrics. Grants wait for the syncs of a majority, renewals do not." },
 
     { "agent", CONF_TYPE_GROUP, FIELD(struct conf, agent_role),
       .doc = "What this board drives. Left out: it drives nothing." },

@@ -39,6 +39,7 @@ static void write_policies(struct world *world)
         struct issuer_policy *policy = &world->policy[i];
         policy->resource = world->resource[i];
         policy->ttl_max_us = LEASE_TTL_MAX_US;
+        policy->fence_max_us = LEASE_FENCE_MAX_US;
         policy->holder_count = (uint8_t)world->board_count;
         for (int board = 0; board < world->board_count; board++)
             policy->holder[board] = world->name[board_node(world, board)];

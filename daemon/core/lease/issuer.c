@@ -280,29 +280,47 @@ static struct issuer_note *find_note(struct issuer_client *client, const struct 
     return NULL;
 }
 
-/* True the first time. A board that is refused more resources than it may ask for is not noted. */
-static bool note_refusal(struct issuer_client *client, const struct hf_name *resource,
-                         enum lease_refusal refusal)
+/* A note for another resource: an unused one, or one that bars nothing any more. NULL: none. */
+static struct issuer_note *claim_note(struct issuer_client *client, struct instant now)
 {
     const struct hf_name unused = { "" };
+    struct issuer_note *note = find_note(client, &unused);
+    for (size_t i = 0; i < ISSUER_NOTES_PER_NODE && !note; i++) {
+        if (instant_reached(client->note[i].again_at, now))
+            note = &client->note[i];
+    }
+    if (note)
+        memset(note, 0, sizeof(*note));
+    return note;
+}
+
+/*
+ * True if this refusal goes into the history: another reason than the last one that did, and not so
+ * soon after it that a board could fill log and card with its requests. One that is refused more
+ * resources than it may ask for is noted no faster than that.
+ */
+static bool note_refusal(struct issuer_client *client, const struct hf_name *resource,
+                         enum lease_refusal refusal, struct instant now)
+{
     struct issuer_note *note = find_note(client, resource);
     if (!note)
-        note = find_note(client, &unused);
-    if (!note || (name_equal(&note->resource, resource) && note->refusal == refusal))
+        note = claim_note(client, now);
+    if (!note || note->refusal == refusal || !instant_reached(note->again_at, now))
         return false;
     note->resource = *resource;
     note->refusal = refusal;
+    note->again_at = instant_add(now, span_from_ms(ISSUER_NOTE_INTERVAL_MS));
     return true;
 }
 
 static void refuse(struct issuer *issuer, struct issuer_client *client,
                    const struct hf_name *resource, enum lease_refusal refusal, const char *text,
-                   struct issuer_output *out)
+                   struct instant now, struct issuer_output *out)
 {
     struct lease_message *answer = send(out, &client->node, LEASE_REFUSED, resource);
     answer->refusal = refusal;
     text_copy(answer->text, sizeof(answer->text), text);
-    if (!note_refusal(client, resource, refusal))
+    if (!note_refusal(client, resource, refusal, now))
         return;
     struct lease_command *command = propose(issuer, out, LEASE_COMMAND_NOTE, resource);
     command->event = HISTORY_REFUSAL;
@@ -333,13 +351,13 @@ static void on_acquire(struct issuer *issuer, struct issuer_client *client,
     if (refusal != LEASE_REFUSED_NONE) {
         if (lease)
             remove_waiter(lease, &client->node);
-        refuse(issuer, client, &message->resource, refusal, text, out);
+        refuse(issuer, client, &message->resource, refusal, text, now, out);
         return;
     }
     lease = find_or_add_lease(issuer, &message->resource, now);
     if (!lease) {
         refuse(issuer, client, &message->resource, LEASE_REFUSED_FULL,
-               "the table has no room for another resource", out);
+               "the table has no room for another resource", now, out);
         return;
     }
     const struct lease_record *record = record_of(issuer, lease);
@@ -350,12 +368,13 @@ static void on_acquire(struct issuer *issuer, struct issuer_client *client,
     }
     int position = queue_waiter(issuer, lease, &client->node, message);
     if (position < 0) {
-        refuse(issuer, client, &message->resource, LEASE_REFUSED_FULL, "the queue is full", out);
+        refuse(issuer, client, &message->resource, LEASE_REFUSED_FULL, "the queue is full", now,
+               out);
         return;
     }
     struct issuer_note *note = find_note(client, &message->resource);
     if (note)
-        memset(note, 0, sizeof(*note));
+        note->refusal = LEASE_REFUSED_NONE;
     answer_queued(issuer, lease, &client->node, (uint32_t)position + 1, out);
 }
 
@@ -748,6 +767,10 @@ static void decide_lease(struct issuer *issuer, struct issuer_lease *lease,
                          struct issuer_pass *pass, struct issuer_output *out)
 {
     bool held = record_of(issuer, lease)->token != 0;
+    if (issuer->table->unknown_us > 0 && !instant_reached(issuer->unknown_until, pass->now)) {
+        wake_by(pass, issuer->unknown_until);
+        return;
+    }
     if (held && !instant_reached(free_at(issuer, lease), pass->now)) {
         wake_by(pass, free_at(issuer, lease));
         ask_to_yield(issuer, lease, pass, out);
@@ -796,6 +819,15 @@ static void on_timer(struct issuer *issuer, struct instant now, struct issuer_ou
 
 /* ---- leadership, connections, operators */
 
+/* The backup's bound, or the present policy's if that allows more. */
+static struct instant unknown_end(const struct issuer *issuer, struct instant serving)
+{
+    int64_t own_us = issuer_lease_max_us(&issuer->config);
+    int64_t longest_us = own_us > issuer->table->unknown_us ? own_us : issuer->table->unknown_us;
+    return timing_issuer_free(serving, span_from_us(longest_us), span_from_us(0),
+                              issuer->config.drift_ppm);
+}
+
 static void on_serving(struct issuer *issuer, const struct issuer_event *event, struct instant now,
                        struct issuer_output *out)
 {
@@ -803,6 +835,7 @@ static void on_serving(struct issuer *issuer, const struct issuer_event *event, 
     issuer->term = event->term;
     issuer->lease_count = 0;
     issuer->renewal_count = 0;
+    issuer->unknown_until = unknown_end(issuer, now);
     for (uint32_t i = 0; i < issuer->table->count; i++)
         find_or_add_lease(issuer, &issuer->table->record[i].resource, now);
     for (size_t i = 0; i < HF_AGENTS_MAX; i++) {
@@ -978,6 +1011,12 @@ struct instant issuer_free_at(const struct issuer *issuer, const struct hf_name 
     if (!lease || record_of(issuer, lease)->token == 0)
         return INSTANT_NEVER;
     return free_at(issuer, lease);
+}
+
+struct instant issuer_unknown_until(const struct issuer *issuer)
+{
+    bool counts = issuer->serving && issuer->table->unknown_us > 0;
+    return counts ? issuer->unknown_until : INSTANT_NEVER;
 }
 
 struct span issuer_time_left(const struct issuer *issuer, const struct hf_name *resource,

@@ -12,11 +12,14 @@
  *    and only if the lease is still the current one and no grant or expiry of it is proposed (S4).
  *  - t1 of a lease is when its round was confirmed, its grant applied, or, for a new leader, when
  *    its own no-op was applied; whichever was last. Free at timing_issuer_free(t1, ...) (S1).
+ *  - After a restore (table.unknown_us) nothing is granted until the longest lease that anybody may
+ *    hold, by the backup or by the policy, is over, counted like that of a new leader's leases (S1).
  *  - At most one grant, release or expiry per resource is under way.
  *  - A waiter is served by priority, then arrival. One whose connection is down is not granted.
  *  - The present holder of a token never waits in the queue: it is told its own token, so that a
  *    restarted agent can release it with the guard's proof.
- *  - A refusal goes into the history once per (board, resource, reason) until that changes.
+ *  - A refusal goes into the history once per (board, resource, reason) until that changes, and for
+ *    one board and resource at most once in ISSUER_NOTE_INTERVAL_MS, whatever the board asks for.
  *  - A board that the operator transferred the resource to is not asked to yield by failback.
  *
  * Duties of the caller after every issuer_step(), in the order of action[]:
@@ -48,6 +51,7 @@ enum {
     ISSUER_POLICY_HOLDERS_MAX = 16,
     ISSUER_RENEWALS_PER_NODE = 2,  /* oldest and newest; one in between is replaced */
     ISSUER_NOTES_PER_NODE = HF_LEASES_PER_AGENT_MAX, /* refusals remembered of one board */
+    ISSUER_NOTE_INTERVAL_MS = 60000,
     ISSUER_YIELD_REPEAT_MS = 1000,
     ISSUER_RETRY_MS = 20,          /* a proposal that Raft refused is made again after this */
     ISSUER_TRANSFER_MARGIN_MS = 5000 /* a transfer is given up after ttl plus this */
@@ -59,6 +63,7 @@ struct issuer_policy {
     uint8_t holder_count;
     struct hf_name holder[ISSUER_POLICY_HOLDERS_MAX];
     int64_t ttl_max_us;
+    int64_t fence_max_us; /* longest fence latency that a board may declare */
 };
 
 struct issuer_config {
@@ -130,7 +135,8 @@ struct issuer_lease {
 /* A refusal that is in the history already. */
 struct issuer_note {
     struct hf_name resource; /* empty: unused */
-    enum lease_refusal refusal;
+    enum lease_refusal refusal; /* the last one noted; NONE: accepted since */
+    struct instant again_at;    /* no note before this */
 };
 
 /* What an issuer knows of a board that is or was connected; for people. */
@@ -209,6 +215,7 @@ struct issuer {
     bool serving;
     uint64_t term;
     uint64_t arrivals;
+    struct instant unknown_until; /* while table->unknown_us counts: no grant before this */
     uint64_t round_confirmed; /* greatest so far */
     uint32_t lease_count;
     struct issuer_lease lease[HF_RESOURCES_MAX];
@@ -241,6 +248,18 @@ const struct issuer_lease *issuer_lease_of(const struct issuer *issuer,
 
 /* When the resource may be granted to another; INSTANT_NEVER if nobody holds it or not serving. */
 struct instant issuer_free_at(const struct issuer *issuer, const struct hf_name *resource);
+
+/*
+ * When a restored table's hold-off ends; INSTANT_NEVER if there is none, or this issuer does not
+ * serve.
+ */
+struct instant issuer_unknown_until(const struct issuer *issuer);
+
+/*
+ * The longest time for which a lease granted under this configuration counts: ttl and fence latency
+ * of the policy with the largest sum, 0..LEASE_UNKNOWN_MAX_US.
+ */
+int64_t issuer_lease_max_us(const struct issuer_config *config);
 
 /* What is left of the holder's lease by this issuer's clock, >= 0; 0 if nobody holds it. */
 struct span issuer_time_left(const struct issuer *issuer, const struct hf_name *resource,

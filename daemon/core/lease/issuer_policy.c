@@ -93,9 +93,22 @@ enum lease_refusal issuer_check_acquire(const struct issuer *issuer, const struc
         explain_range(text, "ttl", message->ttl_us, LEASE_TTL_MIN_US, most_us);
         return LEASE_REFUSED_TTL;
     }
-    if (message->fence_us < 0 || message->fence_us > LEASE_FENCE_MAX_US) {
-        explain_range(text, "fence", message->fence_us, 0, LEASE_FENCE_MAX_US);
+    int64_t fence_us =
+        policy->fence_max_us < LEASE_FENCE_MAX_US ? policy->fence_max_us : LEASE_FENCE_MAX_US;
+    /* cppcheck-suppress knownConditionTrueFalse ; it takes the smaller fence for the only one */
+    if (message->fence_us < 0 || message->fence_us > fence_us) {
+        explain_range(text, "fence", message->fence_us, 0, fence_us);
         return LEASE_REFUSED_FENCE;
     }
     return check_pin(issuer, node, &message->resource, text);
+}
+
+int64_t issuer_lease_max_us(const struct issuer_config *config)
+{
+    int64_t longest_us = 0;
+    for (size_t i = 0; i < config->policy_count; i++) {
+        int64_t lease_us = config->policy[i].ttl_max_us + config->policy[i].fence_max_us;
+        longest_us = lease_us > longest_us ? lease_us : longest_us;
+    }
+    return longest_us < LEASE_UNKNOWN_MAX_US ? longest_us : LEASE_UNKNOWN_MAX_US;
 }

@@ -46,7 +46,8 @@ enum lease_refusal {
 enum {
     LEASE_TTL_MIN_US = 50000,      /* 50 ms */
     LEASE_TTL_MAX_US = 600000000,  /* 10 min */
-    LEASE_FENCE_MAX_US = 600000000 /* 10 min */
+    LEASE_FENCE_MAX_US = 600000000, /* 10 min */
+    LEASE_UNKNOWN_MAX_US = LEASE_TTL_MAX_US + LEASE_FENCE_MAX_US /* how long a lost lease counts */
 };
 
 struct lease_item {

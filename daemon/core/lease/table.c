@@ -3,17 +3,20 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "lease/message.h"
 #include "wire/wire.h"
 
 /*
- * Snapshot: magic, version, applied, record count, history total, history count; then each record
- * and each kept event, oldest first, behind a 16-bit length; then FNV-1a of all that. Numbers are
- * big-endian.
+ * Snapshot: magic, version, applied, record count, history total, history count; version 2 only:
+ * unknown_us; then each record and each kept event, oldest first, behind a 16-bit length; then
+ * FNV-1a of all that. Numbers are big-endian. Version 2 is written while unknown_us counts only.
  */
 enum {
     SNAPSHOT_MAGIC = 0x48464c54, /* "HFLT" */
     SNAPSHOT_VERSION = 1,
+    SNAPSHOT_VERSION_RESTORED = 2,
     SNAPSHOT_HEADER = 4 + 4 + 8 + 4 + 8 + 4,
+    SNAPSHOT_UNKNOWN = 8,
     SNAPSHOT_CHECKSUM = 8,
     SNAPSHOT_RECORD_MAX = 256, /* of one encoded record; checked by a test */
     SNAPSHOT_EVENT_MAX = 256   /* of one encoded event; checked by a test */
@@ -23,6 +26,7 @@ void lease_table_init(struct lease_table *table)
 {
     /* Not the arrays: memory that holds nothing yet is not touched. */
     table->applied = 0;
+    table->unknown_us = 0;
     table->count = 0;
     table->history_total = 0;
 }
@@ -115,6 +119,7 @@ static void apply_grant(struct lease_table *table, const struct lease_command *c
     struct history_event granted = event_of(table, command, HISTORY_GRANT);
     granted.token = record->token;
     add_event(table, change, &granted);
+    table->unknown_us = 0;
     change->done = true;
 }
 
@@ -219,9 +224,27 @@ void lease_table_skip(struct lease_table *table, uint64_t index)
     table->applied = index;
 }
 
+void lease_table_restore(struct lease_table *table, uint64_t index, int64_t unknown_us,
+                         int64_t wall_us)
+{
+    const struct lease_command restore = {
+        .wall_us = wall_us,
+        .who = { "restore" },
+        .text = "restored from a backup, all free, held off until no older lease can count",
+    };
+    struct table_change change;
+    HF_CHECK(unknown_us > 0 && unknown_us <= LEASE_UNKNOWN_MAX_US);
+    lease_table_skip(table, index);
+    for (uint32_t i = 0; i < table->count; i++)
+        free_record(&table->record[i]);
+    table->unknown_us = unknown_us;
+    struct history_event event = event_of(table, &restore, HISTORY_OPERATOR);
+    add_event(table, &change, &event);
+}
+
 size_t lease_table_encoded_max(void)
 {
-    return SNAPSHOT_HEADER + (size_t)HF_RESOURCES_MAX * (2 + SNAPSHOT_RECORD_MAX) +
+    return SNAPSHOT_HEADER + SNAPSHOT_UNKNOWN + (size_t)HF_RESOURCES_MAX * (2 + SNAPSHOT_RECORD_MAX) +
            (size_t)HF_HISTORY_MAX * (2 + SNAPSHOT_EVENT_MAX) + SNAPSHOT_CHECKSUM;
 }
 
@@ -272,11 +295,13 @@ size_t lease_table_encode(const struct lease_table *table, uint8_t *out, size_t 
         return 0;
     uint64_t kept = history_kept(table->history_total);
     put_number(out, &at, SNAPSHOT_MAGIC, 4);
-    put_number(out, &at, SNAPSHOT_VERSION, 4);
+    put_number(out, &at, table->unknown_us > 0 ? SNAPSHOT_VERSION_RESTORED : SNAPSHOT_VERSION, 4);
     put_number(out, &at, table->applied, 8);
     put_number(out, &at, table->count, 4);
     put_number(out, &at, table->history_total, 8);
     put_number(out, &at, kept, 4);
+    if (table->unknown_us > 0)
+        put_number(out, &at, (uint64_t)table->unknown_us, SNAPSHOT_UNKNOWN);
     for (uint32_t i = 0; i < table->count; i++) {
         if (!close_part(out, &at, wire_encode_record(&table->record[i], out + at + 2,
                                                      SNAPSHOT_RECORD_MAX)))
@@ -330,6 +355,15 @@ static bool take_events(struct lease_table *table, struct bytes bytes, size_t *a
     return true;
 }
 
+static bool take_unknown(struct lease_table *table, struct bytes bytes, size_t *at, size_t end)
+{
+    if (end - *at < SNAPSHOT_UNKNOWN)
+        return false;
+    uint64_t unknown_us = take_number(bytes.data, at, SNAPSHOT_UNKNOWN);
+    table->unknown_us = (int64_t)unknown_us;
+    return unknown_us > 0 && unknown_us <= LEASE_UNKNOWN_MAX_US;
+}
+
 static bool decode_body(struct lease_table *table, struct bytes bytes)
 {
     size_t at = 0;
@@ -338,14 +372,18 @@ static bool decode_body(struct lease_table *table, struct bytes bytes)
     size_t end = bytes.length - SNAPSHOT_CHECKSUM;
     size_t tail = end;
     if (take_number(bytes.data, &tail, 8) != checksum(bytes.data, end) ||
-        take_number(bytes.data, &at, 4) != SNAPSHOT_MAGIC ||
-        take_number(bytes.data, &at, 4) != SNAPSHOT_VERSION)
+        take_number(bytes.data, &at, 4) != SNAPSHOT_MAGIC)
+        return false;
+    uint64_t version = take_number(bytes.data, &at, 4);
+    if (version != SNAPSHOT_VERSION && version != SNAPSHOT_VERSION_RESTORED)
         return false;
     table->applied = take_number(bytes.data, &at, 8);
     uint32_t count = (uint32_t)take_number(bytes.data, &at, 4);
     table->history_total = take_number(bytes.data, &at, 8);
     uint64_t kept = take_number(bytes.data, &at, 4);
     if (count > HF_RESOURCES_MAX || kept != history_kept(table->history_total))
+        return false;
+    if (version == SNAPSHOT_VERSION_RESTORED && !take_unknown(table, bytes, &at, end))
         return false;
     return take_records(table, count, bytes, &at, end) && take_events(table, bytes, &at, end) &&
            at == end;

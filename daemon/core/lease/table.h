@@ -12,6 +12,9 @@
  *  - RELEASE and EXPIRE name holder and token; both must match.
  *  - An unfenced RELEASE leaves the lease in place, abandoned: nobody can renew it, and it is free
  *    only when its time is up, as if the board had died.
+ *  - A table restored from a backup doesn't know who holds what: everything is free in it, and
+ *    unknown_us says how long a lease of before may still count. Leaders grant nothing within that
+ *    time; the first GRANT shows that it has passed, and clears it.
  */
 #ifndef HOLDFAST_CORE_LEASE_TABLE_H
 #define HOLDFAST_CORE_LEASE_TABLE_H
@@ -85,6 +88,7 @@ struct lease_record {
 
 struct lease_table {
     uint64_t applied; /* index of the last applied entry */
+    int64_t unknown_us; /* 0, or: restored, and leases (ttl and fence) of so long may be out there */
     uint32_t count;
     struct lease_record record[HF_RESOURCES_MAX]; /* in order of first use */
     uint64_t history_total; /* events ever; the last HF_HISTORY_MAX are kept */
@@ -107,6 +111,15 @@ struct table_change lease_table_apply(struct lease_table *table, uint64_t index,
 
 /* Notes that entry `index` (a no-op) was applied. */
 void lease_table_skip(struct lease_table *table, uint64_t index);
+
+/*
+ * Turns the table of a backup into the one that a lost cluster goes on with, at entry `index`, which
+ * is above every token ever given (checked only: > table->applied). Whoever the backup shows as a
+ * holder may be none any more, and another one may be: all are free, and held off for `unknown_us`
+ * (> 0). Pins and history stay; `wall_us` dates the event that is added.
+ */
+void lease_table_restore(struct lease_table *table, uint64_t index, int64_t unknown_us,
+                         int64_t wall_us);
 
 /* Index of the record, or -1. */
 int lease_table_find(const struct lease_table *table, const struct hf_name *resource);

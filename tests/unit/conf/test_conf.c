@@ -40,7 +40,9 @@ static const char good[] =
     "    { resource = \"pump\"; # issuer.policy[].resource\n"
     "      holders = ( \"board-a\", \"board-b\" ); # issuer.policy[].holders\n"
     "      ttl_max_ms = 5000; # issuer.policy[].ttl_max_ms\n"
+    "      fence_max_ms = 4500; # issuer.policy[].fence_max_ms\n"
     "    } );\n"
+    "  slow_store_ms = 500; # issuer.slow_store_ms\n"
     "};\n"
     "agent = {\n"
     "  resources = ( # agent.resources\n"
@@ -412,6 +414,7 @@ static const struct cross crosses[] = {
     { "node", "id = \"board-a\"", "id = \"board-z\"", "issuer = {", "is none of them" },
     { "cluster = {", "listen = ", "# ", "cluster = {", "its peers connect to it" },
     { "ttl_max_ms", "5000", "900", "ttl_ms = 1000", "ttl_max_ms = 900 ms" },
+    { "fence_max_ms", "4500", "4499", "outputs = (", "4500 ms, must be at most issuer.policy[0]" },
     { "holders", "\"board-b\"", "\"board-a\"", "holders", "each board once is allowed" },
     { "release_ms", "5", "700", "ttl_ms = 1000", "998 - 700 - 200 = 98 ms" },
     { "hold_ms", "40", "1", "hold_ms", "2 * 2 ms = 4 ms" },

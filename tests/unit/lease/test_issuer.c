@@ -209,6 +209,7 @@ static int set_up(void **state)
     memset(policy, 0, sizeof(policy));
     policy[0].resource = name("pump");
     policy[0].ttl_max_us = 5000000;
+    policy[0].fence_max_us = 600000000;
     policy[0].holder_count = 12;
     for (uint8_t i = 0; i < 12; i++) {
         const char text[2] = { (char)('a' + i), '\0' };
@@ -629,10 +630,127 @@ static void a_refusal_is_noted_once_until_it_changes(void **state)
     commit();
     grant_to("b", 0);
     acquire("a", 0, false);
+    now.us += ISSUER_NOTE_INTERVAL_MS * 1000;
     message.resource = name("pump");
     say("a", &message);
     say("a", &message);
     assert_int_equal(count_proposed(LEASE_COMMAND_NOTE), 1);
+}
+
+/* Two reasons in turn, and acceptance in between: still one note a minute. */
+static void a_board_that_alternates_its_mistakes_fills_no_disk(void **state)
+{
+    (void)state;
+    enum { SECONDS = 600, PER_SECOND = 5 };
+    struct lease_message message = message_of(LEASE_ACQUIRE);
+    size_t notes = 0;
+    for (int i = 0; i < SECONDS * PER_SECOND; i++) {
+        message.ttl_us = i % 3 == 0 ? 6000000 : TTL_US;
+        message.fence_us = i % 3 == 1 ? -1 : FENCE_US;
+        say("a", &message);
+        notes += count_proposed(LEASE_COMMAND_NOTE);
+        log_count = sent_count = 0;
+        now.us += 1000000 / PER_SECOND;
+    }
+    assert_in_range(notes, 2, SECONDS * 1000 / ISSUER_NOTE_INTERVAL_MS + 1);
+    printf("figure: a board that is refused for two reasons in turn, %d times in %d s: %zu history "
+           "entries\n", SECONDS * PER_SECOND * 2 / 3, SECONDS, notes);
+}
+
+static void a_longer_fence_than_the_policy_allows_is_refused(void **state)
+{
+    (void)state;
+    policy[0].fence_max_us = FENCE_US - 1;
+    acquire("a", 0, false);
+    assert_int_equal(last_sent("a", LEASE_REFUSED)->refusal, LEASE_REFUSED_FENCE);
+    policy[0].fence_max_us = FENCE_US;
+    acquire("a", 0, false);
+    assert_non_null(last_sent("a", LEASE_QUEUED));
+}
+
+/* ---- after a restore */
+
+enum { UNKNOWN_US = 7000000 };
+
+static void restore_and_serve(int64_t unknown_us)
+{
+    step_kind(ISSUER_EVENT_NOT_SERVING);
+    next_index = table.applied + 1000;
+    lease_table_restore(&table, next_index++, unknown_us, 0);
+    sent_count = log_count = 0;
+    now.us += 1000000;
+    step_kind(ISSUER_EVENT_SERVING);
+}
+
+static void use_policy(int64_t ttl_max_us, int64_t fence_max_us)
+{
+    policy[0].ttl_max_us = ttl_max_us;
+    policy[0].fence_max_us = fence_max_us;
+}
+
+static void s1_after_a_restore_nothing_is_granted_until_no_lease_of_before_can_count(void **state)
+{
+    (void)state;
+    use_policy(TTL_US, FENCE_US);
+    grant_to("a", 0);
+    uint64_t before = token();
+    restore_and_serve(UNKNOWN_US);
+    struct instant end = timing_issuer_free(now, span_from_us(UNKNOWN_US), span_from_us(0),
+                                            DRIFT_PPM);
+    assert_int_equal(issuer_unknown_until(&issuer).us, end.us);
+    acquire("b", 100, false);
+    assert_int_equal(last_sent("b", LEASE_QUEUED)->position, 1);
+    tick(end.us - now.us - 1);
+    assert_int_equal(log_count, 0);
+    assert_int_equal(out.wake_at.us, end.us);
+    tick(1);
+    assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 1);
+    commit();
+    assert_string_equal(holder(), "b");
+    assert_true(token() > before);
+    assert_int_equal(table.unknown_us, 0);
+    assert_int_equal(issuer_unknown_until(&issuer).us, INSTANT_NEVER.us);
+}
+
+static void s1_the_present_policy_counts_too_after_a_restore(void **state)
+{
+    (void)state;
+    use_policy(3 * UNKNOWN_US, UNKNOWN_US);
+    restore_and_serve(UNKNOWN_US);
+    assert_int_equal(issuer_unknown_until(&issuer).us,
+                     timing_issuer_free(now, span_from_us(4 * UNKNOWN_US), span_from_us(0),
+                                        DRIFT_PPM).us);
+}
+
+static void s1_a_second_leader_waits_anew_after_a_restore(void **state)
+{
+    (void)state;
+    use_policy(TTL_US, FENCE_US);
+    restore_and_serve(UNKNOWN_US);
+    tick(UNKNOWN_US / 2);
+    step_kind(ISSUER_EVENT_NOT_SERVING);
+    assert_int_equal(issuer_unknown_until(&issuer).us, INSTANT_NEVER.us);
+    step_kind(ISSUER_EVENT_SERVING);
+    acquire("b", 100, false);
+    tick(UNKNOWN_US);
+    assert_int_equal(log_count, 0);
+    tick(UNKNOWN_US * (int64_t)DRIFT_PPM / 1000000 + 1);
+    assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 1);
+}
+
+static void s1_what_the_backup_shows_as_held_is_renewed_to_nobody(void **state)
+{
+    (void)state;
+    use_policy(TTL_US, FENCE_US);
+    grant_to("a", 0);
+    uint64_t before = token();
+    restore_and_serve(UNKNOWN_US);
+    renew("a", 7, before);
+    confirm_round(round_asked);
+    assert_true(last_sent("a", LEASE_RENEWED)->items[0].lost);
+    release("a", before, true);
+    assert_int_equal(last_sent("a", LEASE_RELEASED)->token, before);
+    assert_int_equal(log_count, 0);
 }
 
 static void a_board_that_makes_names_up_fills_no_disk(void **state)
@@ -902,6 +1020,12 @@ int main(void)
         CLAIM(release_of_another_token_frees_nothing),
         CLAIM(refusals_name_the_value_and_what_is_allowed),
         CLAIM(a_refusal_is_noted_once_until_it_changes),
+        CLAIM(a_board_that_alternates_its_mistakes_fills_no_disk),
+        CLAIM(a_longer_fence_than_the_policy_allows_is_refused),
+        CLAIM(s1_after_a_restore_nothing_is_granted_until_no_lease_of_before_can_count),
+        CLAIM(s1_the_present_policy_counts_too_after_a_restore),
+        CLAIM(s1_a_second_leader_waits_anew_after_a_restore),
+        CLAIM(s1_what_the_backup_shows_as_held_is_renewed_to_nobody),
         CLAIM(a_board_that_makes_names_up_fills_no_disk),
         CLAIM(a_full_queue_refuses),
         CLAIM(pin_refuses_others_and_makes_the_holder_yield),

@@ -389,6 +389,7 @@ static int set_up(void **state)
     policy.holder[0] = name("a");
     policy.holder[1] = name("b");
     policy.ttl_max_us = 5000000;
+    policy.fence_max_us = 600000000;
     now.us = 1000000;
     highest_token = 0;
     committed_entries = 0;

@@ -279,6 +279,58 @@ static void s2_a_snapshot_with_a_token_beyond_its_index_is_refused(void **state)
     assert_false(lease_table_decode(&other, (struct bytes){ bytes, length }));
 }
 
+/* What a restore makes of it: nobody holds anything, and how long that is doubtful. */
+static void a_restored_table_is_free_and_held_off_until_the_first_grant(void **state)
+{
+    (void)state;
+    apply(1, command(LEASE_COMMAND_GRANT, "pump", "a", 0));
+    struct lease_command pin = command(LEASE_COMMAND_PIN, "fan", NULL, 0);
+    pin.pinned = true;
+    apply(2, pin);
+    lease_table_restore(&table, 5000, 7000000, 12345);
+    assert_int_equal(table.applied, 5000);
+    assert_true(name_empty(&pump()->holder));
+    assert_int_equal(pump()->token, 0);
+    assert_int_equal(pump()->last_token, 1);
+    assert_true(table.record[1].pinned);
+    const struct history_event *event = &table.history[table.history_total - 1];
+    assert_int_equal(event->index, 5000);
+    assert_int_equal(event->wall_us, 12345);
+    assert_string_equal(event->who.text, "restore");
+    size_t length = lease_table_encode(&table, bytes, sizeof(bytes));
+    assert_true(lease_table_decode(&other, (struct bytes){ bytes, length }));
+    assert_int_equal(other.unknown_us, 7000000);
+    assert_int_equal(other.applied, 5000);
+    apply(5001, command(LEASE_COMMAND_GRANT, "pump", "b", 1)); /* overtaken: shows nothing */
+    assert_int_equal(table.unknown_us, 7000000);
+    apply(5002, command(LEASE_COMMAND_GRANT, "pump", "b", 0));
+    assert_int_equal(table.unknown_us, 0);
+    assert_int_equal(pump()->token, 5002);
+}
+
+static void a_table_without_hold_off_is_written_as_ever(void **state)
+{
+    (void)state;
+    apply(1, command(LEASE_COMMAND_GRANT, "pump", "a", 0));
+    size_t plain = lease_table_encode(&table, bytes, sizeof(bytes));
+    assert_int_equal(bytes[7], 1);
+    table.unknown_us = 1;
+    assert_int_equal(lease_table_encode(&table, bytes, sizeof(bytes)), plain + 8);
+    assert_int_equal(bytes[7], 2);
+}
+
+static void a_hold_off_out_of_range_is_refused(void **state)
+{
+    (void)state;
+    apply(1, command(LEASE_COMMAND_GRANT, "pump", "a", 0));
+    table.unknown_us = LEASE_UNKNOWN_MAX_US + 1LL;
+    size_t length = lease_table_encode(&table, bytes, sizeof(bytes));
+    assert_false(lease_table_decode(&other, (struct bytes){ bytes, length }));
+    table.unknown_us = LEASE_UNKNOWN_MAX_US;
+    length = lease_table_encode(&table, bytes, sizeof(bytes));
+    assert_true(lease_table_decode(&other, (struct bytes){ bytes, length }));
+}
+
 static void every_message_and_refusal_has_a_name(void **state)
 {
     (void)state;
@@ -305,6 +357,10 @@ int main(void)
         cmocka_unit_test_setup(an_empty_table_touches_no_record_and_no_event, set_up),
         cmocka_unit_test_setup(damaged_snapshot_is_refused_whole, set_up),
         cmocka_unit_test_setup(s2_a_snapshot_with_a_token_beyond_its_index_is_refused, set_up),
+        cmocka_unit_test_setup(a_restored_table_is_free_and_held_off_until_the_first_grant,
+                               set_up),
+        cmocka_unit_test_setup(a_table_without_hold_off_is_written_as_ever, set_up),
+        cmocka_unit_test_setup(a_hold_off_out_of_range_is_refused, set_up),
         cmocka_unit_test_setup(every_message_and_refusal_has_a_name, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
