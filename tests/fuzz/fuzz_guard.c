@@ -55,6 +55,7 @@ static void start(void)
     struct guard_config config;
     memset(&config, 0, sizeof(config));
     HF_CHECK(name_from_string(&config.node, "board-a"));
+    config.status_interval = span_from_ms(GUARD_STATUS_INTERVAL_MS);
     config.has_watchdog = true;
     config.watchdog_timeout = span_from_ms(2000);
     config.resource_count = RESOURCES;

@@ -206,7 +206,7 @@ static void configure(struct world *world, int board, struct holder_config *conf
     memset(config, 0, sizeof(*config));
     config->self = world->name[board_node(world, board)];
     config->drift_ppm = SIM_DRIFT_PPM;
-    config->guard_silence = span_from_ms(SIM_GUARD_SILENCE_MS);
+    config->guard_silence = span_from_ms(SIM_GUARD_SILENCE_MS * world->plan.scale);
     config->nonce_start = world_below(world, UINT64_MAX);
     config->issuer_count = (size_t)world->issuer_count;
     for (int i = 0; i < world->issuer_count; i++)

@@ -53,16 +53,24 @@ static int64_t driven_by_us(const struct world *world)
 
 /* ---- plan */
 
-/* A quarter of the seeds is as fast as can be; most are as slow as real plants. */
+/* One in eight seeds is as fast as can be; most are as slow as real plants. */
 static void plan_pace(struct world *world)
 {
-    static const int64_t scales[] = { 1, 5, 10, 20 };
+    static const struct pace {
+        int64_t scale;
+        uint32_t rate_hz;
+        int64_t hold_ms;
+        int64_t readback_ms;
+    } paces[] = {
+        { 1, 125, 20, 5 },   { 1, 20, 200, 20 },   { 5, 10, 300, 50 },   { 10, 5, 600, 100 },
+        { 10, 5, 600, 100 }, { 20, 2, 1500, 200 }, { 20, 2, 1500, 200 }, { 20, 2, 1500, 200 },
+    };
     struct sim_plan *plan = &world->plan;
-    plan->scale = scales[world_below(world, 4)];
-    bool fast_pulse = plan->scale == 1 && world_chance(world, 500000);
-    plan->rate_hz = fast_pulse ? 125 : plan->scale < 10 ? 20 : 10;
-    plan->hold_ms = fast_pulse ? 20 : plan->scale < 10 ? 200 : 300;
-    plan->readback_ms = fast_pulse ? 5 : 20;
+    const struct pace *pace = &paces[world_below(world, sizeof(paces) / sizeof(paces[0]))];
+    plan->scale = pace->scale;
+    plan->rate_hz = pace->rate_hz;
+    plan->hold_ms = pace->hold_ms;
+    plan->readback_ms = pace->readback_ms;
 }
 
 static void plan_network(struct world *world)

@@ -92,9 +92,9 @@ static void note_changes(struct world *world, int board, const struct guard_effe
 static void feed_watchdog(struct world *world, int board)
 {
     struct sim_guard *guard = guard_of(world, board);
-    guard->watchdog_us = world->now_us + SIM_WATCHDOG_MS * 1000;
-    world_post(world, EVENT_GUARD_WATCHDOG, board_node(world, board), SIM_WATCHDOG_MS * 1000,
-               NULL, 0)->epoch = ++guard->watchdog_id;
+    int64_t timeout_us = SIM_WATCHDOG_MS * 1000 * world->plan.scale;
+    guard->watchdog_us = world->now_us + timeout_us;
+    world_post(world, EVENT_GUARD_WATCHDOG, board_node(world, board), timeout_us, NULL, 0)->epoch = ++guard->watchdog_id;
 }
 
 static void apply(struct world *world, int board, const struct guard_effects *effects)
@@ -236,7 +236,8 @@ static void configure(struct world *world, int board, struct guard_config *confi
     config->node = world->name[board_node(world, board)];
     config->resource_count = (uint8_t)world->resource_count;
     config->has_watchdog = world->plan.watchdog;
-    config->watchdog_timeout = span_from_ms(SIM_WATCHDOG_MS);
+    config->status_interval = span_from_ms(SIM_GUARD_STATUS_MS * world->plan.scale);
+    config->watchdog_timeout = span_from_ms(SIM_WATCHDOG_MS * world->plan.scale);
     for (int i = 0; i < world->resource_count; i++) {
         struct guard_resource_config *resource = &config->resource[i];
         resource->name = world->resource[i];

@@ -18,6 +18,7 @@ enum {
     SIM_ELECTION_MS = 300, /* times the plan's scale, as all that follows from it */
     SIM_HEARTBEAT_MS = 50,
     SIM_RELEASE_MS = 5,
+    SIM_GUARD_STATUS_MS = 20,
     SIM_GUARD_SILENCE_MS = 200,
     SIM_WATCHDOG_MS = 2000
 };
@@ -53,7 +54,7 @@ struct settings {
 /* What the seed chose. */
 struct sim_plan {
     enum sim_type type;
-    int64_t scale; /* of elections, heartbeats, ttls, faults and the run's length */
+    int64_t scale; /* of every period, ttls, faults and the run's length */
     int64_t ttl_us;
     int64_t hold_ms; /* of the pulse outputs: the declared fence latency */
     uint32_t rate_hz;

@@ -1,5 +1,6 @@
 #include "guard/guard.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -288,7 +289,7 @@ static void status_time(struct turn *turn)
     struct guard *guard = turn->guard;
     if (!instant_reached(guard->status_at, turn->now))
         return;
-    guard->status_at = instant_add(turn->now, span_from_ms(GUARD_STATUS_INTERVAL_MS));
+    guard->status_at = instant_add(turn->now, guard->config.status_interval);
     for (uint8_t index = 0; index < guard->config.resource_count; index++) {
         turn->effects->status_mask |= 1u << index;
         if (guard->resource[index].state == GUARD_FAULT)
@@ -503,10 +504,16 @@ static void take_input(struct turn *turn, const struct guard_input *input)
 
 static void restart_timers(struct guard *guard, struct instant now)
 {
-    guard->status_at = instant_add(now, span_from_ms(GUARD_STATUS_INTERVAL_MS));
+    guard->status_at = instant_add(now, guard->config.status_interval);
     guard->feed_at =
         guard->config.has_watchdog ? instant_add(now, feed_interval(guard)) : INSTANT_NEVER;
     guard->wake_at = INSTANT_NEVER;
+}
+
+/* The list of changes is long and mostly empty: its count says what is in it. */
+static void effects_clear(struct guard_effects *effects)
+{
+    memset(effects, 0, offsetof(struct guard_effects, change));
 }
 
 static void turn_end(struct turn *turn)
@@ -518,6 +525,7 @@ static void turn_end(struct turn *turn)
 void guard_init(struct guard *guard, const struct guard_config *config)
 {
     HF_CHECK(config->resource_count <= GUARD_RESOURCES_MAX);
+    HF_CHECK(config->status_interval.us > 0);
     memset(guard, 0, sizeof(*guard));
     guard->config = *config;
     guard->watchdog_fed = true;
@@ -538,7 +546,7 @@ void guard_init(struct guard *guard, const struct guard_config *config)
 void guard_start(struct guard *guard, struct instant now, struct guard_effects *effects)
 {
     struct turn turn = { guard, effects, now };
-    memset(effects, 0, sizeof(*effects));
+    effects_clear(effects);
     guard->now = now;
     restart_timers(guard, now);
     for (uint8_t index = 0; index < guard->config.resource_count; index++) {
@@ -557,7 +565,7 @@ void guard_step(struct guard *guard, struct instant now, const struct guard_inpu
 {
     struct turn turn = { guard, effects, now };
     bool went_back = instant_before(now, guard->now);
-    memset(effects, 0, sizeof(*effects));
+    effects_clear(effects);
     guard->now = now;
     if (went_back) {
         all_event(&turn, GUARD_EVENT_CLOCK);

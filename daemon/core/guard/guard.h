@@ -59,6 +59,7 @@ struct guard_config {
     struct hf_name node;
     uint8_t resource_count; /* 0..GUARD_RESOURCES_MAX */
     struct guard_resource_config resource[GUARD_RESOURCES_MAX];
+    struct span status_interval; /* each resource is reported at least this often, > 0 */
     bool has_watchdog;
     struct span watchdog_timeout; /* > 0 if there is one */
 };
@@ -167,9 +168,9 @@ struct guard_effects {
     uint32_t publish_mask;  /* resources whose entry of the lease page changed */
     bool feed_watchdog;
     enum guard_refusal refusal; /* other than NONE: answer the message with GUARD_REFUSED */
-    uint8_t change_count;
-    struct guard_change change[GUARD_CHANGES_MAX];
     struct instant wake_at;
+    uint8_t change_count;
+    struct guard_change change[GUARD_CHANGES_MAX]; /* void from change_count on */
 };
 
 /* Copies *config, whose ranges are the caller's to keep. Every resource starts as dropping. */

@@ -20,7 +20,7 @@
 enum {
     GUARD_MESSAGE_MAGIC = 0x48464755, /* "HFGU" */
     GUARD_MESSAGE_VERSION = 1,
-    GUARD_STATUS_INTERVAL_MS = 20 /* the guard reports each resource at least this often */
+    GUARD_STATUS_INTERVAL_MS = 20 /* holdfast-guard's */
 };
 
 enum guard_message_kind {

@@ -35,6 +35,7 @@ static int set_up(void **state)
     snprintf(f->path, sizeof(f->path), "%s/lease.page", f->folder);
     struct guard_config config;
     memset(&config, 0, sizeof(config));
+    config.status_interval = span_from_ms(20);
     config.resource_count = 2;
     name_from_string(&config.resource[0].name, "pump");
     name_from_string(&config.resource[1].name, "valve");

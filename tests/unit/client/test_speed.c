@@ -53,6 +53,7 @@ static void question_costs_little_more_than_its_clock(void **state)
     double bare_ns = 1e9, valid_ns = 1e9;
     (void)state;
     memset(&config, 0, sizeof(config));
+    config.status_interval = span_from_ms(20);
     config.resource_count = 1;
     assert_true(name_from_string(&config.resource[0].name, "pump"));
     guard_init(&guard, &config);

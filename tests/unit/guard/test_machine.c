@@ -116,6 +116,7 @@ static struct guard_config config_of(enum guard_output_kind kind, bool has_readb
     struct guard_config config;
     memset(&config, 0, sizeof(config));
     assert_true(name_from_string(&config.node, "board-a"));
+    config.status_interval = span_from_ms(GUARD_STATUS_INTERVAL_MS);
     config.has_watchdog = true;
     config.watchdog_timeout = span_from_ms(2000);
     config.resource_count = RESOURCES;
