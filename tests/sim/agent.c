@@ -25,7 +25,7 @@ static const char *text_of(const struct world *world, int board)
 
 static void send_to_issuer(struct world *world, int board, const struct holder_action *action)
 {
-    int to = world_node(world, &action->node);
+    int to = world_issuer(world, &action->node);
     HF_CHECK(to >= 0);
     if (action->message.kind == LEASE_RENEW)
         oracle_renewal_sent(world, board, &action->message);
@@ -228,7 +228,7 @@ void sim_agent_start(struct world *world, int board)
     struct holder_config config;
     struct sim_agent *agent = agent_of(world, board);
     configure(world, board, &config);
-    process_begin(&agent->process);
+    timer_stop(&agent->timer);
     agent->socket_open = false;
     agent->socket_busy_us = world->now_us;
     holder_init(&agent->holder, &config, clock_local(world, board_node(world, board)));
@@ -237,12 +237,12 @@ void sim_agent_start(struct world *world, int board)
     world_post(world, EVENT_AGENT_DIAL, board_node(world, board), 1000, NULL, 0);
 }
 
-void sim_agent_stop(struct world *world, int board, bool power)
+void sim_agent_stop(struct world *world, int board)
 {
     struct sim_agent *agent = agent_of(world, board);
     int node = board_node(world, board);
     log_note(world, "%s: agent killed", text_of(world, board));
-    process_end(&agent->process);
+    timer_stop(&agent->timer);
     /* What it wrote to the socket before is read before the end of it. */
     int64_t at_us = world->now_us + world_between(world, 20, NOTICE_MAX_US);
     if (at_us <= agent->socket_busy_us)
@@ -251,5 +251,4 @@ void sim_agent_stop(struct world *world, int board, bool power)
         world_post(world, EVENT_GUARD_MESSAGE, node, at_us - world->now_us, NULL, 0)->epoch =
             agent->socket;
     agent->socket_open = false;
-    net_node_died(world, node, power);
 }

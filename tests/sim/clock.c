@@ -13,12 +13,12 @@ static int64_t local_at(const struct skewed_clock *clock, int64_t true_us)
 
 struct instant clock_local(const struct world *world, int node)
 {
-    return (struct instant){ local_at(&world->clock[node], world->now_us) };
+    return (struct instant){ local_at(&world->clock[world->machine_of[node]], world->now_us) };
 }
 
 int64_t clock_true_us(const struct world *world, int node, struct instant at)
 {
-    const struct skewed_clock *clock = &world->clock[node];
+    const struct skewed_clock *clock = &world->clock[world->machine_of[node]];
     if (at.us == INSTANT_NEVER.us)
         return INT64_MAX;
     int64_t ahead_us = at.us - local_at(clock, world->now_us);
@@ -40,19 +40,19 @@ static int32_t random_rate(struct world *world, int node)
     return (int32_t)world_between(world, -most, most);
 }
 
-void clock_boot(struct world *world, int node)
+void clock_boot(struct world *world, int machine)
 {
-    world->clock[node] = (struct skewed_clock){
+    world->clock[machine] = (struct skewed_clock){
         .true_base_us = world->now_us,
         .local_base_us = world_between(world, 0, BOOT_MAX_US),
-        .ppm = random_rate(world, node),
+        .ppm = random_rate(world, machine),
     };
 }
 
-void clock_change_rate(struct world *world, int node)
+void clock_change_rate(struct world *world, int machine)
 {
-    struct skewed_clock *clock = &world->clock[node];
+    struct skewed_clock *clock = &world->clock[machine];
     clock->local_base_us = local_at(clock, world->now_us);
     clock->true_base_us = world->now_us;
-    clock->ppm = random_rate(world, node);
+    clock->ppm = random_rate(world, machine);
 }

@@ -15,8 +15,6 @@ static bool deliverable(struct world *world, const struct event *event)
         return true;
     if (!process->up || process->life != event->life)
         return false;
-    if (is_timer(event->kind) && event->epoch != process->timer_id)
-        return false;
     if (process->paused_until_us > world->now_us) {
         struct event later = *event;
         later.at_us = process->paused_until_us;
@@ -24,9 +22,7 @@ static bool deliverable(struct world *world, const struct event *event)
         world->current.data = NULL;
         return false;
     }
-    if (is_timer(event->kind))
-        process->timer_us = INT64_MAX;
-    return true;
+    return !is_timer(event->kind) || process_timer_fires(world, event);
 }
 
 static void check(struct world *world)

@@ -95,6 +95,7 @@ static void plan_kills(struct world *world)
     plan->ttl_us = plan->type == SIM_LEADER_KILL ?
                        recommended.us : world_between(world, 2, 10) * 100000 * plan->scale;
     plan->failback = false;
+    plan->shared_machines = 0;
     plan->note_interval_us = 0;
     plan->fault_interval_us = KILL_EVERY_US * plan->scale;
     world->network.ordered = true;
@@ -125,6 +126,8 @@ void fault_plan(struct world *world)
     plan->note_interval_us =
         world_chance(world, 150000) ? world_between(world, 8000, 30000) * plan->scale : 0;
     plan->growth_bytes = (uint64_t)world_between(world, 20000, 200000);
+    plan->shared_machines =
+        world_chance(world, 400000) ? (int)world_between(world, 1, world->board_count) : 0;
     plan->watchdog = world_chance(world, 500000);
     plan->failback = world_chance(world, 300000);
     plan->skew_ppm_max = world->settings.skew_beyond ? BEYOND_PPM : SIM_DRIFT_PPM;
@@ -156,14 +159,12 @@ static void restart_later(struct world *world, int node, enum part part, int64_t
 void fault_restart(struct world *world, const struct event *event)
 {
     int board = event->node - world->issuer_count;
+    int machine = world->machine_of[event->node];
     switch ((enum part)event->epoch) {
     case PART_ISSUER:
-        if (!world->issuer[event->node].process.up)
-            sim_issuer_start(world, event->node);
-        return;
     case PART_AGENT:
-        if (!world->board[board].agent.process.up)
-            sim_agent_start(world, board);
+        if (!machine_daemon(world, machine)->up)
+            machine_start_daemon(world, machine);
         return;
     case PART_GUARD:
         if (!world->board[board].guard.process.up)
@@ -172,8 +173,8 @@ void fault_restart(struct world *world, const struct event *event)
     case PART_BOARD:
         if (!world->board[board].guard.process.up)
             sim_guard_start(world, board);
-        if (!world->board[board].agent.process.up)
-            sim_agent_start(world, board);
+        if (!machine_daemon(world, machine)->up)
+            machine_start_daemon(world, machine);
         return;
     }
     hf_panic(__FILE__, __LINE__, "restart");
@@ -190,16 +191,22 @@ void fault_kill_issuer(struct world *world, int node, bool power, int64_t down_u
     if (!world->issuer[node].process.up)
         return;
     world_cover(world, power ? COVERAGE_ISSUER_POWER_CUTS : COVERAGE_ISSUER_KILLS);
-    sim_issuer_stop(world, node, power);
+    if (power && world->board_on[node] >= 0) {
+        fault_power_cut_board(world, world->board_on[node], until_quiet(world, down_us));
+        return;
+    }
+    machine_stop_daemon(world, node, power);
+    if (power)
+        clock_boot(world, node);
     restart_later(world, node, PART_ISSUER, down_us);
 }
 
 static void kill_agent(struct world *world, int board)
 {
-    if (!world->board[board].agent.process.up)
+    if (!world->board[board].agent.process->up)
         return;
     world_cover(world, COVERAGE_AGENT_KILLS);
-    sim_agent_stop(world, board, false);
+    machine_stop_daemon(world, world->machine_of[board_node(world, board)], false);
     restart_later(world, board_node(world, board), PART_AGENT, down_time(world));
 }
 
@@ -215,13 +222,14 @@ static void kill_guard(struct world *world, int board)
 void fault_power_cut_board(struct world *world, int board, int64_t off_us)
 {
     struct board *cut = &world->board[board];
+    int machine = world->machine_of[board_node(world, board)];
     world_cover(world, COVERAGE_BOARD_POWER_CUTS);
     cut->guard.watchdog_us = INT64_MAX;
     if (cut->guard.process.up)
         sim_guard_stop(world, board);
-    if (cut->agent.process.up)
-        sim_agent_stop(world, board, true);
-    clock_boot(world, board_node(world, board));
+    if (cut->agent.process->up)
+        machine_stop_daemon(world, machine, true);
+    clock_boot(world, machine);
     world_post(world, EVENT_RESTART, board_node(world, board), off_us, NULL, 0)->epoch =
         PART_BOARD;
 }
@@ -253,7 +261,7 @@ static void pause_something(struct world *world)
                       issuer);
         return;
     case 1:
-        pause_process(world, &world->board[board].agent.process, COVERAGE_AGENT_PAUSES, "agent",
+        pause_process(world, world->board[board].agent.process, COVERAGE_AGENT_PAUSES, "agent",
                       node);
         return;
     default:
@@ -375,7 +383,7 @@ static void unpin_all(struct world *world)
 static void clear_faults(struct world *world)
 {
     for (int i = 0; i < world->board_count; i++) {
-        const struct process *agent = &world->board[i].agent.process;
+        const struct process *agent = world->board[i].agent.process;
         if (agent->up && agent->paused_until_us <= world->now_us)
             sim_agent_clear_faults(world, i);
     }
@@ -447,7 +455,7 @@ static void cause_chaos(struct world *world)
         return;
     default:
         world_cover(world, COVERAGE_CLOCK_RATE_CHANGES);
-        clock_change_rate(world, node);
+        clock_change_rate(world, world->machine_of[node]);
         return;
     }
 }

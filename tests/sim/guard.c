@@ -263,6 +263,7 @@ void sim_guard_start(struct world *world, int board)
     struct sim_guard *guard = guard_of(world, board);
     configure(world, board, &config);
     process_begin(&guard->process);
+    timer_stop(&guard->timer);
     guard->socket = 0;
     log_note(world, "%s: guard starts", text_of(world, board));
     guard_init(&guard->guard, &config);
@@ -281,9 +282,10 @@ void sim_guard_stop(struct world *world, int board)
     struct sim_agent *agent = &world->board[board].agent;
     log_note(world, "%s: guard killed", text_of(world, board));
     process_end(&guard->process);
+    timer_stop(&guard->timer);
     for (int i = 0; i < world->resource_count; i++)
         world->board[board].line[i].level = false;
-    if (agent->process.up && agent->socket_open)
+    if (agent->process->up && agent->socket_open)
         world_post(world, EVENT_AGENT_GUARD, board_node(world, board),
                    world_between(world, 20, NOTICE_MAX_US), NULL, 0)->epoch = agent->socket;
 }

@@ -97,7 +97,7 @@ static void send_raft(struct world *world, int node, struct raft_message *messag
 {
     if (world->settings.plant == PLANT_VOTE && message->kind == RAFT_VOTE_REPLY && !message->pre)
         message->granted = true;
-    int to = world_node(world, &message->to);
+    int to = world_issuer(world, &message->to);
     HF_CHECK(to >= 0);
     oracle_raft_sent(world, message);
     size_t length = wire_encode_raft(message, world->scratch->frame, WIRE_FRAME_MAX);
@@ -136,7 +136,7 @@ static void carry_out(struct world *world, int node)
     for (size_t i = 0; i < output->raft_message_count; i++)
         send_raft(world, node, &output->raft_message[i]);
     for (size_t i = 0; i < output->client_send_count; i++)
-        send_lease(world, node, world_node(world, &output->client_send[i].node),
+        send_lease(world, node, world_board_node(world, &output->client_send[i].node),
                    &output->client_send[i].message);
     if (output->role_changed)
         note_role(world, node);
@@ -234,13 +234,12 @@ void sim_issuer_link(struct world *world, int node, int peer, bool up)
     struct replica_event event = { .node = world->name[peer] };
     log_note(world, "%s: connection to %s %s", world->name[node].text, world->name[peer].text,
              up ? "up" : "down");
-    if (peer >= world->issuer_count)
-        event.kind = up ? REPLICA_CLIENT_UP : REPLICA_CLIENT_DOWN;
-    else if (!up)
-        event.kind = REPLICA_PEER_DOWN;
-    else
-        return;
-    sim_issuer_step(world, node, &event);
+    event.kind = REPLICA_PEER_DOWN;
+    if (!up && peer < world->issuer_count)
+        sim_issuer_step(world, node, &event);
+    event.kind = up ? REPLICA_CLIENT_UP : REPLICA_CLIENT_DOWN;
+    if (world->board_on[peer] >= 0)
+        sim_issuer_step(world, node, &event);
 }
 
 int sim_issuer_leader(const struct world *world)
@@ -306,7 +305,7 @@ void sim_issuer_start(struct world *world, int node)
     struct sim_issuer *issuer = &world->issuer[node];
     struct journal_recovered recovered;
     allocate(world, issuer, node);
-    process_begin(&issuer->process);
+    timer_stop(&issuer->timer);
     issuer->flushing = false;
     issuer->store_failed = false;
     issuer->hard_count = 0;
@@ -343,14 +342,11 @@ void sim_issuer_stop(struct world *world, int node, bool power)
 {
     struct sim_issuer *issuer = &world->issuer[node];
     log_note(world, "%s: %s", world->name[node].text, power ? "power cut" : "killed");
-    process_end(&issuer->process);
+    timer_stop(&issuer->timer);
     oracle_term(world, node);
     if (power)
         disk_power_cut(&issuer->disk);
     else
         disk_kill(&issuer->disk);
     issuer->replica = NULL;
-    net_node_died(world, node, power);
-    if (power)
-        clock_boot(world, node);
 }

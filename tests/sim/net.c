@@ -9,6 +9,7 @@
 enum {
     DIAL_MIN_US = 50000,
     DIAL_MAX_US = 500000,
+    OWN_MAX_US = 100,
     LINK_MAX_US = 5000,        /* between a connection and the word of it */
     RESET_MAX_US = 3000,       /* a peer's process died */
     SILENCE_MIN_US = 1000000,  /* a peer's power was cut, or the way is blocked */
@@ -28,9 +29,10 @@ static bool is_issuer(const struct world *world, int node)
     return node < world->issuer_count;
 }
 
-static struct process *node_process(struct world *world, int node)
+static struct process *machine_process(struct world *world, int machine)
 {
-    return process_of(world, is_issuer(world, node) ? EVENT_ISSUER_LINK : EVENT_AGENT_LINK, node);
+    bool issuer = is_issuer(world, machine);
+    return process_of(world, issuer ? EVENT_ISSUER_LINK : EVENT_AGENT_LINK, machine);
 }
 
 static struct connection *connection_of(struct world *world, int a, int b)
@@ -61,8 +63,10 @@ static void post_link(struct world *world, int node, int peer, bool up, uint32_t
 void net_start(struct world *world)
 {
     for (int low = 0; low < world->issuer_count; low++) {
-        for (int high = low + 1; high < node_count(world); high++)
-            post_dial(world, low, high, world_between(world, 1000, DIAL_MAX_US));
+        for (int high = low + 1; high < node_count(world); high++) {
+            if (world->machine_of[high] == high)
+                post_dial(world, low, high, world_between(world, 1000, DIAL_MAX_US));
+        }
     }
 }
 
@@ -72,7 +76,7 @@ void net_dial(struct world *world, const struct event *event)
     int ends[2] = { event->node, event->peer };
     bool possible = !blocked(world, ends[0], ends[1]) && !blocked(world, ends[1], ends[0]);
     for (int side = 0; side < 2; side++) {
-        const struct process *process = node_process(world, ends[side]);
+        const struct process *process = machine_process(world, ends[side]);
         possible = possible && process->up && process->paused_until_us <= world->now_us;
     }
     if (!possible) {
@@ -88,12 +92,13 @@ void net_dial(struct world *world, const struct event *event)
     }
 }
 
-static void tell(struct world *world, int node, int peer, bool up)
+/* In the order of daemon/node. */
+static void tell(struct world *world, int machine, int peer, bool up)
 {
-    if (is_issuer(world, node))
-        sim_issuer_link(world, node, peer, up);
-    else
-        sim_agent_link(world, node - world->issuer_count, peer, up);
+    if (world->board_on[machine] >= 0 && is_issuer(world, peer))
+        sim_agent_link(world, world->board_on[machine], peer, up);
+    if (is_issuer(world, machine))
+        sim_issuer_link(world, machine, peer, up);
 }
 
 void net_link(struct world *world, const struct event *event)
@@ -124,7 +129,7 @@ static void close_connection(struct world *world, int a, int b, int64_t min_us, 
     for (int side = 0; side < 2; side++) {
         int node = (side == 0) == (a < b) ? a : b;
         int peer = node == a ? b : a;
-        if (node_process(world, node)->up)
+        if (machine_process(world, node)->up)
             post_link(world, node, peer, false, connection->epoch,
                       world_between(world, min_us, max_us));
     }
@@ -133,17 +138,18 @@ static void close_connection(struct world *world, int a, int b, int64_t min_us, 
 
 void net_break(struct world *world, int a, int b, int64_t notice_max_us)
 {
-    close_connection(world, a, b, 0, notice_max_us);
+    if (world->machine_of[a] != world->machine_of[b])
+        close_connection(world, world->machine_of[a], world->machine_of[b], 0, notice_max_us);
 }
 
-void net_node_died(struct world *world, int node, bool silent)
+void net_machine_died(struct world *world, int machine, bool silent)
 {
     for (int peer = 0; peer < node_count(world); peer++) {
-        if (peer == node || (!is_issuer(world, node) && !is_issuer(world, peer)))
+        if (peer == machine || (!is_issuer(world, machine) && !is_issuer(world, peer)))
             continue;
-        connection_of(world, node, peer)->up[node < peer ? 0 : 1] = false;
-        bool unheard = silent || blocked(world, node, peer);
-        close_connection(world, node, peer, unheard ? SILENCE_MIN_US : 100,
+        connection_of(world, machine, peer)->up[machine < peer ? 0 : 1] = false;
+        bool unheard = silent || blocked(world, machine, peer);
+        close_connection(world, machine, peer, unheard ? SILENCE_MIN_US : 100,
                          unheard ? SILENCE_MAX_US : RESET_MAX_US);
     }
 }
@@ -156,12 +162,18 @@ static int64_t travel_us(struct world *world)
     return world_between(world, 50, network->delay_max_us);
 }
 
+static enum event_kind frame_kind(const struct world *world, int to)
+{
+    return is_issuer(world, to) ? EVENT_ISSUER_FRAME : EVENT_AGENT_FRAME;
+}
+
 static void post_frame(struct world *world, int from, int to, uint32_t epoch,
                        const uint8_t *frame, size_t length)
 {
-    struct connection *connection = connection_of(world, from, to);
-    enum event_kind kind = is_issuer(world, to) ? EVENT_ISSUER_FRAME : EVENT_AGENT_FRAME;
-    int64_t *busy_us = &connection->busy_us[to < from ? 0 : 1];
+    int ends[2] = { world->machine_of[from], world->machine_of[to] };
+    struct connection *connection = connection_of(world, ends[0], ends[1]);
+    enum event_kind kind = frame_kind(world, to);
+    int64_t *busy_us = &connection->busy_us[ends[1] < ends[0] ? 0 : 1];
     int64_t at_us = world->now_us + travel_us(world);
     if (at_us < *busy_us && !world->network.ordered)
         world_cover(world, COVERAGE_FRAMES_OVERTAKEN);
@@ -174,11 +186,28 @@ static void post_frame(struct world *world, int from, int to, uint32_t epoch,
     event->epoch = epoch;
 }
 
+/* The two roles of one process speak over a queue in its memory. */
+static void post_own(struct world *world, int from, int to, const uint8_t *frame, size_t length)
+{
+    int machine = world->machine_of[from];
+    int64_t *busy_us = &world->network.connection[machine][machine].busy_us[0];
+    int64_t at_us = world->now_us + world_between(world, 5, OWN_MAX_US);
+    if (at_us <= *busy_us)
+        at_us = *busy_us + 1;
+    *busy_us = at_us;
+    world_post(world, frame_kind(world, to), to, at_us - world->now_us, frame, length)->peer = from;
+}
+
 void net_send(struct world *world, int from, int to, const uint8_t *frame, size_t length)
 {
     const struct network *network = &world->network;
-    struct connection *connection = connection_of(world, from, to);
-    int side = from < to ? 0 : 1;
+    int ends[2] = { world->machine_of[from], world->machine_of[to] };
+    struct connection *connection = connection_of(world, ends[0], ends[1]);
+    int side = ends[0] < ends[1] ? 0 : 1;
+    if (ends[0] == ends[1]) {
+        post_own(world, from, to, frame, length);
+        return;
+    }
     if (!connection->up[side])
         return;
     uint32_t epoch = connection->side_epoch[side];
@@ -205,10 +234,14 @@ static void put_off(struct world *world, const struct event *event, int64_t dela
 
 bool net_arrives(struct world *world, const struct event *event)
 {
-    struct connection *connection = connection_of(world, event->node, event->peer);
-    int side = event->node < event->peer ? 0 : 1;
+    int node = world->machine_of[event->node];
+    int peer = world->machine_of[event->peer];
+    struct connection *connection = connection_of(world, node, peer);
+    int side = node < peer ? 0 : 1;
     bool current = event->epoch == connection->epoch && connection->open;
-    if (blocked(world, event->peer, event->node)) {
+    if (node == peer)
+        return true;
+    if (blocked(world, peer, node)) {
         /* The sender's kernel repeats it for as long as the connection stands. */
         if (current && world->network.ordered)
             put_off(world, event, RESEND_MAX_US);
@@ -223,8 +256,12 @@ bool net_arrives(struct world *world, const struct event *event)
     return false;
 }
 
-void net_block(struct world *world, int from, int to, int64_t duration_us)
+void net_block(struct world *world, int from_node, int to_node, int64_t duration_us)
 {
+    int from = world->machine_of[from_node];
+    int to = world->machine_of[to_node];
+    if (from == to)
+        return;
     int64_t until_us = world->now_us + duration_us;
     if (world->network.blocked_until_us[from][to] < until_us)
         world->network.blocked_until_us[from][to] = until_us;

@@ -6,7 +6,7 @@ void oracle_answer(struct world *world, int board, const struct lease_message *m
     struct oracle_board *seen = &world->oracle.board[board];
     const struct oracle_renewal *renewal = &seen->renewal[message->nonce % ORACLE_RENEWALS];
     if (renewal->nonce != message->nonce ||
-        renewal->life != world->board[board].agent.process.life)
+        renewal->life != world->board[board].agent.process->life)
         return;
     for (uint8_t i = 0; i < message->item_count; i++) {
         const struct lease_item *item = &message->items[i];

@@ -52,8 +52,8 @@ static uint64_t entry_hash(const struct raft_entry *entry)
 
 static int board_of(const struct world *world, const struct hf_name *name)
 {
-    int node = world_node(world, name);
-    return node < world->issuer_count ? ORACLE_NOBODY : node - world->issuer_count;
+    int node = world_board_node(world, name);
+    return node < 0 ? ORACLE_NOBODY : node - world->issuer_count;
 }
 
 static void end_token(struct world *world, uint64_t token, uint64_t index)

@@ -56,7 +56,7 @@ static void check_durable(struct world *world, int issuer, uint64_t term,
 
 void oracle_raft_sent(struct world *world, const struct raft_message *message)
 {
-    int from = world_node(world, &message->from);
+    int from = world_issuer(world, &message->from);
     if (message->kind == RAFT_VOTE_REPLY && !message->pre && message->granted)
         check_durable(world, from, message->term, &message->to, "votes for");
     if (message->kind == RAFT_VOTE_REQUEST && !message->pre)
@@ -67,7 +67,7 @@ void oracle_raft_arrived(struct world *world, int issuer, const struct raft_mess
                          int64_t sent_us)
 {
     struct oracle_issuer *seen = &world->oracle.issuer[issuer];
-    int from = world_node(world, &message->from);
+    int from = world_issuer(world, &message->from);
     if (message->kind != RAFT_HEARTBEAT_REPLY)
         return;
     if (message->term > seen->reply_term[from]) {
@@ -118,7 +118,7 @@ void oracle_renewal_sent(struct world *world, int board, const struct lease_mess
     if (renewal->nonce == message->nonce)
         return;
     *renewal = (struct oracle_renewal){ .nonce = message->nonce, .sent_us = world->now_us,
-                                        .life = world->board[board].agent.process.life };
+                                        .life = world->board[board].agent.process->life };
 }
 
 void oracle_renewal_arrived(struct world *world, int issuer, int board,

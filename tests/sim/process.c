@@ -17,7 +17,7 @@ struct process *process_of(struct world *world, enum event_kind kind, int node)
     case EVENT_AGENT_LINK:
     case EVENT_AGENT_GUARD:
     case EVENT_AGENT_DIAL:
-        return &world->board[node - world->issuer_count].agent.process;
+        return world->board[node - world->issuer_count].agent.process;
     case EVENT_GUARD_TURN:
     case EVENT_GUARD_MESSAGE:
         return &world->board[node - world->issuer_count].guard.process;
@@ -35,16 +35,39 @@ struct process *process_of(struct world *world, enum event_kind kind, int node)
     hf_panic(__FILE__, __LINE__, "event kind");
 }
 
+static struct timer *timer_of(struct world *world, enum event_kind kind, int node)
+{
+    if (kind == EVENT_ISSUER_TIMER)
+        return &world->issuer[node].timer;
+    if (kind == EVENT_AGENT_TIMER)
+        return &world->board[node - world->issuer_count].agent.timer;
+    HF_CHECK(kind == EVENT_GUARD_TURN);
+    return &world->board[node - world->issuer_count].guard.timer;
+}
+
+bool process_timer_fires(struct world *world, const struct event *event)
+{
+    struct timer *timer = timer_of(world, event->kind, event->node);
+    if (event->epoch != timer->id)
+        return false;
+    timer->at_us = INT64_MAX;
+    return true;
+}
+
+static void set_timer(struct world *world, enum event_kind kind, int node, int64_t at_us)
+{
+    struct timer *timer = timer_of(world, kind, node);
+    timer->at_us = at_us;
+    world_post(world, kind, node, at_us - world->now_us, NULL, 0)->epoch = ++timer->id;
+}
+
 void process_arm(struct world *world, enum event_kind kind, int node, struct instant wake_at)
 {
-    struct process *process = process_of(world, kind, node);
     int64_t at_us = clock_true_us(world, node, wake_at);
     /* One that fires sooner looks at the clock and arms the rest of the way. */
-    if (at_us == INT64_MAX || process->timer_us <= at_us)
+    if (at_us == INT64_MAX || timer_of(world, kind, node)->at_us <= at_us)
         return;
-    at_us += world_between(world, 10, WAKE_LATE_MAX_US);
-    process->timer_us = at_us;
-    world_post(world, kind, node, at_us - world->now_us, NULL, 0)->epoch = ++process->timer_id;
+    set_timer(world, kind, node, at_us + world_between(world, 10, WAKE_LATE_MAX_US));
 }
 
 void process_begin(struct process *process)
@@ -52,12 +75,16 @@ void process_begin(struct process *process)
     process->up = true;
     process->life++;
     process->paused_until_us = 0;
-    process->timer_us = INT64_MAX;
 }
 
 void process_end(struct process *process)
 {
     process->up = false;
     process->life++;
-    process->timer_us = INT64_MAX;
+}
+
+void timer_stop(struct timer *timer)
+{
+    timer->id++;
+    timer->at_us = INT64_MAX;
 }

@@ -24,9 +24,9 @@ static void name_things(struct world *world)
     static const char *const resources[SIM_RESOURCES_MAX] = { "pump", "valve" };
     char text[24];
     for (int i = 0; i < world->issuer_count + world->board_count; i++) {
-        bool issuer = i < world->issuer_count;
+        bool issuer = world->board_on[world->machine_of[i]] < 0;
         snprintf(text, sizeof(text), "%s-%d", issuer ? "issuer" : "board",
-                 issuer ? i + 1 : i - world->issuer_count + 1);
+                 issuer ? i + 1 : world->board_on[world->machine_of[i]] + 1);
         HF_CHECK(name_from_string(&world->name[i], text));
     }
     for (int i = 0; i < world->resource_count; i++)
@@ -49,6 +49,7 @@ static void write_policies(struct world *world)
 static void start(struct world *world)
 {
     fault_plan(world);
+    machine_place(world);
     name_things(world);
     write_policies(world);
     oracle_init(world);
@@ -57,11 +58,11 @@ static void start(struct world *world)
              (long long)world->plan.ttl_us, (int)world->plan.type);
     for (int i = 0; i < world->issuer_count + world->board_count; i++)
         clock_boot(world, i);
-    for (int i = 0; i < world->issuer_count; i++)
-        sim_issuer_start(world, i);
-    for (int i = 0; i < world->board_count; i++) {
+    for (int i = 0; i < world->board_count; i++)
         sim_guard_start(world, i);
-        sim_agent_start(world, i);
+    for (int i = 0; i < world->issuer_count + world->board_count; i++) {
+        if (world->machine_of[i] == i)
+            machine_start_daemon(world, i);
     }
     net_start(world);
     fault_start(world);

@@ -62,6 +62,7 @@ struct sim_plan {
     int64_t fault_interval_us; /* mean */
     int64_t note_interval_us;  /* operator's entries that make the log grow; 0: none */
     uint64_t growth_bytes;     /* of a journal slot */
+    int shared_machines; /* so many boards live on an issuer's machine each */
     bool watchdog;
     bool failback;
     int32_t skew_ppm_max;

@@ -33,8 +33,12 @@ struct process {
     bool up;
     uint32_t life;
     int64_t paused_until_us;
-    uint32_t timer_id; /* of the armed timer: others that fire are stale */
-    int64_t timer_us;  /* true time at which it fires; INT64_MAX: none */
+};
+
+/* One per role: a process with two roles has two. */
+struct timer {
+    uint32_t id;   /* of the armed one: others that fire are stale */
+    int64_t at_us; /* true time at which it fires; INT64_MAX: none */
 };
 
 /* A raw monotonic clock: local = local_base + (true - true_base) * (1 + ppm/1e6). */
@@ -76,7 +80,8 @@ struct hard_state {
 };
 
 struct sim_issuer {
-    struct process process;
+    struct process process; /* its holdfastd: the agent of its machine, if any, lives in it too */
+    struct timer timer;
     struct replica *replica;
     struct journal journal;
     struct journal_config memory;
@@ -99,7 +104,9 @@ struct line {
 };
 
 struct sim_agent {
-    struct process process;
+    struct process *process; /* its own, or that of the issuer of its machine */
+    struct process own;
+    struct timer timer;
     struct holder holder;
     struct instant wake_at;
     bool socket_open;
@@ -109,6 +116,7 @@ struct sim_agent {
 
 struct sim_guard {
     struct process process;
+    struct timer timer;
     struct guard guard;
     uint32_t socket; /* of the adopted agent, 0: none */
     int64_t socket_busy_us;
@@ -124,7 +132,7 @@ struct board {
 
 /* ---- network */
 
-/* A TLS connection between two nodes, `low` < `high`. Side 0 is low. */
+/* A TLS connection between two machines, `low` < `high`. Side 0 is low. */
 struct connection {
     uint32_t epoch;
     bool open;
@@ -168,7 +176,9 @@ struct world {
     int resource_count;
     struct hf_name name[SIM_NODES_MAX];
     struct hf_name resource[SIM_RESOURCES_MAX];
-    struct skewed_clock clock[SIM_NODES_MAX];
+    int machine_of[SIM_NODES_MAX]; /* a board's, if it lives on an issuer's: that issuer's number */
+    int board_on[SIM_NODES_MAX];   /* by machine; -1: none */
+    struct skewed_clock clock[SIM_NODES_MAX]; /* by machine */
     struct sim_issuer issuer[SIM_ISSUERS_MAX];
     struct board board[SIM_BOARDS_MAX];
     struct network network;
@@ -192,7 +202,9 @@ uint64_t world_below(struct world *world, uint64_t bound);
 int64_t world_between(struct world *world, int64_t low, int64_t high);
 bool world_chance(struct world *world, unsigned ppm);
 void *world_copy(const void *bytes, size_t length); /* by malloc */
-int world_node(const struct world *world, const struct hf_name *name);     /* -1: none */
+/* Node numbers, -1: none. An issuer and a board of one machine have one name. */
+int world_issuer(const struct world *world, const struct hf_name *name);
+int world_board_node(const struct world *world, const struct hf_name *name);
 int world_resource(const struct world *world, const struct hf_name *name); /* -1: none */
 /* Node number of a board, and back. */
 static inline int board_node(const struct world *world, int board)
@@ -217,15 +229,27 @@ void memory_disk(struct sim_disk *disk, int node);
 struct instant clock_local(const struct world *world, int node);
 /* True time at which the node's clock shows `at`; INT64_MAX for INSTANT_NEVER. */
 int64_t clock_true_us(const struct world *world, int node, struct instant at);
-void clock_boot(struct world *world, int node);
-void clock_change_rate(struct world *world, int node);
+void clock_boot(struct world *world, int machine);
+void clock_change_rate(struct world *world, int machine);
 
 /* process.c */
 struct process *process_of(struct world *world, enum event_kind kind, int node);
 /* Arms the timer for the node's local instant, a little late as schedulers are. */
 void process_arm(struct world *world, enum event_kind kind, int node, struct instant wake_at);
+/* False: another one was armed since. */
+bool process_timer_fires(struct world *world, const struct event *event);
 void process_begin(struct process *process);
 void process_end(struct process *process);
+void timer_stop(struct timer *timer);
+
+/* machine.c */
+
+/* Which machine each node lives on, from the plan. */
+void machine_place(struct world *world);
+struct process *machine_daemon(struct world *world, int machine);
+void machine_start_daemon(struct world *world, int machine);
+/* Killed; or, with `power`, gone without a word to its peers. */
+void machine_stop_daemon(struct world *world, int machine, bool power);
 
 /* net.c */
 void net_start(struct world *world);
@@ -235,9 +259,9 @@ void net_link(struct world *world, const struct event *event);
 /* True if the frame may be handed over now; else it was dropped or put off. */
 bool net_arrives(struct world *world, const struct event *event);
 void net_break(struct world *world, int a, int b, int64_t notice_max_us);
-/* The node's process ended; `silent`: its peers learn by silence only. */
-void net_node_died(struct world *world, int node, bool silent);
-void net_block(struct world *world, int from, int to, int64_t duration_us);
+/* Its holdfastd ended; `silent`: its peers learn by silence only. */
+void net_machine_died(struct world *world, int machine, bool silent);
+void net_block(struct world *world, int from_node, int to_node, int64_t duration_us);
 void net_heal(struct world *world);
 
 /* disk.c */
@@ -264,7 +288,7 @@ int sim_issuer_leader(const struct world *world);
 
 /* agent.c */
 void sim_agent_start(struct world *world, int board);
-void sim_agent_stop(struct world *world, int board, bool power);
+void sim_agent_stop(struct world *world, int board);
 void sim_agent_timer(struct world *world, const struct event *event);
 void sim_agent_frame(struct world *world, const struct event *event);
 void sim_agent_link(struct world *world, int board, int issuer, bool up);

@@ -39,13 +39,23 @@ void *world_copy(const void *bytes, size_t length)
     return copy;
 }
 
-int world_node(const struct world *world, const struct hf_name *name)
+static int find_node(const struct world *world, const struct hf_name *name, int first, int count)
 {
-    for (int i = 0; i < world->issuer_count + world->board_count; i++) {
+    for (int i = first; i < first + count; i++) {
         if (name_equal(&world->name[i], name))
             return i;
     }
     return -1;
+}
+
+int world_issuer(const struct world *world, const struct hf_name *name)
+{
+    return find_node(world, name, 0, world->issuer_count);
+}
+
+int world_board_node(const struct world *world, const struct hf_name *name)
+{
+    return find_node(world, name, world->issuer_count, world->board_count);
 }
 
 int world_resource(const struct world *world, const struct hf_name *name)
