@@ -45,6 +45,16 @@ void fields_pack_command(holdfast_Command *out, const struct lease_command *comm
 void fields_pack_record(holdfast_Record *out, const struct lease_record *record);
 void fields_pack_event(holdfast_Event *out, const struct history_event *event);
 
+/*
+ * Bytes of a generated struct, as nanopb would encode it. Return their number, 0 if `capacity` is too
+ * small; of an envelope, which_body says what it holds.
+ */
+size_t fields_write_envelope(const holdfast_Envelope *envelope, uint8_t *out, size_t capacity);
+size_t fields_write_members(const holdfast_Members *members, uint8_t *out, size_t capacity);
+size_t fields_write_command(const holdfast_Command *command, uint8_t *out, size_t capacity);
+size_t fields_write_record(const holdfast_Record *record, uint8_t *out, size_t capacity);
+size_t fields_write_event(const holdfast_Event *event, uint8_t *out, size_t capacity);
+
 /* Return NULL or a complaint. `entries` and `chunk` receive what *out then points to. */
 const char *fields_unpack_raft(struct raft_message *out, struct raft_entry *entries, uint8_t *chunk,
                                const holdfast_Raft *message);

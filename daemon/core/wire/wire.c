@@ -1,9 +1,9 @@
 #include "wire/wire.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include <pb_decode.h>
-#include <pb_encode.h>
 
 #include "wire/fields.h"
 
@@ -19,17 +19,10 @@ _Static_assert(sizeof(((holdfast_Hello *)0)->cluster) ==
  */
 static holdfast_Envelope scratch;
 
-static size_t encode_message(const pb_msgdesc_t *descriptor, const void *message, uint8_t *out,
-                             size_t capacity)
-{
-    pb_ostream_t stream = pb_ostream_from_buffer(out, capacity);
-    return pb_encode(&stream, descriptor, message) ? stream.bytes_written : 0;
-}
-
 static size_t encode_scratch(uint8_t *out, size_t capacity)
 {
-    return encode_message(holdfast_Envelope_fields, &scratch, out,
-                          capacity < WIRE_FRAME_MAX ? capacity : WIRE_FRAME_MAX);
+    return fields_write_envelope(&scratch, out,
+                                 capacity < WIRE_FRAME_MAX ? capacity : WIRE_FRAME_MAX);
 }
 
 size_t wire_encode_raft(const struct raft_message *message, uint8_t *out, size_t capacity)
@@ -153,12 +146,68 @@ static const char *unpack_envelope(struct wire_message *out)
     }
 }
 
+/*
+ * Clears what an envelope's body needs clear: the lists at the ends are large, and their counts say
+ * what is in them. Returns its descriptor, NULL for a tag that is no body's.
+ */
+static const pb_msgdesc_t *clear_body(uint32_t tag)
+{
+    switch (tag) {
+    case holdfast_Envelope_hello_tag:
+        memset(&scratch.body.hello, 0, sizeof(scratch.body.hello));
+        return holdfast_Hello_fields;
+    case holdfast_Envelope_raft_tag:
+        memset(&scratch.body.raft, 0, offsetof(holdfast_Raft, entries));
+        scratch.body.raft.chunk.size = 0;
+        return holdfast_Raft_fields;
+    case holdfast_Envelope_lease_tag:
+        memset(&scratch.body.lease, 0, offsetof(holdfast_Lease, items));
+        return holdfast_Lease_fields;
+    case holdfast_Envelope_query_tag:
+    case holdfast_Envelope_query_reply_tag:
+        memset(&scratch.body.query, 0, offsetof(holdfast_Query, text));
+        scratch.body.query.text.size = 0;
+        return holdfast_Query_fields;
+    default:
+        return NULL;
+    }
+}
+
+/*
+ * As pb_decode() of an envelope, which would clear the largest body there is for each frame. Of
+ * several bodies the last one counts.
+ */
+static bool decode_envelope(pb_istream_t *stream)
+{
+    pb_wire_type_t wire_type;
+    uint32_t tag;
+    bool end = false;
+    scratch.which_body = 0;
+    while (pb_decode_tag(stream, &wire_type, &tag, &end)) {
+        const pb_msgdesc_t *descriptor = clear_body(tag);
+        pb_istream_t body;
+        if (tag == 0)
+            return false;
+        if (!descriptor) {
+            if (!pb_skip_field(stream, wire_type))
+                return false;
+            continue;
+        }
+        if (wire_type != PB_WT_STRING || !pb_make_string_substream(stream, &body) ||
+            !pb_decode_ex(&body, descriptor, &scratch.body, PB_DECODE_NOINIT) ||
+            !pb_close_string_substream(stream, &body))
+            return false;
+        scratch.which_body = (pb_size_t)tag;
+    }
+    return end;
+}
+
 const char *wire_decode(struct wire_message *out, struct bytes frame)
 {
     if (frame.length == 0 || frame.length > WIRE_FRAME_MAX)
         return "frame: length is out of range, 1 to 16384 bytes are allowed";
     pb_istream_t stream = pb_istream_from_buffer(frame.data, frame.length);
-    if (!pb_decode(&stream, holdfast_Envelope_fields, &scratch))
+    if (!decode_envelope(&stream))
         return fields_explain_refusal(frame.data, frame.length);
     return unpack_envelope(out);
 }
@@ -173,7 +222,7 @@ size_t wire_encode_command(const struct lease_command *command, uint8_t *out, si
 {
     holdfast_Command message;
     fields_pack_command(&message, command);
-    return encode_message(holdfast_Command_fields, &message, out, capacity);
+    return fields_write_command(&message, out, capacity);
 }
 
 bool wire_decode_command(struct lease_command *command, struct bytes bytes)
@@ -187,7 +236,7 @@ size_t wire_encode_members(const struct raft_members *members, uint8_t *out, siz
 {
     holdfast_Members message;
     fields_pack_members(&message, members);
-    return encode_message(holdfast_Members_fields, &message, out, capacity);
+    return fields_write_members(&message, out, capacity);
 }
 
 bool wire_decode_members(struct raft_members *members, struct bytes bytes)
@@ -201,7 +250,7 @@ size_t wire_encode_record(const struct lease_record *record, uint8_t *out, size_
 {
     holdfast_Record message;
     fields_pack_record(&message, record);
-    return encode_message(holdfast_Record_fields, &message, out, capacity);
+    return fields_write_record(&message, out, capacity);
 }
 
 bool wire_decode_record(struct lease_record *record, struct bytes bytes)
@@ -215,7 +264,7 @@ size_t wire_encode_event(const struct history_event *event, uint8_t *out, size_t
 {
     holdfast_Event message;
     fields_pack_event(&message, event);
-    return encode_message(holdfast_Event_fields, &message, out, capacity);
+    return fields_write_event(&message, out, capacity);
 }
 
 bool wire_decode_event(struct history_event *event, struct bytes bytes)

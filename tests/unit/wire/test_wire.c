@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include <pb_decode.h>
 #include <pb_encode.h>
 
 #include "holdfast.pb.h"
@@ -293,6 +294,30 @@ static void every_kind_comes_back_as_it_was_sent(void **state)
             assert_null(decode(encode_subject(subject)));
             assert_decoded_is_message();
         }
+    }
+}
+
+/* nanopb reads it, and writes the same again. */
+static void assert_as_nanopb(const pb_msgdesc_t *descriptor, void *into, const uint8_t *bytes,
+                             size_t length)
+{
+    static uint8_t again[WIRE_FRAME_MAX];
+    pb_istream_t in = pb_istream_from_buffer(bytes, length);
+    pb_ostream_t out = pb_ostream_from_buffer(again, sizeof(again));
+    assert_true(pb_decode(&in, descriptor, into));
+    assert_true(pb_encode(&out, descriptor, into));
+    assert_int_equal(out.bytes_written, length);
+    assert_memory_equal(again, bytes, length);
+}
+
+static void every_kind_is_written_as_nanopb_writes_it(void **state)
+{
+    static holdfast_Envelope raw_envelope;
+    (void)state;
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int subject = 0; subject < SUBJECTS; subject++)
+            assert_as_nanopb(holdfast_Envelope_fields, &raw_envelope, frame,
+                             encode_subject(subject));
     }
 }
 
@@ -656,8 +681,10 @@ static void the_longest_command_fits_an_entry(void **state)
         uint8_t bytes[RAFT_ENTRY_DATA_MAX];
         struct lease_command command = longest_command((enum lease_command_kind)kind);
         struct lease_command back;
+        holdfast_Command raw_command;
         size_t length = wire_encode_command(&command, bytes, sizeof(bytes));
         assert_true(length > 0);
+        assert_as_nanopb(holdfast_Command_fields, &raw_command, bytes, length);
         assert_true(wire_decode_command(&back, (struct bytes){ bytes, length }));
         assert_memory_equal(&back, &command, sizeof(back));
         assert_int_equal(wire_encode_command(&command, bytes, length - 1), 0);
@@ -737,12 +764,16 @@ static void members_records_and_events_come_back(void **state)
 {
     (void)state;
     uint8_t bytes[512];
+    holdfast_Members raw_members;
+    holdfast_Record raw_record;
+    holdfast_Event raw_event;
     for (int round = 0; round < ROUNDS; round++) {
         struct raft_members members = random_members();
         struct raft_members members_back;
         size_t length = wire_encode_members(&members, bytes, sizeof(bytes));
         assert_true(wire_decode_members(&members_back, (struct bytes){ bytes, length }));
         assert_memory_equal(&members_back, &members, sizeof(members));
+        assert_as_nanopb(holdfast_Members_fields, &raw_members, bytes, length);
         struct lease_record record = { .resource = random_name(), .last_token = random_counter() };
         struct lease_record record_back;
         if (record.last_token > 0 && random_bool()) {
@@ -756,6 +787,7 @@ static void members_records_and_events_come_back(void **state)
         length = wire_encode_record(&record, bytes, sizeof(bytes));
         assert_true(wire_decode_record(&record_back, (struct bytes){ bytes, length }));
         assert_memory_equal(&record_back, &record, sizeof(record));
+        assert_as_nanopb(holdfast_Record_fields, &raw_record, bytes, length);
         struct history_event event = { .index = random_counter(), .wall_us = (int64_t)random_u64(),
                                        .kind = (enum history_kind)random_below(HISTORY_KINDS),
                                        .resource = random_name(), .holder = random_name(),
@@ -765,6 +797,7 @@ static void members_records_and_events_come_back(void **state)
         length = wire_encode_event(&event, bytes, sizeof(bytes));
         assert_true(wire_decode_event(&event_back, (struct bytes){ bytes, length }));
         assert_memory_equal(&event_back, &event, sizeof(event));
+        assert_as_nanopb(holdfast_Event_fields, &raw_event, bytes, length);
     }
 }
 
@@ -789,6 +822,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_comes_back_as_it_was_sent),
+        cmocka_unit_test(every_kind_is_written_as_nanopb_writes_it),
         cmocka_unit_test(truncation_at_every_byte_is_survived),
         cmocka_unit_test(every_flipped_bit_is_refused_or_valid),
         cmocka_unit_test(noise_is_refused_or_valid),
