@@ -21,6 +21,12 @@ static const char *text_of(const struct world *world, int board)
     return world->name[board_node(world, board)].text;
 }
 
+static int64_t some_time(struct world *world, int board, int64_t most_us)
+{
+    struct random *random = world_random(world, STREAM_PROCESS, board_node(world, board));
+    return random_between(random, 20, most_us);
+}
+
 /* ---- what a step asks for */
 
 static void send_to_issuer(struct world *world, int board, const struct holder_action *action)
@@ -38,7 +44,8 @@ static void send_to_issuer(struct world *world, int board, const struct holder_a
 static void forge_release(struct world *world, int board, const struct holder_action *action)
 {
     if (world->settings.plant != PLANT_RELEASE || action->message.kind != LEASE_RENEW ||
-        !world_chance(world, FORGED_RELEASE_PPM))
+        !random_chance(world_random(world, STREAM_PLANT, board_node(world, board)),
+                       FORGED_RELEASE_PPM))
         return;
     struct holder_action forged = *action;
     memset(&forged.message, 0, sizeof(forged.message));
@@ -55,7 +62,7 @@ static void send_to_guard(struct world *world, int board, const struct guard_mes
     struct sim_agent *agent = agent_of(world, board);
     if (!agent->socket_open)
         return;
-    int64_t at_us = world->now_us + world_between(world, 20, SOCKET_MAX_US);
+    int64_t at_us = world->now_us + some_time(world, board, SOCKET_MAX_US);
     if (at_us <= agent->socket_busy_us)
         at_us = agent->socket_busy_us + 1;
     agent->socket_busy_us = at_us;
@@ -207,7 +214,8 @@ static void configure(struct world *world, int board, struct holder_config *conf
     config->self = world->name[board_node(world, board)];
     config->drift_ppm = SIM_DRIFT_PPM;
     config->guard_silence = span_from_ms(SIM_GUARD_SILENCE_MS * world->plan.scale);
-    config->nonce_start = world_below(world, UINT64_MAX);
+    config->nonce_start =
+        random_next(world_random(world, STREAM_PROCESS, board_node(world, board)));
     config->issuer_count = (size_t)world->issuer_count;
     for (int i = 0; i < world->issuer_count; i++)
         config->issuer[i] = world->name[i];
@@ -244,7 +252,7 @@ void sim_agent_stop(struct world *world, int board)
     log_note(world, "%s: agent killed", text_of(world, board));
     timer_stop(&agent->timer);
     /* What it wrote to the socket before is read before the end of it. */
-    int64_t at_us = world->now_us + world_between(world, 20, NOTICE_MAX_US);
+    int64_t at_us = world->now_us + some_time(world, board, NOTICE_MAX_US);
     if (at_us <= agent->socket_busy_us)
         at_us = agent->socket_busy_us + 1;
     if (agent->socket_open)

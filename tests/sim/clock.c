@@ -28,31 +28,32 @@ int64_t clock_true_us(const struct world *world, int node, struct instant at)
     return world->now_us + ahead_us * million / (million + clock->ppm) + 2;
 }
 
-static int32_t random_rate(struct world *world, int node)
+int32_t clock_some_rate(const struct sim_plan *plan, struct random *random, bool issuer)
 {
-    int32_t most = world->plan.skew_ppm_max;
+    int32_t most = plan->skew_ppm_max;
     /* The worst that there is: holders that are slow, issuers that are in a hurry. */
-    if (world->settings.skew_beyond)
-        return node < world->issuer_count ? most : -most;
+    if (most > SIM_DRIFT_PPM)
+        return issuer ? most : -most;
     /* The ends of the range are where the arithmetic is tight. */
-    if (world_chance(world, 500000))
-        return world_chance(world, 500000) ? most : -most;
-    return (int32_t)world_between(world, -most, most);
+    if (random_chance(random, 500000))
+        return random_chance(random, 500000) ? most : -most;
+    return (int32_t)random_between(random, -most, most);
 }
 
 void clock_boot(struct world *world, int machine)
 {
+    struct random *random = world_random(world, STREAM_CLOCK, machine);
     world->clock[machine] = (struct skewed_clock){
         .true_base_us = world->now_us,
-        .local_base_us = world_between(world, 0, BOOT_MAX_US),
-        .ppm = random_rate(world, machine),
+        .local_base_us = random_between(random, 0, BOOT_MAX_US),
+        .ppm = clock_some_rate(&world->plan, random, machine < world->issuer_count),
     };
 }
 
-void clock_change_rate(struct world *world, int machine)
+void clock_change_rate(struct world *world, int machine, int32_t ppm)
 {
     struct skewed_clock *clock = &world->clock[machine];
     clock->local_base_us = local_at(clock, world->now_us);
     clock->true_base_us = world->now_us;
-    clock->ppm = random_rate(world, machine);
+    clock->ppm = ppm;
 }

@@ -79,14 +79,15 @@ const struct disk_ops sim_disk_ops = { disk_read, disk_write, disk_sync, disk_si
 void disk_init(struct world *world, struct sim_disk *disk, int node)
 {
     disk->world = world;
+    disk->random = world_random(world, STREAM_DISK, node);
     memory_disk(disk, node);
 }
 
 int64_t disk_flush_us(struct world *world, const struct sim_disk *disk)
 {
     if (disk->slow_until_us > world->now_us)
-        return world_between(world, FLUSH_MIN_US, FLUSH_SLOW_MAX_US);
-    return world_between(world, FLUSH_MIN_US, FLUSH_MAX_US);
+        return random_between(disk->random, FLUSH_MIN_US, FLUSH_SLOW_MAX_US);
+    return random_between(disk->random, FLUSH_MIN_US, FLUSH_MAX_US);
 }
 
 /* Keeps the operations from `from` on. */
@@ -155,13 +156,13 @@ static bool synced(const struct sim_disk *disk, size_t at)
 
 void disk_kill(struct sim_disk *disk)
 {
-    struct world *world = disk->world;
-    size_t done = disk->begun + world_below(world, disk->count - disk->begun + 1);
+    size_t done = disk->begun + random_below(disk->random, disk->count - disk->begun + 1);
     undo_after(disk, done);
-    if (done > disk->begun && !disk->operation[done - 1].sync && world_chance(world, 500000)) {
+    if (done > disk->begun && !disk->operation[done - 1].sync &&
+        random_chance(disk->random, 500000)) {
         /* Killed within the write. */
         struct disk_operation *last = &disk->operation[done - 1];
-        last->length = (size_t)world_below(world, last->length + 1);
+        last->length = (size_t)random_below(disk->random, last->length + 1);
     }
     disk->begun = disk->count;
     rebuild_cache(disk);
@@ -170,9 +171,9 @@ void disk_kill(struct sim_disk *disk)
 /* Each sector of a write that was not synced is there or not. */
 static void tear(struct sim_disk *disk, const struct disk_operation *operation)
 {
-    unsigned kept_ppm = (unsigned)world_below(disk->world, 3) * 500000;
+    unsigned kept_ppm = (unsigned)random_below(disk->random, 3) * 500000;
     for (size_t at = 0; at < operation->length; at += SECTOR_BYTES) {
-        if (world_chance(disk->world, kept_ppm))
+        if (random_chance(disk->random, kept_ppm))
             put(disk->stable[operation->slot], operation, at, SECTOR_BYTES);
     }
 }
@@ -180,8 +181,7 @@ static void tear(struct sim_disk *disk, const struct disk_operation *operation)
 void disk_power_cut(struct sim_disk *disk)
 {
     if (disk->world->settings.plant != PLANT_DISK)
-        undo_after(disk, disk->begun +
-                             world_below(disk->world, disk->count - disk->begun + 1));
+        undo_after(disk, disk->begun + random_below(disk->random, disk->count - disk->begun + 1));
     else
         undo_after(disk, 0);
     for (size_t i = 0; i < disk->count; i++) {

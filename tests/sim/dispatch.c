@@ -25,8 +25,9 @@ static bool deliverable(struct world *world, const struct event *event)
     return !is_timer(event->kind) || process_timer_fires(world, event);
 }
 
-static void check(struct world *world)
+static void check(struct world *world, const struct event *event)
 {
+    (void)event;
     oracle_check_bounds(world);
     if (world->quiet)
         oracle_check_driven(world);
@@ -49,17 +50,15 @@ void dispatch_event(struct world *world, const struct event *event)
         [EVENT_GUARD_WATCHDOG] = sim_guard_watchdog,
         [EVENT_DIAL] = net_dial,
         [EVENT_FAULT] = fault_event,
+        [EVENT_DEATH] = fault_death,
+        [EVENT_NOTE] = fault_note,
         [EVENT_RESTART] = fault_restart,
         [EVENT_OPERATOR] = fault_operator,
+        [EVENT_QUIET] = fault_quiet,
+        [EVENT_CHECK] = check,
     };
     if (!deliverable(world, event))
         return;
-    if (event->kind == EVENT_QUIET) {
-        fault_quiet(world);
-    } else if (event->kind == EVENT_CHECK) {
-        check(world);
-    } else {
-        HF_CHECK(handlers[event->kind]);
-        handlers[event->kind](world, event);
-    }
+    HF_CHECK(handlers[event->kind]);
+    handlers[event->kind](world, event);
 }

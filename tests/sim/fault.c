@@ -1,157 +1,217 @@
-/* The plan of a run, and everything that goes wrong in it. */
+/* The kinds of faults: how each is drawn, and how it is applied. */
+#include "tests/sim/fault.h"
+
 #include <errno.h>
 #include <string.h>
 
 #include "base/check.h"
 #include "base/timing.h"
+#include "tests/sim/scenario.h"
 #include "tests/sim/sim.h"
 
 enum {
-    SETTLE_US = 3000000,       /* before the first fault */
-    CHAOS_US = 20000000,
-    LINKS_US = 5000000,        /* links and resends */
-    ELECTIONS = 7,             /* election timeouts until somebody leads, at the most */
-    CHECKED_US = 3000000,
-    KILLS_US = 30000000,
-    KILL_EVERY_US = 5000000,
-    OPERATOR_US = 300000,
-    TAKEOVER_SLACK_US = 60000, /* grant, first renewal, energise, all wake-ups late */
-    BEYOND_PPM = 100000
+    OPERATOR_US = 300000,     /* between an operator's acts in the quiet phase */
+    TAKEOVER_SLACK_US = 60000 /* grant, first renewal, energise, all wake-ups late */
 };
 
-enum part { PART_ISSUER, PART_AGENT, PART_GUARD, PART_BOARD };
+enum { WORD_KILL, WORD_POWER };         /* of a death */
+enum { WORD_BOTH_WAYS, WORD_ONE_WAY };  /* of a partition */
 
-static int some_issuer(struct world *world)
+/* ---- drawing */
+
+static int some_issuer(const struct sim_plan *plan, struct random *random)
 {
-    return (int)world_below(world, (uint64_t)world->issuer_count);
+    return (int)random_below(random, (uint64_t)plan->issuers);
 }
 
-static int some_board(struct world *world)
+static int some_board(const struct sim_plan *plan, struct random *random)
 {
-    return (int)world_below(world, (uint64_t)world->board_count);
+    return FAULT_BOARD + (int)random_below(random, (uint64_t)plan->boards);
 }
 
-static int64_t until_quiet(const struct world *world, int64_t duration_us)
+static int some_node(const struct sim_plan *plan, struct random *random)
 {
-    int64_t left_us = world->quiet_us - world->now_us;
-    return duration_us < left_us ? duration_us : left_us;
+    int node = (int)random_below(random, (uint64_t)(plan->issuers + plan->boards));
+    return node < plan->issuers ? node : FAULT_BOARD + node - plan->issuers;
 }
 
-/* A disturbance may last longer where everything else is slower. */
-static int64_t stretch(struct world *world, int64_t duration_us)
+/* A disturbance may last longer where everything else is slower; it ends when it must be quiet. */
+static int64_t some_time(const struct sim_plan *plan, struct random *random,
+                         const struct fault *fault, int64_t low_us, int64_t high_us)
 {
-    return duration_us * world_between(world, 1, world->plan.scale);
+    int64_t left_us = plan->quiet_us - fault->at_us;
+    int64_t time_us =
+        random_between(random, low_us, high_us) * random_between(random, 1, plan->scale);
+    return time_us < left_us ? time_us : left_us;
 }
 
-/* True time by which every resource must be driven again. */
-static int64_t driven_by_us(const struct world *world)
+static int64_t some_down_time(const struct sim_plan *plan, struct random *random,
+                              const struct fault *fault)
 {
-    const struct sim_plan *plan = &world->plan;
-    return world->quiet_us + LINKS_US + ELECTIONS * plan->scale * SIM_ELECTION_MS * 1000 +
-           2 * plan->ttl_us;
+    int64_t most_us = random_chance(random, 500000) ? 200000 : 4000000;
+    return some_time(plan, random, fault, 5000, most_us);
 }
 
-/* ---- plan */
-
-/* One in eight seeds is as fast as can be; most are as slow as real plants. */
-static void plan_pace(struct world *world)
+static void draw_pause(const struct sim_plan *plan, struct random *random, struct fault *fault)
 {
-    static const struct pace {
-        int64_t scale;
-        uint32_t rate_hz;
-        int64_t hold_ms;
-        int64_t readback_ms;
-    } paces[] = {
-        { 1, 125, 20, 5 },   { 1, 20, 200, 20 },   { 5, 10, 300, 50 },   { 10, 5, 600, 100 },
-        { 10, 5, 600, 100 }, { 20, 2, 1500, 200 }, { 20, 2, 1500, 200 }, { 20, 2, 1500, 200 },
-    };
-    struct sim_plan *plan = &world->plan;
-    const struct pace *pace = &paces[world_below(world, sizeof(paces) / sizeof(paces[0]))];
-    plan->scale = pace->scale;
-    plan->rate_hz = pace->rate_hz;
-    plan->hold_ms = pace->hold_ms;
-    plan->readback_ms = pace->readback_ms;
+    static const int64_t most_us[] = { 15000, 40000, 500000, 4000000 };
+    fault->part = (enum fault_part)random_below(random, PART_BOARD);
+    fault->node = fault->part == PART_ISSUER ? some_issuer(plan, random) : some_board(plan, random);
+    fault->duration_us = some_time(plan, random, fault, 1000, most_us[random_below(random, 4)]);
 }
 
-static void plan_network(struct world *world)
+/* Of issuers mostly the one that hurts. */
+static void draw_kill(const struct sim_plan *plan, struct random *random, struct fault *fault)
 {
-    struct network *network = &world->network;
-    network->delay_max_us = world_between(world, 300, 20000);
-    network->ordered = world_chance(world, 400000);
-    if (world_chance(world, 500000))
-        network->straggle_max_us = world_between(world, 50000, 1000000);
-    if (!network->ordered && world_chance(world, 700000)) {
-        network->loss_ppm = (unsigned)world_below(world, 100000);
-        network->repeat_ppm = (unsigned)world_below(world, 100000);
+    fault->part = (enum fault_part)random_below(random, PART_BOARD);
+    fault->node = fault->part == PART_ISSUER ? FAULT_LEADER : some_board(plan, random);
+    fault->duration_us = some_down_time(plan, random, fault);
+}
+
+static void draw_power(const struct sim_plan *plan, struct random *random, struct fault *fault)
+{
+    fault->node = random_chance(random, 330000) ? FAULT_LEADER : some_board(plan, random);
+    fault->duration_us = some_down_time(plan, random, fault);
+}
+
+static void draw_death_within(const struct sim_plan *plan, struct random *random,
+                              struct fault *fault)
+{
+    fault->node = some_issuer(plan, random);
+    fault->word = random_chance(random, 600000) ? WORD_POWER : WORD_KILL;
+    fault->duration_us = some_down_time(plan, random, fault);
+}
+
+/* Mostly one node alone: a leader, or a board that drives. */
+static void draw_partition(const struct sim_plan *plan, struct random *random,
+                           struct fault *fault)
+{
+    fault->nodes = 1u << some_node(plan, random);
+    if (random_chance(random, 400000)) {
+        for (int i = 0; i < plan->issuers + plan->boards - 2; i++) {
+            if (random_chance(random, 500000))
+                fault->nodes |= 1u << some_node(plan, random);
+        }
     }
+    fault->word = random_chance(random, 400000) ? WORD_ONE_WAY : WORD_BOTH_WAYS;
+    fault->duration_us = some_time(plan, random, fault, 20000, 5000000);
 }
 
-static void plan_kills(struct world *world)
+static void draw_break(const struct sim_plan *plan, struct random *random, struct fault *fault)
 {
-    struct sim_plan *plan = &world->plan;
-    struct span recommended = timing_recommended_ttl(span_from_ms(SIM_ELECTION_MS * plan->scale),
-                                                     span_from_ms(SIM_HEARTBEAT_MS * plan->scale),
-                                                     span_from_ms(SIM_RELEASE_MS), SIM_DRIFT_PPM);
-    plan->ttl_us = plan->type == SIM_LEADER_KILL ?
-                       recommended.us : world_between(world, 2, 10) * 100000 * plan->scale;
-    plan->failback = false;
-    plan->shared_machines = 0;
-    plan->note_interval_us = 0;
-    plan->fault_interval_us = KILL_EVERY_US * plan->scale;
-    world->network.ordered = true;
-    world->network.loss_ppm = 0;
-    world->network.repeat_ppm = 0;
-    world->network.straggle_max_us = 0;
-    world->network.delay_max_us = 1000;
-    world->quiet_us = KILLS_US * plan->scale;
-    world->end_us = world->quiet_us;
+    fault->node = some_issuer(plan, random);
+    do {
+        fault->peer = some_node(plan, random);
+    } while (fault->peer == fault->node);
+    fault->duration_us = random_chance(random, 700000) ? 5000 : 2000000;
 }
 
-void fault_plan(struct world *world)
+static void draw_disk_fail(const struct sim_plan *plan, struct random *random,
+                           struct fault *fault)
 {
-    static const int64_t ttls_ms[] = { 200, 500, 1000, 2000 };
-    struct sim_plan *plan = &world->plan;
-    uint64_t kind = world_below(world, 10);
-    bool chaos = kind >= 2 || world->settings.skew_beyond || world->settings.plant != PLANT_NONE;
-    plan->type = chaos ? SIM_CHAOS : kind == 0 ? SIM_LEADER_KILL : SIM_BOARD_KILL;
-    if (world->settings.only != SIM_TYPES)
-        plan->type = world->settings.only;
-    chaos = plan->type == SIM_CHAOS;
-    plan_pace(world);
-    world->issuer_count = world_chance(world, 250000) ? 5 : 3;
-    world->board_count = world_chance(world, 300000) ? 3 : 2;
-    world->resource_count = world_chance(world, 400000) ? 2 : 1;
-    plan->ttl_us = ttls_ms[world_below(world, 4)] * 1000 * plan->scale;
-    plan->fault_interval_us = world_between(world, 200000, 2500000) * plan->scale;
-    plan->note_interval_us =
-        world_chance(world, 150000) ? world_between(world, 8000, 30000) * plan->scale : 0;
-    plan->growth_bytes = (uint64_t)world_between(world, 20000, 200000);
-    plan->shared_machines =
-        world_chance(world, 400000) ? (int)world_between(world, 1, world->board_count) : 0;
-    plan->watchdog = world_chance(world, 500000);
-    plan->failback = world_chance(world, 300000);
-    plan->skew_ppm_max = world->settings.skew_beyond ? BEYOND_PPM : SIM_DRIFT_PPM;
-    world->quiet_us = (SETTLE_US + CHAOS_US) * plan->scale;
-    world->end_us = driven_by_us(world) + CHECKED_US;
-    plan_network(world);
-    if (!chaos)
-        plan_kills(world);
+    fault->node = some_issuer(plan, random);
 }
 
-void fault_start(struct world *world)
+static void draw_disk_slow(const struct sim_plan *plan, struct random *random,
+                           struct fault *fault)
 {
-    world_post(world, EVENT_FAULT, 0, SETTLE_US * world->plan.scale, NULL, 0);
-    world_post(world, EVENT_OPERATOR, 0, SETTLE_US * world->plan.scale, NULL, 0);
-    world_post(world, EVENT_QUIET, 0, world->quiet_us, NULL, 0);
-    if (world->plan.type != SIM_CHAOS)
-        return;
-    for (int64_t check_us = driven_by_us(world); check_us <= world->end_us; check_us += 500000)
-        world_post(world, EVENT_CHECK, 0, check_us, NULL, 0);
+    fault->node = some_issuer(plan, random);
+    fault->duration_us = some_time(plan, random, fault, 200000, 5000000);
+}
+
+static void draw_clock_rate(const struct sim_plan *plan, struct random *random,
+                            struct fault *fault)
+{
+    fault->node = some_node(plan, random);
+    fault->ppm = clock_some_rate(plan, random, fault->node < FAULT_BOARD);
+}
+
+static void draw_resource_and_board(const struct sim_plan *plan, struct random *random,
+                                    struct fault *fault)
+{
+    fault->resource = (int)random_below(random, (uint64_t)plan->resources);
+    fault->node = some_board(plan, random);
+}
+
+static void draw_resource(const struct sim_plan *plan, struct random *random, struct fault *fault)
+{
+    fault->resource = (int)random_below(random, (uint64_t)plan->resources);
+}
+
+static void draw_issuer(const struct sim_plan *plan, struct random *random, struct fault *fault)
+{
+    fault->node = some_issuer(plan, random);
+}
+
+static void draw_leader_death(const struct sim_plan *plan, struct random *random,
+                              struct fault *fault)
+{
+    fault->word = random_chance(random, 500000) ? WORD_POWER : WORD_KILL;
+    fault->duration_us = plan->scale * 1000000;
+}
+
+static void draw_board_death(const struct sim_plan *plan, struct random *random,
+                             struct fault *fault)
+{
+    fault->duration_us = random_between(random, 1200000, 2000000) * plan->scale;
+}
+
+void fault_draw(const struct sim_plan *plan, struct random *random, struct fault *fault)
+{
+    uint64_t all = 0;
+    for (int i = 0; i < FAULT_KINDS; i++)
+        all += fault_table[i].weight;
+    uint64_t left = random_below(random, all);
+    int kind = 0;
+    while (left >= fault_table[kind].weight)
+        left -= fault_table[kind++].weight;
+    fault->kind = (enum fault_kind)kind;
+    if (fault_table[kind].draw)
+        fault_table[kind].draw(plan, random, fault);
+}
+
+/* ---- whom it is for */
+
+static const char not_here[] = "no such node";
+static const char no_leader[] = "nobody leads";
+static const char is_down[] = "it is down";
+
+/* The node's number in this world, or -1. */
+static int node_of(const struct world *world, int place)
+{
+    if (place == FAULT_LEADER)
+        return sim_issuer_leader(world);
+    if (place >= FAULT_BOARD)
+        return place - FAULT_BOARD < world->board_count ? board_node(world, place - FAULT_BOARD) :
+                                                          -1;
+    return place < world->issuer_count ? place : -1;
+}
+
+static const char *missing(int place)
+{
+    return place == FAULT_LEADER ? no_leader : not_here;
+}
+
+static struct process *part_process(struct world *world, enum fault_part part, int node)
+{
+    if (part == PART_ISSUER)
+        return &world->issuer[node].process;
+    struct board *board = &world->board[node - world->issuer_count];
+    return part == PART_AGENT ? board->agent.process : &board->guard.process;
 }
 
 /* ---- ends and restarts */
 
-static void restart_later(struct world *world, int node, enum part part, int64_t delay_us)
+/* What died in a fault is back when it must be quiet. */
+static int64_t until_quiet(const struct world *world, int64_t duration_us)
+{
+    int64_t left_us = world->plan.quiet_us - world->now_us;
+    if (left_us < 0)
+        left_us = 0;
+    return duration_us < left_us ? duration_us : left_us;
+}
+
+static void restart_later(struct world *world, int node, enum fault_part part, int64_t delay_us)
 {
     world_post(world, EVENT_RESTART, node, until_quiet(world, delay_us), NULL, 0)->epoch = part;
 }
@@ -160,7 +220,7 @@ void fault_restart(struct world *world, const struct event *event)
 {
     int board = event->node - world->issuer_count;
     int machine = world->machine_of[event->node];
-    switch ((enum part)event->epoch) {
+    switch ((enum fault_part)event->epoch) {
     case PART_ISSUER:
     case PART_AGENT:
         if (!machine_daemon(world, machine)->up)
@@ -176,20 +236,14 @@ void fault_restart(struct world *world, const struct event *event)
         if (!machine_daemon(world, machine)->up)
             machine_start_daemon(world, machine);
         return;
+    case FAULT_PARTS:
+        break;
     }
     hf_panic(__FILE__, __LINE__, "restart");
 }
 
-static int64_t down_time(struct world *world)
-{
-    int64_t most_us = world_chance(world, 500000) ? 200000 : 4000000;
-    return stretch(world, world_between(world, 5000, most_us));
-}
-
 void fault_kill_issuer(struct world *world, int node, bool power, int64_t down_us)
 {
-    if (!world->issuer[node].process.up)
-        return;
     world_cover(world, power ? COVERAGE_ISSUER_POWER_CUTS : COVERAGE_ISSUER_KILLS);
     if (power && world->board_on[node] >= 0) {
         fault_power_cut_board(world, world->board_on[node], until_quiet(world, down_us));
@@ -199,24 +253,6 @@ void fault_kill_issuer(struct world *world, int node, bool power, int64_t down_u
     if (power)
         clock_boot(world, node);
     restart_later(world, node, PART_ISSUER, down_us);
-}
-
-static void kill_agent(struct world *world, int board)
-{
-    if (!world->board[board].agent.process->up)
-        return;
-    world_cover(world, COVERAGE_AGENT_KILLS);
-    machine_stop_daemon(world, world->machine_of[board_node(world, board)], false);
-    restart_later(world, board_node(world, board), PART_AGENT, down_time(world));
-}
-
-static void kill_guard(struct world *world, int board)
-{
-    if (!world->board[board].guard.process.up)
-        return;
-    world_cover(world, COVERAGE_GUARD_KILLS);
-    sim_guard_stop(world, board);
-    restart_later(world, board_node(world, board), PART_GUARD, down_time(world));
 }
 
 void fault_power_cut_board(struct world *world, int board, int64_t off_us)
@@ -234,141 +270,245 @@ void fault_power_cut_board(struct world *world, int board, int64_t off_us)
         PART_BOARD;
 }
 
-/* ---- pauses */
-
-static void pause_process(struct world *world, struct process *process, enum coverage_kind kind,
-                          const char *what, int node)
+static const char *apply_pause(struct world *world, const struct fault *fault)
 {
-    static const int64_t most_us[] = { 15000, 40000, 500000, 4000000 };
-    int64_t most = most_us[world_below(world, 4)];
+    static const enum coverage_kind kinds[] = {
+        [PART_ISSUER] = COVERAGE_ISSUER_PAUSES,
+        [PART_AGENT] = COVERAGE_AGENT_PAUSES,
+        [PART_GUARD] = COVERAGE_GUARD_PAUSES,
+    };
+    int node = node_of(world, fault->node);
+    if (node < 0)
+        return missing(fault->node);
+    struct process *process = part_process(world, fault->part, node);
     if (!process->up)
-        return;
-    world_cover(world, kind);
-    int64_t duration_us = stretch(world, world_between(world, 1000, most));
-    process->paused_until_us = world->now_us + until_quiet(world, duration_us);
-    log_note(world, "%s: %s paused for %lld us", world->name[node].text, what,
-             (long long)(process->paused_until_us - world->now_us));
+        return is_down;
+    world_cover(world, kinds[fault->part]);
+    process->paused_until_us = world->now_us + fault->duration_us;
+    return NULL;
 }
 
-static void pause_something(struct world *world)
+static const char *apply_kill(struct world *world, const struct fault *fault)
 {
-    int issuer = some_issuer(world);
-    int board = some_board(world);
-    int node = board_node(world, board);
-    switch (world_below(world, 3)) {
-    case 0:
-        pause_process(world, &world->issuer[issuer].process, COVERAGE_ISSUER_PAUSES, "issuer",
-                      issuer);
-        return;
-    case 1:
-        pause_process(world, world->board[board].agent.process, COVERAGE_AGENT_PAUSES, "agent",
-                      node);
-        return;
-    default:
-        pause_process(world, &world->board[board].guard.process, COVERAGE_GUARD_PAUSES, "guard",
-                      node);
-        return;
+    int node = node_of(world, fault->node);
+    int board = node - world->issuer_count;
+    if (node < 0)
+        return missing(fault->node);
+    if (!part_process(world, fault->part, node)->up)
+        return is_down;
+    if (fault->part == PART_ISSUER) {
+        fault_kill_issuer(world, node, false, fault->duration_us);
+        return NULL;
     }
+    bool agent = fault->part == PART_AGENT;
+    world_cover(world, agent ? COVERAGE_AGENT_KILLS : COVERAGE_GUARD_KILLS);
+    if (agent)
+        machine_stop_daemon(world, world->machine_of[node], false);
+    else
+        sim_guard_stop(world, board);
+    restart_later(world, node, fault->part, fault->duration_us);
+    return NULL;
+}
+
+static const char *apply_power(struct world *world, const struct fault *fault)
+{
+    int node = node_of(world, fault->node);
+    if (node < 0)
+        return missing(fault->node);
+    if (node >= world->issuer_count)
+        fault_power_cut_board(world, node - world->issuer_count, fault->duration_us);
+    else if (!world->issuer[node].process.up)
+        return is_down;
+    else
+        fault_kill_issuer(world, node, true, fault->duration_us);
+    return NULL;
+}
+
+/* The death comes with the next flush or recovery, whenever that is. */
+static const char *await_death(struct world *world, const struct fault *fault,
+                               enum sim_doom_at at)
+{
+    int node = node_of(world, fault->node);
+    if (node < 0)
+        return missing(fault->node);
+    world->issuer[node].doom = (struct sim_doom){ .at = at, .power = fault->word == WORD_POWER,
+                                                  .down_us = fault->duration_us };
+    return NULL;
+}
+
+static const char *apply_kill_in_flush(struct world *world, const struct fault *fault)
+{
+    return await_death(world, fault, DOOM_FLUSH);
+}
+
+static const char *apply_kill_in_start(struct world *world, const struct fault *fault)
+{
+    return await_death(world, fault, DOOM_START);
+}
+
+void fault_death(struct world *world, const struct event *event)
+{
+    struct sim_issuer *issuer = &world->issuer[event->node];
+    const struct sim_doom doom = issuer->doom;
+    issuer->doom.at = DOOM_NONE;
+    if (!world->quiet && issuer->process.up)
+        fault_kill_issuer(world, event->node, doom.power, doom.down_us);
 }
 
 /* ---- network */
 
-static void partition(struct world *world)
+static bool is_apart(const struct world *world, const struct fault *fault, int node)
+{
+    int place = node < world->issuer_count ? node : FAULT_BOARD + node - world->issuer_count;
+    return (fault->nodes >> place & 1) != 0;
+}
+
+static const char *apply_partition(struct world *world, const struct fault *fault)
 {
     int nodes = world->issuer_count + world->board_count;
-    int64_t duration_us = until_quiet(world, stretch(world, world_between(world, 20000, 5000000)));
-    bool one_way = world_chance(world, 400000);
-    uint64_t apart = 1 + world_below(world, (1u << nodes) - 2);
-    /* Mostly one node alone: a leader, or a board that drives. */
-    if (world_chance(world, 600000))
-        apart = UINT64_C(1) << world_below(world, (uint64_t)nodes);
+    bool one_way = fault->word == WORD_ONE_WAY;
     world_cover(world, one_way ? COVERAGE_ONE_WAY_PARTITIONS : COVERAGE_PARTITIONS);
-    log_note(world, "network: %s partition of nodes 0x%llx for %lld us",
-             one_way ? "one-way" : "full", (unsigned long long)apart, (long long)duration_us);
     for (int from = 0; from < nodes; from++) {
         for (int to = 0; to < nodes; to++) {
-            bool out = (apart >> from & 1) != 0 && (apart >> to & 1) == 0;
-            bool in = (apart >> from & 1) == 0 && (apart >> to & 1) != 0;
+            bool out = is_apart(world, fault, from) && !is_apart(world, fault, to);
+            bool in = !is_apart(world, fault, from) && is_apart(world, fault, to);
             if (out || (in && !one_way))
-                net_block(world, from, to, duration_us);
+                net_block(world, from, to, fault->duration_us);
         }
     }
+    return NULL;
 }
 
-static void break_connection(struct world *world)
+static const char *apply_break(struct world *world, const struct fault *fault)
 {
-    int low = some_issuer(world);
-    int high = (int)world_below(world, (uint64_t)(world->issuer_count + world->board_count));
-    if (low == high)
-        return;
+    int node = node_of(world, fault->node);
+    int peer = node_of(world, fault->peer);
+    if (node < 0 || peer < 0 || node == peer)
+        return not_here;
     world_cover(world, COVERAGE_CONNECTION_BREAKS);
-    log_note(world, "network: connection %s - %s breaks", world->name[low].text,
-             world->name[high].text);
-    net_break(world, low, high, world_chance(world, 700000) ? 5000 : 2000000);
+    net_break(world, node < peer ? node : peer, node < peer ? peer : node, fault->duration_us);
+    return NULL;
 }
 
-/* ---- disks */
+/* ---- disks and clocks */
 
-static void disturb_disk(struct world *world)
+static const char *apply_disk_fail(struct world *world, const struct fault *fault)
 {
-    int node = some_issuer(world);
-    struct sim_disk *disk = &world->issuer[node].disk;
-    if (world_chance(world, 200000)) {
-        disk->sync_error = EIO;
-        log_note(world, "%s: disk fails from now on", world->name[node].text);
-        return;
-    }
+    int node = node_of(world, fault->node);
+    if (node < 0)
+        return missing(fault->node);
+    world->issuer[node].disk.sync_error = EIO;
+    return NULL;
+}
+
+static const char *apply_disk_slow(struct world *world, const struct fault *fault)
+{
+    int node = node_of(world, fault->node);
+    if (node < 0)
+        return missing(fault->node);
     world_cover(world, COVERAGE_SLOW_DISKS);
-    disk->slow_until_us = world->now_us + stretch(world, world_between(world, 200000, 5000000));
-    log_note(world, "%s: disk is slow", world->name[node].text);
+    world->issuer[node].disk.slow_until_us = world->now_us + fault->duration_us;
+    return NULL;
+}
+
+static const char *apply_clock_rate(struct world *world, const struct fault *fault)
+{
+    int node = node_of(world, fault->node);
+    if (node < 0)
+        return missing(fault->node);
+    world_cover(world, COVERAGE_CLOCK_RATE_CHANGES);
+    clock_change_rate(world, world->machine_of[node], fault->ppm);
+    return NULL;
 }
 
 /* ---- operators */
 
-static void leader_event(struct world *world, struct replica_event *event)
+static const char *leader_event(struct world *world, struct replica_event *event)
 {
     int leader = sim_issuer_leader(world);
     if (leader < 0 || world->issuer[leader].process.paused_until_us > world->now_us)
-        return;
+        return no_leader;
     (void)name_from_string(&event->who, "operator");
     sim_issuer_step(world, leader, event);
+    if (world->scratch->output.error)
+        return world->scratch->output.error;
+    return world->scratch->output.refusal == RAFT_ACCEPTED ? NULL : "refused";
 }
 
-static void transfer_board(struct world *world)
+static const char *apply_transfer(struct world *world, const struct fault *fault)
 {
-    struct replica_event event = {
-        .kind = REPLICA_TRANSFER,
-        .resource = world->resource[world_below(world, (uint64_t)world->resource_count)],
-        .node = world->name[board_node(world, some_board(world))],
-    };
-    uint64_t accepted = world->oracle.last;
-    world->scratch->output.error = "no leader";
-    leader_event(world, &event);
-    if (!world->scratch->output.error && world->scratch->output.refusal == RAFT_ACCEPTED) {
+    int node = node_of(world, fault->node);
+    if (node < 0 || fault->resource >= world->resource_count)
+        return missing(fault->node);
+    struct replica_event event = { .kind = REPLICA_TRANSFER, .node = world->name[node],
+                                   .resource = world->resource[fault->resource] };
+    const char *skipped = leader_event(world, &event);
+    if (!skipped)
         world_cover(world, COVERAGE_BOARD_TRANSFERS);
-        log_note(world, "operator: transfer %s to %s, at entry %llu", event.resource.text,
-                 event.node.text, (unsigned long long)accepted);
-    }
+    return skipped;
 }
 
-static void transfer_leader(struct world *world)
+static const char *apply_leader_transfer(struct world *world, const struct fault *fault)
 {
-    struct replica_event event = { .kind = REPLICA_LEADER_TRANSFER,
-                                   .node = world->name[some_issuer(world)] };
+    int node = node_of(world, fault->node);
+    if (node < 0)
+        return missing(fault->node);
+    struct replica_event event = { .kind = REPLICA_LEADER_TRANSFER, .node = world->name[node] };
     world_cover(world, COVERAGE_LEADER_TRANSFERS);
-    log_note(world, "operator: leader transfer to %s", event.node.text);
-    leader_event(world, &event);
+    return leader_event(world, &event);
 }
 
-static void pin_something(struct world *world)
+static const char *apply_pin(struct world *world, const struct fault *fault)
 {
-    struct replica_event event = {
-        .kind = REPLICA_PIN,
-        .resource = world->resource[world_below(world, (uint64_t)world->resource_count)],
-        .pinned = world_chance(world, 500000),
-        .node = world->name[board_node(world, some_board(world))],
-    };
-    leader_event(world, &event);
+    int node = node_of(world, fault->node);
+    if (node < 0 || fault->resource >= world->resource_count)
+        return missing(fault->node);
+    struct replica_event event = { .kind = REPLICA_PIN, .pinned = true,
+                                   .resource = world->resource[fault->resource],
+                                   .node = world->name[node] };
+    return leader_event(world, &event);
+}
+
+static const char *apply_unpin(struct world *world, const struct fault *fault)
+{
+    if (fault->resource >= world->resource_count)
+        return not_here;
+    struct replica_event event = { .kind = REPLICA_PIN,
+                                   .resource = world->resource[fault->resource] };
+    return leader_event(world, &event);
+}
+
+static const char *apply_clear(struct world *world, const struct fault *fault)
+{
+    (void)fault;
+    for (int i = 0; i < world->board_count; i++) {
+        const struct process *agent = world->board[i].agent.process;
+        if (agent->up && agent->paused_until_us <= world->now_us)
+            sim_agent_clear_faults(world, i);
+    }
+    return NULL;
+}
+
+static const char *apply_notes(struct world *world, const struct fault *fault)
+{
+    world->notes_until_us = world->now_us + fault->duration_us;
+    world->notes_period_us = fault->period_us;
+    if (!world->notes_posted)
+        world_post(world, EVENT_NOTE, 0, 0, NULL, 0);
+    world->notes_posted = true;
+    return NULL;
+}
+
+void fault_note(struct world *world, const struct event *event)
+{
+    struct replica_event note = { .kind = REPLICA_NOTE, .resource = world->resource[0],
+                                  .history = HISTORY_OPERATOR, .text = "simulated" };
+    (void)event;
+    world->notes_posted = !world->quiet && world->now_us < world->notes_until_us;
+    if (!world->notes_posted)
+        return;
+    (void)leader_event(world, &note);
+    world_post(world, EVENT_NOTE, 0, world->notes_period_us, NULL, 0);
 }
 
 static void unpin_all(struct world *world)
@@ -376,93 +516,23 @@ static void unpin_all(struct world *world)
     for (int i = 0; i < world->resource_count; i++) {
         struct replica_event event = { .kind = REPLICA_PIN, .resource = world->resource[i] };
         if (world->oracle.pin[i].pinned)
-            leader_event(world, &event);
+            (void)leader_event(world, &event);
     }
 }
 
-static void clear_faults(struct world *world)
-{
-    for (int i = 0; i < world->board_count; i++) {
-        const struct process *agent = world->board[i].agent.process;
-        if (agent->up && agent->paused_until_us <= world->now_us)
-            sim_agent_clear_faults(world, i);
-    }
-}
-
+/* In the quiet phase somebody sees to it that everything may be driven again. */
 void fault_operator(struct world *world, const struct event *event)
 {
-    struct replica_event note = { .kind = REPLICA_NOTE, .resource = world->resource[0],
-                                  .history = HISTORY_OPERATOR, .text = "simulated" };
-    int64_t interval_us = world->plan.note_interval_us;
+    const struct fault clear = { .kind = FAULT_CLEAR };
     (void)event;
-    if (world->quiet)
-        unpin_all(world);
-    else if (interval_us > 0)
-        leader_event(world, &note);
-    if (world->quiet || world_chance(world, interval_us > 0 ? 20000 : 500000))
-        clear_faults(world);
-    world_post(world, EVENT_OPERATOR, 0, world->quiet || interval_us == 0 ? OPERATOR_US :
-                                                                            interval_us, NULL, 0);
-}
-
-/* ---- chaos */
-
-static void cause_chaos(struct world *world)
-{
-    int node = (int)world_below(world, (uint64_t)(world->issuer_count + world->board_count));
-    switch (world_below(world, 16)) {
-    case 0:
-    case 1:
-    case 2:
-        pause_something(world);
-        return;
-    case 3:
-        world->issuer[some_issuer(world)].doomed = true;
-        return;
-    case 4: {
-        int leader = sim_issuer_leader(world);
-        fault_kill_issuer(world, leader < 0 ? 0 : leader, world_chance(world, 500000),
-                          down_time(world));
-        return;
-    }
-    case 5:
-        kill_agent(world, some_board(world));
-        return;
-    case 6:
-        kill_guard(world, some_board(world));
-        return;
-    case 7:
-        fault_power_cut_board(world, some_board(world), until_quiet(world, down_time(world)));
-        return;
-    case 8:
-    case 9:
-        partition(world);
-        return;
-    case 10:
-        break_connection(world);
-        return;
-    case 11:
-        disturb_disk(world);
-        return;
-    case 12:
-        transfer_board(world);
-        return;
-    case 13:
-        transfer_leader(world);
-        return;
-    case 14:
-        pin_something(world);
-        return;
-    default:
-        world_cover(world, COVERAGE_CLOCK_RATE_CHANGES);
-        clock_change_rate(world, world->machine_of[node]);
-        return;
-    }
+    unpin_all(world);
+    (void)apply_clear(world, &clear);
+    world_post(world, EVENT_OPERATOR, 0, OPERATOR_US, NULL, 0);
 }
 
 /* ---- one kind of death only */
 
-static void kill_leader(struct world *world)
+static const char *apply_leader_death(struct world *world, const struct fault *fault)
 {
     int leader = sim_issuer_leader(world);
     if (leader < 0)
@@ -476,10 +546,11 @@ static void kill_leader(struct world *world)
         world_cover(world, COVERAGE_SPLIT_VOTES_UNNOTICED);
     world->oracle.no_drop = true;
     world->oracle.kill_term = term;
-    fault_kill_issuer(world, leader, world_chance(world, 500000), world->plan.scale * 1000000);
+    fault_kill_issuer(world, leader, fault->word == WORD_POWER, fault->duration_us);
+    return NULL;
 }
 
-static void kill_board(struct world *world)
+static const char *apply_board_death(struct world *world, const struct fault *fault)
 {
     struct span fence = span_from_ms(world->plan.hold_ms);
     struct span lease = span_add(span_from_us(world->plan.ttl_us), fence);
@@ -494,36 +565,89 @@ static void kill_board(struct world *world)
         if (world->oracle.drive[i].board == board)
             oracle_board_died(world, i, world->now_us + bound_us);
     }
-    fault_power_cut_board(world, board, world_between(world, 1200000, 2000000) * world->plan.scale);
+    fault_power_cut_board(world, board, fault->duration_us);
+    return NULL;
+}
+
+/* ---- all kinds */
+
+const struct fault_row fault_table[FAULT_KINDS] = {
+    [FAULT_PAUSE] = { "pause", 12, { FIELD_PART, FIELD_NODE, FIELD_DURATION }, { 0 },
+                      draw_pause, apply_pause },
+    [FAULT_KILL] = { "kill", 10, { FIELD_PART, FIELD_NODE, FIELD_DURATION }, { 0 },
+                     draw_kill, apply_kill },
+    [FAULT_POWER] = { "power", 6, { FIELD_NODE, FIELD_DURATION }, { 0 },
+                      draw_power, apply_power },
+    [FAULT_KILL_IN_FLUSH] = { "die-in-flush", 4, { FIELD_NODE, FIELD_WORD, FIELD_DURATION },
+                              { "kill", "power" }, draw_death_within, apply_kill_in_flush },
+    [FAULT_KILL_IN_START] = { "die-in-start", 2, { FIELD_NODE, FIELD_WORD, FIELD_DURATION },
+                              { "kill", "power" }, draw_death_within, apply_kill_in_start },
+    [FAULT_PARTITION] = { "partition", 8, { FIELD_NODES, FIELD_WORD, FIELD_DURATION },
+                          { "both-ways", "one-way" }, draw_partition, apply_partition },
+    [FAULT_BREAK] = { "break", 4, { FIELD_NODE, FIELD_PEER, FIELD_DURATION }, { 0 },
+                      draw_break, apply_break },
+    [FAULT_DISK_FAIL] = { "disk-fail", 1, { FIELD_NODE }, { 0 },
+                          draw_disk_fail, apply_disk_fail },
+    [FAULT_DISK_SLOW] = { "disk-slow", 3, { FIELD_NODE, FIELD_DURATION }, { 0 },
+                          draw_disk_slow, apply_disk_slow },
+    [FAULT_CLOCK_RATE] = { "clock-rate", 4, { FIELD_NODE, FIELD_PPM }, { 0 },
+                           draw_clock_rate, apply_clock_rate },
+    [FAULT_TRANSFER] = { "transfer", 4, { FIELD_RESOURCE, FIELD_NODE }, { 0 },
+                         draw_resource_and_board, apply_transfer },
+    [FAULT_LEADER_TRANSFER] = { "leader-transfer", 4, { FIELD_NODE }, { 0 },
+                                draw_issuer, apply_leader_transfer },
+    [FAULT_PIN] = { "pin", 2, { FIELD_RESOURCE, FIELD_NODE }, { 0 },
+                    draw_resource_and_board, apply_pin },
+    [FAULT_UNPIN] = { "unpin", 2, { FIELD_RESOURCE }, { 0 },
+                      draw_resource, apply_unpin },
+    [FAULT_CLEAR] = { "clear", 0, { FIELD_END }, { 0 }, NULL, apply_clear },
+    [FAULT_NOTES] = { "notes", 0, { FIELD_DURATION, FIELD_PERIOD }, { 0 }, NULL, apply_notes },
+    [FAULT_LEADER_DEATH] = { "leader-death", 0, { FIELD_WORD, FIELD_DURATION },
+                             { "kill", "power" }, draw_leader_death, apply_leader_death },
+    [FAULT_BOARD_DEATH] = { "board-death", 0, { FIELD_DURATION }, { 0 },
+                            draw_board_death, apply_board_death },
+};
+
+void fault_apply(struct world *world, const struct fault *fault)
+{
+    char line[FAULT_LINE_MAX];
+    log_note(world, "fault: %s", fault_print(fault, line));
+    const char *skipped = fault_table[fault->kind].apply(world, fault);
+    if (skipped)
+        log_note(world, "fault: %s skipped: %s", fault_table[fault->kind].name, skipped);
+}
+
+/* ---- a run's */
+
+static void post_next(struct world *world)
+{
+    const struct scenario *scenario = world->scenario;
+    if (world->next_fault < scenario->count)
+        world_post(world, EVENT_FAULT, 0,
+                   scenario->fault[world->next_fault].at_us - world->now_us, NULL, 0);
+}
+
+void fault_start(struct world *world)
+{
+    const struct sim_plan *plan = &world->plan;
+    post_next(world);
+    world_post(world, EVENT_QUIET, 0, plan->quiet_us, NULL, 0);
+    if (plan->type != SIM_CHAOS)
+        return;
+    for (int64_t check_us = plan_driven_by_us(plan); check_us <= plan->end_us; check_us += 500000)
+        world_post(world, EVENT_CHECK, 0, check_us, NULL, 0);
 }
 
 void fault_event(struct world *world, const struct event *event)
 {
-    int64_t interval_us = world->plan.fault_interval_us;
+    (void)event;
     if (world->quiet)
         return;
-    if (event->up) {
-        fault_kill_issuer(world, event->node, world_chance(world, 500000), down_time(world));
-        return;
-    }
-    switch (world->plan.type) {
-    case SIM_LEADER_KILL:
-        kill_leader(world);
-        break;
-    case SIM_BOARD_KILL:
-        kill_board(world);
-        break;
-    case SIM_CHAOS:
-        cause_chaos(world);
-        interval_us = world_between(world, 1000, 2 * interval_us);
-        break;
-    case SIM_TYPES:
-        break;
-    }
-    world_post(world, EVENT_FAULT, 0, interval_us, NULL, 0);
+    fault_apply(world, &world->scenario->fault[world->next_fault++]);
+    post_next(world);
 }
 
-void fault_quiet(struct world *world)
+void fault_quiet(struct world *world, const struct event *event)
 {
     world->quiet = true;
     log_note(world, "quiet: no more faults");
@@ -534,4 +658,5 @@ void fault_quiet(struct world *world)
         if (issuer->process.up && (issuer->store_failed || issuer->disk.sync_error != 0))
             fault_kill_issuer(world, i, false, 0);
     }
+    fault_operator(world, event);
 }

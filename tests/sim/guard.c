@@ -21,6 +21,12 @@ static const char *text_of(const struct world *world, int board)
     return world->name[board_node(world, board)].text;
 }
 
+static int64_t some_time(struct world *world, int board, int64_t low_us, int64_t high_us)
+{
+    struct random *random = world_random(world, STREAM_PROCESS, board_node(world, board));
+    return random_between(random, low_us, high_us);
+}
+
 /* ---- to the agent */
 
 static void send_to_agent(struct world *world, int board, const struct guard_message *message)
@@ -28,7 +34,7 @@ static void send_to_agent(struct world *world, int board, const struct guard_mes
     struct sim_guard *guard = guard_of(world, board);
     if (guard->socket == 0)
         return;
-    int64_t at_us = world->now_us + world_between(world, 20, SOCKET_MAX_US);
+    int64_t at_us = world->now_us + some_time(world, board, 20, SOCKET_MAX_US);
     if (at_us <= guard->socket_busy_us)
         at_us = guard->socket_busy_us + 1;
     guard->socket_busy_us = at_us;
@@ -94,7 +100,8 @@ static void feed_watchdog(struct world *world, int board)
     struct sim_guard *guard = guard_of(world, board);
     int64_t timeout_us = SIM_WATCHDOG_MS * 1000 * world->plan.scale;
     guard->watchdog_us = world->now_us + timeout_us;
-    world_post(world, EVENT_GUARD_WATCHDOG, board_node(world, board), timeout_us, NULL, 0)->epoch = ++guard->watchdog_id;
+    world_post(world, EVENT_GUARD_WATCHDOG, board_node(world, board), timeout_us, NULL, 0)->epoch =
+        ++guard->watchdog_id;
 }
 
 static void apply(struct world *world, int board, const struct guard_effects *effects)
@@ -225,7 +232,7 @@ void sim_guard_watchdog(struct world *world, const struct event *event)
         return;
     log_note(world, "%s: watchdog resets the board", text_of(world, board));
     world_cover(world, COVERAGE_WATCHDOG_RESETS);
-    fault_power_cut_board(world, board, world_between(world, 100000, 2000000));
+    fault_power_cut_board(world, board, some_time(world, board, 100000, 2000000));
 }
 
 /* ---- life */
@@ -287,5 +294,5 @@ void sim_guard_stop(struct world *world, int board)
         world->board[board].line[i].level = false;
     if (agent->process->up && agent->socket_open)
         world_post(world, EVENT_AGENT_GUARD, board_node(world, board),
-                   world_between(world, 20, NOTICE_MAX_US), NULL, 0)->epoch = agent->socket;
+                   some_time(world, board, 20, NOTICE_MAX_US), NULL, 0)->epoch = agent->socket;
 }

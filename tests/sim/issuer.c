@@ -6,8 +6,6 @@
 #include "base/timing.h"
 #include "tests/sim/sim.h"
 
-enum { DIES_STARTING_PPM = 50000 };
-
 static const struct raft_entry *entry_at(const void *log, uint64_t index)
 {
     return raft_entry_at(log, index);
@@ -36,12 +34,10 @@ static void flush(struct world *world, int node)
     issuer->flush_failed = journal_flush(&issuer->journal) != JOURNAL_OK;
     int64_t flush_us = disk_flush_us(world, &issuer->disk);
     world_post(world, EVENT_ISSUER_DISK, node, flush_us, NULL, 0);
-    if (!issuer->doomed)
+    if (issuer->doom.at != DOOM_FLUSH)
         return;
-    issuer->doomed = false;
-    struct event *death = world_post(world, EVENT_FAULT, node, world_between(world, 1, flush_us),
-                                     NULL, 0);
-    death->up = true;
+    issuer->doom.at = DOOM_NONE;
+    world_post(world, EVENT_DEATH, node, random_between(issuer->disk.random, 1, flush_us), NULL, 0);
 }
 
 static void persist(struct world *world, int node, const struct raft_persist *batch)
@@ -287,10 +283,10 @@ static bool open_journal(struct world *world, int node, struct journal_recovered
         world_fail(world, ORACLE_DISK, "%s: %s", world->name[node].text, issuer->journal.error);
     if (recovered->cut_bytes > 0)
         world_cover(world, COVERAGE_TORN_TAILS);
-    if (!world->quiet && world_chance(world, DIES_STARTING_PPM)) {
+    if (!world->quiet && issuer->doom.at == DOOM_START) {
         world_cover(world, COVERAGE_DEATHS_IN_RECOVERY);
-        fault_kill_issuer(world, node, world_chance(world, 700000),
-                          world_between(world, 1, 100000));
+        issuer->doom.at = DOOM_NONE;
+        fault_kill_issuer(world, node, issuer->doom.power, issuer->doom.down_us);
         return false;
     }
     disk_settle(&issuer->disk);
@@ -316,7 +312,7 @@ void sim_issuer_start(struct world *world, int node)
         .self = world->name[node],
         .election = span_from_ms(SIM_ELECTION_MS * world->plan.scale),
         .heartbeat = span_from_ms(SIM_HEARTBEAT_MS * world->plan.scale),
-        .random_seed = world_below(world, UINT64_MAX),
+        .random_seed = random_next(world_random(world, STREAM_PROCESS, node)),
     };
     const struct issuer_config config = {
         .self = world->name[node],

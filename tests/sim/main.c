@@ -17,7 +17,7 @@
 
 enum {
     SEEDS_DEFAULT = 320,
-    PLANT_SEEDS_MAX = 40, /* a planted bug must show within so many seeds */
+    PLANT_SEEDS_MAX = 120, /* a planted bug must show within so many seeds */
     BEYOND_SEEDS = 24,
     REPEAT_EVERY = 50,    /* so often a seed is run twice */
     COVERAGE_SEEDS = 300  /* fewer cannot be expected to meet everything */

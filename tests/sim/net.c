@@ -45,6 +45,11 @@ static bool blocked(const struct world *world, int from, int to)
     return world->network.blocked_until_us[from][to] > world->now_us;
 }
 
+static int64_t some_time(struct world *world, int node, int64_t low_us, int64_t high_us)
+{
+    return random_between(world_random(world, STREAM_NET, node), low_us, high_us);
+}
+
 static void post_dial(struct world *world, int a, int b, int64_t delay_us)
 {
     world_post(world, EVENT_DIAL, a < b ? a : b, delay_us, NULL, 0)->peer = a < b ? b : a;
@@ -65,7 +70,7 @@ void net_start(struct world *world)
     for (int low = 0; low < world->issuer_count; low++) {
         for (int high = low + 1; high < node_count(world); high++) {
             if (world->machine_of[high] == high)
-                post_dial(world, low, high, world_between(world, 1000, DIAL_MAX_US));
+                post_dial(world, low, high, some_time(world, low, 1000, DIAL_MAX_US));
         }
     }
 }
@@ -80,7 +85,7 @@ void net_dial(struct world *world, const struct event *event)
         possible = possible && process->up && process->paused_until_us <= world->now_us;
     }
     if (!possible) {
-        post_dial(world, ends[0], ends[1], world_between(world, DIAL_MIN_US, DIAL_MAX_US));
+        post_dial(world, ends[0], ends[1], some_time(world, ends[0], DIAL_MIN_US, DIAL_MAX_US));
         return;
     }
     connection->open = true;
@@ -88,7 +93,7 @@ void net_dial(struct world *world, const struct event *event)
     for (int side = 0; side < 2; side++) {
         connection->busy_us[side] = world->now_us;
         post_link(world, ends[side], ends[1 - side], true, connection->epoch,
-                  world_between(world, 100, LINK_MAX_US));
+                  some_time(world, ends[side], 100, LINK_MAX_US));
     }
 }
 
@@ -131,9 +136,9 @@ static void close_connection(struct world *world, int a, int b, int64_t min_us, 
         int peer = node == a ? b : a;
         if (machine_process(world, node)->up)
             post_link(world, node, peer, false, connection->epoch,
-                      world_between(world, min_us, max_us));
+                      some_time(world, node, min_us, max_us));
     }
-    post_dial(world, a, b, world_between(world, DIAL_MIN_US, DIAL_MAX_US));
+    post_dial(world, a, b, some_time(world, a, DIAL_MIN_US, DIAL_MAX_US));
 }
 
 void net_break(struct world *world, int a, int b, int64_t notice_max_us)
@@ -154,12 +159,13 @@ void net_machine_died(struct world *world, int machine, bool silent)
     }
 }
 
-static int64_t travel_us(struct world *world)
+static int64_t travel_us(struct world *world, int from)
 {
+    struct random *random = world_random(world, STREAM_NET, from);
     const struct network *network = &world->network;
-    if (network->straggle_max_us > 0 && world_chance(world, STRAGGLERS_PPM))
-        return world_between(world, network->delay_max_us, network->straggle_max_us);
-    return world_between(world, 50, network->delay_max_us);
+    if (network->straggle_max_us > 0 && random_chance(random, STRAGGLERS_PPM))
+        return random_between(random, network->delay_max_us, network->straggle_max_us);
+    return random_between(random, 50, network->delay_max_us);
 }
 
 static enum event_kind frame_kind(const struct world *world, int to)
@@ -174,7 +180,7 @@ static void post_frame(struct world *world, int from, int to, uint32_t epoch,
     struct connection *connection = connection_of(world, ends[0], ends[1]);
     enum event_kind kind = frame_kind(world, to);
     int64_t *busy_us = &connection->busy_us[ends[1] < ends[0] ? 0 : 1];
-    int64_t at_us = world->now_us + travel_us(world);
+    int64_t at_us = world->now_us + travel_us(world, from);
     if (at_us < *busy_us && !world->network.ordered)
         world_cover(world, COVERAGE_FRAMES_OVERTAKEN);
     if (at_us <= *busy_us && world->network.ordered)
@@ -191,7 +197,7 @@ static void post_own(struct world *world, int from, int to, const uint8_t *frame
 {
     int machine = world->machine_of[from];
     int64_t *busy_us = &world->network.connection[machine][machine].busy_us[0];
-    int64_t at_us = world->now_us + world_between(world, 5, OWN_MAX_US);
+    int64_t at_us = world->now_us + some_time(world, from, 5, OWN_MAX_US);
     if (at_us <= *busy_us)
         at_us = *busy_us + 1;
     *busy_us = at_us;
@@ -203,6 +209,7 @@ void net_send(struct world *world, int from, int to, const uint8_t *frame, size_
     const struct network *network = &world->network;
     int ends[2] = { world->machine_of[from], world->machine_of[to] };
     struct connection *connection = connection_of(world, ends[0], ends[1]);
+    struct random *random = world_random(world, STREAM_NET, from);
     int side = ends[0] < ends[1] ? 0 : 1;
     if (ends[0] == ends[1]) {
         post_own(world, from, to, frame, length);
@@ -213,12 +220,12 @@ void net_send(struct world *world, int from, int to, const uint8_t *frame, size_
     uint32_t epoch = connection->side_epoch[side];
     if (epoch != connection->epoch || !connection->open)
         return;
-    if (!network->ordered && world_chance(world, network->loss_ppm)) {
+    if (!network->ordered && random_chance(random, network->loss_ppm)) {
         world_cover(world, COVERAGE_FRAMES_LOST);
         return;
     }
     post_frame(world, from, to, epoch, frame, length);
-    if (!network->ordered && world_chance(world, network->repeat_ppm)) {
+    if (!network->ordered && random_chance(random, network->repeat_ppm)) {
         world_cover(world, COVERAGE_FRAMES_REPEATED);
         post_frame(world, from, to, epoch, frame, length);
     }

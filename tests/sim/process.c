@@ -24,6 +24,8 @@ struct process *process_of(struct world *world, enum event_kind kind, int node)
     case EVENT_GUARD_WATCHDOG:
     case EVENT_DIAL:
     case EVENT_FAULT:
+    case EVENT_DEATH:
+    case EVENT_NOTE:
     case EVENT_RESTART:
     case EVENT_OPERATOR:
     case EVENT_QUIET:
@@ -67,7 +69,8 @@ void process_arm(struct world *world, enum event_kind kind, int node, struct ins
     /* One that fires sooner looks at the clock and arms the rest of the way. */
     if (at_us == INT64_MAX || timer_of(world, kind, node)->at_us <= at_us)
         return;
-    set_timer(world, kind, node, at_us + world_between(world, 10, WAKE_LATE_MAX_US));
+    struct random *random = world_random(world, STREAM_TIMER, node);
+    set_timer(world, kind, node, at_us + random_between(random, 10, WAKE_LATE_MAX_US));
 }
 
 void process_begin(struct process *process)

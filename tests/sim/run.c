@@ -21,16 +21,15 @@ void hf_panic(const char *file, int line, const char *what)
 
 static void name_things(struct world *world)
 {
-    static const char *const resources[SIM_RESOURCES_MAX] = { "pump", "valve" };
     char text[24];
     for (int i = 0; i < world->issuer_count + world->board_count; i++) {
         bool issuer = world->board_on[world->machine_of[i]] < 0;
-        snprintf(text, sizeof(text), "%s-%d", issuer ? "issuer" : "board",
-                 issuer ? i + 1 : world->board_on[world->machine_of[i]] + 1);
+        int place = issuer ? i : FAULT_BOARD + world->board_on[world->machine_of[i]];
+        fault_place_name(place, text, sizeof(text));
         HF_CHECK(name_from_string(&world->name[i], text));
     }
     for (int i = 0; i < world->resource_count; i++)
-        HF_CHECK(name_from_string(&world->resource[i], resources[i]));
+        HF_CHECK(name_from_string(&world->resource[i], fault_resource_name(i)));
 }
 
 static void write_policies(struct world *world)
@@ -46,9 +45,30 @@ static void write_policies(struct world *world)
     }
 }
 
+static void take_plan(struct world *world)
+{
+    const struct sim_plan *plan = &world->scenario->plan;
+    world->plan = *plan;
+    world->issuer_count = plan->issuers;
+    world->board_count = plan->boards;
+    world->resource_count = plan->resources;
+    world->network.ordered = plan->ordered;
+    world->network.loss_ppm = plan->loss_ppm;
+    world->network.repeat_ppm = plan->repeat_ppm;
+    world->network.delay_max_us = plan->delay_max_us;
+    world->network.straggle_max_us = plan->straggle_max_us;
+    for (int stream = 0; stream < STREAMS; stream++) {
+        for (int place = 0; place < SIM_NODES_MAX; place++) {
+            struct random *random = &world->random[stream][place];
+            random_init(random, world->settings.seed, (enum stream)stream, place);
+            random->steady = plan->steady;
+        }
+    }
+}
+
 static void start(struct world *world)
 {
-    fault_plan(world);
+    take_plan(world);
     machine_place(world);
     name_things(world);
     write_policies(world);
@@ -80,7 +100,7 @@ static void run(struct world *world)
 {
     start(world);
     while (queue_take(&world->queue, &world->current)) {
-        if (world->current.at_us > world->end_us)
+        if (world->current.at_us > world->plan.end_us)
             break;
         world->now_us = world->current.at_us;
         struct event event = world->current;
@@ -104,11 +124,20 @@ static void destroy(struct world *world)
 void run_seed(const struct settings *settings, struct run_result *result,
               uint64_t coverage[COVERAGE_KINDS])
 {
+    struct scenario scenario;
+    scenario_make(settings, &scenario);
+    run_scenario(settings, &scenario, result, coverage);
+    scenario_free(&scenario);
+}
+
+void run_scenario(const struct settings *settings, const struct scenario *scenario,
+                  struct run_result *result, uint64_t coverage[COVERAGE_KINDS])
+{
     struct world *world = calloc(1, sizeof(*world));
     HF_CHECK(world);
     world->settings = *settings;
     world->scratch = memory_scratch();
-    world->random = settings->seed * UINT64_C(0x9E3779B97F4A7C15) + 1;
+    world->scenario = scenario;
     log_reset(settings->verbose);
     running = world;
     if (setjmp(world->stop) == 0)

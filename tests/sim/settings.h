@@ -20,7 +20,8 @@ enum {
     SIM_RELEASE_MS = 5,
     SIM_GUARD_STATUS_MS = 20,
     SIM_GUARD_SILENCE_MS = 200,
-    SIM_WATCHDOG_MS = 2000
+    SIM_WATCHDOG_MS = 2000,
+    SIM_SETTLE_US = 3000000 /* before the first fault, times the plan's scale */
 };
 
 enum sim_type {
@@ -51,9 +52,12 @@ struct settings {
     uint32_t tolerated; /* bit per oracle: counted, does not end the run */
 };
 
-/* What the seed chose. */
+/* The world of a run, as the seed chose it. */
 struct sim_plan {
     enum sim_type type;
+    int issuers;
+    int boards;
+    int resources;
     int64_t scale; /* of every period, ttls, faults and the run's length */
     int64_t ttl_us;
     int64_t hold_ms; /* of the pulse outputs: the declared fence latency */
@@ -66,6 +70,14 @@ struct sim_plan {
     bool watchdog;
     bool failback;
     int32_t skew_ppm_max;
+    bool steady; /* no jitter: every delay and latency is the middle of its range */
+    bool ordered; /* network: as TCP, nothing is lost, repeated or overtaken in a connection */
+    unsigned loss_ppm;
+    unsigned repeat_ppm;
+    int64_t delay_max_us;
+    int64_t straggle_max_us; /* of the few frames that are late by much more; 0: none */
+    int64_t quiet_us;        /* faults end */
+    int64_t end_us;
 };
 
 #endif

@@ -5,7 +5,7 @@
  *   under faults, in simulated time, on one thread.
  * Owner: run.c makes one world per seed and throws it away. True time is in microseconds from 0.
  * Rules: nothing in here reads a clock, a file or an address; the same seed replays exactly.
- *   Nodes are numbered: issuers first, then boards. Fault injection ends at `quiet_us`.
+ *   Nodes are numbered: issuers first, then boards. Faults end at the plan's `quiet_us`.
  */
 #ifndef HOLDFAST_TESTS_SIM_SIM_H
 #define HOLDFAST_TESTS_SIM_SIM_H
@@ -23,6 +23,8 @@
 #include "tests/sim/log.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/queue.h"
+#include "tests/sim/random.h"
+#include "tests/sim/scenario.h"
 #include "tests/sim/settings.h"
 #include "wire/wire.h"
 
@@ -60,6 +62,7 @@ struct disk_operation {
 
 struct sim_disk {
     struct world *world;
+    struct random *random;
     uint8_t *cache[DISK_SLOTS];
     uint8_t *stable[DISK_SLOTS];
     uint64_t size[DISK_SLOTS];
@@ -79,6 +82,15 @@ struct hard_state {
     struct hf_name vote;
 };
 
+/* A death that waits for its moment. */
+enum sim_doom_at { DOOM_NONE, DOOM_FLUSH, DOOM_START };
+
+struct sim_doom {
+    enum sim_doom_at at;
+    bool power; /* else a kill */
+    int64_t down_us;
+};
+
 struct sim_issuer {
     struct process process; /* its holdfastd: the agent of its machine, if any, lives in it too */
     struct timer timer;
@@ -88,7 +100,7 @@ struct sim_issuer {
     struct sim_disk disk;
     struct instant wake_at;
     bool flushing;
-    bool doomed; /* dies within its next flush */
+    struct sim_doom doom;
     bool flush_failed;
     bool store_failed;
     size_t hard_count; /* appended to the journal, not yet known to be durable */
@@ -164,10 +176,13 @@ struct scratch {
 struct world {
     struct settings settings;
     struct sim_plan plan;
-    uint64_t random;
+    const struct scenario *scenario;
+    size_t next_fault;
+    struct random random[STREAMS][SIM_NODES_MAX];
     int64_t now_us;
-    int64_t quiet_us;
-    int64_t end_us;
+    int64_t notes_until_us;
+    int64_t notes_period_us;
+    bool notes_posted;
     bool quiet;
     struct queue queue;
     struct event current; /* the one being dispatched; owns its data */
@@ -196,11 +211,8 @@ struct world {
 
 /* world.c: chance, memory, names, failures */
 
-/* Uniform in 0..bound - 1; bound > 0. */
-uint64_t world_below(struct world *world, uint64_t bound);
-/* Uniform in low..high. */
-int64_t world_between(struct world *world, int64_t low, int64_t high);
-bool world_chance(struct world *world, unsigned ppm);
+/* The node's stream of that use. */
+struct random *world_random(struct world *world, enum stream stream, int node);
 void *world_copy(const void *bytes, size_t length); /* by malloc */
 /* Node numbers, -1: none. An issuer and a board of one machine have one name. */
 int world_issuer(const struct world *world, const struct hf_name *name);
@@ -230,7 +242,9 @@ struct instant clock_local(const struct world *world, int node);
 /* True time at which the node's clock shows `at`; INT64_MAX for INSTANT_NEVER. */
 int64_t clock_true_us(const struct world *world, int node, struct instant at);
 void clock_boot(struct world *world, int machine);
-void clock_change_rate(struct world *world, int machine);
+void clock_change_rate(struct world *world, int machine, int32_t ppm);
+/* A rate within the plan's range, mostly at its ends. */
+int32_t clock_some_rate(const struct sim_plan *plan, struct random *random, bool issuer);
 
 /* process.c */
 struct process *process_of(struct world *world, enum event_kind kind, int node);
@@ -304,13 +318,15 @@ void sim_guard_message(struct world *world, const struct event *event);
 void sim_guard_watchdog(struct world *world, const struct event *event);
 
 /* fault.c */
-void fault_plan(struct world *world);
 void fault_start(struct world *world);
 void fault_event(struct world *world, const struct event *event);
 void fault_restart(struct world *world, const struct event *event);
 void fault_operator(struct world *world, const struct event *event);
-void fault_quiet(struct world *world);
-/* Kills it, or cuts its power, for `down_us` (less, if it is quiet by then). */
+void fault_note(struct world *world, const struct event *event);
+/* A death that was awaited. */
+void fault_death(struct world *world, const struct event *event);
+void fault_quiet(struct world *world, const struct event *event);
+/* Kills the issuer, which is up, or cuts its power; down for `down_us` or until it is quiet. */
 void fault_kill_issuer(struct world *world, int node, bool power, int64_t down_us);
 void fault_power_cut_board(struct world *world, int board, int64_t off_us);
 
@@ -328,6 +344,10 @@ struct run_result {
     uint64_t digest;
 };
 
+/* Runs a scenario; the seed in the settings is that of its streams. */
+void run_scenario(const struct settings *settings, const struct scenario *scenario,
+                  struct run_result *result, uint64_t coverage[COVERAGE_KINDS]);
+/* Runs the scenario that the seed makes. */
 void run_seed(const struct settings *settings, struct run_result *result,
               uint64_t coverage[COVERAGE_KINDS]);
 

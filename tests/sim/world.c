@@ -6,29 +6,11 @@
 #include "base/check.h"
 #include "tests/sim/sim.h"
 
-/* SplitMix64. Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators". */
-static uint64_t next_random(struct world *world)
+/* Streams belong to places: they do not depend on how many issuers there are. */
+struct random *world_random(struct world *world, enum stream stream, int node)
 {
-    world->random += UINT64_C(0x9E3779B97F4A7C15);
-    uint64_t z = world->random;
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return z ^ (z >> 31);
-}
-
-uint64_t world_below(struct world *world, uint64_t bound)
-{
-    return next_random(world) % bound;
-}
-
-int64_t world_between(struct world *world, int64_t low, int64_t high)
-{
-    return low + (int64_t)world_below(world, (uint64_t)(high - low) + 1);
-}
-
-bool world_chance(struct world *world, unsigned ppm)
-{
-    return ppm > 0 && world_below(world, 1000000) < ppm;
+    int place = node < world->issuer_count ? node : FAULT_BOARD + node - world->issuer_count;
+    return &world->random[stream][place];
 }
 
 void *world_copy(const void *bytes, size_t length)

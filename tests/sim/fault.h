@@ -1,0 +1,110 @@
+/*
+ * Faults as data: what goes wrong in a run, when, where and for how long.
+ *
+ * Purpose: a run's faults are a list that is made before it begins. A list can be printed, read
+ *   back, and run with some of it left out.
+ * Owner: a scenario. One row of the table in fault.c says all about a kind: its name, its fields in
+ *   the order of its line, its weight in chaos, how it is drawn, how it is applied.
+ */
+#ifndef HOLDFAST_TESTS_SIM_FAULT_H
+#define HOLDFAST_TESTS_SIM_FAULT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tests/sim/random.h"
+#include "tests/sim/settings.h"
+
+struct world;
+
+enum fault_kind {
+    FAULT_PAUSE,          /* a process stands still */
+    FAULT_KILL,           /* a process dies; it is back after `duration` */
+    FAULT_POWER,          /* a node's power is cut; it is back after `duration` */
+    FAULT_KILL_IN_FLUSH,  /* an issuer dies within its next flush */
+    FAULT_KILL_IN_START,  /* an issuer dies within its next recovery */
+    FAULT_PARTITION,
+    FAULT_BREAK,          /* one connection; both sides are told within `duration` */
+    FAULT_DISK_FAIL,
+    FAULT_DISK_SLOW,
+    FAULT_CLOCK_RATE,
+    FAULT_TRANSFER,       /* operators: */
+    FAULT_LEADER_TRANSFER,
+    FAULT_PIN,
+    FAULT_UNPIN,
+    FAULT_CLEAR,          /* latched faults of all boards */
+    FAULT_NOTES,          /* entries that make the log grow: one per `period` for `duration` */
+    FAULT_LEADER_DEATH,   /* the leader, and L2 is watched */
+    FAULT_BOARD_DEATH,    /* the board that drives, and L1 is watched */
+    FAULT_KINDS
+};
+
+enum fault_part { PART_ISSUER, PART_AGENT, PART_GUARD, PART_BOARD, FAULT_PARTS };
+
+/* Places do not depend on how many issuers and boards there are: issuers first, then boards. */
+enum { FAULT_LEADER = -1, FAULT_BOARD = SIM_ISSUERS_MAX, FAULT_LINE_MAX = 160 };
+
+/* Each kind uses the fields that its row names; the others are zero. */
+struct fault {
+    int64_t at_us; /* true time */
+    enum fault_kind kind;
+    enum fault_part part;
+    int node; /* place, or FAULT_LEADER: the leader of that moment */
+    int peer; /* place */
+    int resource;
+    unsigned nodes; /* bit per place */
+    int64_t duration_us;
+    int64_t period_us;
+    int32_t ppm;
+    int word; /* which of the row's words */
+};
+
+/* Draws one of the kinds by weight, and its fields; `at_us` is set. */
+void fault_draw(const struct sim_plan *plan, struct random *random, struct fault *fault);
+/* Applies it now. Logged, as is why it was skipped. */
+void fault_apply(struct world *world, const struct fault *fault);
+
+/* fault_line.c: `12.345678 pause guard board-1 0.350000` */
+
+/* One line without its end. Returns `text`, of FAULT_LINE_MAX bytes. */
+const char *fault_print(const struct fault *fault, char *text);
+/* NULL, or what is wrong with the line (static text, or in `error` of FAULT_LINE_MAX bytes). */
+const char *fault_parse(struct fault *fault, const char *line, char *error);
+
+/* Text of at most 12 whole digits and at most 6 decimals. */
+bool fault_parse_seconds(const char *text, int64_t *us);
+const char *fault_resource_name(int resource);
+void fault_place_name(int place, char *text, size_t size);
+
+/* ---- what a line is made of */
+
+enum fault_field {
+    FIELD_END,
+    FIELD_PART,
+    FIELD_NODE,
+    FIELD_PEER,
+    FIELD_RESOURCE,
+    FIELD_NODES,
+    FIELD_DURATION,
+    FIELD_PERIOD,
+    FIELD_PPM,
+    FIELD_WORD
+};
+
+enum { FAULT_FIELDS_MAX = 5, FAULT_WORDS_MAX = 4 };
+
+struct fault_row {
+    const char *name;
+    unsigned weight; /* in chaos; 0: never drawn there */
+    enum fault_field field[FAULT_FIELDS_MAX];
+    const char *word[FAULT_WORDS_MAX];
+    /* Everything but `at_us` and `kind`. */
+    void (*draw)(const struct sim_plan *plan, struct random *random, struct fault *fault);
+    /* NULL, or why it does not apply now. */
+    const char *(*apply)(struct world *world, const struct fault *fault);
+};
+
+extern const struct fault_row fault_table[FAULT_KINDS];
+
+#endif

@@ -1,0 +1,170 @@
+/* What a seed makes of a run: its world, and the list of its faults. */
+#include <string.h>
+
+#include "base/timing.h"
+#include "tests/sim/scenario.h"
+
+enum {
+    CHAOS_US = 20000000,
+    CHECKED_US = 3000000,
+    KILLS_US = 30000000,
+    KILL_EVERY_US = 5000000,
+    CLEAR_EVERY_US = 2000000, /* mean */
+    NOTES_US = 1000000,       /* notes come in lots of so long */
+    BEYOND_PPM = 100000
+};
+
+/* ---- the world */
+
+/* One in eight seeds is as fast as can be; most are as slow as real plants. */
+static void plan_pace(struct sim_plan *plan, struct random *random)
+{
+    static const struct pace {
+        int64_t scale;
+        uint32_t rate_hz;
+        int64_t hold_ms;
+        int64_t readback_ms;
+    } paces[] = {
+        { 1, 125, 20, 5 },   { 1, 20, 200, 20 },   { 5, 10, 300, 50 },   { 10, 5, 600, 100 },
+        { 10, 5, 600, 100 }, { 20, 2, 1500, 200 }, { 20, 2, 1500, 200 }, { 20, 2, 1500, 200 },
+    };
+    const struct pace *pace = &paces[random_below(random, sizeof(paces) / sizeof(paces[0]))];
+    plan->scale = pace->scale;
+    plan->rate_hz = pace->rate_hz;
+    plan->hold_ms = pace->hold_ms;
+    plan->readback_ms = pace->readback_ms;
+}
+
+static void plan_network(struct sim_plan *plan, struct random *random)
+{
+    plan->delay_max_us = random_between(random, 300, 20000);
+    plan->ordered = random_chance(random, 400000);
+    if (random_chance(random, 500000))
+        plan->straggle_max_us = random_between(random, 50000, 1000000);
+    if (!plan->ordered && random_chance(random, 700000)) {
+        plan->loss_ppm = (unsigned)random_below(random, 100000);
+        plan->repeat_ppm = (unsigned)random_below(random, 100000);
+    }
+}
+
+/* One kind of death only, in a world that is calm but for it. */
+static void plan_kills(struct sim_plan *plan, struct random *random)
+{
+    struct span recommended = timing_recommended_ttl(span_from_ms(SIM_ELECTION_MS * plan->scale),
+                                                     span_from_ms(SIM_HEARTBEAT_MS * plan->scale),
+                                                     span_from_ms(SIM_RELEASE_MS), SIM_DRIFT_PPM);
+    plan->ttl_us = plan->type == SIM_LEADER_KILL ?
+                       recommended.us : random_between(random, 2, 10) * 100000 * plan->scale;
+    plan->failback = false;
+    plan->shared_machines = 0;
+    plan->note_interval_us = 0;
+    plan->fault_interval_us = KILL_EVERY_US * plan->scale;
+    plan->ordered = true;
+    plan->loss_ppm = 0;
+    plan->repeat_ppm = 0;
+    plan->straggle_max_us = 0;
+    plan->delay_max_us = 1000;
+    plan->quiet_us = KILLS_US * plan->scale;
+    plan->end_us = plan->quiet_us;
+}
+
+static enum sim_type plan_type(const struct settings *settings, struct random *random)
+{
+    uint64_t kind = random_below(random, 10);
+    if (settings->only != SIM_TYPES)
+        return settings->only;
+    if (kind >= 2 || settings->skew_beyond || settings->plant != PLANT_NONE)
+        return SIM_CHAOS;
+    return kind == 0 ? SIM_LEADER_KILL : SIM_BOARD_KILL;
+}
+
+static void plan_world(const struct settings *settings, struct sim_plan *plan)
+{
+    static const int64_t ttls_ms[] = { 200, 500, 1000, 2000 };
+    struct random chance;
+    struct random *random = &chance;
+    random_init(random, settings->seed, STREAM_PLAN, 0);
+    plan->type = plan_type(settings, random);
+    plan_pace(plan, random);
+    plan->issuers = random_chance(random, 250000) ? 5 : 3;
+    plan->boards = random_chance(random, 300000) ? 3 : 2;
+    plan->resources = random_chance(random, 400000) ? 2 : 1;
+    plan->ttl_us = ttls_ms[random_below(random, 4)] * 1000 * plan->scale;
+    plan->fault_interval_us = random_between(random, 200000, 2500000) * plan->scale;
+    plan->note_interval_us =
+        random_chance(random, 150000) ? random_between(random, 8000, 30000) * plan->scale : 0;
+    plan->growth_bytes = (uint64_t)random_between(random, 20000, 200000);
+    plan->shared_machines =
+        random_chance(random, 400000) ? (int)random_between(random, 1, plan->boards) : 0;
+    plan->watchdog = random_chance(random, 500000);
+    plan->failback = random_chance(random, 300000);
+    plan->skew_ppm_max = settings->skew_beyond ? BEYOND_PPM : SIM_DRIFT_PPM;
+    plan->quiet_us = (SIM_SETTLE_US + CHAOS_US) * plan->scale;
+    plan->end_us = plan_driven_by_us(plan) + CHECKED_US;
+    plan_network(plan, random);
+    if (plan->type != SIM_CHAOS)
+        plan_kills(plan, random);
+}
+
+int64_t plan_driven_by_us(const struct sim_plan *plan)
+{
+    enum {
+        LINKS_US = 5000000, /* links and resends */
+        ELECTIONS = 7       /* election timeouts until somebody leads, at the most */
+    };
+    return plan->quiet_us + LINKS_US + ELECTIONS * plan->scale * SIM_ELECTION_MS * 1000 +
+           2 * plan->ttl_us;
+}
+
+/* ---- its faults */
+
+static void add_deaths(struct scenario *scenario, struct random *random)
+{
+    const struct sim_plan *plan = &scenario->plan;
+    struct fault fault = { .at_us = SIM_SETTLE_US * plan->scale };
+    fault.kind = plan->type == SIM_LEADER_KILL ? FAULT_LEADER_DEATH : FAULT_BOARD_DEATH;
+    for (; fault.at_us < plan->quiet_us; fault.at_us += plan->fault_interval_us) {
+        fault_table[fault.kind].draw(plan, random, &fault);
+        scenario_add(scenario, &fault);
+    }
+}
+
+static void add_chaos(struct scenario *scenario, struct random *random)
+{
+    const struct sim_plan *plan = &scenario->plan;
+    int64_t at_us = SIM_SETTLE_US * plan->scale;
+    while (at_us < plan->quiet_us) {
+        struct fault fault = { .at_us = at_us };
+        fault_draw(plan, random, &fault);
+        scenario_add(scenario, &fault);
+        at_us += random_between(random, 1000, 2 * plan->fault_interval_us);
+    }
+}
+
+static void add_operators(struct scenario *scenario, struct random *random)
+{
+    const struct sim_plan *plan = &scenario->plan;
+    int64_t begin_us = SIM_SETTLE_US * plan->scale;
+    int64_t notes_us = NOTES_US * plan->scale;
+    struct fault clear = { .kind = FAULT_CLEAR, .at_us = begin_us };
+    struct fault notes = { .kind = FAULT_NOTES, .at_us = begin_us, .duration_us = notes_us,
+                           .period_us = plan->note_interval_us };
+    for (; clear.at_us < plan->quiet_us;
+         clear.at_us += random_between(random, 1000, 2 * CLEAR_EVERY_US * plan->scale))
+        scenario_add(scenario, &clear);
+    for (; plan->note_interval_us > 0 && notes.at_us < plan->quiet_us; notes.at_us += notes_us)
+        scenario_add(scenario, &notes);
+}
+
+void scenario_make(const struct settings *settings, struct scenario *scenario)
+{
+    struct random random;
+    memset(scenario, 0, sizeof(*scenario));
+    plan_world(settings, &scenario->plan);
+    random_init(&random, settings->seed, STREAM_SCHEDULE, 0);
+    if (scenario->plan.type == SIM_CHAOS)
+        add_chaos(scenario, &random);
+    else
+        add_deaths(scenario, &random);
+    add_operators(scenario, &random);
+}
