@@ -33,6 +33,18 @@ static void metrics_issuer(struct node *node, struct text *text)
     metric_one(text, "store_written_bytes_total", "counter", "Bytes written to the journal.",
                (double)store->bytes_written);
     metric_one(text, "store_syncs_total", "counter", "Syncs of the journal.", (double)store->syncs);
+    metric_one(text, "store_sync_last_seconds", "gauge", "Duration of the last sync.",
+               (double)store->last_us / 1e6);
+    metric(text, "store_slow", "gauge", "1 while an issuer's syncs exceed issuer.slow_store_ms.");
+    for (uint8_t i = 0; i < raft->members.count; i++) {
+        struct wire_store told;
+        if (issuer_shell_store_of(node->issuer, &raft->members.member[i].id, &told))
+            text_print(text, "holdfast_store_slow{issuer=\"%s\"} %d\n",
+                       raft->members.member[i].id.text, told.slow ? 1 : 0);
+    }
+    metric_one(text, "store_slow_syncs_total", "counter",
+               "Syncs that took longer than issuer.slow_store_ms.",
+               (double)issuer_shell_slow_total(node->issuer));
     metric_one(text, "store_sync_worst_seconds", "gauge", "Longest sync since the start.",
                (double)store->worst_us / 1e6);
     metric(text, "lease_held", "gauge", "1 for the holder of each resource, as applied here.");

@@ -131,6 +131,19 @@ static const char *lease_state(const struct replica *replica, const struct lease
     return record->pinned ? "held, pinned" : "held";
 }
 
+/* After a restore: nothing is granted yet, and why. */
+static void leases_hold_off(struct report *report, const struct replica *replica)
+{
+    struct instant until = issuer_unknown_until(&replica->issuer);
+    if (replica->table.unknown_us == 0)
+        return;
+    report_text(report, "restored", "nothing is granted while leases from before may count");
+    if (until.us != INSTANT_NEVER.us) {
+        int64_t left_us = instant_diff(until, hal_clock_now()).us;
+        report_milli(report, "hold_off_ms", left_us > 0 ? left_us : 0);
+    }
+}
+
 static void leases_answer(struct call *call)
 {
     struct report *report = &call->report;
@@ -139,6 +152,7 @@ static void leases_answer(struct call *call)
     report_text(report, "from", call->node->conf.node_id.text);
     report_flag(report, "leader", serving);
     report_token(report, "applied", replica->table.applied);
+    leases_hold_off(report, replica);
     report_list_open(report, "leases");
     for (uint32_t i = 0; i < replica->table.count; i++) {
         const struct lease_record *record = &replica->table.record[i];
@@ -213,18 +227,24 @@ void show_leases(struct call *call)
 
 /* ---- issuers ---- */
 
-static void issuer_store_fields(struct report *report, struct node *node, bool self)
+static void issuer_store_fields(struct report *report, struct node *node, const struct hf_name *id)
 {
-    if (!self) {
+    struct wire_store store;
+    if (!issuer_shell_store_of(node->issuer, id, &store)) {
+        report_none(report, "store");
         report_none(report, "sync_last_ms");
         report_none(report, "sync_worst_ms");
         report_none(report, "written_bytes");
         return;
     }
-    const struct store_counters *store = issuer_shell_counters(node->issuer);
-    report_milli(report, "sync_last_ms", (int64_t)store->last_us);
-    report_milli(report, "sync_worst_ms", (int64_t)store->worst_us);
-    report_token(report, "written_bytes", store->bytes_written);
+    /* The one under way counts as soon as it is longer than what is known. */
+    uint64_t last_us = store.waiting_us > store.sync_last_us ? store.waiting_us :
+                                                               store.sync_last_us;
+    uint64_t worst_us = last_us > store.sync_worst_us ? last_us : store.sync_worst_us;
+    report_text(report, "store", store.failed ? "FAILED" : store.slow ? "SLOW" : "good");
+    report_milli(report, "sync_last_ms", (int64_t)last_us);
+    report_milli(report, "sync_worst_ms", (int64_t)worst_us);
+    report_token(report, "written_bytes", store.written_bytes);
 }
 
 static void issuer_contact(struct report *report, const struct raft *raft, size_t position,
@@ -266,7 +286,7 @@ static void issuers_answer(struct call *call)
         else
             report_none(report, "match");
         issuer_contact(report, raft, i, self);
-        issuer_store_fields(report, call->node, self);
+        issuer_store_fields(report, call->node, &member->id);
     }
     report_list_close(report);
     call_answer(call);

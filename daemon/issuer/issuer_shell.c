@@ -6,7 +6,17 @@
 #include <string.h>
 
 #include "hal/clock.h"
+#include "issuer/store_watch.h"
 #include "log/log.h"
+
+enum { STORE_LOOK_MS = 1000, STORE_STALE_MS = 5000 };
+
+/* What another issuer last said about its journal. */
+struct shell_peer {
+    struct hf_name id; /* empty: unused */
+    struct instant heard;
+    struct wire_store store;
+};
 
 struct issuer_shell {
     struct node *node;
@@ -15,6 +25,9 @@ struct issuer_shell {
     struct issuer_policy policy[CONF_POLICIES_MAX];
     struct store *store;
     uv_timer_t timer;
+    uv_timer_t look; /* at the store, for people */
+    struct store_watch watch;
+    struct shell_peer peer[HF_ISSUERS_MAX];
     struct issuer_watcher *watchers;
     struct issuer_reader *readers;
     char failure[ISSUER_TEXT_MAX];
@@ -114,10 +127,55 @@ static void shell_step(struct issuer_shell *issuer, struct replica_event *event)
 
 /* ---- the store ---- */
 
+static void shell_tell_slow(const struct issuer_shell *issuer, enum store_watch_news news)
+{
+    const struct store_watch *watch = &issuer->watch;
+    uint64_t threshold_ms = watch->threshold_us / 1000;
+    if (news == STORE_WATCH_BEGAN)
+        log_line(LOG_WARNING, "store: slow: a sync takes %" PRIu64 " ms, above %" PRIu64 " ms: grants "
+                 "wait for the disks of a majority, renewals do not",
+                 watch->worst_us / 1000, threshold_ms);
+    else if (news == STORE_WATCH_OVER)
+        log_line(LOG_NOTICE, "store: no longer slow: %" PRIu64 " syncs took more than %" PRIu64
+                 " ms, the longest %" PRIu64 " ms",
+                 watch->count, threshold_ms, watch->worst_us / 1000);
+}
+
 static void shell_persisted(void *context, uint64_t seq)
 {
+    struct issuer_shell *issuer = context;
     struct replica_event event = { .kind = REPLICA_PERSISTED, .seq = seq };
-    shell_step(context, &event);
+    uint64_t took_us = store_get_counters(issuer->store)->last_us;
+    shell_tell_slow(issuer, store_watch_done(&issuer->watch, took_us, hal_clock_now()));
+    shell_step(issuer, &event);
+}
+
+static void shell_own_store(const struct issuer_shell *issuer, struct wire_store *store)
+{
+    const struct store_counters *counters = store_get_counters(issuer->store);
+    *store = (struct wire_store){
+        .sync_last_us = counters->last_us,
+        .sync_worst_us = counters->worst_us,
+        .waiting_us = store_waiting_us(issuer->store),
+        .written_bytes = counters->bytes_written,
+        .syncs = counters->syncs,
+        .slow = issuer->watch.slow,
+        .failed = issuer->failure[0] != '\0',
+    };
+}
+
+static void shell_look(uv_timer_t *timer)
+{
+    struct issuer_shell *issuer = timer->data;
+    const struct raft_members *members = &issuer->replica.raft.members;
+    uint64_t waiting_us = issuer->failure[0] != '\0' ? 0 : store_waiting_us(issuer->store);
+    struct wire_store store;
+    shell_tell_slow(issuer, store_watch_look(&issuer->watch, waiting_us, hal_clock_now()));
+    shell_own_store(issuer, &store);
+    for (uint8_t i = 0; i < members->count; i++) {
+        if (!name_equal(&members->member[i].id, &issuer->node->conf.node_id))
+            (void)node_send_store(issuer->node, &members->member[i].id, &store);
+    }
 }
 
 static void shell_store_failed(void *context, const char *text)
@@ -157,6 +215,62 @@ void issuer_shell_peer_down(struct issuer_shell *issuer, const struct hf_name *p
 {
     struct replica_event event = { .kind = REPLICA_PEER_DOWN, .node = *peer };
     shell_step(issuer, &event);
+}
+
+static struct shell_peer *shell_find_peer(struct issuer_shell *issuer, const struct hf_name *id)
+{
+    for (size_t i = 0; i < HF_ISSUERS_MAX; i++) {
+        if (name_equal(&issuer->peer[i].id, id))
+            return &issuer->peer[i];
+    }
+    return NULL;
+}
+
+/* One that was heard of lately keeps its place; one that was not gives it up. */
+static struct shell_peer *shell_claim_peer(struct issuer_shell *issuer, const struct hf_name *id)
+{
+    struct shell_peer *peer = shell_find_peer(issuer, id);
+    for (size_t i = 0; i < HF_ISSUERS_MAX && peer == NULL; i++) {
+        struct shell_peer *other = &issuer->peer[i];
+        struct instant stale_at = instant_add(other->heard, span_from_ms(STORE_STALE_MS));
+        if (name_empty(&other->id) || instant_reached(stale_at, hal_clock_now()))
+            peer = other;
+    }
+    return peer;
+}
+
+void issuer_shell_store(struct issuer_shell *issuer, const struct hf_name *peer,
+                        const struct wire_store *store)
+{
+    struct shell_peer *place = shell_claim_peer(issuer, peer);
+    if (place == NULL)
+        return;
+    place->id = *peer;
+    place->heard = hal_clock_now();
+    place->store = *store;
+}
+
+bool issuer_shell_store_of(const struct issuer_shell *issuer, const struct hf_name *id,
+                           struct wire_store *store)
+{
+    if (name_equal(id, &issuer->node->conf.node_id)) {
+        shell_own_store(issuer, store);
+        return true;
+    }
+    for (size_t i = 0; i < HF_ISSUERS_MAX; i++) {
+        const struct shell_peer *peer = &issuer->peer[i];
+        struct instant stale_at = instant_add(peer->heard, span_from_ms(STORE_STALE_MS));
+        if (!name_equal(&peer->id, id) || instant_reached(stale_at, hal_clock_now()))
+            continue;
+        *store = peer->store;
+        return true;
+    }
+    return false;
+}
+
+uint64_t issuer_shell_slow_total(const struct issuer_shell *issuer)
+{
+    return issuer->watch.total;
 }
 
 enum raft_refusal issuer_shell_operate(struct issuer_shell *issuer, struct replica_event *event,
@@ -303,6 +417,9 @@ struct issuer_shell *issuer_shell_start(struct node *node)
     issuer->node = node;
     uv_timer_init(&node->loop, &issuer->timer);
     issuer->timer.data = issuer;
+    uv_timer_init(&node->loop, &issuer->look);
+    issuer->look.data = issuer;
+    issuer->watch.threshold_us = (uint64_t)node->conf.slow_store_ms * 1000;
     if (!shell_open_store(issuer, &recovered))
         return NULL;
     if (!shell_members_agree(&node->conf, &recovered.raft.members))
@@ -324,11 +441,13 @@ struct issuer_shell *issuer_shell_start(struct node *node)
     store_release_recovered(issuer->store);
     node->issuer = issuer;
     shell_timer(&issuer->timer);
+    uv_timer_start(&issuer->look, shell_look, STORE_LOOK_MS, STORE_LOOK_MS);
     return issuer;
 }
 
 void issuer_shell_stop(struct issuer_shell *issuer)
 {
     uv_close((uv_handle_t *)&issuer->timer, NULL);
+    uv_close((uv_handle_t *)&issuer->look, NULL);
     store_close(issuer->store);
 }

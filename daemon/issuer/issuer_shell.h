@@ -5,6 +5,8 @@
  * Owner: struct node; loop thread. Lifecycle: issuer_shell_start(), events, issuer_shell_stop().
  * Rules:
  *  - Syncs happen on the store's thread; what depends on them is stepped when they are done.
+ *  - Once a second each issuer tells the others how its journal fares, so that any console shows
+ *    all of them. Nothing but what people see depends on it.
  *  - When the store fails, one log line says so, the replica halts, and this issuer votes and
  *    answers no more until it is restarted. Its process goes on: an agent beside it is not touched.
  */
@@ -49,6 +51,8 @@ void issuer_shell_lease(struct issuer_shell *issuer, const struct hf_name *agent
                         const struct lease_message *message);
 void issuer_shell_client(struct issuer_shell *issuer, const struct hf_name *agent, bool up);
 void issuer_shell_peer_down(struct issuer_shell *issuer, const struct hf_name *peer);
+void issuer_shell_store(struct issuer_shell *issuer, const struct hf_name *peer,
+                        const struct wire_store *store);
 
 /* For the console. `event` is one of REPLICA_TRANSFER, _PIN, _NOTE, _LEADER_TRANSFER. */
 /* *error is set to the reason (static text) if the issuer refuses it, else to NULL. */
@@ -61,6 +65,11 @@ void issuer_shell_watch(struct issuer_shell *issuer, struct issuer_watcher *watc
 void issuer_shell_unwatch(struct issuer_shell *issuer, struct issuer_watcher *watcher);
 const struct replica *issuer_shell_replica(const struct issuer_shell *issuer);
 const struct store_counters *issuer_shell_counters(const struct issuer_shell *issuer);
+/* How the journal of this or another issuer fares; false: not known, or not heard of lately. */
+bool issuer_shell_store_of(const struct issuer_shell *issuer, const struct hf_name *id,
+                           struct wire_store *store);
+/* Slow appends to this issuer's journal since the start. */
+uint64_t issuer_shell_slow_total(const struct issuer_shell *issuer);
 /* Empty, or why the store failed. */
 const char *issuer_shell_failure(const struct issuer_shell *issuer);
 

@@ -111,6 +111,13 @@ bool node_send_query(struct node *node, const struct hf_name *to, bool reply,
     return node_send_frame(node, to, wire_encode(&message, node_frame, sizeof(node_frame)));
 }
 
+bool node_send_store(struct node *node, const struct hf_name *to, const struct wire_store *store)
+{
+    static struct wire_message message = { .kind = WIRE_STORE };
+    message.store = *store;
+    return node_send_frame(node, to, wire_encode(&message, node_frame, sizeof(node_frame)));
+}
+
 /* ---- receiving ---- */
 
 static struct node_peer *node_find_issuer(struct node *node, const struct hf_name *id)
@@ -211,6 +218,16 @@ static void node_receive_raft(struct node *node, const struct hf_name *from,
     node_log_stray(node, from, what);
 }
 
+static void node_receive_store(struct node *node, const struct hf_name *from,
+                               const struct wire_store *store)
+{
+    if (node->issuer != NULL && node_find_issuer(node, from) != NULL)
+        issuer_shell_store(node->issuer, from, store);
+    else
+        node_log_stray(node, from, "word of its journal, from a node that is no issuer here: "
+                                   "ignored");
+}
+
 static void node_peer_message(void *context, const struct hf_name *from,
                               const struct wire_message *message)
 {
@@ -227,6 +244,9 @@ static void node_peer_message(void *context, const struct hf_name *from,
         return;
     case WIRE_QUERY_REPLY:
         console_relay_answer(node->console, from, &message->query);
+        return;
+    case WIRE_STORE:
+        node_receive_store(node, from, &message->store);
         return;
     case WIRE_HELLO:
     case WIRE_KINDS:

@@ -79,6 +79,9 @@ bool node_send_raft(struct node *node, const struct raft_message *message);
 bool node_send_query(struct node *node, const struct hf_name *to, bool reply,
                      const struct wire_query *query);
 
+/* Tells another issuer how this one's journal fares. */
+bool node_send_store(struct node *node, const struct hf_name *to, const struct wire_store *store);
+
 /* 64 bits from the kernel's random source. */
 uint64_t node_random(void);
 

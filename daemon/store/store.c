@@ -16,6 +16,7 @@ struct store {
     struct store_counters counters;
     uint64_t total_us;
     bool writing; /* a batch was handed to the writer and not yet collected */
+    uint64_t began_ns; /* then: when */
     bool failed;
     enum journal_result append_result; /* of a batch that could not even be encoded */
     uv_async_t wakeup;
@@ -64,6 +65,7 @@ static void start_writing(struct store *store)
     if (store->failed || store->writing || !journal_take(&store->journal))
         return;
     store->writing = true;
+    store->began_ns = uv_hrtime();
     uv_mutex_lock(&store->lock);
     store->todo = true;
     uv_cond_signal(&store->work);
@@ -247,6 +249,11 @@ void store_release_recovered(struct store *store)
 {
     free(store->journal.config.entries);
     store->journal.config.entries = NULL;
+}
+
+uint64_t store_waiting_us(const struct store *store)
+{
+    return store->writing ? (uv_hrtime() - store->began_ns) / 1000 : 0;
 }
 
 const struct store_counters *store_get_counters(const struct store *store)

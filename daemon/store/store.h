@@ -62,6 +62,9 @@ void store_release_recovered(struct store *store);
 /* Duty 1 of raft.h. Copies everything; does not block. Ignored after a failure. */
 void store_append(struct store *store, const struct raft_persist *persist, const struct raft *raft);
 
+/* How long the append under way has taken so far, CLOCK_MONOTONIC; 0: none is. */
+uint64_t store_waiting_us(const struct store *store);
+
 /* Valid until the store is closed. */
 const struct store_counters *store_get_counters(const struct store *store);
 

@@ -72,6 +72,21 @@ static size_t encode_query(const struct wire_query *query, bool reply, uint8_t *
     return encode_scratch(out, capacity);
 }
 
+static size_t encode_store(const struct wire_store *store, uint8_t *out, size_t capacity)
+{
+    scratch.which_body = holdfast_Envelope_store_tag;
+    scratch.body.store = (holdfast_Store){
+        .sync_last_us = store->sync_last_us,
+        .sync_worst_us = store->sync_worst_us,
+        .waiting_us = store->waiting_us,
+        .written_bytes = store->written_bytes,
+        .syncs = store->syncs,
+        .slow = store->slow,
+        .failed = store->failed,
+    };
+    return encode_scratch(out, capacity);
+}
+
 size_t wire_encode(const struct wire_message *message, uint8_t *out, size_t capacity)
 {
     switch (message->kind) {
@@ -85,6 +100,8 @@ size_t wire_encode(const struct wire_message *message, uint8_t *out, size_t capa
         return encode_query(&message->query, false, out, capacity);
     case WIRE_QUERY_REPLY:
         return encode_query(&message->query, true, out, capacity);
+    case WIRE_STORE:
+        return encode_store(&message->store, out, capacity);
     case WIRE_KINDS:
         break;
     }
@@ -123,6 +140,23 @@ static const char *unpack_query(struct wire_query *out, const holdfast_Query *qu
     return NULL;
 }
 
+static const char *unpack_store(struct wire_store *out, const holdfast_Store *store)
+{
+    memset(out, 0, sizeof(*out));
+    if (store->sync_last_us >= WIRE_COUNTER_MAX || store->sync_worst_us >= WIRE_COUNTER_MAX ||
+        store->waiting_us >= WIRE_COUNTER_MAX || store->written_bytes >= WIRE_COUNTER_MAX ||
+        store->syncs >= WIRE_COUNTER_MAX)
+        return "store: a figure is out of range, up to 2^62 is allowed";
+    out->sync_last_us = store->sync_last_us;
+    out->sync_worst_us = store->sync_worst_us;
+    out->waiting_us = store->waiting_us;
+    out->written_bytes = store->written_bytes;
+    out->syncs = store->syncs;
+    out->slow = store->slow;
+    out->failed = store->failed;
+    return NULL;
+}
+
 static const char *unpack_envelope(struct wire_message *out)
 {
     switch (scratch.which_body) {
@@ -141,6 +175,9 @@ static const char *unpack_envelope(struct wire_message *out)
     case holdfast_Envelope_query_reply_tag:
         out->kind = WIRE_QUERY_REPLY;
         return unpack_query(&out->query, &scratch.body.query_reply, true);
+    case holdfast_Envelope_store_tag:
+        out->kind = WIRE_STORE;
+        return unpack_store(&out->store, &scratch.body.store);
     default:
         return "frame: no message of a known kind in it";
     }
@@ -168,6 +205,9 @@ static const pb_msgdesc_t *clear_body(uint32_t tag)
         memset(&scratch.body.query, 0, offsetof(holdfast_Query, text));
         scratch.body.query.text.size = 0;
         return holdfast_Query_fields;
+    case holdfast_Envelope_store_tag:
+        memset(&scratch.body.store, 0, sizeof(scratch.body.store));
+        return holdfast_Store_fields;
     default:
         return NULL;
     }

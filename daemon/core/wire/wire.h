@@ -31,6 +31,7 @@ enum wire_kind {
     WIRE_LEASE,
     WIRE_QUERY,       /* a console command relayed to another node */
     WIRE_QUERY_REPLY, /* its answer, in chunks, the last one marked */
+    WIRE_STORE,       /* how an issuer's journal fares, for people */
     WIRE_KINDS
 };
 
@@ -54,6 +55,16 @@ struct wire_query {
     char text[WIRE_TEXT_MAX];
 };
 
+struct wire_store {
+    uint64_t sync_last_us;  /* of the last append and its sync; 0: none yet */
+    uint64_t sync_worst_us; /* since the start */
+    uint64_t waiting_us;    /* of the append under way so far; 0: none */
+    uint64_t written_bytes; /* since the start */
+    uint64_t syncs;
+    bool slow;   /* by the sender's own threshold */
+    bool failed; /* the sender votes and answers no more */
+};
+
 /* A decoded frame. Owned by the caller; about 8 KB: static or embedded, not on a small stack. */
 struct wire_message {
     enum wire_kind kind;
@@ -63,6 +74,7 @@ struct wire_message {
     uint8_t chunk[RAFT_SNAPSHOT_CHUNK];
     struct lease_message lease;
     struct wire_query query;
+    struct wire_store store;
 };
 
 /*

@@ -170,6 +170,11 @@ static void write_query(struct writer *out, const holdfast_Query *query)
     holdfast_Query_FIELDLIST(WRITE, query)
 }
 
+static void write_store(struct writer *out, const holdfast_Store *store)
+{
+    holdfast_Store_FIELDLIST(WRITE, store)
+}
+
 /* ---- what the rest of the codec calls */
 
 static struct writer writer_of(uint8_t *out, size_t capacity)
@@ -201,6 +206,9 @@ size_t fields_write_envelope(const holdfast_Envelope *envelope, uint8_t *out, si
         break;
     case holdfast_Envelope_query_reply_tag:
         write_query(&writer, &envelope->body.query_reply);
+        break;
+    case holdfast_Envelope_store_tag:
+        write_store(&writer, &envelope->body.store);
         break;
     default:
         return 0;

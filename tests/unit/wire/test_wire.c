@@ -224,7 +224,20 @@ static void random_query(enum wire_kind kind)
         query->text[i] = (char)random_u64();
 }
 
-enum { SUBJECTS = 3 + RAFT_MESSAGE_KINDS + LEASE_MESSAGE_KINDS };
+static void random_store(void)
+{
+    memset(&message.store, 0, sizeof(message.store));
+    message.kind = WIRE_STORE;
+    message.store.sync_last_us = random_counter();
+    message.store.sync_worst_us = random_counter();
+    message.store.waiting_us = random_counter();
+    message.store.written_bytes = random_counter();
+    message.store.syncs = random_counter();
+    message.store.slow = random_bool();
+    message.store.failed = random_bool();
+}
+
+enum { SUBJECTS = 4 + RAFT_MESSAGE_KINDS + LEASE_MESSAGE_KINDS };
 
 /* Every kind of frame has a number, so that tests can walk them all. */
 static void random_subject(int subject)
@@ -235,8 +248,10 @@ static void random_subject(int subject)
         random_lease((enum lease_message_kind)(subject - RAFT_MESSAGE_KINDS));
     else if (subject == SUBJECTS - 1)
         random_hello();
+    else if (subject == SUBJECTS - 2)
+        random_store();
     else
-        random_query(subject == SUBJECTS - 2 ? WIRE_QUERY : WIRE_QUERY_REPLY);
+        random_query(subject == SUBJECTS - 3 ? WIRE_QUERY : WIRE_QUERY_REPLY);
 }
 
 static void assert_same_raft(const struct raft_message *a, const struct raft_message *b)
@@ -268,6 +283,8 @@ static void assert_decoded_is_message(void)
         assert_memory_equal(&decoded.lease, &message.lease, sizeof(message.lease));
     else if (message.kind == WIRE_HELLO)
         assert_memory_equal(&decoded.hello, &message.hello, sizeof(message.hello));
+    else if (message.kind == WIRE_STORE)
+        assert_memory_equal(&decoded.store, &message.store, sizeof(message.store));
     else
         assert_memory_equal(&decoded.query, &message.query,
                             offsetof(struct wire_query, text) + message.query.length);
