@@ -5,6 +5,8 @@
  *   holdfast-sim --seed SEED [-v]                    one seed; -v prints its events
  *   holdfast-sim --skew-beyond [--seeds N] [--from SEED]
  *   holdfast-sim --plant N --seed SEED [-v]          one seed with planted bug N
+ *   holdfast-sim --hunt S1,S5 [--seeds N] [--from SEED] [--cpu SECONDS]
+ *                                                    seeds until one of these oracles fails
  * With --type N (enum sim_type) every run is of that type.
  */
 #include <inttypes.h>
@@ -13,6 +15,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "tests/sim/hunt.h"
 #include "tests/sim/sim.h"
 
 enum {
@@ -49,6 +52,8 @@ struct options {
     uint64_t seeds;
     uint64_t plant;
     uint64_t only;
+    uint64_t cpu_s;
+    uint32_t hunted; /* bit per oracle */
 };
 
 /* Of one core: what else runs on the machine does not count. */
@@ -207,11 +212,21 @@ static int one(const struct options *options)
     return !result.passed;
 }
 
+static int hunt_from(const struct options *options)
+{
+    const struct hunt wanted = { .oracles = options->hunted, .from = options->from,
+                                 .seeds = options->seeds, .cpu_s = options->cpu_s,
+                                 .only = (enum sim_type)options->only };
+    return !hunt(&wanted);
+}
+
 static int usage(void)
 {
     fputs("usage: holdfast-sim --check [--seeds N] [--from SEED]\n"
           "       holdfast-sim --seed SEED [-v] [--plant N]\n"
-          "       holdfast-sim --skew-beyond [--seeds N] [--from SEED]\n", stderr);
+          "       holdfast-sim --skew-beyond [--seeds N] [--from SEED]\n"
+          "       holdfast-sim --hunt ORACLE[,ORACLE...] [--seeds N] [--from SEED] [--cpu SECONDS]\n",
+          stderr);
     return 2;
 }
 
@@ -243,21 +258,26 @@ static bool parse(int count, char **arguments, struct options *options)
             number = &options->plant;
         else if (strcmp(arguments[i], "--type") == 0)
             number = &options->only;
+        else if (strcmp(arguments[i], "--cpu") == 0)
+            number = &options->cpu_s;
         else if (strcmp(arguments[i], "--seed") == 0)
             number = &options->seed;
+        else if (strcmp(arguments[i], "--hunt") == 0 && hunt_take_oracles(next, &options->hunted))
+            i++;
         else
             return false;
         options->one = options->one || number == &options->seed;
         if (number && (i++, !take_number(next, number)))
             return false;
     }
-    return options->check + options->one + options->skew_beyond == 1 && options->plant < PLANTS &&
-           options->only <= SIM_TYPES;
+    return options->check + options->one + options->skew_beyond + (options->hunted != 0) == 1 &&
+           options->plant < PLANTS && options->only <= SIM_TYPES;
 }
 
 int main(int count, char **arguments)
 {
-    struct options options = { .from = 1, .seeds = SEEDS_DEFAULT, .only = SIM_TYPES };
+    struct options options = { .from = 1, .seeds = SEEDS_DEFAULT, .only = SIM_TYPES,
+                               .cpu_s = UINT32_MAX };
     if (!parse(count, arguments, &options))
         return usage();
     setvbuf(stdout, NULL, _IOLBF, 0);
@@ -265,5 +285,7 @@ int main(int count, char **arguments)
         return check(&options);
     if (options.skew_beyond)
         return !skew_beyond_breaks(options.from, options.seeds);
+    if (options.hunted)
+        return hunt_from(&options);
     return one(&options);
 }

@@ -1,0 +1,222 @@
+"""Builds every mutant of tests/mutants and lets it live in the simulator until an oracle finds it
+out. Ends with one line "N passed, M failed"; a mutant that survives is a failure.
+
+  run.py [NAME...]   those mutants (numbers or parts of names), or all
+  run.py --check     only: is every patch well formed, does it apply
+  run.py --table     writes the table of README.md anew from what was found (all mutants)
+"""
+
+import argparse
+import concurrent.futures
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, HERE)
+sys.dont_write_bytecode = True
+from patch import PatchError, load  # noqa: E402
+
+SIMULATOR = "build/bin/holdfast-sim"
+SIM_ARCHIVES = ("core", "wire", "store")
+SIM_PARTS = ("Makefile", "daemon", "tests/sim", "build/gen", "build/obj/daemon/core",
+             "build/obj/daemon/store", "build/obj/tests/sim",
+             *(f"build/lib/lib{name}.a" for name in SIM_ARCHIVES))
+UNIT_PARTS = ("Makefile", "daemon", "hal", "conf", "tests", "build/gen", "build/obj", "build/lib")
+FOUND = re.compile(r"^hunt: (\w+) broken in seed (\d+) after (\d+) seeds, ([\d.]+) simulated hours, "
+                   r"([\d.]+) s$", re.M)
+NOT_FOUND = re.compile(r"^hunt: nothing broken after .*$", re.M)
+TABLE_BEGIN, TABLE_END = "<!-- table begins -->", "<!-- table ends -->"
+
+
+class Result:
+    """What became of one mutant."""
+
+    def __init__(self, mutant, killed, text, row=None):
+        self.mutant, self.killed, self.text, self.row = mutant, killed, text, row
+
+
+def copy_parts(parts, tree):
+    """With their times, so that make builds only what the patch changes."""
+    for part in parts:
+        source, target = os.path.join(ROOT, part), os.path.join(tree, part)
+        os.makedirs(os.path.dirname(target), exist_ok=True)
+        if os.path.isdir(source):
+            shutil.copytree(source, target, symlinks=True)
+        else:
+            shutil.copy2(source, target)
+
+
+def run(command, tree, seconds):
+    """Returns (exit status, output); -1 if it took too long."""
+    try:
+        done = subprocess.run(command, cwd=tree, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired as error:
+        return -1, (error.stdout or b"").decode(errors="replace") + "\ntimed out"
+    return done.returncode, done.stdout.decode(errors="replace")
+
+
+def build(tree, target, archives):
+    narrow = [f"UNIT_ARCHIVES={' '.join(archives)}"] if archives else []
+    status, output = run(["make", "-s", "--no-print-directory", *narrow, target], tree, 300)
+    return None if status == 0 else "does not build:\n" + "\n".join(output.splitlines()[-15:])
+
+
+def baseline_passes(mutant, seed):
+    status, output = run([SIMULATOR, "--seed", seed, *mutant.options], ROOT, 600)
+    return status == 0 and "nothing broken" in output
+
+
+def hunt(mutant, tree, limits):
+    oracles = ",".join(mutant.expected)
+    status, output = run([os.path.join(tree, SIMULATOR), "--hunt", oracles, "--seeds",
+                          str(limits.seeds), "--cpu", str(limits.cpu), *mutant.options], tree,
+                         limits.cpu * 4 + 60)
+    found = FOUND.search(output)
+    if status == 0 and found:
+        oracle, seed, seeds, hours, seconds = found.groups()
+        if not baseline_passes(mutant, seed):
+            return Result(mutant, False, f"seed {seed} fails without the mutation too")
+        told = [line for line in output.splitlines() if line.startswith(f"seed {seed}:")]
+        text = f"{oracle} in seed {seed}: {seeds} seeds, {hours} simulated hours, {seconds} s"
+        if limits.verbose and told:
+            text += "\n     " + told[-1]
+        return Result(mutant, True, text, (oracle, seed, seeds, hours))
+    ended = NOT_FOUND.search(output)
+    if status == 1 and ended:
+        others = [line for line in output.splitlines() if "not what was asked for" in line]
+        return Result(mutant, False, "\n     ".join(["SURVIVED " + ended.group()[6:], *others]))
+    tail = "\n     ".join(output.splitlines()[-6:])
+    return Result(mutant, False, f"the simulator ended with status {status}:\n     {tail}")
+
+
+def unit_test(mutant, tree):
+    program = os.path.join("build/tests/unit", mutant.killer)
+    wrong = build(tree, program, ())
+    if wrong:
+        return Result(mutant, False, wrong)
+    before, _ = run([os.path.join(ROOT, program)], ROOT, 120)
+    status, output = run([program], tree, 120)
+    failed = re.findall(r"^\[  FAILED  \] (\w+)$", output, re.M)
+    if before != 0:
+        return Result(mutant, False, f"{program} fails without the mutation too")
+    if status == 0 or (not failed and status > 0):
+        return Result(mutant, False, f"SURVIVED {mutant.killer}")
+    text = failed[0] if failed else f"ended by signal {-status}"
+    return Result(mutant, True, f"{mutant.killer}: {text}", (mutant.killer, text, "", ""))
+
+
+def judge(mutant, limits):
+    os.makedirs(os.path.join(ROOT, "build/mutants"), exist_ok=True)
+    tree = tempfile.mkdtemp(prefix=mutant.name + ".", dir=os.path.join(ROOT, "build/mutants"))
+    try:
+        copy_parts(UNIT_PARTS if mutant.killer else SIM_PARTS, tree)
+        mutant.apply(tree)
+        if mutant.killer:
+            return unit_test(mutant, tree)
+        wrong = build(tree, SIMULATOR, SIM_ARCHIVES)
+        return Result(mutant, False, wrong) if wrong else hunt(mutant, tree, limits)
+    except PatchError as error:
+        return Result(mutant, False, str(error))
+    finally:
+        if not limits.keep:
+            shutil.rmtree(tree)
+
+
+def check(mutants):
+    """Applies each to a copy of the sources."""
+    results = []
+    for mutant in mutants:
+        with tempfile.TemporaryDirectory() as tree:
+            try:
+                for path, _ in mutant.files:
+                    target = os.path.join(tree, path)
+                    os.makedirs(os.path.dirname(target), exist_ok=True)
+                    if os.path.exists(os.path.join(ROOT, path)):
+                        shutil.copy2(os.path.join(ROOT, path), target)
+                mutant.apply(tree)
+                results.append(Result(mutant, True, "applies"))
+            except PatchError as error:
+                results.append(Result(mutant, False, str(error)))
+    return results
+
+
+def write_table(results):
+    lines = ["| mutant | what it breaks | killed by | seed | seeds | simulated hours |",
+             "| --- | --- | --- | --- | --- | --- |"]
+    for result in sorted(results, key=lambda r: (bool(r.mutant.killer), r.mutant.name)):
+        row = result.row or ("NOT KILLED", "", "", "")
+        lines.append(f"| {result.mutant.name} | {result.mutant.breaks} | " + " | ".join(row) + " |")
+    file = os.path.join(HERE, "README.md")
+    with open(file, encoding="utf-8") as text:
+        before, _, rest = text.read().partition(TABLE_BEGIN)
+    after = rest.partition(TABLE_END)[2]
+    with open(file, "w", encoding="utf-8") as text:
+        text.write(before + TABLE_BEGIN + "\n" + "\n".join(lines) + "\n" + TABLE_END + after)
+
+
+def wanted(mutants, names):
+    if not names:
+        return mutants
+    return [m for m in mutants if any(name in m.name for name in names)]
+
+
+def parse():
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*")
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--table", action="store_true")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--seeds", type=int, default=20000, help="tried at the most")
+    parser.add_argument("--cpu", type=int, default=240, help="seconds of a core at the most")
+    parser.add_argument("--keep", action="store_true", help="keep the build trees")
+    parser.add_argument("-v", "--verbose", action="store_true", help="what the oracle saw")
+    return parser.parse_args()
+
+
+def run_all(mutants, limits):
+    results = []
+    with concurrent.futures.ThreadPoolExecutor(limits.jobs) as pool:
+        futures = [pool.submit(judge, mutant, limits) for mutant in mutants]
+        for future in concurrent.futures.as_completed(futures):
+            results.append(future.result())
+            result = results[-1]
+            print(f"{'ok  ' if result.killed else 'FAIL'} {result.mutant.name}: {result.text}",
+                  flush=True)
+    return results
+
+
+def main():
+    limits = parse()
+    mutants, broken = load(HERE)
+    mutants = wanted(mutants, limits.names)
+    begin = time.monotonic()
+    if limits.check:
+        results = check(mutants)
+        broken += [(r.mutant.name, r.text) for r in results if not r.killed]
+    else:
+        results = run_all(mutants, limits)
+    for name, what in broken if limits.check or not limits.names else []:
+        print(f"FAIL {name}: {what}")
+    passed = sum(result.killed for result in results)
+    failed = len(results) - passed + sum(1 for name, _ in broken
+                                         if name not in {r.mutant.name for r in results})
+    if limits.table and not limits.names:
+        write_table(results)
+    if not limits.check:
+        by_unit = sum(result.killed and bool(result.mutant.killer) for result in results)
+        print(f"{passed - by_unit} killed by an oracle of the simulator, {by_unit} by a unit test, "
+              f"in {time.monotonic() - begin:.0f} s")
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
