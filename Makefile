@@ -193,6 +193,12 @@ bars: setup-tests
 	@$(MAKE) --no-print-directory tests
 	@/usr/bin/python3 tests/system/bars.py
 
+# Seeded faults of the protocol, each of which an oracle of the simulator must find (minutes).
+.PHONY: mutants
+mutants: setup-tests
+	@$(MAKE) --no-print-directory tests
+	@/usr/bin/python3 tests/mutants/run.py
+
 # Exhaustive search of the lease protocol's model, and of its mutants. Needs Debian's `spin`.
 .PHONY: model
 model:

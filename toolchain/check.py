@@ -41,6 +41,7 @@ def all_jobs():
     yield ("sim san", ["build/san/bin/holdfast-sim", "--check", "--seeds", "40"], {})
     yield from unit_jobs("build/san", "san")
     yield from unit_jobs("build", "unit")
+    yield ("mutants apply", ["/usr/bin/python3", "tests/mutants/run.py", "--check"], {})
     yield ("core symbols", ["toolchain/core-symbols.sh", "build"], {})
     yield ("includes", ["toolchain/includes.sh"], {})
     yield ("cppcheck", ["toolchain/lint.sh", "cppcheck"], {})

@@ -25,9 +25,37 @@ static int disk_read(void *context, int slot, uint64_t offset, void *data, size_
     return 0;
 }
 
+/* Keeps the operations from `from` on. */
+static void forget(struct sim_disk *disk, size_t from)
+{
+    for (size_t i = 0; i < from; i++)
+        free(disk->operation[i].data);
+    disk->count -= from;
+    memmove(disk->operation, disk->operation + from, disk->count * sizeof(disk->operation[0]));
+}
+
+static void put(uint8_t *bytes, const struct disk_operation *operation, size_t from, size_t length)
+{
+    if (from >= operation->length)
+        return;
+    if (length > operation->length - from)
+        length = operation->length - from;
+    memcpy(bytes + operation->offset + from, operation->data + from, length);
+}
+
+/* The page cache is full: the kernel writes back by itself. */
+static void write_back(struct sim_disk *disk)
+{
+    const struct disk_operation *oldest = &disk->operation[0];
+    put(disk->stable[oldest->slot], oldest, 0, oldest->sync ? 0 : SIZE_MAX);
+    forget(disk, 1);
+    disk->begun -= disk->begun > 0;
+}
+
 static struct disk_operation *note(struct sim_disk *disk, bool sync, int slot)
 {
-    HF_CHECK(disk->count < SIM_DISK_OPERATIONS_MAX);
+    if (disk->count == SIM_DISK_OPERATIONS_MAX)
+        write_back(disk);
     struct disk_operation *operation = &disk->operation[disk->count++];
     *operation = (struct disk_operation){ .sync = sync, .slot = slot };
     return operation;
@@ -90,24 +118,17 @@ int64_t disk_flush_us(struct world *world, const struct sim_disk *disk)
     return random_between(disk->random, FLUSH_MIN_US, FLUSH_MAX_US);
 }
 
-/* Keeps the operations from `from` on. */
-static void forget(struct sim_disk *disk, size_t from)
+/* True if a sync of its slot came after operation `at`. */
+static bool synced(const struct sim_disk *disk, size_t at)
 {
-    for (size_t i = 0; i < from; i++)
-        free(disk->operation[i].data);
-    disk->count -= from;
-    memmove(disk->operation, disk->operation + from, disk->count * sizeof(disk->operation[0]));
+    for (size_t i = at + 1; i < disk->count; i++) {
+        if (disk->operation[i].sync && disk->operation[i].slot == disk->operation[at].slot)
+            return true;
+    }
+    return false;
 }
 
-static void put(uint8_t *bytes, const struct disk_operation *operation, size_t from, size_t length)
-{
-    if (from >= operation->length)
-        return;
-    if (length > operation->length - from)
-        length = operation->length - from;
-    memcpy(bytes + operation->offset + from, operation->data + from, length);
-}
-
+/* What was synced is stable; the rest stays in the page cache. */
 void disk_settle(struct sim_disk *disk)
 {
     if (disk->world->settings.plant == PLANT_DISK) {
@@ -119,12 +140,18 @@ void disk_settle(struct sim_disk *disk)
             forget(disk, disk->count - kept);
         return;
     }
+    size_t kept = 0;
     for (size_t i = 0; i < disk->count; i++) {
-        if (!disk->operation[i].sync)
-            put(disk->stable[disk->operation[i].slot], &disk->operation[i], 0, SIZE_MAX);
+        struct disk_operation *operation = &disk->operation[i];
+        if (!operation->sync && !synced(disk, i)) {
+            disk->operation[kept++] = *operation;
+            continue;
+        }
+        put(disk->stable[operation->slot], operation, 0, operation->sync ? 0 : SIZE_MAX);
+        free(operation->data);
     }
-    forget(disk, disk->count);
-    disk->begun = 0;
+    disk->count = kept;
+    disk->begun = kept;
 }
 
 /* Every operation that came after the first `done` ones never happened. */
@@ -142,16 +169,6 @@ static void rebuild_cache(struct sim_disk *disk)
         if (!disk->operation[i].sync)
             put(disk->cache[disk->operation[i].slot], &disk->operation[i], 0, SIZE_MAX);
     }
-}
-
-/* True if a sync of its slot came after operation `at`. */
-static bool synced(const struct sim_disk *disk, size_t at)
-{
-    for (size_t i = at + 1; i < disk->count; i++) {
-        if (disk->operation[i].sync && disk->operation[i].slot == disk->operation[at].slot)
-            return true;
-    }
-    return false;
 }
 
 void disk_kill(struct sim_disk *disk)

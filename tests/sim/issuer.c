@@ -30,6 +30,7 @@ static void flush(struct world *world, int node)
         return;
     if (issuer->journal.slot != slot && slot >= 0)
         world_cover(world, COVERAGE_SLOT_SWITCHES);
+    oracle_disk_taken(world, node);
     issuer->flushing = true;
     issuer->flush_failed = journal_flush(&issuer->journal) != JOURNAL_OK;
     int64_t flush_us = disk_flush_us(world, &issuer->disk);
@@ -49,6 +50,7 @@ static void persist(struct world *world, int node, const struct raft_persist *ba
     if (batch->truncate_from > 0)
         world_cover(world, COVERAGE_LOG_TRUNCATIONS);
     note_hard_state(issuer, batch);
+    oracle_disk_appended(world, node, batch);
     enum journal_result result = journal_append(&issuer->journal, batch, &log);
     if (result != JOURNAL_OK)
         world_fail(world, ORACLE_DISK, "%s: batch %llu does not fit the journal",
@@ -82,6 +84,7 @@ void sim_issuer_disk(struct world *world, const struct event *event)
     uint64_t seq = journal_taken_seq(&issuer->journal);
     disk_settle(&issuer->disk);
     tell_durable(world, event->node, seq);
+    oracle_disk_synced(world, event->node);
     flush(world, event->node);
     const struct replica_event persisted = { .kind = REPLICA_PERSISTED, .seq = seq };
     sim_issuer_step(world, event->node, &persisted);

@@ -27,9 +27,15 @@ void memory_oracle(struct oracle *oracle)
     static void *entry;
     static void *acknowledged;
     static void *leader;
+    static void *term[SIM_ISSUERS_MAX];
+    static void *flying[SIM_ISSUERS_MAX];
     oracle->entry = kept(&entry, ORACLE_LOG_MAX * sizeof(oracle->entry[0]));
     oracle->acknowledged = kept(&acknowledged, ORACLE_TERMS_MAX * sizeof(uint64_t));
     oracle->leader = kept(&leader, ORACLE_TERMS_MAX);
+    for (int i = 0; i < SIM_ISSUERS_MAX; i++) {
+        oracle->issuer[i].disk.term = kept(&term[i], ORACLE_LOG_MAX * sizeof(uint64_t));
+        oracle->issuer[i].disk.flying_term = kept(&flying[i], ORACLE_LOG_MAX * sizeof(uint64_t));
+    }
 }
 
 void memory_issuer(struct sim_issuer *issuer, int node)

@@ -80,6 +80,23 @@ struct oracle_term {
     bool up;
 };
 
+/* A log as a disk has it. */
+struct oracle_disk_log {
+    uint64_t snapshot_index;
+    uint64_t snapshot_term;
+    uint64_t last;
+};
+
+struct oracle_disk {
+    struct oracle_disk_log log; /* synced */
+    uint64_t *term;             /* ORACLE_LOG_MAX; of each entry of it */
+    uint64_t changed_from;      /* lowest index that batches not taken yet change */
+    bool flying;                /* a flush is under way; what it makes of the log: */
+    uint64_t flying_from;
+    struct oracle_disk_log flying_log;
+    uint64_t *flying_term; /* ORACLE_LOG_MAX; from flying_from on */
+};
+
 struct oracle_issuer {
     uint64_t applied;
     bool serving;
@@ -88,6 +105,7 @@ struct oracle_issuer {
     struct oracle_term change[ORACLE_TERM_CHANGES];
     uint64_t durable_term;
     struct hf_name durable_vote;
+    struct oracle_disk disk;
     /* Of the latest answer to a heartbeat that came in from there. */
     int64_t reply_sent_us[SIM_ISSUERS_MAX];
     uint64_t reply_term[SIM_ISSUERS_MAX];
@@ -140,6 +158,15 @@ void oracle_renewal_arrived(struct world *world, int issuer, int board,
                             const struct lease_message *message);
 void oracle_renewed(struct world *world, int issuer, int board,
                     const struct lease_message *message);
+
+/* oracle_disk.c: batches on their way to the disk, and who relies on them */
+void oracle_disk_appended(struct world *world, int issuer, const struct raft_persist *batch);
+void oracle_disk_taken(struct world *world, int issuer);
+void oracle_disk_synced(struct world *world, int issuer);
+void oracle_disk_recovered(struct world *world, int issuer, const struct raft_recovered *recovered);
+void oracle_disk_said(struct world *world, const struct raft_message *message);
+/* The issuer is the first that applies this entry. */
+void oracle_disk_committed(struct world *world, int issuer, const struct raft_entry *entry);
 
 /* oracle_line.c */
 /* The agent received an answer: a deadline in true time follows. */

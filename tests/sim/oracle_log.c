@@ -153,6 +153,7 @@ static void take_entry(struct world *world, int issuer, const struct raft_entry 
                    world->name[issuer].text, (unsigned long long)entry->index,
                    (unsigned long long)oracle->last);
     HF_CHECK(entry->index < ORACLE_LOG_MAX);
+    oracle_disk_committed(world, issuer, entry);
     oracle->last = entry->index;
     struct oracle_entry *added = &oracle->entry[entry->index];
     *added = (struct oracle_entry){ .hash = hash };

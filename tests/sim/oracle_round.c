@@ -6,6 +6,25 @@
 
 /* ---- terms */
 
+/* A voter that has gone on to a later term may have voted for him in this one. */
+static void check_elected(struct world *world, int issuer, uint64_t term)
+{
+    const struct raft_members *members = &world->issuer[issuer].replica->raft.members;
+    int voters = 0;
+    int votes = 0;
+    for (int i = 0; i < members->count; i++) {
+        int node = world_issuer(world, &members->member[i].id);
+        const struct oracle_issuer *seen = &world->oracle.issuer[node];
+        bool voted = seen->durable_term == term &&
+                     name_equal(&seen->durable_vote, &world->name[issuer]);
+        voters += members->member[i].voter;
+        votes += members->member[i].voter && (voted || seen->durable_term > term);
+    }
+    if (2 * votes <= voters)
+        world_fail(world, ORACLE_VOTE, "%s leads in term %llu with the votes of %d of %d",
+                   world->name[issuer].text, (unsigned long long)term, votes, voters);
+}
+
 void oracle_term(struct world *world, int issuer)
 {
     struct oracle_issuer *seen = &world->oracle.issuer[issuer];
@@ -21,6 +40,8 @@ void oracle_term(struct world *world, int issuer)
     if (!now.up || node->replica->raft.role != RAFT_LEADER)
         return;
     int8_t *leader = &world->oracle.leader[now.term];
+    if (*leader == ORACLE_NOBODY)
+        check_elected(world, issuer, now.term);
     if (*leader != ORACLE_NOBODY && *leader != issuer)
         world_fail(world, ORACLE_VOTE, "%s and %s lead in term %llu", world->name[*leader].text,
                    world->name[issuer].text, (unsigned long long)now.term);
@@ -61,6 +82,7 @@ void oracle_raft_sent(struct world *world, const struct raft_message *message)
         check_durable(world, from, message->term, &message->to, "votes for");
     if (message->kind == RAFT_VOTE_REQUEST && !message->pre)
         check_durable(world, from, message->term, &message->from, "campaigns as");
+    oracle_disk_said(world, message);
 }
 
 void oracle_raft_arrived(struct world *world, int issuer, const struct raft_message *message,
@@ -101,6 +123,7 @@ void oracle_recovered(struct world *world, int issuer, const struct raft_recover
                    world->name[issuer].text, (unsigned long long)recovered->term,
                    recovered->vote.text, (unsigned long long)seen->durable_term,
                    seen->durable_vote.text);
+    oracle_disk_recovered(world, issuer, recovered);
     seen->durable_term = recovered->term;
     seen->durable_vote = recovered->vote;
     seen->applied = recovered->snapshot_index;
