@@ -109,6 +109,7 @@ void raft_init(struct raft *raft, const struct raft_config *config,
     raft->verified = recovered->snapshot_index;
     raft->next_seq = 1;
     recover_log(raft, recovered);
+    raft_recover_init(raft, recovered->standing, now);
     raft_draw_election(raft, now);
 }
 
@@ -148,7 +149,7 @@ static struct instant next_wake(const struct raft *raft)
         if (!name_empty(&raft->transfer_to))
             at = instant_min(at, raft->transfer_until);
     }
-    return at;
+    return instant_min(at, raft_recover_wake(raft));
 }
 
 /* Everything but the messages, which raft_send() clears one by one: they are large. */
@@ -161,6 +162,7 @@ static void clear_output(struct raft_output *out)
     out->restore_index = 0;
     out->restore_bytes = (struct bytes){ NULL, 0 };
     out->role_changed = false;
+    out->standing_changed = false;
     out->serving_began = false;
     out->confirmed_round = 0;
     out->refusal = RAFT_ACCEPTED;
@@ -175,15 +177,18 @@ void raft_step(struct raft *raft, const struct raft_event *event, struct instant
     enum raft_role role_before = raft->role;
     uint64_t term_before = raft->term;
     struct hf_name leader_before = raft->leader;
+    enum raft_standing standing_before = raft->recovery.standing;
 
     HF_CHECK(event->kind < RAFT_EVENT_KINDS);
     clear_output(out);
     raft_event_table[raft->role][event->kind](&context, event);
+    raft_recover_on(&context);
     raft_count_votes(&context);
     if (raft->role == RAFT_LEADER)
         lead_on(&context);
     apply_committed(&context);
     out->wake_at = next_wake(raft);
+    out->standing_changed = raft->recovery.standing != standing_before;
     out->role_changed = raft->role != role_before || raft->term != term_before ||
                         !name_equal(&raft->leader, &leader_before);
 }

@@ -27,6 +27,8 @@
  *     RAFT_EVENT_COMPACT or `restore` has replaced them: one buffer, overwritten for the next
  *     RAFT_EVENT_COMPACT, will do. They must not lie in config.snapshot_buffer.
  *  9. Step with RAFT_EVENT_PEER_DOWN when the connection to a peer breaks.
+ * 10. Start it with recovered.standing RAFT_RECOVERING if what was stored is damaged, or if it was
+ *     stored with `recovering`, and RAFT_UNSURE if nothing was ever stored.
  *
  * Whose bytes a snapshot is: config.snapshot_buffer belongs to raft, which fills it chunk by chunk.
  *   An installed snapshot is served from there until the next one begins to arrive; from then on
@@ -104,6 +106,8 @@ enum raft_message_kind {
     RAFT_SNAPSHOT_REQUEST,
     RAFT_SNAPSHOT_REPLY,
     RAFT_TIMEOUT_NOW, /* 3.10: the leader asks its successor to campaign at once */
+    RAFT_RECOVER,       /* what an issuer without a memory asks all others: raft_recover.c */
+    RAFT_RECOVER_REPLY, /* from memory, in any role but halted */
     RAFT_MESSAGE_KINDS
 };
 
@@ -117,7 +121,7 @@ struct raft_message {
     bool pre;            /* vote request, vote reply: pre-vote */
     bool transfer;       /* vote request: bypasses stickiness, never the vote rule */
     bool granted;        /* vote reply */
-    uint64_t last_index; /* vote request: of the candidate's log */
+    uint64_t last_index; /* vote request: of the candidate's log; recover reply */
     uint64_t last_term;  /* vote request */
 
     uint64_t prev_index; /* append request; append reply: the prev_index that it answers */
@@ -141,6 +145,14 @@ struct raft_message {
     struct raft_members members; /* snapshot request: configuration as of snapshot_index */
     struct bytes chunk;      /* snapshot request: borrowed */
     bool installed;          /* snapshot reply: durable and restored */
+
+    /* append and snapshot reply: of one that recovers; for the flow only, it counts for nothing */
+    bool recovering;
+    /* vote request: of this start of the candidate; recover: of the question; replies: the same */
+    uint64_t nonce;
+    bool fresh;      /* recover reply: has never had a log or a term */
+    bool leads;      /* recover reply: leads in `term`, and last_index is of its log */
+    uint64_t life;   /* recover reply: 0, or: it has no memory itself, since the start named here */
 };
 
 struct raft_config {
@@ -152,8 +164,18 @@ struct raft_config {
     size_t snapshot_capacity; /* bytes */
 };
 
-/* What the store recovered; also how a fresh node starts (everything zero but `members`). */
+/* Whether this node's memory is whole, so that it has a say: raft_recover.c. */
+enum raft_standing {
+    RAFT_WHOLE,
+    /* nothing is stored: either the first start of a new cluster, or all was lost */
+    RAFT_UNSURE,
+    RAFT_RECOVERING, /* its log, term and vote were lost; it has no say till it is sure of them */
+    RAFT_STANDINGS
+};
+
+/* What the store recovered; everything zero but `members` and `standing` if there is nothing. */
 struct raft_recovered {
+    enum raft_standing standing;
     uint64_t term;
     struct hf_name vote; /* empty: none in `term` */
     uint64_t snapshot_index;
@@ -193,6 +215,7 @@ struct raft_persist {
     bool hard_state;
     uint64_t term;
     struct hf_name vote;
+    bool recovering; /* hard_state: this node has no say until a later one without it */
     /* replaces everything up to snapshot_index; later entries follow if they match */
     bool snapshot;
     uint64_t snapshot_index;
@@ -211,7 +234,7 @@ enum raft_refusal {
     RAFT_NOT_LEADER,
     RAFT_TRANSFERRING, /* a transfer is under way */
     RAFT_LOG_FULL,     /* too many uncommitted entries, or no room before a snapshot */
-    RAFT_BAD_TARGET    /* a transfer to no voter, or to itself */
+    RAFT_BAD_TARGET    /* a transfer to no voter, to itself, or to one that recovers */
 };
 
 struct raft_output {
@@ -224,6 +247,7 @@ struct raft_output {
     uint64_t apply_first; /* apply_last < apply_first: nothing to apply */
     uint64_t apply_last;
     bool role_changed;    /* role, term or known leader differ from before the step */
+    bool standing_changed; /* raft_standing() differs from before the step */
     bool serving_began;   /* leader, and its own no-op is among what is applied now */
     uint64_t confirmed_round; /* 0, or: all confirmations up to this round hold */
     enum raft_refusal refusal; /* of PROPOSE, CONFIRM, TRANSFER */
@@ -248,12 +272,36 @@ struct raft_progress {
     struct instant last_contact; /* last message received from it in this term */
     uint64_t confirmed_round;    /* greatest round that it acknowledged in this term */
     bool vote_granted;
+    bool recovering; /* it has no memory: `match` is for the flow only and counts as 0 */
+};
+
+/* What one other issuer answered to this node's present question. */
+struct raft_answer {
+    struct hf_name id; /* empty: nobody's */
+    bool answered;     /* this question */
+    bool whole;        /* and has a memory */
+    bool fresh;        /* and that is empty */
+    uint64_t life;     /* 0, or: it was known to have no memory before the question was asked */
+};
+
+struct raft_recovery {
+    enum raft_standing standing;
+    bool mark_due;     /* the store must have it that this node recovers */
+    bool ending;       /* it has all that it needs; true memory once end_seq is durable */
+    uint64_t end_seq;
+    uint64_t nonce;    /* of the present question */
+    struct raft_answer answer[HF_ISSUERS_MAX];
+    uint64_t leader_term; /* a leader of this term answered, 0: none yet */
+    uint64_t leader_last; /* its last index at that moment */
+    struct instant ask_at;
 };
 
 struct raft {
     struct raft_config config;
     struct raft_members members;
     uint64_t random;
+    uint64_t life; /* random, of this start; never 0 */
+    struct raft_recovery recovery;
 
     enum raft_role role;
     uint64_t term;
@@ -285,6 +333,7 @@ struct raft {
     bool vote_split; /* candidate: refused in this term; its next try is drawn sooner */
     bool campaign_transfer; /* candidate: campaigns because the leader said so */
     struct hf_name vote_reply_to; /* empty, or: this grant waits for hard_seq */
+    uint64_t vote_reply_nonce;    /* of the request that it answers */
     bool append_reply_due;
     /* prev_index of the append request that the next reply answers */
     uint64_t append_reply_prev;
@@ -358,5 +407,16 @@ int raft_member_index(const struct raft_members *members, const struct hf_name *
 bool raft_has_quorum(const struct raft *raft, struct instant now);
 
 const char *raft_role_name(enum raft_role role);
+
+/* Whether this node has a say; changes with raft_output.standing_changed only. */
+enum raft_standing raft_standing(const struct raft *raft);
+
+const char *raft_standing_name(enum raft_standing standing);
+
+/*
+ * Of a node that is not whole: whom it waits for, by n from 0; NULL when there is no n-th one. None
+ * at all: it waits for the log of a leader.
+ */
+const struct hf_name *raft_recover_waits_for(const struct raft *raft, size_t n);
 
 #endif

@@ -44,6 +44,7 @@ static void request_votes(struct raft_context *context, bool pre, uint64_t term)
         message->transfer = !pre && raft->campaign_transfer;
         message->last_index = raft->last_index;
         message->last_term = raft_term_at(raft, raft->last_index);
+        message->nonce = raft->life;
     }
 }
 
@@ -98,7 +99,7 @@ void raft_begin_election(struct raft_context *context, bool transfer)
 }
 
 static void reply_to_vote(struct raft_context *context, const struct hf_name *to, bool pre,
-                          bool granted, uint64_t term)
+                          bool granted, uint64_t term, uint64_t nonce)
 {
     struct raft_message *reply = raft_send(context, RAFT_VOTE_REPLY, to);
 
@@ -107,6 +108,7 @@ static void reply_to_vote(struct raft_context *context, const struct hf_name *to
     reply->term = term;
     reply->pre = pre;
     reply->granted = granted;
+    reply->nonce = nonce;
 }
 
 void raft_vote_persisted(struct raft_context *context)
@@ -121,14 +123,16 @@ void raft_vote_persisted(struct raft_context *context)
         request_votes(context, false, raft->term);
     }
     if (!name_empty(&raft->vote_reply_to)) {
-        reply_to_vote(context, &raft->vote_reply_to, false, true, raft->term);
+        reply_to_vote(context, &raft->vote_reply_to, false, true, raft->term,
+                      raft->vote_reply_nonce);
         raft->vote_reply_to = (struct hf_name){ { 0 } };
     }
 }
 
-static void grant_vote(struct raft_context *context, const struct hf_name *candidate)
+static void grant_vote(struct raft_context *context, const struct raft_message *request)
 {
     struct raft *raft = context->raft;
+    const struct hf_name *candidate = &request->from;
 
     if (!name_equal(&raft->vote, candidate)) {
         raft->vote = *candidate;
@@ -136,6 +140,7 @@ static void grant_vote(struct raft_context *context, const struct hf_name *candi
     }
     raft_draw_election(raft, context->now);
     raft->vote_reply_to = *candidate;
+    raft->vote_reply_nonce = request->nonce;
     raft_vote_persisted(context);
 }
 
@@ -145,8 +150,10 @@ void raft_vote_request_received(struct raft_context *context, const struct raft_
     bool free_to_vote;
     bool granted;
 
+    if (!raft_has_say(raft))
+        return;
     if (message->term < raft->term) {
-        reply_to_vote(context, &message->from, message->pre, false, raft->term);
+        reply_to_vote(context, &message->from, message->pre, false, raft->term, message->nonce);
         return;
     }
     if ((message->pre || !message->transfer) && sticks_to_leader(context))
@@ -160,10 +167,10 @@ void raft_vote_request_received(struct raft_context *context, const struct raft_
                    message->term > raft->term;
     granted = free_to_vote && raft_is_voter(raft, &message->from) && log_up_to_date(raft, message);
     if (granted && !message->pre)
-        grant_vote(context, &message->from);
+        grant_vote(context, message);
     else
         reply_to_vote(context, &message->from, message->pre, granted,
-                      granted ? message->term : raft->term);
+                      granted ? message->term : raft->term, message->nonce);
 }
 
 void raft_vote_reply_received(struct raft_context *context, const struct raft_message *message)
@@ -173,7 +180,8 @@ void raft_vote_reply_received(struct raft_context *context, const struct raft_me
                         ? raft->role == RAFT_PRE_CANDIDATE && message->term == raft->term + 1
                         : raft->role == RAFT_CANDIDATE && message->term == raft->term;
 
-    if (!expected)
+    /* An answer to what an earlier start of this node asked: that one may have known more. */
+    if (!expected || message->nonce != raft->life)
         return;
     if (message->granted) {
         raft->progress[raft_member_index(&raft->members, &message->from)].vote_granted = true;

@@ -12,9 +12,13 @@ static void learn_commit(struct raft *raft, uint64_t commit)
 
 void raft_heartbeat_received(struct raft_context *context, const struct raft_message *message)
 {
-    struct raft_message *reply = raft_send(context, RAFT_HEARTBEAT_REPLY, &message->from);
+    struct raft_message *reply;
 
     learn_commit(context->raft, message->commit);
+    /* Whoever has no say can't vouch that its leader still leads. */
+    if (!raft_has_say(context->raft))
+        return;
+    reply = raft_send(context, RAFT_HEARTBEAT_REPLY, &message->from);
     if (reply)
         reply->round = message->round;
 }

@@ -41,6 +41,9 @@ extern const struct raft_role_cell raft_role_table[RAFT_ROLES][RAFT_ROLE_EVENTS]
 /* The only function that changes the role. */
 void raft_change_role(struct raft_context *context, enum raft_role_event event);
 
+/* Random, of no structure that two nodes would share. */
+uint64_t raft_random(struct raft *raft);
+
 /* Draws the election timer from [E, 2E); never for a node that has no vote. */
 void raft_draw_election(struct raft *raft, struct instant now);
 
@@ -144,6 +147,23 @@ void raft_send_heartbeats(struct raft_context *context);
 void raft_transfer(struct raft_context *context, const struct raft_event *event);
 void raft_transfer_progress(struct raft_context *context);
 void raft_timeout_now_received(struct raft_context *context, const struct raft_message *message);
+
+/* ---- raft_recover.c: a node without a memory, and those that it asks */
+
+void raft_recover_init(struct raft *raft, enum raft_standing standing, struct instant now);
+/* True if this node has a say: it may vote, campaign, and acknowledge. */
+bool raft_has_say(const struct raft *raft);
+void raft_recover_received(struct raft_context *context, const struct raft_message *message);
+void raft_recover_reply_received(struct raft_context *context, const struct raft_message *message);
+/* At the end of each step: asks, and ends the recovery when it has what it needs. */
+void raft_recover_on(struct raft_context *context);
+/* When the next question is due. */
+struct instant raft_recover_wake(const struct raft *raft);
+/* A leader hears from a peer that has or has not its memory. */
+void raft_note_memory(const struct raft *raft, struct raft_progress *progress,
+                      const struct raft_message *message);
+/* What a peer's acknowledgement counts for: nothing while it recovers. */
+uint64_t raft_counted_match(const struct raft_progress *progress);
 
 /* ---- raft_snapshot.c */
 

@@ -17,6 +17,8 @@ struct raft_message *raft_send(struct raft_context *context, enum raft_message_k
     message->from = context->raft->config.self;
     message->to = *to;
     message->term = context->raft->term;
+    message->recovering = (kind == RAFT_APPEND_REPLY || kind == RAFT_SNAPSHOT_REPLY) &&
+                          !raft_has_say(context->raft);
     return message;
 }
 
@@ -53,9 +55,14 @@ static bool numbers_in_range(const struct raft_message *message)
 {
     const uint64_t limit = INT64_MAX;
 
-    return message->term > 0 && message->term < limit && message->prev_index < limit &&
+    return message->term < limit && message->prev_index < limit && message->last_index < limit &&
            message->match_index < limit && message->snapshot_index < limit &&
            message->hint_index < limit;
+}
+
+static bool is_of_recovery(const struct raft_message *message)
+{
+    return message->kind == RAFT_RECOVER || message->kind == RAFT_RECOVER_REPLY;
 }
 
 static bool acceptable(const struct raft *raft, const struct raft_message *message)
@@ -63,6 +70,9 @@ static bool acceptable(const struct raft *raft, const struct raft_message *messa
     if (!name_equal(&message->to, &raft->config.self) ||
         name_equal(&message->from, &raft->config.self) ||
         raft_member_index(&raft->members, &message->from) < 0 || !numbers_in_range(message))
+        return false;
+    /* Only who never had a term may have none. */
+    if (message->term == 0 && !is_of_recovery(message))
         return false;
     if (message->kind == RAFT_APPEND_REQUEST)
         return entries_well_formed(message);
@@ -94,6 +104,8 @@ static const struct gate_row gate[RAFT_MESSAGE_KINDS] = {
                                 .handle = raft_snapshot_request_received },
     [RAFT_SNAPSHOT_REPLY] = { .to_leader = true, .handle = raft_snapshot_reply_received },
     [RAFT_TIMEOUT_NOW] = { .handle = raft_timeout_now_received },
+    [RAFT_RECOVER] = { .handle = raft_recover_received },
+    [RAFT_RECOVER_REPLY] = { .handle = raft_recover_reply_received },
 };
 
 /* False if the message can't be from this term's leader: another is known, perhaps ourselves. */
@@ -112,7 +124,7 @@ static bool hear_leader(struct raft_context *context, const struct raft_message 
 /* An answer to a pre-vote carries the term that was asked about, which nobody has entered yet. */
 static bool judges_its_own_term(const struct raft_message *message)
 {
-    return message->kind == RAFT_VOTE_REQUEST ||
+    return message->kind == RAFT_VOTE_REQUEST || is_of_recovery(message) ||
            (message->kind == RAFT_VOTE_REPLY && message->pre && message->granted);
 }
 
@@ -120,14 +132,17 @@ static void handle_in_term(struct raft_context *context, const struct raft_messa
 {
     const struct gate_row *row = &gate[message->kind];
     struct raft *raft = context->raft;
+    struct raft_progress *progress;
 
     if (row->from_leader && !hear_leader(context, message))
         return;
     if (row->to_leader) {
         if (raft->role != RAFT_LEADER)
             return;
-        raft->progress[raft_member_index(&raft->members, &message->from)].last_contact =
-            context->now;
+        progress = &raft->progress[raft_member_index(&raft->members, &message->from)];
+        raft_note_memory(raft, progress, message);
+        if (!message->recovering)
+            progress->last_contact = context->now;
     }
     row->handle(context, message);
 }
@@ -143,6 +158,9 @@ void raft_receive(struct raft_context *context, const struct raft_event *event)
         gate[message->kind].handle(context, message);
         return;
     }
+    /* Before it is sure that the cluster is a new one, it takes nothing in. */
+    if (raft->recovery.standing == RAFT_UNSURE)
+        return;
     if (message->term < raft->term) {
         if (gate[message->kind].reply_to_old)
             (void)raft_send(context, gate[message->kind].old_reply, &message->from);

@@ -19,6 +19,7 @@ void raft_persist_hard_state(struct raft_context *context)
     persist->hard_state = true;
     persist->term = context->raft->term;
     persist->vote = context->raft->vote;
+    persist->recovering = !raft_has_say(context->raft) && !context->raft->recovery.ending;
     context->raft->hard_seq = persist->seq;
 }
 

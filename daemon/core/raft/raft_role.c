@@ -68,7 +68,7 @@ const char *raft_role_name(enum raft_role role)
 }
 
 /* xorshift64* (Vigna 2016): spreads timers, no more is asked of it. */
-static uint64_t random_next(struct raft *raft)
+uint64_t raft_random(struct raft *raft)
 {
     raft->random ^= raft->random >> 12;
     raft->random ^= raft->random << 25;
@@ -81,18 +81,18 @@ void raft_draw_election(struct raft *raft, struct instant now)
     int self = raft_self_index(raft);
     uint64_t span_us = (uint64_t)raft->config.election.us;
 
-    if (self < 0 || !raft->members.member[self].voter) {
+    if (self < 0 || !raft->members.member[self].voter || !raft_has_say(raft)) {
         raft->election_at = INSTANT_NEVER;
         return;
     }
-    span_us += (random_next(raft) >> 11) % span_us;
+    span_us += (raft_random(raft) >> 11) % span_us;
     raft->election_at = instant_add(now, span_from_us((int64_t)span_us));
 }
 
 void raft_draw_retry(struct raft *raft, struct instant now)
 {
     int64_t half_us = raft->config.election.us / 2;
-    struct span delay = span_from_us(half_us / 2 + (int64_t)((random_next(raft) >> 11) %
+    struct span delay = span_from_us(half_us / 2 + (int64_t)((raft_random(raft) >> 11) %
                                                              (uint64_t)half_us));
 
     raft->election_at = instant_min(raft->election_at, instant_add(now, delay));

@@ -7,7 +7,8 @@ void raft_transfer(struct raft_context *context, const struct raft_event *event)
 
     if (!name_empty(&raft->transfer_to)) {
         context->out->refusal = RAFT_TRANSFERRING;
-    } else if (!raft_is_voter(raft, &event->peer) || name_equal(&event->peer, &raft->config.self)) {
+    } else if (!raft_is_voter(raft, &event->peer) || name_equal(&event->peer, &raft->config.self) ||
+               raft->progress[raft_member_index(&raft->members, &event->peer)].recovering) {
         context->out->refusal = RAFT_BAD_TARGET;
     } else {
         raft->transfer_to = event->peer;
@@ -22,7 +23,8 @@ void raft_transfer_progress(struct raft_context *context)
     struct raft *raft = context->raft;
     int target = raft_member_index(&raft->members, &raft->transfer_to);
 
-    if (target < 0 || raft->transfer_sent || raft->progress[target].match != raft->last_index)
+    if (target < 0 || raft->transfer_sent ||
+        raft_counted_match(&raft->progress[target]) != raft->last_index)
         return;
     raft->transfer_sent = raft_send(context, RAFT_TIMEOUT_NOW, &raft->transfer_to) != NULL;
 }
@@ -32,7 +34,8 @@ void raft_timeout_now_received(struct raft_context *context, const struct raft_m
     struct raft *raft = context->raft;
 
     if (raft->role != RAFT_FOLLOWER || !name_equal(&raft->leader, &message->from) ||
-        !raft_is_voter(raft, &raft->config.self) || raft_log_room(raft) == 0)
+        !raft_is_voter(raft, &raft->config.self) || !raft_has_say(raft) ||
+        raft_log_room(raft) == 0)
         return;
     raft_change_role(context, RAFT_ROLE_TOLD_TO_CAMPAIGN);
 }

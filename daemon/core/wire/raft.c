@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-_Static_assert((int)holdfast_Raft_Kind_TIMEOUT_NOW == RAFT_MESSAGE_KINDS, "one for one, plus one");
+_Static_assert((int)holdfast_Raft_Kind_RECOVER_REPLY == RAFT_MESSAGE_KINDS, "one for one, plus one");
 _Static_assert((int)holdfast_Entry_Kind_MEMBERS == RAFT_ENTRY_KINDS, "one for one, plus one");
 _Static_assert(sizeof(((holdfast_Raft *)0)->entries) / sizeof(holdfast_Entry) == RAFT_APPEND_MAX,
                "holdfast.options follows raft.h");
@@ -17,27 +17,32 @@ _Static_assert(sizeof(((holdfast_Member *)0)->id) == HF_NAME_MAX + 1,
                "holdfast.options follows limits.h");
 
 /* The fields that depend on the kind. */
-#define RAFT_FLAGS(X) X(pre) X(transfer) X(granted) X(success) X(installed)
+#define RAFT_FLAGS(X) X(pre) X(transfer) X(granted) X(success) X(installed) \
+    X(recovering) X(fresh) X(leads)
 #define RAFT_COUNTERS(X)                                                                           \
     X(last_index) X(last_term) X(prev_index) X(prev_term) X(commit) X(match_index) X(hint_index)   \
-    X(hint_term) X(round) X(snapshot_index) X(snapshot_term) X(offset) X(total)
+    X(hint_term) X(round) X(snapshot_index) X(snapshot_term) X(offset) X(total) X(nonce) \
+    X(life)
 
 #define BIT_NUMBER(field) BIT_##field,
 enum { RAFT_FLAGS(BIT_NUMBER) RAFT_COUNTERS(BIT_NUMBER) BIT_entries, BIT_chunk };
 #define HAS(field) (1u << BIT_##field)
 
 static const uint32_t fields_of_kind[RAFT_MESSAGE_KINDS] = {
-    [RAFT_VOTE_REQUEST] = HAS(pre) | HAS(transfer) | HAS(last_index) | HAS(last_term),
-    [RAFT_VOTE_REPLY] = HAS(pre) | HAS(granted),
+    [RAFT_VOTE_REQUEST] = HAS(pre) | HAS(transfer) | HAS(last_index) | HAS(last_term) |
+                          HAS(nonce),
+    [RAFT_VOTE_REPLY] = HAS(pre) | HAS(granted) | HAS(nonce),
     [RAFT_APPEND_REQUEST] = HAS(prev_index) | HAS(prev_term) | HAS(commit) | HAS(entries),
     [RAFT_APPEND_REPLY] = HAS(prev_index) | HAS(success) | HAS(match_index) | HAS(hint_index) |
-                          HAS(hint_term),
+                          HAS(hint_term) | HAS(recovering),
     [RAFT_HEARTBEAT] = HAS(commit) | HAS(round),
     [RAFT_HEARTBEAT_REPLY] = HAS(round),
     [RAFT_SNAPSHOT_REQUEST] = HAS(snapshot_index) | HAS(snapshot_term) | HAS(offset) | HAS(total) |
                               HAS(chunk),
-    [RAFT_SNAPSHOT_REPLY] = HAS(snapshot_index) | HAS(offset) | HAS(installed),
+    [RAFT_SNAPSHOT_REPLY] = HAS(snapshot_index) | HAS(offset) | HAS(installed) | HAS(recovering),
     [RAFT_TIMEOUT_NOW] = 0,
+    [RAFT_RECOVER] = HAS(nonce),
+    [RAFT_RECOVER_REPLY] = HAS(nonce) | HAS(last_index) | HAS(fresh) | HAS(leads) | HAS(life),
 };
 
 void fields_pack_members(holdfast_Members *out, const struct raft_members *members)
@@ -64,8 +69,9 @@ static void pack_entries(holdfast_Raft *out, const struct raft_message *message)
 void fields_pack_raft(holdfast_Raft *out, const struct raft_message *message)
 {
     uint32_t has = fields_of_kind[message->kind];
-    /* The lists at the end are large and need no clearing: their counts say what is in them. */
+    /* The lists in the middle are large and need no clearing: their counts say what is in them. */
     memset(out, 0, offsetof(holdfast_Raft, entries));
+    memset(&out->recovering, 0, sizeof(*out) - offsetof(holdfast_Raft, recovering));
     out->chunk.size = 0;
     out->kind = (holdfast_Raft_Kind)(message->kind + 1);
     fields_pack_name(out->from, &message->from);

@@ -147,6 +147,7 @@ static inline void disk_write(struct disk *disk, const struct batch *batch)
         assert_true(persist->term >= disk->state.term);
         disk->state.term = persist->term;
         disk->state.vote = persist->vote;
+        disk->state.standing = persist->recovering ? RAFT_RECOVERING : RAFT_WHOLE;
     }
     if (persist->snapshot)
         disk_snapshot(disk, batch);
@@ -296,6 +297,9 @@ static inline void node_complete_all(struct node *node)
 static inline void node_receive(struct node *node, struct raft_message message)
 {
     message.to = node->config.self;
+    /* A vote that is given by hand answers this start's request, if nothing else is said. */
+    if (message.kind == RAFT_VOTE_REPLY && message.nonce == 0)
+        message.nonce = node->raft.life;
     node_step(node, &(struct raft_event){ .kind = RAFT_EVENT_MESSAGE, .message = &message });
 }
 

@@ -106,10 +106,12 @@ static void random_raft(enum raft_message_kind kind)
         raft->transfer = random_bool();
         raft->last_index = random_counter();
         raft->last_term = random_counter();
+        raft->nonce = random_counter();
         break;
     case RAFT_VOTE_REPLY:
         raft->pre = random_bool();
         raft->granted = random_bool();
+        raft->nonce = random_counter();
         break;
     case RAFT_APPEND_REQUEST:
         raft->prev_index = random_counter();
@@ -122,6 +124,7 @@ static void random_raft(enum raft_message_kind kind)
         raft->match_index = random_counter();
         raft->hint_index = random_counter();
         raft->hint_term = random_counter();
+        raft->recovering = random_bool();
         break;
     case RAFT_HEARTBEAT:
         raft->commit = random_counter();
@@ -137,6 +140,17 @@ static void random_raft(enum raft_message_kind kind)
         raft->snapshot_index = random_counter();
         raft->offset = random_counter();
         raft->installed = random_bool();
+        raft->recovering = random_bool();
+        break;
+    case RAFT_RECOVER:
+        raft->nonce = random_counter();
+        break;
+    case RAFT_RECOVER_REPLY:
+        raft->nonce = random_counter();
+        raft->last_index = random_counter();
+        raft->fresh = random_bool();
+        raft->leads = random_bool();
+        raft->life = random_counter();
         break;
     case RAFT_TIMEOUT_NOW:
     case RAFT_MESSAGE_KINDS:

@@ -1,0 +1,756 @@
+/* A node that lost its log, term and vote: what it may not do, and when it may again. */
+#include "tests/unit/raft/network.h"
+
+static struct node node;
+static struct node others[5];
+
+/* ---- a node without a memory */
+
+/* The disk is lost and the node starts anew. */
+static void forget(struct node *at, enum raft_standing standing)
+{
+    struct raft_members members = at->disk.state.members;
+
+    node_forget_pending(at, at->pending_count);
+    memset(&at->disk, 0, sizeof at->disk);
+    at->disk.state.members = members;
+    at->disk.state.standing = standing;
+    at->config.random_seed += 1000;
+    node_start(at);
+}
+
+static void start_recovering(int count)
+{
+    node_init(&node, 1, count, 1);
+    forget(&node, RAFT_RECOVERING);
+    node_event(&node, RAFT_EVENT_TIMER);
+    node_complete_all(&node);
+}
+
+static struct raft_message answer_of(const char *from, uint64_t term)
+{
+    return (struct raft_message){ .kind = RAFT_RECOVER_REPLY, .from = name_of(from), .term = term,
+                                  .nonce = node.raft.recovery.nonce };
+}
+
+static void answer(const char *from, uint64_t term)
+{
+    node_receive(&node, answer_of(from, term));
+}
+
+static void answer_as_leader(const char *from, uint64_t term, uint64_t last_index)
+{
+    struct raft_message message = answer_of(from, term);
+
+    message.leads = true;
+    message.last_index = last_index;
+    node_receive(&node, message);
+}
+
+/* Entries 1..last, all of term 1. */
+static void append(const char *from, uint64_t term, uint64_t last, uint64_t commit)
+{
+    static struct raft_entry entries[RAFT_APPEND_MAX];
+
+    for (uint64_t i = 0; i < last; i++)
+        entries[i] = (struct raft_entry){ .index = i + 1, .term = 1, .length = 1 };
+    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST, .from = name_of(from),
+                                               .term = term, .entry_count = (uint8_t)last,
+                                               .entries = entries, .commit = commit });
+}
+
+static void heartbeat(const char *from, uint64_t term)
+{
+    node_receive(&node, (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of(from),
+                                               .term = term, .round = 7 });
+}
+
+static bool has_say(void)
+{
+    return raft_standing(&node.raft) == RAFT_WHOLE;
+}
+
+static void it_grants_no_vote(void **state)
+{
+    (void)state;
+    start_recovering(3);
+    for (int kind = 0; kind < 3; kind++) {
+        node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REQUEST, .from = name_of("n2"),
+                                                   .term = 9, .pre = kind == 0,
+                                                   .transfer = kind == 2, .last_index = 99,
+                                                   .last_term = 8, .nonce = 1 });
+        node_complete_all(&node);
+        assert_null(node_sent(&node, RAFT_VOTE_REPLY, 0));
+        assert_true(name_empty(&node.raft.vote));
+    }
+}
+
+static void it_never_campaigns(void **state)
+{
+    (void)state;
+    start_recovering(3);
+    heartbeat("n2", 3);
+    node_receive(&node, (struct raft_message){ .kind = RAFT_TIMEOUT_NOW, .from = name_of("n2"),
+                                               .term = 3 });
+    assert_int_equal(node.raft.role, RAFT_FOLLOWER);
+    for (int i = 0; i < 100; i++) {
+        node_wait(&node, TEST_ELECTION_MS);
+        node_event(&node, RAFT_EVENT_TIMER);
+        assert_int_equal(node.raft.role, RAFT_FOLLOWER);
+        assert_null(node_sent(&node, RAFT_VOTE_REQUEST, 0));
+    }
+}
+
+static void its_acknowledgements_say_that_they_do_not_count(void **state)
+{
+    (void)state;
+    start_recovering(3);
+    append("n2", 3, 2, 0);
+    node_complete_all(&node);
+    const struct raft_message *reply = node_sent_to(&node, RAFT_APPEND_REPLY, "n2");
+    assert_non_null(reply);
+    assert_true(reply->recovering);
+    assert_int_equal(reply->match_index, 2);
+    heartbeat("n2", 3);
+    assert_null(node_sent(&node, RAFT_HEARTBEAT_REPLY, 0));
+}
+
+static void it_asks_each_other_voter_until_that_one_has_answered(void **state)
+{
+    (void)state;
+    start_recovering(3);
+    node_wait(&node, TEST_HEARTBEAT_MS);
+    node_event(&node, RAFT_EVENT_TIMER);
+    assert_non_null(node_sent_to(&node, RAFT_RECOVER, "n2"));
+    assert_non_null(node_sent_to(&node, RAFT_RECOVER, "n3"));
+    answer("n2", 4);
+    node_wait(&node, TEST_HEARTBEAT_MS);
+    assert_true(instant_reached(node.out.wake_at, node.now));
+    node_event(&node, RAFT_EVENT_TIMER);
+    assert_null(node_sent_to(&node, RAFT_RECOVER, "n2"));
+    assert_non_null(node_sent_to(&node, RAFT_RECOVER, "n3"));
+    assert_string_equal(raft_recover_waits_for(&node.raft, 0)->text, "n3");
+    assert_null(raft_recover_waits_for(&node.raft, 1));
+}
+
+static void every_other_voter_must_have_answered(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "n2", "n3", "n4", "n5" };
+
+    start_recovering(5);
+    append("n2", 3, 2, 2);
+    node_complete_all(&node);
+    answer_as_leader("n2", 3, 2);
+    for (int i = 1; i < 4; i++) {
+        assert_string_equal(raft_recover_waits_for(&node.raft, 0)->text, names[i]);
+        node_complete_all(&node);
+        assert_false(has_say());
+        answer(names[i], 3);
+    }
+    assert_false(has_say());
+    node_complete_all(&node);
+    assert_true(has_say());
+    assert_true(node.out.standing_changed);
+}
+
+static void its_term_is_the_greatest_answer_and_a_leader_of_less_is_not_enough(void **state)
+{
+    (void)state;
+    start_recovering(3);
+    append("n2", 3, 2, 2);
+    node_complete_all(&node);
+    answer_as_leader("n2", 3, 2);
+    answer("n3", 5);
+    node_complete_all(&node);
+    assert_int_equal(node.disk.state.term, 5);
+    assert_false(has_say());
+    append("n3", 5, 2, 2);
+    node_complete_all(&node);
+    assert_false(has_say());
+    answer_as_leader("n3", 5, 2);
+    node_complete_all(&node);
+    assert_true(has_say());
+}
+
+static void all_that_the_leader_had_must_be_on_its_disk(void **state)
+{
+    (void)state;
+    start_recovering(3);
+    answer_as_leader("n2", 3, 4);
+    answer("n3", 3);
+    append("n2", 3, 3, 3);
+    node_complete_all(&node);
+    assert_false(has_say());
+    append("n2", 3, 4, 3);
+    assert_int_equal(node.raft.recovery.ending, false);
+    node_complete_all(&node); /* entry 4 */
+    assert_true(node.raft.recovery.ending);
+    assert_false(has_say());
+    node_complete_all(&node); /* that it ends */
+    assert_true(has_say());
+    assert_int_equal(node.disk.state.standing, RAFT_WHOLE);
+}
+
+static void it_has_voted_for_its_leader_in_the_present_term(void **state)
+{
+    (void)state;
+    start_recovering(3);
+    append("n2", 3, 2, 2);
+    node_complete_all(&node);
+    answer_as_leader("n2", 3, 2);
+    answer("n3", 3);
+    node_complete_all(&node);
+    assert_true(has_say());
+    assert_string_equal(node.disk.state.vote.text, "n2");
+    node_start(&node);
+    node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REQUEST, .from = name_of("n3"),
+                                               .term = 3, .last_index = 9, .last_term = 3 });
+    node_complete_all(&node);
+    assert_true(node_sent(&node, RAFT_VOTE_REPLY, 0) == NULL ||
+                !node_sent(&node, RAFT_VOTE_REPLY, 0)->granted);
+}
+
+static void the_leader_learns_at_once_what_counts_from_now_on(void **state)
+{
+    (void)state;
+    start_recovering(3);
+    append("n2", 3, 2, 2);
+    node_complete_all(&node);
+    answer_as_leader("n2", 3, 2);
+    answer("n3", 3);
+    node_complete_all(&node);
+    const struct raft_message *reply = node_sent_to(&node, RAFT_APPEND_REPLY, "n2");
+    assert_non_null(reply);
+    assert_false(reply->recovering);
+    assert_int_equal(reply->match_index, 2);
+    heartbeat("n2", 3);
+    assert_int_equal(node_sent(&node, RAFT_HEARTBEAT_REPLY, 0)->round, 7);
+}
+
+static void a_crash_in_the_middle_goes_on_recovering_and_asks_all_again(void **state)
+{
+    (void)state;
+    start_recovering(3);
+    assert_int_equal(node.disk.state.standing, RAFT_RECOVERING);
+    append("n2", 3, 2, 2);
+    node_complete_all(&node);
+    answer("n3", 3);
+    struct raft_message old = answer_of("n3", 3);
+    node.config.random_seed++;
+    node_start(&node);
+    assert_int_equal(raft_standing(&node.raft), RAFT_RECOVERING);
+    assert_int_equal(node.raft.last_index, 2);
+    node_receive(&node, old);
+    node_complete_all(&node);
+    append("n2", 3, 2, 2);
+    node_complete_all(&node);
+    answer_as_leader("n2", 3, 2);
+    node_complete_all(&node);
+    assert_false(has_say());
+    assert_string_equal(raft_recover_waits_for(&node.raft, 0)->text, "n3");
+}
+
+static void a_crash_before_the_end_is_durable_goes_on_recovering(void **state)
+{
+    (void)state;
+    start_recovering(3);
+    append("n2", 3, 2, 2);
+    node_complete_all(&node);
+    answer_as_leader("n2", 3, 2);
+    answer("n3", 3);
+    assert_true(node.raft.recovery.ending);
+    node_start(&node);
+    assert_int_equal(raft_standing(&node.raft), RAFT_RECOVERING);
+}
+
+static void alone_it_recovers_from_nobody(void **state)
+{
+    (void)state;
+    start_recovering(1);
+    for (int i = 0; i < 50; i++) {
+        node_wait(&node, TEST_ELECTION_MS);
+        node_event(&node, RAFT_EVENT_TIMER);
+        node_complete_all(&node);
+        assert_false(has_say());
+    }
+    assert_null(raft_recover_waits_for(&node.raft, 0));
+}
+
+/* ---- others without a memory */
+
+static void answer_forgetful(const char *from, uint64_t life)
+{
+    struct raft_message message = answer_of(from, 0);
+
+    message.life = life;
+    node_receive(&node, message);
+}
+
+static void whoever_has_no_memory_counts_only_in_a_question_asked_after_that_was_known(void **state)
+{
+    (void)state;
+    start_recovering(5);
+    append("n2", 3, 2, 2);
+    node_complete_all(&node);
+    answer_as_leader("n2", 3, 2);
+    answer("n3", 3);
+    answer("n4", 3);
+    struct raft_message old = answer_of("n3", 3);
+    answer_forgetful("n5", 77);
+    /* All anew. */
+    node_receive(&node, old);
+    answer_as_leader("n2", 3, 2);
+    answer("n4", 3);
+    answer_forgetful("n5", 77);
+    node_complete_all(&node);
+    assert_false(has_say());
+    answer("n3", 4);
+    node_complete_all(&node);
+    assert_false(has_say());
+    append("n3", 4, 2, 2);
+    answer_as_leader("n3", 4, 2);
+    node_complete_all(&node);
+    assert_true(has_say());
+}
+
+static void it_waits_while_no_majority_has_a_memory(void **state)
+{
+    (void)state;
+    start_recovering(3);
+    append("n2", 3, 2, 2);
+    node_complete_all(&node);
+    for (int i = 0; i < 3; i++) {
+        answer_as_leader("n2", 3, 2);
+        answer_forgetful("n3", 77);
+        node_complete_all(&node);
+        assert_false(has_say());
+    }
+    assert_string_equal(raft_recover_waits_for(&node.raft, 0)->text, "n3");
+}
+
+/* ---- whoever is asked */
+
+static void an_answer_tells_the_term_and_of_a_leader_its_last_index(void **state)
+{
+    (void)state;
+    const struct raft_message *reply;
+    const struct raft_message question = { .kind = RAFT_RECOVER, .from = name_of("n3"), .nonce = 5 };
+
+    node_init(&node, 1, 3, 1);
+    node_receive(&node, question);
+    reply = node_sent_to(&node, RAFT_RECOVER_REPLY, "n3");
+    assert_true(reply->fresh);
+    node_serve(&node);
+    node_receive(&node, question);
+    reply = node_sent_to(&node, RAFT_RECOVER_REPLY, "n3");
+    assert_false(reply->fresh);
+    assert_int_equal(reply->nonce, 5);
+    assert_int_equal(reply->term, 1);
+    assert_true(reply->leads);
+    assert_int_equal(reply->last_index, 1);
+    assert_int_equal(reply->life, 0);
+}
+
+/* A leader of three, whose n3 recovers. */
+static void lead_with_one_that_recovers(void)
+{
+    node_init(&node, 1, 3, 1);
+    node_serve(&node);
+    node_acknowledge(&node, "n3", node.raft.last_index);
+    node_propose(&node, "a");
+    node_complete_all(&node);
+}
+
+static void acknowledge_recovering(uint64_t match)
+{
+    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REPLY, .from = name_of("n3"),
+                                               .term = node.raft.term, .success = true,
+                                               .match_index = match, .recovering = true });
+}
+
+static void a_leader_commits_nothing_by_one_that_recovers(void **state)
+{
+    (void)state;
+    lead_with_one_that_recovers();
+    acknowledge_recovering(2);
+    assert_int_equal(node.raft.commit, 1);
+    node_acknowledge(&node, "n3", 2);
+    assert_int_equal(node.raft.commit, 2);
+}
+
+static void an_old_acknowledgement_gives_no_weight_to_new_ones(void **state)
+{
+    (void)state;
+    lead_with_one_that_recovers();
+    acknowledge_recovering(2);
+    node_acknowledge(&node, "n3", 1); /* of before the damage, late */
+    assert_int_equal(node.raft.commit, 1);
+    acknowledge_recovering(2);
+    assert_int_equal(node.raft.commit, 1);
+}
+
+static void a_leader_drops_what_it_believed_of_the_log_that_was_lost(void **state)
+{
+    (void)state;
+    lead_with_one_that_recovers();
+    node_acknowledge(&node, "n3", 2);
+    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REPLY, .from = name_of("n3"),
+                                               .term = node.raft.term, .prev_index = 2,
+                                               .hint_index = 1, .recovering = true });
+    assert_int_equal(node.raft.progress[2].match, 0);
+    const struct raft_message *retry = node_sent_to(&node, RAFT_APPEND_REQUEST, "n3");
+    assert_non_null(retry);
+    assert_int_equal(retry->prev_index, 0);
+    assert_int_equal(retry->entry_count, 2);
+}
+
+static void a_leader_that_is_asked_tries_the_one_who_asks_anew(void **state)
+{
+    (void)state;
+    lead_with_one_that_recovers();
+    node_acknowledge(&node, "n3", 2);
+    node_receive(&node, (struct raft_message){ .kind = RAFT_RECOVER, .from = name_of("n3"),
+                                               .nonce = 5 });
+    assert_int_equal(node.raft.progress[2].match, 0);
+    assert_non_null(node_sent_to(&node, RAFT_APPEND_REQUEST, "n3"));
+}
+
+static void one_that_recovers_keeps_no_leader_in_office(void **state)
+{
+    (void)state;
+    lead_with_one_that_recovers();
+    for (int i = 0; i < 10 && node.raft.role == RAFT_LEADER; i++) {
+        node_wait(&node, TEST_HEARTBEAT_MS);
+        acknowledge_recovering(1);
+        node_event(&node, RAFT_EVENT_TIMER);
+    }
+    assert_int_equal(node.raft.role, RAFT_FOLLOWER);
+}
+
+static void leadership_is_not_handed_to_one_that_recovers(void **state)
+{
+    (void)state;
+    lead_with_one_that_recovers();
+    acknowledge_recovering(2);
+    node_step(&node, &(struct raft_event){ .kind = RAFT_EVENT_TRANSFER, .peer = name_of("n3") });
+    assert_int_equal(node.out.refusal, RAFT_BAD_TARGET);
+    lead_with_one_that_recovers();
+    node_step(&node, &(struct raft_event){ .kind = RAFT_EVENT_TRANSFER, .peer = name_of("n3") });
+    acknowledge_recovering(2);
+    assert_null(node_sent(&node, RAFT_TIMEOUT_NOW, 0));
+}
+
+static void votes_that_were_asked_for_with_the_lost_log_do_not_count(void **state)
+{
+    (void)state;
+    node_init(&node, 1, 3, 1);
+    node_time_out(&node);
+    node_grant(&node, "n2", true);
+    node_complete_all(&node);
+    uint64_t before = node_sent_to(&node, RAFT_VOTE_REQUEST, "n2")->nonce;
+    node.config.random_seed++;
+    node_start(&node);
+    node.raft.term = 0; /* as one that never knew of its candidacy */
+    node_time_out(&node);
+    node_grant(&node, "n2", true);
+    node_complete_all(&node);
+    assert_int_equal(node.raft.role, RAFT_CANDIDATE);
+    node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REPLY, .from = name_of("n2"),
+                                               .term = node.raft.term, .granted = true,
+                                               .nonce = before });
+    assert_int_equal(node.raft.role, RAFT_CANDIDATE);
+    node_grant(&node, "n2", false);
+    assert_int_equal(node.raft.role, RAFT_LEADER);
+}
+
+static void a_vote_repeats_the_nonce_of_its_request(void **state)
+{
+    (void)state;
+    node_init(&node, 1, 3, 1);
+    node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REQUEST, .from = name_of("n2"),
+                                               .term = 2, .nonce = 42 });
+    node_complete_all(&node);
+    assert_true(node_sent(&node, RAFT_VOTE_REPLY, 0)->granted);
+    assert_int_equal(node_sent(&node, RAFT_VOTE_REPLY, 0)->nonce, 42);
+}
+
+/* ---- nothing stored at all */
+
+static void start_unsure(int count)
+{
+    node_init(&node, 1, count, 1);
+    forget(&node, RAFT_UNSURE);
+    node_event(&node, RAFT_EVENT_TIMER);
+}
+
+static void answer_fresh(const char *from)
+{
+    struct raft_message message = answer_of(from, 0);
+
+    message.fresh = true;
+    message.life = 99;
+    node_receive(&node, message);
+}
+
+static void a_new_cluster_starts_when_a_majority_is_fresh(void **state)
+{
+    (void)state;
+    start_unsure(5);
+    assert_non_null(node_sent_to(&node, RAFT_RECOVER, "n5"));
+    answer_fresh("n2");
+    answer_fresh("n2");
+    node_complete_all(&node);
+    assert_int_equal(raft_standing(&node.raft), RAFT_UNSURE);
+    answer_fresh("n3");
+    assert_false(has_say());
+    node_complete_all(&node);
+    assert_true(has_say());
+    node_time_out(&node);
+    assert_int_equal(node.raft.role, RAFT_PRE_CANDIDATE);
+}
+
+static void one_history_is_enough_to_recover(void **state)
+{
+    (void)state;
+    start_unsure(5);
+    answer_fresh("n2");
+    answer("n3", 4);
+    assert_int_equal(raft_standing(&node.raft), RAFT_RECOVERING);
+    assert_true(node.out.persist.recovering);
+    answer_fresh("n4");
+    answer_fresh("n5");
+    node_complete_all(&node);
+    assert_int_equal(node.disk.state.standing, RAFT_RECOVERING);
+    assert_int_equal(raft_standing(&node.raft), RAFT_RECOVERING);
+}
+
+static void a_claim_to_be_fresh_that_answers_another_question_is_not_counted(void **state)
+{
+    (void)state;
+    start_unsure(3);
+    struct raft_message old = answer_of("n2", 0);
+    old.fresh = true;
+    old.nonce ^= 2;
+    node_receive(&node, old);
+    node_complete_all(&node);
+    assert_int_equal(raft_standing(&node.raft), RAFT_UNSURE);
+}
+
+static void while_unsure_it_takes_nothing_in(void **state)
+{
+    (void)state;
+    start_unsure(3);
+    append("n2", 3, 2, 2);
+    heartbeat("n2", 3);
+    assert_false(node.out.persist.wanted);
+    assert_int_equal(node.out.message_count, 0);
+    assert_int_equal(node.raft.term, 0);
+}
+
+static void alone_it_starts_at_once(void **state)
+{
+    (void)state;
+    start_unsure(1);
+    node_complete_all(&node);
+    assert_true(has_say());
+}
+
+/* ---- whole clusters */
+
+/* All that `from` has sent in its last step to `to` arrives there. */
+static void deliver(const struct node *from, struct node *to)
+{
+    for (size_t i = 0; i < from->out.message_count; i++) {
+        if (name_equal(&from->out.messages[i].to, &to->config.self))
+            node_receive(to, from->out.messages[i]);
+    }
+}
+
+/*
+ * n1 voted for n2 in term 2, and its vote is late. It is damaged, and helps n3, who leads term 1, to
+ * commit what n2 does not have. n2 wins by n1's old vote and n4's.
+ */
+static void an_old_vote_and_a_new_acknowledgement_do_not_meet(void **state)
+{
+    (void)state;
+    struct node *leader = &others[3];
+
+    for (int i = 1; i <= 5; i++)
+        node_init(&others[i - 1], i, 5, 1);
+    leader = &others[2];
+    node_elect(leader, (const char *const[]){ "n1", "n5" }, 2);
+    node_complete_all(leader);
+    /* n2 stands in term 2, and n1 promises its vote. */
+    struct node *candidate = &others[1];
+    candidate->raft.term = 1;
+    node_time_out(candidate);
+    node_grant(candidate, "n1", true);
+    node_grant(candidate, "n4", true);
+    node_complete_all(candidate);
+    assert_int_equal(candidate->raft.term, 2);
+    /* n1, without a memory, gets the log of n3, and every answer but the candidate's. */
+    start_recovering(5);
+    append("n3", 1, 1, 0);
+    node_complete_all(&node);
+    answer_as_leader("n3", 1, 1);
+    answer("n4", 1);
+    answer("n5", 1);
+    node_complete_all(&node);
+    assert_false(has_say());
+    /* What it says counts for nothing at n3, though n5 makes it two of five. */
+    node_acknowledge(leader, "n5", 1);
+    node_receive(leader, (struct raft_message){ .kind = RAFT_APPEND_REPLY, .from = name_of("n1"),
+                                                .term = 1, .success = true, .match_index = 1,
+                                                .recovering = true });
+    assert_int_equal(leader->raft.commit, 0);
+    /* The candidate's answer takes it out of term 1 for good. */
+    node_receive(candidate, (struct raft_message){ .kind = RAFT_RECOVER, .from = name_of("n1"),
+                                                   .nonce = node.raft.recovery.nonce });
+    deliver(candidate, &node);
+    node_complete_all(&node);
+    assert_int_equal(node.disk.state.term, 2);
+    assert_false(has_say());
+    append("n3", 1, 1, 0);
+    assert_int_equal(node_sent(&node, RAFT_APPEND_REPLY, 0)->term, 2);
+    assert_false(node_sent(&node, RAFT_APPEND_REPLY, 0)->success);
+    node_grant(candidate, "n1", false);
+    node_grant(candidate, "n4", false);
+    assert_int_equal(candidate->raft.role, RAFT_LEADER);
+}
+
+static struct network network;
+
+static void propose_some(unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        int leader = network_wait_serving(&network);
+        assert_true(leader >= 0);
+        network_step(&network, leader,
+                     &(struct raft_event){ .kind = RAFT_EVENT_PROPOSE,
+                                           .command = { (const uint8_t *)"x", 1 } });
+        network_tick(&network);
+        network_tick(&network);
+    }
+}
+
+static bool whole_within(int which, int64_t ms)
+{
+    for (int64_t i = 0; i < ms && raft_standing(&network.node[which].raft) != RAFT_WHOLE; i++)
+        network_tick(&network);
+    return raft_standing(&network.node[which].raft) == RAFT_WHOLE;
+}
+
+static void recover_and_carry_on(unsigned entries, unsigned loss_percent, uint64_t seed)
+{
+    network_init(&network, 3, seed);
+    propose_some(entries);
+    network.loss_percent = loss_percent;
+    network.repeat_percent = loss_percent;
+    int leader = network_wait_serving(&network);
+    int damaged = (leader + (seed % 2 ? 1 : 0)) % 3; /* the leader itself, every other time */
+    network_crash(&network, damaged);
+    forget(&network.node[damaged], RAFT_RECOVERING);
+    network_start(&network, damaged);
+    assert_true(whole_within(damaged, 60000));
+    /* With one of the others gone, it is the one that is needed. */
+    uint64_t committed = 0;
+    for (int i = 0; i < 3; i++)
+        committed = network.node[i].raft.commit > committed ? network.node[i].raft.commit : committed;
+    network_crash(&network, (damaged + 1) % 3);
+    propose_some(5);
+    assert_true(network.node[damaged].raft.commit >= committed);
+}
+
+static void a_damaged_node_recovers_from_a_log_and_carries_on(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 6; seed++)
+        recover_and_carry_on(30, seed > 3 ? 10 : 0, seed);
+}
+
+static void a_damaged_node_recovers_from_a_snapshot_and_carries_on(void **state)
+{
+    (void)state;
+    for (uint64_t seed = 1; seed <= 4; seed++)
+        recover_and_carry_on(RAFT_COMPACT_AT + 100, seed > 2 ? 10 : 0, seed);
+}
+
+static void two_of_five_recover_from_the_others(void **state)
+{
+    (void)state;
+    network_init(&network, 5, 3);
+    propose_some(20);
+    int leader = network_wait_serving(&network);
+    for (int i = 1; i <= 2; i++) {
+        network_crash(&network, (leader + i) % 5);
+        forget(&network.node[(leader + i) % 5], RAFT_RECOVERING);
+    }
+    network_start(&network, (leader + 1) % 5);
+    assert_false(whole_within((leader + 1) % 5, 2000));
+    network_start(&network, (leader + 2) % 5);
+    assert_true(whole_within((leader + 1) % 5, 10000));
+    assert_true(whole_within((leader + 2) % 5, 10000));
+}
+
+static void an_emptied_node_recovers_and_an_empty_cluster_starts(void **state)
+{
+    (void)state;
+    network_init(&network, 3, 4);
+    for (int i = 0; i < 3; i++) {
+        network_crash(&network, i);
+        forget(&network.node[i], RAFT_UNSURE);
+    }
+    network_start(&network, 0);
+    network_start(&network, 1);
+    propose_some(5);
+    assert_false(network.up[2]);
+    network_start(&network, 2);
+    assert_true(whole_within(2, 10000));
+    propose_some(5);
+    network_crash(&network, 0);
+    forget(&network.node[0], RAFT_UNSURE);
+    network_start(&network, 0);
+    assert_true(whole_within(0, 10000));
+    assert_true(network.node[0].raft.term > 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(it_grants_no_vote),
+        cmocka_unit_test(it_never_campaigns),
+        cmocka_unit_test(its_acknowledgements_say_that_they_do_not_count),
+        cmocka_unit_test(it_asks_each_other_voter_until_that_one_has_answered),
+        cmocka_unit_test(every_other_voter_must_have_answered),
+        cmocka_unit_test(its_term_is_the_greatest_answer_and_a_leader_of_less_is_not_enough),
+        cmocka_unit_test(all_that_the_leader_had_must_be_on_its_disk),
+        cmocka_unit_test(it_has_voted_for_its_leader_in_the_present_term),
+        cmocka_unit_test(the_leader_learns_at_once_what_counts_from_now_on),
+        cmocka_unit_test(a_crash_in_the_middle_goes_on_recovering_and_asks_all_again),
+        cmocka_unit_test(a_crash_before_the_end_is_durable_goes_on_recovering),
+        cmocka_unit_test(alone_it_recovers_from_nobody),
+        cmocka_unit_test(whoever_has_no_memory_counts_only_in_a_question_asked_after_that_was_known),
+        cmocka_unit_test(it_waits_while_no_majority_has_a_memory),
+        cmocka_unit_test(an_answer_tells_the_term_and_of_a_leader_its_last_index),
+        cmocka_unit_test(a_leader_commits_nothing_by_one_that_recovers),
+        cmocka_unit_test(an_old_acknowledgement_gives_no_weight_to_new_ones),
+        cmocka_unit_test(a_leader_drops_what_it_believed_of_the_log_that_was_lost),
+        cmocka_unit_test(a_leader_that_is_asked_tries_the_one_who_asks_anew),
+        cmocka_unit_test(one_that_recovers_keeps_no_leader_in_office),
+        cmocka_unit_test(leadership_is_not_handed_to_one_that_recovers),
+        cmocka_unit_test(votes_that_were_asked_for_with_the_lost_log_do_not_count),
+        cmocka_unit_test(a_vote_repeats_the_nonce_of_its_request),
+        cmocka_unit_test(a_new_cluster_starts_when_a_majority_is_fresh),
+        cmocka_unit_test(one_history_is_enough_to_recover),
+        cmocka_unit_test(a_claim_to_be_fresh_that_answers_another_question_is_not_counted),
+        cmocka_unit_test(while_unsure_it_takes_nothing_in),
+        cmocka_unit_test(alone_it_starts_at_once),
+        cmocka_unit_test(an_old_vote_and_a_new_acknowledgement_do_not_meet),
+        cmocka_unit_test(a_damaged_node_recovers_from_a_log_and_carries_on),
+        cmocka_unit_test(a_damaged_node_recovers_from_a_snapshot_and_carries_on),
+        cmocka_unit_test(two_of_five_recover_from_the_others),
+        cmocka_unit_test(an_emptied_node_recovers_and_an_empty_cluster_starts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
