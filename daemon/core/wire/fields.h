@@ -38,6 +38,8 @@ static inline bool fields_in_range(int64_t value, int64_t low, int64_t high)
     return value >= low && value <= high;
 }
 
+/* Clears all but the lists, which are large: their counts say what is in them. */
+void fields_clear_raft(holdfast_Raft *out);
 void fields_pack_raft(holdfast_Raft *out, const struct raft_message *message);
 void fields_pack_members(holdfast_Members *out, const struct raft_members *members);
 void fields_pack_lease(holdfast_Lease *out, const struct lease_message *message);

@@ -66,13 +66,17 @@ static void pack_entries(holdfast_Raft *out, const struct raft_message *message)
     }
 }
 
+void fields_clear_raft(holdfast_Raft *out)
+{
+    memset(out, 0, offsetof(holdfast_Raft, entries));
+    out->chunk.size = 0;
+    memset(&out->recovering, 0, sizeof(*out) - offsetof(holdfast_Raft, recovering));
+}
+
 void fields_pack_raft(holdfast_Raft *out, const struct raft_message *message)
 {
     uint32_t has = fields_of_kind[message->kind];
-    /* The lists in the middle are large and need no clearing: their counts say what is in them. */
-    memset(out, 0, offsetof(holdfast_Raft, entries));
-    memset(&out->recovering, 0, sizeof(*out) - offsetof(holdfast_Raft, recovering));
-    out->chunk.size = 0;
+    fields_clear_raft(out);
     out->kind = (holdfast_Raft_Kind)(message->kind + 1);
     fields_pack_name(out->from, &message->from);
     fields_pack_name(out->to, &message->to);

@@ -184,7 +184,7 @@ static const char *unpack_envelope(struct wire_message *out)
 }
 
 /*
- * Clears what an envelope's body needs clear: the lists at the ends are large, and their counts say
+ * Clears what an envelope's body needs clear: the lists in it are large, and their counts say
  * what is in them. Returns its descriptor, NULL for a tag that is no body's.
  */
 static const pb_msgdesc_t *clear_body(uint32_t tag)
@@ -194,8 +194,7 @@ static const pb_msgdesc_t *clear_body(uint32_t tag)
         memset(&scratch.body.hello, 0, sizeof(scratch.body.hello));
         return holdfast_Hello_fields;
     case holdfast_Envelope_raft_tag:
-        memset(&scratch.body.raft, 0, offsetof(holdfast_Raft, entries));
-        scratch.body.raft.chunk.size = 0;
+        fields_clear_raft(&scratch.body.raft);
         return holdfast_Raft_fields;
     case holdfast_Envelope_lease_tag:
         memset(&scratch.body.lease, 0, offsetof(holdfast_Lease, items));
