@@ -112,6 +112,7 @@ struct conf {
     uint32_t slow_store_ms;
 
     bool agent_role; /* the group "agent" is there */
+    uint32_t lease_log_kb; /* 0..65536; 0: none */
     uint8_t resource_count;
     struct conf_resource resource[HF_LEASES_PER_AGENT_MAX];
 

@@ -90,6 +90,10 @@ const struct conf_key conf_schema[] = {
     { "agent.resources", CONF_TYPE_LIST, .required = true, .min = 1,
       .max = HF_LEASES_PER_AGENT_MAX, ELEMENTS(struct conf, resource, resource_count),
       .doc = "The resources that this board asks for." },
+    { "agent.lease_log_kb", CONF_TYPE_INT, .unit = "KiB", .max = 65536,
+      FIELD(struct conf, lease_log_kb),
+      .doc = "Largest size of RUN/lease.log, a line for all that is said about leases, see "
+             "holdfastd(8); the full one is kept as lease.log.1. 0: no such log." },
     { "agent.resources[].name", CONF_TYPE_NAME, .required = true,
       FIELD(struct conf_resource, name), .doc = "Name of the resource." },
     { "agent.resources[].ttl_ms", CONF_TYPE_INT, .required = true, .unit = "ms", .min = 50,

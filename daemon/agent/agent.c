@@ -12,6 +12,7 @@
 
 #include "agent/guard_link.h"
 #include "agent/hooks.h"
+#include "agent/lease_log.h"
 #include "hal/clock.h"
 #include "hal/hal.h"
 #include "log/log.h"
@@ -26,6 +27,7 @@ struct agent {
     struct holder holder;
     struct holder_output output;
     struct guard_link guard;
+    struct lease_log lease_log;
     struct agent_guard_view view[HF_LEASES_PER_AGENT_MAX];
     uv_timer_t timer;
     struct span slept;
@@ -69,13 +71,16 @@ static void agent_hook(struct agent *agent, const struct holder_action *action, 
     }
 }
 
-static void agent_act(struct agent *agent, const struct holder_action *action)
+/* `now` is the instant by which the holder has decided, and by which it counts what it sends. */
+static void agent_act(struct agent *agent, const struct holder_action *action, struct instant now)
 {
     switch (action->kind) {
     case HOLDER_SEND:
+        lease_log_issuer(&agent->lease_log, now, &action->node, &action->message);
         node_send_to_issuer(agent->node, &action->node, &action->message);
         return;
     case HOLDER_GUARD:
+        lease_log_guard(&agent->lease_log, now, &action->guard);
         guard_link_send(&agent->guard, &action->guard);
         return;
     case HOLDER_ACQUIRED:
@@ -89,9 +94,10 @@ static void agent_act(struct agent *agent, const struct holder_action *action)
 
 static void agent_step_once(struct agent *agent, const struct holder_event *event)
 {
-    holder_step(&agent->holder, event, hal_clock_now(), &agent->output);
+    struct instant now = hal_clock_now();
+    holder_step(&agent->holder, event, now, &agent->output);
     for (size_t i = 0; i < agent->output.count; i++)
-        agent_act(agent, &agent->output.action[i]);
+        agent_act(agent, &agent->output.action[i], now);
     agent_arm(agent, agent->output.wake_at);
 }
 
@@ -104,6 +110,7 @@ static void agent_step(struct agent *agent, const struct holder_event *event)
         log_line(LOG_ERR, "board slept for %" PRId64 " ms: leases are lost",
                  span_to_ms(span_sub(slept, agent->slept)));
         agent->slept = slept;
+        lease_log_event(&agent->lease_log, hal_clock_now(), "slept");
         agent_step_once(agent, &sleep);
     }
     agent_step_once(agent, event);
@@ -124,6 +131,7 @@ void agent_receive(struct agent *agent, const struct hf_name *issuer,
     if (message->kind == LEASE_REFUSED)
         log_line(LOG_WARNING, "%s: refused by %s: %s", message->resource.text, issuer->text,
                  message->text);
+    lease_log_issuer(&agent->lease_log, hal_clock_now(), issuer, message);
     agent_step(agent, &event);
 }
 
@@ -139,6 +147,7 @@ static void agent_guard_down_event(void *context)
     struct holder_event event = { .kind = HOLDER_EVENT_GUARD_DOWN };
     for (size_t i = 0; i < HF_LEASES_PER_AGENT_MAX; i++)
         agent->view[i].known = false;
+    lease_log_event(&agent->lease_log, hal_clock_now(), "guard lost");
     agent_step(agent, &event);
 }
 
@@ -168,6 +177,7 @@ static void agent_guard_message(void *context, const struct guard_message *messa
         log_line(LOG_WARNING, "%s: permit %" PRIu64 " refused by the guard: %s",
                  message->name.text, message->token,
                  guard_refusal_name((enum guard_refusal)message->refusal));
+    lease_log_guard(&agent->lease_log, hal_clock_now(), message);
     agent_step(agent, &event);
 }
 
@@ -277,6 +287,7 @@ struct agent *agent_start(struct node *node)
     }
     agent_configure(&node->conf, &config);
     holder_init(&agent->holder, &config, hal_clock_now());
+    lease_log_open(&agent->lease_log, &node->conf, hal_clock_now());
     uv_timer_init(&node->loop, &agent->timer);
     agent->timer.data = agent;
     agent->guard.context = agent;
@@ -290,6 +301,7 @@ struct agent *agent_start(struct node *node)
 void agent_stop(struct agent *agent)
 {
     guard_link_stop(&agent->guard);
+    lease_log_close(&agent->lease_log, hal_clock_now());
     uv_close((uv_handle_t *)&agent->timer, NULL);
     if (agent->registered) {
         uv_poll_stop(&agent->hal_poll);

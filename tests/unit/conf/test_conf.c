@@ -45,6 +45,7 @@ static const char good[] =
     "  slow_store_ms = 500; # issuer.slow_store_ms\n"
     "};\n"
     "agent = {\n"
+    "  lease_log_kb = 64; # agent.lease_log_kb\n"
     "  resources = ( # agent.resources\n"
     "    { name = \"pump\"; # agent.resources[].name\n"
     "      ttl_ms = 1000; # agent.resources[].ttl_ms\n"
