@@ -2,7 +2,8 @@
 
 Every cluster has a folder and a loopback address (127.x.y.z) of its own, so that any number of them
 run side by side with the same port numbers. Everything that was started is ended by close(), by
-process id. Nothing here decides whether a claim holds: tests ask, the witness trace answers.
+process id. Nothing here decides whether a claim holds: tests ask, the witness trace answers, and
+at its end lease_history judges the whole run.
 """
 
 import atexit
@@ -18,10 +19,13 @@ import tempfile
 import time
 import traceback
 
+import lease_history
+
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BIN = os.environ.get("HOLDFAST_BIN", os.path.join(ROOT, "build", "bin"))
 _count = itertools.count()
 _crashes = []  # in all clusters, sanitizers' reports too; any of them fails its test
+_violations = []  # of all clusters' histories; any of them fails its test
 
 
 def now_ns():
@@ -72,6 +76,7 @@ class Cluster:
         self.processes = {}
         self.dead = []
         self.keep = False
+        self.history = None  # as judged by close()
         self._trace_at = 0
         self._events = []
         atexit.register(self.close)
@@ -158,7 +163,7 @@ console = {{ listen = "{self.console(node)}"; }};
                   readback = {{ chip = "gpiochip0"; line = {100 + number}; within_ms = 20; }}; }} ); }}"""
                                   for number, (name, boards) in enumerate(self.resources.items())
                                   if node in boards)
-        text = f"""agent = {{ resources = ( {resources} ); }};
+        text = f"""agent = {{ lease_log_kb = 65536; resources = ( {resources} ); }};
 hal = {{ backend = "sim"; socket = "bench.sock"; }};
 """
         if self.watchdog_ms:
@@ -249,8 +254,12 @@ hal = {{ backend = "sim"; socket = "bench.sock"; }};
         except FileNotFoundError:
             return ""
 
-    def close(self):
-        """Ends everything. Returns the bench's exit status: 1 if the witness saw an overlap."""
+    def close(self, **expect):
+        """
+        Ends everything and judges the history. Returns the bench's exit status, 1 if the witness saw
+        an overlap; or 1 after any violation, or with less in the history than expected (grants=2).
+        Where something drove, there must be a grant and a renewal at least.
+        """
         atexit.unregister(self.close)
         bench = self.processes.pop("bench", None)
         for process in self.processes.values():
@@ -277,11 +286,26 @@ hal = {{ backend = "sim"; socket = "bench.sock"; }};
             except subprocess.TimeoutExpired:
                 bench.kill()
                 status = bench.wait()
-        if self._find_sanitizer_reports():
+        if self._find_sanitizer_reports() or self._find_violations(expect):
             status = status or 1
         if not self.keep:
             shutil.rmtree(self.folder, ignore_errors=True)
         return status
+
+    def _find_violations(self, expect):
+        """What the offline checker finds in trace and logs; told, and kept for run_tests()."""
+        if not os.path.isdir(self.folder):
+            return []
+        self.history = lease_history.read_run(self.folder).judge()
+        drove = min(1, self.history.total("drives"))
+        found = self.history.expect(**{"grants": drove, "renewals": drove, **expect}).violations
+        for line in found[:50]:
+            print(f"history: {line}", flush=True)
+        if found:
+            self.keep = True
+            print(f"history: {len(found)} violations; kept in {self.folder}", flush=True)
+        _violations.extend(found)
+        return found
 
     def _find_sanitizer_reports(self):
         """Programs built with sanitizers write what they found, leaks too, to their logs."""
@@ -426,6 +450,8 @@ def run_tests(tests):
             test()
             if _crashes:
                 raise AssertionError(f"crashed, see above: {', '.join(_crashes)}")
+            if _violations:
+                raise AssertionError(f"{len(_violations)} violations in the history, see above")
             passed += 1
             print(f"ok   {test.__name__} ({time.monotonic() - started:.1f} s)", flush=True)
         except Exception as error:  # every failure is reported, none stops the rest
@@ -435,5 +461,6 @@ def run_tests(tests):
             for frame in frames[1:]:
                 print(f"     {os.path.basename(frame.filename)}:{frame.lineno}: {frame.line}")
         _crashes.clear()
+        _violations.clear()
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0

@@ -50,7 +50,7 @@ def board_kill(trials, ttl_ms):
         takeovers.append(ms(cluster.first_drive_after(death, [standby])["t_ns"] - death))
         cluster.start_board(primary)
     overlaps = len(cluster.overlaps())
-    status = cluster.close()
+    status = cluster.close(grants=trials + 1)
     return {"takeover_ms": takeovers, "bound_ms": bound, "overlaps": overlaps, "witness": status}
 
 
@@ -69,7 +69,7 @@ def agent_kill(trials):
         drives.append(ms(cluster.first_drive_after(death, cluster.boards)["t_ns"] - death))
     overlaps = len(cluster.overlaps())
     return {"guard_off_ms": guard_off, "plant_off_ms": plant_off, "drives_ms": drives,
-            "overlaps": overlaps, "witness": cluster.close()}
+            "overlaps": overlaps, "witness": cluster.close(grants=trials + 1)}
 
 
 def leader_kill(trials):
@@ -100,7 +100,8 @@ def leader_kill(trials):
     overlaps = len(cluster.overlaps())
     losses = cluster.losses("board-a", started)
     return {"grant_ms": grants, "drops": len(drops), "losses": losses, "overlaps": overlaps,
-            "election_ms": cluster.election_ms, "witness": cluster.close()}
+            "election_ms": cluster.election_ms,
+            "witness": cluster.close(grants=trials + 2)}
 
 
 def followers_up(cluster, leader):
@@ -128,9 +129,8 @@ def steady_state(seconds):
     lease = cluster.ctl("issuer-1", "leases")["leases"][0]
     kept = lease["token"] == token and lease["holder"] == holder
     renewals = int(seconds / (cluster.ttl_ms / 1000 / 5))
-    cluster.close()
     return {"written": {i: after[i] - before[i] for i in after}, "kept": kept,
-            "renewals": renewals}
+            "renewals": renewals, "witness": cluster.close()}
 
 
 def footprint():
@@ -143,5 +143,4 @@ def footprint():
     figures = {name: cluster.rss_kb(name) for name in cluster.processes}
     viewer.terminate()
     viewer.wait()
-    cluster.close()
-    return {"leader": leader, "rss_kb": figures}
+    return {"leader": leader, "rss_kb": figures, "witness": cluster.close()}

@@ -45,16 +45,19 @@ def renewals_write_nothing():
     print(f"figure: bytes written by about {result['renewals']} renewals: {result['written']}")
     assert result["kept"], "the lease moved during the measurement"
     assert not any(result["written"].values()), result["written"]
+    assert result["witness"] == 0, "violation in the history"
 
 
 def memory_stays_within_the_bar():
-    rss = measure.footprint()["rss_kb"]
+    result = measure.footprint()
+    rss = result["rss_kb"]
     print(f"figure: resident KB: {rss}")
     for name, kilobytes in rss.items():
         if name.endswith("-guard"):
             assert kilobytes <= 2048, (name, kilobytes)
         elif name.startswith(("issuer", "board")) and not name.endswith("-gateway"):
             assert kilobytes <= 6144, (name, kilobytes)
+    assert result["witness"] == 0, "violation in the history"
 
 
 def tokens_rise_over_restarts_of_everything():
