@@ -149,7 +149,20 @@ $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(SUPPORT) $(LINKED)
 	@mkdir -p $(@D)
 	$(call run,LINK)$(CC) $(LDFLAGS) -o $@ $< $(SUPPORT) -Wl,--start-group $(LINKED) -Wl,--end-group $(ALL_LIBS)
 
-SIM_OBJECTS := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/sim/*.c))
+# Written anew only when the commit is another: nothing is built for nothing.
+SIM_COMMIT := $(BUILD)/gen/sim_commit.c
+.PHONY: commit
+$(SIM_COMMIT): commit
+	@mkdir -p $(@D)
+	@printf '#include "tests/sim/commit.h"\n\nconst char sim_commit[] = "%s";\n' \
+	    "$$(git describe --always --dirty 2>/dev/null || echo unknown)" > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+$(BUILD)/obj/gen/sim_commit.o: $(SIM_COMMIT)
+	@mkdir -p $(@D)
+	$(call run,CC  )$(CC) $(SHELL_FLAGS) -c $< -o $@
+
+SIM_OBJECTS := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/sim/*.c)) $(BUILD)/obj/gen/sim_commit.o
 $(BUILD)/bin/holdfast-sim: $(SIM_OBJECTS) $(LINKED)
 	@mkdir -p $(@D)
 	$(call run,LINK)$(CC) $(LDFLAGS) -o $@ $(SIM_OBJECTS) -Wl,--start-group $(LINKED) -Wl,--end-group $(NANOPB)
@@ -198,6 +211,13 @@ bars: setup-tests
 mutants: setup-tests
 	@$(MAKE) --no-print-directory tests
 	@/usr/bin/python3 tests/mutants/run.py
+
+# Fresh seeds of the simulated world on all cores; FROM=seed repeats a soak.
+HOURS ?= 1000
+.PHONY: soak
+soak: setup-tests
+	@$(MAKE) --no-print-directory $(BUILD)/bin/holdfast-sim
+	@/usr/bin/python3 tests/sim/soak.py --hours $(HOURS) $(if $(FROM),--from $(FROM)) $(BUILD)/bin/holdfast-sim
 
 # Exhaustive search of the lease protocol's model, and of its mutants. Needs Debian's `spin`.
 .PHONY: model

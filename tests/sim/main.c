@@ -2,6 +2,7 @@
  * holdfast-sim: runs seeds of the simulated world.
  *
  *   holdfast-sim --check [--seeds N] [--from SEED]   a set of seeds, planted bugs, coverage
+ *   holdfast-sim --set [--seeds N] [--from SEED]     the set of seeds alone, as soak.py reads it
  *   holdfast-sim --seed SEED [-v]                    one seed; -v prints its events
  *   holdfast-sim --skew-beyond [--seeds N] [--from SEED]
  *   holdfast-sim --plant N --seed SEED [-v]          one seed with planted bug N
@@ -15,11 +16,12 @@
 #include <string.h>
 #include <time.h>
 
+#include "tests/sim/commit.h"
 #include "tests/sim/hunt.h"
 #include "tests/sim/sim.h"
 
 enum {
-    SEEDS_DEFAULT = 320,
+    SEEDS_DEFAULT = 2000,
     PLANT_SEEDS_MAX = 120, /* a planted bug must show within so many seeds */
     BEYOND_SEEDS = 24,
     REPEAT_EVERY = 50,    /* so often a seed is run twice */
@@ -44,6 +46,7 @@ static const struct plant plants[PLANTS] = {
 
 struct options {
     bool check;
+    bool set;
     bool one;
     bool skew_beyond;
     bool verbose;
@@ -70,7 +73,7 @@ static void report(const struct settings *settings, const struct run_result *res
            oracle_name(result->failed), (double)result->simulated_us / 1e6, result->failure);
     if (!settings->verbose)
         log_print_last(stdout);
-    printf("replay: holdfast-sim --seed %" PRIu64 " -v\n", settings->seed);
+    printf("replay: holdfast-sim --seed %" PRIu64 " -v (commit %s)\n", settings->seed, sim_commit);
     fflush(stdout);
 }
 
@@ -87,32 +90,42 @@ static bool repeats(const struct settings *settings, struct run_result *result)
     return false;
 }
 
-static uint64_t run_set(const struct options *options, uint64_t coverage[COVERAGE_KINDS],
-                        uint64_t *passed)
+struct total {
+    uint64_t passed;
+    uint64_t failed;
+    double hours; /* simulated */
+    double events;
+    double taken_s; /* of one core */
+};
+
+static struct total run_set(const struct options *options, uint64_t coverage[COVERAGE_KINDS])
 {
-    uint64_t failed = 0;
-    double simulated = 0;
-    double events = 0;
+    struct total total = { 0 };
     double begin = seconds_now();
     for (uint64_t i = 0; i < options->seeds; i++) {
         const struct settings settings = { .seed = options->from + i,
                                            .only = (enum sim_type)options->only };
         struct run_result result;
         run_seed(&settings, &result, coverage);
-        simulated += (double)result.simulated_us / 1e6;
-        events += (double)result.events;
+        total.hours += (double)result.simulated_us / 3.6e9;
+        total.events += (double)result.events;
         if (result.passed && (i % REPEAT_EVERY != 0 || repeats(&settings, &result))) {
-            ++*passed;
+            total.passed++;
             continue;
         }
-        failed++;
+        total.failed++;
         report(&settings, &result);
     }
-    double taken = seconds_now() - begin;
-    printf("%" PRIu64 " seeds, %.2f simulated hours in %.1f s of one core: %.2f hours and %.0f "
-           "thousand events per second\n",
-           options->seeds, simulated / 3600, taken, simulated / 3600 / taken, events / taken / 1e3);
-    return failed;
+    total.taken_s = seconds_now() - begin;
+    return total;
+}
+
+static void print_total(const struct total *total)
+{
+    printf("figure: simulator: %.2f hours in %" PRIu64 " seeds, %.2f hours and %.0f thousand "
+           "events per CPU second of one core, commit %s\n",
+           total->hours, total->passed + total->failed, total->hours / total->taken_s,
+           total->events / total->taken_s / 1e3, sim_commit);
 }
 
 /* True if an oracle that should see the bug did so in one of the seeds, and no other one did. */
@@ -167,9 +180,10 @@ static uint64_t print_coverage(const uint64_t coverage[COVERAGE_KINDS])
 {
     uint64_t holes = 0;
     for (int i = 0; i < COVERAGE_KINDS; i++) {
-        printf("  %10" PRIu64 "  %s%s\n", coverage[i], coverage_name((enum coverage_kind)i),
-               coverage[i] == 0 ? ": NEVER" : "");
-        holes += coverage[i] == 0 && !coverage_is_rare((enum coverage_kind)i);
+        bool rare = coverage_is_rare((enum coverage_kind)i);
+        printf("  %10" PRIu64 "  %s%s%s\n", coverage[i], coverage_name((enum coverage_kind)i),
+               rare ? " (rare)" : "", coverage[i] == 0 ? ": NEVER" : "");
+        holes += coverage[i] == 0 && !rare;
     }
     return holes;
 }
@@ -177,8 +191,10 @@ static uint64_t print_coverage(const uint64_t coverage[COVERAGE_KINDS])
 static int check(const struct options *options)
 {
     uint64_t coverage[COVERAGE_KINDS] = { 0 };
-    uint64_t passed = 0;
-    uint64_t failed = run_set(options, coverage, &passed);
+    struct total total = run_set(options, coverage);
+    uint64_t passed = total.passed;
+    uint64_t failed = total.failed;
+    print_total(&total);
     for (int plant = PLANT_NONE + 1; plant < PLANTS; plant++) {
         if (plant_is_seen((enum sim_plant)plant, options->from))
             passed++;
@@ -194,6 +210,17 @@ static int check(const struct options *options)
         failed += holes;
     printf("%" PRIu64 " passed, %" PRIu64 " failed\n", passed, failed);
     return failed > 0;
+}
+
+static int set(const struct options *options)
+{
+    uint64_t coverage[COVERAGE_KINDS] = { 0 };
+    struct total total = run_set(options, coverage);
+    print_coverage(coverage);
+    printf("total: %" PRIu64 " passed, %" PRIu64 " failed, %.6f hours, %.0f events, %.6f s, "
+           "commit %s\n",
+           total.passed, total.failed, total.hours, total.events, total.taken_s, sim_commit);
+    return total.failed > 0;
 }
 
 static int one(const struct options *options)
@@ -223,6 +250,7 @@ static int hunt_from(const struct options *options)
 static int usage(void)
 {
     fputs("usage: holdfast-sim --check [--seeds N] [--from SEED]\n"
+          "       holdfast-sim --set [--seeds N] [--from SEED]\n"
           "       holdfast-sim --seed SEED [-v] [--plant N]\n"
           "       holdfast-sim --skew-beyond [--seeds N] [--from SEED]\n"
           "       holdfast-sim --hunt ORACLE[,ORACLE...] [--seeds N] [--from SEED] [--cpu SECONDS]\n",
@@ -246,6 +274,8 @@ static bool parse(int count, char **arguments, struct options *options)
         uint64_t *number = NULL;
         if (strcmp(arguments[i], "--check") == 0)
             options->check = true;
+        else if (strcmp(arguments[i], "--set") == 0)
+            options->set = true;
         else if (strcmp(arguments[i], "--skew-beyond") == 0)
             options->skew_beyond = true;
         else if (strcmp(arguments[i], "-v") == 0)
@@ -270,7 +300,8 @@ static bool parse(int count, char **arguments, struct options *options)
         if (number && (i++, !take_number(next, number)))
             return false;
     }
-    return options->check + options->one + options->skew_beyond + (options->hunted != 0) == 1 &&
+    int modes = options->check + options->set + options->one + options->skew_beyond;
+    return modes + (options->hunted != 0) == 1 &&
            options->plant < PLANTS && options->only <= SIM_TYPES;
 }
 
@@ -283,6 +314,8 @@ int main(int count, char **arguments)
     setvbuf(stdout, NULL, _IOLBF, 0);
     if (options.check)
         return check(&options);
+    if (options.set)
+        return set(&options);
     if (options.skew_beyond)
         return !skew_beyond_breaks(options.from, options.seeds);
     if (options.hunted)
