@@ -25,6 +25,7 @@ ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BIN = os.environ.get("HOLDFAST_BIN", os.path.join(ROOT, "build", "bin"))
 _count = itertools.count()
 _crashes = []  # in all clusters, sanitizers' reports too; any of them fails its test
+_open = []  # clusters that are not closed yet
 _violations = []  # of all clusters' histories; any of them fails its test
 
 
@@ -79,7 +80,7 @@ class Cluster:
         self.history = None  # as judged by close()
         self._trace_at = 0
         self._events = []
-        atexit.register(self.close)
+        _open.append(self)
         self._write_files()
 
     # ---- files
@@ -260,7 +261,7 @@ hal = {{ backend = "sim"; socket = "bench.sock"; }};
         an overlap; or 1 after any violation, or with less in the history than expected (grants=2).
         Where something drove, there must be a grant and a renewal at least.
         """
-        atexit.unregister(self.close)
+        self.leave()
         bench = self.processes.pop("bench", None)
         for process in self.processes.values():
             process.send_signal(signal.SIGCONT)
@@ -286,11 +287,16 @@ hal = {{ backend = "sim"; socket = "bench.sock"; }};
             except subprocess.TimeoutExpired:
                 bench.kill()
                 status = bench.wait()
-        if self._find_sanitizer_reports() or self._find_violations(expect):
+        if self._find_sanitizer_reports() + self._find_violations(expect):
             status = status or 1
         if not self.keep:
             shutil.rmtree(self.folder, ignore_errors=True)
         return status
+
+    def leave(self):
+        """From now on it runs until somebody else ends it."""
+        if self in _open:
+            _open.remove(self)
 
     def _find_violations(self, expect):
         """What the offline checker finds in trace and logs; told, and kept for run_tests()."""
@@ -432,6 +438,13 @@ hal = {{ backend = "sim"; socket = "bench.sock"; }};
         return 0
 
 
+@atexit.register
+def close_all():
+    """Of a test that failed, too: its cluster's address is used again."""
+    while _open:
+        _open[-1].close()
+
+
 def median(values):
     values = sorted(values)
     middle = len(values) // 2
@@ -448,6 +461,7 @@ def run_tests(tests):
         started = time.monotonic()
         try:
             test()
+            close_all()
             if _crashes:
                 raise AssertionError(f"crashed, see above: {', '.join(_crashes)}")
             if _violations:
@@ -460,6 +474,7 @@ def run_tests(tests):
             print(f"FAIL {test.__name__}: {type(error).__name__}: {error}", flush=True)
             for frame in frames[1:]:
                 print(f"     {os.path.basename(frame.filename)}:{frame.lineno}: {frame.line}")
+        close_all()
         _crashes.clear()
         _violations.clear()
     print(f"{passed} passed, {failed} failed")

@@ -130,8 +130,7 @@ def passed(cluster, board, value):
 
 
 def leave_running(cluster):
-    import atexit
-    atexit.unregister(cluster.close)
+    cluster.leave()
     pki = cluster.path("pki")
     survivors = " ".join(str(p.pid) for p in cluster.processes.values())
     print(f"\nLeft running in {cluster.folder}. Look around:\n"

@@ -40,11 +40,14 @@ def refusal(cluster, code, node, *arguments, role="viewer"):
 
 
 def undisturbed(cluster, board, since):
-    """`board` kept its lease all the time, by its guard's word, and nobody else drove."""
+    """
+    `board` kept its lease all the time, by its guard's word, and nobody else drove. Of clusters whose
+    ttl is as recommended: below that, an election on a busy machine may cost a healthy holder its own.
+    """
     losses = cluster.losses(board, since)
     others = [e for e in cluster.drives() if e["t_ns"] > since and e["board"] != board]
-    wait_until(lambda: cluster.driver() == board, what=f"{board} drives")
     assert not losses and not others and not cluster.overlaps(), losses + others
+    wait_until(lambda: cluster.driver() == board, what=f"{board} drives")
 
 
 # Command, a field or list that its JSON has, words that its table has.
@@ -412,7 +415,7 @@ def twenty_at_once(cluster, node):
 
 
 def abuse_costs_nobody_a_lease():
-    cluster = Cluster(ttl_ms=400).start_all()
+    cluster = Cluster().start_all()
     primary, _ = primary_and_standby(cluster)
     kinds = (cluster.leader(), primary)
     started = now_ns()

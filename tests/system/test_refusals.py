@@ -116,7 +116,7 @@ def other_ca(cluster):
 
 
 def strangers_at_the_peer_port_are_refused_by_name():
-    cluster = Cluster(ttl_ms=400)
+    cluster = Cluster()
     cluster.issue("board-z", "node")
     other_ca(cluster)
     odd_certificate(cluster, "expired", "board-z", "node", "20240102000000Z", "20240201000000Z")
@@ -176,7 +176,7 @@ def strangers_at_the_peer_port_are_refused_by_name():
 
 
 def a_real_node_of_another_cluster_is_refused_and_told():
-    cluster = Cluster(ttl_ms=400).start_all()
+    cluster = Cluster().start_all()
     primary, standby = primary_and_standby(cluster)
     started = now_ns()
     stray = cluster.kill(standby)
@@ -196,7 +196,7 @@ def a_real_node_of_another_cluster_is_refused_and_told():
 
 
 def strangers_at_the_console_are_refused_by_name():
-    cluster = Cluster(ttl_ms=400)
+    cluster = Cluster()
     other_ca(cluster)
     odd_certificate(cluster, "manager", "boss", "manager")
     odd_certificate(cluster, "expired", "viewer", "viewer", "20240102000000Z", "20240201000000Z")
@@ -230,7 +230,7 @@ def strangers_at_the_console_are_refused_by_name():
 
 
 def garbage_from_a_legitimate_node_ends_its_connection_only():
-    cluster = Cluster(ttl_ms=400)
+    cluster = Cluster()
     cluster.issue("board-z", "node")
     cluster.start_all()
     primary, _ = primary_and_standby(cluster)
@@ -291,7 +291,7 @@ def query(number, line, operator=1):
 
 def nodes_vouch_for_operators_only_where_they_have_a_say():
     fans = ["board-b", "board-c"]
-    cluster = Cluster(ttl_ms=400, boards=3, resources={"pump": ["board-a"], "fan": fans})
+    cluster = Cluster(boards=3, resources={"pump": ["board-a"], "fan": fans})
     cluster.issue("board-z", "node")
     cluster.start_all()
     leader = cluster.leader()
@@ -331,7 +331,7 @@ def nodes_vouch_for_operators_only_where_they_have_a_say():
 
 
 def one_nodes_relayed_commands_leave_room_for_the_others():
-    cluster = Cluster(ttl_ms=400)
+    cluster = Cluster()
     cluster.issue("board-z", "node")
     cluster.start_all()
     primary, _ = primary_and_standby(cluster)
@@ -375,7 +375,7 @@ def guard_answer(cluster, board, data):
 
 
 def strangers_at_the_guards_socket_are_refused():
-    cluster = Cluster(ttl_ms=400).start_all()
+    cluster = Cluster().start_all()
     primary, _ = primary_and_standby(cluster)
     guard = f"{primary}-guard"
     started = now_ns()
