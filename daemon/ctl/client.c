@@ -216,11 +216,19 @@ static enum ctl_exit shake_hands(struct client *client)
     const mbedtls_x509_crt *peer = mbedtls_ssl_get_peer_cert(&client->ssl);
     struct certificate_subject subject;
     certificate_read_subject(peer, &subject);
-    if (strcmp(subject.unit, "node") == 0)
-        return CTL_EXIT_MORE;
-    fprintf(client->errors, "holdfastctl: %s: its certificate has the role \"%s\", must be node\n",
-            client->config->address, subject.unit);
-    return CTL_EXIT_UNREACHABLE;
+    const char *node = client->config->node;
+    if (strcmp(subject.unit, "node") != 0) {
+        fprintf(client->errors,
+                "holdfastctl: %s: its certificate has the role \"%s\", must be node\n",
+                client->config->address, subject.unit);
+        return CTL_EXIT_UNREACHABLE;
+    }
+    if (node && strcmp(subject.common_name, node) != 0) {
+        fprintf(client->errors, "holdfastctl: %s: its certificate is of node \"%s\", must be %s\n",
+                client->config->address, subject.common_name, node);
+        return CTL_EXIT_UNREACHABLE;
+    }
+    return CTL_EXIT_MORE;
 }
 
 /* ---- the session */

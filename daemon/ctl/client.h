@@ -3,8 +3,9 @@
  * answer.
  *
  * Owner: main; one thread, blocking. Each step waits at most CLIENT_TIMEOUT_MS without progress.
- * Trust: the server must show a certificate of the cluster's CA whose OU is "node". Its host name is
- *   of no interest: boards are known by their ids, not by names in a DNS.
+ * Trust: the server must show a certificate of the cluster's CA whose OU is "node", and whose CN is
+ *   the node that was asked for, if one was: any node's key would do otherwise. Its host name is of
+ *   no interest: boards are known by their ids, not by names in a DNS.
  */
 #ifndef HOLDFAST_CTL_CLIENT_H
 #define HOLDFAST_CTL_CLIENT_H
@@ -18,6 +19,7 @@ enum { CLIENT_TIMEOUT_MS = 5000 };
 
 struct client_config {
     const char *address; /* "HOST:PORT" or "[IPv6]:PORT" */
+    const char *node;    /* id that the console must prove; NULL: any node's */
     const char *ca;      /* files */
     const char *cert;
     const char *key;

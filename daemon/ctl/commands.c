@@ -243,10 +243,11 @@ static const size_t command_count = sizeof(commands) / sizeof(commands[0]);
 static void print_help(FILE *out)
 {
     fprintf(out,
-            "holdfastctl [-c FILE | -H HOST:PORT] [--ca F --cert F --key F] [-o table|json] "
-            "COMMAND...\n\n"
+            "holdfastctl [-c FILE | -H HOST:PORT [--node ID]] [--ca F --cert F --key F] "
+            "[-o table|json] COMMAND...\n\n"
             "  -c FILE        configuration of the node to ask (%s)\n"
             "  -H HOST:PORT   ask the console there\n"
+            "  --node ID      the node that must be there; without it, any node of the CA will do\n"
             "  --ca, --cert, --key FILE   instead of those of the configuration; acting needs a\n"
             "                 certificate of role operator\n"
             "  -o json        one JSON object on one line\n"
@@ -291,8 +292,9 @@ static bool join_words(const struct ctl_options *options, char *line, size_t siz
 static enum ctl_exit run_remote(const struct run *run, uint32_t silence_ms)
 {
     const struct ctl_options *options = run->options;
-    struct client_config config = { .address = options->host, .ca = options->ca,
-                                    .cert = options->cert, .key = options->key };
+    struct client_config config = { .address = options->host, .node = options->node,
+                                    .ca = options->ca, .cert = options->cert,
+                                    .key = options->key };
     char line[CTL_LINE_MAX];
     char address[HF_ADDRESS_MAX + 16];
     struct conf *conf = NULL;
@@ -312,6 +314,7 @@ static enum ctl_exit run_remote(const struct run *run, uint32_t silence_ms)
     if (!config.address && status == CTL_EXIT_MORE) {
         reachable(conf->console_listen, address, sizeof(address));
         config.address = address;
+        config.node = config.node ? config.node : conf->node_id.text;
     }
     if (status == CTL_EXIT_MORE)
         status = client_call(&config, line, silence_ms, run->out, run->errors);

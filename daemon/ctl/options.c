@@ -17,6 +17,7 @@ struct option_row {
 static const struct option_row rows[] = {
     { "-c", "--config", OPTION_TEXT, false, offsetof(struct ctl_options, conf_file), "FILE" },
     { "-H", "--host", OPTION_TEXT, false, offsetof(struct ctl_options, host), "HOST:PORT" },
+    { "", "--node", OPTION_TEXT, false, offsetof(struct ctl_options, node), "ID" },
     { "", "--ca", OPTION_TEXT, false, offsetof(struct ctl_options, ca), "FILE" },
     { "", "--cert", OPTION_TEXT, false, offsetof(struct ctl_options, cert), "FILE" },
     { "", "--key", OPTION_TEXT, false, offsetof(struct ctl_options, key), "FILE" },

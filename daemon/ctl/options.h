@@ -25,6 +25,7 @@ enum ctl_exit {
 struct ctl_options {
     const char *conf_file; /* NULL: CTL_DEFAULT_CONF */
     const char *host;      /* "HOST:PORT"; NULL: console.listen of the file */
+    const char *node;      /* id of the node there; NULL: any, or the file's own */
     const char *ca;
     const char *cert;
     const char *key;

@@ -330,7 +330,7 @@ hal = {{ backend = "sim"; socket = "bench.sock"; }};
 
     def ctl(self, node, *arguments, role="viewer", check=True):
         """holdfastctl over the console; the parsed JSON answer (or text, if it is none)."""
-        command = [os.path.join(BIN, "holdfastctl"), "-H", self.console(node),
+        command = [os.path.join(BIN, "holdfastctl"), "-H", self.console(node), "--node", node,
                    "--ca", self.path("pki", "ca.crt"), "--cert", self.path("pki", f"{role}.crt"),
                    "--key", self.path("pki", f"{role}.key"), "-o", "json", *arguments]
         result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,

@@ -308,6 +308,15 @@ def exit_statuses_tell_what_happened():
     assert human(cluster, node, "transfer", "pump", "nobody", role="operator")[0] == 1
     assert human(cluster, node, "transfer", "pump")[0] == 2
     assert human(cluster, node, "nonsense")[0] == 2
+    # The configuration names the node: another one's certificate, of the same CA, will not do there.
+    mine, other = cluster.path("mine.conf"), cluster.boards[1]
+    for console, expected in ((node, 0), (other, 3)):
+        address = cluster.console(console)
+        cluster.write_conf(node, lambda t: t.replace(cluster.console(node), address), mine)
+        result = subprocess.run([os.path.join(BIN, "holdfastctl"), "-c", mine, "status"],
+                                capture_output=True, text=True, timeout=30, check=False)
+        assert result.returncode == expected, result
+    assert f'is of node "{other}", must be {node}' in result.stderr, result
     cluster.kill(node)
     status, out, errors = human(cluster, node, "status")
     assert status == 3 and out == "" and cluster.console(node) in errors, (status, errors)

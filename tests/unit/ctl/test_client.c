@@ -36,6 +36,7 @@ struct fixture {
     char folder[64];
     char out[1024];
     char errors[1024];
+    const char *node; /* whom the client asks for */
     struct console console;
 };
 
@@ -165,7 +166,8 @@ static enum ctl_exit call(struct fixture *fix, const char *ca_name, const char *
     file_of(fix, ca_name, ca);
     file_of(fix, "alice.crt", cert);
     file_of(fix, "alice.key", key);
-    const struct client_config config = { .address = address, .ca = ca, .cert = cert, .key = key };
+    const struct client_config config = { .address = address, .node = fix->node, .ca = ca,
+                                          .cert = cert, .key = key };
     memset(fix->out, 0, sizeof(fix->out));
     memset(fix->errors, 0, sizeof(fix->errors));
     FILE *out = fmemopen(fix->out, sizeof(fix->out), "w");
@@ -261,6 +263,28 @@ static void a_console_whose_certificate_is_no_node_s_is_not_trusted(void **state
     assert_string_equal(fix->console.heard, "");
 }
 
+static void a_console_of_another_node_is_sent_no_command(void **state)
+{
+    struct fixture *fix = *state;
+    fix->node = "board-b";
+    start(fix, "board-a", greeting, "x\nholdfast> ");
+    assert_int_equal(call_console(fix, "ca.crt", CLIENT_TIMEOUT_MS), CTL_EXIT_UNREACHABLE);
+    stop(fix);
+    fix->node = NULL;
+    assert_non_null(strstr(fix->errors, "its certificate is of node \"board-a\", must be board-b"));
+    assert_string_equal(fix->console.heard, "");
+}
+
+static void the_console_of_the_node_asked_for_answers(void **state)
+{
+    struct fixture *fix = *state;
+    fix->node = "board-a";
+    start(fix, "board-a", greeting, "{}\nholdfast> ");
+    assert_int_equal(call_console(fix, "ca.crt", CLIENT_TIMEOUT_MS), CTL_EXIT_OK);
+    stop(fix);
+    fix->node = NULL;
+}
+
 static void an_answer_cut_short_is_no_answer(void **state)
 {
     struct fixture *fix = *state;
@@ -316,6 +340,8 @@ int main(void)
         cmocka_unit_test(a_refusal_has_status_1),
         cmocka_unit_test(a_console_of_another_ca_is_not_trusted),
         cmocka_unit_test(a_console_whose_certificate_is_no_node_s_is_not_trusted),
+        cmocka_unit_test(a_console_of_another_node_is_sent_no_command),
+        cmocka_unit_test(the_console_of_the_node_asked_for_answers),
         cmocka_unit_test(an_answer_cut_short_is_no_answer),
         cmocka_unit_test(another_service_is_sent_no_command),
         cmocka_unit_test(a_closed_port_has_status_3_at_once),
