@@ -536,8 +536,7 @@ static const char *apply_leader_death(struct world *world, const struct fault *f
 {
     int leader = sim_issuer_leader(world);
     if (leader < 0)
-        world_fail(world, ORACLE_L1, "nobody leads %lld ms after the last death",
-                   (long long)world->plan.fault_interval_us / 1000);
+        world_fail(world, ORACLE_L1, "nobody leads when the leader is to die");
     oracle_check_driven(world);
     uint64_t term = world->issuer[leader].replica->raft.term;
     if (world->oracle.no_drop)
@@ -578,25 +577,25 @@ const struct fault_row fault_table[FAULT_KINDS] = {
                      draw_kill, apply_kill },
     [FAULT_POWER] = { "power", 6, { FIELD_NODE, FIELD_DURATION }, { 0 },
                       draw_power, apply_power },
-    [FAULT_KILL_IN_FLUSH] = { "die-in-flush", 4, { FIELD_NODE, FIELD_WORD, FIELD_DURATION },
+    [FAULT_KILL_IN_FLUSH] = { "die-in-flush", 4, { FIELD_ISSUER, FIELD_WORD, FIELD_DURATION },
                               { "kill", "power" }, draw_death_within, apply_kill_in_flush },
-    [FAULT_KILL_IN_START] = { "die-in-start", 2, { FIELD_NODE, FIELD_WORD, FIELD_DURATION },
+    [FAULT_KILL_IN_START] = { "die-in-start", 2, { FIELD_ISSUER, FIELD_WORD, FIELD_DURATION },
                               { "kill", "power" }, draw_death_within, apply_kill_in_start },
     [FAULT_PARTITION] = { "partition", 8, { FIELD_NODES, FIELD_WORD, FIELD_DURATION },
                           { "both-ways", "one-way" }, draw_partition, apply_partition },
     [FAULT_BREAK] = { "break", 4, { FIELD_NODE, FIELD_PEER, FIELD_DURATION }, { 0 },
                       draw_break, apply_break },
-    [FAULT_DISK_FAIL] = { "disk-fail", 1, { FIELD_NODE }, { 0 },
+    [FAULT_DISK_FAIL] = { "disk-fail", 1, { FIELD_ISSUER }, { 0 },
                           draw_disk_fail, apply_disk_fail },
-    [FAULT_DISK_SLOW] = { "disk-slow", 3, { FIELD_NODE, FIELD_DURATION }, { 0 },
+    [FAULT_DISK_SLOW] = { "disk-slow", 3, { FIELD_ISSUER, FIELD_DURATION }, { 0 },
                           draw_disk_slow, apply_disk_slow },
     [FAULT_CLOCK_RATE] = { "clock-rate", 4, { FIELD_NODE, FIELD_PPM }, { 0 },
                            draw_clock_rate, apply_clock_rate },
-    [FAULT_TRANSFER] = { "transfer", 4, { FIELD_RESOURCE, FIELD_NODE }, { 0 },
+    [FAULT_TRANSFER] = { "transfer", 4, { FIELD_RESOURCE, FIELD_BOARD }, { 0 },
                          draw_resource_and_board, apply_transfer },
-    [FAULT_LEADER_TRANSFER] = { "leader-transfer", 4, { FIELD_NODE }, { 0 },
+    [FAULT_LEADER_TRANSFER] = { "leader-transfer", 4, { FIELD_ISSUER }, { 0 },
                                 draw_issuer, apply_leader_transfer },
-    [FAULT_PIN] = { "pin", 2, { FIELD_RESOURCE, FIELD_NODE }, { 0 },
+    [FAULT_PIN] = { "pin", 2, { FIELD_RESOURCE, FIELD_BOARD }, { 0 },
                     draw_resource_and_board, apply_pin },
     [FAULT_UNPIN] = { "unpin", 2, { FIELD_RESOURCE }, { 0 },
                       draw_resource, apply_unpin },
@@ -611,7 +610,8 @@ const struct fault_row fault_table[FAULT_KINDS] = {
 void fault_apply(struct world *world, const struct fault *fault)
 {
     char line[FAULT_LINE_MAX];
-    log_note(world, "fault: %s", fault_print(fault, line));
+    const char *text = fault_print(fault, line);
+    log_note(world, "fault:%s", text + strcspn(text, " ")); /* the line begins with its time */
     const char *skipped = fault_table[fault->kind].apply(world, fault);
     if (skipped)
         log_note(world, "fault: %s skipped: %s", fault_table[fault->kind].name, skipped);

@@ -83,6 +83,8 @@ enum fault_field {
     FIELD_END,
     FIELD_PART,
     FIELD_NODE,
+    FIELD_ISSUER, /* a node that is an issuer */
+    FIELD_BOARD,  /* a node that is a board */
     FIELD_PEER,
     FIELD_RESOURCE,
     FIELD_NODES,

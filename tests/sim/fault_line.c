@@ -60,6 +60,8 @@ static void print_field(const struct fault *fault, enum fault_field field, char 
         snprintf(text, size, "%s", part_names[fault->part]);
         return;
     case FIELD_NODE:
+    case FIELD_ISSUER:
+    case FIELD_BOARD:
         fault_place_name(fault->node, text, size);
         return;
     case FIELD_PEER:
@@ -210,6 +212,10 @@ static bool parse_field(struct fault *fault, enum fault_field field, const char 
         return true;
     case FIELD_NODE:
         return parse_place(text, true, &fault->node);
+    case FIELD_ISSUER:
+        return parse_place(text, true, &fault->node) && fault->node < FAULT_BOARD;
+    case FIELD_BOARD:
+        return parse_place(text, false, &fault->node) && fault->node >= FAULT_BOARD;
     case FIELD_PEER:
         return parse_place(text, false, &fault->peer);
     case FIELD_RESOURCE:
@@ -236,6 +242,8 @@ static const char *field_what(enum fault_field field)
         [FIELD_END] = "nothing more",
         [FIELD_PART] = "issuer, agent, guard or board",
         [FIELD_NODE] = "issuer-N, board-N or leader",
+        [FIELD_ISSUER] = "issuer-N or leader",
+        [FIELD_BOARD] = "board-N",
         [FIELD_PEER] = "issuer-N or board-N",
         [FIELD_RESOURCE] = "pump or valve",
         [FIELD_NODES] = "nodes joined by +",

@@ -28,9 +28,9 @@ void log_note(const struct world *world, const char *format, ...)
         puts(line);
 }
 
-void log_print_last(FILE *out)
+void log_print_last(FILE *out, const char *prefix)
 {
     unsigned first = line_count > LOG_LINES ? line_count - LOG_LINES : 0;
     for (unsigned i = first; i < line_count; i++)
-        fprintf(out, "  %s\n", lines[i % LOG_LINES]);
+        fprintf(out, "%s%s\n", prefix, lines[i % LOG_LINES]);
 }

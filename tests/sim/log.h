@@ -13,7 +13,7 @@ void log_reset(bool verbose);
 /* One line, with the true time in front. */
 __attribute__((format(printf, 2, 3)))
 void log_note(const struct world *world, const char *format, ...);
-/* The last LOG_LINES lines, oldest first. */
-void log_print_last(FILE *out);
+/* The last LOG_LINES lines, oldest first, each behind `prefix`. */
+void log_print_last(FILE *out, const char *prefix);
 
 #endif

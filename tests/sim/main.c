@@ -4,6 +4,8 @@
  *   holdfast-sim --check [--seeds N] [--from SEED]   a set of seeds, planted bugs, coverage
  *   holdfast-sim --set [--seeds N] [--from SEED]     the set of seeds alone, as soak.py reads it
  *   holdfast-sim --seed SEED [-v]                    one seed; -v prints its events
+ *   holdfast-sim --seed SEED --shrink                the least of a failing seed that still fails
+ *   holdfast-sim --schedule FILE [-v]                what --shrink printed
  *   holdfast-sim --skew-beyond [--seeds N] [--from SEED]
  *   holdfast-sim --plant N --seed SEED [-v]          one seed with planted bug N
  *   holdfast-sim --hunt S1,S5 [--seeds N] [--from SEED] [--cpu SECONDS]
@@ -18,6 +20,7 @@
 
 #include "tests/sim/commit.h"
 #include "tests/sim/hunt.h"
+#include "tests/sim/replay.h"
 #include "tests/sim/sim.h"
 
 enum {
@@ -25,6 +28,8 @@ enum {
     PLANT_SEEDS_MAX = 120, /* a planted bug must show within so many seeds */
     BEYOND_SEEDS = 24,
     REPEAT_EVERY = 50,    /* so often a seed is run twice */
+    SHRUNK_MAX = 2,       /* so many failing seeds of a set are shrunk */
+    PLANT_FAULTS_MAX = 5, /* what a planted bug shrinks to */
     COVERAGE_SEEDS = 300  /* fewer cannot be expected to meet everything */
 };
 
@@ -49,6 +54,8 @@ struct options {
     bool set;
     bool one;
     bool skew_beyond;
+    bool shrink;
+    const char *schedule;
     bool verbose;
     uint64_t seed;
     uint64_t from;
@@ -72,18 +79,15 @@ static void report(const struct settings *settings, const struct run_result *res
     printf("seed %" PRIu64 ": %s broken at %.6f s: %s\n", settings->seed,
            oracle_name(result->failed), (double)result->simulated_us / 1e6, result->failure);
     if (!settings->verbose)
-        log_print_last(stdout);
+        log_print_last(stdout, "  ");
     printf("replay: holdfast-sim --seed %" PRIu64 " -v (commit %s)\n", settings->seed, sim_commit);
     fflush(stdout);
 }
 
-/* The same seed must give the same run, whatever ran before it. */
+/* What the seed makes, printed and read back, must give the same run, whatever ran before it. */
 static bool repeats(const struct settings *settings, struct run_result *result)
 {
-    uint64_t ignored[COVERAGE_KINDS] = { 0 };
-    struct run_result again;
-    run_seed(settings, &again, ignored);
-    if (again.digest == result->digest)
+    if (replay_repeats(settings, result->digest))
         return true;
     result->failed = ORACLE_PANIC;
     snprintf(result->failure, sizeof(result->failure), "the seed does not replay");
@@ -113,8 +117,9 @@ static struct total run_set(const struct options *options, uint64_t coverage[COV
             total.passed++;
             continue;
         }
-        total.failed++;
         report(&settings, &result);
+        if (total.failed++ < SHRUNK_MAX && options->check)
+            (void)replay_shrunk(&settings);
     }
     total.taken_s = seconds_now() - begin;
     return total;
@@ -128,7 +133,10 @@ static void print_total(const struct total *total)
            total->events / total->taken_s / 1e3, sim_commit);
 }
 
-/* True if an oracle that should see the bug did so in one of the seeds, and no other one did. */
+/*
+ * True if an oracle that should see the bug did so in one of the seeds, no other one did before, and
+ * that seed's schedule shrinks to a handful of faults.
+ */
 static bool plant_is_seen(enum sim_plant plant, uint64_t from)
 {
     uint64_t ignored[COVERAGE_KINDS] = { 0 };
@@ -141,7 +149,7 @@ static bool plant_is_seen(enum sim_plant plant, uint64_t from)
         if (plants[plant].expected & (1u << result.failed)) {
             printf("planted: %s: seen by %s in seed %" PRIu64 "\n", plants[plant].name,
                    oracle_name(result.failed), settings.seed);
-            return true;
+            return replay_shrinks(&settings, PLANT_FAULTS_MAX);
         }
         printf("planted: %s: seed %" PRIu64 " ended by %s instead: %s\n", plants[plant].name,
                settings.seed, oracle_name(result.failed), result.failure);
@@ -201,6 +209,7 @@ static int check(const struct options *options)
         else
             failed++;
     }
+    replay_folder("tests/sim/regressions", &passed, &failed);
     if (skew_beyond_breaks(options->from, BEYOND_SEEDS))
         passed++;
     else
@@ -230,6 +239,8 @@ static int one(const struct options *options)
                                        .only = (enum sim_type)options->only };
     uint64_t coverage[COVERAGE_KINDS] = { 0 };
     struct run_result result;
+    if (options->shrink && replay_shrunk(&settings))
+        return 1;
     run_seed(&settings, &result, coverage);
     if (!result.passed)
         report(&settings, &result);
@@ -252,6 +263,8 @@ static int usage(void)
     fputs("usage: holdfast-sim --check [--seeds N] [--from SEED]\n"
           "       holdfast-sim --set [--seeds N] [--from SEED]\n"
           "       holdfast-sim --seed SEED [-v] [--plant N]\n"
+          "       holdfast-sim --seed SEED --shrink [--plant N]\n"
+          "       holdfast-sim --schedule FILE [-v]\n"
           "       holdfast-sim --skew-beyond [--seeds N] [--from SEED]\n"
           "       holdfast-sim --hunt ORACLE[,ORACLE...] [--seeds N] [--from SEED] [--cpu SECONDS]\n",
           stderr);
@@ -278,8 +291,12 @@ static bool parse(int count, char **arguments, struct options *options)
             options->set = true;
         else if (strcmp(arguments[i], "--skew-beyond") == 0)
             options->skew_beyond = true;
+        else if (strcmp(arguments[i], "--shrink") == 0)
+            options->shrink = true;
         else if (strcmp(arguments[i], "-v") == 0)
             options->verbose = true;
+        else if (strcmp(arguments[i], "--schedule") == 0 && next)
+            options->schedule = arguments[++i];
         else if (strcmp(arguments[i], "--seeds") == 0)
             number = &options->seeds;
         else if (strcmp(arguments[i], "--from") == 0)
@@ -300,9 +317,10 @@ static bool parse(int count, char **arguments, struct options *options)
         if (number && (i++, !take_number(next, number)))
             return false;
     }
-    int modes = options->check + options->set + options->one + options->skew_beyond;
-    return modes + (options->hunted != 0) == 1 &&
-           options->plant < PLANTS && options->only <= SIM_TYPES;
+    int modes = options->check + options->set + options->one + options->skew_beyond +
+                (options->hunted != 0) + (options->schedule != NULL);
+    return modes == 1 && options->plant < PLANTS && options->only <= SIM_TYPES &&
+           (options->one || !options->shrink);
 }
 
 int main(int count, char **arguments)
@@ -318,6 +336,8 @@ int main(int count, char **arguments)
         return set(&options);
     if (options.skew_beyond)
         return !skew_beyond_breaks(options.from, options.seeds);
+    if (options.schedule)
+        return !replay_file(options.schedule, options.verbose);
     if (options.hunted)
         return hunt_from(&options);
     return one(&options);

@@ -23,6 +23,16 @@ void scenario_add(struct scenario *scenario, const struct fault *fault)
     scenario->count++;
 }
 
+void scenario_copy(struct scenario *copy, const struct scenario *scenario)
+{
+    *copy = *scenario;
+    copy->fault = NULL;
+    copy->count = 0;
+    copy->capacity = 0;
+    for (size_t i = 0; i < scenario->count; i++)
+        scenario_add(copy, &scenario->fault[i]);
+}
+
 void scenario_free(struct scenario *scenario)
 {
     free(scenario->fault);

@@ -6,8 +6,10 @@
 #define HOLDFAST_TESTS_SIM_SCENARIO_H
 
 #include <stddef.h>
+#include <stdio.h>
 
 #include "tests/sim/fault.h"
+#include "tests/sim/oracle.h"
 #include "tests/sim/settings.h"
 
 struct scenario {
@@ -15,7 +17,10 @@ struct scenario {
     struct fault *fault; /* in order of time */
     size_t count;
     size_t capacity;
+    enum oracle_kind expected; /* ORACLE_NONE: nothing breaks */
 };
+
+enum { SCENARIO_ERROR_MAX = FAULT_LINE_MAX + 32 };
 
 /* plan.c: all of it from the seed. */
 void scenario_make(const struct settings *settings, struct scenario *scenario);
@@ -24,6 +29,18 @@ int64_t plan_driven_by_us(const struct sim_plan *plan);
 
 /* scenario.c */
 void scenario_add(struct scenario *scenario, const struct fault *fault);
+/* *copy need not be anything before. */
+void scenario_copy(struct scenario *copy, const struct scenario *scenario);
 void scenario_free(struct scenario *scenario);
+
+/* scenario_text.c */
+void scenario_print(FILE *out, const struct settings *settings, const struct scenario *scenario);
+/*
+ * Reads what scenario_print() wrote; `#` begins a comment. What the text does not say is as in a
+ * calm world without jitter. The text is destroyed. NULL, or the error: static text, or in `error`
+ * of SCENARIO_ERROR_MAX bytes.
+ */
+const char *scenario_parse(char *text, struct settings *settings, struct scenario *scenario,
+                           char *error);
 
 #endif
