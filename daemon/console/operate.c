@@ -65,6 +65,26 @@ static const char *operate_refusal(enum raft_refusal refusal)
         return "the log is full: a majority of issuers does not keep up";
     case RAFT_BAD_TARGET:
         return "that issuer is no other voter of this cluster";
+    case RAFT_CHANGE_PENDING:
+        return "a change of members is not committed yet; one at a time";
+    case RAFT_MEMBER_KNOWN:
+        return "that issuer is one already";
+    case RAFT_MEMBER_UNKNOWN:
+        return "that node is no issuer of this cluster";
+    case RAFT_MEMBER_BEHIND:
+        return "that learner has not caught up with the log; see issuers, and try again";
+    case RAFT_MEMBER_LAST:
+        return "it is the last voter; nobody would be left to decide";
+    case RAFT_MEMBERS_FULL:
+        return "there are 7 issuers, the most that a cluster may have; remove one first";
+    case RAFT_MEMBERS_LONG:
+        return "the names and addresses of all issuers together are too long for an entry of the "
+               "log; use shorter addresses";
+    case RAFT_MEMBERS_DOWN:
+        return "of the voters that would be, no majority is connected: the change would leave the "
+               "cluster without a leader; bring the others back first";
+    case RAFT_REFUSALS:
+        break;
     }
     return "refused";
 }

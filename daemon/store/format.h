@@ -58,7 +58,7 @@ enum {
     FORMAT_HARD_STATE_BYTES = 8 + HF_NAME_MAX + 1,
     FORMAT_ENTRY_BYTES = 20,   /* before the data */
     FORMAT_SNAPSHOT_BYTES = 20, /* before the members */
-    FORMAT_MEMBERS_MAX = 512
+    FORMAT_MEMBERS_MAX = 768
 };
 
 void format_put_u32(uint8_t *out, uint32_t value);

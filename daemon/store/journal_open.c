@@ -159,6 +159,13 @@ static uint64_t last_index(const struct raft_recovered *raft)
     return raft->snapshot_index + raft->entry_count;
 }
 
+/* Raft looks into these alone; a snapshot's configuration is judged in the same way. */
+static bool entry_is_readable(const struct raft_entry *entry)
+{
+    struct raft_members members;
+    return wire_decode_members(&members, (struct bytes){ entry->data, entry->length });
+}
+
 static bool take_entry(struct recovery *recovery, const uint8_t *body, size_t length)
 {
     struct raft_recovered *raft = &recovery->out->raft;
@@ -172,7 +179,7 @@ static bool take_entry(struct recovery *recovery, const uint8_t *body, size_t le
     entry->kind = (enum raft_entry_kind)format_get_u32(body + 16);
     entry->length = (uint16_t)(length - FORMAT_ENTRY_BYTES);
     memcpy(entry->data, body + FORMAT_ENTRY_BYTES, entry->length);
-    return true;
+    return entry->kind != RAFT_ENTRY_MEMBERS || entry_is_readable(entry);
 }
 
 static bool take_truncate(struct recovery *recovery, const uint8_t *body, size_t length)

@@ -275,7 +275,7 @@ static void bootstrap_members(const struct world *world, struct raft_members *me
 {
     members->count = (uint8_t)world->issuer_count;
     for (int i = 0; i < world->issuer_count; i++)
-        members->member[i] = (struct raft_member){ world->name[i], true };
+        members->member[i] = (struct raft_member){ .id = world->name[i], .voter = true };
 }
 
 /* False: it died within its recovery. */

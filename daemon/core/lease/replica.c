@@ -43,6 +43,7 @@ static void step_raft(struct turn *turn, const struct raft_event *event)
     keep_messages(turn, from);
     replica->raft_wake_at = from->wake_at;
     turn->out->role_changed = turn->out->role_changed || from->role_changed;
+    turn->out->members_changed = turn->out->members_changed || from->members_changed;
     if (from->confirmed_round > turn->out->confirmed_round)
         turn->out->confirmed_round = from->confirmed_round;
     turn->raft_left = from->restore || from->apply_last >= from->apply_first ||
@@ -286,6 +287,29 @@ static void pass_to_operator(struct turn *turn, const struct replica_event *even
         turn->out->refusal = RAFT_NOT_LEADER;
 }
 
+/*
+ * The note stands before the change in the log: when a leader removes itself, what stands behind
+ * might be lost with its leadership.
+ */
+static void change_members(struct turn *turn, const struct replica_event *event)
+{
+    const struct raft_event change = { .kind = RAFT_EVENT_MEMBERS, .change = event->change,
+                                       .peer = event->node, .address = event->address };
+    struct replica_event note = *event;
+    note.history = HISTORY_OPERATOR;
+    turn->out->refusal = raft_judge_change(&turn->replica->raft, &change, turn->now);
+    if (turn->out->refusal != RAFT_ACCEPTED)
+        return;
+    pass_to_operator(turn, &note, ISSUER_EVENT_NOTE);
+    if (turn->out->refusal != RAFT_ACCEPTED || turn->out->error)
+        return;
+    if (turn->raft_left)
+        handle_raft(turn);
+    step_raft(turn, &change);
+    turn->out->refusal = turn->replica->raft_out.refusal;
+    turn->out->change_index = turn->replica->raft_out.proposed_index;
+}
+
 static void take_event(struct turn *turn, const struct replica_event *event)
 {
     switch (event->kind) {
@@ -331,6 +355,9 @@ static void take_event(struct turn *turn, const struct replica_event *event)
     case REPLICA_LEADER_TRANSFER:
         pass_to_raft(turn, event, RAFT_EVENT_TRANSFER);
         return;
+    case REPLICA_MEMBERS:
+        change_members(turn, event);
+        return;
     case REPLICA_EVENT_KINDS:
         break;
     }
@@ -347,6 +374,8 @@ void replica_step(struct replica *replica, const struct replica_event *event, st
     out->client_send_count = 0;
     out->history_count = 0;
     out->role_changed = false;
+    out->members_changed = false;
+    out->change_index = 0;
     out->confirmed_round = 0;
     out->requested_round = 0;
     out->refusal = RAFT_ACCEPTED;

@@ -47,6 +47,7 @@ enum replica_event_kind {
     REPLICA_PIN,            /* operator: resource, pinned, node; who */
     REPLICA_NOTE,           /* operator act for the history: resource, history, text; who */
     REPLICA_LEADER_TRANSFER, /* node */
+    REPLICA_MEMBERS, /* operator: change of an issuer, node, address; who, text for the history */
     REPLICA_EVENT_KINDS
 };
 
@@ -60,6 +61,8 @@ struct replica_event {
     enum history_kind history;
     struct hf_name who;
     const char *text;
+    enum raft_change change;
+    const char *address; /* of an issuer that is added */
     uint64_t seq;
     int64_t wall_us; /* wall clock now, for people only */
 };
@@ -79,9 +82,11 @@ struct replica_output {
     size_t history_count;
     struct history_event history[REPLICA_HISTORY_MAX];
     bool role_changed;
+    bool members_changed;
     uint64_t confirmed_round; /* as raft_output */
     uint64_t requested_round; /* of REPLICA_CONFIRM */
     enum raft_refusal refusal; /* of an operator's event */
+    uint64_t change_index;     /* of an accepted REPLICA_MEMBERS: done once this is committed */
     const char *error;         /* of an operator's event that was refused: static text, or NULL */
     struct instant wake_at;
 };

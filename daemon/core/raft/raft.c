@@ -29,7 +29,7 @@ static void store_failed(struct raft_context *context, const struct raft_event *
         [RAFT_EVENT_PROPOSE] = refuse_not_leader, [RAFT_EVENT_CONFIRM] = refuse_not_leader,       \
         [RAFT_EVENT_PERSISTED] = raft_persisted, [RAFT_EVENT_STORE_FAILED] = store_failed,        \
         [RAFT_EVENT_COMPACT] = raft_compact, [RAFT_EVENT_TRANSFER] = refuse_not_leader,           \
-        [RAFT_EVENT_PEER_DOWN] = ignore                                                           \
+        [RAFT_EVENT_MEMBERS] = refuse_not_leader, [RAFT_EVENT_PEER_DOWN] = ignore                 \
     }
 
 const raft_event_handler raft_event_table[RAFT_ROLES][RAFT_EVENT_KINDS] = {
@@ -45,6 +45,7 @@ const raft_event_handler raft_event_table[RAFT_ROLES][RAFT_EVENT_KINDS] = {
         [RAFT_EVENT_STORE_FAILED] = store_failed,
         [RAFT_EVENT_COMPACT] = raft_compact,
         [RAFT_EVENT_TRANSFER] = raft_transfer,
+        [RAFT_EVENT_MEMBERS] = raft_change_members,
         [RAFT_EVENT_PEER_DOWN] = raft_peer_down,
     },
     [RAFT_HALTED] = {
@@ -56,6 +57,7 @@ const raft_event_handler raft_event_table[RAFT_ROLES][RAFT_EVENT_KINDS] = {
         [RAFT_EVENT_STORE_FAILED] = ignore,
         [RAFT_EVENT_COMPACT] = ignore,
         [RAFT_EVENT_TRANSFER] = refuse_not_leader,
+        [RAFT_EVENT_MEMBERS] = refuse_not_leader,
         [RAFT_EVENT_PEER_DOWN] = ignore,
     },
 };
@@ -63,7 +65,8 @@ const raft_event_handler raft_event_table[RAFT_ROLES][RAFT_EVENT_KINDS] = {
 static void recover_log(struct raft *raft, const struct raft_recovered *recovered)
 {
     HF_CHECK(recovered->entry_count <= RAFT_LOG_MAX);
-    raft_log_reset(raft, recovered->snapshot_index, recovered->snapshot_term);
+    raft_log_reset(raft, recovered->snapshot_index, recovered->snapshot_term,
+                   &recovered->members);
     for (size_t i = 0; i < recovered->entry_count; i++) {
         const struct raft_entry *entry = &recovered->entries[i];
 
@@ -92,7 +95,6 @@ void raft_init(struct raft *raft, const struct raft_config *config,
     HF_CHECK(recovered->members.count > 0 && recovered->members.count <= HF_ISSUERS_MAX);
     clear(raft);
     raft->config = *config;
-    raft->members = recovered->members;
     raft->random = config->random_seed * 0x9E3779B97F4A7C15ULL + 1;
     /* cppcheck-suppress knownConditionTrueFalse ; the product wraps, so the sum may be 0 */
     if (raft->random == 0)
@@ -103,12 +105,14 @@ void raft_init(struct raft *raft, const struct raft_config *config,
     raft->snapshot = recovered->snapshot;
     raft->snapshot_index = recovered->snapshot_index;
     raft->snapshot_term = recovered->snapshot_term;
+    raft->snapshot_members = recovered->members;
     raft->snapshot_durable = recovered->snapshot_index;
     raft->commit = recovered->snapshot_index;
     raft->applied = recovered->snapshot_index;
     raft->verified = recovered->snapshot_index;
     raft->next_seq = 1;
     recover_log(raft, recovered);
+    raft->members_index = raft_members_as_of(raft, raft->last_index, &raft->members);
     raft_recover_init(raft, recovered->standing, now);
     raft_draw_election(raft, now);
 }
@@ -121,6 +125,7 @@ static void lead_on(struct raft_context *context)
     raft_transfer_progress(context);
     if (context->heartbeats_due)
         raft_send_heartbeats(context);
+    raft_leave_if_removed(context);
 }
 
 static void apply_committed(struct raft_context *context)
@@ -163,6 +168,7 @@ static void clear_output(struct raft_output *out)
     out->restore_bytes = (struct bytes){ NULL, 0 };
     out->role_changed = false;
     out->standing_changed = false;
+    out->members_changed = false;
     out->serving_began = false;
     out->confirmed_round = 0;
     out->refusal = RAFT_ACCEPTED;

@@ -74,7 +74,7 @@ enum raft_role {
 enum raft_entry_kind {
     RAFT_ENTRY_COMMAND, /* the owner's bytes */
     RAFT_ENTRY_NOOP,    /* a new leader's first entry (6.4) */
-    RAFT_ENTRY_MEMBERS, /* the configuration, as bytes; written at bootstrap only, so far */
+    RAFT_ENTRY_MEMBERS, /* a whole configuration (4.1), in effect from when it is in the log */
     RAFT_ENTRY_KINDS
 };
 
@@ -88,7 +88,8 @@ struct raft_entry {
 
 struct raft_member {
     struct hf_name id;
-    bool voter; /* false: a learner. The seam for membership changes (4.2.1). */
+    bool voter; /* false: a learner, which gets everything and counts for nothing (4.2.1) */
+    char address[HF_ADDRESS_MAX + 1]; /* for the caller's network; may be empty */
 };
 
 struct raft_members {
@@ -142,7 +143,7 @@ struct raft_message {
     uint64_t snapshot_term;  /* snapshot request */
     uint64_t offset;         /* snapshot request: of chunk; reply: the next offset wanted */
     uint64_t total;          /* snapshot request: bytes of the whole */
-    struct raft_members members; /* snapshot request: configuration as of snapshot_index */
+    const struct raft_members *members; /* snapshot request: as of snapshot_index; borrowed */
     struct bytes chunk;      /* snapshot request: borrowed */
     bool installed;          /* snapshot reply: durable and restored */
 
@@ -195,8 +196,16 @@ enum raft_event_kind {
     RAFT_EVENT_STORE_FAILED, /* the node halts */
     RAFT_EVENT_COMPACT,      /* snapshot: the state machine as of the last applied entry */
     RAFT_EVENT_TRANSFER,     /* peer: leader hands over to this voter (3.10) */
+    RAFT_EVENT_MEMBERS,      /* change, peer, address: one change of the configuration (4.1) */
     RAFT_EVENT_PEER_DOWN,    /* peer: its connection broke; what was in flight is lost */
     RAFT_EVENT_KINDS
+};
+
+enum raft_change {
+    RAFT_CHANGE_ADD,     /* peer, address: a new learner */
+    RAFT_CHANGE_PROMOTE, /* peer: a learner that has caught up becomes a voter */
+    RAFT_CHANGE_REMOVE,  /* peer: voter or learner; a leader that removes itself goes at the end */
+    RAFT_CHANGES
 };
 
 struct raft_event {
@@ -206,6 +215,8 @@ struct raft_event {
     uint64_t seq;
     struct bytes snapshot;
     struct hf_name peer;
+    enum raft_change change;
+    const char *address; /* terminated, at most HF_ADDRESS_MAX characters */
 };
 
 /* A batch for the store: one atomic append, in the order of the fields. */
@@ -234,7 +245,17 @@ enum raft_refusal {
     RAFT_NOT_LEADER,
     RAFT_TRANSFERRING, /* a transfer is under way */
     RAFT_LOG_FULL,     /* too many uncommitted entries, or no room before a snapshot */
-    RAFT_BAD_TARGET    /* a transfer to no voter, to itself, or to one that recovers */
+    RAFT_BAD_TARGET,   /* a transfer to no voter, to itself, or to one that recovers */
+    /* of a change of members */
+    RAFT_CHANGE_PENDING,  /* the one before is not committed yet */
+    RAFT_MEMBER_KNOWN,    /* add: it is a member; promote: it is a voter */
+    RAFT_MEMBER_UNKNOWN,  /* promote, remove: it is no member */
+    RAFT_MEMBER_BEHIND,   /* promote: it has not caught up */
+    RAFT_MEMBER_LAST,     /* remove: nobody would be left to vote */
+    RAFT_MEMBERS_FULL,    /* add: there are HF_ISSUERS_MAX */
+    RAFT_MEMBERS_LONG,    /* names and addresses together fit no entry */
+    RAFT_MEMBERS_DOWN,    /* too few of the voters that would be are in contact */
+    RAFT_REFUSALS
 };
 
 struct raft_output {
@@ -248,10 +269,11 @@ struct raft_output {
     uint64_t apply_last;
     bool role_changed;    /* role, term or known leader differ from before the step */
     bool standing_changed; /* raft_standing() differs from before the step */
+    bool members_changed; /* raft.members differs from before the step */
     bool serving_began;   /* leader, and its own no-op is among what is applied now */
     uint64_t confirmed_round; /* 0, or: all confirmations up to this round hold */
-    enum raft_refusal refusal; /* of PROPOSE, CONFIRM, TRANSFER */
-    uint64_t proposed_index;   /* of an accepted PROPOSE */
+    enum raft_refusal refusal; /* of PROPOSE, CONFIRM, TRANSFER, MEMBERS */
+    uint64_t proposed_index;   /* of an accepted PROPOSE or MEMBERS */
     uint64_t requested_round;  /* of an accepted CONFIRM: wait for confirmed_round >= this */
     struct instant wake_at;
 };
@@ -298,7 +320,9 @@ struct raft_recovery {
 
 struct raft {
     struct raft_config config;
-    struct raft_members members;
+    struct raft_members members; /* in effect: the last in the log, committed or not (4.1) */
+    uint64_t members_index;      /* of its entry; below first_index if that is in no log */
+    struct raft_members base;    /* as of first_index - 1 */
     uint64_t random;
     uint64_t life; /* random, of this start; never 0 */
     struct raft_recovery recovery;
@@ -319,6 +343,7 @@ struct raft {
     /* The snapshot that is served to others; never one that is only partly received. */
     uint64_t snapshot_index;
     uint64_t snapshot_term;
+    struct raft_members snapshot_members; /* as of snapshot_index */
     struct bytes snapshot; /* data NULL: not at hand, raft_wants_snapshot() asks if one is needed */
     uint64_t snapshot_durable; /* index of the newest snapshot on stable storage */
 
@@ -375,8 +400,8 @@ void raft_init(struct raft *raft, const struct raft_config *config,
 /*
  * One event. `out` is overwritten (of `messages`, only the first message_count). Never blocks.
  * Illegal transitions end in hf_panic(); no message from a peer can cause one.
- * PROPOSE and CONFIRM are refused with RAFT_NOT_LEADER until the leader serves, that is until its
- * own no-op is applied. A proposal that was accepted may still be lost with the leadership.
+ * PROPOSE, CONFIRM and MEMBERS are refused with RAFT_NOT_LEADER until the leader serves, that is
+ * until its own no-op is applied. What was accepted may still be lost with the leadership.
  */
 void raft_step(struct raft *raft, const struct raft_event *event, struct instant now,
                struct raft_output *out);
@@ -399,6 +424,16 @@ bool raft_wants_snapshot(const struct raft *raft);
 /* Number of voters, and how many make a majority of them. */
 uint8_t raft_voter_count(const struct raft_members *members);
 uint8_t raft_quorum(const struct raft_members *members);
+
+/*
+ * Whether a change that is asked for now would be accepted, and if not, why. PROPOSE's refusals
+ * count as well. `event` is a RAFT_EVENT_MEMBERS.
+ */
+enum raft_refusal raft_judge_change(const struct raft *raft, const struct raft_event *event,
+                                    struct instant now);
+
+/* True while the configuration in effect is not committed. */
+bool raft_change_pending(const struct raft *raft);
 
 /* Position of id in members, or -1. */
 int raft_member_index(const struct raft_members *members, const struct hf_name *id);

@@ -64,14 +64,23 @@ void raft_election_timeout(struct raft_context *context, const struct raft_event
         return;
     /*
      * A disk slower than the timeout must not drive the term up, a log without room for the first
-     * entry of a term can't lead one, and a snapshot may have taken the vote away.
+     * entry of a term can't lead one, and a change of members may have taken the vote away.
      */
-    if (!raft_is_voter(raft, &raft->config.self) ||
+    if (!raft_may_campaign(raft) ||
         (raft->role == RAFT_CANDIDATE && raft->vote_for_self) || raft_log_room(raft) == 0) {
         raft_draw_election(raft, context->now);
         return;
     }
     raft_change_role(context, RAFT_ROLE_ELECTION_TIMEOUT);
+}
+
+/* Not if the configuration in effect is without this node: it may stand, but has no vote. */
+static void vote_for_self(struct raft *raft)
+{
+    int self = raft_self_index(raft);
+
+    if (self >= 0)
+        raft->progress[self].vote_granted = true;
 }
 
 void raft_begin_pre_vote(struct raft_context *context)
@@ -81,7 +90,7 @@ void raft_begin_pre_vote(struct raft_context *context)
     raft->leader = (struct hf_name){ { 0 } };
     raft_draw_election(raft, context->now);
     clear_votes(raft);
-    raft->progress[raft_self_index(raft)].vote_granted = true;
+    vote_for_self(raft);
     request_votes(context, true, raft->term + 1);
 }
 
@@ -119,7 +128,7 @@ void raft_vote_persisted(struct raft_context *context)
         return;
     if (raft->vote_for_self) {
         raft->vote_for_self = false;
-        raft->progress[raft_self_index(raft)].vote_granted = true;
+        vote_for_self(raft);
         request_votes(context, false, raft->term);
     }
     if (!name_empty(&raft->vote_reply_to)) {
@@ -165,7 +174,8 @@ void raft_vote_request_received(struct raft_context *context, const struct raft_
     free_to_vote = name_equal(&raft->vote, &message->from) ||
                    (name_empty(&raft->vote) && name_empty(&raft->leader)) ||
                    message->term > raft->term;
-    granted = free_to_vote && raft_is_voter(raft, &message->from) && log_up_to_date(raft, message);
+    /* 4.2.2: the candidate's configuration counts, and may be newer than ours. */
+    granted = free_to_vote && log_up_to_date(raft, message);
     if (granted && !message->pre)
         grant_vote(context, message);
     else

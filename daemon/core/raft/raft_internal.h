@@ -27,6 +27,7 @@ enum raft_role_event {
     RAFT_ROLE_HIGHER_TERM, /* the new term is set already */
     RAFT_ROLE_LEADER_SEEN, /* a valid message of this term's leader */
     RAFT_ROLE_QUORUM_LOST,
+    RAFT_ROLE_REMOVED, /* a leader: the configuration without it is committed */
     RAFT_ROLE_STORE_FAILED,
     RAFT_ROLE_EVENTS
 };
@@ -44,7 +45,7 @@ void raft_change_role(struct raft_context *context, enum raft_role_event event);
 /* Random, of no structure that two nodes would share. */
 uint64_t raft_random(struct raft *raft);
 
-/* Draws the election timer from [E, 2E); never for a node that has no vote. */
+/* Draws the election timer from [E, 2E); never for a node that may not stand. */
 void raft_draw_election(struct raft *raft, struct instant now);
 
 /* After a refused vote: the next try comes within [E/4, 3E/4), if not sooner anyway. */
@@ -62,6 +63,23 @@ extern const raft_event_handler raft_event_table[RAFT_ROLES][RAFT_EVENT_KINDS];
 
 bool raft_is_voter(const struct raft *raft, const struct hf_name *id);
 int raft_self_index(const struct raft *raft);
+
+/* Whether this node may stand for election. */
+bool raft_may_campaign(const struct raft *raft);
+
+/* The configuration as of `index`, first_index - 1 <= index <= last_index, and its entry's index. */
+uint64_t raft_members_as_of(const struct raft *raft, uint64_t index, struct raft_members *out);
+
+/* Bytes of a RAFT_ENTRY_MEMBERS entry are a configuration that somebody can vote in. */
+bool raft_members_readable(struct bytes bytes);
+
+/* The log's last configuration may be another than before: takes it into effect. */
+void raft_members_follow_log(struct raft_context *context);
+
+void raft_change_members(struct raft_context *context, const struct raft_event *event);
+
+/* A leader whose removal is committed makes way. */
+void raft_leave_if_removed(struct raft_context *context);
 
 /* The value that a majority of the voters has reached, from one value per position in members. */
 uint64_t raft_majority_value(const struct raft_members *members, const uint64_t *values);
@@ -86,8 +104,9 @@ void raft_log_truncate(struct raft_context *context, uint64_t from);
 /* Drops the entries up to and including `index` from memory. */
 void raft_log_drop_prefix(struct raft *raft, uint64_t index);
 
-/* Empties the log; its next entry is index + 1. */
-void raft_log_reset(struct raft *raft, uint64_t index, uint64_t term);
+/* Empties the log; its next entry is index + 1. `members`: as of index. */
+void raft_log_reset(struct raft *raft, uint64_t index, uint64_t term,
+                    const struct raft_members *members);
 
 /* ---- raft_persist.c: batches out, completions in */
 
@@ -125,10 +144,13 @@ void raft_heartbeat_received(struct raft_context *context, const struct raft_mes
 void raft_lead(struct raft_context *context); /* on winning */
 void raft_leader_timer(struct raft_context *context, const struct raft_event *event);
 void raft_propose(struct raft_context *context, const struct raft_event *event);
+bool raft_may_propose(const struct raft *raft); /* there is room for an entry */
 void raft_append_reply_received(struct raft_context *context, const struct raft_message *message);
 void raft_peer_down(struct raft_context *context, const struct raft_event *event);
 void raft_advance_commit(struct raft_context *context);
 void raft_replicate(struct raft_context *context);
+/* Of a peer that nothing is known of yet. */
+void raft_progress_begin(const struct raft *raft, struct raft_progress *progress);
 struct instant raft_quorum_until(const struct raft *raft);
 /* The peer is known to hold everything up to match + 1: streams from there. */
 void raft_progress_replicate(struct raft_context *context, struct raft_progress *progress);

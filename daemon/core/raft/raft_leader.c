@@ -22,18 +22,21 @@ void raft_progress_replicate(struct raft_context *context, struct raft_progress 
     progress->resend_at = instant_add(context->now, context->raft->config.election);
 }
 
+void raft_progress_begin(const struct raft *raft, struct raft_progress *progress)
+{
+    memset(progress, 0, sizeof *progress);
+    progress->state = RAFT_PROBE;
+    progress->next = raft->last_index + 1;
+}
+
 void raft_lead(struct raft_context *context)
 {
     struct raft *raft = context->raft;
 
     raft->leader = raft->config.self;
     for (int i = 0; i < HF_ISSUERS_MAX; i++) {
-        struct raft_progress *progress = &raft->progress[i];
-
-        memset(progress, 0, sizeof *progress);
-        progress->state = RAFT_PROBE;
-        progress->next = raft->last_index + 1;
-        progress->last_contact = context->now;
+        raft_progress_begin(raft, &raft->progress[i]);
+        raft->progress[i].last_contact = context->now;
     }
     raft_confirm_begin_lead(raft);
     raft_log_append(context, raft->term, RAFT_ENTRY_NOOP, (struct bytes){ NULL, 0 });
@@ -92,6 +95,13 @@ void raft_leader_timer(struct raft_context *context, const struct raft_event *ev
     retry_peers(context);
 }
 
+bool raft_may_propose(const struct raft *raft)
+{
+    /* The last places are kept for the first entries of leaders to come. */
+    return raft->last_index - raft->commit < RAFT_UNCOMMITTED_MAX &&
+           raft_log_room(raft) > RAFT_APPEND_MAX;
+}
+
 void raft_propose(struct raft_context *context, const struct raft_event *event)
 {
     struct raft *raft = context->raft;
@@ -101,9 +111,7 @@ void raft_propose(struct raft_context *context, const struct raft_event *event)
         context->out->refusal = RAFT_NOT_LEADER;
     } else if (!name_empty(&raft->transfer_to)) {
         context->out->refusal = RAFT_TRANSFERRING;
-    } else if (raft->last_index - raft->commit >= RAFT_UNCOMMITTED_MAX ||
-               raft_log_room(raft) <= RAFT_APPEND_MAX) {
-        /* The last places are kept for the first entries of leaders to come. */
+    } else if (!raft_may_propose(raft)) {
         context->out->refusal = RAFT_LOG_FULL;
     } else {
         raft_log_append(context, raft->term, RAFT_ENTRY_COMMAND, event->command);

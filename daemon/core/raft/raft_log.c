@@ -77,6 +77,8 @@ void raft_log_append(struct raft_context *context, uint64_t term, enum raft_entr
     if (persist->first_index > persist->last_index)
         persist->first_index = raft->last_index;
     persist->last_index = raft->last_index;
+    if (kind == RAFT_ENTRY_MEMBERS)
+        raft_members_follow_log(context);
 }
 
 void raft_log_truncate(struct raft_context *context, uint64_t from)
@@ -86,18 +88,23 @@ void raft_log_truncate(struct raft_context *context, uint64_t from)
     HF_CHECK(from > raft_floor(raft) && from <= raft->last_index);
     raft_persist_open(context)->truncate_from = from;
     raft->last_index = from - 1;
+    if (raft->members_index >= from)
+        raft_members_follow_log(context);
 }
 
 void raft_log_drop_prefix(struct raft *raft, uint64_t index)
 {
     HF_CHECK(index >= raft->first_index && index <= raft->last_index);
     HF_CHECK(index <= raft->snapshot_durable);
+    (void)raft_members_as_of(raft, index, &raft->base);
     raft->prev_term = raft_term_at(raft, index);
     raft->first_index = index + 1;
 }
 
-void raft_log_reset(struct raft *raft, uint64_t index, uint64_t term)
+void raft_log_reset(struct raft *raft, uint64_t index, uint64_t term,
+                    const struct raft_members *members)
 {
+    raft->base = *members;
     raft->first_index = index + 1;
     raft->last_index = index;
     raft->prev_term = term;

@@ -34,6 +34,9 @@ static bool entries_well_formed(const struct raft_message *message)
         if (entry->index != message->prev_index + 1 + i || entry->length > RAFT_ENTRY_DATA_MAX ||
             entry->kind >= RAFT_ENTRY_KINDS || entry->term < term || entry->term > message->term)
             return false;
+        if (entry->kind == RAFT_ENTRY_MEMBERS &&
+            !raft_members_readable((struct bytes){ entry->data, entry->length }))
+            return false;
         term = entry->term;
     }
     return true;
@@ -46,8 +49,8 @@ static bool chunk_well_formed(const struct raft_message *message)
     return length <= RAFT_SNAPSHOT_CHUNK && (length == 0 || message->chunk.data) &&
            message->offset <= message->total && length <= message->total - message->offset &&
            message->snapshot_index > 0 && message->snapshot_term > 0 &&
-           message->snapshot_term <= message->term && message->members.count > 0 &&
-           message->members.count <= HF_ISSUERS_MAX;
+           message->snapshot_term <= message->term && message->members &&
+           message->members->count <= HF_ISSUERS_MAX && raft_voter_count(message->members) > 0;
 }
 
 /* Numbers stay far from the end, so that sums of two of them never wrap. */
@@ -65,26 +68,11 @@ static bool is_of_recovery(const struct raft_message *message)
     return message->kind == RAFT_RECOVER || message->kind == RAFT_RECOVER_REPLY;
 }
 
-static bool acceptable(const struct raft *raft, const struct raft_message *message)
-{
-    if (!name_equal(&message->to, &raft->config.self) ||
-        name_equal(&message->from, &raft->config.self) ||
-        raft_member_index(&raft->members, &message->from) < 0 || !numbers_in_range(message))
-        return false;
-    /* Only who never had a term may have none. */
-    if (message->term == 0 && !is_of_recovery(message))
-        return false;
-    if (message->kind == RAFT_APPEND_REQUEST)
-        return entries_well_formed(message);
-    if (message->kind == RAFT_SNAPSHOT_REQUEST)
-        return chunk_well_formed(message);
-    return message->kind < RAFT_MESSAGE_KINDS;
-}
-
 /* Whether only a leader sends this kind, and which reply tells a leader of an old term so. */
 struct gate_row {
     bool from_leader;
     bool to_leader;
+    bool from_member; /* counts for something: of others, and of those that left, it is no news */
     bool reply_to_old;
     enum raft_message_kind old_reply;
     void (*handle)(struct raft_context *context, const struct raft_message *message);
@@ -92,21 +80,44 @@ struct gate_row {
 
 static const struct gate_row gate[RAFT_MESSAGE_KINDS] = {
     [RAFT_VOTE_REQUEST] = { .handle = raft_vote_request_received },
-    [RAFT_VOTE_REPLY] = { .handle = raft_vote_reply_received },
+    [RAFT_VOTE_REPLY] = { .from_member = true, .handle = raft_vote_reply_received },
     [RAFT_APPEND_REQUEST] = { .from_leader = true, .reply_to_old = true,
                               .old_reply = RAFT_APPEND_REPLY, .handle = raft_append_received },
-    [RAFT_APPEND_REPLY] = { .to_leader = true, .handle = raft_append_reply_received },
+    [RAFT_APPEND_REPLY] = { .to_leader = true, .from_member = true,
+                            .handle = raft_append_reply_received },
     [RAFT_HEARTBEAT] = { .from_leader = true, .reply_to_old = true,
                          .old_reply = RAFT_HEARTBEAT_REPLY, .handle = raft_heartbeat_received },
-    [RAFT_HEARTBEAT_REPLY] = { .to_leader = true, .handle = raft_heartbeat_reply_received },
+    [RAFT_HEARTBEAT_REPLY] = { .to_leader = true, .from_member = true,
+                               .handle = raft_heartbeat_reply_received },
     [RAFT_SNAPSHOT_REQUEST] = { .from_leader = true, .reply_to_old = true,
                                 .old_reply = RAFT_SNAPSHOT_REPLY,
                                 .handle = raft_snapshot_request_received },
-    [RAFT_SNAPSHOT_REPLY] = { .to_leader = true, .handle = raft_snapshot_reply_received },
+    [RAFT_SNAPSHOT_REPLY] = { .to_leader = true, .from_member = true,
+                              .handle = raft_snapshot_reply_received },
     [RAFT_TIMEOUT_NOW] = { .handle = raft_timeout_now_received },
     [RAFT_RECOVER] = { .handle = raft_recover_received },
-    [RAFT_RECOVER_REPLY] = { .handle = raft_recover_reply_received },
+    [RAFT_RECOVER_REPLY] = { .from_member = true, .handle = raft_recover_reply_received },
 };
+
+/*
+ * 4.2.2: requests are heard whoever sends them, since a candidate or leader may know of a newer
+ * configuration. Whether the sender is an issuer at all is the caller's to know.
+ */
+static bool acceptable(const struct raft *raft, const struct raft_message *message)
+{
+    if (!name_equal(&message->to, &raft->config.self) ||
+        name_equal(&message->from, &raft->config.self) || name_empty(&message->from) ||
+        !numbers_in_range(message) || message->kind >= RAFT_MESSAGE_KINDS)
+        return false;
+    /* Only who never had a term may have none. */
+    if (message->term == 0 && !is_of_recovery(message))
+        return false;
+    if (gate[message->kind].from_member && raft_member_index(&raft->members, &message->from) < 0)
+        return false;
+    if (message->kind == RAFT_APPEND_REQUEST)
+        return entries_well_formed(message);
+    return message->kind != RAFT_SNAPSHOT_REQUEST || chunk_well_formed(message);
+}
 
 /* False if the message can't be from this term's leader: another is known, perhaps ourselves. */
 static bool hear_leader(struct raft_context *context, const struct raft_message *message)

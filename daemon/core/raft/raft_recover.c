@@ -48,8 +48,9 @@
  * What is counted are answers to this start's question: an old claim to be fresh proves nothing.
  *
  * The members are those in effect, the newest in the log that was received (the configured ones
- * until then). If one was removed, the leader's log shows it, and it is waited for no more: when the
- * node's own log has the change, a majority that overlaps with every earlier one has it too.
+ * until then). If one was removed, the leader's log shows it, and once that is known to be committed
+ * it is waited for no more: a majority that overlaps with every earlier one has the change then. A
+ * change that is not committed may have been proposed against a majority that holds another.
  */
 #include "raft/raft_internal.h"
 
@@ -98,9 +99,10 @@ void raft_recover_received(struct raft_context *context, const struct raft_messa
     struct raft *raft = context->raft;
     struct raft_message *reply = raft_send(context, RAFT_RECOVER_REPLY, &message->from);
 
-    if (raft->role == RAFT_LEADER)
-        raft_note_memory(raft, &raft->progress[raft_member_index(&raft->members, &message->from)],
-                         message);
+    int peer = raft_member_index(&raft->members, &message->from);
+
+    if (raft->role == RAFT_LEADER && peer >= 0)
+        raft_note_memory(raft, &raft->progress[peer], message);
     if (!reply)
         return;
     reply->nonce = message->nonce;
@@ -356,8 +358,9 @@ void raft_recover_on(struct raft_context *context)
         recovery->mark_due = false;
         raft_persist_hard_state(context);
     }
-    if (recovery->standing == RAFT_UNSURE ? cluster_is_new(raft)
-                                          : all_answered(raft) && has_leaders_log(raft))
+    if (recovery->standing == RAFT_UNSURE
+            ? cluster_is_new(raft)
+            : all_answered(raft) && has_leaders_log(raft) && !raft_change_pending(raft))
         end_recovery(context);
     else if (instant_reached(recovery->ask_at, context->now))
         ask(context);

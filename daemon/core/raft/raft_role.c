@@ -15,6 +15,7 @@ const struct raft_role_cell raft_role_table[RAFT_ROLES][RAFT_ROLE_EVENTS] = {
         [RAFT_ROLE_HIGHER_TERM] = LEGAL(RAFT_FOLLOWER),
         [RAFT_ROLE_LEADER_SEEN] = LEGAL(RAFT_FOLLOWER),
         [RAFT_ROLE_QUORUM_LOST] = ILLEGAL("a follower has no quorum to lose"),
+        [RAFT_ROLE_REMOVED] = ILLEGAL("a follower leads nothing to be removed from"),
         [RAFT_ROLE_STORE_FAILED] = LEGAL(RAFT_HALTED),
     },
     [RAFT_PRE_CANDIDATE] = {
@@ -25,6 +26,7 @@ const struct raft_role_cell raft_role_table[RAFT_ROLES][RAFT_ROLE_EVENTS] = {
         [RAFT_ROLE_HIGHER_TERM] = LEGAL(RAFT_FOLLOWER),
         [RAFT_ROLE_LEADER_SEEN] = LEGAL(RAFT_FOLLOWER),
         [RAFT_ROLE_QUORUM_LOST] = ILLEGAL("a pre-candidate has no quorum to lose"),
+        [RAFT_ROLE_REMOVED] = ILLEGAL("a pre-candidate leads nothing to be removed from"),
         [RAFT_ROLE_STORE_FAILED] = LEGAL(RAFT_HALTED),
     },
     [RAFT_CANDIDATE] = {
@@ -35,6 +37,7 @@ const struct raft_role_cell raft_role_table[RAFT_ROLES][RAFT_ROLE_EVENTS] = {
         [RAFT_ROLE_HIGHER_TERM] = LEGAL(RAFT_FOLLOWER),
         [RAFT_ROLE_LEADER_SEEN] = LEGAL(RAFT_FOLLOWER),
         [RAFT_ROLE_QUORUM_LOST] = ILLEGAL("a candidate has no quorum to lose"),
+        [RAFT_ROLE_REMOVED] = ILLEGAL("a candidate leads nothing to be removed from"),
         [RAFT_ROLE_STORE_FAILED] = LEGAL(RAFT_HALTED),
     },
     [RAFT_LEADER] = {
@@ -45,6 +48,7 @@ const struct raft_role_cell raft_role_table[RAFT_ROLES][RAFT_ROLE_EVENTS] = {
         [RAFT_ROLE_HIGHER_TERM] = LEGAL(RAFT_FOLLOWER),
         [RAFT_ROLE_LEADER_SEEN] = ILLEGAL("two leaders in one term"),
         [RAFT_ROLE_QUORUM_LOST] = LEGAL(RAFT_FOLLOWER),
+        [RAFT_ROLE_REMOVED] = LEGAL(RAFT_FOLLOWER),
         [RAFT_ROLE_STORE_FAILED] = LEGAL(RAFT_HALTED),
     },
     [RAFT_HALTED] = {
@@ -55,6 +59,7 @@ const struct raft_role_cell raft_role_table[RAFT_ROLES][RAFT_ROLE_EVENTS] = {
         [RAFT_ROLE_HIGHER_TERM] = ILLEGAL("a halted node can not keep a new term"),
         [RAFT_ROLE_LEADER_SEEN] = ILLEGAL("a halted node follows nobody"),
         [RAFT_ROLE_QUORUM_LOST] = ILLEGAL("a halted node has no quorum to lose"),
+        [RAFT_ROLE_REMOVED] = ILLEGAL("a halted node leads nothing to be removed from"),
         [RAFT_ROLE_STORE_FAILED] = ILLEGAL("a store fails once"),
     },
 };
@@ -78,10 +83,9 @@ uint64_t raft_random(struct raft *raft)
 
 void raft_draw_election(struct raft *raft, struct instant now)
 {
-    int self = raft_self_index(raft);
     uint64_t span_us = (uint64_t)raft->config.election.us;
 
-    if (self < 0 || !raft->members.member[self].voter || !raft_has_say(raft)) {
+    if (!raft_may_campaign(raft)) {
         raft->election_at = INSTANT_NEVER;
         return;
     }
@@ -105,7 +109,7 @@ static void follow(struct raft_context *context, enum raft_role before, enum raf
     /* A higher term alone must not postpone a follower's own campaign; a leader's message does. */
     if (before != RAFT_FOLLOWER || event == RAFT_ROLE_LEADER_SEEN)
         raft_draw_election(raft, context->now);
-    if (event == RAFT_ROLE_QUORUM_LOST)
+    if (event == RAFT_ROLE_QUORUM_LOST || event == RAFT_ROLE_REMOVED)
         raft->leader = (struct hf_name){ { 0 } };
 }
 

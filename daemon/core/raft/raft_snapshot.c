@@ -43,7 +43,7 @@ static void persist_snapshot(struct raft_context *context, bool keep_log)
     persist->snapshot = true;
     persist->snapshot_index = raft->snapshot_index;
     persist->snapshot_term = raft->snapshot_term;
-    persist->members = raft->members;
+    persist->members = raft->snapshot_members;
     persist->snapshot_bytes = raft->snapshot;
     persist->keep_log = keep_log;
 }
@@ -59,6 +59,7 @@ void raft_compact(struct raft_context *context, const struct raft_event *event)
     raft->snapshot = event->snapshot;
     raft->snapshot_index = raft->applied;
     raft->snapshot_term = raft_term_at(raft, raft->applied);
+    (void)raft_members_as_of(raft, raft->applied, &raft->snapshot_members);
     persist_snapshot(context, true);
     raft->compact_seq = context->out->persist.seq;
     raft->compact_index = raft->applied;
@@ -88,7 +89,7 @@ void raft_snapshot_send(struct raft_context *context, int peer)
     message->snapshot_term = raft->snapshot_term;
     message->offset = progress->snapshot_offset;
     message->total = raft->snapshot.length;
-    message->members = raft->members;
+    message->members = &raft->snapshot_members;
     message->chunk.data = raft->snapshot.data + progress->snapshot_offset;
     message->chunk.length = left < RAFT_SNAPSHOT_CHUNK ? left : RAFT_SNAPSHOT_CHUNK;
     progress->resend_at =
@@ -152,11 +153,12 @@ static void install(struct raft_context *context, const struct raft_message *mes
     raft->snapshot = (struct bytes){ raft->config.snapshot_buffer, (size_t)message->total };
     raft->snapshot_index = message->snapshot_index;
     raft->snapshot_term = message->snapshot_term;
-    raft->members = message->members;
+    raft->snapshot_members = *message->members;
     raft->receiving_index = 0;
     raft->compact_seq = 0;
     raft->append_reply_due = false;
-    raft_log_reset(raft, message->snapshot_index, message->snapshot_term);
+    raft_log_reset(raft, message->snapshot_index, message->snapshot_term, message->members);
+    raft_members_follow_log(context);
     raft->verified = message->snapshot_index;
     persist_snapshot(context, false);
     raft->install_seq = context->out->persist.seq;

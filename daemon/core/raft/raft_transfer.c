@@ -34,8 +34,7 @@ void raft_timeout_now_received(struct raft_context *context, const struct raft_m
     struct raft *raft = context->raft;
 
     if (raft->role != RAFT_FOLLOWER || !name_equal(&raft->leader, &message->from) ||
-        !raft_is_voter(raft, &raft->config.self) || !raft_has_say(raft) ||
-        raft_log_room(raft) == 0)
+        !raft_may_campaign(raft) || raft_log_room(raft) == 0)
         return;
     raft_change_role(context, RAFT_ROLE_TOLD_TO_CAMPAIGN);
 }

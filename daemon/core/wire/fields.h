@@ -57,8 +57,15 @@ size_t fields_write_command(const holdfast_Command *command, uint8_t *out, size_
 size_t fields_write_record(const holdfast_Record *record, uint8_t *out, size_t capacity);
 size_t fields_write_event(const holdfast_Event *event, uint8_t *out, size_t capacity);
 
-/* Return NULL or a complaint. `entries` and `chunk` receive what *out then points to. */
-const char *fields_unpack_raft(struct raft_message *out, struct raft_entry *entries, uint8_t *chunk,
+/* Memory for what a raft message points to. */
+struct fields_raft_parts {
+    struct raft_entry *entries;
+    uint8_t *chunk;
+    struct raft_members *members;
+};
+
+/* Return NULL or a complaint. `parts` receive what *out then points to. */
+const char *fields_unpack_raft(struct raft_message *out, struct fields_raft_parts *parts,
                                const holdfast_Raft *message);
 const char *fields_unpack_members(struct raft_members *out, const holdfast_Members *members);
 const char *fields_unpack_lease(struct lease_message *out, const holdfast_Lease *message);

@@ -15,6 +15,8 @@ _Static_assert(sizeof(((holdfast_Members *)0)->member) / sizeof(holdfast_Member)
                "holdfast.options follows limits.h");
 _Static_assert(sizeof(((holdfast_Member *)0)->id) == HF_NAME_MAX + 1,
                "holdfast.options follows limits.h");
+_Static_assert(sizeof(((holdfast_Member *)0)->address) == HF_ADDRESS_MAX + 1,
+               "holdfast.options follows limits.h");
 
 /* The fields that depend on the kind. */
 #define RAFT_FLAGS(X) X(pre) X(transfer) X(granted) X(success) X(installed) \
@@ -51,6 +53,8 @@ void fields_pack_members(holdfast_Members *out, const struct raft_members *membe
     for (uint8_t i = 0; i < members->count; i++) {
         fields_pack_name(out->member[i].id, &members->member[i].id);
         out->member[i].voter = members->member[i].voter;
+        fields_pack_text(out->member[i].address, sizeof(out->member[i].address),
+                         members->member[i].address);
     }
 }
 
@@ -91,7 +95,7 @@ void fields_pack_raft(holdfast_Raft *out, const struct raft_message *message)
         pack_entries(out, message);
     if (has & HAS(chunk)) {
         out->has_members = true;
-        fields_pack_members(&out->members, &message->members);
+        fields_pack_members(&out->members, message->members);
         out->chunk.size = (pb_size_t)message->chunk.length;
         if (message->chunk.length > 0)
             memcpy(out->chunk.bytes, message->chunk.data, message->chunk.length);
@@ -108,12 +112,15 @@ const char *fields_unpack_members(struct raft_members *out, const holdfast_Membe
         if (!fields_unpack_name(&out->member[i].id, members->member[i].id, true))
             return "members: id is not a name";
         out->member[i].voter = members->member[i].voter;
+        if (!fields_unpack_text(out->member[i].address, sizeof(out->member[i].address),
+                                members->member[i].address))
+            return "members: address is not printable";
         for (uint8_t j = 0; j < i; j++) {
             if (name_equal(&out->member[i].id, &out->member[j].id))
                 return "members: an id stands there twice";
         }
     }
-    return NULL;
+    return raft_voter_count(out) > 0 ? NULL : "members: no voter among them, 1 to 7 are allowed";
 }
 
 static const char *unpack_entry(struct raft_entry *out, const holdfast_Entry *entry)
@@ -148,7 +155,7 @@ static const char *unpack_entries(struct raft_message *out, struct raft_entry *e
     return NULL;
 }
 
-static const char *unpack_snapshot(struct raft_message *out, uint8_t *chunk,
+static const char *unpack_snapshot(struct raft_message *out, struct fields_raft_parts *parts,
                                    const holdfast_Raft *message)
 {
     if (message->snapshot_index == 0 || message->snapshot_term == 0)
@@ -157,9 +164,10 @@ static const char *unpack_snapshot(struct raft_message *out, uint8_t *chunk,
         return "raft: chunk goes past total";
     if (!message->has_members)
         return "raft: members are missing";
-    memcpy(chunk, message->chunk.bytes, message->chunk.size);
-    out->chunk = (struct bytes){ chunk, message->chunk.size };
-    return fields_unpack_members(&out->members, &message->members);
+    memcpy(parts->chunk, message->chunk.bytes, message->chunk.size);
+    out->chunk = (struct bytes){ parts->chunk, message->chunk.size };
+    out->members = parts->members;
+    return fields_unpack_members(parts->members, &message->members);
 }
 
 static const char *unpack_scalars(struct raft_message *out, const holdfast_Raft *message,
@@ -180,7 +188,7 @@ static const char *unpack_scalars(struct raft_message *out, const holdfast_Raft 
     return NULL;
 }
 
-const char *fields_unpack_raft(struct raft_message *out, struct raft_entry *entries, uint8_t *chunk,
+const char *fields_unpack_raft(struct raft_message *out, struct fields_raft_parts *parts,
                                const holdfast_Raft *message)
 {
     memset(out, 0, sizeof(*out));
@@ -204,8 +212,8 @@ const char *fields_unpack_raft(struct raft_message *out, struct raft_entry *entr
     if ((message->chunk.size > 0 || message->has_members) && !(has & HAS(chunk)))
         return "raft: chunk and members do not belong to this kind";
     if (has & HAS(entries))
-        return unpack_entries(out, entries, message);
+        return unpack_entries(out, parts->entries, message);
     if (has & HAS(chunk))
-        return unpack_snapshot(out, chunk, message);
+        return unpack_snapshot(out, parts, message);
     return NULL;
 }

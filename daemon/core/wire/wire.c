@@ -159,13 +159,14 @@ static const char *unpack_store(struct wire_store *out, const holdfast_Store *st
 
 static const char *unpack_envelope(struct wire_message *out)
 {
+    struct fields_raft_parts parts = { out->entries, out->chunk, &out->members };
     switch (scratch.which_body) {
     case holdfast_Envelope_hello_tag:
         out->kind = WIRE_HELLO;
         return unpack_hello(&out->hello, &scratch.body.hello);
     case holdfast_Envelope_raft_tag:
         out->kind = WIRE_RAFT;
-        return fields_unpack_raft(&out->raft, out->entries, out->chunk, &scratch.body.raft);
+        return fields_unpack_raft(&out->raft, &parts, &scratch.body.raft);
     case holdfast_Envelope_lease_tag:
         out->kind = WIRE_LEASE;
         return fields_unpack_lease(&out->lease, &scratch.body.lease);

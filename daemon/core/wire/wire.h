@@ -69,8 +69,9 @@ struct wire_store {
 struct wire_message {
     enum wire_kind kind;
     struct wire_hello hello;
-    struct raft_message raft; /* entries and chunk point into the fields below */
+    struct raft_message raft; /* entries, members and chunk point into the fields below */
     struct raft_entry entries[RAFT_APPEND_MAX];
+    struct raft_members members;
     uint8_t chunk[RAFT_SNAPSHOT_CHUNK];
     struct lease_message lease;
     struct wire_query query;
@@ -79,7 +80,7 @@ struct wire_message {
 
 /*
  * Encodes one message of message->kind. Returns the number of bytes, 0 if `capacity` is too small.
- * `raft.entries` and `raft.chunk` may point anywhere.
+ * `raft.entries`, `raft.members` and `raft.chunk` may point anywhere.
  */
 size_t wire_encode(const struct wire_message *message, uint8_t *out, size_t capacity);
 

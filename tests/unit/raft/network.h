@@ -12,6 +12,7 @@ struct packet {
     struct raft_message message;
     struct raft_entry entries[RAFT_APPEND_MAX];
     uint8_t chunk[RAFT_SNAPSHOT_CHUNK];
+    struct raft_members members;
 };
 
 struct network {
@@ -67,6 +68,9 @@ static inline void network_post(struct network *network, const struct raft_messa
         if (message->chunk.length > 0)
             memcpy(packet->chunk, message->chunk.data, message->chunk.length);
         packet->message.chunk.data = packet->chunk;
+        if (message->members)
+            packet->members = *message->members;
+        packet->message.members = message->members ? &packet->members : NULL;
         return;
     }
 }

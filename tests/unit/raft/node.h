@@ -77,8 +77,17 @@ static inline struct raft_members members_of(int count)
     struct raft_members members = { .count = (uint8_t)count };
 
     for (int i = 0; i < count; i++)
-        members.member[i] = (struct raft_member){ name_number(i + 1), true };
+        members.member[i] = (struct raft_member){ .id = name_number(i + 1), .voter = true };
     return members;
+}
+
+/* The same, lent until the next call. */
+static inline const struct raft_members *members_lent(int count)
+{
+    static struct raft_members members;
+
+    members = members_of(count);
+    return &members;
 }
 
 /* ---- state machine */

@@ -53,6 +53,7 @@ struct letter {
     struct raft_message message;
     struct raft_entry entries[RAFT_APPEND_MAX];
     uint8_t chunk[RAFT_SNAPSHOT_CHUNK];
+    struct raft_members members;
 };
 
 struct cluster {
@@ -101,6 +102,9 @@ static inline void cluster_post(struct cluster *cluster, int from)
         if (message->chunk.length > 0)
             memcpy(letter->chunk, message->chunk.data, message->chunk.length);
         letter->message.chunk.data = letter->chunk;
+        if (message->members)
+            letter->members = *message->members;
+        letter->message.members = message->members ? &letter->members : NULL;
     }
 }
 
@@ -211,6 +215,42 @@ static inline void cluster_with_log(struct cluster *cluster, int number, uint64_
     cluster->node[number].now = cluster->now;
     node_restart_with_log(&cluster->node[number], term, terms, count);
     cluster_timer(cluster, number);
+}
+
+/* Nodes from `voters` + 1 on are spare: no member yet, though they know the others. */
+static inline void cluster_init_spare(struct cluster *cluster, int count, int voters)
+{
+    cluster_init(cluster, count);
+    for (int i = 1; i <= count; i++) {
+        cluster->node[i].disk.state.members = members_of(voters);
+        cluster_restart(cluster, i);
+    }
+}
+
+/* Asked of `leader`; nothing is delivered yet. */
+static inline enum raft_refusal cluster_ask_change(struct cluster *cluster, int leader,
+                                                   enum raft_change change, int number)
+{
+    const struct raft_event event = { .kind = RAFT_EVENT_MEMBERS, .change = change,
+                                      .peer = name_number(number), .address = "host:1" };
+    enum raft_refusal judged;
+
+    cluster->node[leader].now = cluster->now;
+    judged = raft_judge_change(&cluster->node[leader].raft, &event, cluster->now);
+    node_step(&cluster->node[leader], &event);
+    assert_int_equal(judged, cluster->node[leader].out.refusal);
+    assert_int_equal(cluster->node[leader].out.members_changed, judged == RAFT_ACCEPTED);
+    cluster_after(cluster, leader);
+    return judged;
+}
+
+static inline enum raft_refusal cluster_change(struct cluster *cluster, int leader,
+                                               enum raft_change change, int number)
+{
+    enum raft_refusal refusal = cluster_ask_change(cluster, leader, change, number);
+
+    cluster_settle(cluster);
+    return refusal;
 }
 
 static inline void cluster_learner(struct cluster *cluster, int learner)

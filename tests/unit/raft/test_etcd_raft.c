@@ -568,18 +568,19 @@ static void the_members_of_a_snapshot_are_taken_over(void **state)
 {
     (void)state;
     static uint8_t image[NODE_SNAPSHOT_BYTES];
+    struct raft_members members = members_of(4);
     struct node *node = &world.node[1];
 
+    members.member[0].voter = false;
     cluster_init(&world, 3);
     machine_save(image, 40, 77);
     for (size_t offset = 0; offset < sizeof image; offset += RAFT_SNAPSHOT_CHUNK) {
         struct raft_message chunk = { .kind = RAFT_SNAPSHOT_REQUEST, .from = name_of("n2"),
                                       .term = 2, .snapshot_index = 40, .snapshot_term = 1,
                                       .offset = offset, .total = sizeof image,
-                                      .members = members_of(4) };
+                                      .members = &members };
         size_t left = sizeof image - offset;
 
-        chunk.members.member[0].voter = false;
         chunk.chunk = (struct bytes){ image + offset,
                                       left < RAFT_SNAPSHOT_CHUNK ? left : RAFT_SNAPSHOT_CHUNK };
         node_receive(node, chunk);

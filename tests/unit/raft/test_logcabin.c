@@ -12,7 +12,7 @@ static void snapshot_chunk(uint64_t term, const char *from, uint64_t index, size
     node_receive(&node, (struct raft_message){
                             .kind = RAFT_SNAPSHOT_REQUEST, .from = name_of(from), .term = term,
                             .snapshot_index = index, .snapshot_term = 2, .offset = offset,
-                            .total = sizeof image, .members = members_of(3),
+                            .total = sizeof image, .members = members_lent(3),
                             .chunk = { image + offset, left < RAFT_SNAPSHOT_CHUNK
                                                            ? left : RAFT_SNAPSHOT_CHUNK } });
 }

@@ -119,7 +119,7 @@ static void a_message_of_an_old_term_changes_nothing(void **state)
                                         .match_index = 1, .round = 1, .last_index = 99,
                                         .last_term = 4, .entry_count = 1, .entries = &entry,
                                         .commit = 1, .snapshot_index = 1, .snapshot_term = 1,
-                                        .total = 1, .members = members_of(3),
+                                        .total = 1, .members = members_lent(3),
                                         .chunk = { &byte, 1 }, .installed = true });
                 assert_false(node.out.persist.wanted);
                 assert_false(node.out.role_changed);

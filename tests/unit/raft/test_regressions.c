@@ -183,6 +183,100 @@ static void a_voter_that_crashes_before_its_vote_is_durable_has_promised_nothing
     cluster_assert_leads(&world, 3, 1);
 }
 
+/*
+ * The single-server membership bug (Ongaro, raft-dev, 10 July 2015), up to where it went wrong.
+ * n1 led term 1 of {n1..n4}; it has made n5 a voter, which only n1 and n5 know, and stopped. n2
+ * leads term 2 by the votes of n3 and n4, under the old configuration. Its first entry reaches n3,
+ * and n4 if that is told; then n2 is asked to remove n4.
+ */
+static enum raft_refusal tell_2015_until_the_second_change(bool told_n4)
+{
+    cluster_init_spare(&world, 5, 4);
+    cluster_campaign(&world, 1);
+    cluster_beat(&world, 1);
+    assert_int_equal(cluster_change(&world, 1, RAFT_CHANGE_ADD, 5), RAFT_ACCEPTED);
+    for (int beats = 0; beats < 3; beats++)
+        cluster_beat(&world, 1);
+    for (int i = 2; i <= 4; i++)
+        cluster_link(&world, 1, i, false);
+    assert_int_equal(cluster_change(&world, 1, RAFT_CHANGE_PROMOTE, 5), RAFT_ACCEPTED);
+    assert_int_equal(raft_quorum(&raft_of(5)->members), 3);
+    assert_int_equal(raft_voter_count(&raft_of(5)->members), 5);
+    assert_int_equal(raft_voter_count(&raft_of(2)->members), 4);
+    cluster_crash(&world, 1);
+    cluster_link(&world, 2, 5, false);
+    cluster_pass(&world, (int64_t)2 * TEST_ELECTION_MS);
+    world.lost[RAFT_APPEND_REQUEST] = true;
+    cluster_timer(&world, 2);
+    cluster_settle(&world);
+    assert_int_equal(raft_of(2)->role, RAFT_LEADER);
+    assert_int_equal(raft_of(2)->term, 2);
+    cluster_link(&world, 2, 4, told_n4);
+    world.lost[RAFT_APPEND_REQUEST] = false;
+    for (int beats = 0; beats < 5; beats++)
+        cluster_beat(&world, 2);
+    return cluster_change(&world, 2, RAFT_CHANGE_REMOVE, 4);
+}
+
+/*
+ * n2 has told n3 alone. Were it to remove n4 now, {n2, n3} would be a majority of the three that
+ * are left, and n2 would commit with it, while n1, n4 and n5, a majority of the five that n1 and
+ * n5 know, elect n1, which overwrites what was committed. So n2 must wait.
+ */
+static void no_change_of_a_leader_whose_term_has_no_committed_entry(void **state)
+{
+    (void)state;
+    assert_int_equal(tell_2015_until_the_second_change(false), RAFT_NOT_LEADER);
+    uint64_t acknowledged = raft_of(2)->commit;
+    assert_int_equal(cluster_propose(&world, 2, "of n2"), 0);
+    cluster_heal(&world);
+    for (int i = 2; i <= 3; i++) {
+        for (int k = 1; k <= 5; k++)
+            cluster_link(&world, i, k, k == 2 || k == 3);
+    }
+    cluster_restart(&world, 1);
+    cluster_campaign(&world, 1);
+    cluster_campaign(&world, 1);
+    /* The other majority does lead; nothing that anybody was told is lost by that. */
+    assert_int_equal(raft_of(1)->role, RAFT_LEADER);
+    assert_true(raft_of(1)->commit >= acknowledged);
+    assert_true(cluster_propose(&world, 1, "of n1") > 0);
+    cluster_heal(&world);
+    for (int beats = 0; beats < 8; beats++)
+        cluster_beat(&world, 1);
+    cluster_assert_leads(&world, 1, raft_of(1)->term);
+    for (int i = 1; i <= 5; i++)
+        assert_int_equal(raft_voter_count(&raft_of(i)->members), 5);
+    cluster_assert_applied(&world, raft_of(1)->last_index);
+}
+
+/* With its first entry at n3 and n4, n2 may; and n4's log keeps n1 from ever leading again. */
+static void a_change_after_a_committed_entry_leaves_the_other_majority_no_leader(void **state)
+{
+    (void)state;
+    assert_int_equal(tell_2015_until_the_second_change(true), RAFT_ACCEPTED);
+    uint64_t acknowledged = cluster_propose(&world, 2, "of n2");
+    cluster_beat(&world, 2);
+    assert_true(acknowledged > 0);
+    assert_int_equal(raft_of(2)->commit, acknowledged);
+    cluster_heal(&world);
+    for (int i = 2; i <= 3; i++) {
+        for (int k = 1; k <= 5; k++)
+            cluster_link(&world, i, k, k == 2 || k == 3);
+    }
+    cluster_restart(&world, 1);
+    for (int tries = 0; tries < 4; tries++) {
+        cluster_campaign(&world, 1);
+        assert_int_not_equal(raft_of(1)->role, RAFT_LEADER);
+    }
+    cluster_heal(&world);
+    cluster_run(&world, 20 * TEST_ELECTION_MS);
+    assert_in_range(cluster_leader(&world), 2, 3);
+    assert_false(raft_change_pending(raft_of(1)));
+    assert_int_equal(raft_voter_count(&raft_of(1)->members), 3);
+    assert_true(raft_of(1)->commit >= acknowledged);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -190,6 +284,8 @@ int main(void)
         cmocka_unit_test(figure_8_an_old_entry_below_a_committed_own_one_stays),
         cmocka_unit_test(a_transfer_into_an_election_makes_no_second_leader_of_the_term),
         cmocka_unit_test(an_election_into_a_transfer_makes_no_second_leader_of_the_term),
+        cmocka_unit_test(no_change_of_a_leader_whose_term_has_no_committed_entry),
+        cmocka_unit_test(a_change_after_a_committed_entry_leaves_the_other_majority_no_leader),
         cmocka_unit_test(a_voter_that_crashes_before_its_vote_is_durable_has_promised_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,7 @@ static const struct raft_message *chunk(uint64_t term, uint64_t index, uint64_t 
                             .kind = RAFT_SNAPSHOT_REQUEST, .from = name_of("n2"), .term = term,
                             .snapshot_index = index, .snapshot_term = snapshot_term,
                             .offset = offset, .total = NODE_SNAPSHOT_BYTES,
-                            .members = members_of(3),
+                            .members = members_lent(3),
                             .chunk = { image + offset, left < RAFT_SNAPSHOT_CHUNK
                                                            ? left : RAFT_SNAPSHOT_CHUNK } });
     return node_sent(&node, RAFT_SNAPSHOT_REPLY, 0);

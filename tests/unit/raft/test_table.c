@@ -56,8 +56,9 @@ static void every_role_event_leads_where_the_table_says_or_aborts(void **state)
 {
     (void)state;
     static const char legal[RAFT_ROLES][RAFT_ROLE_EVENTS + 1] = {
-        /* timeout, pre-vote won, told, won, higher term, leader seen, quorum lost, store failed */
-        "p-c-ff-h", "pc--ff-h", "p--lff-h", "----f-fh", "--------",
+        /* timeout, pre-vote won, told, won, higher term, leader seen, quorum lost, removed, store
+         * failed */
+        "p-c-ff--h", "pc--ff--h", "p--lff--h", "----f-ffh", "---------",
     };
     static const char letters[RAFT_ROLES + 1] = "fpclh";
 
@@ -100,7 +101,8 @@ static void every_event_is_survived_in_every_role(void **state)
                 assert_int_equal(node.raft.role, RAFT_HALTED);
             if (kind == RAFT_EVENT_MESSAGE && role != RAFT_HALTED)
                 assert_int_equal(node.raft.role, RAFT_FOLLOWER);
-            if (kind == RAFT_EVENT_PROPOSE || kind == RAFT_EVENT_CONFIRM)
+            if (kind == RAFT_EVENT_PROPOSE || kind == RAFT_EVENT_CONFIRM ||
+                kind == RAFT_EVENT_MEMBERS)
                 assert_int_equal(node.out.refusal, RAFT_NOT_LEADER);
             if (kind == RAFT_EVENT_TRANSFER)
                 assert_int_equal(node.out.refusal,
@@ -168,7 +170,7 @@ static void no_message_from_a_peer_reaches_an_assertion(void **state)
         for (uint64_t e = 0; e < RAFT_APPEND_MAX; e++)
             entries[e] = (struct raft_entry){ .index = m.prev_index + 1 + e,
                                               .term = m.term - ((r >> 35) + e) % 2 };
-        m.members = members_of(3);
+        m.members = members_lent(3);
         m.chunk = (struct bytes){ chunk, (size_t)((r >> 22) % 3 * 2048) };
         random = r + (uint64_t)i;
         if (m.kind == RAFT_SNAPSHOT_REQUEST && (r >> 50) % 4 != 0)

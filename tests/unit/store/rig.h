@@ -364,6 +364,7 @@ static inline void rig_take_snapshot(struct raft_persist *persist, uint64_t inde
     persist->snapshot_term = rig_state.term;
     persist->members.count = 1;
     assert_true(name_from_string(&persist->members.member[0].id, "board-a"));
+    persist->members.member[0].voter = true;
     persist->snapshot_bytes = (struct bytes){ rig_snapshot, rig_state.snapshot_length };
     persist->keep_log = keep_log;
     if (!keep_log)

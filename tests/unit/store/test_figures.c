@@ -72,6 +72,7 @@ static void append_snapshot(void)
                                     .members.count = 1,
                                     .snapshot_bytes = { rig_snapshot, length } };
     assert_true(name_from_string(&persist.members.member[0].id, "board-a"));
+    persist.members.member[0].voter = true;
     assert_int_equal(journal_append(&rig_journal, &persist, &ring), JOURNAL_OK);
 }
 

@@ -273,6 +273,7 @@ static void batch_snapshot(struct raft_persist *persist, uint64_t index, bool ke
     persist->snapshot_term = model.term;
     persist->members.count = 1;
     assert_true(name_from_string(&persist->members.member[0].id, "board-a"));
+    persist->members.member[0].voter = true;
     persist->snapshot_bytes = (struct bytes){ snapshot_bytes, model.snapshot_length };
     persist->keep_log = keep_log;
     if (!keep_log) {

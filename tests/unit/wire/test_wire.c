@@ -52,7 +52,8 @@ static struct raft_members random_members(void)
         char id[16];
         snprintf(id, sizeof(id), "node-%u-%u", i, (unsigned)random_below(1000));
         assert_true(name_from_string(&members.member[i].id, id));
-        members.member[i].voter = random_bool();
+        members.member[i].voter = i == 0 || random_bool();
+        random_text(members.member[i].address, sizeof(members.member[i].address));
     }
     return members;
 }
@@ -90,7 +91,8 @@ static void random_chunk(struct raft_message *raft)
     raft->snapshot_term = 1 + random_counter() / 2;
     raft->offset = random_below(1000000);
     raft->total = raft->offset + length + random_below(1000000);
-    raft->members = random_members();
+    message.members = random_members();
+    raft->members = &message.members;
 }
 
 static void random_raft(enum raft_message_kind kind)
@@ -283,6 +285,10 @@ static void assert_same_raft(const struct raft_message *a, const struct raft_mes
     assert_int_equal(x.chunk.length, y.chunk.length);
     if (x.chunk.length > 0)
         assert_memory_equal(x.chunk.data, y.chunk.data, x.chunk.length);
+    assert_int_equal(x.members != NULL, y.members != NULL);
+    if (x.members)
+        assert_memory_equal(x.members, y.members, sizeof(*x.members));
+    x.members = y.members = NULL;
     x.entries = y.entries = NULL;
     x.chunk = y.chunk = (struct bytes){ NULL, 0 };
     assert_memory_equal(&x, &y, sizeof(x));
@@ -593,6 +599,11 @@ static void raft_fields_out_of_range_are_named(void **state)
     strcpy(raft->members.member[1].id, "a");
     assert_complaint(decode_raw(), "twice");
     strcpy(raft->members.member[1].id, "b");
+    assert_complaint(decode_raw(), "no voter");
+    raft->members.member[1].voter = true;
+    raft->members.member[0].address[0] = '\n';
+    assert_complaint(decode_raw(), "address");
+    raft->members.member[0].address[0] = '\0';
     assert_null(decode_raw());
     raft->from[0] = '\0';
     assert_complaint(decode_raw(), "from");
@@ -794,7 +805,7 @@ static void text_that_is_not_printable_is_made_so_when_sent(void **state)
 static void members_records_and_events_come_back(void **state)
 {
     (void)state;
-    uint8_t bytes[512];
+    uint8_t bytes[1024];
     holdfast_Members raw_members;
     holdfast_Record raw_record;
     holdfast_Event raw_event;
