@@ -77,7 +77,7 @@ def hunt(mutant, tree, limits):
     oracles = ",".join(mutant.expected)
     status, output = run([os.path.join(tree, SIMULATOR), "--hunt", oracles, "--seeds",
                           str(limits.seeds), "--cpu", str(limits.cpu), *mutant.options], tree,
-                         limits.cpu * 4 + 60)
+                         limits.cpu * 10 + 120)
     found = FOUND.search(output)
     if status == 0 and found:
         oracle, seed, seeds, hours, seconds = found.groups()

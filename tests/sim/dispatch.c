@@ -29,8 +29,10 @@ static void check(struct world *world, const struct event *event)
 {
     (void)event;
     oracle_check_bounds(world);
-    if (world->quiet)
+    if (world->quiet || world->plan.type == SIM_ISSUER_CUT)
         oracle_check_driven(world);
+    if (world->plan.type == SIM_ISSUER_CUT)
+        oracle_check_one_leads(world);
 }
 
 void dispatch_event(struct world *world, const struct event *event)

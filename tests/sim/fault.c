@@ -11,11 +11,15 @@
 
 enum {
     OPERATOR_US = 300000,     /* between an operator's acts in the quiet phase */
+    SLOW_TRANSFER_US = 2000000,
     TAKEOVER_SLACK_US = 60000 /* grant, first renewal, energise, all wake-ups late */
 };
 
 enum { WORD_KILL, WORD_POWER };         /* of a death */
 enum { WORD_BOTH_WAYS, WORD_ONE_WAY };  /* of a partition */
+enum { WORD_DUMB = 1, WORD_DEAF, WORD_FROM_LEADER }; /* of a cut, if not both ways */
+enum { WORD_AT_ONCE, WORD_SLOW_DISK };  /* of a leader transfer */
+enum { WORD_FORWARD, WORD_BACK };       /* of a step of the date */
 
 /* ---- drawing */
 
@@ -138,11 +142,6 @@ static void draw_resource(const struct sim_plan *plan, struct random *random, st
     fault->resource = (int)random_below(random, (uint64_t)plan->resources);
 }
 
-static void draw_issuer(const struct sim_plan *plan, struct random *random, struct fault *fault)
-{
-    fault->node = some_issuer(plan, random);
-}
-
 static void draw_leader_death(const struct sim_plan *plan, struct random *random,
                               struct fault *fault)
 {
@@ -154,6 +153,30 @@ static void draw_board_death(const struct sim_plan *plan, struct random *random,
                              struct fault *fault)
 {
     fault->duration_us = random_between(random, 1200000, 2000000) * plan->scale;
+}
+
+/* Long enough for elections, then as long without. */
+static void draw_cut(const struct sim_plan *plan, struct random *random, struct fault *fault)
+{
+    fault->node = random_chance(random, 400000) ? FAULT_LEADER : some_issuer(plan, random);
+    fault->word = (int)random_below(random, FAULT_WORDS_MAX);
+    fault->duration_us = plan->fault_interval_us * 3 / 5;
+}
+
+/* A target whose disk is slow keeps its vote to itself while others campaign. */
+static void draw_leader_transfer(const struct sim_plan *plan, struct random *random,
+                                 struct fault *fault)
+{
+    fault->node = some_issuer(plan, random);
+    fault->word = random_chance(random, 300000) ? WORD_SLOW_DISK : WORD_AT_ONCE;
+}
+
+static void draw_wall_step(const struct sim_plan *plan, struct random *random,
+                           struct fault *fault)
+{
+    fault->node = some_issuer(plan, random);
+    fault->word = random_chance(random, 500000) ? WORD_FORWARD : WORD_BACK;
+    fault->duration_us = random_between(random, 1, 4000) * 1000000;
 }
 
 void fault_draw(const struct sim_plan *plan, struct random *random, struct fault *fault)
@@ -421,6 +444,17 @@ static const char *apply_clock_rate(struct world *world, const struct fault *fau
     return NULL;
 }
 
+static const char *apply_wall_step(struct world *world, const struct fault *fault)
+{
+    int node = node_of(world, fault->node);
+    if (node < 0)
+        return missing(fault->node);
+    world_cover(world, COVERAGE_WALL_STEPS);
+    world->wall_offset_us[node] +=
+        fault->word == WORD_FORWARD ? fault->duration_us : -fault->duration_us;
+    return NULL;
+}
+
 /* ---- operators */
 
 static const char *leader_event(struct world *world, struct replica_event *event)
@@ -454,6 +488,8 @@ static const char *apply_leader_transfer(struct world *world, const struct fault
     if (node < 0)
         return missing(fault->node);
     struct replica_event event = { .kind = REPLICA_LEADER_TRANSFER, .node = world->name[node] };
+    if (fault->word == WORD_SLOW_DISK)
+        world->issuer[node].disk.slow_until_us = world->now_us + SLOW_TRANSFER_US;
     world_cover(world, COVERAGE_LEADER_TRANSFERS);
     return leader_event(world, &event);
 }
@@ -568,6 +604,48 @@ static const char *apply_board_death(struct world *world, const struct fault *fa
     return NULL;
 }
 
+/* ---- one issuer cut off from the others */
+
+/* Who was cut off, unless it was the leader, has deposed nobody. */
+static void check_leader_stayed(struct world *world, int leader)
+{
+    uint64_t term = world->issuer[leader].replica->raft.term;
+    if (world->cut_term != 0 && term != world->cut_term)
+        world_fail(world, ORACLE_L2, "a healthy leader of term %llu was deposed, %s leads in term "
+                   "%llu", (unsigned long long)world->cut_term, world->name[leader].text,
+                   (unsigned long long)term);
+}
+
+static void cut_link(struct world *world, const struct fault *fault, int node, int peer)
+{
+    if (fault->word != WORD_DEAF)
+        net_block(world, node, peer, fault->duration_us);
+    if (fault->word != WORD_DUMB)
+        net_block(world, peer, node, fault->duration_us);
+}
+
+static const char *apply_cut(struct world *world, const struct fault *fault)
+{
+    int leader = sim_issuer_leader(world);
+    int node = node_of(world, fault->node);
+    if (leader < 0)
+        world_fail(world, ORACLE_L1, "nobody leads when an issuer is to be cut off");
+    if (node < 0)
+        return missing(fault->node);
+    oracle_check_driven(world);
+    check_leader_stayed(world, leader);
+    world_cover(world, node == leader ? COVERAGE_LEADERS_CUT_OFF : COVERAGE_FOLLOWERS_CUT_OFF);
+    world->cut_term = node == leader ? 0 : world->issuer[leader].replica->raft.term;
+    for (int peer = 0; peer < world->issuer_count; peer++) {
+        bool pair = fault->word == WORD_FROM_LEADER && node != leader;
+        if (peer != node && (!pair || peer == leader))
+            cut_link(world, fault, node, peer);
+    }
+    /* Another one has led for long, or still does. */
+    world_post(world, EVENT_CHECK, 0, fault->duration_us, NULL, 0);
+    return NULL;
+}
+
 /* ---- all kinds */
 
 const struct fault_row fault_table[FAULT_KINDS] = {
@@ -593,8 +671,9 @@ const struct fault_row fault_table[FAULT_KINDS] = {
                            draw_clock_rate, apply_clock_rate },
     [FAULT_TRANSFER] = { "transfer", 4, { FIELD_RESOURCE, FIELD_BOARD }, { 0 },
                          draw_resource_and_board, apply_transfer },
-    [FAULT_LEADER_TRANSFER] = { "leader-transfer", 4, { FIELD_ISSUER }, { 0 },
-                                draw_issuer, apply_leader_transfer },
+    [FAULT_LEADER_TRANSFER] = { "leader-transfer", 4, { FIELD_ISSUER, FIELD_WORD },
+                                { "at-once", "slow-disk" }, draw_leader_transfer,
+                                apply_leader_transfer },
     [FAULT_PIN] = { "pin", 2, { FIELD_RESOURCE, FIELD_BOARD }, { 0 },
                     draw_resource_and_board, apply_pin },
     [FAULT_UNPIN] = { "unpin", 2, { FIELD_RESOURCE }, { 0 },
@@ -605,6 +684,10 @@ const struct fault_row fault_table[FAULT_KINDS] = {
                              { "kill", "power" }, draw_leader_death, apply_leader_death },
     [FAULT_BOARD_DEATH] = { "board-death", 0, { FIELD_DURATION }, { 0 },
                             draw_board_death, apply_board_death },
+    [FAULT_CUT] = { "cut", 0, { FIELD_ISSUER, FIELD_WORD, FIELD_DURATION },
+                    { "both-ways", "dumb", "deaf", "from-leader" }, draw_cut, apply_cut },
+    [FAULT_WALL_STEP] = { "wall-step", 2, { FIELD_ISSUER, FIELD_WORD, FIELD_DURATION },
+                          { "forward", "back" }, draw_wall_step, apply_wall_step },
 };
 
 void fault_apply(struct world *world, const struct fault *fault)
@@ -650,6 +733,7 @@ void fault_event(struct world *world, const struct event *event)
 void fault_quiet(struct world *world, const struct event *event)
 {
     world->quiet = true;
+    world->oracle.quiet_index = world->oracle.last;
     log_note(world, "quiet: no more faults");
     net_heal(world);
     for (int i = 0; i < world->issuer_count; i++) {

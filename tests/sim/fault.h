@@ -37,6 +37,8 @@ enum fault_kind {
     FAULT_NOTES,          /* entries that make the log grow: one per `period` for `duration` */
     FAULT_LEADER_DEATH,   /* the leader, and L2 is watched */
     FAULT_BOARD_DEATH,    /* the board that drives, and L1 is watched */
+    FAULT_CUT,            /* one issuer's links to the others, and L1 and L2 are watched */
+    FAULT_WALL_STEP,      /* the date of an issuer's machine is set */
     FAULT_KINDS
 };
 

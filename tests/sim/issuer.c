@@ -167,9 +167,9 @@ static void step_once(struct world *world, int node, const struct replica_event 
 
 void sim_issuer_step(struct world *world, int node, const struct replica_event *event)
 {
-    const struct replica_event compact = { .kind = REPLICA_COMPACT, .wall_us = world->now_us };
+    struct replica_event compact = { .kind = REPLICA_COMPACT };
     struct replica_event timed = *event;
-    timed.wall_us = world->now_us;
+    compact.wall_us = timed.wall_us = world->now_us + world->wall_offset_us[node];
     step_once(world, node, &timed);
     if (!replica_wants_snapshot(world->issuer[node].replica))
         return;

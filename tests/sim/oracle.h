@@ -133,6 +133,7 @@ struct oracle {
     struct oracle_issuer issuer[SIM_ISSUERS_MAX];
     struct oracle_board board[SIM_BOARDS_MAX];
     struct oracle_drive drive[SIM_RESOURCES_MAX];
+    uint64_t quiet_index; /* applied somewhere when the faults ended; 0: they go on */
     bool no_drop;       /* L2 is in force */
     uint64_t kill_term; /* of the leader that was killed last */
 };
@@ -151,6 +152,8 @@ void oracle_term(struct world *world, int issuer);
 void oracle_raft_sent(struct world *world, const struct raft_message *message);
 void oracle_raft_arrived(struct world *world, int issuer, const struct raft_message *message,
                          int64_t sent_us);
+/* Whoever was cut off for long knows that he leads no more. */
+void oracle_check_one_leads(struct world *world);
 void oracle_durable(struct world *world, int issuer, uint64_t term, const struct hf_name *vote);
 void oracle_recovered(struct world *world, int issuer, const struct raft_recovered *recovered);
 void oracle_renewal_sent(struct world *world, int board, const struct lease_message *message);
@@ -178,6 +181,8 @@ bool oracle_line_on(const struct world *world, int board, int resource, int64_t 
 void oracle_check_driven(struct world *world);
 /* The driving board died now: somebody else must drive by `bound_us`. */
 void oracle_board_died(struct world *world, int resource, int64_t bound_us);
+/* The run is over: every issuer has what any of them had when the faults ended. */
+void oracle_check_level(struct world *world);
 /* A takeover that is overdue fails here. */
 void oracle_check_bounds(struct world *world);
 

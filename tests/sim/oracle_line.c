@@ -138,6 +138,18 @@ void oracle_board_died(struct world *world, int resource, int64_t bound_us)
     drive->bound_us = bound_us;
 }
 
+void oracle_check_level(struct world *world)
+{
+    for (int i = 0; i < world->issuer_count; i++) {
+        const struct sim_issuer *issuer = &world->issuer[i];
+        uint64_t applied = issuer->process.up ? issuer->replica->table.applied : 0;
+        if (applied < world->oracle.quiet_index)
+            world_fail(world, ORACLE_L1, "%s is at entry %llu, long ago there were %llu",
+                       world->name[i].text, (unsigned long long)applied,
+                       (unsigned long long)world->oracle.quiet_index);
+    }
+}
+
 void oracle_check_bounds(struct world *world)
 {
     for (int i = 0; i < world->resource_count; i++) {

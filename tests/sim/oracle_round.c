@@ -48,6 +48,17 @@ void oracle_term(struct world *world, int issuer)
     *leader = (int8_t)issuer;
 }
 
+void oracle_check_one_leads(struct world *world)
+{
+    int leader = sim_issuer_leader(world);
+    for (int i = 0; i < world->issuer_count; i++) {
+        const struct sim_issuer *issuer = &world->issuer[i];
+        if (i != leader && issuer->process.up && issuer->replica->raft.role == RAFT_LEADER)
+            world_fail(world, ORACLE_L1, "%s still leads in term %llu, and no majority follows",
+                       world->name[i].text, (unsigned long long)issuer->replica->raft.term);
+    }
+}
+
 /* Was the issuer up, in a term not above `term`, at some instant since `since_us`? */
 static bool followed_since(const struct oracle_issuer *seen, int64_t since_us, uint64_t term)
 {

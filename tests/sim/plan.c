@@ -47,13 +47,13 @@ static void plan_network(struct sim_plan *plan, struct random *random)
     }
 }
 
-/* One kind of death only, in a world that is calm but for it. */
+/* One kind of fault only, in a world that is calm but for it. */
 static void plan_kills(struct sim_plan *plan, struct random *random)
 {
     struct span recommended = timing_recommended_ttl(span_from_ms(SIM_ELECTION_MS * plan->scale),
                                                      span_from_ms(SIM_HEARTBEAT_MS * plan->scale),
                                                      span_from_ms(SIM_RELEASE_MS), SIM_DRIFT_PPM);
-    plan->ttl_us = plan->type == SIM_LEADER_KILL ?
+    plan->ttl_us = plan->type != SIM_BOARD_KILL ?
                        recommended.us : random_between(random, 2, 10) * 100000 * plan->scale;
     plan->failback = false;
     plan->shared_machines = 0;
@@ -73,9 +73,9 @@ static enum sim_type plan_type(const struct settings *settings, struct random *r
     uint64_t kind = random_below(random, 10);
     if (settings->only != SIM_TYPES)
         return settings->only;
-    if (kind >= 2 || settings->skew_beyond || settings->plant != PLANT_NONE)
+    if (kind >= 3 || settings->skew_beyond || settings->plant != PLANT_NONE)
         return SIM_CHAOS;
-    return kind == 0 ? SIM_LEADER_KILL : SIM_BOARD_KILL;
+    return kind == 0 ? SIM_LEADER_KILL : kind == 1 ? SIM_BOARD_KILL : SIM_ISSUER_CUT;
 }
 
 static void plan_world(const struct settings *settings, struct sim_plan *plan)
@@ -120,9 +120,14 @@ int64_t plan_driven_by_us(const struct sim_plan *plan)
 
 static void add_deaths(struct scenario *scenario, struct random *random)
 {
+    static const enum fault_kind kinds[SIM_TYPES] = {
+        [SIM_LEADER_KILL] = FAULT_LEADER_DEATH,
+        [SIM_BOARD_KILL] = FAULT_BOARD_DEATH,
+        [SIM_ISSUER_CUT] = FAULT_CUT,
+    };
     const struct sim_plan *plan = &scenario->plan;
     struct fault fault = { .at_us = SIM_SETTLE_US * plan->scale };
-    fault.kind = plan->type == SIM_LEADER_KILL ? FAULT_LEADER_DEATH : FAULT_BOARD_DEATH;
+    fault.kind = kinds[plan->type];
     for (; fault.at_us < plan->quiet_us; fault.at_us += plan->fault_interval_us) {
         fault_table[fault.kind].draw(plan, random, &fault);
         scenario_add(scenario, &fault);

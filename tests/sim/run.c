@@ -110,6 +110,8 @@ static void run(struct world *world)
         world->current.data = NULL;
     }
     oracle_check_bounds(world);
+    if (world->plan.type == SIM_CHAOS)
+        oracle_check_level(world);
 }
 
 static void destroy(struct world *world)

@@ -28,6 +28,7 @@ enum sim_type {
     SIM_CHAOS,       /* every fault, then a quiet phase */
     SIM_LEADER_KILL, /* only the leader dies, at the recommended ttl: nobody may drop (L2) */
     SIM_BOARD_KILL,  /* only the driving board dies: the next drives within the bound (L1) */
+    SIM_ISSUER_CUT,  /* one issuer is cut off from the others: a healthy leader stays, a deaf one goes */
     SIM_TYPES
 };
 

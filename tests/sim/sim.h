@@ -198,6 +198,8 @@ struct world {
     struct board board[SIM_BOARDS_MAX];
     struct network network;
     struct oracle oracle;
+    uint64_t cut_term; /* of a leader that no cut may depose; 0: none */
+    int64_t wall_offset_us[SIM_ISSUERS_MAX];
     struct issuer_policy policy[SIM_RESOURCES_MAX];
     uint64_t coverage[COVERAGE_KINDS];
     uint64_t events;
