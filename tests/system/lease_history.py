@@ -12,7 +12,8 @@ A lease of a token covers its board from when the answer to a renewal came until
 *sent* + ttl; the hardware may be on for the fence latency F longer. What is judged:
 
  S1  two boards' drives never overlap, as the trace's `line` events tell; its `drive` and `overlap`
-     events say the same; no drive leaves the cover of its token's lease + F, and no permit
+     events say the same, and no pulse output is on for less than its hold time (bench.conf), as any
+     edge holds it; no drive leaves the cover of its token's lease + F, and no permit
      goes past sent + ttl * (1 - rho) - r.
  S2  a token has one holder; each board's tokens rise; drives of other boards come in token order.
  S4  no renewal was confirmed that was sent after a higher token was granted, or after its release.
@@ -38,6 +39,8 @@ LATENESS_US = 10000  # more of it, the bench writes into its trace
 READS = (1, 2, 3, 4)
 ISSUER_LINE = re.compile(r"(\S+): entry (\d+): holder (\S+), token (\d+), by ")
 LATE = re.compile(r"bench late by (\d+) ms")
+BENCH_RESOURCE = re.compile(r'\{\s*name = "([^"]+)";\s*lines = \((.*?)\);\s*\}', re.S)
+BENCH_PULSE = re.compile(r'\{\s*name = "([^"]+)";\s*kind = "pulse";\s*hold_ms = (\d+)')
 STUCK = re.compile(r"stuck relay (\S+) ([^/\s]+)/(\S+) (on|off|none)")
 
 Cover = collections.namedtuple("Cover", "begin end")
@@ -182,6 +185,7 @@ class History:
         self.overlaps = []   # (kind, resource, boards, at)
         self.writes = collections.defaultdict(list)   # resource -> Write
         self.forced = collections.defaultdict(list)   # (resource, board) -> Cover of a stuck relay
+        self.holds = {}      # (resource, line) of a pulse output -> its hold time
         self.late = LATENESS_US
         self.end = 0
 
@@ -222,6 +226,11 @@ class History:
             found = ISSUER_LINE.search(line)
             if found and found[3] != "none" and found[4] != "0":
                 self.entries[found[1]].append(Entry(int(found[2]), found[3], int(found[4]), name))
+
+    def read_bench_file(self, text):
+        for resource, lines in BENCH_RESOURCE.findall(text):
+            for line, hold_ms in BENCH_PULSE.findall(lines):
+                self.holds[resource, line] = int(hold_ms) * 1000
 
     def read_trace(self, lines):
         for number, text in enumerate(lines, 1):
@@ -301,13 +310,22 @@ class History:
             intervals.append(Cover(since, NEVER))
         return intervals
 
+    def _judge_hold(self, resource, board, line, intervals):
+        hold = self.holds.get((resource, line), 0)
+        for begin, end in intervals:
+            if end - begin < hold and not self._forced(resource, Drive(board, begin, end)):
+                self.violate("S1", resource, f"{board}: {line} is on from {seconds(begin)} until"
+                             f" {seconds(end)}, but one edge holds it for {hold} us")
+
     def _drives(self, resource):
         """All boards' drives by their relays, in order; compared with what the bench recorded."""
         of_board = collections.defaultdict(list)
         lines = collections.Counter()
         for (name, board, line), edges in self.lines.items():
             if name == resource:
-                of_board[board] += self._intervals(resource, board, line, edges)
+                intervals = self._intervals(resource, board, line, edges)
+                self._judge_hold(resource, board, line, intervals)
+                of_board[board] += intervals
                 lines[board] += 1
         drives = []
         recorded = {board for name, board in self.recorded if name == resource}
@@ -530,9 +548,15 @@ def read_lines(path):
 
 
 def read_files(trace, logs):
-    """A History of a trace (or None) and of logs; a lease.log's former part is found beside it."""
+    """
+    A History of a trace (or None) and of logs. The bench's file is found beside the trace, a lease
+    log's former part beside that.
+    """
     history = History()
     if trace:
+        bench = os.path.join(os.path.dirname(trace), "bench.conf")
+        if os.path.exists(bench):
+            history.read_bench_file("".join(read_lines(bench)))
         history.read_trace(read_lines(trace))
     for path in logs:
         if os.path.basename(path) != "lease.log":

@@ -25,10 +25,11 @@ class Record:
     """A history as parsed events, to be changed and then judged."""
 
     def __init__(self):
-        self.trace, self.logs, self.issuers = [], {}, {}
+        self.trace, self.logs, self.issuers, self.bench = [], {}, {}, ""
 
     def judge(self):
         history = lease_history.History()
+        history.read_bench_file(self.bench)
         # The bench and the agents write each what they learn next; `sorted` keeps equals in order.
         trace = sorted(self.trace, key=lambda e: e["t_ns"])
         history.read_trace(json.dumps(event) + "\n" for event in trace)
@@ -83,6 +84,9 @@ class Record:
 def written():
     """board-a holds token 5, dies, board-b gets token 9; each writes once. Nothing is wrong."""
     record = Record()
+    record.bench = """bench = { resources = (
+      { name = "fan"; lines = ( { name = "enable"; kind = "gpio"; hold_ms = 90; } ); },
+      { name = "pump"; lines = ( { name = "enable"; kind = "pulse"; hold_ms = 20; } ); } ); };"""
     record.board("board-a")
     record.board("board-b")
     record.hold("board-a", 5, 1000, 3000)
@@ -147,6 +151,15 @@ def s1_the_witness_is_held_to_its_own_lines():
     record = written()
     record.drive("board-b", 2000, 2500)
     find(record, "S1", "missed an overlap")
+
+
+def s1_a_pulse_shorter_than_its_hold_time_is_found():
+    for length, good in ((20, True), (19.999, False)):
+        record = written()
+        record.trace = [e for e in record.trace if e["board"] != "board-b" or e["ev"] == "modbus"]
+        record.drive("board-b", 4200, 4200 + length)
+        found = [v for v in record.judge().violations if "one edge holds it" in v]
+        assert bool(found) != good, (length, found)
 
 
 def s1_a_drive_past_ttl_and_fence_latency_of_its_last_renewal_is_found():
@@ -327,6 +340,8 @@ def real():
     try:
         assert cluster.close(grants=3) == 0
         record = Record()
+        with open(cluster.path("bench.conf"), encoding="ascii") as file:
+            record.bench = file.read()
         with open(cluster.path("trace.jsonl"), encoding="ascii") as file:
             record.trace = [json.loads(line) for line in file]
         for board in cluster.boards:
@@ -385,6 +400,11 @@ class Plant:
         drive, lease = self.drives[number], self.leases[number]
         limit = lease.cover(lease.fence)[-1].end
         self._move(drive, drive.begin, limit + self.chance.uniform(1, 500000))
+        return {"S1"}
+
+    def pulse_cut_short(self):
+        drive = self.chance.choice(self.drives)
+        self._move(drive, drive.begin, drive.begin + self.chance.uniform(1, 19999))
         return {"S1"}
 
     def line_event_lost(self):
