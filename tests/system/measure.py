@@ -72,12 +72,13 @@ def agent_kill(trials):
             "overlaps": overlaps, "witness": cluster.close(grants=trials + 1)}
 
 
-def leader_kill(trials):
+def leader_kill(trials, ttl_ms=1000):
     """
     Kills the leader of the issuers. board-a holds the pump all the time and must never drop it;
     board-b's agent dies at the same instant and starts again, so that its lamp needs a new grant.
     """
-    cluster = Cluster(ttl_ms=1000, hold_ms=FENCE_MS, resources={"pump": ["board-a"], "lamp": ["board-b"]})
+    cluster = Cluster(ttl_ms=ttl_ms, hold_ms=FENCE_MS,
+                      resources={"pump": ["board-a"], "lamp": ["board-b"]})
     cluster.start_all()
     wait_until(lambda: cluster.driver("pump") and cluster.driver("lamp"), what="both drive")
     started = now_ns()

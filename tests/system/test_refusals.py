@@ -10,6 +10,7 @@ import ssl
 import struct
 import subprocess
 import sys
+import time
 
 from cluster import BIN, Cluster, now_ns, run_tests, wait_until
 from measure import primary_and_standby
@@ -107,6 +108,17 @@ def knock(cluster, issuer, name, data=b"", certificate="pki"):
         return peer.rest()
     except (ssl.SSLError, ConnectionResetError):
         return b""
+
+
+def greeted(cluster, issuer):
+    """True if a new node is heard by the issuer now."""
+    try:
+        peer = Peer(cluster, issuer, "board-z")
+        peer.greet("board-z")
+        peer.tls.close()
+        return True
+    except (OSError, AssertionError):
+        return False
 
 
 def other_ca(cluster):
@@ -280,6 +292,34 @@ def garbage_from_a_legitimate_node_ends_its_connection_only():
         peer.tls.close()
     assert all(process.poll() is None for process in cluster.processes.values())
     undisturbed(cluster, primary, started)
+    assert cluster.close() == 0
+
+
+def silent_hosts_delay_new_connections_and_cost_nobody_a_lease():
+    """All handshakes that an issuer takes on at once are held by whoever says nothing."""
+    cluster = Cluster()
+    cluster.issue("board-z", "node")
+    cluster.start_all()
+    primary, _ = primary_and_standby(cluster)
+    started = now_ns()
+    silent = []
+    until = time.monotonic() + 4  # longer than one handshake may take
+    while time.monotonic() < until:
+        for number in range(len(cluster.issuers)):
+            silent += [socket.create_connection((cluster.address, 7400 + number), 5)
+                       for _ in range(4)]
+        time.sleep(0.1)
+        for old in silent[:-60]:
+            old.close()
+        del silent[:-60]
+    for issuer in cluster.issuers:
+        said(cluster, issuer, "refused: .*too many handshakes under way")
+    undisturbed(cluster, primary, started)
+    for one in silent:
+        one.close()
+    # At once: the slots of those that have gone are free.
+    for issuer in cluster.issuers:
+        wait_until(lambda i=issuer: greeted(cluster, i), what=f"{issuer} takes a new connection")
     assert cluster.close() == 0
 
 
@@ -524,6 +564,7 @@ if __name__ == "__main__":
         a_real_node_of_another_cluster_is_refused_and_told,
         strangers_at_the_console_are_refused_by_name,
         garbage_from_a_legitimate_node_ends_its_connection_only,
+        silent_hosts_delay_new_connections_and_cost_nobody_a_lease,
         nodes_vouch_for_operators_only_where_they_have_a_say,
         one_nodes_relayed_commands_leave_room_for_the_others,
         strangers_at_the_guards_socket_are_refused,
