@@ -4,12 +4,34 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backup/restore.h"
 #include "conf/conf.h"
+#include "hal/clock.h"
 #include "log/log.h"
 #include "node/node.h"
 #include "options/options.h"
 
-static const struct options_program program = { "holdfastd", "Issuer and agent of this board.\n" };
+static const struct options_program program = {
+    .name = "holdfastd",
+    .about = "Issuer and agent of this board.\n",
+    .restores = true,
+};
+
+static int restore(const struct options *options, const struct conf *conf)
+{
+    struct restore request = { .conf = conf,
+                               .file = options->restore,
+                               .has_above = options->above != NULL,
+                               .force = options->force,
+                               .wall_us = hal_clock_wall_us(),
+                               .out = stdout,
+                               .errors = stderr };
+    if (options->above != NULL && !restore_take_above(options->above, &request.above)) {
+        fprintf(stderr, "holdfastd: --above %s: must be a whole number\n", options->above);
+        return OPTIONS_EXIT_USAGE;
+    }
+    return restore_run(&request) ? EXIT_SUCCESS : EXIT_FAILURE;
+}
 
 static void on_signal(uv_signal_t *handle, int number)
 {
@@ -46,6 +68,8 @@ int main(int argc, char **argv)
         printf("%s: configuration is good\n", options.file);
         return EXIT_SUCCESS;
     }
+    if (options.restore != NULL)
+        return restore(&options, &node.conf);
     if (node_start(&node) != 0)
         return EXIT_FAILURE;
     watch_signals(&node, signals);

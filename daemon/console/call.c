@@ -25,6 +25,7 @@ static const struct call_command commands[] = {
     { "unpin", "unpin RESOURCE", true, 1, 1, operate_unpin },
     { "fault clear", "fault clear RESOURCE", true, 1, 1, operate_fault_clear },
     { "leader transfer", "leader transfer ISSUER", true, 1, 1, operate_leader_transfer },
+    { "backup", "backup", true, 0, 0, operate_backup },
     { "note fault-cleared", NULL, true, 1, 1, operate_note_fault },
     { "help", "help", false, 0, 0, show_help },
 };

@@ -137,6 +137,13 @@ void operate_unpin(struct call *call);
 void operate_fault_clear(struct call *call);
 void operate_leader_transfer(struct call *call);
 void operate_note_fault(struct call *call);
+void operate_backup(struct call *call);
+
+/*
+ * True if this node leads; else the call went to the leader or has failed. `resource`: NULL for an
+ * act on none.
+ */
+bool operate_here(struct call *call, const struct hf_name *resource);
 
 /* Prometheus text of this node into `text`. */
 void metrics_print(struct node *node, struct text *text);

@@ -32,11 +32,7 @@ static void operate_refuse_voucher(struct call *call)
               "%s may not vouch for an operator here; ask an issuer's console", caller->via.text);
 }
 
-/*
- * True if this node leads; else the call went to the leader or has failed. `resource`: NULL for an
- * act on none.
- */
-static bool operate_here(struct call *call, const struct hf_name *resource)
+bool operate_here(struct call *call, const struct hf_name *resource)
 {
     struct hf_name leader;
     if (call->caller.relayed && !voucher_accepted(&call->node->conf, &call->caller.via, resource)) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "conf/conf.h"
+#include "ctl/backup.h"
 #include "ctl/certificate.h"
 #include "ctl/client.h"
 #include "ctl/pki.h"
@@ -217,6 +218,8 @@ static enum ctl_exit run_pki(const struct run *run)
 
 /* ---- the table */
 
+static enum ctl_exit run_backup(const struct run *run);
+
 static const struct command commands[] = {
     { "status", "status", 1, NULL, CLIENT_TIMEOUT_MS },
     { "leases", "leases [--consistency local|leader|quorum]", 1, NULL, CLIENT_TIMEOUT_MS },
@@ -232,6 +235,7 @@ static const struct command commands[] = {
     { "member", "member add|promote|remove ID ...", 3, NULL, SLOW_SILENCE_MS },
     { "leader", "leader transfer ID", 3, NULL, SLOW_SILENCE_MS },
     { "metrics", "metrics", 1, NULL, CLIENT_TIMEOUT_MS },
+    { "backup", "backup FILE [--force] | backup --verify FILE", 2, run_backup, 0 },
     { "budget", "budget", 1, run_budget, CLIENT_TIMEOUT_MS },
     { "check", "check", 1, run_check, 0 },
     { "pki", "pki init|issue|renew ...", 2, run_pki, 0 },
@@ -289,17 +293,16 @@ static bool join_words(const struct ctl_options *options, char *line, size_t siz
     return used < size;
 }
 
-static enum ctl_exit run_remote(const struct run *run, uint32_t silence_ms)
+/* One line to the console, its answer to `out`. */
+static enum ctl_exit ask_console(const struct run *run, const char *line, uint32_t silence_ms,
+                                 FILE *out)
 {
     const struct ctl_options *options = run->options;
     struct client_config config = { .address = options->host, .node = options->node,
                                     .ca = options->ca, .cert = options->cert,
                                     .key = options->key };
-    char line[CTL_LINE_MAX];
     char address[HF_ADDRESS_MAX + 16];
     struct conf *conf = NULL;
-    if (!join_words(options, line, sizeof(line)))
-        return usage_error(run, "the command is too long, at most 499 characters");
     if (!config.address || !config.ca || !config.cert || !config.key) {
         conf = load_conf(run, false);
         if (!conf)
@@ -317,8 +320,36 @@ static enum ctl_exit run_remote(const struct run *run, uint32_t silence_ms)
         config.node = config.node ? config.node : conf->node_id.text;
     }
     if (status == CTL_EXIT_MORE)
-        status = client_call(&config, line, silence_ms, run->out, run->errors);
+        status = client_call(&config, line, silence_ms, out, run->errors);
     free(conf);
+    return status;
+}
+
+static enum ctl_exit run_remote(const struct run *run, uint32_t silence_ms)
+{
+    char line[CTL_LINE_MAX];
+    if (!join_words(run->options, line, sizeof(line)))
+        return usage_error(run, "the command is too long, at most 499 characters");
+    return ask_console(run, line, silence_ms, run->out);
+}
+
+static enum ctl_exit run_backup(const struct run *run)
+{
+    struct ctl_backup what;
+    char *text = NULL;
+    size_t length = 0;
+    if (!ctl_backup_parse(run->options, &what))
+        return usage_error(run, "usage: backup FILE [--force] | backup --verify FILE");
+    if (what.verify)
+        return ctl_backup_verify(&what, run->out, run->errors);
+    FILE *answer = open_memstream(&text, &length);
+    if (!answer)
+        return usage_error(run, "out of memory");
+    enum ctl_exit status = ask_console(run, "backup", SLOW_SILENCE_MS, answer);
+    fclose(answer);
+    if (status == CTL_EXIT_OK)
+        status = ctl_backup_store(&what, text, length, run->out, run->errors);
+    free(text);
     return status;
 }
 

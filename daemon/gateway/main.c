@@ -17,9 +17,9 @@
 #include "options/options.h"
 
 static const struct options_program program = {
-    "holdfast-gateway",
-    "Passes Modbus writes to the actuators only while this board holds the lease.\n"
-    "SIGUSR1 logs the counters; SIGTERM resets what is under way and ends.\n"
+    .name = "holdfast-gateway",
+    .about = "Passes Modbus writes to the actuators only while this board holds the lease.\n"
+             "SIGUSR1 logs the counters; SIGTERM resets what is under way and ends.\n",
 };
 
 void hf_panic(const char *file, int line, const char *what)

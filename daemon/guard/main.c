@@ -13,7 +13,8 @@
 static struct loop guard_loop;
 
 static const struct options_program program = {
-    "holdfast-guard", "Opens this board's outputs only while its lease is valid.\n"
+    .name = "holdfast-guard",
+    .about = "Opens this board's outputs only while its lease is valid.\n",
 };
 
 /* A bug of the guard's own: outputs off as far as the lines still obey, then let the board fence.

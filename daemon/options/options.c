@@ -14,17 +14,39 @@ static void print_usage(const struct options_program *program, FILE *to)
             "  --version  print the version and exit\n"
             "  --help     print this and exit\n",
             program->name, program->about);
+    if (program->restores)
+        fputs("  --restore BACKUP [--above N] [--force]\n"
+              "             makes a lost cluster's journal of a backup and exits; see holdfastd(8)\n",
+              to);
+}
+
+/* The long options, those of a restore last. */
+static const struct option longs[] = {
+    { "version", no_argument, NULL, 'V' },       { "help", no_argument, NULL, 'h' },
+    { "restore", required_argument, NULL, 'R' }, { "above", required_argument, NULL, 'A' },
+    { "force", no_argument, NULL, 'F' },         { NULL, 0, NULL, 0 },
+};
+static const struct option longs_plain[] = { { "version", no_argument, NULL, 'V' },
+                                             { "help", no_argument, NULL, 'h' },
+                                             { NULL, 0, NULL, 0 } };
+
+/* True if what was read fits together. */
+static bool options_agree(const struct options *options, const struct options_program *program,
+                          FILE *errors)
+{
+    if (options->restore || (!options->above && !options->force))
+        return true;
+    fprintf(errors, "%s: --above and --force belong to --restore BACKUP\n", program->name);
+    return false;
 }
 
 int options_parse(struct options *options, const struct options_program *program, int argc,
                   char **argv, FILE *out, FILE *errors)
 {
-    static const struct option longs[] = { { "version", no_argument, NULL, 'V' },
-                                           { "help", no_argument, NULL, 'h' },
-                                           { NULL, 0, NULL, 0 } };
+    const struct option *known = program->restores ? longs : longs_plain;
     *options = (struct options){ .file = "/etc/holdfast/holdfast.conf" };
     optind = 0; /* GNU: from the start, even if it has been used before */
-    for (int option = 0; (option = getopt_long(argc, argv, "c:tfh", longs, NULL)) != -1;) {
+    for (int option = 0; (option = getopt_long(argc, argv, "c:tfh", known, NULL)) != -1;) {
         switch (option) {
         case 'c':
             options->file = optarg;
@@ -33,6 +55,15 @@ int options_parse(struct options *options, const struct options_program *program
             options->check_only = true;
             break;
         case 'f':
+            break;
+        case 'R':
+            options->restore = optarg;
+            break;
+        case 'A':
+            options->above = optarg;
+            break;
+        case 'F':
+            options->force = true;
             break;
         case 'V':
             fprintf(out, "%s %s\n", program->name, HOLDFAST_VERSION);
@@ -45,8 +76,10 @@ int options_parse(struct options *options, const struct options_program *program
             return OPTIONS_EXIT_USAGE;
         }
     }
-    if (optind == argc)
+    if (optind == argc && options_agree(options, program, errors))
         return OPTIONS_GO_ON;
+    if (optind == argc)
+        return OPTIONS_EXIT_USAGE;
     fprintf(errors, "%s: %s: no arguments are taken\n", program->name, argv[optind]);
     print_usage(program, errors);
     return OPTIONS_EXIT_USAGE;

@@ -5,7 +5,10 @@
 #include "options/options.h"
 #include "tests/unit/support/unit.h"
 
-static const struct options_program program = { "holdfast-test", "Does one thing.\n" };
+static struct options_program program = {
+    .name = "holdfast-test",
+    .about = "Does one thing.\n",
+};
 static char told[2048];
 static char wrong[2048];
 
@@ -72,6 +75,26 @@ static void wrong_ones_end_with_2_and_the_usage(void **state)
     assert_non_null(strstr(wrong, "board.conf: no arguments are taken"));
 }
 
+static void a_restore_is_taken_by_a_program_that_restores_only(void **state)
+{
+    (void)state;
+    struct options options;
+    assert_int_equal(parse(&options, "--restore b.txt"), OPTIONS_EXIT_USAGE);
+    assert_null(strstr(wrong, "--above"));
+    program.restores = true;
+    assert_int_equal(parse(&options, "--restore b.txt"), OPTIONS_GO_ON);
+    assert_string_equal(options.restore, "b.txt");
+    assert_null(options.above);
+    assert_false(options.force);
+    assert_int_equal(parse(&options, "-c f --restore b.txt --above 17 --force"), OPTIONS_GO_ON);
+    assert_string_equal(options.above, "17");
+    assert_true(options.force);
+    assert_int_equal(parse(&options, "--above 17"), OPTIONS_EXIT_USAGE);
+    assert_non_null(strstr(wrong, "belong to --restore"));
+    assert_int_equal(parse(&options, "--force"), OPTIONS_EXIT_USAGE);
+    program.restores = false;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -79,6 +102,7 @@ int main(void)
         cmocka_unit_test(file_and_check_are_taken),
         cmocka_unit_test(version_and_help_end_well_on_the_output),
         cmocka_unit_test(wrong_ones_end_with_2_and_the_usage),
+        cmocka_unit_test(a_restore_is_taken_by_a_program_that_restores_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,470 @@
+#include "backup/restore.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "backup/backup.h"
+#include "lease/replica.h"
+#include "store/disk_file.h"
+#include "store/journal.h"
+
+enum {
+    PATH_BYTES = CONF_PATH_MAX + 64,
+    ASIDE_MAX = 100,
+    DAY_S = 86400
+};
+
+static const char aside_stem[] = "before-restore-";
+
+/* Large: one of them, in one process that does nothing else. */
+struct work {
+    const struct restore *request;
+    struct backup backup;
+    struct lease_table table;
+    uint8_t state[REPLICA_SNAPSHOT_MAX]; /* the restored table's bytes */
+    size_t state_length;
+    char digest[65];
+    uint64_t index; /* and term, of the restored snapshot */
+    struct disk_file files; /* of the data directory, locked */
+    bool has_journal;       /* something is there */
+    uint64_t known;         /* highest index or term that anything here shows */
+    char shown_by[64];      /* what shows it */
+    struct journal journal;
+    struct journal_config memory;
+};
+
+#define TELL(work, ...) fprintf((work)->request->out, __VA_ARGS__)
+#define REFUSE(work, ...) (fprintf((work)->request->errors, "restore: " __VA_ARGS__), false)
+
+bool restore_take_above(const char *text, uint64_t *above)
+{
+    size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || digits > 19 || text[digits] != '\0')
+        return false;
+    *above = strtoull(text, NULL, 10);
+    return true;
+}
+
+/* ---- the backup */
+
+static bool read_file(struct work *work, char **text, size_t *length)
+{
+    size_t capacity = backup_text_max(REPLICA_SNAPSHOT_MAX);
+    FILE *file = fopen(work->request->file, "rb");
+    if (file == NULL)
+        return REFUSE(work, "%s: cannot open: %s\n", work->request->file, strerror(errno));
+    *text = malloc(capacity);
+    *length = *text != NULL ? fread(*text, 1, capacity, file) : 0;
+    bool good = *text != NULL && !ferror(file);
+    fclose(file);
+    return good || REFUSE(work, "%s: cannot read: %s\n", work->request->file, strerror(errno));
+}
+
+static void note_known(struct work *work, uint64_t number, const char *shown_by)
+{
+    if (number <= work->known)
+        return;
+    work->known = number;
+    snprintf(work->shown_by, sizeof(work->shown_by), "%s", shown_by);
+}
+
+static bool read_backup(struct work *work)
+{
+    char *text = NULL;
+    size_t length = 0;
+    char error[BACKUP_ERROR_MAX];
+    char time[BACKUP_TIME_MAX];
+    const struct backup *backup = &work->backup;
+    bool good = read_file(work, &text, &length);
+    if (good && !backup_read(&work->backup, (struct bytes){ (const uint8_t *)text, length },
+                             work->state, sizeof(work->state), &work->table, error))
+        good = REFUSE(work, "%s: %s\n", work->request->file, error);
+    free(text);
+    if (!good)
+        return false;
+    backup_time(backup->wall_us, time);
+    TELL(work, "backup: %s: entry %" PRIu64 " of term %" PRIu64 ", written by %s at %s, checksum "
+         "good\n", work->request->file, backup->index, backup->term, backup->node.text, time);
+    note_known(work, backup->index, "the backup");
+    note_known(work, backup->term, "the backup's term");
+    return true;
+}
+
+static bool check_identity(struct work *work)
+{
+    const struct conf *conf = work->request->conf;
+    const struct raft_members *members = &work->backup.members;
+    if (!conf->issuer_role)
+        return REFUSE(work, "%s is no issuer: only issuers keep a journal\n", conf->node_id.text);
+    if (!name_equal(&work->backup.cluster, &conf->cluster_name))
+        return REFUSE(work, "the backup is of cluster '%s', this is '%s'\n",
+                      work->backup.cluster.text, conf->cluster_name.text);
+    if (raft_member_index(members, &conf->node_id) < 0)
+        return REFUSE(work, "%s is not among the backup's issuers\n", conf->node_id.text);
+    for (uint8_t i = 0; i < conf->issuer_count; i++) {
+        if (raft_member_index(members, &conf->issuer[i].id) < 0)
+            return REFUSE(work, "cluster.issuers has %s, which is not among the backup's issuers\n",
+                          conf->issuer[i].id.text);
+    }
+    if (members->count != conf->issuer_count)
+        return REFUSE(work, "the backup has %u issuers, cluster.issuers %u: they must be the same\n",
+                      members->count, conf->issuer_count);
+    return true;
+}
+
+/* ---- journals that are there */
+
+static bool allocate(struct work *work)
+{
+    struct journal_config *memory = &work->memory;
+    size_t buffer = journal_buffer_bytes(REPLICA_SNAPSHOT_MAX);
+    memory->ops = &disk_file_ops;
+    text_copy(memory->cluster, sizeof(memory->cluster), work->request->conf->cluster_name.text);
+    memory->node = work->request->conf->node_id;
+    memory->snapshot_capacity = REPLICA_SNAPSHOT_MAX;
+    memory->growth_bytes = JOURNAL_GROWTH_BYTES;
+    memory->entries = malloc(RAFT_LOG_MAX * sizeof(*memory->entries));
+    memory->recovered_snapshot = malloc(REPLICA_SNAPSHOT_MAX);
+    memory->snapshot = malloc(REPLICA_SNAPSHOT_MAX);
+    memory->buffer[0] = malloc(buffer);
+    memory->buffer[1] = malloc(buffer);
+    return memory->entries && memory->recovered_snapshot && memory->snapshot &&
+           memory->buffer[0] && memory->buffer[1];
+}
+
+static void release(struct work *work)
+{
+    free(work->memory.entries);
+    free(work->memory.recovered_snapshot);
+    free(work->memory.snapshot);
+    free(work->memory.buffer[0]);
+    free(work->memory.buffer[1]);
+    disk_file_close(&work->files);
+}
+
+/* Reads the journal of an open directory and notes what it shows. */
+static enum journal_result look_at(struct work *work, struct disk_file *files, const char *where,
+                                   struct journal_recovered *found)
+{
+    work->memory.disk = files;
+    enum journal_result result = journal_open(&work->journal, &work->memory, found);
+    if (result != JOURNAL_OK || found->fresh)
+        return result;
+    note_known(work, found->raft.snapshot_index + found->raft.entry_count, where);
+    note_known(work, found->raft.term, where);
+    TELL(work, "journal: %s: entry %" PRIu64 " of term %" PRIu64 "\n", where,
+         found->raft.snapshot_index + (uint64_t)found->raft.entry_count, found->raft.term);
+    return JOURNAL_OK;
+}
+
+/* Journals that earlier restores moved aside show what was given before them. */
+static void look_at_asides(struct work *work)
+{
+    const char *data = work->request->conf->data_dir;
+    for (int i = 1; i <= ASIDE_MAX; i++) {
+        char path[PATH_BYTES];
+        char error[256];
+        struct disk_file files;
+        struct journal_recovered found;
+        snprintf(path, sizeof(path), "%s/%s%d", data, aside_stem, i);
+        if (access(path, F_OK) != 0)
+            continue;
+        if (disk_file_open(&files, path, error, sizeof(error)) != 0) {
+            TELL(work, "journal: %s\n", error);
+            continue;
+        }
+        snprintf(path, sizeof(path), "%s%d", aside_stem, i);
+        if (look_at(work, &files, path, &found) != JOURNAL_OK)
+            TELL(work, "journal: %s: %s\n", path, work->journal.error);
+        disk_file_close(&files);
+    }
+}
+
+static bool look_at_data(struct work *work)
+{
+    const struct conf *conf = work->request->conf;
+    char error[256];
+    struct journal_recovered found;
+    if (disk_file_open(&work->files, conf->data_dir, error, sizeof(error)) != 0)
+        return REFUSE(work, "%s\n", error);
+    enum journal_result result = look_at(work, &work->files, "the journal that is there", &found);
+    work->has_journal = result != JOURNAL_OK || !found.fresh;
+    if (result != JOURNAL_OK)
+        TELL(work, "journal: the one that is there cannot be read: %s\n", work->journal.error);
+    look_at_asides(work);
+    return true;
+}
+
+/* ---- the number to go on above */
+
+static bool clock_is_sane(const struct work *work)
+{
+    return work->request->wall_us > work->backup.wall_us;
+}
+
+/* Told, not done: every issuer must be given the same number, so it is made once. */
+static bool propose_number(struct work *work)
+{
+    const struct restore *request = work->request;
+    char now[BACKUP_TIME_MAX];
+    char then[BACKUP_TIME_MAX];
+    backup_time(request->wall_us, now);
+    backup_time(work->backup.wall_us, then);
+    if (!clock_is_sane(work))
+        return REFUSE(work, "this node's clock says %s, before the backup of %s: set it, or say "
+                      "--above TOKEN with a number above every token ever given\n", now, then);
+    uint64_t wall = (uint64_t)request->wall_us;
+    uint64_t above = work->known > wall ? work->known : wall;
+    if (above > RESTORE_ABOVE_MAX)
+        return REFUSE(work, "%" PRIu64 ", shown by %s, leaves no room above it\n", above,
+                      work->known > wall ? work->shown_by : "this node's clock");
+    TELL(work, "nothing was changed. Tokens given after the backup are not in it, so the log must go "
+         "on above\nall of them. If %s is the time, run this on every issuer, with this number:\n"
+         "  holdfastd -c %s --restore %s --above %" PRIu64 "%s\n", now, request->conf->file,
+         request->file, above, request->force ? " --force" : "");
+    return false;
+}
+
+static bool check_number(struct work *work)
+{
+    const struct restore *request = work->request;
+    uint64_t day_us = (uint64_t)DAY_S * 1000000;
+    uint64_t wall = (uint64_t)request->wall_us;
+    if (!request->has_above)
+        return propose_number(work);
+    if (request->above > RESTORE_ABOVE_MAX)
+        return REFUSE(work, "--above %" PRIu64 ": must be at most %" PRIu64 "\n", request->above,
+                      RESTORE_ABOVE_MAX);
+    if (request->above < work->known)
+        return REFUSE(work, "--above %" PRIu64 ": must be at least %" PRIu64 ", shown by %s\n",
+                      request->above, work->known, work->shown_by);
+    if (clock_is_sane(work) && wall > day_us && request->above < wall - day_us)
+        return REFUSE(work, "--above %" PRIu64 ": made more than a day ago by this node's clock, or "
+                      "by hand: leave it out to be told a new one, for all issuers\n",
+                      request->above);
+    work->index = request->above + RESTORE_JUMP;
+    return true;
+}
+
+static bool check_journal(struct work *work)
+{
+    const struct conf *conf = work->request->conf;
+    if (!work->has_journal || work->request->force)
+        return true;
+    return REFUSE(work, "%s has a journal: if this issuer's state is lost all the same, --force "
+                  "moves it to %s/%sN\n", conf->data_dir, conf->data_dir, aside_stem);
+}
+
+/* ---- making the new one */
+
+static void make_state(struct work *work)
+{
+    lease_table_restore(&work->table, work->index, work->backup.lease_max_us, work->backup.wall_us);
+    work->state_length = lease_table_encode(&work->table, work->state, sizeof(work->state));
+    backup_digest((struct bytes){ work->state, work->state_length }, work->digest);
+}
+
+static const struct raft_entry *no_entry(const void *log, uint64_t index)
+{
+    (void)log;
+    (void)index;
+    return NULL;
+}
+
+static enum journal_result write_journal(struct work *work)
+{
+    const struct journal_log log = { no_entry, NULL };
+    const struct raft_persist persist = {
+        .wanted = true,
+        .seq = 1,
+        .hard_state = true,
+        .term = work->index,
+        .snapshot = true,
+        .snapshot_index = work->index,
+        .snapshot_term = work->index,
+        .members = work->backup.members,
+        .snapshot_bytes = { work->state, work->state_length },
+        .first_index = 1,
+    };
+    enum journal_result result = journal_append(&work->journal, &persist, &log);
+    if (result == JOURNAL_OK && journal_take(&work->journal))
+        result = journal_flush(&work->journal);
+    return result;
+}
+
+static bool same_members(const struct raft_members *a, const struct raft_members *b)
+{
+    for (uint8_t i = 0; i < a->count; i++) {
+        int at = raft_member_index(b, &a->member[i].id);
+        if (at < 0 || b->member[at].voter != a->member[i].voter ||
+            strcmp(b->member[at].address, a->member[i].address) != 0)
+            return false;
+    }
+    return a->count == b->count;
+}
+
+static bool reads_back(const struct work *work, const struct journal_recovered *found)
+{
+    const struct raft_recovered *raft = &found->raft;
+    return raft->term == work->index && raft->snapshot_index == work->index &&
+           raft->snapshot_term == work->index && raft->entry_count == 0 &&
+           same_members(&raft->members, &work->backup.members) &&
+           raft->snapshot.length == work->state_length &&
+           memcmp(raft->snapshot.data, work->state, work->state_length) == 0;
+}
+
+/* Writes the journal into `folder`, and reads it back from the disk. */
+static bool make_journal(struct work *work, const char *folder)
+{
+    struct journal_recovered found;
+    struct disk_file files;
+    char error[256];
+    for (int pass = 0; pass < 2; pass++) {
+        if (disk_file_open(&files, folder, error, sizeof(error)) != 0)
+            return REFUSE(work, "%s\n", error);
+        work->memory.disk = &files;
+        enum journal_result result = journal_open(&work->journal, &work->memory, &found);
+        if (result == JOURNAL_OK && pass == 0)
+            result = write_journal(work);
+        disk_file_close(&files);
+        if (result != JOURNAL_OK)
+            return REFUSE(work, "%s: %s\n", folder, work->journal.error);
+    }
+    return reads_back(work, &found) || REFUSE(work, "%s: reads back otherwise\n", folder);
+}
+
+static void remove_folder(const char *folder)
+{
+    static const char *const names[] = { "journal.0", "journal.1", "journal.lock" };
+    char path[PATH_BYTES + 16];
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
+        (void)unlink(path);
+    }
+    (void)rmdir(folder);
+}
+
+/* ---- putting it in place */
+
+static bool sync_folder(struct work *work, const char *folder)
+{
+    int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    bool done = descriptor >= 0 && fsync(descriptor) == 0;
+    int error = errno;
+    if (descriptor >= 0)
+        close(descriptor);
+    return done || REFUSE(work, "%s: cannot sync: %s\n", folder, strerror(error));
+}
+
+/* A second name for each, so that the first one is replaced at once, and never missing. */
+static bool set_aside(struct work *work)
+{
+    const char *data = work->request->conf->data_dir;
+    char folder[PATH_BYTES];
+    int number = 1;
+    do
+        snprintf(folder, sizeof(folder), "%s/%s%d", data, aside_stem, number);
+    while (mkdir(folder, 0700) != 0 && errno == EEXIST && number++ < ASIDE_MAX);
+    for (int slot = 0; slot < DISK_SLOTS; slot++) {
+        char from[PATH_BYTES + 16];
+        char to[PATH_BYTES + 16];
+        snprintf(from, sizeof(from), "%s/journal.%d", data, slot);
+        snprintf(to, sizeof(to), "%s/journal.%d", folder, slot);
+        if (link(from, to) != 0)
+            return REFUSE(work, "%s: cannot move aside to %s: %s\n", from, to, strerror(errno));
+    }
+    if (!sync_folder(work, folder) || !sync_folder(work, data))
+        return false;
+    TELL(work, "journal: the one that was there is kept in %s\n", folder);
+    return true;
+}
+
+/*
+ * The slot that is current goes first. Of a half of this the old journal counts, or the new one, or
+ * the daemon refuses both: never an empty one.
+ */
+static bool put_in_place(struct work *work, const char *made)
+{
+    const char *data = work->request->conf->data_dir;
+    for (int slot = 0; slot < DISK_SLOTS; slot++) {
+        char from[PATH_BYTES + 16];
+        char to[PATH_BYTES + 16];
+        snprintf(from, sizeof(from), "%s/journal.%d", made, slot);
+        snprintf(to, sizeof(to), "%s/journal.%d", data, slot);
+        if (rename(from, to) != 0)
+            return REFUSE(work, "%s: cannot put in place: %s; run this again before the daemon\n",
+                          to, strerror(errno));
+        if (!sync_folder(work, data))
+            return false;
+    }
+    return true;
+}
+
+static bool replace_journal(struct work *work)
+{
+    char made[PATH_BYTES];
+    snprintf(made, sizeof(made), "%s/restore.new", work->request->conf->data_dir);
+    remove_folder(made); /* what a restore that was interrupted left */
+    if (mkdir(made, 0700) != 0)
+        return REFUSE(work, "%s: cannot make: %s\n", made, strerror(errno));
+    bool done = make_journal(work, made) && (!work->has_journal || set_aside(work)) &&
+                put_in_place(work, made);
+    remove_folder(made);
+    return done;
+}
+
+/* ---- what it means */
+
+static void tell_resources(struct work *work)
+{
+    for (uint32_t i = 0; i < work->table.count; i++) {
+        const struct lease_record *record = &work->table.record[i];
+        const char *to = name_empty(&record->pinned_to) ? "nobody" : record->pinned_to.text;
+        TELL(work, "resource: %s: free, last token in the backup %" PRIu64 "%s%s\n",
+             record->resource.text, record->last_token, record->pinned ? ", pinned to " : "",
+             record->pinned ? to : "");
+    }
+}
+
+static void tell_done(struct work *work)
+{
+    const struct conf *conf = work->request->conf;
+    struct span hold_off = timing_stretch(span_from_us(work->backup.lease_max_us),
+                                          conf->drift_ppm);
+    tell_resources(work);
+    TELL(work, "restored: entry and term %" PRIu64 "; every new token is above it\n", work->index);
+    TELL(work, "state: sha256 %s; must be the same on every issuer\n", work->digest);
+    TELL(work, "grants: none for %" PRId64 " ms, or longer by the policy now, after a leader is "
+         "there: until then a board may hold\n"
+         "  a lease from after the backup\n", span_to_ms(hold_off));
+    TELL(work, "next: the same command on every other issuer; start no issuer before all are done\n");
+}
+
+bool restore_run(const struct restore *restore)
+{
+    struct work *work = calloc(1, sizeof(*work));
+    if (work == NULL) {
+        fprintf(restore->errors, "restore: out of memory\n");
+        return false;
+    }
+    work->request = restore;
+    work->files = (struct disk_file){ .directory = -1, .lock = -1, .slot = { -1, -1 } };
+    bool done = allocate(work) || REFUSE(work, "out of memory\n");
+    done = done && read_backup(work) && check_identity(work) && look_at_data(work) &&
+           check_journal(work) && check_number(work);
+    if (done) {
+        make_state(work);
+        done = replace_journal(work);
+    }
+    if (done)
+        tell_done(work);
+    release(work);
+    free(work);
+    return done;
+}

@@ -1,0 +1,48 @@
+/*
+ * The restore: makes a lost cluster's journal of a backup, offline, on each issuer in turn.
+ *
+ * Purpose: `holdfastd --restore`. What makes it dangerous, and what meets it:
+ *  - S2, tokens are log indexes, and the ones given after the backup are in no file. The log goes on
+ *    RESTORE_JUMP above a number that the operator passes to every issuer (--above) and that this
+ *    program makes: the wall time in microseconds, or any higher index that the backup or a journal
+ *    in the data directory shows. No log has a million entries in a second, so no two restores
+ *    begin at the same token, whatever backup they are of. Without a clock to trust it refuses.
+ *  - The same file and number give the same state on every issuer; its digest is told.
+ *  - S1, boards may hold leases that the backup does not know: see lease_table_restore().
+ *  - The term is that number too: an old issuer that was forgotten has a lower one.
+ *  - A journal that is there is moved aside, on --force only, and never deleted. The daemon's lock
+ *    is held meanwhile.
+ *  - The new journal is made whole in a folder of its own, read back, and then put in place.
+ * Owner: main(), instead of a node; one thread. Blocks for the disk.
+ */
+#ifndef HOLDFAST_BACKUP_RESTORE_H
+#define HOLDFAST_BACKUP_RESTORE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "conf/conf.h"
+
+#define RESTORE_JUMP (UINT64_C(1) << 32)
+/* Highest number for --above: with the jump, tokens stay below 2^53, exact in any JSON reader. */
+#define RESTORE_ABOVE_MAX ((UINT64_C(1) << 53) - 2 * RESTORE_JUMP)
+
+struct restore {
+    const struct conf *conf;
+    const char *file;
+    bool has_above;
+    uint64_t above;
+    bool force;
+    int64_t wall_us; /* now, unix epoch */
+    FILE *out;       /* what it does, line by line */
+    FILE *errors;    /* why it does not */
+};
+
+/* True if the journal was put in place. Else nothing was changed, or `errors` says what was. */
+bool restore_run(const struct restore *restore);
+
+/* A number for --above, of digits only. */
+bool restore_take_above(const char *text, uint64_t *above);
+
+#endif

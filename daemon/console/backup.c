@@ -1,0 +1,100 @@
+/* The command `backup`: the replicated state at an index that a majority confirmed, as text. */
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "backup/backup.h"
+#include "console/call.h"
+#include "hal/clock.h"
+#include "log/log.h"
+
+/* More than this would keep a peer's connection from its heartbeats. */
+enum { BACKUP_RELAY_MAX = 256 * 1024 };
+
+static bool describe(struct call *call, struct backup *backup, uint8_t *bytes)
+{
+    const struct replica *replica = issuer_shell_replica(call->node->issuer);
+    *backup = (struct backup){
+        .cluster = call->node->conf.cluster_name,
+        .node = call->node->conf.node_id,
+        .index = replica->table.applied,
+        .term = replica->raft.term,
+        .wall_us = hal_clock_wall_us(),
+        .lease_max_us = issuer_lease_max_us(&replica->issuer.config),
+        .members = replica->raft.members,
+    };
+    /* A cluster that is itself held off after a restore may know of longer leases. */
+    if (replica->table.unknown_us > backup->lease_max_us)
+        backup->lease_max_us = replica->table.unknown_us;
+    backup->table.length = lease_table_encode(&replica->table, bytes, lease_table_encoded_max());
+    backup->table.data = bytes;
+    return backup->table.length > 0;
+}
+
+static void answer_text(struct call *call, const struct backup *backup, const char *text,
+                        size_t length)
+{
+    log_line(LOG_NOTICE, "operator %s%s%s: backup of entry %" PRIu64, call->caller.who.text,
+             call->caller.relayed ? " via " : "", call->caller.via.text, backup->index);
+    if (call->json) {
+        report_token(&call->report, "index", backup->index);
+        report_text(&call->report, "backup", text);
+        call_answer(call);
+        return;
+    }
+    call->sink.on_write(call->sink.context, text, length);
+    call_finish(call, CALL_OK);
+}
+
+static void backup_answer(struct call *call)
+{
+    struct backup backup;
+    size_t capacity = backup_text_max(lease_table_encoded_max());
+    uint8_t *bytes = malloc(lease_table_encoded_max());
+    char *text = malloc(capacity);
+    size_t length = 0;
+    const struct raft *raft = &issuer_shell_replica(call->node->issuer)->raft;
+    bool changing = raft->members_index > raft->commit;
+    if (!changing && bytes != NULL && text != NULL && describe(call, &backup, bytes))
+        length = backup_write(&backup, text, capacity);
+    if (changing)
+        call_fail(call, CALL_CONFLICT, "a change of the issuers is under way; try again");
+    else if (length == 0)
+        call_fail(call, CALL_FAILED, "out of memory");
+    else if (call->caller.relayed && length > BACKUP_RELAY_MAX)
+        call_fail(call, CALL_UNAVAILABLE, "the backup has %zu bytes, too many to be passed on: ask "
+                  "the console of the leader, %s", length, call->node->conf.node_id.text);
+    else
+        answer_text(call, &backup, text, length);
+    free(bytes);
+    free(text);
+}
+
+static void backup_read_done(void *context, bool confirmed)
+{
+    struct call *call = context;
+    call->reading = false;
+    if (confirmed)
+        backup_answer(call);
+    else
+        call_fail(call, CALL_UNAVAILABLE, "leadership was lost before a majority confirmed it");
+}
+
+static void backup_read_late(uv_timer_t *timer)
+{
+    call_fail(timer->data, CALL_TIMEOUT, "no majority of issuers confirmed within %d ms",
+              CALL_READ_MS);
+}
+
+void operate_backup(struct call *call)
+{
+    if (!operate_here(call, NULL))
+        return;
+    call->reader.on_confirmed = backup_read_done;
+    call->reader.context = call;
+    call->reading = true;
+    uv_timer_start(&call->timer, backup_read_late, CALL_READ_MS, 0);
+    if (issuer_shell_read(call->node->issuer, &call->reader))
+        return;
+    call->reading = false;
+    call_fail(call, CALL_UNAVAILABLE, "this issuer does not lead any more; try again");
+}
