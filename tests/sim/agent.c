@@ -35,6 +35,8 @@ static void send_to_issuer(struct world *world, int board, const struct holder_a
     HF_CHECK(to >= 0);
     if (action->message.kind == LEASE_RENEW)
         oracle_renewal_sent(world, board, &action->message);
+    if (action->message.kind == LEASE_RELEASE)
+        oracle_release_sent(world, board, &action->message);
     size_t length = wire_encode_lease(&action->message, world->scratch->frame, WIRE_FRAME_MAX);
     HF_CHECK(length > 0);
     net_send(world, board_node(world, board), to, world->scratch->frame, length);

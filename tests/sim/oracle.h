@@ -45,12 +45,15 @@ enum {
 struct oracle_lease {
     int holder; /* board, or ORACLE_NOBODY */
     uint64_t token;
+    int64_t ttl_us;
+    int64_t fence_us;
     bool abandoned;
 };
 
 /* One committed entry, as the first issuer that applied it had it. */
 struct oracle_entry {
     uint64_t hash; /* of term, kind and bytes */
+    uint64_t term;
     struct oracle_lease lease[SIM_RESOURCES_MAX]; /* after it */
     /* If it is a grant that took effect: */
     bool grant;
@@ -114,6 +117,7 @@ struct oracle_issuer {
 struct oracle_board {
     struct oracle_renewal renewal[ORACLE_RENEWALS];
     uint64_t confirmed_token[SIM_RESOURCES_MAX];
+    uint64_t released_token[SIM_RESOURCES_MAX]; /* highest that its agent ever gave up */
     int64_t deadline_us[SIM_RESOURCES_MAX]; /* true: sent + ttl, of that token */
 };
 
@@ -157,6 +161,8 @@ void oracle_check_one_leads(struct world *world);
 void oracle_durable(struct world *world, int issuer, uint64_t term, const struct hf_name *vote);
 void oracle_recovered(struct world *world, int issuer, const struct raft_recovered *recovered);
 void oracle_renewal_sent(struct world *world, int board, const struct lease_message *message);
+/* A release, as the agent sends it. */
+void oracle_release_sent(struct world *world, int board, const struct lease_message *message);
 void oracle_renewal_arrived(struct world *world, int issuer, int board,
                             const struct lease_message *message);
 void oracle_renewed(struct world *world, int issuer, int board,

@@ -15,9 +15,22 @@ static struct oracle_disk *disk_of(struct world *world, int issuer)
     return &world->oracle.issuer[issuer].disk;
 }
 
+/* Nobody may ever miss what was applied somewhere. */
+static void check_truncation(struct world *world, int issuer, uint64_t from)
+{
+    const struct oracle_disk *disk = disk_of(world, issuer);
+    bool applied = from > disk->log.snapshot_index && from <= disk->log.last &&
+                   from <= world->oracle.last;
+    if (applied && disk->term[from] == world->oracle.entry[from].term)
+        world_fail(world, ORACLE_LOG, "%s truncates its log from entry %llu on, which was applied",
+                   world->name[issuer].text, (unsigned long long)from);
+}
+
 void oracle_disk_appended(struct world *world, int issuer, const struct raft_persist *batch)
 {
     struct oracle_disk *disk = disk_of(world, issuer);
+    if (batch->truncate_from > 0)
+        check_truncation(world, issuer, batch->truncate_from);
     uint64_t from = disk->changed_from;
     if (batch->truncate_from > 0 && batch->truncate_from < from)
         from = batch->truncate_from;

@@ -83,7 +83,8 @@ static void model_grant(struct world *world, uint64_t index, const struct lease_
     if (lease->token != 0 && lease->holder != board)
         world_cover(world, COVERAGE_TAKEOVERS);
     end_token(world, lease->token, index);
-    *lease = (struct oracle_lease){ .holder = board, .token = index };
+    *lease = (struct oracle_lease){ .holder = board, .token = index, .ttl_us = command->ttl_us,
+                                    .fence_us = command->fence_us };
     entry->grant = true;
     entry->resource = resource;
     entry->board = board;
@@ -97,6 +98,9 @@ static void model_end(struct world *world, uint64_t index, const struct lease_co
     if (lease->token == 0 || lease->token != command->token ||
         lease->holder != board_of(world, &command->holder))
         return;
+    if (release && lease->token > world->oracle.board[lease->holder].released_token[resource])
+        world_fail(world, ORACLE_S3, "%s: token %llu is ended by a release that its holder did not "
+                   "send", world->resource[resource].text, (unsigned long long)lease->token);
     end_token(world, lease->token, index);
     if (release && !command->fenced) {
         world_cover(world, COVERAGE_UNFENCED_RELEASES);
@@ -156,7 +160,7 @@ static void take_entry(struct world *world, int issuer, const struct raft_entry 
     oracle_disk_committed(world, issuer, entry);
     oracle->last = entry->index;
     struct oracle_entry *added = &oracle->entry[entry->index];
-    *added = (struct oracle_entry){ .hash = hash };
+    *added = (struct oracle_entry){ .hash = hash, .term = entry->term };
     memcpy(added->lease, oracle->entry[entry->index - 1].lease, sizeof(added->lease));
     model_apply(world, entry->index, entry);
 }
@@ -176,6 +180,11 @@ static void compare_table(struct world *world, int issuer, const struct lease_ta
                        world->name[issuer].text, world->resource[i].text,
                        (unsigned long long)table->applied, (unsigned long long)token,
                        (unsigned long long)lease->token);
+        if (token != 0 && (table->record[found].ttl_us != lease->ttl_us ||
+                           table->record[found].fence_us != lease->fence_us))
+            world_fail(world, ORACLE_LOG, "%s: %s at entry %llu waits for another time than was "
+                       "granted", world->name[issuer].text, world->resource[i].text,
+                       (unsigned long long)table->applied);
     }
 }
 

@@ -155,6 +155,14 @@ void oracle_renewal_sent(struct world *world, int board, const struct lease_mess
                                         .life = world->board[board].agent.process->life };
 }
 
+void oracle_release_sent(struct world *world, int board, const struct lease_message *message)
+{
+    uint64_t *released =
+        &world->oracle.board[board].released_token[world_resource(world, &message->resource)];
+    if (message->token > *released)
+        *released = message->token;
+}
+
 void oracle_renewal_arrived(struct world *world, int issuer, int board,
                             const struct lease_message *message)
 {
