@@ -70,8 +70,9 @@ int main(int argc, char **argv)
     }
     if (options.restore != NULL)
         return restore(&options, &node.conf);
-    if (node_start(&node) != 0)
-        return EXIT_FAILURE;
+    status = node_start(&node);
+    if (status != 0)
+        return status;
     watch_signals(&node, signals);
     uv_run(&node.loop, UV_RUN_DEFAULT);
     log_line(LOG_NOTICE, "stopped");

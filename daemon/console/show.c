@@ -8,6 +8,7 @@
 #include "agent/agent.h"
 #include "console/call.h"
 #include "hal/clock.h"
+#include "issuer/recovery.h"
 
 enum { YEAR_2024_S = 1704067200 };
 
@@ -34,17 +35,28 @@ static bool call_sent_to_leader(struct call *call)
 
 /* ---- status ---- */
 
+/* The role, or why there is none. */
+static const char *issuer_role(const struct raft *raft)
+{
+    return raft->role == RAFT_HALTED || raft_standing(raft) == RAFT_WHOLE
+               ? raft_role_name(raft->role)
+               : raft_standing_name(raft_standing(raft));
+}
+
 static void status_issuer(struct report *report, struct node *node, const struct replica *replica)
 {
     const struct raft *raft = &replica->raft;
     const char *failure = issuer_shell_failure(node->issuer);
-    report_text(report, "issuer", raft_role_name(raft->role));
+    char recovery[RECOVERY_TEXT_MAX];
+    recovery_describe(raft, recovery, sizeof(recovery));
+    report_text(report, "issuer", issuer_role(raft));
     report_token(report, "term", raft->term);
     report_text(report, "leader", raft->leader.text);
     report_flag(report, "quorum",
                 raft->role == RAFT_LEADER
                     ? raft_has_quorum(raft, hal_clock_now())
                     : raft->role == RAFT_FOLLOWER && !name_empty(&raft->leader));
+    report_text(report, "recovery", recovery[0] != '\0' ? recovery : "none");
     report_token(report, "commit", raft->commit);
     report_token(report, "applied", raft->applied);
     report_text(report, "store", failure[0] != '\0' ? failure : "good");
@@ -275,8 +287,9 @@ static void issuers_answer(struct call *call)
         report_row(report);
         report_text(report, "id", member->id.text);
         report_text(report, "role",
-                    self                                     ? raft_role_name(raft->role)
+                    self                                     ? issuer_role(raft)
                     : name_equal(&member->id, &raft->leader) ? "leader"
+                    : raft->role == RAFT_LEADER && raft->progress[i].recovering ? "recovering"
                     : member->voter                          ? "voter"
                                                              : "learner");
         if (self)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "hal/clock.h"
+#include "issuer/recovery.h"
 #include "issuer/store_watch.h"
 #include "log/log.h"
 
@@ -30,6 +31,7 @@ struct issuer_shell {
     struct shell_peer peer[HF_ISSUERS_MAX];
     struct issuer_watcher *watchers;
     struct issuer_reader *readers;
+    struct recovery_watch recovery;
     char failure[ISSUER_TEXT_MAX];
 };
 
@@ -107,6 +109,7 @@ static void shell_carry_out(struct issuer_shell *issuer)
         shell_show_history(issuer, &output->history[i]);
     if (output->role_changed)
         shell_log_role(issuer);
+    recovery_watch(&issuer->recovery, &issuer->replica.raft, hal_clock_now());
     shell_arm(issuer);
 }
 
@@ -378,6 +381,7 @@ static bool shell_open_store(struct issuer_shell *issuer, struct journal_recover
         .cluster = conf->cluster_name.text,
         .node = conf->node_id,
         .snapshot_capacity = REPLICA_SNAPSHOT_MAX,
+        .may_rejoin = conf->issuer_count > 1,
         .on_persisted = shell_persisted,
         .on_failed = shell_store_failed,
         .context = issuer,
@@ -386,6 +390,10 @@ static bool shell_open_store(struct issuer_shell *issuer, struct journal_recover
         log_line(LOG_ERR, "store: %s", error);
         return false;
     }
+    if (recovered->set_aside)
+        log_line(LOG_ERR, "store: %s; %s; this issuer votes no more until it has recovered from "
+                 "its peers", recovered->damage,
+                 recovered->kept ? "kept as journal.*.damaged" : "there is no room to keep it");
     if (recovered->cut_bytes > 0)
         log_line(LOG_WARNING, "store: cut a torn tail of %" PRIu64 " bytes that was never "
                  "acknowledged", recovered->cut_bytes);
@@ -438,6 +446,7 @@ struct issuer_shell *issuer_shell_start(struct node *node)
         .policy_count = shell_policies(issuer, &node->conf),
     };
     replica_init(&issuer->replica, &raft, &config, &recovered.raft, hal_clock_now());
+    issuer->recovery.standing = recovered.raft.standing;
     store_release_recovered(issuer->store);
     node->issuer = issuer;
     shell_timer(&issuer->timer);

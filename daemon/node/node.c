@@ -315,17 +315,17 @@ int node_start(struct node *node)
         tls_identity_load(conf->tls_ca, conf->tls_cert, conf->tls_key, error, sizeof(error));
     if (node->identity == NULL) {
         log_line(LOG_ERR, "%s", error);
-        return -1;
+        return EXIT_FAILURE;
     }
     if (conf->issuer_role && issuer_shell_start(node) == NULL)
-        return -1;
+        return NODE_EXIT_STORE;
     if (conf->agent_role && agent_start(node) == NULL)
-        return -1;
+        return EXIT_FAILURE;
     if (!node_start_hub(node))
-        return -1;
+        return EXIT_FAILURE;
     node->console = console_start(node);
     if (node->console == NULL)
-        return -1;
+        return EXIT_FAILURE;
     node_link_own_roles(node);
     log_line(LOG_NOTICE, "%s: started in cluster %s as %s%s%s", conf->node_id.text,
              conf->cluster_name.text, conf->issuer_role ? "issuer" : "",

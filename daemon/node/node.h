@@ -59,9 +59,12 @@ struct node {
     struct node_local local[NODE_LOCAL_MAX];
 };
 
+/* The journal can't be read or written, or is another's: not to be tried again soon (EX_IOERR). */
+enum { NODE_EXIT_STORE = 74 };
+
 /*
- * Starts everything that node->conf names. Returns 0, or -1 after one log line; the process then
- * exits. May block for files, never for the network.
+ * Starts everything that node->conf names. Returns 0, or the status to exit with, after one log
+ * line: NODE_EXIT_STORE, else EXIT_FAILURE. May block for files, never for the network.
  */
 int node_start(struct node *node);
 

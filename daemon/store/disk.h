@@ -8,6 +8,7 @@
 #ifndef HOLDFAST_STORE_DISK_H
 #define HOLDFAST_STORE_DISK_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,11 @@ struct disk_ops {
     int (*size)(void *disk, int slot, uint64_t *bytes);
     /* Grows the slot to at least `bytes`, zero filled: writes below cannot run out of space. */
     int (*preallocate)(void *disk, int slot, uint64_t bytes);
+    /*
+     * Empties both slots, with room for what they held. What they held is kept for inspection, and
+     * *kept set, if there is room for that as well; what was kept before is given up.
+     */
+    int (*set_aside)(void *disk, bool *kept);
 };
 
 #endif

@@ -82,12 +82,64 @@ static int file_preallocate(void *context, int slot, uint64_t bytes)
     return error;
 }
 
+/* The longest slot that is worth keeping: nothing that the journal wrote is longer. */
+enum { SLOT_BYTES_MAX = 4 * 1024 * 1024 };
+
+static const char *const slot_names[DISK_SLOTS] = { "journal.0", "journal.1" };
+static const char *const damaged_names[DISK_SLOTS] = { "journal.0.damaged", "journal.1.damaged" };
+
+/* Puts a new, empty file in the place of a slot whose file has another name by now, or none. */
+static int begin_slot(struct disk_file *disk, int slot, uint64_t bytes)
+{
+    int file = openat(disk->directory, slot_names[slot],
+                      O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (file < 0)
+        return errno;
+    close(disk->slot[slot]);
+    disk->slot[slot] = file;
+    return file_preallocate(disk, slot, bytes < SLOT_BYTES_MAX ? bytes : SLOT_BYTES_MAX);
+}
+
+static int begin_slots(struct disk_file *disk, const uint64_t bytes[DISK_SLOTS])
+{
+    int error = 0;
+    for (int i = 0; i < DISK_SLOTS && error == 0; i++)
+        error = begin_slot(disk, i, bytes[i]);
+    return error;
+}
+
+static int file_set_aside(void *context, bool *kept)
+{
+    struct disk_file *disk = context;
+    uint64_t bytes[DISK_SLOTS] = { 0 };
+    int error = 0;
+    for (int i = 0; i < DISK_SLOTS && error == 0; i++) {
+        error = file_size(disk, i, &bytes[i]);
+        if (error == 0 && renameat(disk->directory, slot_names[i], disk->directory,
+                                   damaged_names[i]) != 0)
+            error = errno;
+    }
+    if (error == 0)
+        error = begin_slots(disk, bytes);
+    *kept = error == 0;
+    if (error == ENOSPC) {
+        /* To go on matters more than to look back. */
+        for (int i = 0; i < DISK_SLOTS; i++)
+            (void)unlinkat(disk->directory, damaged_names[i], 0);
+        error = begin_slots(disk, bytes);
+    }
+    if (error == 0 && fsync(disk->directory) != 0)
+        error = errno;
+    return error;
+}
+
 const struct disk_ops disk_file_ops = {
     .read = file_read,
     .write = file_write,
     .sync = file_sync,
     .size = file_size,
     .preallocate = file_preallocate,
+    .set_aside = file_set_aside,
 };
 
 static int explain(char *error, size_t error_size, const char *directory, const char *name,
@@ -126,14 +178,13 @@ static int check_owner(int descriptor, const char *directory, const char *name, 
 static int open_slot(struct disk_file *disk, int slot, const char *directory, char *error,
                      size_t error_size)
 {
-    static const char *const names[DISK_SLOTS] = { "journal.0", "journal.1" };
-    disk->slot[slot] = openat(disk->directory, names[slot],
+    disk->slot[slot] = openat(disk->directory, slot_names[slot],
                               O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (disk->slot[slot] < 0)
-        return explain(error, error_size, directory, names[slot], "open");
+        return explain(error, error_size, directory, slot_names[slot], "open");
     /* After a failed sync the kernel may keep pages as clean that never reached the disk. */
     (void)posix_fadvise(disk->slot[slot], 0, 0, POSIX_FADV_DONTNEED);
-    return check_owner(disk->slot[slot], directory, names[slot], error, error_size);
+    return check_owner(disk->slot[slot], directory, slot_names[slot], error, error_size);
 }
 
 static int open_files(struct disk_file *disk, const char *directory, char *error,

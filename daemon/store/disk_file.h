@@ -1,5 +1,6 @@
 /*
- * The journal's real files: DIR/journal.0 and DIR/journal.1, mode 0600; the lock DIR/journal.lock.
+ * The journal's real files: DIR/journal.0 and DIR/journal.1, mode 0600; the lock DIR/journal.lock;
+ * what was damaged last, if there was room: DIR/journal.0.damaged and DIR/journal.1.damaged.
  *
  * Owner: store.c. Lifecycle: disk_file_open(), use through disk_file_ops, disk_file_close().
  */

@@ -25,7 +25,8 @@
 #include "store/disk.h"
 
 enum {
-    JOURNAL_VERSION = 2,
+    JOURNAL_VERSION = 3,
+    JOURNAL_VERSION_OLDEST = 2, /* that is read */
     JOURNAL_ERROR_MAX = 191,
     JOURNAL_GROWTH_BYTES = 1024 * 1024 /* a slot grows by this above its image, then is switched */
 };
@@ -56,6 +57,9 @@ struct journal_config {
 struct journal_recovered {
     struct raft_recovered raft; /* without a snapshot, members are empty: bootstrap ones count */
     bool fresh;                 /* nothing was ever stored here */
+    bool set_aside;             /* it was damaged: it begins anew, and the issuer must recover */
+    bool kept;                  /* with set_aside: what was damaged is kept for inspection */
+    char damage[JOURNAL_ERROR_MAX + 1]; /* with set_aside: what is damaged */
     uint64_t cut_bytes;         /* length of a torn tail that was left out */
     unsigned repairs;           /* parts that were damaged or unfinished, and written again */
 };
@@ -80,6 +84,7 @@ struct journal {
     /* Protocol thread: the state that the appended batches add up to. */
     uint64_t term;
     struct hf_name vote;
+    bool recovering;
     uint64_t snapshot_index;
     uint64_t snapshot_term;
     struct raft_members members;
@@ -112,6 +117,15 @@ size_t journal_buffer_bytes(size_t snapshot_capacity);
  */
 enum journal_result journal_open(struct journal *journal, const struct journal_config *config,
                                  struct journal_recovered *out);
+
+/*
+ * The same, but a damaged journal is set aside, and a new one begun whose issuer is to recover
+ * from its peers (raft.h, RAFT_RECOVERING): JOURNAL_OK, with set_aside and damage in *out.
+ * JOURNAL_IO if there is no room for a new one.
+ */
+enum journal_result journal_open_or_begin_anew(struct journal *journal,
+                                               const struct journal_config *config,
+                                               struct journal_recovered *out);
 
 /* Reads an entry of the log that a batch belongs to; valid until the next step of it. */
 struct journal_log {

@@ -31,7 +31,9 @@ static uint8_t *add_record(struct journal_batch *batch, enum format_record kind,
 
 static void add_hard_state(struct journal *journal)
 {
-    uint8_t *body = add_record(&journal->pending, FORMAT_HARD_STATE, FORMAT_HARD_STATE_BYTES);
+    uint8_t *body = add_record(&journal->pending,
+                               journal->recovering ? FORMAT_RECOVERING : FORMAT_HARD_STATE,
+                               FORMAT_HARD_STATE_BYTES);
     format_put_u64(body, journal->term);
     memcpy(body + 8, journal->vote.text, HF_NAME_MAX + 1);
 }
@@ -121,6 +123,7 @@ static void note_batch(struct journal *journal, const struct raft_persist *persi
         HF_CHECK(persist->term >= journal->term);
         journal->term = persist->term;
         journal->vote = persist->vote;
+        journal->recovering = persist->recovering;
     }
     if (persist->snapshot) {
         HF_CHECK(persist->snapshot_index >= journal->snapshot_index);

@@ -103,10 +103,10 @@ static enum journal_result check_identity(struct recovery *recovery, int slot)
 {
     const struct format_header *header = &recovery->slot[slot].header;
     const struct journal_config *config = &recovery->journal->config;
-    if (header->version != JOURNAL_VERSION)
+    if (header->version < JOURNAL_VERSION_OLDEST || header->version > JOURNAL_VERSION)
         return refuse(recovery->journal, JOURNAL_FOREIGN,
-                      "journal.%d: format version %" PRIu32 ", this program reads %d", slot,
-                      header->version, JOURNAL_VERSION);
+                      "journal.%d: format version %" PRIu32 ", this program reads %d to %d",
+                      slot, header->version, JOURNAL_VERSION_OLDEST, JOURNAL_VERSION);
     if (strcmp(header->cluster, config->cluster) != 0)
         return refuse(recovery->journal, JOURNAL_FOREIGN,
                       "journal.%d: belongs to cluster '%s', this is '%s'", slot, header->cluster,
@@ -217,6 +217,8 @@ static bool take_record(struct recovery *recovery, uint32_t kind, const uint8_t 
 {
     switch (kind) {
     case FORMAT_HARD_STATE:
+    case FORMAT_RECOVERING:
+        recovery->out->raft.standing = kind == FORMAT_RECOVERING ? RAFT_RECOVERING : RAFT_WHOLE;
         return take_hard_state(recovery, body, length);
     case FORMAT_ENTRY:
         return take_entry(recovery, body, length);
@@ -465,6 +467,7 @@ static void note_recovered(struct journal *journal, struct journal_recovered *ou
     out->raft.entries = journal->config.entries;
     journal->term = out->raft.term;
     journal->vote = out->raft.vote;
+    journal->recovering = out->raft.standing == RAFT_RECOVERING;
     journal->snapshot_index = out->raft.snapshot_index;
     journal->snapshot_term = out->raft.snapshot_term;
     journal->members = out->raft.members;
@@ -565,6 +568,33 @@ enum journal_result journal_open(struct journal *journal, const struct journal_c
     if (result != JOURNAL_OK)
         return result;
     out->fresh = slot < 0;
+    if (out->fresh)
+        out->raft.standing = RAFT_UNSURE;
     note_recovered(journal, out);
+    return JOURNAL_OK;
+}
+
+enum journal_result journal_open_or_begin_anew(struct journal *journal,
+                                               const struct journal_config *config,
+                                               struct journal_recovered *out)
+{
+    char damage[JOURNAL_ERROR_MAX + 1];
+    bool kept = false;
+    enum journal_result result = journal_open(journal, config, out);
+    if (result != JOURNAL_CORRUPT)
+        return result;
+    memcpy(damage, journal->error, sizeof(damage));
+    int error = config->ops->set_aside(config->disk, &kept);
+    if (error != 0)
+        return refuse(journal, JOURNAL_IO, "%.120s; cannot begin a new one: %s", damage,
+                      strerror(error));
+    result = journal_open(journal, config, out);
+    if (result != JOURNAL_OK)
+        return result;
+    out->set_aside = true;
+    out->kept = kept;
+    memcpy(out->damage, damage, sizeof(damage));
+    out->raft.standing = RAFT_RECOVERING;
+    journal->recovering = true;
     return JOURNAL_OK;
 }

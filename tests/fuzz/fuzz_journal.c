@@ -79,8 +79,8 @@ static int disk_preallocate(void *context, int slot, uint64_t bytes)
 
 static enum journal_result open_journal(void)
 {
-    static const struct disk_ops ops = { disk_read, disk_write, disk_sync, disk_size,
-                                         disk_preallocate };
+    static const struct disk_ops ops = { .read = disk_read, .write = disk_write, .sync = disk_sync,
+                                         .size = disk_size, .preallocate = disk_preallocate };
     struct journal_config config = { .ops = &ops, .cluster = "line-3", .entries = entries,
                                      .recovered_snapshot = recovered_snapshot,
                                      .snapshot = snapshot, .snapshot_capacity = SNAPSHOT_BYTES,

@@ -101,8 +101,17 @@ static int disk_preallocate(void *context, int slot, uint64_t bytes)
     return 0;
 }
 
+/* What was damaged is of no use to anybody here. */
+static int disk_set_aside(void *context, bool *kept)
+{
+    struct sim_disk *disk = context;
+    disk_wipe(disk);
+    *kept = true;
+    return 0;
+}
+
 const struct disk_ops sim_disk_ops = { disk_read, disk_write, disk_sync, disk_size,
-                                       disk_preallocate };
+                                       disk_preallocate, disk_set_aside };
 
 void disk_init(struct world *world, struct sim_disk *disk, int node)
 {
@@ -213,6 +222,17 @@ void disk_power_cut(struct sim_disk *disk)
     forget(disk, disk->count);
     disk->begun = 0;
     rebuild_cache(disk);
+}
+
+void disk_wipe(struct sim_disk *disk)
+{
+    forget(disk, disk->count);
+    disk->begun = 0;
+    for (int slot = 0; slot < DISK_SLOTS; slot++) {
+        memset(disk->stable[slot], 0, *disk->used[slot]);
+        memset(disk->cache[slot], 0, *disk->used[slot]);
+        disk->size[slot] = 0;
+    }
 }
 
 void disk_free(struct sim_disk *disk)

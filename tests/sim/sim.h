@@ -289,6 +289,8 @@ void disk_settle(struct sim_disk *disk);
 /* The process was killed, or the power cut, somewhere within what was asked for. */
 void disk_kill(struct sim_disk *disk);
 void disk_power_cut(struct sim_disk *disk);
+/* All that was ever written is gone. */
+void disk_wipe(struct sim_disk *disk);
 void disk_free(struct sim_disk *disk);
 
 /* issuer.c */

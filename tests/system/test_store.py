@@ -163,13 +163,13 @@ def a_disk_that_writes_in_parts_loses_nothing():
 
 
 def refused_start(cluster, issuer, words):
-    """The issuer does not start: one line of its store, exit status 1, the driver keeps its lease."""
+    """The issuer does not start: one line of its store, exit status 74, the driver keeps its lease."""
     since, driver = now_ns(), cluster.wait_driver()
     before = len(cluster.log(issuer))
     status = cluster.start_daemon(issuer).wait(10)
     cluster.processes.pop(issuer)
     lines = cluster.log(issuer)[before:].splitlines()
-    assert status == 1 and len(lines) == 1 and words in lines[0], (status, words, lines)
+    assert status == 74 and len(lines) == 1 and words in lines[0], (status, words, lines)
     assert not cluster.losses(driver, since), cluster.losses(driver, since)
 
 

@@ -50,7 +50,7 @@ struct rig_undo {
 
 /* Which call fails, and how: an errno value, 0 for none. */
 struct rig_faults {
-    int read, write, sync, size, preallocate;
+    int read, write, sync, size, preallocate, set_aside;
     int writes_left; /* below 0: all; else the power goes within the write after that many */
 };
 
@@ -177,8 +177,22 @@ static inline int rig_preallocate(void *context, int slot, uint64_t bytes)
     return 0;
 }
 
+static inline int rig_set_aside(void *context, bool *kept)
+{
+    static const uint8_t zeros[RIG_SLOT_BYTES];
+    struct rig_disk *disk = context;
+    if (disk->faults.set_aside)
+        return disk->faults.set_aside;
+    for (int slot = 0; slot < DISK_SLOTS; slot++) {
+        rig_poke(disk, slot, 0, zeros, RIG_SLOT_BYTES); /* of a lost file, too */
+        disk->size[slot] = 0;
+    }
+    *kept = true;
+    return 0;
+}
+
 static const struct disk_ops rig_ops = { rig_read, rig_write, rig_sync, rig_size,
-                                         rig_preallocate };
+                                         rig_preallocate, rig_set_aside };
 
 static inline void rig_forget_operations(struct rig_disk *disk)
 {
@@ -248,6 +262,12 @@ static inline enum journal_result rig_open(struct rig_disk *disk)
 {
     struct journal_config config = rig_config(disk);
     return journal_open(&rig_journal, &config, &rig_recovered);
+}
+
+static inline enum journal_result rig_open_or_begin_anew(struct rig_disk *disk)
+{
+    struct journal_config config = rig_config(disk);
+    return journal_open_or_begin_anew(&rig_journal, &config, &rig_recovered);
 }
 
 /* ---- what must come back after each batch */

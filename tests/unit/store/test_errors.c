@@ -152,8 +152,8 @@ static void a_newer_format_is_refused_and_left_alone(void **state)
     }
     int operations = rig_disk.operations;
     char words[80];
-    snprintf(words, sizeof(words), "format version %d, this program reads %d",
-             JOURNAL_VERSION + 1, JOURNAL_VERSION);
+    snprintf(words, sizeof(words), "format version %d, this program reads %d to %d",
+             JOURNAL_VERSION + 1, JOURNAL_VERSION_OLDEST, JOURNAL_VERSION);
     assert_int_equal(rig_open(&rig_disk), JOURNAL_FOREIGN);
     assert_says(rig_journal.error, words);
     assert_int_equal(rig_disk.operations, operations);

@@ -100,7 +100,8 @@ static int sim_preallocate(void *context, int slot, uint64_t bytes)
     return 0;
 }
 
-static const struct disk_ops sim_ops = { sim_read, sim_write, sim_sync, sim_size, sim_preallocate };
+static const struct disk_ops sim_ops = { .read = sim_read, .write = sim_write, .sync = sim_sync,
+                                         .size = sim_size, .preallocate = sim_preallocate };
 
 static void disk_reset(struct sim_disk *sim)
 {
