@@ -51,6 +51,7 @@ enum { KEYS = sizeof(keys) / sizeof(keys[0]) };
 
 static const char *const type_names[SIM_TYPES] = {
     [SIM_CHAOS] = "chaos", [SIM_LEADER_KILL] = "leader-kill", [SIM_BOARD_KILL] = "board-kill",
+    [SIM_ISSUER_CUT] = "issuer-cut",
 };
 
 /* What a file does not say: a calm world without jitter. */
