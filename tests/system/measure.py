@@ -42,16 +42,23 @@ def board_kill(trials, ttl_ms):
     cluster = Cluster(ttl_ms=ttl_ms, hold_ms=FENCE_MS).start_all()
     bound = cluster.bound_ms()["resources"][0]["bound"]["total_ms"]
     takeovers = []
-    for _ in range(trials):
+    while len(takeovers) < trials:
         primary, standby = primary_and_standby(cluster)
         # What was polled for above comes at one phase of the renewals; deaths come at any.
         time.sleep(random.uniform(0, ttl_ms / 1000 / 5))
         death = cluster.kill_board(primary)
-        takeovers.append(ms(cluster.first_drive_after(death, [standby])["t_ns"] - death))
+        # On a busy machine a short lease moves by itself, also between question and death.
+        if drove_at(cluster, primary, death):
+            takeovers.append(ms(cluster.first_drive_after(death, [standby])["t_ns"] - death))
         cluster.start_board(primary)
     overlaps = len(cluster.overlaps())
     status = cluster.close(grants=trials + 1)
     return {"takeover_ms": takeovers, "bound_ms": bound, "overlaps": overlaps, "witness": status}
+
+
+def drove_at(cluster, board, instant):
+    levels = [e["level"] for e in cluster.drives() if e["board"] == board and e["t_ns"] <= instant]
+    return bool(levels) and levels[-1] == 1
 
 
 def agent_kill(trials):

@@ -42,11 +42,15 @@ def leader_killed_holder_keeps_its_lease_and_grants_go_on():
 
 
 def renewals_write_nothing():
-    result = measure.steady_state(3)
+    # On a busy machine so short a lease may move, which is written; bars.py allows it no time.
+    for _ in range(4):
+        result = measure.steady_state(3)
+        assert result["witness"] == 0, "violation in the history"
+        if result["kept"]:
+            break
     print(f"figure: bytes written by about {result['renewals']} renewals: {result['written']}")
     assert result["kept"], "the lease moved during the measurement"
     assert not any(result["written"].values()), result["written"]
-    assert result["witness"] == 0, "violation in the history"
 
 
 def memory_stays_within_the_bar():
