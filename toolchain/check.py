@@ -38,6 +38,7 @@ def all_jobs():
     for script in sorted(find("tests/system", r"test_.*\.py")):
         yield (f"system {script[:-3]}", ["/usr/bin/python3", script], {})
     yield ("sim", ["build/bin/holdfast-sim", "--check"], {})
+    yield ("golden traces", ["build/bin/holdfast-sim", "--golden", "tests/golden"], {})
     yield ("sim san", ["build/san/bin/holdfast-sim", "--check", "--seeds", "40"], {})
     yield from unit_jobs("build/san", "san")
     yield from unit_jobs("build", "unit")

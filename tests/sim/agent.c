@@ -37,6 +37,7 @@ static void send_to_issuer(struct world *world, int board, const struct holder_a
         oracle_renewal_sent(world, board, &action->message);
     if (action->message.kind == LEASE_RELEASE)
         oracle_release_sent(world, board, &action->message);
+    trace_agent_says(world, board, &action->message);
     size_t length = wire_encode_lease(&action->message, world->scratch->frame, WIRE_FRAME_MAX);
     HF_CHECK(length > 0);
     net_send(world, board_node(world, board), to, world->scratch->frame, length);
@@ -92,7 +93,8 @@ static void note_changes(struct world *world, int board)
 {
     for (size_t i = 0; i < world->scratch->holder_output.change_count; i++) {
         const struct holder_change *change = &world->scratch->holder_output.change[i];
-        log_note(world, "%s: %s: %s -%s-> %s%s%s", text_of(world, board), change->resource.text,
+        log_note(world, "%s: agent: %s: %s -%s-> %s%s%s", text_of(world, board),
+                 change->resource.text,
                  holder_state_name(change->from), holder_input_name(change->input),
                  holder_state_name(change->to), change->reason ? ": " : "",
                  change->reason ? change->reason : "");
@@ -141,6 +143,8 @@ void sim_agent_frame(struct world *world, const struct event *event)
                                           .message = &world->scratch->message.lease };
     if (world->scratch->message.lease.kind == LEASE_RENEWED)
         oracle_answer(world, board, &world->scratch->message.lease);
+    if (world->scratch->message.lease.kind == LEASE_RENEWED)
+        trace_renewed(world, board, &world->scratch->message.lease);
     step(world, board, &message);
 }
 

@@ -694,6 +694,7 @@ void fault_apply(struct world *world, const struct fault *fault)
 {
     char line[FAULT_LINE_MAX];
     const char *text = fault_print(fault, line);
+    trace_leases(world);
     log_note(world, "fault:%s", text + strcspn(text, " ")); /* the line begins with its time */
     const char *skipped = fault_table[fault->kind].apply(world, fault);
     if (skipped)
@@ -734,7 +735,7 @@ void fault_quiet(struct world *world, const struct event *event)
 {
     world->quiet = true;
     world->oracle.quiet_index = world->oracle.last;
-    log_note(world, "quiet: no more faults");
+    log_note(world, "no more faults");
     net_heal(world);
     for (int i = 0; i < world->issuer_count; i++) {
         struct sim_issuer *issuer = &world->issuer[i];

@@ -250,9 +250,21 @@ static const char *field_what(enum fault_field field)
         [FIELD_DURATION] = "a duration in seconds",
         [FIELD_PERIOD] = "a period in seconds, above 0",
         [FIELD_PPM] = "-500000 to 500000 ppm",
-        [FIELD_WORD] = "one of the kind's words (see the table in fault.c)",
+        [FIELD_WORD] = "one of",
     };
     return what[field];
+}
+
+static const char *refuse_field(const struct fault_row *row, enum fault_field field,
+                                const char *text, char *error)
+{
+    int length = snprintf(error, FAULT_LINE_MAX, "%s: '%s' is not %s", row->name, text,
+                          field_what(field));
+    if (field != FIELD_WORD)
+        return error;
+    for (int i = 0; i < FAULT_WORDS_MAX && row->word[i] && length < FAULT_LINE_MAX; i++)
+        length += snprintf(error + length, FAULT_LINE_MAX - (size_t)length, " %s", row->word[i]);
+    return error;
 }
 
 /* A part is where its node is. */
@@ -294,9 +306,7 @@ const char *fault_parse(struct fault *fault, const char *line, char *error)
         line = take_word(line, word);
         if (parse_field(fault, row->field[i], word))
             continue;
-        snprintf(error, FAULT_LINE_MAX, "%s: '%s' is not %s", row->name, word,
-                 field_what(row->field[i]));
-        return error;
+        return refuse_field(row, row->field[i], word, error);
     }
     take_word(line, word);
     if (word[0] != '\0') {

@@ -35,6 +35,7 @@ static void flush(struct world *world, int node)
     issuer->flush_failed = journal_flush(&issuer->journal) != JOURNAL_OK;
     int64_t flush_us = disk_flush_us(world, &issuer->disk);
     world_post(world, EVENT_ISSUER_DISK, node, flush_us, NULL, 0);
+    trace_flush_begins(world, node);
     if (issuer->doom.at != DOOM_FLUSH)
         return;
     issuer->doom.at = DOOM_NONE;
@@ -84,6 +85,7 @@ void sim_issuer_disk(struct world *world, const struct event *event)
     uint64_t seq = journal_taken_seq(&issuer->journal);
     disk_settle(&issuer->disk);
     tell_durable(world, event->node, seq);
+    trace_flush_done(world, event->node);
     oracle_disk_synced(world, event->node);
     flush(world, event->node);
     const struct replica_event persisted = { .kind = REPLICA_PERSISTED, .seq = seq };
@@ -111,6 +113,7 @@ static void send_lease(struct world *world, int node, int to, struct lease_messa
     if (message->kind == LEASE_YIELD)
         world_cover(world, COVERAGE_YIELDS);
     oracle_issuer_says(world, node, to - world->issuer_count, message);
+    trace_issuer_says(world, node, to - world->issuer_count, message);
     size_t length = wire_encode_lease(message, world->scratch->frame, WIRE_FRAME_MAX);
     HF_CHECK(length > 0);
     net_send(world, node, to, world->scratch->frame, length);

@@ -26,6 +26,7 @@ void log_note(const struct world *world, const char *format, ...)
     va_end(arguments);
     if (printing)
         puts(line);
+    trace_line(world, line + length);
 }
 
 void log_print_last(FILE *out, const char *prefix)

@@ -6,6 +6,7 @@
  *   holdfast-sim --seed SEED [-v]                    one seed; -v prints its events
  *   holdfast-sim --seed SEED --shrink                the least of a failing seed that still fails
  *   holdfast-sim --schedule FILE [-v]                what --shrink printed
+ *   holdfast-sim --golden FOLDER [--update]          traces that are known byte for byte
  *   holdfast-sim --skew-beyond [--seeds N] [--from SEED]
  *   holdfast-sim --plant N --seed SEED [-v]          one seed with planted bug N
  *   holdfast-sim --hunt S1,S5 [--seeds N] [--from SEED] [--cpu SECONDS]
@@ -19,6 +20,7 @@
 #include <time.h>
 
 #include "tests/sim/commit.h"
+#include "tests/sim/golden.h"
 #include "tests/sim/hunt.h"
 #include "tests/sim/replay.h"
 #include "tests/sim/sim.h"
@@ -56,6 +58,8 @@ struct options {
     bool skew_beyond;
     bool shrink;
     const char *schedule;
+    const char *golden;
+    bool update;
     bool verbose;
     uint64_t seed;
     uint64_t from;
@@ -134,8 +138,8 @@ static void print_total(const struct total *total)
 }
 
 /*
- * True if an oracle that should see the bug did so in one of the seeds, no other one did before, and
- * that seed's schedule shrinks to a handful of faults.
+ * True if an oracle that should see the bug did so in one of the seeds, no other one did before,
+ * and that seed's schedule shrinks to a handful of faults.
  */
 static bool plant_is_seen(enum sim_plant plant, uint64_t from)
 {
@@ -258,6 +262,15 @@ static int hunt_from(const struct options *options)
     return !hunt(&wanted);
 }
 
+static int golden(const struct options *options)
+{
+    uint64_t passed = 0;
+    uint64_t failed = 0;
+    golden_check(options->golden, options->update, &passed, &failed);
+    printf("%" PRIu64 " passed, %" PRIu64 " failed\n", passed, failed);
+    return failed > 0;
+}
+
 static int usage(void)
 {
     fputs("usage: holdfast-sim --check [--seeds N] [--from SEED]\n"
@@ -265,6 +278,7 @@ static int usage(void)
           "       holdfast-sim --seed SEED [-v] [--plant N]\n"
           "       holdfast-sim --seed SEED --shrink [--plant N]\n"
           "       holdfast-sim --schedule FILE [-v]\n"
+          "       holdfast-sim --golden FOLDER [--update]\n"
           "       holdfast-sim --skew-beyond [--seeds N] [--from SEED]\n"
           "       holdfast-sim --hunt ORACLE[,ORACLE...] [--seeds N] [--from SEED] [--cpu SECONDS]\n",
           stderr);
@@ -297,6 +311,10 @@ static bool parse(int count, char **arguments, struct options *options)
             options->verbose = true;
         else if (strcmp(arguments[i], "--schedule") == 0 && next)
             options->schedule = arguments[++i];
+        else if (strcmp(arguments[i], "--golden") == 0 && next)
+            options->golden = arguments[++i];
+        else if (strcmp(arguments[i], "--update") == 0)
+            options->update = true;
         else if (strcmp(arguments[i], "--seeds") == 0)
             number = &options->seeds;
         else if (strcmp(arguments[i], "--from") == 0)
@@ -318,9 +336,10 @@ static bool parse(int count, char **arguments, struct options *options)
             return false;
     }
     int modes = options->check + options->set + options->one + options->skew_beyond +
-                (options->hunted != 0) + (options->schedule != NULL);
+                (options->hunted != 0) + (options->schedule != NULL) +
+                (options->golden != NULL);
     return modes == 1 && options->plant < PLANTS && options->only <= SIM_TYPES &&
-           (options->one || !options->shrink);
+           (options->one || !options->shrink) && (options->golden || !options->update);
 }
 
 int main(int count, char **arguments)
@@ -338,6 +357,8 @@ int main(int count, char **arguments)
         return !skew_beyond_breaks(options.from, options.seeds);
     if (options.schedule)
         return !replay_file(options.schedule, options.verbose);
+    if (options.golden)
+        return golden(&options);
     if (options.hunted)
         return hunt_from(&options);
     return one(&options);

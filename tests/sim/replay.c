@@ -186,7 +186,7 @@ static bool shrink_seed(const struct settings *settings, struct shrunk *shrunk,
     run_scenario(settings, &scenario, &result, ignored);
     if (!result.passed) {
         shrink_scenario(settings, &scenario, &result, shrunk);
-        run_scenario(settings, &shrunk->scenario, last, ignored);
+        run_scenario(&shrunk->settings, &shrunk->scenario, last, ignored);
     }
     scenario_free(&scenario);
     return !result.passed;
@@ -201,7 +201,7 @@ static void print_shrunk(const struct settings *settings, const struct shrunk *s
     printf("# %s broken at %.6f s: %s\n", oracle_name(result->failed),
            (double)result->simulated_us / 1e6, result->failure);
     printf("# run it with --schedule FILE; keep it as tests/sim/regressions/NAME.schedule\n");
-    scenario_print(stdout, settings, &shrunk->scenario);
+    scenario_print(stdout, &shrunk->settings, &shrunk->scenario);
     log_print_last(stdout, "# ");
     fflush(stdout);
 }
@@ -228,7 +228,7 @@ bool replay_shrinks(const struct settings *settings, size_t faults_max)
         printf("shrink: seed %" PRIu64 " does not fail\n", settings->seed);
         return false;
     }
-    run_printed(settings, &shrunk.scenario, &again);
+    run_printed(&shrunk.settings, &shrunk.scenario, &again);
     bool same = !again.passed && again.failed == result.failed && again.digest == result.digest;
     bool small = shrunk.scenario.count <= faults_max;
     printf("shrink: seed %" PRIu64 ", %s: %zu faults to %zu in %u runs%s%s\n", settings->seed,

@@ -18,7 +18,7 @@ bool replay_shrunk(const struct settings *settings);
 /* Runs the schedule in the file. True if what it expects came true; an error is printed. */
 bool replay_file(const char *path, bool verbose);
 
-/* Runs all files *.schedule of the folder; counts. A folder that cannot be read counts as failed. */
+/* Runs all files *.schedule of the folder; counts. One that cannot be read counts as failed. */
 void replay_folder(const char *folder, uint64_t *passed, uint64_t *failed);
 
 /*

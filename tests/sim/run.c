@@ -106,12 +106,15 @@ static void run(struct world *world)
         struct event event = world->current;
         note_event(world, &event);
         dispatch_event(world, &event);
+        trace_poll(world);
         free(world->current.data);
         world->current.data = NULL;
     }
     oracle_check_bounds(world);
-    if (world->plan.type == SIM_CHAOS)
+    /* Only if there was time for it: what was shrunk or written by hand may end sooner. */
+    if (world->plan.type == SIM_CHAOS && world->plan.end_us > plan_driven_by_us(&world->plan))
         oracle_check_level(world);
+    trace_end(world);
 }
 
 static void destroy(struct world *world)

@@ -18,6 +18,9 @@ struct scenario {
     size_t count;
     size_t capacity;
     enum oracle_kind expected; /* ORACLE_NONE: nothing breaks */
+    int64_t trace_from_us;     /* for golden traces */
+    bool trace_disk;
+    bool trace_renewals;
 };
 
 enum { SCENARIO_ERROR_MAX = FAULT_LINE_MAX + 32 };

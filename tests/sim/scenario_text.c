@@ -50,7 +50,9 @@ static const struct key keys[] = {
 enum { KEYS = sizeof(keys) / sizeof(keys[0]) };
 
 static const char *const type_names[SIM_TYPES] = {
-    [SIM_CHAOS] = "chaos", [SIM_LEADER_KILL] = "leader-kill", [SIM_BOARD_KILL] = "board-kill",
+    [SIM_CHAOS] = "chaos",
+    [SIM_LEADER_KILL] = "leader-kill",
+    [SIM_BOARD_KILL] = "board-kill",
     [SIM_ISSUER_CUT] = "issuer-cut",
 };
 
@@ -131,6 +133,7 @@ static void print_key(FILE *out, const struct sim_plan *plan, const struct key *
 void scenario_print(FILE *out, const struct settings *settings, const struct scenario *scenario)
 {
     char line[FAULT_LINE_MAX];
+    HF_CHECK(type_names[scenario->plan.type]);
     fprintf(out, "seed %" PRIu64 "\n", settings->seed);
     if (settings->plant != PLANT_NONE)
         fprintf(out, "plant %d\n", (int)settings->plant);
@@ -187,6 +190,7 @@ static const char *refuse_value(const struct key *key, const char *text, char *e
 static bool parse_type(const char *text, enum sim_type *type)
 {
     for (int i = 0; i < SIM_TYPES; i++) {
+        HF_CHECK(type_names[i]);
         if (strcmp(type_names[i], text) != 0)
             continue;
         *type = (enum sim_type)i;
@@ -231,6 +235,12 @@ static const char *parse_setting(const char *name, const char *value, struct set
         good = parse_plant(value, &settings->plant);
     else if (strcmp(name, "expect") == 0)
         good = parse_oracle(value, &scenario->expected);
+    else if (strcmp(name, "trace-from") == 0)
+        good = fault_parse_seconds(value, &scenario->trace_from_us);
+    else if (strcmp(name, "trace-disk") == 0)
+        good = scenario->trace_disk = strcmp(value, "1") == 0;
+    else if (strcmp(name, "trace-renewals") == 0)
+        good = scenario->trace_renewals = strcmp(value, "1") == 0;
     else if (strcmp(name, "type") == 0)
         good = parse_type(value, &scenario->plan.type);
     if (good)

@@ -51,6 +51,7 @@ struct settings {
     enum sim_type only; /* the type of the run; SIM_TYPES: as the seed chooses */
     enum sim_plant plant;
     uint32_t tolerated; /* bit per oracle: counted, does not end the run */
+    struct trace *trace; /* written by the run; NULL: none */
 };
 
 /* The world of a run, as the seed chose it. */

@@ -10,7 +10,8 @@ enum {
     RUNS_MAX = 600,
     EVENTS_MAX = 20000000, /* about 15 s of one core */
     ROUNDS_MAX = 4,        /* of all ways of simplifying, until none helps */
-    HALVINGS_MAX = 8
+    HALVINGS_MAX = 8,
+    OTHER_SEEDS = 8 /* of the streams, tried where a fault cannot go without them */
 };
 
 struct search {
@@ -103,6 +104,30 @@ static void shorten_faults(struct search *search)
     }
 }
 
+/* Of a race each fault seems needed, since without it all else is drawn anew: other draws may do. */
+static bool try_without_one(struct search *search, size_t at)
+{
+    const uint64_t seed = search->settings.seed;
+    for (uint64_t i = 1; i <= OTHER_SEEDS && !search->exhausted; i++) {
+        search->settings.seed = seed + i;
+        if (try_without(search, at, at + 1))
+            return true;
+    }
+    search->settings.seed = seed;
+    return false;
+}
+
+static bool drop_stubborn_faults(struct search *search)
+{
+    size_t count = search->best.count;
+    for (size_t at = count; at > 0 && !search->exhausted; at--) {
+        if (at > search->best.count || !try_without_one(search, at - 1))
+            continue;
+        cut_tail(search);
+    }
+    return search->best.count < count;
+}
+
 /* ---- the world */
 
 static void fewer_boards(struct sim_plan *plan)
@@ -161,23 +186,27 @@ static void no_jitter(struct sim_plan *plan)
     plan->steady = true;
 }
 
+static bool try_way(struct search *search, void (*way)(struct sim_plan *))
+{
+    struct scenario candidate;
+    scenario_copy(&candidate, &search->best);
+    way(&candidate.plan);
+    if (memcmp(&candidate.plan, &search->best.plan, sizeof(candidate.plan)) != 0)
+        return try(search, &candidate);
+    scenario_free(&candidate);
+    return false;
+}
+
 /* False if nothing of it helped. */
 static bool simplify_world(struct search *search)
 {
     static void (*const ways[])(struct sim_plan *) = {
         fewer_boards, fewer_issuers, one_resource,  no_sharing,  no_watchdog,
-        no_failback,  no_stragglers, ordered_network, true_clocks, no_jitter,
+        no_failback,  no_stragglers, ordered_network, true_clocks,
     };
     bool simpler = false;
-    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++) {
-        struct scenario candidate;
-        scenario_copy(&candidate, &search->best);
-        ways[i](&candidate.plan);
-        if (memcmp(&candidate.plan, &search->best.plan, sizeof(candidate.plan)) == 0)
-            scenario_free(&candidate);
-        else if (try(search, &candidate))
-            simpler = true;
-    }
+    for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)
+        simpler = try_way(search, ways[i]) || simpler;
     return simpler;
 }
 
@@ -217,11 +246,14 @@ void shrink_scenario(const struct settings *settings, const struct scenario *sce
         size_t count = search.best.count;
         drop_faults(&search);
         again = simplify_world(&search) || search.best.count < count;
+        again = drop_stubborn_faults(&search) || again;
     }
+    (void)try_way(&search, no_jitter);
     shorten_faults(&search);
     shorten_run(&search);
     if (settings->plant != PLANT_NONE)
         search.best.expected = search.oracle;
-    *shrunk = (struct shrunk){ .scenario = search.best, .faults_before = scenario->count,
-                               .runs = search.runs, .exhausted = search.exhausted };
+    *shrunk = (struct shrunk){ .settings = search.settings, .scenario = search.best,
+                               .faults_before = scenario->count, .runs = search.runs,
+                               .exhausted = search.exhausted };
 }

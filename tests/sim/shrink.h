@@ -8,6 +8,7 @@
 #include "tests/sim/sim.h"
 
 struct shrunk {
+    struct settings settings; /* with another seed, perhaps: only its streams count here */
     struct scenario scenario; /* the caller frees it */
     size_t faults_before;
     unsigned runs;

@@ -26,6 +26,7 @@
 #include "tests/sim/random.h"
 #include "tests/sim/scenario.h"
 #include "tests/sim/settings.h"
+#include "tests/sim/trace.h"
 #include "wire/wire.h"
 
 /* ---- processes and clocks */
