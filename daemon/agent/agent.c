@@ -201,9 +201,6 @@ static void agent_configure(const struct conf *conf, struct holder_config *confi
     config->drift_ppm = conf->drift_ppm;
     config->guard_silence = span_from_ms(AGENT_GUARD_SILENCE_MS);
     config->nonce_start = node_random();
-    config->issuer_count = conf->issuer_count;
-    for (uint8_t i = 0; i < conf->issuer_count; i++)
-        config->issuer[i] = conf->issuer[i].id;
     config->resource_count = conf->resource_count;
     for (uint8_t i = 0; i < conf->resource_count; i++) {
         const struct conf_resource *from = &conf->resource[i];

@@ -26,6 +26,9 @@ static const struct call_command commands[] = {
     { "fault clear", "fault clear RESOURCE", true, 1, 1, operate_fault_clear },
     { "leader transfer", "leader transfer ISSUER", true, 1, 1, operate_leader_transfer },
     { "backup", "backup", true, 0, 0, operate_backup },
+    { "member add", "member add ISSUER ADDRESS", true, 2, 2, operate_member_add },
+    { "member promote", "member promote ISSUER", true, 1, 1, operate_member_promote },
+    { "member remove", "member remove ISSUER", true, 1, 1, operate_member_remove },
     { "note fault-cleared", NULL, true, 1, 1, operate_note_fault },
     { "help", "help", false, 0, 0, show_help },
 };
@@ -306,7 +309,7 @@ void call_relay(struct call *call, const struct hf_name *target)
 
 static bool call_issuer_up(const struct node *node, struct hf_name *id)
 {
-    for (uint8_t i = 0; i < node->conf.issuer_count; i++) {
+    for (uint8_t i = 0; i < node->issuer_count; i++) {
         if (node->issuer_peer[i].up) {
             *id = node->issuer_peer[i].id;
             return true;

@@ -20,6 +20,7 @@ enum {
     CALL_LINE_MAX = 512, /* bytes, as the console's */
     CALL_WORDS_MAX = 12,
     CALL_RELAY_MS = 5000, /* a relayed command is answered within this, or fails */
+    CALL_CHANGE_MS = 4000, /* a change of members is committed, less than what a relay waits */
     CALL_READ_MS = 2000,  /* a confirmation round */
     CALL_POLL_MS = 5      /* how often a transfer's progress is looked at */
 };
@@ -84,6 +85,9 @@ struct call {
     bool watching;
     bool endless; /* a watch, here or relayed: the caller ends it */
     struct hf_name resource;
+    enum raft_change change; /* of members */
+    uint64_t change_index; /* of its entry, and the term of it */
+    uint64_t change_term;
     uint64_t query_id; /* 0: not relayed */
     struct hf_name target;
     struct call *next;
@@ -136,6 +140,9 @@ void operate_pin(struct call *call);
 void operate_unpin(struct call *call);
 void operate_fault_clear(struct call *call);
 void operate_leader_transfer(struct call *call);
+void operate_member_add(struct call *call);
+void operate_member_promote(struct call *call);
+void operate_member_remove(struct call *call);
 void operate_note_fault(struct call *call);
 void operate_backup(struct call *call);
 

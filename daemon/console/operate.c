@@ -1,5 +1,6 @@
 /* Commands that act. Each leaves its trace in the replicated history, with who and why. */
 #include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "agent/agent.h"
@@ -7,6 +8,8 @@
 #include "console/voucher.h"
 #include "hal/clock.h"
 #include "log/log.h"
+#include "node/issuers.h"
+#include "peer/address.h"
 
 static bool operate_name(struct call *call, int word, const char *what, struct hf_name *name)
 {
@@ -32,10 +35,16 @@ static void operate_refuse_voucher(struct call *call)
               "%s may not vouch for an operator here; ask an issuer's console", caller->via.text);
 }
 
+static bool operate_by_issuer(const struct call *call)
+{
+    return issuers_find(call->node, &call->caller.via) != NULL;
+}
+
 bool operate_here(struct call *call, const struct hf_name *resource)
 {
     struct hf_name leader;
-    if (call->caller.relayed && !voucher_accepted(&call->node->conf, &call->caller.via, resource)) {
+    if (call->caller.relayed && !voucher_accepted(&call->node->conf, &call->caller.via,
+                                                   operate_by_issuer(call), resource)) {
         operate_refuse_voucher(call);
         return false;
     }
@@ -227,4 +236,94 @@ void operate_leader_transfer(struct call *call)
     if (operate_name(call, 1, "issuer", &event.node) && operate_here(call, NULL) &&
         operate_step(call, &event))
         operate_done(call, "asked that issuer to lead; see status");
+}
+
+/* ---- members ---- */
+
+static const char *const member_done[RAFT_CHANGES] = {
+    [RAFT_CHANGE_ADD] = "added as a learner; promote it once issuers shows that it has caught up",
+    [RAFT_CHANGE_PROMOTE] = "promoted to a voter",
+    [RAFT_CHANGE_REMOVE] = "removed",
+};
+
+static void member_answer(struct call *call)
+{
+    const struct raft_members *members = &issuer_shell_replica(call->node->issuer)->raft.members;
+    uint8_t voters = raft_voter_count(members);
+    report_text(&call->report, "done", member_done[call->change]);
+    report_number(&call->report, "voters", voters);
+    report_number(&call->report, "majority", raft_quorum(members));
+    if (voters == 2)
+        report_text(&call->report, "warning",
+                    "two voters survive no loss: without either, nothing is granted and every "
+                    "lease ends; for while one is replaced only");
+    else if (voters % 2 == 0)
+        report_text(&call->report, "warning",
+                    "an even number of voters survives no more losses than one less");
+    call_answer(call);
+}
+
+/* Done once this entry is committed, whoever leads by then. */
+static void member_look(uv_timer_t *timer)
+{
+    struct call *call = timer->data;
+    const struct raft *raft = &issuer_shell_replica(call->node->issuer)->raft;
+    int64_t waited_us = hal_clock_now().us - call->started_us;
+    if (raft->commit >= call->change_index &&
+        raft_term_at(raft, call->change_index) == call->change_term)
+        member_answer(call);
+    else if (raft->role != RAFT_LEADER)
+        call_fail(call, CALL_UNAVAILABLE, "leadership was lost; see issuers for the outcome");
+    else if (waited_us > span_from_ms(CALL_CHANGE_MS).us)
+        call_fail(call, CALL_TIMEOUT,
+                  "not committed within %d ms, and still on its way; see issuers for the outcome",
+                  CALL_CHANGE_MS);
+}
+
+static void operate_member(struct call *call, enum raft_change change, const char *verb)
+{
+    struct replica_event event = { .kind = REPLICA_MEMBERS, .change = change };
+    struct sockaddr_storage parsed;
+    char text[HF_REASON_MAX + 1];
+    if (!operate_name(call, 1, "issuer", &event.node))
+        return;
+    if (change == RAFT_CHANGE_ADD) {
+        event.address = call->word[2];
+        if (strlen(event.address) > HF_ADDRESS_MAX || !address_parse(event.address, &parsed) ||
+            address_port(&parsed) == 0) {
+            call_fail(call, CALL_BAD_COMMAND,
+                      "address %.70s: must be IPV4:PORT or [IPV6]:PORT, port 1 to 65535",
+                      event.address);
+            return;
+        }
+    }
+    /* A board has no say in who the issuers are. */
+    if (call->caller.relayed && !operate_by_issuer(call)) {
+        operate_refuse_voucher(call);
+        return;
+    }
+    snprintf(text, sizeof(text), "member %s %s%s%s", verb, event.node.text,
+             change == RAFT_CHANGE_ADD ? " " : "", change == RAFT_CHANGE_ADD ? event.address : "");
+    event.text = text;
+    if (!operate_here(call, NULL) || !operate_step(call, &event))
+        return;
+    call->change = change;
+    call->change_index = issuer_shell_replica(call->node->issuer)->raft.members_index;
+    call->change_term = issuer_shell_replica(call->node->issuer)->raft.term;
+    uv_timer_start(&call->timer, member_look, 0, CALL_POLL_MS);
+}
+
+void operate_member_add(struct call *call)
+{
+    operate_member(call, RAFT_CHANGE_ADD, "add");
+}
+
+void operate_member_promote(struct call *call)
+{
+    operate_member(call, RAFT_CHANGE_PROMOTE, "promote");
+}
+
+void operate_member_remove(struct call *call)
+{
+    operate_member(call, RAFT_CHANGE_REMOVE, "remove");
 }

@@ -9,6 +9,7 @@
 #include "console/call.h"
 #include "hal/clock.h"
 #include "issuer/recovery.h"
+#include "node/issuers.h"
 
 enum { YEAR_2024_S = 1704067200 };
 
@@ -78,7 +79,7 @@ static void status_clock(struct report *report)
 static void status_peers(struct report *report, const struct node *node)
 {
     report_list_open(report, "issuers");
-    for (uint8_t i = 0; i < node->conf.issuer_count; i++) {
+    for (uint8_t i = 0; i < node->issuer_count; i++) {
         const struct node_peer *peer = &node->issuer_peer[i];
         bool self = name_equal(&peer->id, &node->conf.node_id);
         report_row(report);
@@ -100,6 +101,7 @@ void show_status(struct call *call)
     struct node *node = call->node;
     const struct replica *replica = call_replica(call);
     char digest[32];
+    char outdated[400];
     report_text(report, "node", node->conf.node_id.text);
     report_text(report, "cluster", node->conf.cluster_name.text);
     report_text(report, "version", HOLDFAST_VERSION);
@@ -112,6 +114,8 @@ void show_status(struct call *call)
     status_clock(report);
     snprintf(digest, sizeof(digest), "%016" PRIx64, node->conf.cluster_digest);
     report_text(report, "config_digest", digest);
+    if (issuers_outdated(node, outdated, sizeof(outdated)))
+        report_text(report, "config_out_of_date", outdated);
     status_peers(report, node);
     call_answer(call);
 }
@@ -280,6 +284,10 @@ static void issuers_answer(struct call *call)
     report_text(report, "from", call->node->conf.node_id.text);
     report_token(report, "term", raft->term);
     report_text(report, "leader", raft->leader.text);
+    report_number(report, "voters", raft_voter_count(&raft->members));
+    report_number(report, "majority", raft_quorum(&raft->members));
+    if (raft_change_pending(raft))
+        report_text(report, "change", "of members, not committed yet");
     report_list_open(report, "issuers");
     for (uint8_t i = 0; i < raft->members.count; i++) {
         const struct raft_member *member = &raft->members.member[i];
@@ -287,11 +295,12 @@ static void issuers_answer(struct call *call)
         report_row(report);
         report_text(report, "id", member->id.text);
         report_text(report, "role",
-                    self                                     ? issuer_role(raft)
+                    self && (member->voter || raft_standing(raft) != RAFT_WHOLE) ? issuer_role(raft)
                     : name_equal(&member->id, &raft->leader) ? "leader"
                     : raft->role == RAFT_LEADER && raft->progress[i].recovering ? "recovering"
                     : member->voter                          ? "voter"
                                                              : "learner");
+        report_text(report, "address", member->address);
         if (self)
             report_token(report, "match", raft_durable_index(raft));
         else if (raft->role == RAFT_LEADER)

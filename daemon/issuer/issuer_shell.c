@@ -9,6 +9,7 @@
 #include "issuer/recovery.h"
 #include "issuer/store_watch.h"
 #include "log/log.h"
+#include "node/issuers.h"
 
 enum { STORE_LOOK_MS = 1000, STORE_STALE_MS = 5000 };
 
@@ -20,6 +21,7 @@ struct shell_peer {
 };
 
 struct issuer_shell {
+    uint64_t told_index; /* of the configuration that all nodes were told; 0: none */
     struct node *node;
     struct replica replica;
     struct replica_output output;
@@ -95,6 +97,29 @@ static void shell_tell_readers(struct issuer_shell *issuer, uint64_t confirmed, 
     }
 }
 
+void issuer_shell_tell_issuers(struct issuer_shell *issuer, const struct hf_name *node)
+{
+    const struct raft *raft = &issuer->replica.raft;
+    struct wire_issuers issuers = { .index = issuer->told_index, .members = raft->members };
+    if (issuer->told_index != 0 && raft->members_index == issuer->told_index)
+        node_send_issuers(issuer->node, node, &issuers);
+}
+
+/* The log's configuration is what this node goes by at once; others are told when it is for good. */
+static void shell_follow_members(struct issuer_shell *issuer)
+{
+    const struct raft *raft = &issuer->replica.raft;
+    if (issuer->output.members_changed)
+        issuers_follow(issuer->node);
+    if (raft_change_pending(raft) || raft->members_index == issuer->told_index)
+        return;
+    issuer->told_index = raft->members_index;
+    issuer_shell_tell_issuers(issuer, NULL);
+    if (raft_member_index(&raft->members, &issuer->node->conf.node_id) < 0)
+        log_line(LOG_WARNING, "this node is no issuer of the cluster any more, as of entry %" PRIu64
+                 " of the log; its group \"issuer\" can go", raft->members_index);
+}
+
 static void shell_carry_out(struct issuer_shell *issuer)
 {
     const struct replica_output *output = &issuer->output;
@@ -109,6 +134,7 @@ static void shell_carry_out(struct issuer_shell *issuer)
         shell_show_history(issuer, &output->history[i]);
     if (output->role_changed)
         shell_log_role(issuer);
+    shell_follow_members(issuer);
     recovery_watch(&issuer->recovery, &issuer->replica.raft, hal_clock_now());
     shell_arm(issuer);
 }
@@ -368,6 +394,8 @@ static void shell_bootstrap_members(const struct conf *conf, struct raft_members
     for (uint8_t i = 0; i < conf->issuer_count; i++) {
         members->member[i].id = conf->issuer[i].id;
         members->member[i].voter = true;
+        text_copy(members->member[i].address, sizeof(members->member[i].address),
+                  conf->issuer[i].address);
     }
 }
 
@@ -405,15 +433,6 @@ static bool shell_open_store(struct issuer_shell *issuer, struct journal_recover
     return true;
 }
 
-static bool shell_members_agree(const struct conf *conf, const struct raft_members *members)
-{
-    for (uint8_t i = 0; i < conf->issuer_count; i++) {
-        if (raft_member_index(members, &conf->issuer[i].id) < 0)
-            return false;
-    }
-    return members->count == conf->issuer_count;
-}
-
 struct issuer_shell *issuer_shell_start(struct node *node)
 {
     struct issuer_shell *issuer = calloc(1, sizeof(*issuer));
@@ -430,9 +449,6 @@ struct issuer_shell *issuer_shell_start(struct node *node)
     issuer->watch.threshold_us = (uint64_t)node->conf.slow_store_ms * 1000;
     if (!shell_open_store(issuer, &recovered))
         return NULL;
-    if (!shell_members_agree(&node->conf, &recovered.raft.members))
-        log_line(LOG_WARNING, "cluster.issuers differs from the %u issuers in the journal: the "
-                 "journal counts", recovered.raft.members.count);
     const struct raft_config raft = {
         .self = node->conf.node_id,
         .election = span_from_ms(node->conf.election_ms),

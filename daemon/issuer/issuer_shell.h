@@ -54,7 +54,10 @@ void issuer_shell_peer_down(struct issuer_shell *issuer, const struct hf_name *p
 void issuer_shell_store(struct issuer_shell *issuer, const struct hf_name *peer,
                         const struct wire_store *store);
 
-/* For the console. `event` is one of REPLICA_TRANSFER, _PIN, _NOTE, _LEADER_TRANSFER. */
+/* To a node that has connected: who the issuers are, if that is committed in the log. */
+void issuer_shell_tell_issuers(struct issuer_shell *issuer, const struct hf_name *node);
+
+/* For the console. `event` is one of REPLICA_TRANSFER, _PIN, _NOTE, _LEADER_TRANSFER, _MEMBERS. */
 /* *error is set to the reason (static text) if the issuer refuses it, else to NULL. */
 enum raft_refusal issuer_shell_operate(struct issuer_shell *issuer, struct replica_event *event,
                                        const char **error);

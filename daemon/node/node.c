@@ -12,6 +12,7 @@
 #include "hal/clock.h"
 #include "issuer/issuer_shell.h"
 #include "log/log.h"
+#include "node/issuers.h"
 #include "peer/tls.h"
 
 _Noreturn void hf_panic(const char *file, int line, const char *what)
@@ -118,35 +119,44 @@ bool node_send_store(struct node *node, const struct hf_name *to, const struct w
     return node_send_frame(node, to, wire_encode(&message, node_frame, sizeof(node_frame)));
 }
 
+void node_send_issuers(struct node *node, const struct hf_name *to,
+                       const struct wire_issuers *issuers)
+{
+    static struct wire_message message = { .kind = WIRE_ISSUERS };
+    message.issuers = *issuers;
+    size_t length = wire_encode(&message, node_frame, sizeof(node_frame));
+    if (to != NULL)
+        node_send_frame(node, to, length);
+    else if (node->hub != NULL)
+        peer_send_all(node->hub, (struct bytes){ node_frame, length });
+}
+
 /* ---- receiving ---- */
 
-static struct node_peer *node_find_issuer(struct node *node, const struct hf_name *id)
+void node_issuer_up(struct node *node, struct node_peer *peer, const struct wire_hello *hello)
 {
-    for (uint8_t i = 0; i < node->conf.issuer_count; i++) {
-        if (name_equal(&node->issuer_peer[i].id, id))
-            return &node->issuer_peer[i];
-    }
-    return NULL;
+    peer->up = true;
+    peer->issuer = hello->issuer;
+    peer->agent = hello->agent;
+    peer->config_digest = hello->config_digest;
+    peer->since_us = hal_clock_now().us;
+    if (node->agent != NULL)
+        agent_link(node->agent, &hello->node, true);
 }
 
 static void node_peer_up(void *context, const struct wire_hello *hello)
 {
     struct node *node = context;
-    struct node_peer *peer = node_find_issuer(node, &hello->node);
+    struct node_peer *peer = issuers_find(node, &hello->node);
     if (hello->config_digest != node->conf.cluster_digest)
         log_line(LOG_WARNING,
                  "%s: its cluster configuration differs from ours (%016" PRIx64 ", ours %016" PRIx64
                  "): issuers and timing must be the same on all nodes",
                  hello->node.text, hello->config_digest, node->conf.cluster_digest);
-    if (peer != NULL) {
-        peer->up = true;
-        peer->issuer = hello->issuer;
-        peer->agent = hello->agent;
-        peer->config_digest = hello->config_digest;
-        peer->since_us = hal_clock_now().us;
-        if (node->agent != NULL)
-            agent_link(node->agent, &hello->node, true);
-    }
+    if (peer != NULL)
+        node_issuer_up(node, peer, hello);
+    if (node->issuer != NULL)
+        issuer_shell_tell_issuers(node->issuer, &hello->node);
     if (node->issuer != NULL && hello->agent)
         issuer_shell_client(node->issuer, &hello->node, true);
 }
@@ -154,7 +164,7 @@ static void node_peer_up(void *context, const struct wire_hello *hello)
 static void node_peer_down(void *context, const struct hf_name *id, const char *reason)
 {
     struct node *node = context;
-    struct node_peer *peer = node_find_issuer(node, id);
+    struct node_peer *peer = issuers_find(node, id);
     (void)reason; /* The hub has logged it. */
     if (node->stopping)
         return;
@@ -194,7 +204,7 @@ static void node_receive_lease(struct node *node, const struct hf_name *from,
     if (node_lease_for_issuer(message->kind)) {
         if (node->issuer != NULL)
             issuer_shell_lease(node->issuer, from, message);
-    } else if (node->agent != NULL && node_find_issuer(node, from) != NULL) {
+    } else if (node->agent != NULL && issuers_find(node, from) != NULL) {
         agent_receive(node->agent, from, message);
     } else {
         char what[80];
@@ -208,24 +218,36 @@ static void node_receive_raft(struct node *node, const struct hf_name *from,
                               const struct raft_message *message)
 {
     char what[80];
-    if (node->issuer != NULL && node_find_issuer(node, from) != NULL &&
+    if (node->issuer != NULL && issuers_find(node, from) != NULL &&
         name_equal(&message->from, from)) {
         issuer_shell_raft(node->issuer, message);
         return;
     }
-    snprintf(what, sizeof(what), "raft message that claims to be from %s: refused",
-             message->from.text);
+    if (name_equal(&message->from, from))
+        snprintf(what, sizeof(what), "raft message from a node that is no issuer here: ignored");
+    else
+        snprintf(what, sizeof(what), "raft message that claims to be from %s: refused",
+                 message->from.text);
     node_log_stray(node, from, what);
 }
 
 static void node_receive_store(struct node *node, const struct hf_name *from,
                                const struct wire_store *store)
 {
-    if (node->issuer != NULL && node_find_issuer(node, from) != NULL)
+    if (node->issuer != NULL && issuers_find(node, from) != NULL)
         issuer_shell_store(node->issuer, from, store);
     else
         node_log_stray(node, from, "word of its journal, from a node that is no issuer here: "
                                    "ignored");
+}
+
+static void node_receive_issuers(struct node *node, const struct hf_name *from,
+                                 const struct wire_issuers *issuers)
+{
+    if (issuers_find(node, from) != NULL)
+        issuers_told(node, issuers);
+    else
+        node_log_stray(node, from, "word of who the issuers are, from a node that is none: ignored");
 }
 
 static void node_peer_message(void *context, const struct hf_name *from,
@@ -247,6 +269,9 @@ static void node_peer_message(void *context, const struct hf_name *from,
         return;
     case WIRE_STORE:
         node_receive_store(node, from, &message->store);
+        return;
+    case WIRE_ISSUERS:
+        node_receive_issuers(node, from, &message->issuers);
         return;
     case WIRE_HELLO:
     case WIRE_KINDS:
@@ -280,11 +305,11 @@ static bool node_start_hub(struct node *node)
     config.self.agent = conf->agent_role;
     config.self.config_digest = conf->cluster_digest;
     config.listen = conf->issuer_role ? conf->listen : NULL;
-    for (uint8_t i = 0; i < conf->issuer_count; i++) {
-        if (name_equal(&conf->issuer[i].id, &conf->node_id))
+    for (uint8_t i = 0; i < node->issuer_count; i++) {
+        if (name_equal(&node->issuer_peer[i].id, &conf->node_id))
             continue;
-        config.dial[config.dial_count].id = conf->issuer[i].id;
-        config.dial[config.dial_count].address = conf->issuer[i].address;
+        config.dial[config.dial_count].id = node->issuer_peer[i].id;
+        config.dial[config.dial_count].address = node->issuer_peer[i].address;
         config.dial_count++;
     }
     node->hub = peer_hub_create(&node->loop, &config, &events, error, sizeof(error));
@@ -306,8 +331,7 @@ int node_start(struct node *node)
 {
     const struct conf *conf = &node->conf;
     char error[200];
-    for (uint8_t i = 0; i < conf->issuer_count; i++)
-        node->issuer_peer[i].id = conf->issuer[i].id;
+    issuers_from_file(node);
     uv_loop_init(&node->loop);
     uv_async_init(&node->loop, &node->local_wake, node_local_wake);
     node->local_wake.data = node;
@@ -323,6 +347,7 @@ int node_start(struct node *node)
         return EXIT_FAILURE;
     if (!node_start_hub(node))
         return EXIT_FAILURE;
+    issuers_follow(node); /* The journal may know better than the file. */
     node->console = console_start(node);
     if (node->console == NULL)
         return EXIT_FAILURE;

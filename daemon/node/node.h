@@ -31,9 +31,10 @@ struct node_local {
     struct lease_message message;
 };
 
-/* What a node last heard from each issuer's and agent's hello. */
+/* An issuer, and what it last said in its hello. */
 struct node_peer {
     struct hf_name id;
+    char address[HF_ADDRESS_MAX + 1];
     bool up;
     bool issuer;
     bool agent;
@@ -51,7 +52,9 @@ struct node {
     struct console *console;     /* NULL: not configured */
     bool stopping;
     struct log_brake stray;                       /* messages that their senders may not send */
-    struct node_peer issuer_peer[HF_ISSUERS_MAX]; /* as in conf.issuer */
+    uint8_t issuer_count;
+    struct node_peer issuer_peer[HF_ISSUERS_MAX]; /* node/issuers.h: as known now */
+    struct wire_issuers told; /* the newest that an issuer has told; index 0: none yet */
 
     uv_async_t local_wake;
     size_t local_first;
@@ -84,6 +87,13 @@ bool node_send_query(struct node *node, const struct hf_name *to, bool reply,
 
 /* Tells another issuer how this one's journal fares. */
 bool node_send_store(struct node *node, const struct hf_name *to, const struct wire_store *store);
+
+/* Tells this issuer's committed configuration, to one node or (NULL) to all that are connected. */
+void node_send_issuers(struct node *node, const struct hf_name *to,
+                       const struct wire_issuers *issuers);
+
+/* `peer`, of node->issuer_peer, is connected and said this. */
+void node_issuer_up(struct node *node, struct node_peer *peer, const struct wire_hello *hello);
 
 /* 64 bits from the kernel's random source. */
 uint64_t node_random(void);

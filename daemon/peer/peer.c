@@ -86,6 +86,8 @@ static void dial_now(uv_timer_t *timer)
 
 void dial_again(struct peer_dial *dial, bool steady)
 {
+    if (!dial->wanted)
+        return;
     if (steady)
         dial->delay_ms = DIAL_DELAY_MIN_MS;
     uint32_t half = dial->delay_ms / 2;
@@ -103,18 +105,87 @@ static bool dials(const struct wire_hello *self, const struct hf_name *id)
     return !self->issuer || name_compare(&self->node, id) < 0;
 }
 
-static void dial_add(struct peer_hub *hub, const struct hf_name *id, const char *address)
+static struct peer_link *link_of_dial(const struct peer_dial *dial)
 {
+    struct peer_link *link = dial->hub->links;
+    while (link != NULL && link->dial != dial)
+        link = link->next;
+    return link;
+}
+
+static struct peer_dial *dial_find(struct peer_hub *hub, const struct hf_name *id)
+{
+    for (size_t i = 0; i < hub->dial_count; i++) {
+        if (name_equal(&hub->dials[i].id, id))
+            return &hub->dials[i];
+    }
+    return NULL;
+}
+
+/* A place that nobody is dialled from any more, or a new one. NULL: all are in use. */
+static struct peer_dial *dial_place(struct peer_hub *hub)
+{
+    for (size_t i = 0; i < hub->dial_count; i++) {
+        struct peer_dial *dial = &hub->dials[i];
+        if (!dial->wanted && link_of_dial(dial) == NULL)
+            return dial;
+    }
+    if (hub->dial_count == HUB_DIALS_MAX)
+        return NULL;
     struct peer_dial *dial = &hub->dials[hub->dial_count++];
     dial->hub = hub;
-    dial->id = *id;
-    text_copy(dial->address, sizeof(dial->address), address);
-    dial->delay_ms = DIAL_DELAY_MIN_MS;
-    dial->session = tls_session_create(); /* without one, each handshake is a full one */
     uv_timer_init(hub->loop, &dial->timer);
     dial->timer.data = dial;
     hub->pending++;
-    uv_timer_start(&dial->timer, dial_now, 0, 0);
+    return dial;
+}
+
+static void dial_add(struct peer_hub *hub, const struct hf_name *id, const char *address)
+{
+    struct peer_dial *dial = dial_find(hub, id);
+    if (dial == NULL) {
+        dial = dial_place(hub);
+        if (dial == NULL) {
+            hub_log(hub, LOG_ERR, "%s: not dialled: connections to issuers that left still close",
+                    id->text);
+            return;
+        }
+        dial->id = *id;
+        tls_session_free(dial->session);
+        dial->session = tls_session_create(); /* without one, each handshake is a full one */
+    }
+    dial->wanted = true;
+    dial->complained = false;
+    text_copy(dial->address, sizeof(dial->address), address);
+    dial->delay_ms = DIAL_DELAY_MIN_MS;
+    if (link_of_dial(dial) == NULL)
+        uv_timer_start(&dial->timer, dial_now, 0, 0);
+}
+
+void peer_hub_dial(struct peer_hub *hub, const struct hf_name *id, const char *address)
+{
+    struct peer_dial *dial = dial_find(hub, id);
+    if (hub->closing || address[0] == '\0' || !dials(&hub->self, id))
+        return;
+    if (dial != NULL && dial->wanted && strcmp(dial->address, address) == 0)
+        return;
+    dial_add(hub, id, address);
+    dial = dial_find(hub, id);
+    struct peer_link *link = dial != NULL ? link_of_dial(dial) : NULL;
+    if (link != NULL)
+        link_abort(link, "it is dialled anew");
+}
+
+void peer_hub_forget(struct peer_hub *hub, const struct hf_name *id)
+{
+    struct peer_dial *dial = dial_find(hub, id);
+    if (dial == NULL || !dial->wanted || hub->closing)
+        return;
+    dial->wanted = false;
+    uv_timer_stop(&dial->timer);
+    struct peer_link *link = link_of_dial(dial);
+    if (link != NULL)
+        link_abort(link, "it left the cluster");
 }
 
 /* ---- listening */
@@ -264,6 +335,21 @@ bool peer_send(struct peer_hub *hub, const struct hf_name *node, struct bytes en
     HF_CHECK(envelope.length >= 1 && envelope.length <= WIRE_FRAME_MAX);
     struct peer_link *link = find_up(hub, node);
     return link != NULL && link_send(link, envelope);
+}
+
+void peer_send_all(struct peer_hub *hub, struct bytes envelope)
+{
+    HF_CHECK(envelope.length >= 1 && envelope.length <= WIRE_FRAME_MAX);
+    for (struct peer_link *link = hub->links; link != NULL; link = link->next) {
+        if (link->state == LINK_UP)
+            (void)link_send(link, envelope);
+    }
+}
+
+const struct wire_hello *peer_hub_hello(const struct peer_hub *hub, const struct hf_name *node)
+{
+    const struct peer_link *link = find_up(hub, node);
+    return link != NULL ? &link->hello : NULL;
 }
 
 bool peer_is_up(const struct peer_hub *hub, const struct hf_name *node)

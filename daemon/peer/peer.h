@@ -77,6 +77,21 @@ struct peer_hub *peer_hub_create(uv_loop_t *loop, const struct peer_config *conf
 /* Sends one envelope (encoded bytes, copied). False if the node is not up or was just closed. */
 bool peer_send(struct peer_hub *hub, const struct hf_name *node, struct bytes envelope);
 
+/* The same to every node that is up. */
+void peer_send_all(struct peer_hub *hub, struct bytes envelope);
+
+/*
+ * Dials this issuer as well from now on, or at this address; nothing happens if it is dialled there
+ * already, or if it is the one to dial.
+ */
+void peer_hub_dial(struct peer_hub *hub, const struct hf_name *id, const char *address);
+
+/* Dials it no more, and closes the connection that was dialled. One that it dialled stays. */
+void peer_hub_forget(struct peer_hub *hub, const struct hf_name *id);
+
+/* What the node said in its hello; NULL: it is not up. Valid until the next event. */
+const struct wire_hello *peer_hub_hello(const struct peer_hub *hub, const struct hf_name *node);
+
 /* The port that is bound; 0 if the hub does not listen. */
 uint16_t peer_hub_port(const struct peer_hub *hub);
 

@@ -222,6 +222,7 @@ static void link_hello(struct peer_link *link, const struct wire_hello *hello)
     if (link->state != LINK_GREETING)
         return;
     link_step(link, LINK_ACCEPTED);
+    link->hello = *hello;
     link_replace_others(link);
     link->announced = true;
     hub_log(link->hub, LOG_INFO, "%s: connected, %s", link->node.text,

@@ -18,12 +18,14 @@ enum {
     LINK_STEADY_MS = 1000,     /* a link that held this long lets the next dial start afresh */
     HUB_TICK_MS = 500,         /* while a hello is awaited or refusals are counted */
     HUB_HELLO_MAX = 256,       /* bytes of an encoded hello */
-    HUB_LINE_MAX = 400         /* characters of a log line */
+    HUB_LINE_MAX = 400,        /* characters of a log line */
+    HUB_DIALS_MAX = 2 * HF_ISSUERS_MAX /* those dialled now, and those whose link still closes */
 };
 
-/* An issuer that this node dials, for ever. */
+/* An issuer that this node dials, until it is told to forget it. */
 struct peer_dial {
     struct peer_hub *hub;
+    bool wanted;
     struct hf_name id;
     char address[HF_ADDRESS_MAX + 1];
     uv_timer_t timer;
@@ -39,6 +41,7 @@ struct peer_link {
     enum link_state state;
     bool announced;       /* on_up was told, on_down not yet */
     struct hf_name node;  /* by its certificate; empty before TLS is up */
+    struct wire_hello hello; /* once up: what it said */
     uint64_t since_ms;    /* in this state, by the loop's clock */
     struct frame_reader reader;
     char reason[REFUSAL_WHO_MAX]; /* why this side closed it; empty: it did not */
@@ -52,7 +55,7 @@ struct peer_hub {
     struct wire_hello self;
     const struct tls_identity *identity;
     struct tls_listener *listener;
-    struct peer_dial dials[HF_ISSUERS_MAX];
+    struct peer_dial dials[HUB_DIALS_MAX];
     size_t dial_count;
     struct peer_link *links;
     uv_timer_t tick;

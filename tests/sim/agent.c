@@ -222,9 +222,6 @@ static void configure(struct world *world, int board, struct holder_config *conf
     config->guard_silence = span_from_ms(SIM_GUARD_SILENCE_MS * world->plan.scale);
     config->nonce_start =
         random_next(world_random(world, STREAM_PROCESS, board_node(world, board)));
-    config->issuer_count = (size_t)world->issuer_count;
-    for (int i = 0; i < world->issuer_count; i++)
-        config->issuer[i] = world->name[i];
     config->resource_count = (size_t)world->resource_count;
     for (int i = 0; i < world->resource_count; i++) {
         struct holder_resource_config *resource = &config->resource[i];

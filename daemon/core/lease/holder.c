@@ -46,11 +46,25 @@ static void send_to(struct step *step, const struct hf_name *node,
 
 static struct holder_link *find_link(struct holder *holder, const struct hf_name *node)
 {
-    for (size_t i = 0; i < holder->config.issuer_count; i++) {
+    for (size_t i = 0; i < HF_ISSUERS_MAX && !name_empty(node); i++) {
         if (name_equal(&holder->link[i].node, node))
             return &holder->link[i];
     }
     return NULL;
+}
+
+/* For an issuer that connects: its own, or one of an issuer that is gone. NULL: all are in use. */
+static struct holder_link *claim_link(struct holder *holder, const struct hf_name *node)
+{
+    struct holder_link *link = find_link(holder, node);
+    for (size_t i = 0; i < HF_ISSUERS_MAX && !link; i++) {
+        /* An element is never NULL: NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
+        if (!holder->link[i].up)
+            link = &holder->link[i];
+    }
+    if (link)
+        link->node = *node;
+    return link;
 }
 
 /* To the leader; to every connected issuer if none is known, or it did not answer. */
@@ -62,7 +76,7 @@ static void send_to_issuers(struct step *step, const struct lease_message *messa
         send_to(step, &leader->node, message);
         return;
     }
-    for (size_t i = 0; i < holder->config.issuer_count; i++) {
+    for (size_t i = 0; i < HF_ISSUERS_MAX; i++) {
         if (holder->link[i].up)
             send_to(step, &holder->link[i].node, message);
     }
@@ -93,7 +107,7 @@ static void run_hook(struct step *step, enum holder_action_kind kind,
 
 static bool any_link(const struct holder *holder)
 {
-    for (size_t i = 0; i < holder->config.issuer_count; i++) {
+    for (size_t i = 0; i < HF_ISSUERS_MAX; i++) {
         if (holder->link[i].up)
             return true;
     }
@@ -519,7 +533,7 @@ static void on_slept(struct step *step)
 static void on_link(struct step *step, const struct hf_name *node, bool up)
 {
     struct holder *holder = step->holder;
-    struct holder_link *link = find_link(holder, node);
+    struct holder_link *link = up ? claim_link(holder, node) : find_link(holder, node);
     if (!link)
         return;
     link->up = up;
@@ -681,7 +695,6 @@ static void run_timers(struct step *step)
 
 void holder_init(struct holder *holder, const struct holder_config *config, struct instant now)
 {
-    HF_CHECK(config->issuer_count <= HF_ISSUERS_MAX);
     HF_CHECK(config->resource_count <= HF_LEASES_PER_AGENT_MAX);
     memset(holder, 0, sizeof(*holder));
     holder->config = *config;
@@ -690,8 +703,6 @@ void holder_init(struct holder *holder, const struct holder_config *config, stru
     holder->renew_at = now;
     holder->renew_answered = true;
     holder->slack = span_from_us(INT64_MAX);
-    for (size_t i = 0; i < config->issuer_count; i++)
-        holder->link[i].node = config->issuer[i];
     holder->lease_count = config->resource_count;
     for (size_t i = 0; i < holder->lease_count; i++) {
         holder->lease[i].config = config->resource[i];

@@ -69,15 +69,13 @@ struct holder_config {
     uint32_t drift_ppm;
     struct span guard_silence; /* a guard unheard for this long gets no more renewals */
     uint64_t nonce_start;      /* random, from outside */
-    size_t issuer_count;
-    struct hf_name issuer[HF_ISSUERS_MAX];
     size_t resource_count;
     struct holder_resource_config resource[HF_LEASES_PER_AGENT_MAX];
 };
 
 enum holder_event_kind {
     HOLDER_EVENT_TIMER,
-    HOLDER_EVENT_LINK_UP,   /* node: an issuer */
+    HOLDER_EVENT_LINK_UP,   /* node: an issuer, as the caller knows; HF_ISSUERS_MAX at a time */
     HOLDER_EVENT_LINK_DOWN, /* node */
     HOLDER_EVENT_MESSAGE,   /* node, message */
     HOLDER_EVENT_GUARD_UP,

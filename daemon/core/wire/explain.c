@@ -29,6 +29,9 @@ static const struct complaint member_complaints[] = {
 };
 static const struct complaint lease_complaints[] = { holdfast_Lease_FIELDLIST(COMPLAINT, "lease") };
 static const struct complaint item_complaints[] = { holdfast_Item_FIELDLIST(COMPLAINT, "item") };
+static const struct complaint issuers_complaints[] = {
+    holdfast_Issuers_FIELDLIST(COMPLAINT, "issuers")
+};
 static const struct complaint query_complaints[] = { holdfast_Query_FIELDLIST(COMPLAINT, "query") };
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
@@ -45,6 +48,7 @@ static const struct {
     { &holdfast_Member_msg, member_complaints, COUNT_OF(member_complaints) },
     { &holdfast_Lease_msg, lease_complaints, COUNT_OF(lease_complaints) },
     { &holdfast_Item_msg, item_complaints, COUNT_OF(item_complaints) },
+    { &holdfast_Issuers_msg, issuers_complaints, COUNT_OF(issuers_complaints) },
     { &holdfast_Query_msg, query_complaints, COUNT_OF(query_complaints) },
 };
 

@@ -72,6 +72,17 @@ static size_t encode_query(const struct wire_query *query, bool reply, uint8_t *
     return encode_scratch(out, capacity);
 }
 
+static size_t encode_issuers(const struct wire_issuers *issuers, uint8_t *out, size_t capacity)
+{
+    holdfast_Issuers *to = &scratch.body.issuers;
+    scratch.which_body = holdfast_Envelope_issuers_tag;
+    memset(to, 0, sizeof(*to));
+    to->index = issuers->index;
+    to->has_members = true;
+    fields_pack_members(&to->members, &issuers->members);
+    return encode_scratch(out, capacity);
+}
+
 static size_t encode_store(const struct wire_store *store, uint8_t *out, size_t capacity)
 {
     scratch.which_body = holdfast_Envelope_store_tag;
@@ -102,6 +113,8 @@ size_t wire_encode(const struct wire_message *message, uint8_t *out, size_t capa
         return encode_query(&message->query, true, out, capacity);
     case WIRE_STORE:
         return encode_store(&message->store, out, capacity);
+    case WIRE_ISSUERS:
+        return encode_issuers(&message->issuers, out, capacity);
     case WIRE_KINDS:
         break;
     }
@@ -138,6 +151,16 @@ static const char *unpack_query(struct wire_query *out, const holdfast_Query *qu
     out->length = query->text.size;
     memcpy(out->text, query->text.bytes, query->text.size);
     return NULL;
+}
+
+static const char *unpack_issuers(struct wire_issuers *out, const holdfast_Issuers *issuers)
+{
+    if (issuers->index >= WIRE_COUNTER_MAX)
+        return "issuers: index is out of range, up to 2^62 is allowed";
+    if (!issuers->has_members)
+        return "issuers: members are missing";
+    out->index = issuers->index;
+    return fields_unpack_members(&out->members, &issuers->members);
 }
 
 static const char *unpack_store(struct wire_store *out, const holdfast_Store *store)
@@ -179,6 +202,9 @@ static const char *unpack_envelope(struct wire_message *out)
     case holdfast_Envelope_store_tag:
         out->kind = WIRE_STORE;
         return unpack_store(&out->store, &scratch.body.store);
+    case holdfast_Envelope_issuers_tag:
+        out->kind = WIRE_ISSUERS;
+        return unpack_issuers(&out->issuers, &scratch.body.issuers);
     default:
         return "frame: no message of a known kind in it";
     }
@@ -208,6 +234,9 @@ static const pb_msgdesc_t *clear_body(uint32_t tag)
     case holdfast_Envelope_store_tag:
         memset(&scratch.body.store, 0, sizeof(scratch.body.store));
         return holdfast_Store_fields;
+    case holdfast_Envelope_issuers_tag:
+        memset(&scratch.body.issuers, 0, sizeof(scratch.body.issuers));
+        return holdfast_Issuers_fields;
     default:
         return NULL;
     }

@@ -32,6 +32,7 @@ enum wire_kind {
     WIRE_QUERY,       /* a console command relayed to another node */
     WIRE_QUERY_REPLY, /* its answer, in chunks, the last one marked */
     WIRE_STORE,       /* how an issuer's journal fares, for people */
+    WIRE_ISSUERS,     /* the issuers as committed, from an issuer to everybody */
     WIRE_KINDS
 };
 
@@ -65,6 +66,11 @@ struct wire_store {
     bool failed; /* the sender votes and answers no more */
 };
 
+struct wire_issuers {
+    uint64_t index; /* of the log, as of which these are the issuers; greater is newer */
+    struct raft_members members;
+};
+
 /* A decoded frame. Owned by the caller; about 8 KB: static or embedded, not on a small stack. */
 struct wire_message {
     enum wire_kind kind;
@@ -76,6 +82,7 @@ struct wire_message {
     struct lease_message lease;
     struct wire_query query;
     struct wire_store store;
+    struct wire_issuers issuers;
 };
 
 /*

@@ -175,6 +175,11 @@ static void write_store(struct writer *out, const holdfast_Store *store)
     holdfast_Store_FIELDLIST(WRITE, store)
 }
 
+static void write_issuers(struct writer *out, const holdfast_Issuers *issuers)
+{
+    holdfast_Issuers_FIELDLIST(WRITE, issuers)
+}
+
 /* ---- what the rest of the codec calls */
 
 static struct writer writer_of(uint8_t *out, size_t capacity)
@@ -209,6 +214,9 @@ size_t fields_write_envelope(const holdfast_Envelope *envelope, uint8_t *out, si
         break;
     case holdfast_Envelope_store_tag:
         write_store(&writer, &envelope->body.store);
+        break;
+    case holdfast_Envelope_issuers_tag:
+        write_issuers(&writer, &envelope->body.issuers);
         break;
     default:
         return 0;

@@ -158,10 +158,6 @@ static int set_up(void **state)
     config.drift_ppm = DRIFT_PPM;
     config.guard_silence = span_from_ms(100);
     config.nonce_start = 5000;
-    config.issuer_count = 3;
-    config.issuer[0] = name("i1");
-    config.issuer[1] = name("i2");
-    config.issuer[2] = name("i3");
     config.resource_count = 1;
     config.resource[0].resource = name("pump");
     config.resource[0].ttl = span_from_us(TTL_US);
@@ -857,20 +853,17 @@ static void a_full_board_never_overflows_the_output(void **state)
 {
     (void)state;
     struct holder_config config = holder.config;
-    config.issuer_count = HF_ISSUERS_MAX;
     config.resource_count = HF_LEASES_PER_AGENT_MAX;
-    for (size_t i = 0; i < HF_ISSUERS_MAX; i++) {
-        const char text[3] = { 'i', (char)('1' + i), '\0' };
-        config.issuer[i] = name(text);
-    }
     for (size_t i = 0; i < HF_LEASES_PER_AGENT_MAX; i++) {
         const char text[3] = { 'r', (char)('a' + i), '\0' };
         config.resource[i] = config.resource[0];
         config.resource[i].resource = name(text);
     }
     holder_init(&holder, &config, now);
-    for (size_t i = 0; i < HF_ISSUERS_MAX; i++)
-        link_event(config.issuer[i].text, HOLDER_EVENT_LINK_UP);
+    for (size_t i = 0; i < HF_ISSUERS_MAX; i++) {
+        const char text[3] = { 'i', (char)('1' + i), '\0' };
+        link_event(text, HOLDER_EVENT_LINK_UP);
+    }
     step(HOLDER_EVENT_GUARD_UP);
     for (size_t i = 0; i < HF_LEASES_PER_AGENT_MAX; i++) {
         struct guard_message message;

@@ -341,9 +341,6 @@ static void start_holder(int i, int32_t priority)
     config.drift_ppm = DRIFT_PPM;
     config.guard_silence = span_from_ms(100);
     config.nonce_start = (uint64_t)(i + 1) * 1000000 + (uint64_t)now.us;
-    config.issuer_count = REPLICAS;
-    for (int n = 0; n < REPLICAS; n++)
-        config.issuer[n] = name(names[n]);
     config.resource_count = 1;
     config.resource[0].resource = name("pump");
     config.resource[0].ttl = span_from_ms(TTL_MS);

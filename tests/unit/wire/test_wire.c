@@ -240,6 +240,14 @@ static void random_query(enum wire_kind kind)
         query->text[i] = (char)random_u64();
 }
 
+static void random_issuers(void)
+{
+    memset(&message.issuers, 0, sizeof(message.issuers));
+    message.kind = WIRE_ISSUERS;
+    message.issuers.index = random_counter();
+    message.issuers.members = random_members();
+}
+
 static void random_store(void)
 {
     memset(&message.store, 0, sizeof(message.store));
@@ -253,7 +261,7 @@ static void random_store(void)
     message.store.failed = random_bool();
 }
 
-enum { SUBJECTS = 4 + RAFT_MESSAGE_KINDS + LEASE_MESSAGE_KINDS };
+enum { SUBJECTS = 5 + RAFT_MESSAGE_KINDS + LEASE_MESSAGE_KINDS };
 
 /* Every kind of frame has a number, so that tests can walk them all. */
 static void random_subject(int subject)
@@ -266,8 +274,10 @@ static void random_subject(int subject)
         random_hello();
     else if (subject == SUBJECTS - 2)
         random_store();
+    else if (subject == SUBJECTS - 3)
+        random_issuers();
     else
-        random_query(subject == SUBJECTS - 3 ? WIRE_QUERY : WIRE_QUERY_REPLY);
+        random_query(subject == SUBJECTS - 4 ? WIRE_QUERY : WIRE_QUERY_REPLY);
 }
 
 static void assert_same_raft(const struct raft_message *a, const struct raft_message *b)
@@ -303,6 +313,8 @@ static void assert_decoded_is_message(void)
         assert_memory_equal(&decoded.lease, &message.lease, sizeof(message.lease));
     else if (message.kind == WIRE_HELLO)
         assert_memory_equal(&decoded.hello, &message.hello, sizeof(message.hello));
+    else if (message.kind == WIRE_ISSUERS)
+        assert_memory_equal(&decoded.issuers, &message.issuers, sizeof(message.issuers));
     else if (message.kind == WIRE_STORE)
         assert_memory_equal(&decoded.store, &message.store, sizeof(message.store));
     else

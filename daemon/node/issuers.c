@@ -1,0 +1,164 @@
+#include "node/issuers.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/agent.h"
+#include "hal/clock.h"
+#include "issuer/issuer_shell.h"
+
+static const struct conf_node_address *in_file(const struct node *node, const struct hf_name *id)
+{
+    for (uint8_t i = 0; i < node->conf.issuer_count; i++) {
+        if (name_equal(&node->conf.issuer[i].id, id))
+            return &node->conf.issuer[i];
+    }
+    return NULL;
+}
+
+void issuers_from_file(struct node *node)
+{
+    node->issuer_count = node->conf.issuer_count;
+    for (uint8_t i = 0; i < node->issuer_count; i++) {
+        struct node_peer *peer = &node->issuer_peer[i];
+        peer->id = node->conf.issuer[i].id;
+        text_copy(peer->address, sizeof(peer->address), node->conf.issuer[i].address);
+    }
+}
+
+struct node_peer *issuers_find(struct node *node, const struct hf_name *id)
+{
+    for (uint8_t i = 0; i < node->issuer_count; i++) {
+        if (name_equal(&node->issuer_peer[i].id, id))
+            return &node->issuer_peer[i];
+    }
+    return NULL;
+}
+
+/* ---- out of date? */
+
+static void note(char *text, size_t size, const char *what, const struct hf_name *id,
+                 const char *address)
+{
+    size_t used = strlen(text);
+    snprintf(text + used, size - used, "%s%s %s%s%s", used > 0 ? ", " : "", what, id->text,
+             address[0] != '\0' ? " at " : "", address);
+}
+
+bool issuers_outdated(const struct node *node, char *text, size_t size)
+{
+    text[0] = '\0';
+    for (uint8_t i = 0; i < node->issuer_count; i++) {
+        const struct node_peer *peer = &node->issuer_peer[i];
+        const struct conf_node_address *listed = in_file(node, &peer->id);
+        if (listed == NULL)
+            note(text, size, "add", &peer->id, peer->address);
+        else if (strcmp(listed->address, peer->address) != 0)
+            note(text, size, "change", &peer->id, peer->address);
+    }
+    for (uint8_t i = 0; i < node->conf.issuer_count; i++) {
+        bool known = false;
+        for (uint8_t k = 0; k < node->issuer_count; k++)
+            known = known || name_equal(&node->issuer_peer[k].id, &node->conf.issuer[i].id);
+        if (!known)
+            note(text, size, "remove", &node->conf.issuer[i].id, "");
+    }
+    return text[0] != '\0';
+}
+
+static void log_change(const struct node *node)
+{
+    char text[400];
+    if (issuers_outdated(node, text, sizeof(text)))
+        log_line(LOG_WARNING, "cluster.issuers of this node's file is out of date: %s", text);
+    else
+        log_line(LOG_NOTICE, "cluster.issuers of this node's file is up to date again");
+}
+
+/* ---- taking a configuration over */
+
+static struct node_peer made_of(struct node *node, const struct raft_member *member)
+{
+    const struct node_peer *known = issuers_find(node, &member->id);
+    const struct conf_node_address *listed = in_file(node, &member->id);
+    struct node_peer peer = { .id = member->id };
+    if (known != NULL)
+        peer = *known;
+    if (member->address[0] != '\0')
+        text_copy(peer.address, sizeof(peer.address), member->address);
+    else if (listed != NULL)
+        text_copy(peer.address, sizeof(peer.address), listed->address);
+    return peer;
+}
+
+static void drop(struct node *node, const struct node_peer *peer)
+{
+    if (peer->up && node->agent != NULL)
+        agent_link(node->agent, &peer->id, false);
+    if (node->hub != NULL)
+        peer_hub_forget(node->hub, &peer->id);
+}
+
+/* One that is connected already, as a board or before it was added, is an issuer from now on. */
+static void welcome(struct node *node, struct node_peer *peer)
+{
+    if (node->hub == NULL || name_equal(&peer->id, &node->conf.node_id))
+        return;
+    const struct wire_hello *hello = peer_hub_hello(node->hub, &peer->id);
+    if (hello != NULL && !peer->up)
+        node_issuer_up(node, peer, hello);
+    peer_hub_dial(node->hub, &peer->id, peer->address);
+}
+
+static bool same(const struct node *node, const struct node_peer *peers, uint8_t count)
+{
+    if (count != node->issuer_count)
+        return false;
+    for (uint8_t i = 0; i < count; i++) {
+        if (!name_equal(&peers[i].id, &node->issuer_peer[i].id) ||
+            strcmp(peers[i].address, node->issuer_peer[i].address) != 0)
+            return false;
+    }
+    return true;
+}
+
+static void take_over(struct node *node, const struct raft_members *members)
+{
+    struct node_peer before[HF_ISSUERS_MAX];
+    struct node_peer after[HF_ISSUERS_MAX];
+    uint8_t before_count = node->issuer_count;
+    for (uint8_t i = 0; i < members->count; i++)
+        after[i] = made_of(node, &members->member[i]);
+    bool changed = !same(node, after, members->count);
+    memcpy(before, node->issuer_peer, sizeof(before));
+    memcpy(node->issuer_peer, after, members->count * sizeof(after[0]));
+    node->issuer_count = members->count;
+    for (uint8_t i = 0; i < before_count; i++) {
+        if (issuers_find(node, &before[i].id) == NULL)
+            drop(node, &before[i]);
+    }
+    for (uint8_t i = 0; i < node->issuer_count; i++)
+        welcome(node, &node->issuer_peer[i]);
+    if (changed)
+        log_change(node);
+}
+
+void issuers_follow(struct node *node)
+{
+    const struct raft *raft = NULL;
+    if (node->issuer != NULL)
+        raft = &issuer_shell_replica(node->issuer)->raft;
+    if (raft != NULL && raft->members_index >= node->told.index)
+        take_over(node, &raft->members);
+    else if (node->told.index > 0)
+        take_over(node, &node->told.members);
+}
+
+void issuers_told(struct node *node, const struct wire_issuers *issuers)
+{
+    if (issuers->index <= node->told.index)
+        return;
+    node->told = *issuers;
+    issuers_follow(node);
+}

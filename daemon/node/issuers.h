@@ -1,0 +1,36 @@
+/*
+ * Who the issuers are, and where, as this node knows now.
+ *
+ * Purpose: a configuration file names the issuers of the day on which it was written. Issuers that
+ *   were added since are learned from the log (an issuer's own) or from an issuer that is connected
+ *   (WIRE_ISSUERS); those that left are not dialled and not believed any more.
+ * Owner: struct node; loop thread. Part of node.c by its state, node->issuer_peer.
+ * Rules:
+ *  - The own log counts, unless an issuer has told of a newer configuration that is committed.
+ *  - Only a node that is known as an issuer is believed about others.
+ *  - Nothing learned outlives the process: at the next start, one issuer of the file must be there.
+ */
+#ifndef HOLDFAST_NODE_ISSUERS_H
+#define HOLDFAST_NODE_ISSUERS_H
+
+#include "node/node.h"
+
+/* As the file says; before the hub is there. */
+void issuers_from_file(struct node *node);
+
+/* An issuer said so. */
+void issuers_told(struct node *node, const struct wire_issuers *issuers);
+
+/* The own log's configuration changed, or the hub is there now: dials and forgets accordingly. */
+void issuers_follow(struct node *node);
+
+/* NULL: no issuer, as far as this node knows. Valid until the next change. */
+struct node_peer *issuers_find(struct node *node, const struct hf_name *id);
+
+/*
+ * What in cluster.issuers of the file is out of date, as "add d at 10.0.0.4:7400, remove c" into
+ * `text`. False: nothing.
+ */
+bool issuers_outdated(const struct node *node, char *text, size_t size);
+
+#endif

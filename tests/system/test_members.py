@@ -1,0 +1,99 @@
+"""Issuers are added, promoted and removed while a board drives; nobody notices but the consoles."""
+
+import re
+import sys
+
+from cluster import Cluster, run_tests, wait_until
+
+OLD = ["issuer-1", "issuer-2", "issuer-3"]
+NEW = ["issuer-4", "issuer-5"]
+
+
+def forget_new(text):
+    """The file of a node from before the new issuers were thought of."""
+    for issuer in NEW:
+        text = re.sub(r',\n    \{ id = "%s"; address = "[^"]*"; \}' % issuer, "", text)
+    return text
+
+
+def address_of(cluster, issuer):
+    return f"{cluster.address}:{7400 + cluster.issuers.index(issuer)}"
+
+
+def members(cluster, node):
+    """What a node's own log says: id -> row of `issuers`."""
+    return {row["id"]: row for row in cluster.ctl(node, "issuers")["issuers"]}
+
+
+def act(cluster, node, *words):
+    return cluster.ctl(node, "member", *words, role="operator")
+
+
+def promote(cluster, node, issuer):
+    def tried():
+        result = cluster.ctl(node, "member", "promote", issuer, role="operator", check=False)
+        assert result.returncode in (0, 1), result.stdout + result.stderr
+        assert result.returncode == 0 or "caught up" in result.stdout + result.stderr, result
+        return result.returncode == 0
+    wait_until(tried, 10, f"{issuer} promoted; logs in {cluster.folder}", poll=0.05)
+
+
+def three_become_five_the_leader_leaves_and_grants_go_on():
+    cluster = Cluster(issuers=5, boards=2)
+    for node in OLD + cluster.boards:
+        cluster.write_conf(node, forget_new)
+    cluster.start_bench()
+    for issuer in OLD:
+        cluster.start_daemon(issuer)
+    for board in cluster.boards:
+        cluster.start_board(board)
+    holder = cluster.wait_driver()
+    other = [board for board in cluster.boards if board != holder][0]
+    began = cluster.drives()[-1]["t_ns"]
+    leader = cluster.leader()
+    follower = [issuer for issuer in OLD if issuer != leader][0]
+
+    viewer = cluster.ctl(leader, "member", "add", NEW[0], address_of(cluster, NEW[0]), check=False)
+    assert viewer.returncode == 1 and "operator" in viewer.stdout + viewer.stderr, viewer
+    # A board's console has no say in it.
+    board = cluster.ctl(other, "member", "remove", follower, role="operator", check=False)
+    assert board.returncode == 1 and "vouch" in board.stdout + board.stderr, board
+
+    for issuer in NEW:
+        cluster.start_daemon(issuer)
+        done = act(cluster, follower, "add", issuer, address_of(cluster, issuer))
+        assert "learner" in done["done"], done
+        assert members(cluster, leader)[issuer]["role"] == "learner"
+        promote(cluster, follower, issuer)
+    rows = cluster.ctl(leader, "issuers")
+    assert (rows["voters"], rows["majority"]) == (5, 3), rows
+    for issuer in NEW:
+        wait_until(lambda i=issuer: len(members(cluster, i)) == 5, 5, f"{issuer} knows all five")
+
+    def told():
+        out_of_date = cluster.ctl(holder, "status").get("config_out_of_date") or ""
+        return all(f"add {i} at {address_of(cluster, i)}" in out_of_date for i in NEW)
+    wait_until(told, 5, "the board knows of the new issuers")
+    assert "config_out_of_date" not in cluster.ctl(NEW[0], "status")
+
+    done = act(cluster, leader, "remove", leader)
+    assert done["done"] == "removed" and done["voters"] == 4 and "warning" in done, done
+    cluster.kill(leader)
+    second = cluster.leader()
+    assert second != leader
+    cluster.kill(follower)
+    third = cluster.leader()
+    wait_until(lambda: cluster.ctl(third, "status")["quorum"], 5, "a quorum of three of four")
+    assert not cluster.losses(holder, began), cluster.losses(holder, began)
+
+    cluster.ctl(third, "transfer", "pump", other, role="operator")
+    wait_until(lambda: cluster.driver() == other, 5, f"{other} drives")
+    texts = [row["why"] for row in cluster.ctl(third, "history")["history"]]
+    for text in [f"member add {NEW[0]} {address_of(cluster, NEW[0])}", f"member promote {NEW[1]}",
+                 f"member remove {leader}"]:
+        assert text in texts, (text, texts)
+    assert cluster.close() == 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_tests([three_become_five_the_leader_leaves_and_grants_go_on]))
