@@ -122,6 +122,8 @@ void disk_init(struct world *world, struct sim_disk *disk, int node)
 
 int64_t disk_flush_us(struct world *world, const struct sim_disk *disk)
 {
+    if (disk->slow_until_us > world->now_us && disk->slow_us > 0)
+        return disk->slow_us;
     if (disk->slow_until_us > world->now_us)
         return random_between(disk->random, FLUSH_MIN_US, FLUSH_SLOW_MAX_US);
     return random_between(disk->random, FLUSH_MIN_US, FLUSH_MAX_US);

@@ -12,6 +12,7 @@
 enum {
     OPERATOR_US = 300000,     /* between an operator's acts in the quiet phase */
     SLOW_TRANSFER_US = 2000000,
+    SLOW_SYNC_US = 2000000, /* times the scale: longer than a lease */
     TAKEOVER_SLACK_US = 60000 /* grant, first renewal, energise, all wake-ups late */
 };
 
@@ -19,6 +20,7 @@ enum { WORD_KILL, WORD_POWER };         /* of a death */
 enum { WORD_BOTH_WAYS, WORD_ONE_WAY };  /* of a partition */
 enum { WORD_DUMB = 1, WORD_DEAF, WORD_FROM_LEADER }; /* of a cut, if not both ways */
 enum { WORD_AT_ONCE, WORD_SLOW_DISK };  /* of a leader transfer */
+enum { WORD_ALL, WORD_LEADER, WORD_FOLLOWER }; /* of slow disks */
 enum { WORD_FORWARD, WORD_BACK };       /* of a step of the date */
 
 /* ---- drawing */
@@ -177,6 +179,19 @@ static void draw_wall_step(const struct sim_plan *plan, struct random *random,
     fault->node = some_issuer(plan, random);
     fault->word = random_chance(random, 500000) ? WORD_FORWARD : WORD_BACK;
     fault->duration_us = random_between(random, 1, 4000) * 1000000;
+}
+
+static void draw_disks_slow(const struct sim_plan *plan, struct random *random,
+                            struct fault *fault)
+{
+    fault->word = random_chance(random, 600000) ? WORD_ALL :
+                  random_chance(random, 500000) ? WORD_LEADER : WORD_FOLLOWER;
+    fault->duration_us = plan->fault_interval_us * 4 / 5;
+}
+
+static void draw_loss(const struct sim_plan *plan, struct random *random, struct fault *fault)
+{
+    fault->duration_us = some_down_time(plan, random, fault);
 }
 
 void fault_draw(const struct sim_plan *plan, struct random *random, struct fault *fault)
@@ -431,6 +446,7 @@ static const char *apply_disk_slow(struct world *world, const struct fault *faul
         return missing(fault->node);
     world_cover(world, COVERAGE_SLOW_DISKS);
     world->issuer[node].disk.slow_until_us = world->now_us + fault->duration_us;
+    world->issuer[node].disk.slow_us = 0;
     return NULL;
 }
 
@@ -646,6 +662,41 @@ static const char *apply_cut(struct world *world, const struct fault *fault)
     return NULL;
 }
 
+/* ---- slow disks and nothing else */
+
+static const char *apply_disks_slow(struct world *world, const struct fault *fault)
+{
+    int leader = sim_issuer_leader(world);
+    if (leader < 0)
+        world_fail(world, ORACLE_L1, "nobody leads when disks become slow");
+    oracle_check_driven(world);
+    for (int i = 0; i < world->issuer_count; i++) {
+        struct sim_disk *disk = &world->issuer[i].disk;
+        if (fault->word != WORD_ALL && (i == leader) != (fault->word == WORD_LEADER))
+            continue;
+        disk->slow_us = SLOW_SYNC_US * world->plan.scale;
+        disk->slow_until_us = world->now_us + fault->duration_us;
+    }
+    world->oracle.steady_term = world->issuer[leader].replica->raft.term;
+    world->oracle.kill_term = world->oracle.steady_term;
+    world->oracle.no_drop = true;
+    world_cover(world, COVERAGE_SLOW_PHASES);
+    return NULL;
+}
+
+/* ---- the worst day */
+
+static const char *apply_backup(struct world *world, const struct fault *fault)
+{
+    (void)fault;
+    return restore_backup(world);
+}
+
+static const char *apply_loss(struct world *world, const struct fault *fault)
+{
+    return restore_cluster(world, fault->duration_us);
+}
+
 /* ---- all kinds */
 
 const struct fault_row fault_table[FAULT_KINDS] = {
@@ -688,6 +739,10 @@ const struct fault_row fault_table[FAULT_KINDS] = {
                     { "both-ways", "dumb", "deaf", "from-leader" }, draw_cut, apply_cut },
     [FAULT_WALL_STEP] = { "wall-step", 2, { FIELD_ISSUER, FIELD_WORD, FIELD_DURATION },
                           { "forward", "back" }, draw_wall_step, apply_wall_step },
+    [FAULT_DISKS_SLOW] = { "disks-slow", 0, { FIELD_WORD, FIELD_DURATION },
+                           { "all", "leader", "follower" }, draw_disks_slow, apply_disks_slow },
+    [FAULT_BACKUP] = { "backup", 0, { FIELD_END }, { 0 }, NULL, apply_backup },
+    [FAULT_LOSS] = { "loss", 0, { FIELD_DURATION }, { 0 }, draw_loss, apply_loss },
 };
 
 void fault_apply(struct world *world, const struct fault *fault)
@@ -716,7 +771,7 @@ void fault_start(struct world *world)
     const struct sim_plan *plan = &world->plan;
     post_next(world);
     world_post(world, EVENT_QUIET, 0, plan->quiet_us, NULL, 0);
-    if (plan->type != SIM_CHAOS)
+    if (!plan_is_chaos(plan))
         return;
     for (int64_t check_us = plan_driven_by_us(plan); check_us <= plan->end_us; check_us += 500000)
         world_post(world, EVENT_CHECK, 0, check_us, NULL, 0);

@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "lease/message.h"
+#include "lease/table.h"
 #include "raft/raft.h"
 #include "tests/sim/settings.h"
 
@@ -140,6 +141,7 @@ struct oracle {
     uint64_t quiet_index; /* applied somewhere when the faults ended; 0: they go on */
     bool no_drop;       /* L2 is in force */
     uint64_t kill_term; /* of the leader that was killed last */
+    uint64_t steady_term; /* nobody may leave it; 0: everybody may */
 };
 
 const char *oracle_name(enum oracle_kind kind);
@@ -147,6 +149,12 @@ void oracle_init(struct world *world);
 
 /* oracle_log.c: after every step of an issuer, and after its start */
 void oracle_applied(struct world *world, int issuer);
+/*
+ * All disks were lost, and every issuer has this table now. What was acknowledged after the backup
+ * is lost, and the operator knows it; tokens and lines are judged on.
+ */
+void oracle_restored(struct world *world, uint64_t index, uint64_t term,
+                     const struct lease_table *table);
 /* A message of an issuer to a board, as it is sent. */
 void oracle_issuer_says(struct world *world, int issuer, int board,
                         const struct lease_message *message);

@@ -240,6 +240,43 @@ void oracle_applied(struct world *world, int issuer)
     note_serving(world, issuer);
 }
 
+/* ---- after a restore */
+
+static void restore_leases(struct world *world, uint64_t index)
+{
+    struct oracle *oracle = &world->oracle;
+    HF_CHECK(index < ORACLE_LOG_MAX);
+    for (int i = 0; i < world->resource_count; i++)
+        end_token(world, oracle->entry[oracle->last].lease[i].token, index);
+    for (uint64_t at = oracle->last < index ? oracle->last + 1 : index; at <= index; at++) {
+        oracle->entry[at] = (struct oracle_entry){ 0 };
+        for (int i = 0; i < SIM_RESOURCES_MAX; i++)
+            oracle->entry[at].lease[i].holder = ORACLE_NOBODY;
+    }
+    oracle->last = index;
+}
+
+void oracle_restored(struct world *world, uint64_t index, uint64_t term,
+                     const struct lease_table *table)
+{
+    struct oracle *oracle = &world->oracle;
+    restore_leases(world, index);
+    memset(oracle->acknowledged, 0, ORACLE_TERMS_MAX * sizeof(oracle->acknowledged[0]));
+    for (int i = 0; i < world->resource_count; i++) {
+        int found = lease_table_find(table, &world->resource[i]);
+        bool pinned = found >= 0 && table->record[found].pinned;
+        oracle->pin[i] = (struct oracle_pin){
+            pinned, pinned ? board_of(world, &table->record[found].pinned_to) : ORACLE_NOBODY };
+    }
+    for (int i = 0; i < world->issuer_count; i++) {
+        struct oracle_issuer *seen = &oracle->issuer[i];
+        seen->durable_term = term;
+        seen->durable_vote = (struct hf_name){ "" };
+        seen->disk.flying = false;
+        seen->disk.log = (struct oracle_disk_log){ index, term, index };
+    }
+}
+
 /* ---- what issuers say */
 
 static void acknowledge(struct world *world, int issuer, uint64_t index)

@@ -34,6 +34,10 @@ void oracle_term(struct world *world, int issuer)
     if (now.up) {
         now.term = node->replica->raft.term;
         HF_CHECK(now.term < ORACLE_TERMS_MAX);
+        if (world->oracle.steady_term != 0 && now.term != world->oracle.steady_term)
+            world_fail(world, ORACLE_L2, "%s is in term %llu; only disks were slow, in term %llu",
+                       world->name[issuer].text, (unsigned long long)now.term,
+                       (unsigned long long)world->oracle.steady_term);
     }
     if (seen->change_count == 0 || last->up != now.up || last->term != now.term)
         seen->change[seen->change_count++ % ORACLE_TERM_CHANGES] = now;

@@ -9,6 +9,8 @@ enum {
     CHECKED_US = 3000000,
     KILLS_US = 30000000,
     KILL_EVERY_US = 5000000,
+    SLOW_EVERY_US = 10000000,
+    SLOW_NOTES_US = 300000,
     CLEAR_EVERY_US = 2000000, /* mean */
     NOTES_US = 1000000,       /* notes come in lots of so long */
     BEYOND_PPM = 100000
@@ -68,11 +70,29 @@ static void plan_kills(struct sim_plan *plan, struct random *random)
     plan->end_us = plan->quiet_us;
 }
 
+/* Long phases, and a log that grows meanwhile. */
+static void plan_slow_disks(struct sim_plan *plan)
+{
+    plan->fault_interval_us = SLOW_EVERY_US * plan->scale;
+    plan->note_interval_us = SLOW_NOTES_US * plan->scale;
+}
+
+bool plan_is_chaos(const struct sim_plan *plan)
+{
+    return plan->type == SIM_CHAOS || plan->type == SIM_RESTORE;
+}
+
 static enum sim_type plan_type(const struct settings *settings, struct random *random)
 {
     uint64_t kind = random_below(random, 10);
     if (settings->only != SIM_TYPES)
         return settings->only;
+    if (settings->plant == PLANT_RESTORED_FREE || settings->plant == PLANT_RESTORED_LOG)
+        return SIM_RESTORE;
+    if (kind == 9 && !settings->skew_beyond && settings->plant == PLANT_NONE) {
+        uint64_t rare = random_below(random, 4);
+        return rare == 0 ? SIM_SLOW_DISKS : rare == 1 ? SIM_RESTORE : SIM_CHAOS;
+    }
     if (kind >= 3 || settings->skew_beyond || settings->plant != PLANT_NONE)
         return SIM_CHAOS;
     return kind == 0 ? SIM_LEADER_KILL : kind == 1 ? SIM_BOARD_KILL : SIM_ISSUER_CUT;
@@ -102,8 +122,10 @@ static void plan_world(const struct settings *settings, struct sim_plan *plan)
     plan->quiet_us = (SIM_SETTLE_US + CHAOS_US) * plan->scale;
     plan->end_us = plan_driven_by_us(plan) + CHECKED_US;
     plan_network(plan, random);
-    if (plan->type != SIM_CHAOS)
+    if (!plan_is_chaos(plan))
         plan_kills(plan, random);
+    if (plan->type == SIM_SLOW_DISKS)
+        plan_slow_disks(plan);
 }
 
 int64_t plan_driven_by_us(const struct sim_plan *plan)
@@ -113,7 +135,7 @@ int64_t plan_driven_by_us(const struct sim_plan *plan)
         ELECTIONS = 7       /* election timeouts until somebody leads, at the most */
     };
     return plan->quiet_us + LINKS_US + ELECTIONS * plan->scale * SIM_ELECTION_MS * 1000 +
-           2 * plan->ttl_us;
+           2 * (plan->ttl_us + span_from_ms(plan->hold_ms).us);
 }
 
 /* ---- its faults */
@@ -124,6 +146,7 @@ static void add_deaths(struct scenario *scenario, struct random *random)
         [SIM_LEADER_KILL] = FAULT_LEADER_DEATH,
         [SIM_BOARD_KILL] = FAULT_BOARD_DEATH,
         [SIM_ISSUER_CUT] = FAULT_CUT,
+        [SIM_SLOW_DISKS] = FAULT_DISKS_SLOW,
     };
     const struct sim_plan *plan = &scenario->plan;
     struct fault fault = { .at_us = SIM_SETTLE_US * plan->scale };
@@ -161,15 +184,35 @@ static void add_operators(struct scenario *scenario, struct random *random)
         scenario_add(scenario, &notes);
 }
 
+/* A backup, a loss after it, and sometimes a second loss of what was restored from it. */
+static void add_losses(struct scenario *scenario, struct random *random)
+{
+    const struct sim_plan *plan = &scenario->plan;
+    int64_t at_us = SIM_SETTLE_US * plan->scale;
+    struct fault backup = { .kind = FAULT_BACKUP };
+    backup.at_us = at_us + random_between(random, 0, (plan->quiet_us - at_us) / 3);
+    scenario_add(scenario, &backup);
+    at_us = backup.at_us;
+    for (int losses = random_chance(random, 500000) ? 2 : 1; losses > 0; losses--) {
+        struct fault loss = { .kind = FAULT_LOSS };
+        loss.at_us = at_us + random_between(random, 1, (plan->quiet_us - at_us) / 2);
+        fault_table[FAULT_LOSS].draw(plan, random, &loss);
+        scenario_add(scenario, &loss);
+        at_us = loss.at_us;
+    }
+}
+
 void scenario_make(const struct settings *settings, struct scenario *scenario)
 {
     struct random random;
     memset(scenario, 0, sizeof(*scenario));
     plan_world(settings, &scenario->plan);
     random_init(&random, settings->seed, STREAM_SCHEDULE, 0);
-    if (scenario->plan.type == SIM_CHAOS)
+    if (plan_is_chaos(&scenario->plan))
         add_chaos(scenario, &random);
     else
         add_deaths(scenario, &random);
+    if (scenario->plan.type == SIM_RESTORE)
+        add_losses(scenario, &random);
     add_operators(scenario, &random);
 }

@@ -37,8 +37,9 @@ static void write_policies(struct world *world)
     for (int i = 0; i < world->resource_count; i++) {
         struct issuer_policy *policy = &world->policy[i];
         policy->resource = world->resource[i];
-        policy->ttl_max_us = LEASE_TTL_MAX_US;
-        policy->fence_max_us = LEASE_FENCE_MAX_US;
+        /* No longer than what boards ask for: a hold-off after a restore is just long enough. */
+        policy->ttl_max_us = world->plan.ttl_us;
+        policy->fence_max_us = span_from_ms(world->plan.hold_ms).us;
         policy->holder_count = (uint8_t)world->board_count;
         for (int board = 0; board < world->board_count; board++)
             policy->holder[board] = world->name[board_node(world, board)];
@@ -112,7 +113,7 @@ static void run(struct world *world)
     }
     oracle_check_bounds(world);
     /* Only if there was time for it: what was shrunk or written by hand may end sooner. */
-    if (world->plan.type == SIM_CHAOS && world->plan.end_us > plan_driven_by_us(&world->plan))
+    if (plan_is_chaos(&world->plan) && world->plan.end_us > plan_driven_by_us(&world->plan))
         oracle_check_level(world);
     trace_end(world);
 }

@@ -29,6 +29,8 @@ enum { SCENARIO_ERROR_MAX = FAULT_LINE_MAX + 32 };
 void scenario_make(const struct settings *settings, struct scenario *scenario);
 /* True time by which every resource must be driven again after the last fault. */
 int64_t plan_driven_by_us(const struct sim_plan *plan);
+/* Faults of all kinds, then a quiet phase. */
+bool plan_is_chaos(const struct sim_plan *plan);
 
 /* scenario.c */
 void scenario_add(struct scenario *scenario, const struct fault *fault);

@@ -54,6 +54,8 @@ static const char *const type_names[SIM_TYPES] = {
     [SIM_LEADER_KILL] = "leader-kill",
     [SIM_BOARD_KILL] = "board-kill",
     [SIM_ISSUER_CUT] = "issuer-cut",
+    [SIM_SLOW_DISKS] = "slow-disks",
+    [SIM_RESTORE] = "restore",
 };
 
 /* What a file does not say: a calm world without jitter. */

@@ -29,6 +29,8 @@ enum sim_type {
     SIM_LEADER_KILL, /* only the leader dies, at the recommended ttl: nobody may drop (L2) */
     SIM_BOARD_KILL,  /* only the driving board dies: the next drives within the bound (L1) */
     SIM_ISSUER_CUT,  /* one issuer is cut off from the others: a healthy leader stays, a deaf one goes */
+    SIM_SLOW_DISKS,  /* syncs take far longer than a lease: nobody drops, the leader stays */
+    SIM_RESTORE,     /* chaos, in which all is lost and restored from a backup of before */
     SIM_TYPES
 };
 
@@ -41,6 +43,8 @@ enum sim_plant {
     PLANT_DISK,     /* the disk says "synced" and is not */
     PLANT_RELEASE,  /* an agent releases as proven what still drives */
     PLANT_TOKEN,    /* a grant is announced with another token */
+    PLANT_RESTORED_FREE, /* a restored cluster grants at once */
+    PLANT_RESTORED_LOG,  /* a restored log goes on where its backup ends */
     PLANTS
 };
 

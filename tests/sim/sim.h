@@ -73,6 +73,7 @@ struct sim_disk {
     struct disk_operation operation[SIM_DISK_OPERATIONS_MAX];
     int sync_error;         /* errno of every sync from now on */
     int64_t slow_until_us;
+    int64_t slow_us; /* each flush until then takes so long; 0: some time */
 };
 
 /* ---- an issuer */
@@ -164,6 +165,14 @@ struct network {
     int64_t straggle_max_us; /* of the few that are late by much more */
 };
 
+/* ---- what an operator keeps */
+
+struct sim_backup {
+    struct bytes bytes; /* of the leader's table; none yet: empty */
+    int64_t lease_max_us;
+    struct raft_members members;
+};
+
 /* ---- the world */
 
 /* Of one step; large, and only what is counted is ever written. */
@@ -198,6 +207,7 @@ struct world {
     struct sim_issuer issuer[SIM_ISSUERS_MAX];
     struct board board[SIM_BOARDS_MAX];
     struct network network;
+    struct sim_backup backup;
     struct oracle oracle;
     uint64_t cut_term; /* of a leader that no cut may depose; 0: none */
     int64_t wall_offset_us[SIM_ISSUERS_MAX];
@@ -334,6 +344,11 @@ void fault_quiet(struct world *world, const struct event *event);
 /* Kills the issuer, which is up, or cuts its power; down for `down_us` or until it is quiet. */
 void fault_kill_issuer(struct world *world, int node, bool power, int64_t down_us);
 void fault_power_cut_board(struct world *world, int board, int64_t off_us);
+
+/* restore.c: NULL, or why it is not done now */
+const char *restore_backup(struct world *world);
+/* Every issuer is lost now, with its disk, and starts from the last backup within `down_us`. */
+const char *restore_cluster(struct world *world, int64_t down_us);
 
 /* dispatch.c */
 void dispatch_event(struct world *world, const struct event *event);

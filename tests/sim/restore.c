@@ -1,0 +1,111 @@
+/*
+ * What an operator does for the worst day: a backup now and then, and the restore of a cluster that
+ * has lost every disk. The restore itself is the daemon's (daemon/backup), offline; here its rule
+ * stands in for it: log and term go on above everything that ever was.
+ */
+#include <string.h>
+
+#include "base/check.h"
+#include "tests/sim/sim.h"
+
+enum { JUMP = 100 };
+
+static uint8_t backup_bytes[REPLICA_SNAPSHOT_MAX];
+static uint8_t restored_bytes[REPLICA_SNAPSHOT_MAX];
+static struct lease_table restored; /* large */
+
+const char *restore_backup(struct world *world)
+{
+    int leader = sim_issuer_leader(world);
+    if (leader < 0)
+        return "nobody leads";
+    const struct replica *replica = world->issuer[leader].replica;
+    struct sim_backup *backup = &world->backup;
+    backup->lease_max_us = issuer_lease_max_us(&replica->issuer.config);
+    backup->members = replica->raft.members;
+    backup->bytes.data = backup_bytes;
+    backup->bytes.length = lease_table_encode(&replica->table, backup_bytes, sizeof(backup_bytes));
+    HF_CHECK(backup->bytes.length > 0);
+    world_cover(world, COVERAGE_BACKUPS);
+    return NULL;
+}
+
+/* Above every term that anybody ever was in. */
+static uint64_t next_term(const struct world *world)
+{
+    uint64_t highest = 0;
+    for (int i = 0; i < world->issuer_count; i++) {
+        const struct sim_issuer *issuer = &world->issuer[i];
+        const struct oracle_issuer *seen = &world->oracle.issuer[i];
+        uint64_t term = issuer->process.up ? issuer->replica->raft.term : issuer->journal.term;
+        highest = term > highest ? term : highest;
+        highest = seen->durable_term > highest ? seen->durable_term : highest;
+        for (uint32_t k = 0; k < ORACLE_TERM_CHANGES && k < seen->change_count; k++)
+            highest = seen->change[k].term > highest ? seen->change[k].term : highest;
+    }
+    return highest + JUMP;
+}
+
+/* The table that every issuer starts with; its length as bytes. */
+static size_t make_state(struct world *world, uint64_t *index)
+{
+    HF_CHECK(lease_table_decode(&restored, world->backup.bytes));
+    /* The planted bug: the log goes on where the backup ends. */
+    bool jump = world->settings.plant != PLANT_RESTORED_LOG;
+    *index = jump ? world->oracle.last + JUMP : restored.applied + 1;
+    lease_table_restore(&restored, *index, world->backup.lease_max_us, world->now_us);
+    /* The planted bug: free means free. */
+    if (world->settings.plant == PLANT_RESTORED_FREE)
+        restored.unknown_us = 0;
+    return lease_table_encode(&restored, restored_bytes, sizeof(restored_bytes));
+}
+
+static const struct raft_entry *no_entry(const void *log, uint64_t index)
+{
+    (void)log;
+    (void)index;
+    return NULL;
+}
+
+static void write_journal(struct world *world, int node, uint64_t index, uint64_t term,
+                          size_t length)
+{
+    struct sim_issuer *issuer = &world->issuer[node];
+    const struct journal_log log = { no_entry, NULL };
+    struct journal_recovered found;
+    const struct raft_persist persist = {
+        .wanted = true,
+        .seq = 1,
+        .hard_state = true,
+        .term = term,
+        .snapshot = true,
+        .snapshot_index = index,
+        .snapshot_term = term,
+        .members = world->backup.members,
+        .snapshot_bytes = { restored_bytes, length },
+        .first_index = 1,
+    };
+    disk_wipe(&issuer->disk);
+    issuer->disk.sync_error = 0;
+    HF_CHECK(journal_open(&issuer->journal, &issuer->memory, &found) == JOURNAL_OK && found.fresh);
+    HF_CHECK(journal_append(&issuer->journal, &persist, &log) == JOURNAL_OK);
+    HF_CHECK(journal_take(&issuer->journal) && journal_flush(&issuer->journal) == JOURNAL_OK);
+    disk_settle(&issuer->disk);
+}
+
+const char *restore_cluster(struct world *world, int64_t down_us)
+{
+    uint64_t index = 0;
+    if (world->backup.bytes.length == 0)
+        return "there is no backup";
+    uint64_t term = next_term(world);
+    size_t length = make_state(world, &index);
+    for (int i = 0; i < world->issuer_count; i++) {
+        if (world->issuer[i].process.up)
+            fault_kill_issuer(world, i, false, down_us);
+        write_journal(world, i, index, term, length);
+    }
+    oracle_restored(world, index, term, &restored);
+    world_cover(world, COVERAGE_RESTORES);
+    return NULL;
+}
