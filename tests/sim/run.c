@@ -156,6 +156,8 @@ void run_scenario(const struct settings *settings, const struct scenario *scenar
     result->simulated_us = world->now_us;
     result->events = world->events;
     result->digest = world->digest;
+    result->issuer_count = world->issuer_count;
+    result->board_count = world->board_count;
     memcpy(result->failure, world->failure, sizeof(result->failure));
     memcpy(result->tolerated, world->tolerated, sizeof(result->tolerated));
     for (int i = 0; i < COVERAGE_KINDS; i++)

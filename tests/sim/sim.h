@@ -362,6 +362,8 @@ struct run_result {
     uint64_t tolerated[ORACLE_KINDS];
     uint64_t events;
     uint64_t digest;
+    int issuer_count;
+    int board_count;
 };
 
 /* Runs a scenario; the seed in the settings is that of its streams. */

@@ -143,11 +143,12 @@ static void handle_in_term(struct raft_context *context, const struct raft_messa
 {
     const struct gate_row *row = &gate[message->kind];
     struct raft *raft = context->raft;
-    struct raft_progress *progress;
 
     if (row->from_leader && !hear_leader(context, message))
         return;
     if (row->to_leader) {
+        struct raft_progress *progress;
+
         if (raft->role != RAFT_LEADER)
             return;
         progress = &raft->progress[raft_member_index(&raft->members, &message->from)];
