@@ -12,6 +12,7 @@
 
 enum {
     SECTOR_BYTES = 512,
+    BLOCK_BYTES = 4096,
     FLUSH_MIN_US = 500,
     FLUSH_MAX_US = 8000,
     FLUSH_SLOW_MAX_US = 2000000
@@ -224,6 +225,29 @@ void disk_power_cut(struct sim_disk *disk)
     forget(disk, disk->count);
     disk->begun = 0;
     rebuild_cache(disk);
+}
+
+static void poke(struct sim_disk *disk, int slot, uint64_t at, uint8_t mask)
+{
+    disk->stable[slot][at] ^= mask;
+    disk->cache[slot][at] = disk->stable[slot][at];
+}
+
+/* One block only: damage to two of them at once can look like a torn write (store/FORMAT.md). */
+void disk_damage(struct sim_disk *disk, bool block)
+{
+    int slot = (int)random_below(disk->random, DISK_SLOTS);
+    if (*disk->used[slot] < BLOCK_BYTES)
+        slot = 1 - slot;
+    uint64_t blocks = *disk->used[slot] / BLOCK_BYTES;
+    if (blocks == 0)
+        return;
+    uint64_t start = random_below(disk->random, blocks) * BLOCK_BYTES;
+    uint64_t count = block ? BLOCK_BYTES : random_below(disk->random, 8) + 1;
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t at = block ? i : random_below(disk->random, BLOCK_BYTES);
+        poke(disk, slot, start + at, (uint8_t)random_below(disk->random, 256));
+    }
 }
 
 void disk_wipe(struct sim_disk *disk)

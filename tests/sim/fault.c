@@ -22,6 +22,7 @@ enum { WORD_DUMB = 1, WORD_DEAF, WORD_FROM_LEADER }; /* of a cut, if not both wa
 enum { WORD_AT_ONCE, WORD_SLOW_DISK };  /* of a leader transfer */
 enum { WORD_ALL, WORD_LEADER, WORD_FOLLOWER }; /* of slow disks */
 enum { WORD_FORWARD, WORD_BACK };       /* of a step of the date */
+enum { WORD_BITS, WORD_BLOCK, WORD_CARD, DAMAGES }; /* of a damage */
 
 /* ---- drawing */
 
@@ -191,6 +192,13 @@ static void draw_disks_slow(const struct sim_plan *plan, struct random *random,
 
 static void draw_loss(const struct sim_plan *plan, struct random *random, struct fault *fault)
 {
+    fault->duration_us = some_down_time(plan, random, fault);
+}
+
+static void draw_damage(const struct sim_plan *plan, struct random *random, struct fault *fault)
+{
+    fault->node = random_chance(random, 300000) ? FAULT_LEADER : some_issuer(plan, random);
+    fault->word = (int)random_below(random, DAMAGES);
     fault->duration_us = some_down_time(plan, random, fault);
 }
 
@@ -447,6 +455,35 @@ static const char *apply_disk_slow(struct world *world, const struct fault *faul
     world_cover(world, COVERAGE_SLOW_DISKS);
     world->issuer[node].disk.slow_until_us = world->now_us + fault->duration_us;
     world->issuer[node].disk.slow_us = 0;
+    return NULL;
+}
+
+/* One more without a memory, or with none yet, must leave a majority that has one. */
+static bool enough_remember(const struct world *world, int node)
+{
+    int without = 1;
+    for (int i = 0; i < world->issuer_count; i++)
+        without += i != node && !oracle_remembers(world, i);
+    return 2 * without < world->issuer_count;
+}
+
+static const char *apply_damage(struct world *world, const struct fault *fault)
+{
+    int node = node_of(world, fault->node);
+    if (node < 0)
+        return missing(fault->node);
+    if (!world->issuer[node].process.up)
+        return is_down;
+    if (!enough_remember(world, node))
+        return "too few would remember";
+    fault_kill_issuer(world, node, true, fault->duration_us);
+    world->issuer[node].damaged = true;
+    if (fault->word == WORD_CARD)
+        disk_wipe(&world->issuer[node].disk);
+    else
+        disk_damage(&world->issuer[node].disk, fault->word == WORD_BLOCK);
+    world_cover(world, fault->word == WORD_CARD ? COVERAGE_CARDS_REPLACED :
+                                                  COVERAGE_JOURNALS_DAMAGED);
     return NULL;
 }
 
@@ -743,6 +780,8 @@ const struct fault_row fault_table[FAULT_KINDS] = {
                            { "all", "leader", "follower" }, draw_disks_slow, apply_disks_slow },
     [FAULT_BACKUP] = { "backup", 0, { FIELD_END }, { 0 }, NULL, apply_backup },
     [FAULT_LOSS] = { "loss", 0, { FIELD_DURATION }, { 0 }, draw_loss, apply_loss },
+    [FAULT_DAMAGE] = { "damage", 2, { FIELD_ISSUER, FIELD_WORD, FIELD_DURATION },
+                       { "bits", "block", "card" }, draw_damage, apply_damage },
 };
 
 void fault_apply(struct world *world, const struct fault *fault)

@@ -42,6 +42,7 @@ enum fault_kind {
     FAULT_DISKS_SLOW,     /* nothing else for `duration`, and L2 is watched */
     FAULT_BACKUP,         /* of the leader's state */
     FAULT_LOSS,           /* of every disk; the last backup is restored */
+    FAULT_DAMAGE,         /* an issuer's power is cut, and its journal is damaged meanwhile */
     FAULT_KINDS
 };
 

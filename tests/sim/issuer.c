@@ -157,6 +157,7 @@ static void step_once(struct world *world, int node, const struct replica_event 
         world_cover(world, COVERAGE_LEADER_LOST_IN_RENEWAL);
     if (issuer->replica->raft.snapshot_index > snapshot && event->kind != REPLICA_COMPACT) {
         world_cover(world, COVERAGE_SNAPSHOTS_INSTALLED);
+        oracle_snapshot_installed(world, node);
         log_note(world, "%s: snapshot of entry %llu installed", world->name[node].text,
                  (unsigned long long)issuer->replica->raft.snapshot_index);
     }
@@ -166,6 +167,7 @@ static void step_once(struct world *world, int node, const struct replica_event 
     oracle_term(world, node);
     oracle_applied(world, node);
     carry_out(world, node);
+    oracle_memory(world, node);
 }
 
 void sim_issuer_step(struct world *world, int node, const struct replica_event *event)
@@ -285,8 +287,18 @@ static void bootstrap_members(const struct world *world, struct raft_members *me
 static bool open_journal(struct world *world, int node, struct journal_recovered *recovered)
 {
     struct sim_issuer *issuer = &world->issuer[node];
-    if (journal_open(&issuer->journal, &issuer->memory, recovered) != JOURNAL_OK)
+    if (journal_open_or_begin_anew(&issuer->journal, &issuer->memory, recovered) != JOURNAL_OK)
         world_fail(world, ORACLE_DISK, "%s: %s", world->name[node].text, issuer->journal.error);
+    if (recovered->set_aside) {
+        world_cover(world, COVERAGE_DAMAGE_REPORTED);
+        log_note(world, "%s: %s", world->name[node].text, recovered->damage);
+    }
+    if (issuer->damaged && (recovered->set_aside || recovered->fresh))
+        oracle_forgets(world, node);
+    else if (recovered->set_aside)
+        world_fail(world, ORACLE_DISK, "%s reports damage, there was none: %s",
+                   world->name[node].text, recovered->damage);
+    issuer->damaged = false;
     if (recovered->cut_bytes > 0)
         world_cover(world, COVERAGE_TORN_TAILS);
     if (!world->quiet && issuer->doom.at == DOOM_START) {
@@ -346,6 +358,8 @@ void sim_issuer_stop(struct world *world, int node, bool power)
     log_note(world, "%s: %s", world->name[node].text, power ? "power cut" : "killed");
     timer_stop(&issuer->timer);
     oracle_term(world, node);
+    if (raft_standing(&issuer->replica->raft) == RAFT_RECOVERING)
+        world_cover(world, COVERAGE_RECOVERIES_INTERRUPTED);
     if (power)
         disk_power_cut(&issuer->disk);
     else

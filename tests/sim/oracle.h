@@ -110,6 +110,18 @@ struct oracle_issuer {
     uint64_t durable_term;
     struct hf_name durable_vote;
     struct oracle_disk disk;
+    /* Its disk was damaged, and it has not shown yet that it knows enough to have a say. */
+    bool forgetful;
+    uint64_t lost_term; /* what its disk had: promises of then may still be on their way */
+    struct hf_name lost_vote;
+    uint64_t lost_last;
+    uint64_t lost_last_term;
+    uint64_t applied_then;     /* last entry that anybody had applied */
+    bool answered[SIM_ISSUERS_MAX]; /* since then, from memory */
+    bool excused[SIM_ISSUERS_MAX];  /* said that it has none either */
+    uint64_t answered_term;    /* the greatest */
+    int64_t first_answer_us;   /* 0: none yet */
+    bool by_snapshot;
     /* Of the latest answer to a heartbeat that came in from there. */
     int64_t reply_sent_us[SIM_ISSUERS_MAX];
     uint64_t reply_term[SIM_ISSUERS_MAX];
@@ -183,7 +195,20 @@ void oracle_disk_synced(struct world *world, int issuer);
 void oracle_disk_recovered(struct world *world, int issuer, const struct raft_recovered *recovered);
 void oracle_disk_said(struct world *world, const struct raft_message *message);
 /* The issuer is the first that applies this entry. */
+/* Its disk was damaged: what it had is lost. */
+void oracle_disk_forgets(struct world *world, int issuer);
 void oracle_disk_committed(struct world *world, int issuer, const struct raft_entry *entry);
+
+/* oracle_memory.c */
+/* The issuer starts, and its disk was damaged: it may forget, and has no say till it has recovered. */
+void oracle_forgets(struct world *world, int issuer);
+/* It is neither forgetful nor new. */
+bool oracle_remembers(const struct world *world, int issuer);
+/* After every step. */
+void oracle_memory(struct world *world, int issuer);
+void oracle_snapshot_installed(struct world *world, int issuer);
+void oracle_memory_sent(struct world *world, const struct raft_message *message);
+void oracle_memory_arrived(struct world *world, int issuer, const struct raft_message *message);
 
 /* oracle_line.c */
 /* The agent received an answer: a deadline in true time follows. */

@@ -133,6 +133,26 @@ void oracle_disk_said(struct world *world, const struct raft_message *message)
                    world->name[from].text, (unsigned long long)index);
 }
 
+/* Of a disk that forgot, what it had counts, for what was said of it; what it gets does not yet. */
+static bool holds(struct world *world, int issuer, const struct raft_entry *entry)
+{
+    const struct oracle_issuer *seen = &world->oracle.issuer[issuer];
+    return seen->forgetful ? entry->index <= seen->lost_last :
+                             has_entry(&seen->disk, entry->index, entry->term);
+}
+
+void oracle_disk_forgets(struct world *world, int issuer)
+{
+    struct oracle_issuer *seen = &world->oracle.issuer[issuer];
+    if (seen->disk.log.last > seen->lost_last || !seen->forgetful) {
+        seen->lost_last = seen->disk.log.last;
+        seen->lost_last_term = last_term(&seen->disk);
+    }
+    seen->disk.log = (struct oracle_disk_log){ 0 };
+    seen->disk.flying = false;
+    seen->disk.changed_from = UINT64_MAX;
+}
+
 void oracle_disk_committed(struct world *world, int issuer, const struct raft_entry *entry)
 {
     const struct raft *raft = &world->issuer[issuer].replica->raft;
@@ -142,10 +162,12 @@ void oracle_disk_committed(struct world *world, int issuer, const struct raft_en
     for (int i = 0; i < raft->members.count; i++) {
         int node = world_issuer(world, &raft->members.member[i].id);
         const struct oracle_disk *disk = disk_of(world, node);
-        bool has = raft->members.member[i].voter && has_entry(disk, entry->index, entry->term);
+        bool forgetful = world->oracle.issuer[node].forgetful;
+        uint64_t lost_last_term = world->oracle.issuer[node].lost_last_term;
+        bool has = raft->members.member[i].voter && holds(world, node, entry);
         voters += raft->members.member[i].voter;
         holders += has;
-        behind += has && last_term(disk) >= raft->term;
+        behind += has && (forgetful ? lost_last_term : last_term(disk)) >= raft->term;
     }
     if (2 * holders <= voters)
         world_fail(world, ORACLE_S3, "%s commits entry %llu that %d of %d voters' disks have",

@@ -17,8 +17,11 @@ static void check_elected(struct world *world, int issuer, uint64_t term)
         const struct oracle_issuer *seen = &world->oracle.issuer[node];
         bool voted = seen->durable_term == term &&
                      name_equal(&seen->durable_vote, &world->name[issuer]);
+        bool promised = seen->forgetful && (seen->lost_term > term ||
+                                            (seen->lost_term == term &&
+                                             name_equal(&seen->lost_vote, &world->name[issuer])));
         voters += members->member[i].voter;
-        votes += members->member[i].voter && (voted || seen->durable_term > term);
+        votes += members->member[i].voter && (voted || promised || seen->durable_term > term);
     }
     if (2 * votes <= voters)
         world_fail(world, ORACLE_VOTE, "%s leads in term %llu with the votes of %d of %d",
@@ -29,7 +32,7 @@ void oracle_term(struct world *world, int issuer)
 {
     struct oracle_issuer *seen = &world->oracle.issuer[issuer];
     const struct sim_issuer *node = &world->issuer[issuer];
-    struct oracle_term now = { world->now_us, 0, node->process.up };
+    struct oracle_term now = { world->now_us, 0, node->process.up && !seen->forgetful };
     const struct oracle_term *last = &seen->change[(seen->change_count - 1) % ORACLE_TERM_CHANGES];
     if (now.up) {
         now.term = node->replica->raft.term;
@@ -41,7 +44,7 @@ void oracle_term(struct world *world, int issuer)
     }
     if (seen->change_count == 0 || last->up != now.up || last->term != now.term)
         seen->change[seen->change_count++ % ORACLE_TERM_CHANGES] = now;
-    if (!now.up || node->replica->raft.role != RAFT_LEADER)
+    if (!node->process.up || node->replica->raft.role != RAFT_LEADER)
         return;
     int8_t *leader = &world->oracle.leader[now.term];
     if (*leader == ORACLE_NOBODY)
@@ -98,6 +101,7 @@ void oracle_raft_sent(struct world *world, const struct raft_message *message)
     if (message->kind == RAFT_VOTE_REQUEST && !message->pre)
         check_durable(world, from, message->term, &message->from, "campaigns as");
     oracle_disk_said(world, message);
+    oracle_memory_sent(world, message);
 }
 
 void oracle_raft_arrived(struct world *world, int issuer, const struct raft_message *message,
@@ -105,6 +109,7 @@ void oracle_raft_arrived(struct world *world, int issuer, const struct raft_mess
 {
     struct oracle_issuer *seen = &world->oracle.issuer[issuer];
     int from = world_issuer(world, &message->from);
+    oracle_memory_arrived(world, issuer, message);
     if (message->kind != RAFT_HEARTBEAT_REPLY)
         return;
     if (message->term > seen->reply_term[from]) {

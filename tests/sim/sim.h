@@ -104,6 +104,7 @@ struct sim_issuer {
     bool flushing;
     struct sim_doom doom;
     bool flush_failed;
+    bool damaged; /* its disk was, since it was last started */
     bool store_failed;
     size_t hard_count; /* appended to the journal, not yet known to be durable */
     struct hard_state hard[SIM_HARD_STATES_MAX];
@@ -300,6 +301,8 @@ void disk_settle(struct sim_disk *disk);
 /* The process was killed, or the power cut, somewhere within what was asked for. */
 void disk_kill(struct sim_disk *disk);
 void disk_power_cut(struct sim_disk *disk);
+/* Some bytes of one block, or all of it, are others. The power is off. */
+void disk_damage(struct sim_disk *disk, bool block);
 /* All that was ever written is gone. */
 void disk_wipe(struct sim_disk *disk);
 void disk_free(struct sim_disk *disk);

@@ -1,0 +1,114 @@
+/* VOTE for issuers whose disk was damaged: they may forget, and have no say till they have recovered. */
+#include <string.h>
+
+#include "base/check.h"
+#include "tests/sim/sim.h"
+
+static struct oracle_issuer *issuer_of(struct world *world, int issuer)
+{
+    return &world->oracle.issuer[issuer];
+}
+
+void oracle_forgets(struct world *world, int issuer)
+{
+    struct oracle_issuer *seen = issuer_of(world, issuer);
+    oracle_disk_forgets(world, issuer);
+    if (!seen->forgetful || seen->durable_term > seen->lost_term) {
+        seen->lost_term = seen->durable_term;
+        seen->lost_vote = seen->durable_vote;
+    }
+    seen->forgetful = true;
+    seen->durable_term = 0;
+    seen->durable_vote = (struct hf_name){ { 0 } };
+    seen->applied_then = world->oracle.last;
+    memset(seen->answered, 0, sizeof(seen->answered));
+    memset(seen->excused, 0, sizeof(seen->excused));
+    seen->answered_term = 0;
+    seen->first_answer_us = 0;
+    seen->by_snapshot = false;
+}
+
+bool oracle_remembers(const struct world *world, int issuer)
+{
+    const struct oracle_issuer *seen = &world->oracle.issuer[issuer];
+    return !seen->forgetful && !world->issuer[issuer].damaged && seen->durable_term > 0;
+}
+
+void oracle_snapshot_installed(struct world *world, int issuer)
+{
+    issuer_of(world, issuer)->by_snapshot = true;
+}
+
+void oracle_memory_arrived(struct world *world, int issuer, const struct raft_message *message)
+{
+    struct oracle_issuer *seen = issuer_of(world, issuer);
+    int from = world_issuer(world, &message->from);
+    if (!seen->forgetful || message->kind != RAFT_RECOVER_REPLY)
+        return;
+    if (message->life != 0) {
+        seen->excused[from] = true;
+        return;
+    }
+    if (seen->first_answer_us == 0)
+        seen->first_answer_us = world->now_us;
+    seen->answered[from] = true;
+    if (message->term > seen->answered_term)
+        seen->answered_term = message->term;
+}
+
+void oracle_memory_sent(struct world *world, const struct raft_message *message)
+{
+    const struct oracle_issuer *seen = issuer_of(world, world_issuer(world, &message->from));
+    bool vote = (message->kind == RAFT_VOTE_REPLY && message->granted) ||
+                message->kind == RAFT_VOTE_REQUEST;
+    bool counts = (message->kind == RAFT_APPEND_REPLY && message->success) ||
+                  (message->kind == RAFT_SNAPSHOT_REPLY && message->installed);
+    if (seen->forgetful && (vote || message->kind == RAFT_HEARTBEAT_REPLY ||
+                            (counts && !message->recovering)) &&
+        raft_standing(&world->issuer[world_issuer(world, &message->from)].replica->raft) !=
+            RAFT_WHOLE)
+        world_fail(world, ORACLE_VOTE, "%s has a say in term %llu, without a memory",
+                   message->from.text, (unsigned long long)message->term);
+}
+
+/*
+ * An answer of all, or of a majority if the others said that they have no memory either; and nothing
+ * that anybody had applied is missing.
+ */
+static void check_recovered(struct world *world, int issuer)
+{
+    const struct oracle_issuer *seen = issuer_of(world, issuer);
+    int answers = 0;
+    for (int i = 0; i < world->issuer_count; i++)
+        answers += seen->answered[i];
+    for (int i = 0; i < world->issuer_count; i++) {
+        if (i != issuer && !seen->answered[i] &&
+            (!seen->excused[i] || 2 * answers <= world->issuer_count))
+            world_fail(world, ORACLE_VOTE, "%s recovered without an answer of %s",
+                       world->name[issuer].text, world->name[i].text);
+    }
+    if (seen->durable_term < seen->answered_term || seen->disk.log.last < seen->applied_then)
+        world_fail(world, ORACLE_VOTE, "%s recovered in term %llu with entry %llu; it was told of "
+                   "term %llu, and entry %llu was applied", world->name[issuer].text,
+                   (unsigned long long)seen->durable_term, (unsigned long long)seen->disk.log.last,
+                   (unsigned long long)seen->answered_term,
+                   (unsigned long long)seen->applied_then);
+}
+
+void oracle_memory(struct world *world, int issuer)
+{
+    struct oracle_issuer *seen = issuer_of(world, issuer);
+    const struct sim_issuer *node = &world->issuer[issuer];
+    if (!seen->forgetful || !node->process.up ||
+        raft_standing(&node->replica->raft) != RAFT_WHOLE)
+        return;
+    check_recovered(world, issuer);
+    seen->forgetful = false;
+    oracle_term(world, issuer);
+    world_cover(world, COVERAGE_RECOVERIES);
+    if (seen->by_snapshot)
+        world_cover(world, COVERAGE_RECOVERIES_BY_SNAPSHOT);
+    if (world->now_us - seen->first_answer_us > SIM_ELECTION_MS * 1000 * world->plan.scale)
+        world_cover(world, COVERAGE_RECOVERIES_WAITED);
+    log_note(world, "%s: recovered", world->name[issuer].text);
+}
