@@ -21,6 +21,9 @@ bool replay_file(const char *path, bool verbose);
 /* Runs all files *.schedule of the folder; counts. One that cannot be read counts as failed. */
 void replay_folder(const char *folder, uint64_t *passed, uint64_t *failed);
 
+/* refusals.c: texts that are no scenario are refused, each for its reason. Counts. */
+void replay_refusals(uint64_t *passed, uint64_t *failed);
+
 /*
  * True if the failing seed shrinks to at most `faults_max` faults, and what was printed, read back,
  * fails by the same oracle in the same way.

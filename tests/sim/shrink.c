@@ -104,7 +104,7 @@ static void shorten_faults(struct search *search)
     }
 }
 
-/* Of a race each fault seems needed, since without it all else is drawn anew: other draws may do. */
+/* Of a race each fault seems needed: without it all else is drawn anew. Other draws may do. */
 static bool try_without_one(struct search *search, size_t at)
 {
     const uint64_t seed = search->settings.seed;
