@@ -178,7 +178,7 @@ $(BUILD)/lib/disk-fault.so: tests/system/disk_fault.c
 tests: build $(BUILD)/lib/disk-fault.so $(UNIT_TESTS) $(if $(SIM_OBJECTS),$(BUILD)/bin/holdfast-sim)
 
 # Harnesses of tests/fuzz: a build of its own, by clang. FUZZ_SECONDS each.
-FUZZ_ARCHIVES := ctl gateway bench peer store conf hal log wire core
+FUZZ_ARCHIVES := ctl gateway bench peer backup store conf hal log wire core
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/bin/%,$(wildcard tests/fuzz/fuzz_*.c))
 $(BUILD)/bin/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(SUPPORT_PANIC) $(FUZZ_ARCHIVES:%=$(BUILD)/lib/lib%.a)
 	@mkdir -p $(@D)

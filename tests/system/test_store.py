@@ -1,6 +1,7 @@
 """Cards that are slow or fail, on real processes: renewals go on, each error has its one line."""
 
 import os
+import re
 import shutil
 import sys
 import time
@@ -128,6 +129,44 @@ def with_one_disk_slow_nothing_waits():
         assert not cluster.overlaps() and cluster.close() == 0
 
 
+def counters(cluster, issuer):
+    """Bytes and syncs of its journal since it started."""
+    text = cluster.ctl(issuer, "metrics")["metrics"]
+    return [float(re.search(rf"^holdfast_store_{name} ([\d.e+]+)$", text, re.M)[1])
+            for name in ("written_bytes_total", "syncs_total")]
+
+
+def entries(cluster, issuer):
+    return cluster.ctl(issuer, "status")["commit"]
+
+
+def a_grant_costs_each_issuer_one_sync_and_idleness_nothing():
+    cluster = Cluster(ttl_ms=600).start_all()
+    primary_and_standby(cluster)
+    leader = cluster.leader()
+
+    def all_counters():
+        return {i: counters(cluster, i) for i in cluster.issuers}
+    idle = all_counters()
+    time.sleep(3)
+    assert all_counters() == idle, (idle, all_counters())
+    first = entries(cluster, leader)
+    for _ in range(12):
+        _, standby = primary_and_standby(cluster)
+        cluster.ctl(leader, "transfer", "pump", standby, role="operator")
+    number = entries(cluster, leader) - first
+    wait_until(lambda: all(entries(cluster, i) == entries(cluster, leader)
+                           for i in cluster.issuers), what="all are level", poll=0.05)
+    after = all_counters()
+    for issuer in cluster.issuers:
+        wrote, synced = (b - a for a, b in zip(idle[issuer], after[issuer]))
+        print(f"figure: {'leader' if issuer == leader else 'follower'}: {number} entries, of them 12"
+              f" grants: {synced / number:.2f} syncs and {wrote / number:.0f} bytes each")
+        # A frame and its mark's copy of it, within two blocks.
+        assert 0 < synced <= number and wrote / number <= 2 * 4096, (issuer, wrote, synced, number)
+    assert not cluster.overlaps() and cluster.close() == 0
+
+
 def an_error_of_the_disk_is_one_line_and_the_others_go_on():
     for error, words in (("EIO", "Input/output error"), ("SYNC_ONCE", "Input/output error")):
         cluster = preloaded(error, ttl_ms=600).start_all()
@@ -221,6 +260,7 @@ if __name__ == "__main__":
     sys.exit(run_tests([
         with_every_disk_slow_only_grants_wait,
         with_one_disk_slow_nothing_waits,
+        a_grant_costs_each_issuer_one_sync_and_idleness_nothing,
         an_error_of_the_disk_is_one_line_and_the_others_go_on,
         a_disk_that_writes_in_parts_loses_nothing,
         what_cannot_be_its_journal_is_refused_with_one_line,
