@@ -37,6 +37,8 @@ static void send_to_issuer(struct world *world, int board, const struct holder_a
         oracle_renewal_sent(world, board, &action->message);
     if (action->message.kind == LEASE_RELEASE)
         oracle_release_sent(world, board, &action->message);
+    if (action->message.kind == LEASE_RELEASE && world->settings.plant != PLANT_RELEASE)
+        oracle_released(world, board, &action->message);
     trace_agent_says(world, board, &action->message);
     size_t length = wire_encode_lease(&action->message, world->scratch->frame, WIRE_FRAME_MAX);
     HF_CHECK(length > 0);
@@ -227,7 +229,7 @@ static void configure(struct world *world, int board, struct holder_config *conf
         struct holder_resource_config *resource = &config->resource[i];
         resource->resource = world->resource[i];
         resource->ttl = span_from_us(world->plan.ttl_us);
-        resource->fence = span_from_ms(world->plan.hold_ms);
+        resource->fence = span_from_us(world->plan.hardware[board].fence_us);
         resource->release = span_from_ms(SIM_RELEASE_MS);
         resource->priority = board == i % world->board_count ? 100 : 50;
         resource->failback_auto = world->plan.failback;

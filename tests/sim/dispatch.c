@@ -29,6 +29,7 @@ static void check(struct world *world, const struct event *event)
 {
     (void)event;
     oracle_check_bounds(world);
+    oracle_check_fences(world);
     if (world->quiet || world->plan.type == SIM_ISSUER_CUT)
         oracle_check_driven(world);
     if (world->plan.type == SIM_ISSUER_CUT)
@@ -50,6 +51,8 @@ void dispatch_event(struct world *world, const struct event *event)
         [EVENT_GUARD_TURN] = sim_guard_turn,
         [EVENT_GUARD_MESSAGE] = sim_guard_message,
         [EVENT_GUARD_WATCHDOG] = sim_guard_watchdog,
+        [EVENT_PINS] = machine_pins,
+        [EVENT_REPAIR] = fault_repair,
         [EVENT_DIAL] = net_dial,
         [EVENT_FAULT] = fault_event,
         [EVENT_DEATH] = fault_death,

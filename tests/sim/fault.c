@@ -17,6 +17,7 @@ enum {
 };
 
 enum { WORD_KILL, WORD_POWER };         /* of a death */
+enum { WORD_OFF, WORD_ON };             /* of a readback */
 enum { WORD_BOTH_WAYS, WORD_ONE_WAY };  /* of a partition */
 enum { WORD_DUMB = 1, WORD_DEAF, WORD_FROM_LEADER }; /* of a cut, if not both ways */
 enum { WORD_AT_ONCE, WORD_SLOW_DISK };  /* of a leader transfer */
@@ -140,6 +141,24 @@ static void draw_resource_and_board(const struct sim_plan *plan, struct random *
     fault->node = some_board(plan, random);
 }
 
+static void draw_hang(const struct sim_plan *plan, struct random *random, struct fault *fault)
+{
+    fault->node = some_board(plan, random);
+    fault->duration_us = some_down_time(plan, random, fault);
+}
+
+static void draw_weld(const struct sim_plan *plan, struct random *random, struct fault *fault)
+{
+    draw_resource_and_board(plan, random, fault);
+    fault->duration_us = some_time(plan, random, fault, 100000, 3000000);
+}
+
+static void draw_readback(const struct sim_plan *plan, struct random *random, struct fault *fault)
+{
+    draw_weld(plan, random, fault);
+    fault->word = random_chance(random, 500000) ? WORD_ON : WORD_OFF;
+}
+
 static void draw_resource(const struct sim_plan *plan, struct random *random, struct fault *fault)
 {
     fault->resource = (int)random_below(random, (uint64_t)plan->resources);
@@ -221,6 +240,8 @@ void fault_draw(const struct sim_plan *plan, struct random *random, struct fault
 static const char not_here[] = "no such node";
 static const char no_leader[] = "nobody leads";
 static const char is_down[] = "it is down";
+static const char not_covered[] = "its output does not cover hangs";
+static const char no_board[] = "no board";
 
 /* The node's number in this world, or -1. */
 static int node_of(const struct world *world, int place)
@@ -257,15 +278,31 @@ static int64_t until_quiet(const struct world *world, int64_t duration_us)
     return duration_us < left_us ? duration_us : left_us;
 }
 
+/* In the boot that the machine is in now: a reset forgets it. */
+static void post_restart(struct world *world, int node, enum fault_part part, int64_t delay_us)
+{
+    struct event *event = world_post(world, EVENT_RESTART, node, delay_us, NULL, 0);
+    event->epoch = part;
+    event->life = world->boot[world->machine_of[node]];
+}
+
+void fault_restart_board(struct world *world, int board, int64_t delay_us)
+{
+    post_restart(world, board_node(world, board), PART_BOARD, delay_us);
+}
+
 static void restart_later(struct world *world, int node, enum fault_part part, int64_t delay_us)
 {
-    world_post(world, EVENT_RESTART, node, until_quiet(world, delay_us), NULL, 0)->epoch = part;
+    post_restart(world, node, part, until_quiet(world, delay_us));
 }
 
 void fault_restart(struct world *world, const struct event *event)
 {
     int board = event->node - world->issuer_count;
     int machine = world->machine_of[event->node];
+    if (event->life != world->boot[machine])
+        return;
+    world->hung[machine] = false;
     switch ((enum fault_part)event->epoch) {
     case PART_ISSUER:
     case PART_AGENT:
@@ -295,25 +332,25 @@ void fault_kill_issuer(struct world *world, int node, bool power, int64_t down_u
         fault_power_cut_board(world, world->board_on[node], until_quiet(world, down_us));
         return;
     }
-    machine_stop_daemon(world, node, power);
     if (power)
-        clock_boot(world, node);
+        machine_power_cut(world, node);
+    else
+        machine_stop_daemon(world, node, false);
     restart_later(world, node, PART_ISSUER, down_us);
 }
 
 void fault_power_cut_board(struct world *world, int board, int64_t off_us)
 {
-    struct board *cut = &world->board[board];
-    int machine = world->machine_of[board_node(world, board)];
     world_cover(world, COVERAGE_BOARD_POWER_CUTS);
-    cut->guard.watchdog_us = INT64_MAX;
-    if (cut->guard.process.up)
-        sim_guard_stop(world, board);
-    if (cut->agent.process->up)
-        machine_stop_daemon(world, machine, true);
-    clock_boot(world, machine);
-    world_post(world, EVENT_RESTART, board_node(world, board), off_us, NULL, 0)->epoch =
-        PART_BOARD;
+    machine_power_cut(world, world->machine_of[board_node(world, board)]);
+    fault_restart_board(world, board, off_us);
+}
+
+/* A plain output that covers the guard's death alone promises nothing if anything stands still. */
+static bool covers_hangs(const struct world *world, int node)
+{
+    int board = world->board_on[world->machine_of[node]];
+    return board < 0 || world->plan.hardware[board].output != OUTPUT_GPIO_PROCESS;
 }
 
 static const char *apply_pause(struct world *world, const struct fault *fault)
@@ -329,8 +366,12 @@ static const char *apply_pause(struct world *world, const struct fault *fault)
     struct process *process = part_process(world, fault->part, node);
     if (!process->up)
         return is_down;
+    if (fault->part == PART_GUARD && !covers_hangs(world, node))
+        return not_covered;
     world_cover(world, kinds[fault->part]);
     process->paused_until_us = world->now_us + fault->duration_us;
+    if (fault->part == PART_GUARD)
+        sim_guard_absent(world, node - world->issuer_count, process->paused_until_us);
     return NULL;
 }
 
@@ -348,6 +389,8 @@ static const char *apply_kill(struct world *world, const struct fault *fault)
     }
     bool agent = fault->part == PART_AGENT;
     world_cover(world, agent ? COVERAGE_AGENT_KILLS : COVERAGE_GUARD_KILLS);
+    if (!agent && world->plan.hardware[board].retains)
+        world_cover(world, COVERAGE_RETAINED_PINS);
     if (agent)
         machine_stop_daemon(world, world->machine_of[node], false);
     else
@@ -399,6 +442,71 @@ void fault_death(struct world *world, const struct event *event)
     issuer->doom.at = DOOM_NONE;
     if (!world->quiet && issuer->process.up)
         fault_kill_issuer(world, event->node, doom.power, doom.down_us);
+}
+
+/* ---- hardware of boards */
+
+static const char *apply_hang(struct world *world, const struct fault *fault)
+{
+    int node = node_of(world, fault->node);
+    int board = node - world->issuer_count;
+    if (board < 0)
+        return no_board;
+    if (!world->board[board].guard.process.up)
+        return is_down;
+    if (!covers_hangs(world, node))
+        return not_covered;
+    world_cover(world, COVERAGE_KERNEL_HANGS);
+    machine_hang(world, board);
+    /* Nothing ends it but somebody who cuts the power. */
+    if (!world->plan.hardware[board].watchdog)
+        fault_restart_board(world, board, fault->duration_us);
+    return NULL;
+}
+
+/* The line of a fault, if it is whole so far. */
+static const char *whole_line(struct world *world, const struct fault *fault, struct line **line)
+{
+    int board = node_of(world, fault->node) - world->issuer_count;
+    if (board < 0 || fault->resource >= world->resource_count)
+        return no_board;
+    *line = &world->board[board].line[fault->resource];
+    return (*line)->welded || (*line)->reading != READING_TRUE ? "broken already" : NULL;
+}
+
+static void repair_later(struct world *world, const struct fault *fault)
+{
+    world_post(world, EVENT_REPAIR, node_of(world, fault->node), fault->duration_us, NULL,
+               0)->peer = fault->resource;
+}
+
+static const char *apply_weld(struct world *world, const struct fault *fault)
+{
+    struct line *line = NULL;
+    const char *skipped = whole_line(world, fault, &line);
+    if (skipped)
+        return skipped;
+    world_cover(world, COVERAGE_WELDED_RELAYS);
+    line_weld(world, node_of(world, fault->node) - world->issuer_count, fault->resource);
+    repair_later(world, fault);
+    return NULL;
+}
+
+static const char *apply_readback(struct world *world, const struct fault *fault)
+{
+    struct line *line = NULL;
+    const char *skipped = whole_line(world, fault, &line);
+    if (skipped)
+        return skipped;
+    world_cover(world, COVERAGE_STUCK_READBACKS);
+    line->reading = fault->word == WORD_ON ? READING_ON : READING_OFF;
+    repair_later(world, fault);
+    return NULL;
+}
+
+void fault_repair(struct world *world, const struct event *event)
+{
+    line_repair(world, event->node - world->issuer_count, event->peer);
 }
 
 /* ---- network */
@@ -640,15 +748,14 @@ static const char *apply_leader_death(struct world *world, const struct fault *f
 
 static const char *apply_board_death(struct world *world, const struct fault *fault)
 {
-    struct span fence = span_from_ms(world->plan.hold_ms);
+    int board = world->oracle.drive[0].board;
+    oracle_check_bounds(world);
+    oracle_check_driven(world);
+    struct span fence = span_from_us(world->plan.hardware[board].fence_us);
     struct span lease = span_add(span_from_us(world->plan.ttl_us), fence);
     /* Stretched by the issuer's reckoning, and once more by its clock. */
     int64_t bound_us = timing_stretch(timing_stretch(lease, SIM_DRIFT_PPM), SIM_DRIFT_PPM).us +
                        TAKEOVER_SLACK_US;
-    int board = world->oracle.drive[0].board;
-    oracle_check_bounds(world);
-    oracle_check_driven(world);
-    HF_CHECK(board >= 0);
     for (int i = 0; i < world->resource_count; i++) {
         if (world->oracle.drive[i].board == board)
             oracle_board_died(world, i, world->now_us + bound_us);
@@ -757,6 +864,12 @@ const struct fault_row fault_table[FAULT_KINDS] = {
                           draw_disk_slow, apply_disk_slow },
     [FAULT_CLOCK_RATE] = { "clock-rate", 4, { FIELD_NODE, FIELD_PPM }, { 0 },
                            draw_clock_rate, apply_clock_rate },
+    [FAULT_HANG] = { "hang", 4, { FIELD_BOARD, FIELD_DURATION }, { 0 }, draw_hang, apply_hang },
+    [FAULT_WELD] = { "weld", 2, { FIELD_RESOURCE, FIELD_BOARD, FIELD_DURATION }, { 0 },
+                     draw_weld, apply_weld },
+    [FAULT_READBACK] = { "readback", 3,
+                         { FIELD_RESOURCE, FIELD_BOARD, FIELD_WORD, FIELD_DURATION },
+                         { "off", "on" }, draw_readback, apply_readback },
     [FAULT_TRANSFER] = { "transfer", 4, { FIELD_RESOURCE, FIELD_BOARD }, { 0 },
                          draw_resource_and_board, apply_transfer },
     [FAULT_LEADER_TRANSFER] = { "leader-transfer", 4, { FIELD_ISSUER, FIELD_WORD },

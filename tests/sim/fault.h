@@ -29,6 +29,9 @@ enum fault_kind {
     FAULT_DISK_FAIL,
     FAULT_DISK_SLOW,
     FAULT_CLOCK_RATE,
+    FAULT_HANG,           /* a board's kernel, until its watchdog or `duration` ends it */
+    FAULT_WELD,           /* a relay stays on once it is on, until it is repaired */
+    FAULT_READBACK,       /* stuck at a level, until it is repaired */
     FAULT_TRANSFER,       /* operators: */
     FAULT_LEADER_TRANSFER,
     FAULT_PIN,

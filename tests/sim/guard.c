@@ -7,7 +7,6 @@
 enum {
     SOCKET_MAX_US = 300,
     NOTICE_MAX_US = 500,
-    READBACK_LAG_US = 500,
     PLANTED_US = 1000000
 };
 
@@ -50,37 +49,19 @@ static void send_statuses(struct world *world, int board, uint32_t mask)
         if (!(mask & (1u << i)) || !guard->guard.agent)
             continue;
         guard_status(&guard->guard, i, &status);
+        oracle_status(world, board, i, &status);
         send_to_agent(world, board, &status);
     }
 }
 
 /* ---- effects */
 
-static void set_line(struct world *world, int board, int resource, bool level)
-{
-    struct line *line = &world->board[board].line[resource];
-    if (line->level == level)
-        return;
-    line->level = level;
-    /* Only a rising edge pumps the charge, as in the bench. */
-    if (!level)
-        return;
-    oracle_edge(world, board, resource);
-    if (world->now_us >= line->off_us) {
-        line->on_us = world->now_us;
-        world_cover(world, COVERAGE_DRIVES);
-        log_note(world, "%s: %s: line on, token %llu", text_of(world, board),
-                 world->resource[resource].text,
-                 (unsigned long long)guard_of(world, board)->guard.resource[resource].token);
-    }
-    line->off_us = world->now_us + world->plan.hold_ms * 1000;
-}
-
 static void note_changes(struct world *world, int board, const struct guard_effects *effects)
 {
     for (uint8_t i = 0; i < effects->change_count; i++) {
         const struct guard_change *change = &effects->change[i];
         bool drop = change->from == GUARD_DRIVING;
+        oracle_guard_changed(world, board, change);
         log_note(world, "%s: guard: %s: %s -%s-> %s", text_of(world, board),
                  world->resource[change->resource].text, guard_state_name(change->from),
                  guard_event_name(change->event), guard_state_name(change->to));
@@ -109,12 +90,14 @@ static void apply(struct world *world, int board, const struct guard_effects *ef
     for (int on = 0; on <= 1; on++) {
         for (int i = 0; i < world->resource_count; i++) {
             if ((effects->set_mask[i] & 1) && (effects->level_mask[i] & 1) == on)
-                set_line(world, board, i, on);
+                line_set(world, board, i, on);
         }
     }
-    if (effects->feed_watchdog)
-        feed_watchdog(world, board);
     note_changes(world, board, effects);
+    if (effects->feed_watchdog) {
+        oracle_fed(world, board);
+        feed_watchdog(world, board);
+    }
     send_statuses(world, board, effects->status_mask);
 }
 
@@ -134,7 +117,7 @@ static void read_lines(struct world *world, int board)
     struct sim_guard *guard = guard_of(world, board);
     for (int i = 0; i < world->resource_count; i++) {
         const struct guard_output *output = &guard->guard.resource[i].output[0];
-        bool on = oracle_line_on(world, board, i, world->now_us - READBACK_LAG_US);
+        bool on = line_reads(world, board, i);
         const struct guard_input input = { .kind = GUARD_INPUT_READBACK, .resource = (uint8_t)i,
                                            .on = on };
         if (!output->readback_known || output->readback != on)
@@ -150,6 +133,7 @@ static void finish_turn(struct world *world, int board)
     /* While a readback is awaited: often enough to see it in time. */
     int64_t poll_us = world->plan.readback_ms * 1000 / 5;
     step(world, board, &tick);
+    oracle_turn_ended(world, board);
     struct instant wake_at = guard->guard.wake_at;
     struct instant poll_at = instant_add(clock_local(world, node), span_from_us(poll_us));
     if (guard_awaits_readback(&guard->guard))
@@ -230,20 +214,29 @@ void sim_guard_watchdog(struct world *world, const struct event *event)
     struct sim_guard *guard = guard_of(world, board);
     if (event->epoch != guard->watchdog_id || guard->watchdog_us == INT64_MAX)
         return;
-    log_note(world, "%s: watchdog resets the board", text_of(world, board));
-    world_cover(world, COVERAGE_WATCHDOG_RESETS);
-    fault_power_cut_board(world, board, some_time(world, board, 100000, 2000000));
+    machine_reset(world, board);
 }
 
 /* ---- life */
+
+static void configure_output(const struct world *world, int board,
+                             struct guard_output_config *output)
+{
+    bool pulse = world->plan.hardware[board].output == OUTPUT_PULSE;
+    output->kind = pulse ? GUARD_OUTPUT_PULSE : GUARD_OUTPUT_GPIO;
+    output->rate_hz = pulse ? world->plan.rate_hz : 0;
+    output->hold = span_from_ms(pulse ? world->plan.hold_ms : 0);
+    output->has_readback = true;
+    output->within = span_from_ms(world->plan.readback_ms);
+}
 
 static void configure(struct world *world, int board, struct guard_config *config)
 {
     memset(config, 0, sizeof(*config));
     config->node = world->name[board_node(world, board)];
-    config->resource_count = (uint8_t)world->resource_count;
-    config->has_watchdog = world->plan.watchdog;
     config->status_interval = span_from_ms(SIM_GUARD_STATUS_MS * world->plan.scale);
+    config->resource_count = (uint8_t)world->resource_count;
+    config->has_watchdog = world->plan.hardware[board].watchdog;
     config->watchdog_timeout = span_from_ms(SIM_WATCHDOG_MS * world->plan.scale);
     for (int i = 0; i < world->resource_count; i++) {
         struct guard_resource_config *resource = &config->resource[i];
@@ -253,14 +246,17 @@ static void configure(struct world *world, int board, struct guard_config *confi
             resource->ttl.us += PLANTED_US;
         resource->release = span_from_ms(SIM_RELEASE_MS);
         resource->output_count = 1;
-        resource->output[0] = (struct guard_output_config){
-            .kind = GUARD_OUTPUT_PULSE,
-            .rate_hz = world->plan.rate_hz,
-            .hold = span_from_ms(world->plan.hold_ms),
-            .has_readback = true,
-            .within = span_from_ms(world->plan.readback_ms),
-        };
+        configure_output(world, board, &resource->output[0]);
     }
+}
+
+void sim_guard_absent(struct world *world, int board, int64_t until_us)
+{
+    struct sim_guard *guard = guard_of(world, board);
+    if (guard->absent_until_us < world->now_us)
+        guard->absent_from_us = world->now_us;
+    if (guard->absent_until_us < until_us)
+        guard->absent_until_us = until_us;
 }
 
 void sim_guard_start(struct world *world, int board)
@@ -271,9 +267,13 @@ void sim_guard_start(struct world *world, int board)
     configure(world, board, &config);
     process_begin(&guard->process);
     timer_stop(&guard->timer);
+    oracle_guard_started(world, board);
+    guard->absent_until_us = world->now_us;
     guard->socket = 0;
     log_note(world, "%s: guard starts", text_of(world, board));
     guard_init(&guard->guard, &config);
+    /* As they are requested, before anything else. */
+    line_all_low(world, board);
     if (config.has_watchdog)
         feed_watchdog(world, board);
     read_lines(world, board);
@@ -282,16 +282,26 @@ void sim_guard_start(struct world *world, int board)
     finish_turn(world, board);
 }
 
-/* A line that nobody holds goes to its pull: for a pulse output no edge that counts. */
+void sim_guard_vanish(struct world *world, int board)
+{
+    struct sim_guard *guard = guard_of(world, board);
+    process_end(&guard->process);
+    timer_stop(&guard->timer);
+    sim_guard_absent(world, board, INT64_MAX);
+}
+
+/* A line that nobody holds goes to its pull, unless the kernel lets it be. */
 void sim_guard_stop(struct world *world, int board)
 {
+    const struct sim_hardware *hardware = &world->plan.hardware[board];
     struct sim_guard *guard = guard_of(world, board);
     struct sim_agent *agent = &world->board[board].agent;
     log_note(world, "%s: guard killed", text_of(world, board));
-    process_end(&guard->process);
-    timer_stop(&guard->timer);
-    for (int i = 0; i < world->resource_count; i++)
-        world->board[board].line[i].level = false;
+    sim_guard_vanish(world, board);
+    if (!hardware->retains)
+        line_all_low(world, board);
+    if (guard->watchdog_us != INT64_MAX && hardware->close_pings)
+        feed_watchdog(world, board);
     if (agent->process->up && agent->socket_open)
         world_post(world, EVENT_AGENT_GUARD, board_node(world, board),
                    some_time(world, board, 20, NOTICE_MAX_US), NULL, 0)->epoch = agent->socket;

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "guard/guard.h"
 #include "lease/message.h"
 #include "lease/table.h"
 #include "raft/raft.h"
@@ -127,11 +128,21 @@ struct oracle_issuer {
     uint64_t reply_term[SIM_ISSUERS_MAX];
 };
 
+/* Since when a readback was seen to disagree with the guard's state. */
+struct oracle_doubt {
+    bool open;
+    enum guard_state state;
+    int64_t since_us;
+};
+
 struct oracle_board {
     struct oracle_renewal renewal[ORACLE_RENEWALS];
     uint64_t confirmed_token[SIM_RESOURCES_MAX];
     uint64_t released_token[SIM_RESOURCES_MAX]; /* highest that its agent ever gave up */
     int64_t deadline_us[SIM_RESOURCES_MAX]; /* true: sent + ttl, of that token */
+    uint64_t driven_token[SIM_RESOURCES_MAX]; /* of the last rising edge */
+    int64_t driven_deadline_us[SIM_RESOURCES_MAX];
+    struct oracle_doubt doubt[SIM_RESOURCES_MAX];
 };
 
 struct oracle_drive {
@@ -215,7 +226,6 @@ void oracle_memory_arrived(struct world *world, int issuer, const struct raft_me
 void oracle_answer(struct world *world, int board, const struct lease_message *message);
 /* A rising edge of the line, now. */
 void oracle_edge(struct world *world, int board, int resource);
-bool oracle_line_on(const struct world *world, int board, int resource, int64_t at_us);
 /* Every resource is driven now. */
 void oracle_check_driven(struct world *world);
 /* The driving board died now: somebody else must drive by `bound_us`. */
@@ -224,5 +234,21 @@ void oracle_board_died(struct world *world, int resource, int64_t bound_us);
 void oracle_check_level(struct world *world);
 /* A takeover that is overdue fails here. */
 void oracle_check_bounds(struct world *world);
+
+/* oracle_guard.c */
+
+/* A plain output goes off now. */
+void oracle_fall(struct world *world, int board, int resource);
+/* No plain output is on longer than its fence latency allows. */
+void oracle_check_fences(struct world *world);
+void oracle_status(struct world *world, int board, int resource,
+                   const struct guard_message *status);
+void oracle_fed(struct world *world, int board);
+void oracle_guard_changed(struct world *world, int board, const struct guard_change *change);
+void oracle_guard_started(struct world *world, int board);
+/* The guard's turn has ended: a readback that disagrees does so for a short time only. */
+void oracle_turn_ended(struct world *world, int board);
+/* The board releases: what it says to be off is off. */
+void oracle_released(struct world *world, int board, const struct lease_message *message);
 
 #endif

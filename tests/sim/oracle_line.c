@@ -12,6 +12,9 @@ void oracle_answer(struct world *world, int board, const struct lease_message *m
         const struct lease_item *item = &message->items[i];
         int resource = world_resource(world, &item->resource);
         int64_t deadline_us = renewal->sent_us + world->plan.ttl_us;
+        if (!item->lost && item->token == seen->driven_token[resource] &&
+            deadline_us > seen->driven_deadline_us[resource])
+            seen->driven_deadline_us[resource] = deadline_us;
         if (item->lost || item->token < seen->confirmed_token[resource])
             continue;
         if (item->token > seen->confirmed_token[resource] ||
@@ -19,12 +22,6 @@ void oracle_answer(struct world *world, int board, const struct lease_message *m
             seen->deadline_us[resource] = deadline_us;
         seen->confirmed_token[resource] = item->token;
     }
-}
-
-bool oracle_line_on(const struct world *world, int board, int resource, int64_t at_us)
-{
-    const struct line *line = &world->board[board].line[resource];
-    return line->off_us > 0 && line->on_us <= at_us && at_us < line->off_us;
 }
 
 /* Every rising edge keeps a charge pump charged. */
@@ -48,8 +45,15 @@ static void check_permitted(struct world *world, int board, int resource)
 
 static void check_alone(struct world *world, int board, int resource)
 {
+    const struct line *own = &world->board[board].line[resource];
     for (int other = 0; other < world->board_count; other++) {
-        if (other != board && oracle_line_on(world, other, resource, world->now_us))
+        const struct line *line = &world->board[other].line[resource];
+        if (other == board || !line_is_on(line, world->now_us))
+            continue;
+        /* A relay that does not open: no software can help that. Its guard must say so. */
+        if (line->welded || own->welded)
+            world_cover(world, COVERAGE_WELDED_OVERLAPS);
+        else
             world_fail(world, ORACLE_S1, "%s: %s and %s drive", world->resource[resource].text,
                        world->name[board_node(world, board)].text,
                        world->name[board_node(world, other)].text);
@@ -104,10 +108,13 @@ static void note_new_drive(struct world *world, int board, int resource)
 
 void oracle_edge(struct world *world, int board, int resource)
 {
+    struct oracle_board *seen = &world->oracle.board[board];
     check_alone(world, board, resource);
     check_permitted(world, board, resource);
     check_token(world, board, resource);
-    if (!oracle_line_on(world, board, resource, world->now_us))
+    seen->driven_token[resource] = seen->confirmed_token[resource];
+    seen->driven_deadline_us[resource] = seen->deadline_us[resource];
+    if (!line_is_on(&world->board[board].line[resource], world->now_us))
         note_new_drive(world, board, resource);
 }
 

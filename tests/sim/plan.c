@@ -37,6 +37,46 @@ static void plan_pace(struct sim_plan *plan, struct random *random)
     plan->readback_ms = pace->readback_ms;
 }
 
+/* F, by the same reckoning as the configuration's. */
+static int64_t fence_us(const struct sim_plan *plan, const struct sim_hardware *hardware)
+{
+    static const enum timing_fence_kind kinds[] = {
+        [OUTPUT_PULSE] = TIMING_FENCE_PULSE,
+        [OUTPUT_GPIO_PROCESS] = TIMING_FENCE_GPIO_PROCESS,
+        [OUTPUT_GPIO_KERNEL] = TIMING_FENCE_GPIO_KERNEL,
+    };
+    const struct timing_fence fence = {
+        .kind = kinds[hardware->output],
+        .hold = span_from_ms(plan->hold_ms),
+        .watchdog_timeout = span_from_ms(SIM_WATCHDOG_MS * plan->scale),
+        .reset_time = span_from_us(hardware->reset_us),
+        .close_pings = hardware->close_pings,
+    };
+    return timing_fence_latency(&fence).us;
+}
+
+void plan_fences(struct sim_plan *plan)
+{
+    for (int board = 0; board < SIM_BOARDS_MAX; board++)
+        plan->hardware[board].fence_us = fence_us(plan, &plan->hardware[board]);
+}
+
+static void plan_hardware(const struct settings *settings, int board, struct sim_plan *plan)
+{
+    struct random random;
+    struct sim_hardware *hardware = &plan->hardware[board];
+    random_init(&random, settings->seed, STREAM_PLAN, FAULT_BOARD + board);
+    bool plain = plan_is_chaos(plan) && random_chance(&random, 400000);
+    bool kernel = random_chance(&random, 600000);
+    hardware->output = !plain ? OUTPUT_PULSE : kernel ? OUTPUT_GPIO_KERNEL : OUTPUT_GPIO_PROCESS;
+    hardware->watchdog =
+        hardware->output == OUTPUT_GPIO_KERNEL || random_chance(&random, 500000);
+    hardware->close_pings = random_chance(&random, 500000);
+    hardware->retains =
+        hardware->output == OUTPUT_GPIO_KERNEL && random_chance(&random, 500000);
+    hardware->reset_us = random_between(&random, 1000, 500000);
+}
+
 static void plan_network(struct sim_plan *plan, struct random *random)
 {
     plan->delay_max_us = random_between(random, 300, 20000);
@@ -116,8 +156,10 @@ static void plan_world(const struct settings *settings, struct sim_plan *plan)
     plan->growth_bytes = (uint64_t)random_between(random, 20000, 200000);
     plan->shared_machines =
         random_chance(random, 400000) ? (int)random_between(random, 1, plan->boards) : 0;
-    plan->watchdog = random_chance(random, 500000);
     plan->failback = random_chance(random, 300000);
+    for (int board = 0; board < SIM_BOARDS_MAX; board++)
+        plan_hardware(settings, board, plan);
+    plan_fences(plan);
     plan->skew_ppm_max = settings->skew_beyond ? BEYOND_PPM : SIM_DRIFT_PPM;
     plan->quiet_us = (SIM_SETTLE_US + CHAOS_US) * plan->scale;
     plan->end_us = plan_driven_by_us(plan) + CHECKED_US;
@@ -128,14 +170,26 @@ static void plan_world(const struct settings *settings, struct sim_plan *plan)
         plan_slow_disks(plan);
 }
 
+int64_t plan_longest_fence_us(const struct sim_plan *plan)
+{
+    int64_t fence_us = 0;
+    for (int board = 0; board < plan->boards; board++) {
+        if (plan->hardware[board].fence_us > fence_us)
+            fence_us = plan->hardware[board].fence_us;
+    }
+    return fence_us;
+}
+
 int64_t plan_driven_by_us(const struct sim_plan *plan)
 {
     enum {
         LINKS_US = 5000000, /* links and resends */
         ELECTIONS = 7       /* election timeouts until somebody leads, at the most */
     };
+    int64_t fence_us = plan_longest_fence_us(plan);
+    /* A board may hang or sleep until then, and its watchdog reset it after that. */
     return plan->quiet_us + LINKS_US + ELECTIONS * plan->scale * SIM_ELECTION_MS * 1000 +
-           2 * (plan->ttl_us + span_from_ms(plan->hold_ms).us);
+           2 * (plan->ttl_us + fence_us) + 2 * SIM_WATCHDOG_MS * 1000 * plan->scale;
 }
 
 /* ---- its faults */

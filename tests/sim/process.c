@@ -22,6 +22,8 @@ struct process *process_of(struct world *world, enum event_kind kind, int node)
     case EVENT_GUARD_MESSAGE:
         return &world->board[node - world->issuer_count].guard.process;
     case EVENT_GUARD_WATCHDOG:
+    case EVENT_PINS:
+    case EVENT_REPAIR:
     case EVENT_DIAL:
     case EVENT_FAULT:
     case EVENT_DEATH:

@@ -26,6 +26,8 @@ enum event_kind {
     EVENT_GUARD_MESSAGE, /* from the agent: a message, or without data: it is gone */
     /* of the world */
     EVENT_GUARD_WATCHDOG,
+    EVENT_PINS, /* of a board that is reset: they go to their pull */
+    EVENT_REPAIR,
     EVENT_DIAL,
     EVENT_FAULT,
     EVENT_DEATH,

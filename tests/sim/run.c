@@ -39,7 +39,7 @@ static void write_policies(struct world *world)
         policy->resource = world->resource[i];
         /* No longer than what boards ask for: a hold-off after a restore is just long enough. */
         policy->ttl_max_us = world->plan.ttl_us;
-        policy->fence_max_us = span_from_ms(world->plan.hold_ms).us;
+        policy->fence_max_us = plan_longest_fence_us(&world->plan);
         policy->holder_count = (uint8_t)world->board_count;
         for (int board = 0; board < world->board_count; board++)
             policy->holder[board] = world->name[board_node(world, board)];
@@ -115,6 +115,7 @@ static void run(struct world *world)
     /* Only if there was time for it: what was shrunk or written by hand may end sooner. */
     if (plan_is_chaos(&world->plan) && world->plan.end_us > plan_driven_by_us(&world->plan))
         oracle_check_level(world);
+    oracle_check_fences(world);
     trace_end(world);
 }
 

@@ -22,6 +22,13 @@ struct key {
 };
 
 #define PLAN(field) offsetof(struct sim_plan, field)
+/* `output` as in enum sim_output; no key is F, which follows from the rest. */
+#define HARDWARE(board, n) \
+    { board "output", VALUE_INT, PLAN(hardware[n].output), 0, OUTPUT_GPIO_KERNEL }, \
+    { board "watchdog", VALUE_BOOL, PLAN(hardware[n].watchdog), 0, 1 }, \
+    { board "close-pings", VALUE_BOOL, PLAN(hardware[n].close_pings), 0, 1 }, \
+    { board "retains", VALUE_BOOL, PLAN(hardware[n].retains), 0, 1 }, \
+    { board "reset", VALUE_SECONDS, PLAN(hardware[n].reset_us), 1, 60000000 }
 static const struct key keys[] = {
     { "issuers", VALUE_INT, PLAN(issuers), 1, SIM_ISSUERS_MAX },
     { "boards", VALUE_INT, PLAN(boards), 1, SIM_BOARDS_MAX },
@@ -33,7 +40,9 @@ static const struct key keys[] = {
     { "hold-ms", VALUE_INT64, PLAN(hold_ms), 1, 10000 },
     { "readback-ms", VALUE_INT64, PLAN(readback_ms), 1, 10000 },
     { "growth-bytes", VALUE_UINT64, PLAN(growth_bytes), 4096, 4000000 },
-    { "watchdog", VALUE_BOOL, PLAN(watchdog), 0, 1 },
+    HARDWARE("board-1-", 0),
+    HARDWARE("board-2-", 1),
+    HARDWARE("board-3-", 2),
     { "failback", VALUE_BOOL, PLAN(failback), 0, 1 },
     { "skew-ppm-max", VALUE_INT, PLAN(skew_ppm_max), 0, 500000 },
     { "steady", VALUE_BOOL, PLAN(steady), 0, 1 },
@@ -45,7 +54,9 @@ static const struct key keys[] = {
     { "quiet", VALUE_SECONDS, PLAN(quiet_us), 0, INT64_C(3600000000) },
     { "end", VALUE_SECONDS, PLAN(end_us), 0, INT64_C(3600000000) },
 };
+#undef HARDWARE
 #undef PLAN
+_Static_assert(SIM_BOARDS_MAX == 3, "a HARDWARE() for each board");
 
 enum { KEYS = sizeof(keys) / sizeof(keys[0]) };
 
@@ -73,6 +84,7 @@ static const struct sim_plan calm = {
     .steady = true,
     .ordered = true,
     .delay_max_us = 1000,
+    .hardware = { { .reset_us = 100000 }, { .reset_us = 100000 }, { .reset_us = 100000 } },
     .quiet_us = 30000000,
     .end_us = 30000000,
 };
@@ -280,6 +292,13 @@ static const char *parse_line(char *line, struct settings *settings, struct scen
 /* What no line says alone. */
 static const char *check_whole(const struct sim_plan *plan)
 {
+    for (int board = 0; board < plan->boards; board++) {
+        const struct sim_hardware *hardware = &plan->hardware[board];
+        if (hardware->output == OUTPUT_GPIO_KERNEL && !hardware->watchdog)
+            return "output 2: a plain output that covers a hang must have a watchdog";
+        if (hardware->output == OUTPUT_GPIO_PROCESS && hardware->retains)
+            return "output 1: a pin that outlives its guard does not cover its death";
+    }
     if (plan->shared_machines > plan->issuers || plan->shared_machines > plan->boards)
         return "shared-machines: more than there are issuers or boards";
     return plan->end_us >= plan->quiet_us ? NULL : "end: before quiet";
@@ -307,6 +326,7 @@ const char *scenario_parse(char *text, struct settings *settings, struct scenari
         }
         text += length + !last;
     }
+    plan_fences(&scenario->plan);
     const char *wrong = check_whole(&scenario->plan);
     if (wrong)
         scenario_free(scenario);

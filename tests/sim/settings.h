@@ -58,6 +58,22 @@ struct settings {
     struct trace *trace; /* written by the run; NULL: none */
 };
 
+enum sim_output {
+    OUTPUT_PULSE,        /* charge pump: off a hold time after the last edge, whatever happened */
+    OUTPUT_GPIO_PROCESS, /* plain: off when the guard dies; nothing is promised if it hangs */
+    OUTPUT_GPIO_KERNEL   /* plain: off when the guard dies or the watchdog has reset the board */
+};
+
+/* A board's outputs and watchdog, as they are and as its configuration says. */
+struct sim_hardware {
+    enum sim_output output;
+    bool watchdog;
+    bool close_pings;  /* a guard that dies leaves the watchdog freshly fed */
+    bool retains;      /* a pin keeps its level when the guard dies */
+    int64_t reset_us;  /* from the watchdog's bite to the pins at their pull, at most */
+    int64_t fence_us;  /* declared: as the configuration reckons it */
+};
+
 /* The world of a run, as the seed chose it. */
 struct sim_plan {
     enum sim_type type;
@@ -66,14 +82,14 @@ struct sim_plan {
     int resources;
     int64_t scale; /* of every period, ttls, faults and the run's length */
     int64_t ttl_us;
-    int64_t hold_ms; /* of the pulse outputs: the declared fence latency */
+    int64_t hold_ms; /* of the pulse outputs: their declared fence latency */
     uint32_t rate_hz;
     int64_t readback_ms;
     int64_t fault_interval_us; /* mean */
     int64_t note_interval_us;  /* operator's entries that make the log grow; 0: none */
     uint64_t growth_bytes;     /* of a journal slot */
     int shared_machines; /* so many boards live on an issuer's machine each */
-    bool watchdog;
+    struct sim_hardware hardware[SIM_BOARDS_MAX];
     bool failback;
     int32_t skew_ppm_max;
     bool steady; /* no jitter: every delay and latency is the middle of its range */

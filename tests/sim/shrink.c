@@ -152,9 +152,19 @@ static void no_sharing(struct sim_plan *plan)
     plan->shared_machines = 0;
 }
 
+static void only_pulses(struct sim_plan *plan)
+{
+    for (int board = 0; board < SIM_BOARDS_MAX; board++) {
+        plan->hardware[board].output = OUTPUT_PULSE;
+        plan->hardware[board].retains = false;
+    }
+    plan_fences(plan);
+}
+
 static void no_watchdog(struct sim_plan *plan)
 {
-    plan->watchdog = false;
+    for (int board = 0; board < SIM_BOARDS_MAX; board++)
+        plan->hardware[board].watchdog = plan->hardware[board].output == OUTPUT_GPIO_KERNEL;
 }
 
 static void no_failback(struct sim_plan *plan)
@@ -201,8 +211,8 @@ static bool try_way(struct search *search, void (*way)(struct sim_plan *))
 static bool simplify_world(struct search *search)
 {
     static void (*const ways[])(struct sim_plan *) = {
-        fewer_boards, fewer_issuers, one_resource,  no_sharing,  no_watchdog,
-        no_failback,  no_stragglers, ordered_network, true_clocks,
+        fewer_boards, fewer_issuers, one_resource,  no_sharing,  only_pulses,
+        no_watchdog,  no_failback,   no_stragglers, ordered_network, true_clocks,
     };
     bool simpler = false;
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)

@@ -112,10 +112,15 @@ struct sim_issuer {
 
 /* ---- a board: agent, guard and the lines between guard and plant */
 
+enum line_reading { READING_TRUE, READING_OFF, READING_ON };
+
 struct line {
-    bool level;
-    int64_t on_us;  /* of the present or last drive: its first rising edge */
-    int64_t off_us; /* last rising edge + hold: not on from then on */
+    bool level;       /* of the pin */
+    bool welded;      /* the relay: once on, it stays on whatever it is told */
+    enum line_reading reading; /* of its readback: true, or stuck */
+    int64_t on_us;    /* of the present or last drive: its first rising edge */
+    int64_t rise_us;  /* last rising edge */
+    int64_t off_us;   /* not on from then on; INT64_MAX: for as long as nothing happens */
 };
 
 struct sim_agent {
@@ -137,6 +142,9 @@ struct sim_guard {
     int64_t socket_busy_us;
     int64_t watchdog_us; /* the board is reset then; INT64_MAX: not armed */
     uint32_t watchdog_id;
+    /* The last time in which it could not act: dead, stopped, asleep, or woken late. */
+    int64_t absent_from_us;
+    int64_t absent_until_us;
 };
 
 struct board {
@@ -204,6 +212,8 @@ struct world {
     struct hf_name resource[SIM_RESOURCES_MAX];
     int machine_of[SIM_NODES_MAX]; /* a board's, if it lives on an issuer's: that issuer's number */
     int board_on[SIM_NODES_MAX];   /* by machine; -1: none */
+    uint32_t boot[SIM_NODES_MAX];  /* by machine: restarts that were due in an earlier one miss */
+    bool hung[SIM_NODES_MAX];      /* by machine */
     struct skewed_clock clock[SIM_NODES_MAX]; /* by machine */
     struct sim_issuer issuer[SIM_ISSUERS_MAX];
     struct board board[SIM_BOARDS_MAX];
@@ -270,6 +280,16 @@ void process_begin(struct process *process);
 void process_end(struct process *process);
 void timer_stop(struct timer *timer);
 
+/* line.c */
+bool line_is_on(const struct line *line, int64_t at_us);
+void line_set(struct world *world, int board, int resource, bool level);
+void line_all_low(struct world *world, int board);
+/* What its readback shows now. */
+bool line_reads(const struct world *world, int board, int resource);
+void line_weld(struct world *world, int board, int resource);
+/* Relay and readback are as new. */
+void line_repair(struct world *world, int board, int resource);
+
 /* machine.c */
 
 /* Which machine each node lives on, from the plan. */
@@ -278,6 +298,13 @@ struct process *machine_daemon(struct world *world, int machine);
 void machine_start_daemon(struct world *world, int machine);
 /* Killed; or, with `power`, gone without a word to its peers. */
 void machine_stop_daemon(struct world *world, int machine, bool power);
+/* The kernel of a board's machine hangs: pins keep their level, the watchdog counts on. */
+void machine_hang(struct world *world, int board);
+/* The watchdog bites: pins go to their pull some time later, the board starts again after that. */
+void machine_reset(struct world *world, int board);
+void machine_pins(struct world *world, const struct event *event);
+/* Nothing runs, all pins fall. Restarts that were under way are forgotten. */
+void machine_power_cut(struct world *world, int machine);
 
 /* net.c */
 void net_start(struct world *world);
@@ -330,7 +357,12 @@ void sim_agent_clear_faults(struct world *world, int board);
 
 /* guard.c */
 void sim_guard_start(struct world *world, int board);
+/* Killed: the kernel closes what it had open. */
 void sim_guard_stop(struct world *world, int board);
+/* It runs no more, and nothing else changes: the kernel hangs, or the power is gone. */
+void sim_guard_vanish(struct world *world, int board);
+/* It does nothing until then. */
+void sim_guard_absent(struct world *world, int board, int64_t until_us);
 void sim_guard_turn(struct world *world, const struct event *event);
 void sim_guard_message(struct world *world, const struct event *event);
 void sim_guard_watchdog(struct world *world, const struct event *event);
@@ -338,6 +370,7 @@ void sim_guard_watchdog(struct world *world, const struct event *event);
 /* fault.c */
 void fault_start(struct world *world);
 void fault_event(struct world *world, const struct event *event);
+void fault_repair(struct world *world, const struct event *event);
 void fault_restart(struct world *world, const struct event *event);
 void fault_operator(struct world *world, const struct event *event);
 void fault_note(struct world *world, const struct event *event);
@@ -347,6 +380,8 @@ void fault_quiet(struct world *world, const struct event *event);
 /* Kills the issuer, which is up, or cuts its power; down for `down_us` or until it is quiet. */
 void fault_kill_issuer(struct world *world, int node, bool power, int64_t down_us);
 void fault_power_cut_board(struct world *world, int board, int64_t off_us);
+/* Guard and holdfastd of its machine, unless it is reset before. */
+void fault_restart_board(struct world *world, int board, int64_t delay_us);
 
 /* restore.c: NULL, or why it is not done now */
 const char *restore_backup(struct world *world);

@@ -27,7 +27,7 @@ static void poll_lines(const struct world *world)
     for (int board = 0; board < world->board_count; board++) {
         for (int i = 0; i < world->resource_count; i++) {
             char text[TEXT_MAX];
-            bool on = oracle_line_on(world, board, i, world->now_us);
+            bool on = line_is_on(&world->board[board].line[i], world->now_us);
             bool *was_on = &trace->was_on[board][i];
             if (*was_on && !on) {
                 snprintf(text, sizeof(text), "%s: line off", world->resource[i].text);

@@ -1,0 +1,99 @@
+/*
+ * Outputs as the plant has them: pins, charge pumps, relays that weld, readbacks that lie. What the
+ * board's software believes is not asked.
+ */
+#include "tests/sim/sim.h"
+
+enum { READBACK_LAG_US = 500 };
+
+bool line_is_on(const struct line *line, int64_t at_us)
+{
+    return line->off_us > 0 && line->on_us <= at_us && at_us < line->off_us;
+}
+
+static bool is_pulse(const struct world *world, int board)
+{
+    return world->plan.hardware[board].output == OUTPUT_PULSE;
+}
+
+/* Until when it stays on, if nothing happens any more. */
+static int64_t holds_until(const struct world *world, int board, const struct line *line)
+{
+    if (line->welded)
+        return INT64_MAX;
+    if (is_pulse(world, board))
+        return line->rise_us + world->plan.hold_ms * 1000;
+    return line->level ? INT64_MAX : world->now_us;
+}
+
+static void rise(struct world *world, int board, int resource)
+{
+    struct line *line = &world->board[board].line[resource];
+    oracle_edge(world, board, resource);
+    if (!line_is_on(line, world->now_us)) {
+        line->on_us = world->now_us;
+        world_cover(world, COVERAGE_DRIVES);
+        log_note(world, "%s: %s: line on, token %llu",
+                 world->name[board_node(world, board)].text, world->resource[resource].text,
+                 (unsigned long long)world->board[board].guard.guard.resource[resource].token);
+    }
+    line->rise_us = world->now_us;
+    line->off_us = holds_until(world, board, line);
+}
+
+/* A fall pumps nothing, as in the bench. */
+static void fall(struct world *world, int board, int resource)
+{
+    struct line *line = &world->board[board].line[resource];
+    if (is_pulse(world, board))
+        return;
+    oracle_fall(world, board, resource);
+    line->off_us = holds_until(world, board, line);
+    log_note(world, "%s: %s: line off", world->name[board_node(world, board)].text,
+             world->resource[resource].text);
+}
+
+void line_set(struct world *world, int board, int resource, bool level)
+{
+    struct line *line = &world->board[board].line[resource];
+    if (line->level == level)
+        return;
+    line->level = level;
+    if (level)
+        rise(world, board, resource);
+    else
+        fall(world, board, resource);
+}
+
+void line_all_low(struct world *world, int board)
+{
+    for (int i = 0; i < world->resource_count; i++)
+        line_set(world, board, i, false);
+}
+
+bool line_reads(const struct world *world, int board, int resource)
+{
+    const struct line *line = &world->board[board].line[resource];
+    if (line->reading != READING_TRUE)
+        return line->reading == READING_ON;
+    return line_is_on(line, world->now_us - READBACK_LAG_US);
+}
+
+void line_weld(struct world *world, int board, int resource)
+{
+    struct line *line = &world->board[board].line[resource];
+    line->welded = true;
+    if (line_is_on(line, world->now_us))
+        line->off_us = INT64_MAX;
+}
+
+void line_repair(struct world *world, int board, int resource)
+{
+    struct line *line = &world->board[board].line[resource];
+    line->reading = READING_TRUE;
+    if (!line->welded)
+        return;
+    line->welded = false;
+    if (line_is_on(line, world->now_us))
+        line->off_us = holds_until(world, board, line);
+}

@@ -1,0 +1,126 @@
+/*
+ * S5 beyond edges: what a guard says of its outputs, and what it does in a fault, against the lines
+ * as they are. Of the guard it reads what it shows: state, token, proof.
+ */
+#include <string.h>
+
+#include "tests/sim/sim.h"
+
+enum {
+    TURN_US = 1000,     /* from the end of a pause to the guard's first turn */
+    NOTICE_EDGES = 8,   /* a charge pump may need so many before its readback shows on */
+    NOTICE_MARGIN_US = 5000
+};
+
+static const char *board_text(const struct world *world, int board)
+{
+    return world->name[board_node(world, board)].text;
+}
+
+/* A plain output went off: on time, or by its fence where nobody could do it on time. */
+void oracle_fall(struct world *world, int board, int resource)
+{
+    const struct sim_guard *guard = &world->board[board].guard;
+    const struct oracle_board *seen = &world->oracle.board[board];
+    int64_t deadline_us = seen->driven_deadline_us[resource];
+    int64_t late_us = world->now_us - deadline_us;
+    int64_t fence_us = world->plan.hardware[board].fence_us;
+    bool absent = guard->absent_from_us <= deadline_us &&
+                  world->now_us - TURN_US <= guard->absent_until_us;
+    if (late_us <= 0 || world->board[board].line[resource].welded)
+        return;
+    world_cover(world, COVERAGE_FENCES);
+    if (late_us > fence_us)
+        world_fail(world, ORACLE_S5, "%s: %s off %lld us after its lease, the fence latency is "
+                   "%lld us", board_text(world, board), world->resource[resource].text,
+                   (long long)late_us, (long long)fence_us);
+    if (!absent)
+        world_fail(world, ORACLE_S5, "%s: the guard was there and left %s on %lld us past its "
+                   "lease", board_text(world, board), world->resource[resource].text,
+                   (long long)late_us);
+}
+
+void oracle_check_fences(struct world *world)
+{
+    for (int board = 0; board < world->board_count; board++) {
+        const struct oracle_board *seen = &world->oracle.board[board];
+        for (int i = 0; i < world->resource_count; i++) {
+            const struct line *line = &world->board[board].line[i];
+            int64_t until_us =
+                seen->driven_deadline_us[i] + world->plan.hardware[board].fence_us;
+            if (line->off_us == INT64_MAX && !line->welded && world->now_us > until_us)
+                world_fail(world, ORACLE_S5, "%s: %s still on %lld us after its fence latency",
+                           board_text(world, board), world->resource[i].text,
+                           (long long)(world->now_us - until_us));
+        }
+    }
+}
+
+void oracle_status(struct world *world, int board, int resource,
+                   const struct guard_message *status)
+{
+    const struct line *line = &world->board[board].line[resource];
+    if (status->proven && line->reading == READING_TRUE && line_reads(world, board, resource))
+        world_fail(world, ORACLE_S5, "%s: %s is said to be proven off and is on",
+                   board_text(world, board), world->resource[resource].text);
+}
+
+void oracle_fed(struct world *world, int board)
+{
+    const struct guard *guard = &world->board[board].guard.guard;
+    for (int i = 0; i < world->resource_count; i++) {
+        if (guard->resource[i].state == GUARD_FAULT)
+            world_fail(world, ORACLE_S5, "%s: watchdog fed in a fault of %s",
+                       board_text(world, board), world->resource[i].text);
+    }
+}
+
+void oracle_guard_changed(struct world *world, int board, const struct guard_change *change)
+{
+    if (change->from == GUARD_FAULT && change->event != GUARD_EVENT_CLEAR_FAULT)
+        world_fail(world, ORACLE_S5, "%s: fault of %s left by %s, nobody cleared it",
+                   board_text(world, board), world->resource[change->resource].text,
+                   guard_event_name(change->event));
+}
+
+/* How long the readback may disagree with what the guard wants, before that must be a fault. */
+static int64_t notice_us(const struct world *world, int board)
+{
+    const struct sim_plan *plan = &world->plan;
+    int64_t us = (plan->readback_ms + SIM_RELEASE_MS) * 1000 + NOTICE_MARGIN_US;
+    if (plan->hardware[board].output == OUTPUT_PULSE)
+        us += plan->hold_ms * 1000 + NOTICE_EDGES * 1000000 / (2 * (int64_t)plan->rate_hz);
+    return us + us * SIM_DRIFT_PPM / 1000000;
+}
+
+void oracle_guard_started(struct world *world, int board)
+{
+    memset(world->oracle.board[board].doubt, 0, sizeof(world->oracle.board[board].doubt));
+}
+
+void oracle_turn_ended(struct world *world, int board)
+{
+    const struct guard *guard = &world->board[board].guard.guard;
+    for (int i = 0; i < world->resource_count; i++) {
+        struct oracle_doubt *doubt = &world->oracle.board[board].doubt[i];
+        enum guard_state state = guard->resource[i].state;
+        bool wants = state == GUARD_DRIVING;
+        bool agrees = state == GUARD_FAULT || line_reads(world, board, i) == wants;
+        if (agrees || !doubt->open || doubt->state != state)
+            *doubt = (struct oracle_doubt){ !agrees, state, world->now_us };
+        else if (world->now_us - doubt->since_us > notice_us(world, board))
+            world_fail(world, ORACLE_S5, "%s: %s reads %s for %lld us while the guard is in state "
+                       "%s", board_text(world, board), world->resource[i].text,
+                       wants ? "off" : "on", (long long)(world->now_us - doubt->since_us),
+                       guard_state_name(state));
+    }
+}
+
+void oracle_released(struct world *world, int board, const struct lease_message *message)
+{
+    int resource = world_resource(world, &message->resource);
+    const struct line *line = &world->board[board].line[resource];
+    if (message->fenced && line->reading == READING_TRUE && line_is_on(line, world->now_us))
+        world_fail(world, ORACLE_S5, "%s: %s released as proven off while it is on",
+                   board_text(world, board), world->resource[resource].text);
+}
