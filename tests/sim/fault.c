@@ -221,6 +221,18 @@ static void draw_damage(const struct sim_plan *plan, struct random *random, stru
     fault->duration_us = some_down_time(plan, random, fault);
 }
 
+static void draw_member(const struct sim_plan *plan, struct random *random, struct fault *fault)
+{
+    fault->node = some_issuer(plan, random);
+}
+
+/* Of those who go, often the one that leads. */
+static void draw_member_remove(const struct sim_plan *plan, struct random *random,
+                               struct fault *fault)
+{
+    fault->node = random_chance(random, 400000) ? FAULT_LEADER : some_issuer(plan, random);
+}
+
 void fault_draw(const struct sim_plan *plan, struct random *random, struct fault *fault)
 {
     uint64_t all = 0;
@@ -566,13 +578,37 @@ static const char *apply_disk_slow(struct world *world, const struct fault *faul
     return NULL;
 }
 
-/* One more without a memory, or with none yet, must leave a majority that has one. */
+/* Of these voters, but for `gone`, do most have a memory, though `forgets` will have none? */
+static bool most_remember(const struct world *world, const struct raft_members *members,
+                          int forgets, int gone)
+{
+    int voters = 0;
+    int without = 0;
+    for (int i = 0; i < members->count; i++) {
+        int node = world_issuer(world, &members->member[i].id);
+        if (!members->member[i].voter || node == gone)
+            continue;
+        voters++;
+        without += node == forgets || !oracle_remembers(world, node);
+    }
+    return 2 * without < voters;
+}
+
+/*
+ * One more without a memory, or with none yet, must leave a majority that has one: in every
+ * configuration that may count, and who knows which that is while a change is under way?
+ */
 static bool enough_remember(const struct world *world, int node)
 {
-    int without = 1;
-    for (int i = 0; i < world->issuer_count; i++)
-        without += i != node && !oracle_remembers(world, i);
-    return 2 * without < world->issuer_count;
+    if (world->oracle.change.index != 0)
+        return false;
+    for (int i = 0; i < world->issuer_count; i++) {
+        const struct sim_issuer *issuer = &world->issuer[i];
+        if (issuer->process.up &&
+            !most_remember(world, &issuer->replica->raft.members, node, -1))
+            return false;
+    }
+    return most_remember(world, &world->oracle.members, node, -1);
 }
 
 static const char *apply_damage(struct world *world, const struct fault *fault)
@@ -673,6 +709,42 @@ static const char *apply_unpin(struct world *world, const struct fault *fault)
     struct replica_event event = { .kind = REPLICA_PIN,
                                    .resource = world->resource[fault->resource] };
     return leader_event(world, &event);
+}
+
+static const char *change_members(struct world *world, const struct fault *fault,
+                                  enum raft_change change)
+{
+    int leader = sim_issuer_leader(world);
+    int node = node_of(world, fault->node);
+    if (leader < 0 || node < 0)
+        return missing(fault->node);
+    const struct raft *raft = &world->issuer[leader].replica->raft;
+    struct replica_event event = { .kind = REPLICA_MEMBERS, .change = change,
+                                   .node = world->name[node], .address = "10.0.0.1:7400",
+                                   .text = "simulated" };
+    if (change == RAFT_CHANGE_REMOVE && raft_voter_count(&raft->members) <= 2)
+        return "two voters are left";
+    if (change == RAFT_CHANGE_REMOVE && !most_remember(world, &raft->members, -1, node))
+        return "too few would remember";
+    const char *skipped = leader_event(world, &event);
+    if (!skipped)
+        oracle_change_asked(world, leader, raft->members_index);
+    return skipped;
+}
+
+static const char *apply_member_add(struct world *world, const struct fault *fault)
+{
+    return change_members(world, fault, RAFT_CHANGE_ADD);
+}
+
+static const char *apply_member_promote(struct world *world, const struct fault *fault)
+{
+    return change_members(world, fault, RAFT_CHANGE_PROMOTE);
+}
+
+static const char *apply_member_remove(struct world *world, const struct fault *fault)
+{
+    return change_members(world, fault, RAFT_CHANGE_REMOVE);
 }
 
 static const char *apply_clear(struct world *world, const struct fault *fault)
@@ -895,6 +967,12 @@ const struct fault_row fault_table[FAULT_KINDS] = {
     [FAULT_LOSS] = { "loss", 0, { FIELD_DURATION }, { 0 }, draw_loss, apply_loss },
     [FAULT_DAMAGE] = { "damage", 2, { FIELD_ISSUER, FIELD_WORD, FIELD_DURATION },
                        { "bits", "block", "card" }, draw_damage, apply_damage },
+    [FAULT_MEMBER_ADD] = { "member-add", 0, { FIELD_ISSUER }, { 0 },
+                           draw_member, apply_member_add },
+    [FAULT_MEMBER_PROMOTE] = { "member-promote", 0, { FIELD_ISSUER }, { 0 },
+                               draw_member, apply_member_promote },
+    [FAULT_MEMBER_REMOVE] = { "member-remove", 0, { FIELD_ISSUER }, { 0 },
+                              draw_member_remove, apply_member_remove },
 };
 
 void fault_apply(struct world *world, const struct fault *fault)

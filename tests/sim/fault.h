@@ -46,6 +46,9 @@ enum fault_kind {
     FAULT_BACKUP,         /* of the leader's state */
     FAULT_LOSS,           /* of every disk; the last backup is restored */
     FAULT_DAMAGE,         /* an issuer's power is cut, and its journal is damaged meanwhile */
+    FAULT_MEMBER_ADD,     /* operators: of an issuer */
+    FAULT_MEMBER_PROMOTE,
+    FAULT_MEMBER_REMOVE,  /* down to two voters */
     FAULT_KINDS
 };
 

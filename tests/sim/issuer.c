@@ -152,18 +152,27 @@ static void step_once(struct world *world, int node, const struct replica_event 
     bool renewals_wait = issuer->replica->issuer.renewal_count > 0;
     bool led = issuer->replica->raft.role == RAFT_LEADER;
     uint64_t snapshot = issuer->replica->raft.snapshot_index;
+    struct raft_members members = issuer->replica->raft.members;
+    uint64_t members_index = issuer->replica->raft.members_index;
     replica_step(issuer->replica, event, clock_local(world, node), &world->scratch->output);
     if (led && renewals_wait && issuer->replica->raft.role != RAFT_LEADER)
         world_cover(world, COVERAGE_LEADER_LOST_IN_RENEWAL);
     if (issuer->replica->raft.snapshot_index > snapshot && event->kind != REPLICA_COMPACT) {
         world_cover(world, COVERAGE_SNAPSHOTS_INSTALLED);
         oracle_snapshot_installed(world, node);
+        if (memcmp(&members, &issuer->replica->raft.members, sizeof(members)) != 0)
+            world_cover(world, COVERAGE_SNAPSHOTS_OF_MEMBERS);
         log_note(world, "%s: snapshot of entry %llu installed", world->name[node].text,
                  (unsigned long long)issuer->replica->raft.snapshot_index);
     }
     if (issuer->replica->halted && event->kind != REPLICA_STORE_FAILED && !issuer->store_failed)
         world_fail(world, ORACLE_LOG, "%s halted: %s", world->name[node].text,
                    issuer->replica->halted);
+    if (issuer->replica->raft.members_index < members_index) {
+        world_cover(world, COVERAGE_CHANGES_TAKEN_BACK);
+        log_note(world, "%s: the change of members at entry %llu is taken back",
+                 world->name[node].text, (unsigned long long)members_index);
+    }
     oracle_term(world, node);
     oracle_applied(world, node);
     carry_out(world, node);
@@ -276,10 +285,11 @@ static void allocate(struct world *world, struct sim_issuer *issuer, int node)
         disk_init(world, &issuer->disk, node);
 }
 
-static void bootstrap_members(const struct world *world, struct raft_members *members)
+void sim_bootstrap_members(const struct world *world, struct raft_members *members)
 {
-    members->count = (uint8_t)world->issuer_count;
-    for (int i = 0; i < world->issuer_count; i++)
+    memset(members, 0, sizeof(*members));
+    members->count = (uint8_t)(world->issuer_count - world->plan.spare_issuers);
+    for (int i = 0; i < members->count; i++)
         members->member[i] = (struct raft_member){ .id = world->name[i], .voter = true };
 }
 
@@ -309,7 +319,7 @@ static bool open_journal(struct world *world, int node, struct journal_recovered
     }
     disk_settle(&issuer->disk);
     if (recovered->raft.members.count == 0)
-        bootstrap_members(world, &recovered->raft.members);
+        sim_bootstrap_members(world, &recovered->raft.members);
     oracle_recovered(world, node, &recovered->raft);
     return true;
 }

@@ -145,6 +145,12 @@ struct oracle_board {
     struct oracle_doubt doubt[SIM_RESOURCES_MAX];
 };
 
+struct oracle_change {
+    int issuer;
+    uint64_t term;
+    uint64_t index;
+};
+
 struct oracle_drive {
     uint64_t token;
     int board;
@@ -161,6 +167,9 @@ struct oracle {
     struct oracle_issuer issuer[SIM_ISSUERS_MAX];
     struct oracle_board board[SIM_BOARDS_MAX];
     struct oracle_drive drive[SIM_RESOURCES_MAX];
+    struct raft_members members; /* as of `last` */
+    uint64_t members_index;
+    struct oracle_change change; /* the last that an operator asked for; index 0: none waits */
     uint64_t quiet_index; /* applied somewhere when the faults ended; 0: they go on */
     bool no_drop;       /* L2 is in force */
     uint64_t kill_term; /* of the leader that was killed last */
@@ -178,6 +187,8 @@ void oracle_applied(struct world *world, int issuer);
  */
 void oracle_restored(struct world *world, uint64_t index, uint64_t term,
                      const struct lease_table *table);
+/* An operator's change of members was accepted as this entry: he is answered when it commits. */
+void oracle_change_asked(struct world *world, int issuer, uint64_t index);
 /* A message of an issuer to a board, as it is sent. */
 void oracle_issuer_says(struct world *world, int issuer, int board,
                         const struct lease_message *message);

@@ -147,7 +147,8 @@ void oracle_board_died(struct world *world, int resource, int64_t bound_us)
 
 void oracle_check_level(struct world *world)
 {
-    for (int i = 0; i < world->issuer_count; i++) {
+    for (int m = 0; m < world->oracle.members.count; m++) {
+        int i = world_issuer(world, &world->oracle.members.member[m].id);
         const struct sim_issuer *issuer = &world->issuer[i];
         uint64_t applied = issuer->process.up ? issuer->replica->table.applied : 0;
         if (applied < world->oracle.quiet_index)

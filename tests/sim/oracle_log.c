@@ -25,6 +25,7 @@ void oracle_init(struct world *world)
     struct oracle *oracle = &world->oracle;
     memory_oracle(oracle);
     oracle->entry[0] = (struct oracle_entry){ 0 };
+    sim_bootstrap_members(world, &oracle->members);
     memset(oracle->acknowledged, 0, ORACLE_TERMS_MAX * sizeof(oracle->acknowledged[0]));
     memset(oracle->leader, ORACLE_NOBODY, ORACLE_TERMS_MAX);
     for (int i = 0; i < SIM_RESOURCES_MAX; i++) {
@@ -111,13 +112,74 @@ static void model_end(struct world *world, uint64_t index, const struct lease_co
     *lease = (struct oracle_lease){ .holder = ORACLE_NOBODY };
 }
 
-static void model_apply(struct world *world, uint64_t index, const struct raft_entry *entry)
+/* 0: no member, 1: a learner, 2: a voter. */
+static int standing_of(const struct raft_members *members, const struct hf_name *name)
+{
+    for (int i = 0; i < members->count; i++) {
+        if (name_equal(&members->member[i].id, name))
+            return members->member[i].voter ? 2 : 1;
+    }
+    return 0;
+}
+
+/* A change by one, a learner first. */
+static void model_members(struct world *world, int issuer, const struct raft_entry *entry)
+{
+    struct oracle *oracle = &world->oracle;
+    struct raft_members members;
+    int changes = 0;
+    if (!wire_decode_members(&members, (struct bytes){ entry->data, entry->length }))
+        world_fail(world, ORACLE_LOG, "entry %llu is not readable",
+                   (unsigned long long)entry->index);
+    for (int i = 0; i < world->issuer_count; i++) {
+        int before = standing_of(&oracle->members, &world->name[i]);
+        int after = standing_of(&members, &world->name[i]);
+        changes += before != after;
+        if (before == 0 && after == 2)
+            world_fail(world, ORACLE_LOG, "entry %llu makes %s a voter that was no learner",
+                       (unsigned long long)entry->index, world->name[i].text);
+        if (before != after)
+            world_cover(world, after == 0   ? COVERAGE_MEMBERS_REMOVED :
+                               after == 1 ? COVERAGE_MEMBERS_ADDED : COVERAGE_MEMBERS_PROMOTED);
+        if (after == 0 && before == 2 && oracle->leader[entry->term] == i)
+            world_cover(world, COVERAGE_LEADERS_REMOVED);
+    }
+    if (changes != 1)
+        world_fail(world, ORACLE_LOG, "entry %llu changes %d members at once",
+                   (unsigned long long)entry->index, changes);
+    if (world->issuer[issuer].replica->raft.term > entry->term)
+        world_cover(world, COVERAGE_CHANGES_INHERITED);
+    oracle->members = members;
+    oracle->members_index = entry->index;
+}
+
+/* What an issuer goes by, where it knows as much as anybody and nothing is on its way. */
+static void compare_members(struct world *world, int issuer)
+{
+    const struct raft *raft = &world->issuer[issuer].replica->raft;
+    if (raft->applied != world->oracle.last || raft->members_index > raft->applied)
+        return;
+    for (int i = 0; i < world->issuer_count; i++) {
+        if (standing_of(&raft->members, &world->name[i]) !=
+            standing_of(&world->oracle.members, &world->name[i]))
+            world_fail(world, ORACLE_LOG, "%s at entry %llu has another configuration than that of "
+                       "entry %llu", world->name[issuer].text, (unsigned long long)raft->applied,
+                       (unsigned long long)world->oracle.members_index);
+    }
+}
+
+static void model_apply(struct world *world, int issuer, uint64_t index,
+                        const struct raft_entry *entry)
 {
     struct lease_command command;
+    if (entry->kind == RAFT_ENTRY_MEMBERS)
+        model_members(world, issuer, entry);
     if (entry->kind != RAFT_ENTRY_COMMAND)
         return;
     if (!wire_decode_command(&command, (struct bytes){ entry->data, entry->length }))
         world_fail(world, ORACLE_LOG, "entry %llu is not readable", (unsigned long long)index);
+    if (command.kind == LEASE_COMMAND_NOTE)
+        return;
     int resource = world_resource(world, &command.resource);
     HF_CHECK(resource >= 0);
     switch (command.kind) {
@@ -162,7 +224,7 @@ static void take_entry(struct world *world, int issuer, const struct raft_entry 
     struct oracle_entry *added = &oracle->entry[entry->index];
     *added = (struct oracle_entry){ .hash = hash, .term = entry->term };
     memcpy(added->lease, oracle->entry[entry->index - 1].lease, sizeof(added->lease));
-    model_apply(world, entry->index, entry);
+    model_apply(world, issuer, entry->index, entry);
 }
 
 static void compare_table(struct world *world, int issuer, const struct lease_table *table)
@@ -219,6 +281,31 @@ static void note_serving(struct world *world, int issuer)
                    (unsigned long long)acknowledged);
 }
 
+static void acknowledge(struct world *world, int issuer, uint64_t index)
+{
+    uint64_t term = world->issuer[issuer].replica->raft.term;
+    if (index > world->oracle.acknowledged[term])
+        world->oracle.acknowledged[term] = index;
+}
+
+void oracle_change_asked(struct world *world, int issuer, uint64_t index)
+{
+    uint64_t term = world->issuer[issuer].replica->raft.term;
+    world->oracle.change = (struct oracle_change){ issuer, term, index };
+}
+
+/* The operator at this console is told that his change is done: as by the daemon's. */
+static void answer_change(struct world *world, int issuer)
+{
+    struct oracle_change *change = &world->oracle.change;
+    const struct raft *raft = &world->issuer[issuer].replica->raft;
+    if (change->index == 0 || change->issuer != issuer || raft->commit < change->index)
+        return;
+    if (raft_term_at(raft, change->index) == change->term)
+        acknowledge(world, issuer, change->index);
+    change->index = 0;
+}
+
 void oracle_applied(struct world *world, int issuer)
 {
     struct oracle_issuer *seen = &world->oracle.issuer[issuer];
@@ -237,6 +324,8 @@ void oracle_applied(struct world *world, int issuer)
                    world->name[issuer].text, (unsigned long long)applied);
     if (news)
         compare_table(world, issuer, &replica->table);
+    compare_members(world, issuer);
+    answer_change(world, issuer);
     note_serving(world, issuer);
 }
 
@@ -278,13 +367,6 @@ void oracle_restored(struct world *world, uint64_t index, uint64_t term,
 }
 
 /* ---- what issuers say */
-
-static void acknowledge(struct world *world, int issuer, uint64_t index)
-{
-    uint64_t term = world->issuer[issuer].replica->raft.term;
-    if (index > world->oracle.acknowledged[term])
-        world->oracle.acknowledged[term] = index;
-}
 
 static void check_granted(struct world *world, int issuer, int board,
                           const struct lease_message *message)

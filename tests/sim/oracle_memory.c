@@ -78,12 +78,16 @@ void oracle_memory_sent(struct world *world, const struct raft_message *message)
 static void check_recovered(struct world *world, int issuer)
 {
     const struct oracle_issuer *seen = issuer_of(world, issuer);
+    const struct raft_members *members = &world->issuer[issuer].replica->raft.members;
+    int voters = raft_voter_count(members);
     int answers = 0;
-    for (int i = 0; i < world->issuer_count; i++)
-        answers += seen->answered[i];
-    for (int i = 0; i < world->issuer_count; i++) {
-        if (i != issuer && !seen->answered[i] &&
-            (!seen->excused[i] || 2 * answers <= world->issuer_count))
+    for (int m = 0; m < members->count; m++)
+        answers += members->member[m].voter &&
+                   seen->answered[world_issuer(world, &members->member[m].id)];
+    for (int m = 0; m < members->count; m++) {
+        int i = world_issuer(world, &members->member[m].id);
+        if (i != issuer && members->member[m].voter && !seen->answered[i] &&
+            (!seen->excused[i] || 2 * answers <= voters))
             world_fail(world, ORACLE_VOTE, "%s recovered without an answer of %s",
                        world->name[issuer].text, world->name[i].text);
     }

@@ -188,20 +188,26 @@ static void check_majority(struct world *world, int issuer, int64_t received_us)
 {
     const struct oracle_issuer *seen = &world->oracle.issuer[issuer];
     uint64_t term = world->issuer[issuer].replica->raft.term;
+    const struct raft_members *members = &world->issuer[issuer].replica->raft.members;
+    int voters = 0;
     int followed = 0;
     int answered = 0;
-    for (int i = 0; i < world->issuer_count; i++) {
+    for (int m = 0; m < members->count; m++) {
+        int i = world_issuer(world, &members->member[m].id);
         bool asked = seen->reply_term[i] == term && seen->reply_sent_us[i] >= received_us;
+        if (!members->member[m].voter)
+            continue;
+        voters++;
         followed += followed_since(&world->oracle.issuer[i], received_us, term);
         answered += i == issuer || asked;
     }
-    if (2 * followed <= world->issuer_count)
+    if (2 * followed <= voters)
         world_fail(world, ORACLE_S4, "%s answers a renewal in term %llu that %d of %d issuers had "
                    "left", world->name[issuer].text, (unsigned long long)term,
-                   world->issuer_count - followed, world->issuer_count);
-    if (2 * answered <= world->issuer_count)
+                   voters - followed, voters);
+    if (2 * answered <= voters)
         world_fail(world, ORACLE_S4, "%s answers a renewal that %d of %d issuers confirmed",
-                   world->name[issuer].text, answered, world->issuer_count);
+                   world->name[issuer].text, answered, voters);
 }
 
 void oracle_renewed(struct world *world, int issuer, int board,

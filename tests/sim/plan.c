@@ -12,6 +12,7 @@ enum {
     SLOW_EVERY_US = 10000000,
     SLOW_NOTES_US = 300000,
     CLEAR_EVERY_US = 2000000, /* mean */
+    MEMBERS_EVERY_US = 1500000, /* mean */
     NOTES_US = 1000000,       /* notes come in lots of so long */
     BEYOND_PPM = 100000
 };
@@ -168,6 +169,8 @@ static void plan_world(const struct settings *settings, struct sim_plan *plan)
         plan_kills(plan, random);
     if (plan->type == SIM_SLOW_DISKS)
         plan_slow_disks(plan);
+    if (plan->type == SIM_CHAOS && plan->issuers == 5 && random_chance(random, 600000))
+        plan->spare_issuers = 2;
 }
 
 int64_t plan_longest_fence_us(const struct sim_plan *plan)
@@ -256,6 +259,23 @@ static void add_losses(struct scenario *scenario, struct random *random)
     }
 }
 
+/* Where there are issuers to choose from, the operators never rest. */
+static void add_members(struct scenario *scenario, struct random *random)
+{
+    static const enum fault_kind kinds[] = {
+        FAULT_MEMBER_ADD,     FAULT_MEMBER_ADD,     FAULT_MEMBER_PROMOTE, FAULT_MEMBER_PROMOTE,
+        FAULT_MEMBER_PROMOTE, FAULT_MEMBER_PROMOTE, FAULT_MEMBER_REMOVE,
+    };
+    const struct sim_plan *plan = &scenario->plan;
+    struct fault fault = { .at_us = SIM_SETTLE_US * plan->scale };
+    while (fault.at_us < plan->quiet_us) {
+        fault.kind = kinds[random_below(random, sizeof(kinds) / sizeof(kinds[0]))];
+        fault_table[fault.kind].draw(plan, random, &fault);
+        scenario_add(scenario, &fault);
+        fault.at_us += random_between(random, 1000, 2 * MEMBERS_EVERY_US * plan->scale);
+    }
+}
+
 void scenario_make(const struct settings *settings, struct scenario *scenario)
 {
     struct random random;
@@ -269,4 +289,6 @@ void scenario_make(const struct settings *settings, struct scenario *scenario)
     if (scenario->plan.type == SIM_RESTORE)
         add_losses(scenario, &random);
     add_operators(scenario, &random);
+    if (scenario->plan.type == SIM_CHAOS && scenario->plan.issuers > 3)
+        add_members(scenario, &random);
 }

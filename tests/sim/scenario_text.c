@@ -33,6 +33,7 @@ static const struct key keys[] = {
     { "issuers", VALUE_INT, PLAN(issuers), 1, SIM_ISSUERS_MAX },
     { "boards", VALUE_INT, PLAN(boards), 1, SIM_BOARDS_MAX },
     { "resources", VALUE_INT, PLAN(resources), 1, SIM_RESOURCES_MAX },
+    { "spare-issuers", VALUE_INT, PLAN(spare_issuers), 0, SIM_ISSUERS_MAX - 1 },
     { "shared-machines", VALUE_INT, PLAN(shared_machines), 0, SIM_BOARDS_MAX },
     { "scale", VALUE_INT64, PLAN(scale), 1, 100 },
     { "ttl", VALUE_SECONDS, PLAN(ttl_us), 50000, 600000000 },
@@ -301,6 +302,8 @@ static const char *check_whole(const struct sim_plan *plan)
     }
     if (plan->shared_machines > plan->issuers || plan->shared_machines > plan->boards)
         return "shared-machines: more than there are issuers or boards";
+    if (plan->spare_issuers >= plan->issuers)
+        return "spare-issuers: nobody is left to vote";
     return plan->end_us >= plan->quiet_us ? NULL : "end: before quiet";
 }
 

@@ -90,6 +90,7 @@ struct sim_plan {
     uint64_t growth_bytes;     /* of a journal slot */
     int shared_machines; /* so many boards live on an issuer's machine each */
     struct sim_hardware hardware[SIM_BOARDS_MAX];
+    int spare_issuers; /* the last so many are no members at first */
     bool failback;
     int32_t skew_ppm_max;
     bool steady; /* no jitter: every delay and latency is the middle of its range */

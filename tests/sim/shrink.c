@@ -140,6 +140,7 @@ static void fewer_boards(struct sim_plan *plan)
 static void fewer_issuers(struct sim_plan *plan)
 {
     plan->issuers -= plan->issuers > 3 ? 2 : 0;
+    plan->spare_issuers = plan->spare_issuers > 2 ? plan->spare_issuers - 2 : 0;
 }
 
 static void one_resource(struct sim_plan *plan)

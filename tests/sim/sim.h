@@ -343,6 +343,8 @@ void sim_issuer_frame(struct world *world, const struct event *event);
 void sim_issuer_link(struct world *world, int node, int peer, bool up);
 void sim_issuer_disk(struct world *world, const struct event *event);
 /* The issuer that serves in the highest term, -1: none. */
+/* The members before any change. */
+void sim_bootstrap_members(const struct world *world, struct raft_members *members);
 int sim_issuer_leader(const struct world *world);
 
 /* agent.c */
