@@ -361,6 +361,7 @@ void oracle_restored(struct world *world, uint64_t index, uint64_t term,
         struct oracle_issuer *seen = &oracle->issuer[i];
         seen->durable_term = term;
         seen->durable_vote = (struct hf_name){ "" };
+        seen->forgetful = false; /* what it forgot belongs to a log that is no more */
         seen->disk.flying = false;
         seen->disk.log = (struct oracle_disk_log){ index, term, index };
     }

@@ -40,6 +40,7 @@ static uint64_t next_term(const struct world *world)
         uint64_t term = issuer->process.up ? issuer->replica->raft.term : issuer->journal.term;
         highest = term > highest ? term : highest;
         highest = seen->durable_term > highest ? seen->durable_term : highest;
+        highest = seen->lost_term > highest ? seen->lost_term : highest;
         for (uint32_t k = 0; k < ORACLE_TERM_CHANGES && k < seen->change_count; k++)
             highest = seen->change[k].term > highest ? seen->change[k].term : highest;
     }
@@ -87,6 +88,7 @@ static void write_journal(struct world *world, int node, uint64_t index, uint64_
     };
     disk_wipe(&issuer->disk);
     issuer->disk.sync_error = 0;
+    issuer->damaged = false;
     HF_CHECK(journal_open(&issuer->journal, &issuer->memory, &found) == JOURNAL_OK && found.fresh);
     HF_CHECK(journal_append(&issuer->journal, &persist, &log) == JOURNAL_OK);
     HF_CHECK(journal_take(&issuer->journal) && journal_flush(&issuer->journal) == JOURNAL_OK);
