@@ -28,7 +28,7 @@
 enum {
     SEEDS_DEFAULT = 2000,
     PLANT_SEEDS_MAX = 120, /* a planted bug must show within so many seeds */
-    BEYOND_SEEDS = 24,
+    BEYOND_SEEDS = 72,
     REPEAT_EVERY = 50,    /* so often a seed is run twice */
     SHRUNK_MAX = 2,       /* so many failing seeds of a set are shrunk */
     PLANT_FAULTS_MAX = 5, /* what a planted bug shrinks to, in one of the first */
