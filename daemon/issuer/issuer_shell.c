@@ -428,8 +428,10 @@ static bool shell_open_store(struct issuer_shell *issuer, struct journal_recover
     if (recovered->repairs > 0)
         log_line(LOG_WARNING, "store: %u damaged or unfinished parts of the journal were restored "
                  "from their copies", recovered->repairs);
-    if (recovered->raft.members.count == 0)
+    if (recovered->raft.members.count == 0) {
         shell_bootstrap_members(conf, &recovered->raft.members);
+        store_keep_members(issuer->store, &recovered->raft.members);
+    }
     return true;
 }
 

@@ -55,7 +55,7 @@ struct journal_config {
 };
 
 struct journal_recovered {
-    struct raft_recovered raft; /* without a snapshot, members are empty: bootstrap ones count */
+    struct raft_recovered raft; /* members are empty if nothing was stored: bootstrap ones count */
     bool fresh;                 /* nothing was ever stored here */
     bool set_aside;             /* it was damaged: it begins anew, and the issuer must recover */
     bool kept;                  /* with set_aside: what was damaged is kept for inspection */
@@ -126,6 +126,12 @@ enum journal_result journal_open(struct journal *journal, const struct journal_c
 enum journal_result journal_open_or_begin_anew(struct journal *journal,
                                                const struct journal_config *config,
                                                struct journal_recovered *out);
+
+/*
+ * The bootstrap members, if none were recovered: kept from the first image on, so that those of the
+ * first start count, whatever a configuration file says at a later one. Before the first append.
+ */
+void journal_keep_members(struct journal *journal, const struct raft_members *members);
 
 /* Reads an entry of the log that a batch belongs to; valid until the next step of it. */
 struct journal_log {

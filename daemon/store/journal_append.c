@@ -91,7 +91,7 @@ static void append_image(struct journal *journal, const struct journal_log *log)
     pending->records = 0;
     pending->image = true;
     add_hard_state(journal);
-    if (journal->snapshot_index > 0)
+    if (journal->snapshot_index > 0 || journal->members.count > 0)
         add_snapshot(journal);
     add_entries(journal, log, journal->snapshot_index + 1, journal->last_index);
 }

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "store/crc32c.h"
 #include "store/journal_write.h"
 #include "wire/wire.h"
@@ -196,7 +197,7 @@ static bool take_snapshot(struct recovery *recovery, const uint8_t *body, size_t
 {
     struct raft_recovered *raft = &recovery->out->raft;
     const struct journal_config *config = &recovery->journal->config;
-    if (length < FORMAT_SNAPSHOT_BYTES || raft->snapshot_index != 0 || raft->entry_count != 0)
+    if (length < FORMAT_SNAPSHOT_BYTES || raft->members.count != 0 || raft->entry_count != 0)
         return false;
     size_t members_length = format_get_u32(body + 16);
     length -= FORMAT_SNAPSHOT_BYTES;
@@ -207,9 +208,12 @@ static bool take_snapshot(struct recovery *recovery, const uint8_t *body, size_t
         return false;
     raft->snapshot_index = format_get_u64(body);
     raft->snapshot_term = format_get_u64(body + 8);
+    /* Before the first snapshot: the members of the first start alone. */
+    if (raft->snapshot_index == 0)
+        return raft->snapshot_term == 0 && length == members_length;
     raft->snapshot = (struct bytes){ config->recovered_snapshot, length - members_length };
     memcpy(config->recovered_snapshot, members + members_length, length - members_length);
-    return raft->snapshot_index > 0;
+    return true;
 }
 
 static bool take_record(struct recovery *recovery, uint32_t kind, const uint8_t *body,
@@ -572,6 +576,12 @@ enum journal_result journal_open(struct journal *journal, const struct journal_c
         out->raft.standing = RAFT_UNSURE;
     note_recovered(journal, out);
     return JOURNAL_OK;
+}
+
+void journal_keep_members(struct journal *journal, const struct raft_members *members)
+{
+    HF_CHECK(journal->snapshot_index == 0 && members->count > 0);
+    journal->members = *members;
 }
 
 enum journal_result journal_open_or_begin_anew(struct journal *journal,

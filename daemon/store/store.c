@@ -217,6 +217,11 @@ static void on_closed(uv_handle_t *handle)
     free_memory(handle->data);
 }
 
+void store_keep_members(struct store *store, const struct raft_members *members)
+{
+    journal_keep_members(&store->journal, members);
+}
+
 enum journal_result store_open(struct store **out, const struct store_config *config,
                                struct journal_recovered *recovered, char *error,
                                size_t error_size)

@@ -58,6 +58,9 @@ enum journal_result store_open(struct store **store, const struct store_config *
                                struct journal_recovered *recovered, char *error,
                                size_t error_size);
 
+/* As journal_keep_members(). */
+void store_keep_members(struct store *store, const struct raft_members *members);
+
 /* Gives back the memory of the recovered entries, once raft_init() has copied them. */
 void store_release_recovered(struct store *store);
 

@@ -318,8 +318,10 @@ static bool open_journal(struct world *world, int node, struct journal_recovered
         return false;
     }
     disk_settle(&issuer->disk);
-    if (recovered->raft.members.count == 0)
+    if (recovered->raft.members.count == 0) {
         sim_bootstrap_members(world, &recovered->raft.members);
+        journal_keep_members(&issuer->journal, &recovered->raft.members);
+    }
     oracle_recovered(world, node, &recovered->raft);
     return true;
 }

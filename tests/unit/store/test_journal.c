@@ -457,6 +457,41 @@ static void reopening_gives_the_last_state(void **state)
     assert_int_equal(recovered.raft.members.count, recovered.raft.snapshot_index ? 1 : 0);
 }
 
+/* A file that lists others at a later start changes nothing. */
+static void the_members_of_the_first_start_are_kept_until_a_snapshot_has_others(void **state)
+{
+    (void)state;
+    struct raft_members first = { .count = 3 };
+    struct raft_persist persist;
+    for (int i = 0; i < 3; i++) {
+        const char id[2] = { (char)('a' + i), '\0' };
+        assert_true(name_from_string(&first.member[i].id, id));
+        first.member[i].voter = true;
+    }
+    start_over();
+    assert_int_equal(recovered.raft.members.count, 0);
+    journal_keep_members(&journal, &first);
+    batch_begin(&persist);
+    batch_hard_state(&persist);
+    batch_entries(&persist, 3);
+    assert_int_equal(journal_append(&journal, &persist, &the_log), JOURNAL_OK);
+    flush_all();
+    for (int times = 0; times < 2; times++) {
+        assert_int_equal(open_on(&disk), JOURNAL_OK);
+        assert_memory_equal(&recovered.raft.members, &first, sizeof(first));
+        assert_int_equal(recovered.raft.snapshot_index, 0);
+        assert_null(recovered.raft.snapshot.data);
+        assert_int_equal(recovered.raft.entry_count, 3);
+    }
+    batch_begin(&persist);
+    batch_snapshot(&persist, 2, true);
+    assert_int_equal(journal_append(&journal, &persist, &the_log), JOURNAL_OK);
+    flush_all();
+    assert_int_equal(open_on(&disk), JOURNAL_OK);
+    assert_int_equal(recovered.raft.members.count, 1);
+    assert_int_equal(recovered.raft.snapshot_index, 2);
+}
+
 /* Only hard states, so that growth alone makes the switches. */
 static void a_slot_that_grew_too_long_is_switched_with_its_snapshot(void **state)
 {
@@ -707,6 +742,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(crc32c_gives_the_published_check_value),
         cmocka_unit_test(reopening_gives_the_last_state),
+        cmocka_unit_test(the_members_of_the_first_start_are_kept_until_a_snapshot_has_others),
         cmocka_unit_test(a_slot_that_grew_too_long_is_switched_with_its_snapshot),
         cmocka_unit_test(a_power_cut_at_any_write_loses_nothing_acknowledged),
         cmocka_unit_test(work_goes_on_after_a_power_cut),
