@@ -727,9 +727,13 @@ static const char *change_members(struct world *world, const struct fault *fault
     if (change == RAFT_CHANGE_REMOVE && !most_remember(world, &raft->members, -1, node))
         return "too few would remember";
     const char *skipped = leader_event(world, &event);
-    if (!skipped)
-        oracle_change_asked(world, leader, raft->members_index);
-    return skipped;
+    if (skipped)
+        return skipped;
+    oracle_change_asked(world, leader, raft->members_index);
+    /* Too soon: the first one is on its way. */
+    event.change = change == RAFT_CHANGE_REMOVE ? RAFT_CHANGE_ADD : RAFT_CHANGE_REMOVE;
+    (void)leader_event(world, &event);
+    return NULL;
 }
 
 static const char *apply_member_add(struct world *world, const struct fault *fault)

@@ -52,6 +52,7 @@ static void persist(struct world *world, int node, const struct raft_persist *ba
         world_cover(world, COVERAGE_LOG_TRUNCATIONS);
     note_hard_state(issuer, batch);
     oracle_disk_appended(world, node, batch);
+    oracle_members_appended(world, node, batch);
     enum journal_result result = journal_append(&issuer->journal, batch, &log);
     if (result != JOURNAL_OK)
         world_fail(world, ORACLE_DISK, "%s: batch %llu does not fit the journal",

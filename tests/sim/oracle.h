@@ -232,6 +232,9 @@ void oracle_snapshot_installed(struct world *world, int issuer);
 void oracle_memory_sent(struct world *world, const struct raft_message *message);
 void oracle_memory_arrived(struct world *world, int issuer, const struct raft_message *message);
 
+/* oracle_members.c: a batch of entries, as the issuer hands it to its disk */
+void oracle_members_appended(struct world *world, int issuer, const struct raft_persist *batch);
+
 /* oracle_line.c */
 /* The agent received an answer: a deadline in true time follows. */
 void oracle_answer(struct world *world, int board, const struct lease_message *message);
