@@ -115,9 +115,6 @@ static void shell_follow_members(struct issuer_shell *issuer)
         return;
     issuer->told_index = raft->members_index;
     issuer_shell_tell_issuers(issuer, NULL);
-    if (raft_member_index(&raft->members, &issuer->node->conf.node_id) < 0)
-        log_line(LOG_WARNING, "this node is no issuer of the cluster any more, as of entry %" PRIu64
-                 " of the log; its group \"issuer\" can go", raft->members_index);
 }
 
 static void shell_carry_out(struct issuer_shell *issuer)

@@ -1,6 +1,5 @@
 #include "node/issuers.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -67,9 +66,11 @@ bool issuers_outdated(const struct node *node, char *text, size_t size)
     return text[0] != '\0';
 }
 
-static void log_change(const struct node *node)
+static void log_change(struct node *node)
 {
     char text[400];
+    if (node->issuer != NULL && issuers_find(node, &node->conf.node_id) == NULL)
+        log_line(LOG_WARNING, "this node is no issuer of the cluster: not yet, or not any more");
     if (issuers_outdated(node, text, sizeof(text)))
         log_line(LOG_WARNING, "cluster.issuers of this node's file is out of date: %s", text);
     else

@@ -584,6 +584,38 @@ static void operators_are_refused_by_followers(void **state)
     assert_true(replica_out.requested_round > 0);
 }
 
+/* The note comes first: what stands behind might be lost with the leader's leadership. */
+static void a_leader_that_removes_itself_is_noted_and_costs_the_holder_nothing(void **state)
+{
+    (void)state;
+    int at = leader();
+    struct replica_event event = { .kind = REPLICA_MEMBERS, .change = RAFT_CHANGE_REMOVE,
+                                   .node = name(names[at]), .who = name("olga"),
+                                   .text = "member remove" };
+    step_replica(at, &event);
+    assert_int_equal(replica_out.refusal, RAFT_ACCEPTED);
+    assert_true(replica_out.members_changed);
+    assert_int_equal(replica_out.change_index, replica[at].raft.last_index);
+    event.change = RAFT_CHANGE_PROMOTE;
+    uint64_t last = replica[at].raft.last_index;
+    step_replica(at, &event);
+    assert_int_equal(replica_out.refusal, RAFT_CHANGE_PENDING);
+    assert_int_equal(replica_out.change_index, 0);
+    assert_int_equal(replica[at].raft.last_index, last); /* nor is it noted */
+    RUN_UNTIL(leader() >= 0 && leader() != at, 3 * TTL_MS);
+    for (int i = 0; i < 2 * TTL_MS; i++) {
+        run_ms();
+        assert_true(board[0].driving);
+    }
+    const struct lease_table *table = &replica[leader()].table;
+    const struct history_event *noted =
+        &table->history[(table->history_total - 1) % HF_HISTORY_MAX];
+    assert_int_equal(noted->kind, HISTORY_OPERATOR);
+    assert_string_equal(noted->text, "member remove");
+    assert_true(name_equal(&noted->who, &event.who));
+    assert_true(name_equal(&noted->holder, &event.node));
+}
+
 static void a_refused_board_that_keeps_asking_costs_one_entry(void **state)
 {
     (void)state;
@@ -691,6 +723,7 @@ int main(void)
         CLAIM(s2_tokens_rise_over_many_changes_of_leader_and_holder),
         CLAIM(a_transfer_is_done_within_milliseconds_and_tells_its_gap),
         CLAIM(operators_are_refused_by_followers),
+        CLAIM(a_leader_that_removes_itself_is_noted_and_costs_the_holder_nothing),
         CLAIM(a_refused_board_that_keeps_asking_costs_one_entry),
         CLAIM(all_replicas_have_the_same_table),
         CLAIM(a_replica_that_was_away_is_restored_by_snapshot),

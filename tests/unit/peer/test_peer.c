@@ -283,6 +283,40 @@ static void of_two_issuers_the_smaller_id_dials(void **state)
     end_pair();
 }
 
+static bool both_are_down(void *context)
+{
+    (void)context;
+    return a.ups == a.downs && b.ups == b.downs;
+}
+
+/* The owner learns of an issuer, of its new address, and that it has left. */
+static void whom_to_dial_may_change(void **state)
+{
+    (void)state;
+    char there[32];
+    struct hf_name id;
+    assert_true(name_from_string(&id, "board-a"));
+    open_pair();
+    node_start(&b, -1, NULL, 0);
+    snprintf(there, sizeof(there), "127.0.0.1:%u", 1u);
+    peer_hub_dial(b.hub, &id, there);
+    assert_true(run_until(&loop, b_complained, NULL));
+    assert_null(peer_hub_hello(b.hub, &id));
+    snprintf(there, sizeof(there), "127.0.0.1:%u", peer_hub_port(a.hub));
+    peer_hub_dial(b.hub, &id, there);
+    assert_true(run_until(&loop, both_up, NULL));
+    peer_hub_dial(b.hub, &id, there); /* no news */
+    assert_true(peer_hub_hello(b.hub, &id)->issuer);
+    assert_int_equal(b.ups, 1);
+    peer_hub_forget(b.hub, &id);
+    assert_true(run_until(&loop, both_are_down, NULL));
+    assert_null(peer_hub_hello(b.hub, &id));
+    peer_hub_dial(b.hub, &id, there);
+    assert_true(run_until(&loop, both_up, NULL));
+    assert_int_equal(b.ups, 2);
+    end_pair();
+}
+
 static bool a_saw_two(void *context)
 {
     (void)context;
@@ -629,6 +663,7 @@ int main(void)
         HUB_TEST(frame_is_in_the_kernel_when_peer_send_returns),
         HUB_TEST(dialler_comes_back_after_the_listener_restarts),
         HUB_TEST(of_two_issuers_the_smaller_id_dials),
+        HUB_TEST(whom_to_dial_may_change),
         HUB_TEST(newer_connection_of_an_identity_replaces_the_older),
         HUB_TEST(connection_above_its_queue_limit_is_closed),
         HUB_TEST(hub_may_be_closed_from_its_own_callback),
