@@ -6,6 +6,7 @@
 
 enum {
     SOCKET_MAX_US = 300,
+    SLEPT_US = 10000, /* as AGENT_SLEPT_US */
     DIAL_US = 100000, /* as AGENT_GUARD_RETRY_MS */
     NOTICE_MAX_US = 500,
     FORGED_RELEASE_PPM = 10000
@@ -105,7 +106,7 @@ static void note_changes(struct world *world, int board)
     }
 }
 
-static void step(struct world *world, int board, const struct holder_event *event)
+static void step_once(struct world *world, int board, const struct holder_event *event)
 {
     struct sim_agent *agent = agent_of(world, board);
     int node = board_node(world, board);
@@ -118,6 +119,20 @@ static void step(struct world *world, int board, const struct holder_event *even
     process_arm(world, EVENT_AGENT_TIMER, node, agent->wake_at);
 }
 
+/* As the shell: a sleep is looked for before anything is decided. */
+static void step(struct world *world, int board, const struct holder_event *event)
+{
+    const struct holder_event sleep = { .kind = HOLDER_EVENT_SLEPT };
+    struct sim_agent *agent = agent_of(world, board);
+    int64_t slept_us = clock_slept_us(world, board_node(world, board));
+    if (slept_us - agent->slept_us > SLEPT_US) {
+        log_note(world, "%s: agent sees that the board slept", text_of(world, board));
+        agent->slept_us = slept_us;
+        step_once(world, board, &sleep);
+    }
+    step_once(world, board, event);
+}
+
 /* ---- events */
 
 void sim_agent_timer(struct world *world, const struct event *event)
@@ -125,7 +140,9 @@ void sim_agent_timer(struct world *world, const struct event *event)
     const struct holder_event timer = { .kind = HOLDER_EVENT_TIMER };
     int board = event->node - world->issuer_count;
     struct sim_agent *agent = agent_of(world, board);
-    if (instant_reached(agent->wake_at, clock_local(world, event->node)))
+    /* It may be early by RAW: the core is stepped all the same, as by the shell. */
+    if (agent->timer.wake_at.us == agent->wake_at.us ||
+        instant_reached(agent->wake_at, clock_local(world, event->node)))
         step(world, board, &timer);
     else
         process_arm(world, EVENT_AGENT_TIMER, event->node, agent->wake_at);
@@ -246,6 +263,7 @@ void sim_agent_start(struct world *world, int board)
     agent->socket_busy_us = world->now_us;
     holder_init(&agent->holder, &config, clock_local(world, board_node(world, board)));
     agent->wake_at = INSTANT_NEVER;
+    agent->slept_us = clock_slept_us(world, board_node(world, board));
     log_note(world, "%s: agent starts", text_of(world, board));
     world_post(world, EVENT_AGENT_DIAL, board_node(world, board), 1000, NULL, 0);
 }

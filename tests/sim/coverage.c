@@ -24,6 +24,13 @@ static const char *const names[COVERAGE_KINDS] = {
     [COVERAGE_GUARD_FAULTS] = "guard faults",
     [COVERAGE_FAULTS_CLEARED] = "guard faults cleared",
     [COVERAGE_WATCHDOG_RESETS] = "watchdog resets",
+    [COVERAGE_SLEEPS] = "machines asleep",
+    [COVERAGE_DROPS_SLEPT] = "drops for a sleep",
+    [COVERAGE_WAKE_STEPS] = "steps of MONOTONIC",
+    [COVERAGE_RAW_STEPS] = "steps of RAW",
+    [COVERAGE_RAW_STOOD] = "times that RAW stood still",
+    [COVERAGE_CLOCK_FAULTS] = "guard faults for a clock",
+    [COVERAGE_STOOD_OVERLAPS] = "edges beside a board whose clock stood",
     [COVERAGE_KERNEL_HANGS] = "kernels hung",
     [COVERAGE_HANG_RESETS] = "hung boards reset by their watchdog",
     [COVERAGE_FENCES] = "plain outputs off by their fence alone",
@@ -82,7 +89,8 @@ static const char *const names[COVERAGE_KINDS] = {
 
 bool coverage_is_rare(enum coverage_kind kind)
 {
-    return kind == COVERAGE_SPLIT_VOTES_UNNOTICED || kind == COVERAGE_SPLIT_VOTES_DROPPED;
+    return kind == COVERAGE_SPLIT_VOTES_UNNOTICED || kind == COVERAGE_SPLIT_VOTES_DROPPED ||
+           kind == COVERAGE_STOOD_OVERLAPS || kind == COVERAGE_WELDED_OVERLAPS;
 }
 
 const char *coverage_name(enum coverage_kind kind)

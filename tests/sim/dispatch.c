@@ -53,6 +53,8 @@ void dispatch_event(struct world *world, const struct event *event)
         [EVENT_GUARD_WATCHDOG] = sim_guard_watchdog,
         [EVENT_PINS] = machine_pins,
         [EVENT_REPAIR] = fault_repair,
+        [EVENT_WAKE] = machine_wake,
+        [EVENT_CLOCK_GOES] = machine_raw_goes,
         [EVENT_DIAL] = net_dial,
         [EVENT_FAULT] = fault_event,
         [EVENT_DEATH] = fault_death,

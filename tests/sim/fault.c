@@ -20,6 +20,7 @@ enum { WORD_KILL, WORD_POWER };         /* of a death */
 enum { WORD_OFF, WORD_ON };             /* of a readback */
 enum { WORD_BOTH_WAYS, WORD_ONE_WAY };  /* of a partition */
 enum { WORD_DUMB = 1, WORD_DEAF, WORD_FROM_LEADER }; /* of a cut, if not both ways */
+enum { WORD_EARLY, WORD_LATE };         /* of a step of MONOTONIC */
 enum { WORD_AT_ONCE, WORD_SLOW_DISK };  /* of a leader transfer */
 enum { WORD_ALL, WORD_LEADER, WORD_FOLLOWER }; /* of slow disks */
 enum { WORD_FORWARD, WORD_BACK };       /* of a step of the date */
@@ -147,6 +148,39 @@ static void draw_hang(const struct sim_plan *plan, struct random *random, struct
     fault->duration_us = some_down_time(plan, random, fault);
 }
 
+static void draw_sleep(const struct sim_plan *plan, struct random *random, struct fault *fault)
+{
+    static const int64_t most_us[] = { 50000, 500000, 5000000 };
+    fault->node = some_node(plan, random);
+    fault->duration_us = some_time(plan, random, fault, 20000, most_us[random_below(random, 3)]);
+}
+
+static void draw_wake_step(const struct sim_plan *plan, struct random *random,
+                           struct fault *fault)
+{
+    static const int64_t most_us[] = { 4000, 100000, 3000000 };
+    fault->node = some_node(plan, random);
+    fault->word = random_chance(random, 500000) ? WORD_EARLY : WORD_LATE;
+    fault->duration_us = random_between(random, 1000, most_us[random_below(random, 3)]);
+}
+
+static void draw_raw_step(const struct sim_plan *plan, struct random *random,
+                          struct fault *fault)
+{
+    fault->node = some_board(plan, random);
+    fault->word = random_chance(random, 500000) ? WORD_FORWARD : WORD_BACK;
+    /* A guard sees a step back that is longer than the time since its last look. */
+    fault->duration_us = 2 * SIM_GUARD_STATUS_MS * 1000 * plan->scale +
+                         random_between(random, 1000, 3000000);
+}
+
+static void draw_raw_stands(const struct sim_plan *plan, struct random *random,
+                            struct fault *fault)
+{
+    fault->node = some_node(plan, random);
+    fault->duration_us = some_time(plan, random, fault, 100000, 5000000);
+}
+
 static void draw_weld(const struct sim_plan *plan, struct random *random, struct fault *fault)
 {
     draw_resource_and_board(plan, random, fault);
@@ -254,6 +288,7 @@ static const char no_leader[] = "nobody leads";
 static const char is_down[] = "it is down";
 static const char not_covered[] = "its output does not cover hangs";
 static const char no_board[] = "no board";
+static const char asleep[] = "it sleeps";
 
 /* The node's number in this world, or -1. */
 static int node_of(const struct world *world, int place)
@@ -314,6 +349,11 @@ void fault_restart(struct world *world, const struct event *event)
     int machine = world->machine_of[event->node];
     if (event->life != world->boot[machine])
         return;
+    if (world->asleep_until_us[machine] != 0) {
+        post_restart(world, event->node, (enum fault_part)event->epoch,
+                     world->asleep_until_us[machine] - world->now_us + 1);
+        return;
+    }
     world->hung[machine] = false;
     switch ((enum fault_part)event->epoch) {
     case PART_ISSUER:
@@ -381,7 +421,7 @@ static const char *apply_pause(struct world *world, const struct fault *fault)
     if (fault->part == PART_GUARD && !covers_hangs(world, node))
         return not_covered;
     world_cover(world, kinds[fault->part]);
-    process->paused_until_us = world->now_us + fault->duration_us;
+    process_pause(process, world->now_us + fault->duration_us);
     if (fault->part == PART_GUARD)
         sim_guard_absent(world, node - world->issuer_count, process->paused_until_us);
     return NULL;
@@ -395,6 +435,10 @@ static const char *apply_kill(struct world *world, const struct fault *fault)
         return missing(fault->node);
     if (!part_process(world, fault->part, node)->up)
         return is_down;
+    if (world->asleep_until_us[world->machine_of[node]] != 0)
+        return asleep;
+    if (fault->part == PART_GUARD && world->board[board].guard.clock_went_back)
+        return "it has yet to look at its clock";
     if (fault->part == PART_ISSUER) {
         fault_kill_issuer(world, node, false, fault->duration_us);
         return NULL;
@@ -452,7 +496,7 @@ void fault_death(struct world *world, const struct event *event)
     struct sim_issuer *issuer = &world->issuer[event->node];
     const struct sim_doom doom = issuer->doom;
     issuer->doom.at = DOOM_NONE;
-    if (!world->quiet && issuer->process.up)
+    if (!world->quiet && issuer->process.up && world->asleep_until_us[event->node] == 0)
         fault_kill_issuer(world, event->node, doom.power, doom.down_us);
 }
 
@@ -466,6 +510,8 @@ static const char *apply_hang(struct world *world, const struct fault *fault)
         return no_board;
     if (!world->board[board].guard.process.up)
         return is_down;
+    if (world->asleep_until_us[world->machine_of[node]] != 0)
+        return asleep;
     if (!covers_hangs(world, node))
         return not_covered;
     world_cover(world, COVERAGE_KERNEL_HANGS);
@@ -473,6 +519,82 @@ static const char *apply_hang(struct world *world, const struct fault *fault)
     /* Nothing ends it but somebody who cuts the power. */
     if (!world->plan.hardware[board].watchdog)
         fault_restart_board(world, board, fault->duration_us);
+    return NULL;
+}
+
+/* NULL, and the machine of a fault's node; or why its clocks are left alone now. */
+static const char *whole_machine(const struct world *world, const struct fault *fault,
+                                 int *machine)
+{
+    int node = node_of(world, fault->node);
+    if (node < 0)
+        return missing(fault->node);
+    *machine = world->machine_of[node];
+    int board = world->board_on[*machine];
+    if (world->asleep_until_us[*machine] != 0)
+        return asleep;
+    if (world->clock[*machine].raw.stands)
+        return "its clock stands";
+    if (world->hung[*machine] || (board >= 0 && !world->board[board].guard.process.up))
+        return is_down;
+    return NULL;
+}
+
+static const char *apply_sleep(struct world *world, const struct fault *fault)
+{
+    int machine = 0;
+    const char *skipped = whole_machine(world, fault, &machine);
+    if (skipped)
+        return skipped;
+    if (!covers_hangs(world, machine))
+        return not_covered;
+    world_cover(world, COVERAGE_SLEEPS);
+    machine_sleep(world, machine, fault->duration_us);
+    return NULL;
+}
+
+static const char *apply_wake_step(struct world *world, const struct fault *fault)
+{
+    enum { BORNE_US = 500 }; /* of the release time, beside slew and a late scheduler */
+    int machine = 0;
+    const char *skipped = whole_machine(world, fault, &machine);
+    bool late = fault->word == WORD_LATE;
+    if (skipped)
+        return skipped;
+    if (late && fault->duration_us > BORNE_US && !covers_hangs(world, machine))
+        return not_covered;
+    world_cover(world, COVERAGE_WAKE_STEPS);
+    machine_step_wakes(world, machine, late ? -fault->duration_us : fault->duration_us);
+    return NULL;
+}
+
+static const char *apply_raw_step(struct world *world, const struct fault *fault)
+{
+    int machine = 0;
+    const char *skipped = whole_machine(world, fault, &machine);
+    bool back = fault->word == WORD_BACK;
+    if (skipped)
+        return skipped;
+    /* An issuer's deadlines are as good as its clock; only a guard watches one. */
+    if (machine < world->issuer_count)
+        return "an issuer lives there";
+    if (!covers_hangs(world, machine))
+        return not_covered;
+    if (clock_local(world, machine).us < fault->duration_us)
+        return "its clock has just begun";
+    world_cover(world, COVERAGE_RAW_STEPS);
+    machine_step_raw(world, machine, back ? -fault->duration_us : fault->duration_us);
+    return NULL;
+}
+
+static const char *apply_raw_stands(struct world *world, const struct fault *fault)
+{
+    int machine = 0;
+    const char *skipped = whole_machine(world, fault, &machine);
+    if (skipped)
+        return skipped;
+    world_cover(world, COVERAGE_RAW_STOOD);
+    machine_stand_raw(world, machine, fault->duration_us);
     return NULL;
 }
 
@@ -941,7 +1063,15 @@ const struct fault_row fault_table[FAULT_KINDS] = {
     [FAULT_CLOCK_RATE] = { "clock-rate", 4, { FIELD_NODE, FIELD_PPM }, { 0 },
                            draw_clock_rate, apply_clock_rate },
     [FAULT_HANG] = { "hang", 4, { FIELD_BOARD, FIELD_DURATION }, { 0 }, draw_hang, apply_hang },
-    [FAULT_WELD] = { "weld", 2, { FIELD_RESOURCE, FIELD_BOARD, FIELD_DURATION }, { 0 },
+    [FAULT_SLEEP] = { "sleep", 4, { FIELD_NODE, FIELD_DURATION }, { 0 },
+                      draw_sleep, apply_sleep },
+    [FAULT_WAKE_STEP] = { "wake-step", 3, { FIELD_NODE, FIELD_WORD, FIELD_DURATION },
+                          { "early", "late" }, draw_wake_step, apply_wake_step },
+    [FAULT_RAW_STEP] = { "raw-step", 2, { FIELD_BOARD, FIELD_WORD, FIELD_DURATION },
+                         { "forward", "back" }, draw_raw_step, apply_raw_step },
+    [FAULT_RAW_STANDS] = { "raw-stands", 2, { FIELD_NODE, FIELD_DURATION }, { 0 },
+                           draw_raw_stands, apply_raw_stands },
+    [FAULT_WELD] = { "weld", 4, { FIELD_RESOURCE, FIELD_BOARD, FIELD_DURATION }, { 0 },
                      draw_weld, apply_weld },
     [FAULT_READBACK] = { "readback", 3,
                          { FIELD_RESOURCE, FIELD_BOARD, FIELD_WORD, FIELD_DURATION },

@@ -30,6 +30,10 @@ enum fault_kind {
     FAULT_DISK_SLOW,
     FAULT_CLOCK_RATE,
     FAULT_HANG,           /* a board's kernel, until its watchdog or `duration` ends it */
+    FAULT_SLEEP,          /* a machine is suspended */
+    FAULT_WAKE_STEP,      /* MONOTONIC steps */
+    FAULT_RAW_STEP,       /* RAW steps, which no kernel does; of a board alone */
+    FAULT_RAW_STANDS,     /* RAW stands still */
     FAULT_WELD,           /* a relay stays on once it is on, until it is repaired */
     FAULT_READBACK,       /* stuck at a level, until it is repaired */
     FAULT_TRANSFER,       /* operators: */

@@ -5,6 +5,8 @@
 #include "tests/sim/sim.h"
 
 enum {
+    SLEPT_US = 10000, /* as LOOP_SLEPT_US */
+    CLOCK_WINDOW_US = 1000000,
     SOCKET_MAX_US = 300,
     NOTICE_MAX_US = 500,
     PLANTED_US = 1000000
@@ -73,6 +75,14 @@ static void note_changes(struct world *world, int board, const struct guard_effe
             world_cover(world, COVERAGE_DROPS_LATE);
         if (change->to == GUARD_FAULT)
             world_cover(world, COVERAGE_GUARD_FAULTS);
+        if (change->from == GUARD_FAULT)
+            guard_of(world, board)->fault_left_us = world->now_us;
+        if (change->to == GUARD_FAULT && change->event == GUARD_EVENT_CLOCK) {
+            world_cover(world, COVERAGE_CLOCK_FAULTS);
+            guard_of(world, board)->clock_fault = true;
+        }
+        if (drop && change->event == GUARD_EVENT_SLEPT)
+            world_cover(world, COVERAGE_DROPS_SLEPT);
     }
 }
 
@@ -106,6 +116,7 @@ static enum guard_refusal step(struct world *world, int board, const struct guar
     struct guard_effects effects;
     struct sim_guard *guard = guard_of(world, board);
     guard_step(&guard->guard, clock_local(world, board_node(world, board)), input, &effects);
+    guard->clock_went_back = false;
     apply(world, board, &effects);
     return effects.refusal;
 }
@@ -141,10 +152,46 @@ static void finish_turn(struct world *world, int board)
     process_arm(world, EVENT_GUARD_TURN, node, wake_at);
 }
 
+/* RAW must move when MONOTONIC does. */
+static void compare_clocks(struct world *world, int board)
+{
+    const struct guard_input stands = { .kind = GUARD_INPUT_CLOCK };
+    struct sim_guard *guard = guard_of(world, board);
+    int64_t monotonic_us = clock_monotonic_us(world, board_node(world, board));
+    struct instant raw = clock_local(world, board_node(world, board));
+    int64_t passed_us = monotonic_us - guard->compared_monotonic_us;
+    if (passed_us < CLOCK_WINDOW_US)
+        return;
+    bool first = guard->compared_monotonic_us == 0;
+    bool still = instant_diff(raw, guard->compared_raw).us < passed_us / 2;
+    guard->compared_monotonic_us = monotonic_us;
+    guard->compared_raw = raw;
+    if (!first && still)
+        step(world, board, &stands);
+}
+
+static void check_clocks(struct world *world, int board)
+{
+    const struct guard_input slept = { .kind = GUARD_INPUT_SLEPT };
+    struct sim_guard *guard = guard_of(world, board);
+    int64_t slept_us = clock_slept_us(world, board_node(world, board));
+    compare_clocks(world, board);
+    if (slept_us <= guard->slept_us + SLEPT_US)
+        return;
+    guard->slept_us = slept_us;
+    log_note(world, "%s: guard sees that the board slept", text_of(world, board));
+    step(world, board, &slept);
+    if (guard->socket != 0)
+        world_post(world, EVENT_AGENT_GUARD, board_node(world, board),
+                   some_time(world, board, 20, NOTICE_MAX_US), NULL, 0)->epoch = guard->socket;
+    guard->socket = 0;
+}
+
 void sim_guard_turn(struct world *world, const struct event *event)
 {
     int board = event->node - world->issuer_count;
     read_lines(world, board);
+    check_clocks(world, board);
     finish_turn(world, board);
 }
 
@@ -199,6 +246,7 @@ void sim_guard_message(struct world *world, const struct event *event)
     int board = event->node - world->issuer_count;
     struct sim_guard *guard = guard_of(world, board);
     read_lines(world, board);
+    check_clocks(world, board);
     if (event->data) {
         take_message(world, board, event);
     } else if (guard->socket == event->epoch) {
@@ -270,6 +318,9 @@ void sim_guard_start(struct world *world, int board)
     oracle_guard_started(world, board);
     guard->absent_until_us = world->now_us;
     guard->socket = 0;
+    guard->slept_us = clock_slept_us(world, board_node(world, board));
+    guard->compared_monotonic_us = 0;
+    guard->clock_went_back = false;
     log_note(world, "%s: guard starts", text_of(world, board));
     guard_init(&guard->guard, &config);
     /* As they are requested, before anything else. */

@@ -62,6 +62,7 @@ static void stop_all(struct world *world, int machine)
 {
     int board = world->board_on[machine];
     world->boot[machine]++;
+    world->asleep_until_us[machine] = 0;
     if (board >= 0 && world->board[board].guard.process.up)
         sim_guard_vanish(world, board);
     if (machine_daemon(world, machine)->up)
@@ -116,4 +117,101 @@ void machine_pins(struct world *world, const struct event *event)
 {
     if (event->life == world->boot[world->machine_of[event->node]])
         line_all_low(world, event->node - world->issuer_count);
+}
+
+/* ---- clocks, and sleep */
+
+/* The watchdog of a board with plain outputs that cover a hang counts on in its sleep. */
+static void watchdog_sleeps(struct world *world, int board, int64_t duration_us)
+{
+    struct sim_guard *guard = &world->board[board].guard;
+    if (guard->watchdog_us == INT64_MAX ||
+        world->plan.hardware[board].output == OUTPUT_GPIO_KERNEL)
+        return;
+    guard->watchdog_us += duration_us;
+    world_post(world, EVENT_GUARD_WATCHDOG, board_node(world, board),
+               guard->watchdog_us - world->now_us, NULL, 0)->epoch = ++guard->watchdog_id;
+}
+
+/* Its loop looks at its clocks at its next turn, a report's interval away at the most. */
+static int64_t next_turn_us(const struct world *world)
+{
+    return 2 * SIM_GUARD_STATUS_MS * 1000 * world->plan.scale;
+}
+
+void machine_sleep(struct world *world, int machine, int64_t duration_us)
+{
+    int board = world->board_on[machine];
+    int64_t until_us = world->now_us + duration_us;
+    struct machine_clock *clock = &world->clock[machine];
+    log_note(world, "%s: sleeps for %lld us", world->name[machine].text, (long long)duration_us);
+    world->asleep_until_us[machine] = until_us;
+    clock_stand(world, &clock->raw, true);
+    clock_stand(world, &clock->monotonic, true);
+    process_shift_timers(world, machine, duration_us);
+    process_pause(machine_daemon(world, machine), until_us);
+    if (board >= 0) {
+        process_pause(&world->board[board].guard.process, until_us);
+        watchdog_sleeps(world, board, duration_us);
+        sim_guard_absent(world, board, until_us + next_turn_us(world));
+    }
+    for (int peer = 0; peer < world->issuer_count + world->board_count; peer++) {
+        net_block(world, machine, peer, duration_us);
+        net_block(world, peer, machine, duration_us);
+    }
+    world_post(world, EVENT_WAKE, machine, duration_us, NULL, 0)->life = world->boot[machine];
+}
+
+void machine_wake(struct world *world, const struct event *event)
+{
+    struct machine_clock *clock = &world->clock[event->node];
+    if (event->life != world->boot[event->node])
+        return;
+    clock_stand(world, &clock->raw, false);
+    clock_stand(world, &clock->monotonic, false);
+    clock->slept_us += world->now_us - event->sent_us;
+    world->asleep_until_us[event->node] = 0;
+    log_note(world, "%s: wakes", world->name[event->node].text);
+}
+
+void machine_step_wakes(struct world *world, int machine, int64_t step_us)
+{
+    int board = world->board_on[machine];
+    clock_step(world, &world->clock[machine].monotonic, step_us);
+    process_shift_timers(world, machine, -step_us);
+    if (board >= 0 && step_us < 0)
+        sim_guard_absent(world, board, world->now_us + next_turn_us(world) - step_us);
+}
+
+void machine_step_raw(struct world *world, int machine, int64_t step_us)
+{
+    int board = world->board_on[machine];
+    clock_step(world, &world->clock[machine].raw, step_us);
+    world->board[board].guard.clock_went_back = step_us < 0;
+    sim_guard_absent(world, board, world->now_us + next_turn_us(world));
+}
+
+void machine_stand_raw(struct world *world, int machine, int64_t duration_us)
+{
+    int board = world->board_on[machine];
+    clock_stand(world, &world->clock[machine].raw, true);
+    if (board >= 0) {
+        struct sim_guard *guard = &world->board[board].guard;
+        guard->clock_fault = false;
+        /* What was asked for until the clock goes on is reckoned from a time too early. */
+        guard->clock_bad_until_us =
+            world->now_us + duration_us + 2 * world->plan.ttl_us + world->plan.hold_ms * 1000;
+    }
+    world_post(world, EVENT_CLOCK_GOES, machine, duration_us, NULL, 0)->life =
+        world->boot[machine];
+}
+
+void machine_raw_goes(struct world *world, const struct event *event)
+{
+    int board = world->board_on[event->node];
+    if (event->life != world->boot[event->node])
+        return;
+    if (board >= 0)
+        oracle_clock_stood(world, board, event->sent_us);
+    clock_stand(world, &world->clock[event->node].raw, false);
 }

@@ -27,7 +27,8 @@ void oracle_fall(struct world *world, int board, int resource)
     int64_t fence_us = world->plan.hardware[board].fence_us;
     bool absent = guard->absent_from_us <= deadline_us &&
                   world->now_us - TURN_US <= guard->absent_until_us;
-    if (late_us <= 0 || world->board[board].line[resource].welded)
+    if (late_us <= 0 || world->board[board].line[resource].welded ||
+        world->now_us < guard->clock_bad_until_us)
         return;
     world_cover(world, COVERAGE_FENCES);
     if (late_us > fence_us)
@@ -48,7 +49,8 @@ void oracle_check_fences(struct world *world)
             const struct line *line = &world->board[board].line[i];
             int64_t until_us =
                 seen->driven_deadline_us[i] + world->plan.hardware[board].fence_us;
-            if (line->off_us == INT64_MAX && !line->welded && world->now_us > until_us)
+            if (line->off_us == INT64_MAX && !line->welded && world->now_us > until_us &&
+                world->now_us > world->board[board].guard.clock_bad_until_us)
                 world_fail(world, ORACLE_S5, "%s: %s still on %lld us after its fence latency",
                            board_text(world, board), world->resource[i].text,
                            (long long)(world->now_us - until_us));
@@ -100,13 +102,17 @@ void oracle_guard_started(struct world *world, int board)
 
 void oracle_turn_ended(struct world *world, int board)
 {
-    const struct guard *guard = &world->board[board].guard.guard;
+    const struct sim_guard *sim_guard = &world->board[board].guard;
+    const struct guard *guard = &sim_guard->guard;
+    /* Its time is not ours: it was away, or its clock stood. */
+    bool cannot_tell = world->now_us <= sim_guard->absent_until_us ||
+                       world->now_us < sim_guard->clock_bad_until_us;
     for (int i = 0; i < world->resource_count; i++) {
         struct oracle_doubt *doubt = &world->oracle.board[board].doubt[i];
         enum guard_state state = guard->resource[i].state;
         bool wants = state == GUARD_DRIVING;
         bool agrees = state == GUARD_FAULT || line_reads(world, board, i) == wants;
-        if (agrees || !doubt->open || doubt->state != state)
+        if (agrees || cannot_tell || !doubt->open || doubt->state != state)
             *doubt = (struct oracle_doubt){ !agrees, state, world->now_us };
         else if (world->now_us - doubt->since_us > notice_us(world, board))
             world_fail(world, ORACLE_S5, "%s: %s reads %s for %lld us while the guard is in state "
@@ -114,6 +120,21 @@ void oracle_turn_ended(struct world *world, int board)
                        wants ? "off" : "on", (long long)(world->now_us - doubt->since_us),
                        guard_state_name(state));
     }
+}
+
+void oracle_clock_stood(struct world *world, int board, int64_t since_us)
+{
+    enum { WINDOWS_US = 2500000 }; /* two of the guard's, and some */
+    const struct sim_guard *guard = &world->board[board].guard;
+    bool watched = guard->process.up && guard->absent_until_us < since_us &&
+                   world->now_us - since_us > WINDOWS_US &&
+                   world->now_us - guard->fault_left_us > WINDOWS_US;
+    bool latched = true; /* one that was there before is kept */
+    for (int i = 0; i < world->resource_count; i++)
+        latched = latched && guard->guard.resource[i].state == GUARD_FAULT;
+    if (watched && !guard->clock_fault && !latched)
+        world_fail(world, ORACLE_S5, "%s: its clock stood for %lld us, no fault was latched",
+                   board_text(world, board), (long long)(world->now_us - since_us));
 }
 
 void oracle_released(struct world *world, int board, const struct lease_message *message)

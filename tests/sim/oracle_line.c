@@ -24,6 +24,12 @@ void oracle_answer(struct world *world, int board, const struct lease_message *m
     }
 }
 
+/* Its rate was far outside drift_ppm: it stood still. */
+static bool clock_is_bad(const struct world *world, int board)
+{
+    return world->now_us < world->board[board].guard.clock_bad_until_us;
+}
+
 /* Every rising edge keeps a charge pump charged. */
 static void check_permitted(struct world *world, int board, int resource)
 {
@@ -37,7 +43,10 @@ static void check_permitted(struct world *world, int board, int resource)
         world_fail(world, ORACLE_S5, "%s: %s driven with token %llu, confirmed is %llu", text,
                    world->resource[resource].text, (unsigned long long)guard->token,
                    (unsigned long long)seen->confirmed_token[resource]);
-    if (world->now_us > seen->deadline_us[resource])
+    if (world->board[board].guard.clock_went_back)
+        world_fail(world, ORACLE_S5, "%s: edge of %s though its clock went back", text,
+                   world->resource[resource].text);
+    if (world->now_us > seen->deadline_us[resource] && !clock_is_bad(world, board))
         world_fail(world, ORACLE_S5, "%s: edge of %s %lld us after the lease ended", text,
                    world->resource[resource].text,
                    (long long)(world->now_us - seen->deadline_us[resource]));
@@ -53,6 +62,8 @@ static void check_alone(struct world *world, int board, int resource)
         /* A relay that does not open: no software can help that. Its guard must say so. */
         if (line->welded || own->welded)
             world_cover(world, COVERAGE_WELDED_OVERLAPS);
+        else if (clock_is_bad(world, board) || clock_is_bad(world, other))
+            world_cover(world, COVERAGE_STOOD_OVERLAPS);
         else
             world_fail(world, ORACLE_S1, "%s: %s and %s drive", world->resource[resource].text,
                        world->name[board_node(world, board)].text,

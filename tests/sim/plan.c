@@ -67,7 +67,9 @@ static void plan_hardware(const struct settings *settings, int board, struct sim
     struct random random;
     struct sim_hardware *hardware = &plan->hardware[board];
     random_init(&random, settings->seed, STREAM_PLAN, FAULT_BOARD + board);
-    bool plain = plan_is_chaos(plan) && random_chance(&random, 400000);
+    /* Where clocks are to break S1, no long fence latency may hide it. */
+    bool plain = plan_is_chaos(plan) && !settings->skew_beyond &&
+                 random_chance(&random, 400000);
     bool kernel = random_chance(&random, 600000);
     hardware->output = !plain ? OUTPUT_PULSE : kernel ? OUTPUT_GPIO_KERNEL : OUTPUT_GPIO_PROCESS;
     hardware->watchdog =

@@ -24,6 +24,8 @@ struct process *process_of(struct world *world, enum event_kind kind, int node)
     case EVENT_GUARD_WATCHDOG:
     case EVENT_PINS:
     case EVENT_REPAIR:
+    case EVENT_WAKE:
+    case EVENT_CLOCK_GOES:
     case EVENT_DIAL:
     case EVENT_FAULT:
     case EVENT_DEATH:
@@ -61,6 +63,8 @@ bool process_timer_fires(struct world *world, const struct event *event)
 static void set_timer(struct world *world, enum event_kind kind, int node, int64_t at_us)
 {
     struct timer *timer = timer_of(world, kind, node);
+    if (at_us < world->now_us)
+        at_us = world->now_us;
     timer->at_us = at_us;
     world_post(world, kind, node, at_us - world->now_us, NULL, 0)->epoch = ++timer->id;
 }
@@ -72,6 +76,7 @@ void process_arm(struct world *world, enum event_kind kind, int node, struct ins
     if (at_us == INT64_MAX || timer_of(world, kind, node)->at_us <= at_us)
         return;
     struct random *random = world_random(world, STREAM_TIMER, node);
+    timer_of(world, kind, node)->wake_at = wake_at;
     set_timer(world, kind, node, at_us + random_between(random, 10, WAKE_LATE_MAX_US));
 }
 
@@ -92,4 +97,28 @@ void timer_stop(struct timer *timer)
 {
     timer->id++;
     timer->at_us = INT64_MAX;
+}
+
+static void shift(struct world *world, enum event_kind kind, int node, int64_t later_us)
+{
+    int64_t at_us = timer_of(world, kind, node)->at_us;
+    if (process_of(world, kind, node)->up && at_us != INT64_MAX)
+        set_timer(world, kind, node, at_us + later_us);
+}
+
+void process_shift_timers(struct world *world, int machine, int64_t later_us)
+{
+    int board = world->board_on[machine];
+    if (machine < world->issuer_count)
+        shift(world, EVENT_ISSUER_TIMER, machine, later_us);
+    if (board < 0)
+        return;
+    shift(world, EVENT_AGENT_TIMER, board_node(world, board), later_us);
+    shift(world, EVENT_GUARD_TURN, board_node(world, board), later_us);
+}
+
+void process_pause(struct process *process, int64_t until_us)
+{
+    if (process->paused_until_us < until_us)
+        process->paused_until_us = until_us;
 }

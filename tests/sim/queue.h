@@ -28,6 +28,8 @@ enum event_kind {
     EVENT_GUARD_WATCHDOG,
     EVENT_PINS, /* of a board that is reset: they go to their pull */
     EVENT_REPAIR,
+    EVENT_WAKE,       /* of a machine that slept */
+    EVENT_CLOCK_GOES, /* of a machine whose clock stood */
     EVENT_DIAL,
     EVENT_FAULT,
     EVENT_DEATH,

@@ -42,6 +42,7 @@ struct process {
 struct timer {
     uint32_t id;   /* of the armed one: others that fire are stale */
     int64_t at_us; /* true time at which it fires; INT64_MAX: none */
+    struct instant wake_at; /* what it was set for */
 };
 
 /* A raw monotonic clock: local = local_base + (true - true_base) * (1 + ppm/1e6). */
@@ -49,6 +50,14 @@ struct skewed_clock {
     int64_t true_base_us;
     int64_t local_base_us;
     int32_t ppm;
+    bool stands;
+};
+
+struct machine_clock {
+    struct skewed_clock raw;
+    struct skewed_clock monotonic;
+    int32_t slew_ppm;  /* of MONOTONIC against RAW */
+    int64_t slept_us;  /* BOOTTIME - MONOTONIC */
 };
 
 /* ---- disk: what the process sees, and what a power cut would leave */
@@ -129,6 +138,7 @@ struct sim_agent {
     struct timer timer;
     struct holder holder;
     struct instant wake_at;
+    int64_t slept_us; /* as it knows */
     bool socket_open;
     uint32_t socket; /* number of the connection to the guard */
     int64_t socket_busy_us; /* no message overtakes another */
@@ -145,6 +155,13 @@ struct sim_guard {
     /* The last time in which it could not act: dead, stopped, asleep, or woken late. */
     int64_t absent_from_us;
     int64_t absent_until_us;
+    int64_t slept_us;              /* as it knows */
+    int64_t compared_monotonic_us; /* when it compared its clocks last; 0: never */
+    struct instant compared_raw;
+    bool clock_went_back;          /* and it has not looked yet */
+    int64_t fault_left_us;         /* when an operator cleared one last */
+    bool clock_fault;              /* it latched one for its clock since the clock stood */
+    int64_t clock_bad_until_us;    /* a clock that stood: what it reckoned with is no good till then */
 };
 
 struct board {
@@ -214,7 +231,8 @@ struct world {
     int board_on[SIM_NODES_MAX];   /* by machine; -1: none */
     uint32_t boot[SIM_NODES_MAX];  /* by machine: restarts that were due in an earlier one miss */
     bool hung[SIM_NODES_MAX];      /* by machine */
-    struct skewed_clock clock[SIM_NODES_MAX]; /* by machine */
+    struct machine_clock clock[SIM_NODES_MAX]; /* by machine */
+    int64_t asleep_until_us[SIM_NODES_MAX];    /* by machine; 0: awake */
     struct sim_issuer issuer[SIM_ISSUERS_MAX];
     struct board board[SIM_BOARDS_MAX];
     struct network network;
@@ -263,10 +281,18 @@ void memory_disk(struct sim_disk *disk, int node);
 
 /* clock.c */
 struct instant clock_local(const struct world *world, int node);
-/* True time at which the node's clock shows `at`; INT64_MAX for INSTANT_NEVER. */
+int64_t clock_monotonic_us(const struct world *world, int node);
+int64_t clock_slept_us(const struct world *world, int node);
+/*
+ * True time at which a timer fires that is set for `at`: by MONOTONIC, at the distance that RAW has
+ * to `at` now, as the shells do it. INT64_MAX for INSTANT_NEVER.
+ */
 int64_t clock_true_us(const struct world *world, int node, struct instant at);
 void clock_boot(struct world *world, int machine);
 void clock_change_rate(struct world *world, int machine, int32_t ppm);
+/* Adds to what it shows. */
+void clock_step(struct world *world, struct skewed_clock *clock, int64_t step_us);
+void clock_stand(struct world *world, struct skewed_clock *clock, bool stands);
 /* A rate within the plan's range, mostly at its ends. */
 int32_t clock_some_rate(const struct sim_plan *plan, struct random *random, bool issuer);
 
@@ -279,6 +305,9 @@ bool process_timer_fires(struct world *world, const struct event *event);
 void process_begin(struct process *process);
 void process_end(struct process *process);
 void timer_stop(struct timer *timer);
+/* Every timer of the machine fires so much later; or earlier, at once at the soonest. */
+void process_shift_timers(struct world *world, int machine, int64_t later_us);
+void process_pause(struct process *process, int64_t until_us);
 
 /* line.c */
 bool line_is_on(const struct line *line, int64_t at_us);
@@ -305,6 +334,16 @@ void machine_reset(struct world *world, int board);
 void machine_pins(struct world *world, const struct event *event);
 /* Nothing runs, all pins fall. Restarts that were under way are forgotten. */
 void machine_power_cut(struct world *world, int machine);
+/* Suspended: no process runs, no clock but BOOTTIME moves, nothing is sent or heard. */
+void machine_sleep(struct world *world, int machine, int64_t duration_us);
+void machine_wake(struct world *world, const struct event *event);
+/* MONOTONIC steps: what waits for it wakes too early, or too late if the step is negative. */
+void machine_step_wakes(struct world *world, int machine, int64_t step_us);
+/* RAW steps. */
+void machine_step_raw(struct world *world, int machine, int64_t step_us);
+/* RAW stands still. */
+void machine_stand_raw(struct world *world, int machine, int64_t duration_us);
+void machine_raw_goes(struct world *world, const struct event *event);
 
 /* net.c */
 void net_start(struct world *world);

@@ -378,6 +378,9 @@ static void on_renewed(struct step *step, const struct lease_message *message)
     if (!nonce)
         return;
     holder->round_trip = instant_diff(step->now, nonce->sent);
+    /* A clock that went back is the guard's matter; an issuer would refuse such a renewal. */
+    if (holder->round_trip.us < 0)
+        holder->round_trip = span_from_us(0);
     if (message->nonce == holder->renew_nonce && !holder->renew_answered) {
         holder->renew_answered = true;
         holder->renew_at = instant_add(holder->renew_sent, holder->renew_interval);

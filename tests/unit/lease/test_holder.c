@@ -805,6 +805,17 @@ static void slack_is_the_least_that_was_left(void **state)
     assert_int_equal(holder.slack.us, pump()->slack.us);
 }
 
+static void a_clock_that_went_back_makes_no_renewal_that_is_refused(void **state)
+{
+    (void)state;
+    now.us = holder.renew_at.us;
+    hear_guard(GUARD_DRIVING, 10);
+    uint64_t nonce = sent(LEASE_RENEW)->nonce;
+    now.us -= 5000;
+    hear_renewed(nonce, 10, false);
+    assert_int_equal(holder.round_trip.us, 0);
+}
+
 static void every_cell_of_the_table_is_named(void **state)
 {
     (void)state;
@@ -923,6 +934,7 @@ int main(void)
         CLAIM(a_release_is_repeated_to_all_until_answered, set_up_driving),
         CLAIM(a_new_leader_is_asked_to_renew_at_once, set_up_driving),
         CLAIM(a_board_that_slept_drops_everything, set_up_driving),
+        CLAIM(a_clock_that_went_back_makes_no_renewal_that_is_refused, set_up_driving),
         CLAIM(a_grant_that_comes_after_the_withdrawal_is_given_back, set_up_waiting),
         CLAIM(s1_a_grant_that_waits_for_less_than_the_fence_latency_is_not_driven, set_up_waiting),
         CLAIM(strangers_and_unknown_resources_are_ignored, set_up_waiting),
