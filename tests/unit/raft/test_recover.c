@@ -186,6 +186,8 @@ static void all_that_the_leader_had_must_be_on_its_disk(void **state)
     assert_int_equal(node.raft.recovery.ending, false);
     node_complete_all(&node); /* entry 4 */
     assert_true(node.raft.recovery.ending);
+    node_wait(&node, TEST_HEARTBEAT_MS);
+    node_event(&node, RAFT_EVENT_TIMER);
     assert_false(has_say());
     node_complete_all(&node); /* that it ends */
     assert_true(has_say());
