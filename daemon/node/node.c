@@ -247,7 +247,8 @@ static void node_receive_issuers(struct node *node, const struct hf_name *from,
     if (issuers_find(node, from) != NULL)
         issuers_told(node, issuers);
     else
-        node_log_stray(node, from, "word of who the issuers are, from a node that is none: ignored");
+        node_log_stray(node, from, "word of who the issuers are, from a node that is none here: "
+                                   "ignored");
 }
 
 static void node_peer_message(void *context, const struct hf_name *from,

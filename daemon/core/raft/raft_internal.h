@@ -67,7 +67,7 @@ int raft_self_index(const struct raft *raft);
 /* Whether this node may stand for election. */
 bool raft_may_campaign(const struct raft *raft);
 
-/* The configuration as of `index`, first_index - 1 <= index <= last_index, and its entry's index. */
+/* The configuration as of `index`, first_index - 1 to last_index; returns its entry's index. */
 uint64_t raft_members_as_of(const struct raft *raft, uint64_t index, struct raft_members *out);
 
 /* Bytes of a RAFT_ENTRY_MEMBERS entry are a configuration that somebody can vote in. */
