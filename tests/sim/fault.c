@@ -580,6 +580,8 @@ static const char *apply_raw_step(struct world *world, const struct fault *fault
         return "an issuer lives there";
     if (!covers_hangs(world, machine))
         return not_covered;
+    if (world->board[world->board_on[machine]].guard.absent_until_us >= world->now_us)
+        return "its guard is away";
     if (clock_local(world, machine).us < fault->duration_us)
         return "its clock has just begun";
     world_cover(world, COVERAGE_RAW_STEPS);

@@ -115,7 +115,11 @@ static enum guard_refusal step(struct world *world, int board, const struct guar
 {
     struct guard_effects effects;
     struct sim_guard *guard = guard_of(world, board);
-    guard_step(&guard->guard, clock_local(world, board_node(world, board)), input, &effects);
+    struct instant now = clock_local(world, board_node(world, board));
+    bool went_back = instant_before(now, guard->guard.now);
+    guard_step(&guard->guard, now, input, &effects);
+    if (went_back)
+        oracle_clock_went_back(world, board);
     guard->clock_went_back = false;
     apply(world, board, &effects);
     return effects.refusal;

@@ -262,6 +262,8 @@ void oracle_guard_changed(struct world *world, int board, const struct guard_cha
 void oracle_guard_started(struct world *world, int board);
 /* The guard's turn has ended: a readback that disagrees does so for a short time only. */
 void oracle_turn_ended(struct world *world, int board);
+/* The guard was stepped at an instant before that of its last step. */
+void oracle_clock_went_back(struct world *world, int board);
 /* The board's raw clock stood since then, and goes on now. */
 void oracle_clock_stood(struct world *world, int board, int64_t since_us);
 /* The board releases: what it says to be off is off. */

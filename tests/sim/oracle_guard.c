@@ -122,6 +122,17 @@ void oracle_turn_ended(struct world *world, int board)
     }
 }
 
+void oracle_clock_went_back(struct world *world, int board)
+{
+    const struct guard *guard = &world->board[board].guard.guard;
+    for (int i = 0; i < world->resource_count; i++) {
+        if (guard->resource[i].state != GUARD_FAULT)
+            world_fail(world, ORACLE_S5, "%s: its clock went back, %s is in state %s",
+                       board_text(world, board), world->resource[i].text,
+                       guard_state_name(guard->resource[i].state));
+    }
+}
+
 void oracle_clock_stood(struct world *world, int board, int64_t since_us)
 {
     enum { WINDOWS_US = 2500000 }; /* two of the guard's, and some */

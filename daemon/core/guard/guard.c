@@ -518,6 +518,11 @@ static void effects_clear(struct guard_effects *effects)
 
 static void turn_end(struct turn *turn)
 {
+    /* A fault of this very step counts already. */
+    if (guard_has_fault(turn->guard) && turn->effects->feed_watchdog) {
+        turn->effects->feed_watchdog = false;
+        turn->guard->watchdog_fed = false;
+    }
     turn->guard->wake_at = guard_next_wake(turn->guard);
     turn->effects->wake_at = turn->guard->wake_at;
 }

@@ -576,6 +576,20 @@ static void pulse_that_was_left_high_is_driven_again(void **state)
     assert_in_range(f.edges, 49, 51);
 }
 
+static void watchdog_is_not_fed_in_the_step_that_latches_a_fault(void **state)
+{
+    static struct fixture f;
+    const struct guard_input clock = { .kind = GUARD_INPUT_CLOCK };
+    (void)state;
+    set_up_driving(&f, GUARD_OUTPUT_PULSE, true);
+    f.now = f.guard.feed_at;
+    f.guard.wake_at = f.now;
+    step(&f, &clock);
+    assert_int_equal(state_of(&f, PUMP), GUARD_FAULT);
+    assert_false(f.effects.feed_watchdog);
+    assert_false(f.guard.watchdog_fed);
+}
+
 static void watchdog_is_fed_by_a_loop_that_is_on_time_only(void **state)
 {
     static struct fixture f;
@@ -776,6 +790,7 @@ int main(void)
         cmocka_unit_test(no_edge_and_no_renewal_after_the_deadline),
         cmocka_unit_test(drop_of_a_pulse_makes_no_edge),
         cmocka_unit_test(pulse_that_was_left_high_is_driven_again),
+        cmocka_unit_test(watchdog_is_not_fed_in_the_step_that_latches_a_fault),
         cmocka_unit_test(watchdog_is_fed_by_a_loop_that_is_on_time_only),
         cmocka_unit_test(late_turn_takes_all_levels_before_it_judges),
         cmocka_unit_test(clock_that_goes_back_ends_everything),
