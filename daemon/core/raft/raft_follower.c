@@ -89,7 +89,8 @@ static uint64_t take_entries(struct raft_context *context, const struct raft_mes
                 return matched;
             raft_log_truncate(context, entry->index);
         }
-        if (raft_log_room(raft) == 0)
+        /* Nor does its log go back in terms: above what was not compared, that is not said yet. */
+        if (raft_log_room(raft) == 0 || entry->term < raft_term_at(raft, raft->last_index))
             return matched;
         raft_log_append(context, entry->term, entry->kind,
                         (struct bytes){ entry->data, entry->length });

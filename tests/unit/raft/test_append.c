@@ -348,9 +348,35 @@ static void a_start_touches_no_slot_that_holds_nothing(void **state)
     }
 }
 
+/* A log like that would be refused at the next start, and at every one after it. */
+static void an_entry_of_a_lower_term_than_the_one_before_it_is_not_taken(void **state)
+{
+    static struct raft_entry entries[3] = { { .index = 1, .term = 1, .length = 1 },
+                                            { .index = 2, .term = 1, .length = 1 },
+                                            { .index = 3, .term = 1, .length = 1 } };
+
+    (void)state;
+    node_init(&node, 1, 3, 1);
+    node_restart_with_log(&node, 4, (const uint64_t[]){ 4, 4 }, 2);
+    node_receive(&node, (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of("n2"),
+                                               .term = 4 });
+    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST, .from = name_of("n2"),
+                                               .term = 4, .prev_index = 2, .prev_term = 4,
+                                               .commit = 2 });
+    assert_int_equal(node.raft.commit, 2);
+    /* The first two are committed here, so they are not compared. */
+    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST, .from = name_of("n2"),
+                                               .term = 4, .entry_count = 3, .entries = entries });
+    node_complete_all(&node);
+    assert_int_equal(node.raft.last_index, 2);
+    node_start(&node);
+    assert_int_equal(node.raft.last_index, 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_entry_of_a_lower_term_than_the_one_before_it_is_not_taken),
         cmocka_unit_test(an_append_is_acknowledged_only_when_durable),
         cmocka_unit_test(a_completion_that_brings_no_entry_is_not_an_answer),
         cmocka_unit_test(a_stale_completion_does_not_acknowledge_rewritten_entries),
