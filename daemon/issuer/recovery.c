@@ -32,8 +32,8 @@ static void tell_standing(enum raft_standing before, const struct raft *raft)
         log_line(LOG_NOTICE, "recovery: done in term %" PRIu64 " at entry %" PRIu64 ", this issuer "
                  "votes again", raft->term, raft_durable_index(raft));
     else
-        log_line(LOG_NOTICE, "recovery: none is needed, a majority of the issuers is as new as "
-                 "this one");
+        log_line(LOG_NOTICE, "recovery: none is needed, all other issuers are as new as this "
+                 "one");
 }
 
 static void tell_waiting(struct recovery_watch *watch, const struct raft *raft, struct instant now)

@@ -6,9 +6,9 @@
  *  (b) takes in what leaders send, but its replies carry `recovering`: a leader uses them to know
  *      what to send next, and for nothing else (no commit, no check-quorum, no transfer to it);
  *  (c) answers no heartbeat, so it confirms no round.
- * It asks every other voter RECOVER{nonce}; each answers with its term and, if it leads, its last
+ * It asks every other member RECOVER{nonce}; each answers with its term and, if it leads, its last
  * index. It has a say again when
- *  (1) every other voter has answered this question, and its own term is the greatest answer;
+ *  (1) every other member has answered this question, and its own term is the greatest answer;
  *  (2) the leader of the term that it is in now has answered with last index X, and all up to X, as
  *      that leader has it, is on its own stable storage;
  *  (3) its vote in this term, which is this leader's, and that it recovers no more, are durable.
@@ -43,14 +43,21 @@
  * that later question. Else it waits.
  *
  * Nothing stored at all is the same loss, unless the whole cluster is new. Such a node is unsure: it
- * takes nothing in and asks. If anybody has a history, it recovers. If a majority, itself counted,
- * says that it never had a log or a term, there was nothing to forget, and it has a say at once.
+ * takes nothing in and asks. If anybody has a history, it recovers. If every other member says it
+ * never had a log or a term, there was nothing to forget, and it has a say at once. A majority would
+ * not do: of three, one that lost its disk and one that was never started are two, and all that the
+ * first one helped to commit is with the third. So all must be there when a cluster starts first.
  * What is counted are answers to this start's question: an old claim to be fresh proves nothing.
  *
  * The members are those in effect, the newest in the log that was received (the configured ones
  * until then). If one was removed, the leader's log shows it, and once that is known to be committed
- * it is waited for no more: a majority that overlaps with every earlier one has the change then. A
- * change that is not committed may have been proposed against a majority that holds another.
+ * it is waited for no more: a majority that overlaps with every earlier one has the change then, and
+ * none of those hears it (their callers know it for no issuer). A change that is not committed may
+ * have been proposed against a majority that holds another.
+ *
+ * Why learners are asked as well. Before the damage the node's log may have held the promotion of
+ * one, and in its configuration that one stood, and got the node's vote. The leader's log need not
+ * have that entry, and says learner; but a learner it is, since only what is one is promoted.
  */
 #include "raft/raft_internal.h"
 
@@ -241,6 +248,11 @@ void raft_recover_reply_received(struct raft_context *context, const struct raft
     }
 }
 
+static bool is_asked(const struct raft *raft, const struct raft_member *member)
+{
+    return !name_equal(&member->id, &raft->config.self);
+}
+
 static void ask(struct raft_context *context)
 {
     struct raft *raft = context->raft;
@@ -253,7 +265,7 @@ static void ask(struct raft_context *context)
                              recovery->leader_term != raft->term;
         struct raft_message *message;
 
-        if (name_equal(&member->id, &raft->config.self) || !member->voter ||
+        if (!is_asked(raft, member) ||
             (find_answer(raft, &member->id)->answered && !leads_unasked))
             continue;
         message = raft_send(context, RAFT_RECOVER, &member->id);
@@ -267,8 +279,11 @@ const struct hf_name *raft_recover_waits_for(const struct raft *raft, size_t n)
     for (int i = 0; i < raft->members.count; i++) {
         const struct raft_member *member = &raft->members.member[i];
 
-        if (member->voter && !name_equal(&member->id, &raft->config.self) &&
-            !find_answer(raft, &member->id)->whole && n-- == 0)
+        const struct raft_answer *answer = find_answer(raft, &member->id);
+
+        /* Of a learner any answer will do. */
+        if (is_asked(raft, member) && !answer->whole && !answer->fresh &&
+            (member->voter || !answer->answered) && n-- == 0)
             return &member->id;
     }
     return NULL;
@@ -278,20 +293,20 @@ const struct hf_name *raft_recover_waits_for(const struct raft *raft, size_t n)
 static bool all_answered(const struct raft *raft)
 {
     int others = 0;
-    int answered = 0;
     int whole = 0;
 
     for (int i = 0; i < raft->members.count; i++) {
         const struct raft_member *member = &raft->members.member[i];
         const struct raft_answer *answer = find_answer(raft, &member->id);
 
-        if (!member->voter || name_equal(&member->id, &raft->config.self))
+        if (!is_asked(raft, member))
             continue;
-        others++;
-        answered += answer->answered ? 1 : 0;
-        whole += answer->answered && answer->whole ? 1 : 0;
+        if (!answer->answered)
+            return false;
+        others += member->voter ? 1 : 0;
+        whole += member->voter && answer->whole ? 1 : 0;
     }
-    return answered == others && (whole == others || whole >= raft_quorum(&raft->members));
+    return whole == others || whole >= raft_quorum(&raft->members);
 }
 
 /* Rule 2. */
@@ -306,16 +321,13 @@ static bool has_leaders_log(const struct raft *raft)
 
 static bool cluster_is_new(const struct raft *raft)
 {
-    int fresh = 0;
-
     for (int i = 0; i < raft->members.count; i++) {
         const struct raft_member *member = &raft->members.member[i];
 
-        if (member->voter && (name_equal(&member->id, &raft->config.self) ||
-                              find_answer(raft, &member->id)->fresh))
-            fresh++;
+        if (is_asked(raft, member) && !find_answer(raft, &member->id)->fresh)
+            return false;
     }
-    return fresh >= raft_quorum(&raft->members);
+    return true;
 }
 
 /* Rule 3: from the vote in this term on, all that is promised is kept as by anybody. */

@@ -1,5 +1,6 @@
 /* A node that lost its log, term and vote: what it may not do, and when it may again. */
 #include "tests/unit/raft/network.h"
+#include "wire/wire.h"
 
 static struct node node;
 static struct node others[5];
@@ -495,7 +496,7 @@ static void answer_fresh(const char *from)
     node_receive(&node, message);
 }
 
-static void a_new_cluster_starts_when_a_majority_is_fresh(void **state)
+static void a_new_cluster_starts_when_all_are_fresh(void **state)
 {
     (void)state;
     start_unsure(5);
@@ -505,6 +506,12 @@ static void a_new_cluster_starts_when_a_majority_is_fresh(void **state)
     node_complete_all(&node);
     assert_int_equal(raft_standing(&node.raft), RAFT_UNSURE);
     answer_fresh("n3");
+    answer_fresh("n4");
+    node_complete_all(&node);
+    assert_int_equal(raft_standing(&node.raft), RAFT_UNSURE);
+    assert_string_equal(raft_recover_waits_for(&node.raft, 0)->text, "n5");
+    assert_null(raft_recover_waits_for(&node.raft, 1));
+    answer_fresh("n5");
     assert_false(has_say());
     node_complete_all(&node);
     assert_true(has_say());
@@ -621,6 +628,76 @@ static void an_old_vote_and_a_new_acknowledgement_do_not_meet(void **state)
     assert_int_equal(candidate->raft.role, RAFT_LEADER);
 }
 
+/* n1..n3 vote; n4 does so too, or learns. */
+static struct raft_entry entry_of_members(uint64_t index, bool n4_votes)
+{
+    struct raft_members members = members_of(4);
+    struct raft_entry entry = { .index = index, .term = 1, .kind = RAFT_ENTRY_MEMBERS };
+
+    members.member[3].voter = n4_votes;
+    entry.length = (uint16_t)wire_encode_members(&members, entry.data, sizeof entry.data);
+    return entry;
+}
+
+/* In term 2, with n4 as a learner since entry 1; its promotion, entry 2, is in its own log alone. */
+static void start_with_learner(int number)
+{
+    struct node *at = &others[number - 1];
+
+    node_init(at, number, 3, 1);
+    at->disk.entry[0] = entry_of_members(1, false);
+    at->disk.entry[1] = entry_of_members(2, true);
+    at->disk.state.entry_count = number == 4 ? 2 : 1;
+    at->disk.state.term = 2 - (number == 2 ? 1 : 0);
+    node_start(at);
+}
+
+/*
+ * Before its damage n1 had been told, by the leader of term 1, that n4 votes, and had voted for n4 in
+ * term 3. Nobody else knows of that: n2 leads term 2, and has n4 for a learner.
+ */
+static void a_learner_may_stand_by_a_promotion_that_is_forgotten_and_is_waited_for(void **state)
+{
+    (void)state;
+    struct node *leader = &others[1];
+    struct node *voter = &others[2];
+    struct node *candidate = &others[3];
+
+    for (int number = 2; number <= 4; number++)
+        start_with_learner(number);
+    node_elect(leader, (const char *const[]){ "n3" }, 1);
+    node_complete_all(leader);
+    node_time_out(candidate);
+    node_grant(candidate, "n1", true);
+    node_grant(candidate, "n3", true);
+    node_complete_all(candidate);
+    struct raft_message request = *node_sent_to(candidate, RAFT_VOTE_REQUEST, "n3");
+    node_grant(candidate, "n1", false); /* the old vote */
+    assert_int_equal(candidate->raft.role, RAFT_CANDIDATE);
+    start_recovering(3);
+    struct raft_entry log[2] = { *raft_entry_at(&leader->raft, 1), *raft_entry_at(&leader->raft, 2) };
+    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST, .from = name_of("n2"),
+                                               .term = 2, .entry_count = 2, .entries = log,
+                                               .commit = 1 });
+    node_complete_all(&node);
+    answer_as_leader("n2", 2, 2);
+    answer("n3", 2);
+    node_complete_all(&node);
+    assert_false(has_say());
+    assert_string_equal(raft_recover_waits_for(&node.raft, 0)->text, "n4");
+    deliver(&node, leader);
+    assert_true(leader->raft.commit < 2);
+    /* So nothing is lost when n4 wins. */
+    node_receive(voter, request);
+    node_complete_all(voter);
+    deliver(voter, candidate);
+    assert_int_equal(candidate->raft.role, RAFT_LEADER);
+    answer("n4", 3);
+    node_complete_all(&node);
+    assert_int_equal(node.disk.state.term, 3);
+    assert_false(has_say());
+}
+
 static struct network network;
 
 static void propose_some(unsigned count)
@@ -705,16 +782,46 @@ static void an_emptied_node_recovers_and_an_empty_cluster_starts(void **state)
     }
     network_start(&network, 0);
     network_start(&network, 1);
-    propose_some(5);
-    assert_false(network.up[2]);
+    assert_false(whole_within(0, 2000));
     network_start(&network, 2);
-    assert_true(whole_within(2, 10000));
+    for (int i = 0; i < 3; i++)
+        assert_true(whole_within(i, 10000));
     propose_some(5);
     network_crash(&network, 0);
     forget(&network.node[0], RAFT_UNSURE);
     network_start(&network, 0);
     assert_true(whole_within(0, 10000));
     assert_true(network.node[0].raft.term > 0);
+}
+
+/*
+ * n3 never had a part in anything, and says so truly. n1 had, lost its disk, and is heard by n3 before
+ * n2 is: two of three without a history, and n2 alone has what n1 helped to commit.
+ */
+static void a_card_that_is_replaced_and_an_issuer_never_started_make_no_new_cluster(void **state)
+{
+    (void)state;
+    network_init(&network, 3, 5);
+    for (int i = 0; i < 3; i++)
+        network.node[i].disk.state.standing = RAFT_WHOLE;
+    network_crash(&network, 2);
+    forget(&network.node[2], RAFT_UNSURE);
+    propose_some(10);
+    uint64_t committed = network.node[1].raft.commit;
+    network_crash(&network, 0);
+    forget(&network.node[0], RAFT_UNSURE);
+    network.cut[1] = true;
+    network_start(&network, 0);
+    network_start(&network, 2);
+    for (int ms = 0; ms < 5000; ms++)
+        network_tick(&network);
+    assert_true(network_serving(&network) < 0);
+    assert_int_equal(raft_standing(&network.node[0].raft), RAFT_UNSURE);
+    network.cut[1] = false;
+    for (int ms = 0; ms < 5000; ms++)
+        network_tick(&network);
+    assert_true(network.node[1].raft.commit >= committed);
+    assert_int_equal(raft_standing(&network.node[0].raft), RAFT_RECOVERING);
 }
 
 int main(void)
@@ -743,16 +850,18 @@ int main(void)
         cmocka_unit_test(leadership_is_not_handed_to_one_that_recovers),
         cmocka_unit_test(votes_that_were_asked_for_with_the_lost_log_do_not_count),
         cmocka_unit_test(a_vote_repeats_the_nonce_of_its_request),
-        cmocka_unit_test(a_new_cluster_starts_when_a_majority_is_fresh),
+        cmocka_unit_test(a_new_cluster_starts_when_all_are_fresh),
         cmocka_unit_test(one_history_is_enough_to_recover),
         cmocka_unit_test(a_claim_to_be_fresh_that_answers_another_question_is_not_counted),
         cmocka_unit_test(while_unsure_it_takes_nothing_in),
         cmocka_unit_test(alone_it_starts_at_once),
         cmocka_unit_test(an_old_vote_and_a_new_acknowledgement_do_not_meet),
+        cmocka_unit_test(a_learner_may_stand_by_a_promotion_that_is_forgotten_and_is_waited_for),
         cmocka_unit_test(a_damaged_node_recovers_from_a_log_and_carries_on),
         cmocka_unit_test(a_damaged_node_recovers_from_a_snapshot_and_carries_on),
         cmocka_unit_test(two_of_five_recover_from_the_others),
         cmocka_unit_test(an_emptied_node_recovers_and_an_empty_cluster_starts),
+        cmocka_unit_test(a_card_that_is_replaced_and_an_issuer_never_started_make_no_new_cluster),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
