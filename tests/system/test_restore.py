@@ -177,8 +177,9 @@ def every_refusal_names_what_is_wrong():
     verified = tool(cluster, "backup", "--verify", file)
     assert verified.returncode == 0 and "good; cluster line-3" in verified.stdout, verified
     with open(file, "r+b") as text:
-        text.seek(400)
-        text.write(b"X")
+        at = text.read().index(b"\nindex: ") + len(b"\nindex: ")
+        text.seek(at)
+        text.write(b"9")
     for result in (tool(cluster, "backup", "--verify", file),
                    restore(cluster, cluster.issuers[0], file)):
         assert result.returncode == 1 and "checksum does not hold" in result.stderr, result

@@ -174,7 +174,9 @@ void raft_receive(struct raft_context *context, const struct raft_event *event)
     if (raft->recovery.standing == RAFT_UNSURE)
         return;
     if (message->term < raft->term) {
-        if (gate[message->kind].reply_to_old)
+        /* Without a memory no heartbeat is answered, in whatever term. */
+        if (gate[message->kind].reply_to_old &&
+            (raft_has_say(raft) || message->kind != RAFT_HEARTBEAT))
             (void)raft_send(context, gate[message->kind].old_reply, &message->from);
         return;
     }
