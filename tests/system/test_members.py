@@ -63,7 +63,9 @@ def three_become_five_the_leader_leaves_and_grants_go_on():
         cluster.start_daemon(issuer)
         done = act(cluster, follower, "add", issuer, address_of(cluster, issuer))
         assert "learner" in done["done"], done
-        assert members(cluster, leader)[issuer]["role"] == "learner"
+        # Its journal is empty, so it recovers first, perhaps still when it is added.
+        wait_until(lambda i=issuer: members(cluster, leader)[i]["role"] == "learner", 5,
+                   f"{issuer} learns", poll=0.02)
         promote(cluster, follower, issuer)
     rows = cluster.ctl(leader, "issuers")
     assert (rows["voters"], rows["majority"]) == (5, 3), rows
