@@ -11,7 +11,7 @@
 
 enum {
     OPERATOR_US = 300000,     /* between an operator's acts in the quiet phase */
-    SLOW_TRANSFER_US = 2000000,
+    SLOW_TRANSFER_ELECTIONS = 3, /* the others have elected another one meanwhile */
     SLOW_SYNC_US = 2000000, /* times the scale: longer than a lease */
     TAKEOVER_SLACK_US = 60000 /* grant, first renewal, energise, all wake-ups late */
 };
@@ -809,8 +809,12 @@ static const char *apply_leader_transfer(struct world *world, const struct fault
     if (node < 0)
         return missing(fault->node);
     struct replica_event event = { .kind = REPLICA_LEADER_TRANSFER, .node = world->name[node] };
-    if (fault->word == WORD_SLOW_DISK)
-        world->issuer[node].disk.slow_until_us = world->now_us + SLOW_TRANSFER_US;
+    if (fault->word == WORD_SLOW_DISK) {
+        struct sim_disk *disk = &world->issuer[node].disk;
+        disk->slow_us =
+            (int64_t)SLOW_TRANSFER_ELECTIONS * SIM_ELECTION_MS * 1000 * world->plan.scale;
+        disk->slow_until_us = world->now_us + disk->slow_us;
+    }
     world_cover(world, COVERAGE_LEADER_TRANSFERS);
     return leader_event(world, &event);
 }
