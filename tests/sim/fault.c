@@ -354,7 +354,9 @@ void fault_restart(struct world *world, const struct event *event)
                      world->asleep_until_us[machine] - world->now_us + 1);
         return;
     }
-    world->hung[machine] = false;
+    /* What hung and has no watchdog comes to its end by somebody's hand. */
+    if (world->hung[machine])
+        machine_power_cut(world, machine);
     switch ((enum fault_part)event->epoch) {
     case PART_ISSUER:
     case PART_AGENT:

@@ -179,8 +179,12 @@ void machine_step_wakes(struct world *world, int machine, int64_t step_us)
     int board = world->board_on[machine];
     clock_step(world, &world->clock[machine].monotonic, step_us);
     process_shift_timers(world, machine, -step_us);
-    if (board >= 0 && step_us < 0)
-        sim_guard_absent(world, board, world->now_us + next_turn_us(world) - step_us);
+    if (board >= 0 && step_us < 0) {
+        /* A turn that was late already is later by that. */
+        int64_t turn_us = world->now_us + next_turn_us(world);
+        int64_t absent_us = world->board[board].guard.absent_until_us;
+        sim_guard_absent(world, board, (absent_us > turn_us ? absent_us : turn_us) - step_us);
+    }
 }
 
 void machine_step_raw(struct world *world, int machine, int64_t step_us)
