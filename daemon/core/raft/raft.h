@@ -189,7 +189,11 @@ struct raft_recovered {
 
 enum raft_event_kind {
     RAFT_EVENT_TIMER,
-    RAFT_EVENT_MESSAGE,      /* message: from a peer whose identity the caller has proven */
+    /*
+     * message: from a peer whose identity the caller has proven, and who is one of raft.members, or
+     * of a newer configuration that is committed: raft_recover.c counts on that
+     */
+    RAFT_EVENT_MESSAGE,
     RAFT_EVENT_PROPOSE,      /* command: bytes for the log; leaders only */
     RAFT_EVENT_CONFIRM,      /* asks for a confirmation round that starts now or later */
     RAFT_EVENT_PERSISTED,    /* seq: this and all earlier batches are on stable storage */
