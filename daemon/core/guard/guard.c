@@ -10,6 +10,7 @@ struct turn {
     struct guard *guard;
     struct guard_effects *effects;
     struct instant now;
+    bool went_back; /* the clock, since the last step */
 };
 
 static const struct guard_resource_config *resource_config(const struct guard *guard, uint8_t index)
@@ -442,7 +443,8 @@ static void take_message(struct turn *turn, const struct guard_message *message)
             take_permit(turn, index, message);
         else if (message->kind == GUARD_DROP)
             take_drop(turn, index, message->token);
-        else if (message->kind == GUARD_CLEAR_FAULT)
+        /* The operator meant a fault of before, not the clock's of this step. */
+        else if (message->kind == GUARD_CLEAR_FAULT && !turn->went_back)
             resource_event(turn, index, GUARD_EVENT_CLEAR_FAULT);
     }
     if (turn->effects->refusal != GUARD_REFUSED_NONE)
@@ -550,7 +552,7 @@ void guard_init(struct guard *guard, const struct guard_config *config)
 
 void guard_start(struct guard *guard, struct instant now, struct guard_effects *effects)
 {
-    struct turn turn = { guard, effects, now };
+    struct turn turn = { guard, effects, now, false };
     effects_clear(effects);
     guard->now = now;
     restart_timers(guard, now);
@@ -568,11 +570,10 @@ void guard_start(struct guard *guard, struct instant now, struct guard_effects *
 void guard_step(struct guard *guard, struct instant now, const struct guard_input *input,
                 struct guard_effects *effects)
 {
-    struct turn turn = { guard, effects, now };
-    bool went_back = instant_before(now, guard->now);
+    struct turn turn = { guard, effects, now, instant_before(now, guard->now) };
     effects_clear(effects);
     guard->now = now;
-    if (went_back) {
+    if (turn.went_back) {
         all_event(&turn, GUARD_EVENT_CLOCK);
         restart_timers(guard, now);
     }

@@ -637,6 +637,12 @@ static void clock_that_goes_back_ends_everything(void **state)
     f.edges = 0;
     pass_ms(&f, 100);
     assert_int_equal(f.edges, 0);
+    /* What an operator said of that fault does not clear the next one. */
+    f.now.us -= 1;
+    say(&f, GUARD_CLEAR_FAULT, "pump", 0, 0);
+    assert_int_equal(state_of(&f, PUMP), GUARD_FAULT);
+    say(&f, GUARD_CLEAR_FAULT, "pump", 0, 0);
+    assert_int_equal(state_of(&f, PUMP), GUARD_DROPPING);
 }
 
 static void stopping_guard_takes_no_permit_and_comes_to_rest(void **state)
