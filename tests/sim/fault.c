@@ -17,6 +17,7 @@ enum {
 };
 
 enum { WORD_KILL, WORD_POWER };         /* of a death */
+enum { WORD_HANGS, WORD_GUARD_DIES };   /* of the end of a lease */
 enum { WORD_OFF, WORD_ON };             /* of a readback */
 enum { WORD_BOTH_WAYS, WORD_ONE_WAY };  /* of a partition */
 enum { WORD_DUMB = 1, WORD_DEAF, WORD_FROM_LEADER }; /* of a cut, if not both ways */
@@ -146,6 +147,13 @@ static void draw_hang(const struct sim_plan *plan, struct random *random, struct
 {
     fault->node = some_board(plan, random);
     fault->duration_us = some_down_time(plan, random, fault);
+}
+
+static void draw_lease_end(const struct sim_plan *plan, struct random *random,
+                           struct fault *fault)
+{
+    fault->resource = (int)random_below(random, (uint64_t)plan->resources);
+    fault->word = random_chance(random, 500000) ? WORD_GUARD_DIES : WORD_HANGS;
 }
 
 static void draw_sleep(const struct sim_plan *plan, struct random *random, struct fault *fault)
@@ -522,6 +530,13 @@ static const char *apply_hang(struct world *world, const struct fault *fault)
     if (!world->plan.hardware[board].watchdog)
         fault_restart_board(world, board, fault->duration_us);
     return NULL;
+}
+
+static const char *apply_lease_end(struct world *world, const struct fault *fault)
+{
+    if (fault->resource >= world->resource_count)
+        return no_board;
+    return lease_end_apply(world, fault->resource, fault->word == WORD_GUARD_DIES);
 }
 
 /* NULL, and the machine of a fault's node; or why its clocks are left alone now. */
@@ -1071,6 +1086,8 @@ const struct fault_row fault_table[FAULT_KINDS] = {
     [FAULT_CLOCK_RATE] = { "clock-rate", 4, { FIELD_NODE, FIELD_PPM }, { 0 },
                            draw_clock_rate, apply_clock_rate },
     [FAULT_HANG] = { "hang", 4, { FIELD_BOARD, FIELD_DURATION }, { 0 }, draw_hang, apply_hang },
+    [FAULT_LEASE_END] = { "lease-end", 5, { FIELD_RESOURCE, FIELD_WORD }, { "hang", "guard-dies" },
+                          draw_lease_end, apply_lease_end },
     [FAULT_SLEEP] = { "sleep", 4, { FIELD_NODE, FIELD_DURATION }, { 0 },
                       draw_sleep, apply_sleep },
     [FAULT_WAKE_STEP] = { "wake-step", 3, { FIELD_NODE, FIELD_WORD, FIELD_DURATION },

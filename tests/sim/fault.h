@@ -30,6 +30,7 @@ enum fault_kind {
     FAULT_DISK_SLOW,
     FAULT_CLOCK_RATE,
     FAULT_HANG,           /* a board's kernel, until its watchdog or `duration` ends it */
+    FAULT_LEASE_END,      /* whoever drives stops at its lease's end, its watchdog just fed */
     FAULT_SLEEP,          /* a machine is suspended */
     FAULT_WAKE_STEP,      /* MONOTONIC steps */
     FAULT_RAW_STEP,       /* RAW steps, which no kernel does; of a board alone */

@@ -96,7 +96,8 @@ void machine_reset(struct world *world, int board)
 {
     int machine = world->machine_of[board_node(world, board)];
     struct random *random = world_random(world, STREAM_PROCESS, board_node(world, board));
-    int64_t reset_us = random_between(random, 1, world->plan.hardware[board].reset_us);
+    int64_t most_us = world->plan.hardware[board].reset_us;
+    int64_t reset_us = random_chance(random, 500000) ? most_us : random_between(random, 1, most_us);
     /* Where no reset time is declared, pins fall with the reset itself. */
     if (world->plan.hardware[board].output == OUTPUT_GPIO_PROCESS)
         line_all_low(world, board);

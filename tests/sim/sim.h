@@ -424,6 +424,10 @@ void fault_power_cut_board(struct world *world, int board, int64_t off_us);
 /* Guard and holdfastd of its machine, unless it is reset before. */
 void fault_restart_board(struct world *world, int board, int64_t delay_us);
 
+/* lease_end.c: whoever drives it stops at the end of its lease. NULL, or why that is not done */
+const char *lease_end_apply(struct world *world, int resource, bool kill);
+void lease_end_event(struct world *world, const struct event *event);
+
 /* restore.c: NULL, or why it is not done now */
 const char *restore_backup(struct world *world);
 /* Every issuer is lost now, with its disk, and starts from the last backup within `down_us`. */
