@@ -454,6 +454,9 @@ static void on_guard_status(struct step *step, struct holder_lease *lease,
                             const struct guard_message *status)
 {
     struct holder_guard_view *view = &lease->guard;
+    /* Latched anew: an operator's word was about the fault before. One said again is no news. */
+    if (view->known && view->state != GUARD_FAULT && status->state == GUARD_FAULT)
+        lease->cleared = false;
     view->known = true;
     view->state = (enum guard_state)status->state;
     view->fault = (enum guard_fault)status->fault;

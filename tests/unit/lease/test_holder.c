@@ -613,6 +613,37 @@ static void a_fault_blocks_until_an_operator_clears_it(void **state)
     assert_int_equal(pump()->state, HOLDER_WAITING);
 }
 
+/* The next guard knows of no fault; what was seen to be broken still is. */
+static void a_fault_outlives_the_guard_that_latched_it(void **state)
+{
+    (void)state;
+    hear_guard(GUARD_FAULT, 10);
+    step(HOLDER_EVENT_GUARD_DOWN);
+    step(HOLDER_EVENT_GUARD_UP);
+    hear_guard(GUARD_SAFE, 0);
+    tick(10 * TTL_US);
+    hear_guard(GUARD_SAFE, 0);
+    assert_int_equal(pump()->state, HOLDER_BLOCKED);
+    step(HOLDER_EVENT_CLEAR_FAULT);
+    assert_int_equal(pump()->state, HOLDER_WAITING);
+}
+
+static void a_word_of_the_operator_clears_one_fault_only(void **state)
+{
+    (void)state;
+    hear_guard(GUARD_FAULT, 10);
+    step(HOLDER_EVENT_CLEAR_FAULT);
+    hear_guard(GUARD_FAULT, 10); /* said before the guard was told */
+    hear_guard(GUARD_DROPPING, 10);
+    hear_guard(GUARD_FAULT, 10); /* latched anew */
+    step(HOLDER_EVENT_GUARD_DOWN);
+    step(HOLDER_EVENT_GUARD_UP);
+    hear_guard(GUARD_SAFE, 0);
+    assert_int_equal(pump()->state, HOLDER_BLOCKED);
+    step(HOLDER_EVENT_CLEAR_FAULT);
+    assert_int_equal(pump()->state, HOLDER_WAITING);
+}
+
 static void a_fault_withdraws_from_the_queue(void **state)
 {
     (void)state;
@@ -925,6 +956,8 @@ int main(void)
         CLAIM(a_drop_by_the_guard_itself_is_released_with_proof, set_up_driving),
         CLAIM(a_refused_permit_gives_the_lease_up, set_up_holding),
         CLAIM(a_fault_blocks_until_an_operator_clears_it, set_up_driving),
+        CLAIM(a_fault_outlives_the_guard_that_latched_it, set_up_driving),
+        CLAIM(a_word_of_the_operator_clears_one_fault_only, set_up_driving),
         CLAIM(a_fault_withdraws_from_the_queue, set_up_waiting),
         CLAIM(a_lost_guard_gets_no_renewals_and_must_prove_on_return, set_up_driving),
         CLAIM(what_a_predecessor_held_is_released_with_proof_and_never_renewed, set_up),
