@@ -224,7 +224,12 @@ void sim_agent_clear_faults(struct world *world, int board)
         const struct holder_event clear = { .kind = HOLDER_EVENT_CLEAR_FAULT,
                                             .resource = world->resource[i] };
         const struct sim_guard *guard = &world->board[board].guard;
-        if (!guard->process.up || guard->guard.resource[i].state != GUARD_FAULT)
+        const struct holder_lease *lease =
+            holder_lease_of(&world->board[board].agent.holder, &world->resource[i]);
+        /* A guard that died in its fault knows of none: the agent stays blocked, and says so. */
+        bool blocked = lease->state == HOLDER_BLOCKED ||
+                       guard->guard.resource[i].state == GUARD_FAULT;
+        if (!guard->process.up || !blocked)
             continue;
         world_cover(world, COVERAGE_FAULTS_CLEARED);
         step(world, board, &clear);
