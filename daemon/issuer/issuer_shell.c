@@ -70,10 +70,14 @@ static void shell_log_role(const struct issuer_shell *issuer)
 static void shell_show_history(struct issuer_shell *issuer, const struct history_event *event)
 {
     struct issuer_watcher *next;
-    log_line(LOG_INFO, "%s: entry %" PRIu64 ": holder %s, token %" PRIu64 ", by %s: %s",
-             event->resource.text, event->index,
-             name_empty(&event->holder) ? "none" : event->holder.text, event->token,
-             event->who.text, event->text);
+    if (name_empty(&event->resource)) /* An act on the cluster, not on a resource. */
+        log_line(LOG_INFO, "entry %" PRIu64 ": by %s: %s", event->index, event->who.text,
+                 event->text);
+    else
+        log_line(LOG_INFO, "%s: entry %" PRIu64 ": holder %s, token %" PRIu64 ", by %s%s%s",
+                 event->resource.text, event->index,
+                 name_empty(&event->holder) ? "none" : event->holder.text, event->token,
+                 event->who.text, event->text[0] != '\0' ? ": " : "", event->text);
     for (struct issuer_watcher *at = issuer->watchers; at != NULL; at = next) {
         next = at->next;
         at->on_event(at->context, event);
@@ -115,6 +119,7 @@ static void shell_follow_members(struct issuer_shell *issuer)
         return;
     issuer->told_index = raft->members_index;
     issuer_shell_tell_issuers(issuer, NULL);
+    issuers_follow(issuer->node);
 }
 
 static void shell_carry_out(struct issuer_shell *issuer)

@@ -97,8 +97,20 @@ static void drop(struct node *node, const struct node_peer *peer)
 {
     if (peer->up && node->agent != NULL)
         agent_link(node->agent, &peer->id, false);
-    if (node->hub != NULL)
+    if (node->leaving_count < HF_ISSUERS_MAX)
+        node->leaving[node->leaving_count++] = peer->id;
+    else if (node->hub != NULL)
         peer_hub_forget(node->hub, &peer->id);
+}
+
+/* A leader that removes itself needs our acknowledgement of that, and answers who asked for it. */
+static void hang_up(struct node *node)
+{
+    for (uint8_t i = 0; i < node->leaving_count && node->hub != NULL; i++) {
+        if (issuers_find(node, &node->leaving[i]) == NULL)
+            peer_hub_forget(node->hub, &node->leaving[i]);
+    }
+    node->leaving_count = 0;
 }
 
 /* One that is connected already, as a board or before it was added, is an issuer from now on. */
@@ -150,10 +162,13 @@ void issuers_follow(struct node *node)
     const struct raft *raft = NULL;
     if (node->issuer != NULL)
         raft = &issuer_shell_replica(node->issuer)->raft;
-    if (raft != NULL && raft->members_index >= node->told.index)
+    bool own = raft != NULL && raft->members_index >= node->told.index;
+    if (own)
         take_over(node, &raft->members);
     else if (node->told.index > 0)
         take_over(node, &node->told.members);
+    if (!own || !raft_change_pending(raft))
+        hang_up(node);
 }
 
 void issuers_told(struct node *node, const struct wire_issuers *issuers)

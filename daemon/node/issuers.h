@@ -21,7 +21,11 @@ void issuers_from_file(struct node *node);
 /* An issuer said so. */
 void issuers_told(struct node *node, const struct wire_issuers *issuers);
 
-/* The own log's configuration changed, or the hub is there now: dials and forgets accordingly. */
+/*
+ * The own log's configuration changed or is committed now, or the hub is there now: dials and
+ * forgets accordingly. Who was removed is not heard from at once, but its link stays up until the
+ * change is committed.
+ */
 void issuers_follow(struct node *node);
 
 /* NULL: no issuer, as far as this node knows. Valid until the next change. */

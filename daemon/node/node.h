@@ -54,6 +54,9 @@ struct node {
     struct log_brake stray;                       /* messages that their senders may not send */
     uint8_t issuer_count;
     struct node_peer issuer_peer[HF_ISSUERS_MAX]; /* node/issuers.h: as known now */
+    /* Removed by a change that is not known to be committed: their links stay up until it is. */
+    uint8_t leaving_count;
+    struct hf_name leaving[HF_ISSUERS_MAX];
     struct wire_issuers told; /* the newest that an issuer has told; index 0: none yet */
 
     uv_async_t local_wake;

@@ -97,5 +97,39 @@ def three_become_five_the_leader_leaves_and_grants_go_on():
     assert cluster.close() == 0
 
 
+def refused(cluster, node, *words):
+    result = cluster.ctl(node, *words, role="operator", check=False)
+    assert result.returncode == 1, result
+    return result.stdout + result.stderr
+
+
+def a_leader_that_removes_itself_answers_whoever_dialled_whom():
+    cluster = Cluster(issuers=3, boards=2).start_all()
+    cluster.wait_driver()
+    for leader, asked, voters in (("issuer-3", "issuer-3", 2), ("issuer-2", "issuer-1", 1)):
+        def leads(wanted=leader):
+            now = cluster.leader()
+            if now != wanted:
+                cluster.ctl(now, "leader", "transfer", wanted, role="operator", check=False)
+            return now == wanted
+        wait_until(leads, 10, f"{leader} leads", poll=0.2)
+        if voters == 2:
+            text = refused(cluster, "issuer-1", "member", "add", "issuer-9",
+                           address_of(cluster, "issuer-2"))
+            assert address_of(cluster, "issuer-2") in text and "issuer issuer-2" in text, text
+            for act_words in (("member", "add", "issuer-2", f"{cluster.address}:7409"),
+                              ("member", "promote", "issuer-9"), ("member", "remove", "issuer-9"),
+                              ("leader", "transfer", "issuer-9")):
+                text = refused(cluster, "issuer-1", *act_words)
+                assert f"409 {act_words[2]}: " in text, text
+        done = act(cluster, asked, "remove", leader)
+        assert done["done"] == "removed" and done["voters"] == voters, done
+        wait_until(lambda wanted=leader: cluster.leader() != wanted, 10, "another leads")
+        cluster.kill(leader)
+    assert "last voter" in refused(cluster, "issuer-1", "member", "remove", "issuer-1")
+    assert cluster.close() == 0
+
+
 if __name__ == "__main__":
-    sys.exit(run_tests([three_become_five_the_leader_leaves_and_grants_go_on]))
+    sys.exit(run_tests([three_become_five_the_leader_leaves_and_grants_go_on,
+                        a_leader_that_removes_itself_answers_whoever_dialled_whom]))
