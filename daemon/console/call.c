@@ -221,8 +221,9 @@ static void call_dispatch(struct call *call)
         if (used == 0)
             continue;
         if (command->operator_only && !call->caller.operator_role) {
-            call_fail(call, CALL_FORBIDDEN, "%s needs an operator's certificate; %s is a viewer",
-                      command->name, call->caller.who.text);
+            call_fail(call, CALL_FORBIDDEN,
+                      "%s needs an operator's certificate; that of %s may only look", command->name,
+                      call->caller.who.text);
             return;
         }
         if (!call_takes_options(command) &&

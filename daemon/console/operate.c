@@ -69,15 +69,15 @@ static const char *operate_refusal(enum raft_refusal refusal)
     case RAFT_LOG_FULL:
         return "the log is full: a majority of issuers does not keep up";
     case RAFT_BAD_TARGET:
-        return "that issuer is no other voter of this cluster";
+        return "it is no other voter of this cluster, see issuers";
     case RAFT_CHANGE_PENDING:
         return "a change of members is not committed yet; one at a time";
     case RAFT_MEMBER_KNOWN:
-        return "that issuer is one already";
+        return "it is one already, see issuers";
     case RAFT_MEMBER_UNKNOWN:
-        return "that node is no issuer of this cluster";
+        return "it is no issuer of this cluster, see issuers";
     case RAFT_MEMBER_BEHIND:
-        return "that learner has not caught up with the log; see issuers, and try again";
+        return "it has not caught up with the log; see issuers, and try again";
     case RAFT_MEMBER_LAST:
         return "it is the last voter; nobody would be left to decide";
     case RAFT_MEMBERS_FULL:
@@ -94,6 +94,14 @@ static const char *operate_refusal(enum raft_refusal refusal)
     return "refused";
 }
 
+/* The same may be accepted later, though nobody changes anything. */
+static bool operate_may_pass(enum raft_refusal refusal)
+{
+    return refusal == RAFT_NOT_LEADER || refusal == RAFT_TRANSFERRING ||
+           refusal == RAFT_LOG_FULL || refusal == RAFT_CHANGE_PENDING ||
+           refusal == RAFT_MEMBER_BEHIND || refusal == RAFT_MEMBERS_DOWN;
+}
+
 /* Steps the replica; on refusal the call has failed. */
 static bool operate_step(struct call *call, struct replica_event *event)
 {
@@ -101,9 +109,11 @@ static bool operate_step(struct call *call, struct replica_event *event)
     event->who = call->caller.who;
     enum raft_refusal refusal = issuer_shell_operate(call->node->issuer, event, &error);
     if (error != NULL)
-        call_fail(call, CALL_CONFLICT, "%s", error);
+        call_fail(call, CALL_CONFLICT, "%s: %s", event->resource.text, error);
     else if (refusal != RAFT_ACCEPTED)
-        call_fail(call, CALL_UNAVAILABLE, "%s", operate_refusal(refusal));
+        call_fail(call, operate_may_pass(refusal) ? CALL_UNAVAILABLE : CALL_CONFLICT, "%s: %s",
+                  name_empty(&event->resource) ? event->node.text : event->resource.text,
+                  operate_refusal(refusal));
     else
         log_line(LOG_NOTICE, "operator %s%s%s: %s", call->caller.who.text,
                  call->caller.relayed ? " via " : "", call->caller.via.text, call->line);
@@ -155,6 +165,28 @@ void operate_transfer(struct call *call)
 
 /* ---- pin, unpin ---- */
 
+/* A name that no board has, misspelt perhaps, would take the resource from its holder. */
+static bool pin_names_holder(struct call *call, const struct replica_event *event)
+{
+    const struct conf *conf = &call->node->conf;
+    for (size_t i = 0; i < conf->policy_count; i++) {
+        const struct conf_policy *policy = &conf->policy[i];
+        if (!name_equal(&policy->resource, &event->resource))
+            continue;
+        for (size_t k = 0; k < policy->holder_count; k++) {
+            if (name_empty(&event->node) || name_equal(&policy->holder[k], &event->node))
+                return true;
+        }
+        call_fail(call, CALL_NOT_FOUND,
+                  "board %s: must be one of the holders of %s in issuer.policy, or none",
+                  event->node.text, event->resource.text);
+        return false;
+    }
+    call_fail(call, CALL_NOT_FOUND, "resource %s: must be one of issuer.policy",
+              event->resource.text);
+    return false;
+}
+
 void operate_pin(struct call *call)
 {
     struct replica_event event = { .kind = REPLICA_PIN, .pinned = true };
@@ -162,7 +194,8 @@ void operate_pin(struct call *call)
         return;
     if (strcmp(call->word[2], "none") != 0 && !operate_name(call, 2, "board", &event.node))
         return;
-    if (operate_here(call, &event.resource) && operate_step(call, &event))
+    if (operate_here(call, &event.resource) && pin_names_holder(call, &event) &&
+        operate_step(call, &event))
         operate_done(call, "pinned");
 }
 
@@ -280,6 +313,22 @@ static void member_look(uv_timer_t *timer)
                   CALL_CHANGE_MS);
 }
 
+/* No configuration file lists two issuers at one address. */
+static bool member_address_free(struct call *call, const struct replica_event *event)
+{
+    const struct node *node = call->node;
+    for (uint8_t i = 0; i < node->issuer_count; i++) {
+        const struct node_peer *peer = &node->issuer_peer[i];
+        if (strcmp(peer->address, event->address) != 0 || name_equal(&peer->id, &event->node))
+            continue;
+        call_fail(call, CALL_CONFLICT,
+                  "address %s: is that of issuer %s already, every address must be different",
+                  event->address, peer->id.text);
+        return false;
+    }
+    return true;
+}
+
 static void operate_member(struct call *call, enum raft_change change, const char *verb)
 {
     struct replica_event event = { .kind = REPLICA_MEMBERS, .change = change };
@@ -305,7 +354,9 @@ static void operate_member(struct call *call, enum raft_change change, const cha
     snprintf(text, sizeof(text), "member %s %s%s%s", verb, event.node.text,
              change == RAFT_CHANGE_ADD ? " " : "", change == RAFT_CHANGE_ADD ? event.address : "");
     event.text = text;
-    if (!operate_here(call, NULL) || !operate_step(call, &event))
+    if (!operate_here(call, NULL) ||
+        (change == RAFT_CHANGE_ADD && !member_address_free(call, &event)) ||
+        !operate_step(call, &event))
         return;
     call->change = change;
     call->change_index = issuer_shell_replica(call->node->issuer)->raft.members_index;

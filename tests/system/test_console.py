@@ -168,6 +168,9 @@ def operators_act_from_any_node():
     result = human(cluster, primary, "transfer", "pump", standby, role="operator")
     assert result[0] == 0 and "gap " in result[1], result
     primary, standby = primary_and_standby(cluster)
+    for words in (("pin", "pump", "board-x"), ("pin", "pmup", standby), ("pin", "pmup", "none")):
+        wrong = cluster.ctl(primary, *words, role="operator", check=False)
+        assert wrong.returncode == 1 and "must be one of" in wrong.stderr + wrong.stdout, wrong
     cluster.ctl(primary, "pin", "pump", standby, role="operator")
     cluster.wait_driver([standby])
     refusal(cluster, 409, standby, "transfer", "pump", primary, role="operator")
@@ -194,7 +197,7 @@ def leader_transfer_moves_the_leader_and_no_lease():
     wait_until(lambda: cluster.leader() == follower, what="the other leads", poll=0.02)
     cluster.ctl(follower, "leader", "transfer", leader, role="operator")
     wait_until(lambda: cluster.leader() == leader, what="the first leads again", poll=0.02)
-    refusal(cluster, 503, leader, "leader", "transfer", "nobody", role="operator")
+    refusal(cluster, 409, leader, "leader", "transfer", "nobody", role="operator")
     undisturbed(cluster, primary, started)
     assert cluster.close() == 0
 
