@@ -101,6 +101,7 @@ static void note_changes(struct world *world, int board)
                  holder_state_name(change->from), holder_input_name(change->input),
                  holder_state_name(change->to), change->reason ? ": " : "",
                  change->reason ? change->reason : "");
+        meet_holder_changed(world, board, change);
         if (change->input == HOLDER_INPUT_LEFTOVER)
             world_cover(world, COVERAGE_LEFTOVERS);
     }

@@ -58,6 +58,7 @@ void dispatch_event(struct world *world, const struct event *event)
         [EVENT_DIAL] = net_dial,
         [EVENT_FAULT] = fault_event,
         [EVENT_DEATH] = fault_death,
+        [EVENT_LAGGARD] = laggard_event,
         [EVENT_LEASE_END] = lease_end_event,
         [EVENT_NOTE] = fault_note,
         [EVENT_RESTART] = fault_restart,

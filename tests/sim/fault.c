@@ -17,6 +17,7 @@ enum {
 };
 
 enum { WORD_KILL, WORD_POWER };         /* of a death */
+enum { WORD_HANDED_OVER, WORD_LEADER_DIES }; /* to a laggard */
 enum { WORD_HANGS, WORD_GUARD_DIES };   /* of the end of a lease */
 enum { WORD_OFF, WORD_ON };             /* of a readback */
 enum { WORD_BOTH_WAYS, WORD_ONE_WAY };  /* of a partition */
@@ -147,6 +148,12 @@ static void draw_hang(const struct sim_plan *plan, struct random *random, struct
 {
     fault->node = some_board(plan, random);
     fault->duration_us = some_down_time(plan, random, fault);
+}
+
+static void draw_laggard(const struct sim_plan *plan, struct random *random, struct fault *fault)
+{
+    fault->node = some_issuer(plan, random);
+    fault->word = random_chance(random, 500000) ? WORD_LEADER_DIES : WORD_HANDED_OVER;
 }
 
 static void draw_lease_end(const struct sim_plan *plan, struct random *random,
@@ -820,6 +827,21 @@ static const char *apply_transfer(struct world *world, const struct fault *fault
     return skipped;
 }
 
+void fault_transfer_leader(struct world *world, int node)
+{
+    struct replica_event event = { .kind = REPLICA_LEADER_TRANSFER, .node = world->name[node] };
+    world_cover(world, COVERAGE_LEADER_TRANSFERS);
+    (void)leader_event(world, &event);
+}
+
+static const char *apply_laggard(struct world *world, const struct fault *fault)
+{
+    int node = node_of(world, fault->node);
+    if (node < 0)
+        return missing(fault->node);
+    return laggard_apply(world, node, fault->word == WORD_LEADER_DIES);
+}
+
 static const char *apply_leader_transfer(struct world *world, const struct fault *fault)
 {
     int node = node_of(world, fault->node);
@@ -907,13 +929,18 @@ static const char *apply_clear(struct world *world, const struct fault *fault)
     return NULL;
 }
 
-static const char *apply_notes(struct world *world, const struct fault *fault)
+void fault_add_notes(struct world *world, int64_t duration_us, int64_t period_us)
 {
-    world->notes_until_us = world->now_us + fault->duration_us;
-    world->notes_period_us = fault->period_us;
+    world->notes_until_us = world->now_us + duration_us;
+    world->notes_period_us = period_us;
     if (!world->notes_posted)
         world_post(world, EVENT_NOTE, 0, 0, NULL, 0);
     world->notes_posted = true;
+}
+
+static const char *apply_notes(struct world *world, const struct fault *fault)
+{
+    fault_add_notes(world, fault->duration_us, fault->period_us);
     return NULL;
 }
 
@@ -1120,6 +1147,8 @@ const struct fault_row fault_table[FAULT_KINDS] = {
                     { "both-ways", "dumb", "deaf", "from-leader" }, draw_cut, apply_cut },
     [FAULT_WALL_STEP] = { "wall-step", 2, { FIELD_ISSUER, FIELD_WORD, FIELD_DURATION },
                           { "forward", "back" }, draw_wall_step, apply_wall_step },
+    [FAULT_LAGGARD] = { "laggard", 1, { FIELD_ISSUER, FIELD_WORD }, { "handed-over", "leader-dies" },
+                        draw_laggard, apply_laggard },
     [FAULT_DISKS_SLOW] = { "disks-slow", 0, { FIELD_WORD, FIELD_DURATION },
                            { "all", "leader", "follower" }, draw_disks_slow, apply_disks_slow },
     [FAULT_BACKUP] = { "backup", 0, { FIELD_END }, { 0 }, NULL, apply_backup },

@@ -47,6 +47,7 @@ enum fault_kind {
     FAULT_BOARD_DEATH,    /* the board that drives, and L1 is watched */
     FAULT_CUT,            /* one issuer's links to the others, and L1 and L2 are watched */
     FAULT_WALL_STEP,      /* the date of an issuer's machine is set */
+    FAULT_LAGGARD,        /* an issuer falls behind the log, and something is up when it is back */
     FAULT_DISKS_SLOW,     /* nothing else for `duration`, and L2 is watched */
     FAULT_BACKUP,         /* of the leader's state */
     FAULT_LOSS,           /* of every disk; the last backup is restored */

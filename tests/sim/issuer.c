@@ -102,6 +102,7 @@ static void send_raft(struct world *world, int node, struct raft_message *messag
     int to = world_issuer(world, &message->to);
     HF_CHECK(to >= 0);
     oracle_raft_sent(world, message);
+    meet_raft_sent(world, node, message);
     size_t length = wire_encode_raft(message, world->scratch->frame, WIRE_FRAME_MAX);
     HF_CHECK(length > 0);
     net_send(world, node, to, world->scratch->frame, length);
@@ -152,15 +153,20 @@ static void step_once(struct world *world, int node, const struct replica_event 
     struct sim_issuer *issuer = &world->issuer[node];
     bool renewals_wait = issuer->replica->issuer.renewal_count > 0;
     bool led = issuer->replica->raft.role == RAFT_LEADER;
+    bool installing = meet_installing(world, node);
+    uint64_t term = issuer->replica->raft.term;
     uint64_t snapshot = issuer->replica->raft.snapshot_index;
     struct raft_members members = issuer->replica->raft.members;
     uint64_t members_index = issuer->replica->raft.members_index;
     replica_step(issuer->replica, event, clock_local(world, node), &world->scratch->output);
     if (led && renewals_wait && issuer->replica->raft.role != RAFT_LEADER)
         world_cover(world, COVERAGE_LEADER_LOST_IN_RENEWAL);
+    if (installing && issuer->replica->raft.term != term)
+        world_cover(world, COVERAGE_TERM_CHANGES_IN_INSTALL);
     if (issuer->replica->raft.snapshot_index > snapshot && event->kind != REPLICA_COMPACT) {
         world_cover(world, COVERAGE_SNAPSHOTS_INSTALLED);
         oracle_snapshot_installed(world, node);
+        meet_snapshot_installed(world);
         if (memcmp(&members, &issuer->replica->raft.members, sizeof(members)) != 0)
             world_cover(world, COVERAGE_SNAPSHOTS_OF_MEMBERS);
         log_note(world, "%s: snapshot of entry %llu installed", world->name[node].text,
@@ -232,6 +238,7 @@ void sim_issuer_frame(struct world *world, const struct event *event)
     if (world->scratch->message.kind == WIRE_RAFT) {
         struct replica_event raft = { .kind = REPLICA_RAFT_MESSAGE,
                                       .raft_message = &world->scratch->message.raft };
+        meet_raft_arrived(world, event->node, &world->scratch->message.raft);
         oracle_raft_arrived(world, event->node, &world->scratch->message.raft, event->sent_us);
         sim_issuer_step(world, event->node, &raft);
         return;
@@ -241,6 +248,8 @@ void sim_issuer_frame(struct world *world, const struct event *event)
     if (world->scratch->message.lease.kind == LEASE_RENEW)
         oracle_renewal_arrived(world, event->node, event->peer - world->issuer_count,
                                &world->scratch->message.lease);
+    meet_lease_arrived(world, event->node, event->peer - world->issuer_count,
+                       &world->scratch->message.lease);
     answer_without_leading(world, event->node, event->peer, &world->scratch->message.lease);
     sim_issuer_step(world, event->node, &lease);
 }
@@ -379,5 +388,10 @@ void sim_issuer_stop(struct world *world, int node, bool power)
         disk_power_cut(&issuer->disk);
     else
         disk_kill(&issuer->disk);
+    if (issuer->replica->issuer.renewal_count > 0)
+        world_cover(world, COVERAGE_LEADERS_DIED_IN_RENEWAL);
+    bool served = replica_serving(issuer->replica);
     issuer->replica = NULL;
+    if (served)
+        meet_no_longer_serves(world);
 }

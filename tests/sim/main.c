@@ -33,7 +33,7 @@ enum {
     SHRUNK_MAX = 2,       /* so many failing seeds of a set are shrunk */
     PLANT_FAULTS_MAX = 5, /* what a planted bug shrinks to, in one of the first */
     PLANT_TRIES = 3,      /* seeds that show it: a race may hide in many faults */
-    COVERAGE_SEEDS = 300  /* fewer cannot be expected to meet everything */
+    COVERAGE_SEEDS = 1000  /* fewer cannot be expected to meet everything */
 };
 
 struct plant {

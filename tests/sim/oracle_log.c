@@ -270,10 +270,13 @@ static void note_serving(struct world *world, int issuer)
     const struct replica *replica = world->issuer[issuer].replica;
     bool serving = replica_serving(replica);
     bool began = serving && (!seen->serving || seen->serving_term != replica->raft.term);
+    if (seen->serving && !serving)
+        meet_no_longer_serves(world);
     seen->serving = serving;
     seen->serving_term = replica->raft.term;
     if (!began)
         return;
+    meet_serves(world);
     uint64_t acknowledged = acknowledged_until(&world->oracle, replica->raft.term);
     if (replica->table.applied < acknowledged)
         world_fail(world, ORACLE_S3, "%s serves at entry %llu, %llu was acknowledged",

@@ -29,6 +29,7 @@ struct process *process_of(struct world *world, enum event_kind kind, int node)
     case EVENT_DIAL:
     case EVENT_FAULT:
     case EVENT_DEATH:
+    case EVENT_LAGGARD:
     case EVENT_LEASE_END:
     case EVENT_NOTE:
     case EVENT_RESTART:

@@ -33,6 +33,7 @@ enum event_kind {
     EVENT_DIAL,
     EVENT_FAULT,
     EVENT_DEATH,
+    EVENT_LAGGARD,   /* of an issuer that is to need a snapshot */
     EVENT_LEASE_END, /* of a board that is to stop then */
     EVENT_NOTE,
     EVENT_RESTART,

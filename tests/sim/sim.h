@@ -139,6 +139,7 @@ struct sim_agent {
     struct holder holder;
     struct instant wake_at;
     int64_t slept_us; /* as it knows */
+    int64_t waits_since_us[SIM_RESOURCES_MAX]; /* for a grant */
     bool socket_open;
     uint32_t socket; /* number of the connection to the guard */
     int64_t socket_busy_us; /* no message overtakes another */
@@ -238,6 +239,7 @@ struct world {
     struct network network;
     struct sim_backup backup;
     struct oracle oracle;
+    int64_t leaderless_since_us; /* 0: somebody serves, or nobody ever did */
     uint64_t cut_term; /* of a leader that no cut may depose; 0: none */
     int64_t wall_offset_us[SIM_ISSUERS_MAX];
     struct issuer_policy policy[SIM_RESOURCES_MAX];
@@ -386,6 +388,19 @@ void sim_issuer_disk(struct world *world, const struct event *event);
 void sim_bootstrap_members(const struct world *world, struct raft_members *members);
 int sim_issuer_leader(const struct world *world);
 
+/* meet.c: for the coverage only */
+void meet_raft_sent(struct world *world, int issuer, const struct raft_message *message);
+void meet_raft_arrived(struct world *world, int issuer, const struct raft_message *message);
+void meet_snapshot_installed(struct world *world);
+/* A snapshot is on its way in. */
+bool meet_installing(const struct world *world, int issuer);
+/* Before the issuer's step. */
+void meet_lease_arrived(struct world *world, int issuer, int board,
+                        const struct lease_message *message);
+void meet_no_longer_serves(struct world *world);
+void meet_serves(struct world *world);
+void meet_holder_changed(struct world *world, int board, const struct holder_change *change);
+
 /* agent.c */
 void sim_agent_start(struct world *world, int board);
 void sim_agent_stop(struct world *world, int board);
@@ -423,6 +438,14 @@ void fault_kill_issuer(struct world *world, int node, bool power, int64_t down_u
 void fault_power_cut_board(struct world *world, int board, int64_t off_us);
 /* Guard and holdfastd of its machine, unless it is reset before. */
 void fault_restart_board(struct world *world, int board, int64_t delay_us);
+
+void fault_transfer_leader(struct world *world, int node);
+/* One every `period_us`, if somebody leads. */
+void fault_add_notes(struct world *world, int64_t duration_us, int64_t period_us);
+
+/* laggard.c: the issuer falls behind. NULL, or why that is not done */
+const char *laggard_apply(struct world *world, int node, bool leader_dies);
+void laggard_event(struct world *world, const struct event *event);
 
 /* lease_end.c: whoever drives it stops at the end of its lease. NULL, or why that is not done */
 const char *lease_end_apply(struct world *world, int resource, bool kill);
