@@ -311,6 +311,14 @@ void sim_guard_absent(struct world *world, int board, int64_t until_us)
         guard->absent_until_us = until_us;
 }
 
+bool sim_guard_clock_is_bad(const struct world *world, int board)
+{
+    const struct sim_guard *guard = &world->board[board].guard;
+    int64_t back_us = world->now_us - world->plan.hold_ms * 1000;
+    return world->now_us < guard->clock_bad_until_us ||
+           (guard->absent_from_us < guard->clock_bad_until_us && back_us <= guard->absent_until_us);
+}
+
 void sim_guard_start(struct world *world, int board)
 {
     struct guard_config config;

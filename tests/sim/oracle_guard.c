@@ -28,7 +28,7 @@ void oracle_fall(struct world *world, int board, int resource)
     bool absent = guard->absent_from_us <= deadline_us &&
                   world->now_us - TURN_US <= guard->absent_until_us;
     if (late_us <= 0 || world->board[board].line[resource].welded ||
-        world->now_us < guard->clock_bad_until_us)
+        sim_guard_clock_is_bad(world, board))
         return;
     world_cover(world, COVERAGE_FENCES);
     if (late_us > fence_us)
@@ -50,7 +50,7 @@ void oracle_check_fences(struct world *world)
             int64_t until_us =
                 seen->driven_deadline_us[i] + world->plan.hardware[board].fence_us;
             if (line->off_us == INT64_MAX && !line->welded && world->now_us > until_us &&
-                world->now_us > world->board[board].guard.clock_bad_until_us)
+                !sim_guard_clock_is_bad(world, board))
                 world_fail(world, ORACLE_S5, "%s: %s still on %lld us after its fence latency",
                            board_text(world, board), world->resource[i].text,
                            (long long)(world->now_us - until_us));
@@ -106,7 +106,7 @@ void oracle_turn_ended(struct world *world, int board)
     const struct guard *guard = &sim_guard->guard;
     /* Its time is not ours: it was away, or its clock stood. */
     bool cannot_tell = world->now_us <= sim_guard->absent_until_us ||
-                       world->now_us < sim_guard->clock_bad_until_us;
+                       sim_guard_clock_is_bad(world, board);
     for (int i = 0; i < world->resource_count; i++) {
         struct oracle_doubt *doubt = &world->oracle.board[board].doubt[i];
         enum guard_state state = guard->resource[i].state;

@@ -24,12 +24,6 @@ void oracle_answer(struct world *world, int board, const struct lease_message *m
     }
 }
 
-/* Its rate was far outside drift_ppm: it stood still. */
-static bool clock_is_bad(const struct world *world, int board)
-{
-    return world->now_us < world->board[board].guard.clock_bad_until_us;
-}
-
 /* Every rising edge keeps a charge pump charged. */
 static void check_permitted(struct world *world, int board, int resource)
 {
@@ -46,7 +40,7 @@ static void check_permitted(struct world *world, int board, int resource)
     if (world->board[board].guard.clock_went_back)
         world_fail(world, ORACLE_S5, "%s: edge of %s though its clock went back", text,
                    world->resource[resource].text);
-    if (world->now_us > seen->deadline_us[resource] && !clock_is_bad(world, board))
+    if (world->now_us > seen->deadline_us[resource] && !sim_guard_clock_is_bad(world, board))
         world_fail(world, ORACLE_S5, "%s: edge of %s %lld us after the lease ended", text,
                    world->resource[resource].text,
                    (long long)(world->now_us - seen->deadline_us[resource]));
@@ -62,7 +56,7 @@ static void check_alone(struct world *world, int board, int resource)
         /* A relay that does not open: no software can help that. Its guard must say so. */
         if (line->welded || own->welded)
             world_cover(world, COVERAGE_WELDED_OVERLAPS);
-        else if (clock_is_bad(world, board) || clock_is_bad(world, other))
+        else if (sim_guard_clock_is_bad(world, board) || sim_guard_clock_is_bad(world, other))
             world_cover(world, COVERAGE_STOOD_OVERLAPS);
         else
             world_fail(world, ORACLE_S1, "%s: %s and %s drive", world->resource[resource].text,
@@ -76,7 +70,7 @@ static void check_token(struct world *world, int board, int resource)
     struct oracle_drive *drive = &world->oracle.drive[resource];
     uint64_t token = world->board[board].guard.guard.resource[resource].token;
     /* Past the lease that it measures with a clock that stands: counted with the overlaps. */
-    if (token < drive->token && clock_is_bad(world, board))
+    if (token < drive->token && sim_guard_clock_is_bad(world, board))
         return;
     if (token < drive->token || (token == drive->token && board != drive->board))
         world_fail(world, ORACLE_S2, "%s: %s drives with token %llu after %llu of another",

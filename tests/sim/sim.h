@@ -419,6 +419,11 @@ void sim_guard_stop(struct world *world, int board);
 void sim_guard_vanish(struct world *world, int board);
 /* It does nothing until then. */
 void sim_guard_absent(struct world *world, int board, int64_t until_us);
+/*
+ * Its rate was far outside drift_ppm: its clock stood still, or did when the guard went away. What
+ * is on then stays on until the guard is back, or the hardware ends it.
+ */
+bool sim_guard_clock_is_bad(const struct world *world, int board);
 void sim_guard_turn(struct world *world, const struct event *event);
 void sim_guard_message(struct world *world, const struct event *event);
 void sim_guard_watchdog(struct world *world, const struct event *event);
