@@ -255,7 +255,7 @@ static void configure(struct world *world, int board, struct holder_config *conf
         resource->fence = span_from_us(world->plan.hardware[board].fence_us);
         resource->release = span_from_ms(SIM_RELEASE_MS);
         resource->priority = board == i % world->board_count ? 100 : 50;
-        resource->failback_auto = world->plan.failback;
+        resource->failback_auto = (world->plan.failback & sim_failback_bit(i, board)) != 0;
     }
 }
 

@@ -24,6 +24,7 @@ static const char *const names[COVERAGE_KINDS] = {
     [COVERAGE_BOARD_TRANSFERS] = "planned transfers accepted",
     [COVERAGE_PINS] = "pins",
     [COVERAGE_DRIVES] = "drives",
+    [COVERAGE_DRIVES_SEVERAL] = "drives of boards that drive another resource",
     [COVERAGE_DROPS_AT_DEADLINE] = "drops at the deadline",
     [COVERAGE_DROPS_AGENT_LOST] = "drops for a lost agent",
     [COVERAGE_DROPS_LATE] = "drops for lateness",

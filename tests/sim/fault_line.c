@@ -13,7 +13,7 @@ static const char *const part_names[FAULT_PARTS] = {
     [PART_BOARD] = "board",
 };
 
-static const char *const resource_names[SIM_RESOURCES_MAX] = { "pump", "valve" };
+static const char *const resource_names[SIM_RESOURCES_MAX] = { "pump", "valve", "fan", "gate" };
 
 const char *fault_resource_name(int resource)
 {

@@ -91,6 +91,16 @@ static bool vote_was_split(const struct world *world)
     return false;
 }
 
+static void note_several(struct world *world, int board, int resource)
+{
+    for (int i = 0; i < world->resource_count; i++) {
+        if (i != resource && line_is_on(&world->board[board].line[i], world->now_us)) {
+            world_cover(world, COVERAGE_DRIVES_SEVERAL);
+            return;
+        }
+    }
+}
+
 static void note_new_drive(struct world *world, int board, int resource)
 {
     struct oracle_drive *drive = &world->oracle.drive[resource];
@@ -122,8 +132,10 @@ void oracle_edge(struct world *world, int board, int resource)
     check_token(world, board, resource);
     seen->driven_token[resource] = seen->confirmed_token[resource];
     seen->driven_deadline_us[resource] = seen->deadline_us[resource];
-    if (!line_is_on(&world->board[board].line[resource], world->now_us))
-        note_new_drive(world, board, resource);
+    if (line_is_on(&world->board[board].line[resource], world->now_us))
+        return;
+    note_several(world, board, resource);
+    note_new_drive(world, board, resource);
 }
 
 /* A hand-over's gap is no failure. */

@@ -13,6 +13,7 @@ enum {
     SLOW_NOTES_US = 300000,
     CLEAR_EVERY_US = 2000000, /* mean */
     MEMBERS_EVERY_US = 1500000, /* mean */
+    FAILBACKS = 1 << (SIM_RESOURCES_MAX * SIM_BOARDS_MAX), /* half of the draws: all of them */
     NOTES_US = 1000000,       /* notes come in lots of so long */
     BEYOND_PPM = 100000
 };
@@ -100,7 +101,7 @@ static void plan_kills(struct sim_plan *plan, struct random *random)
                                                      span_from_ms(SIM_RELEASE_MS), SIM_DRIFT_PPM);
     plan->ttl_us = plan->type != SIM_BOARD_KILL ?
                        recommended.us : random_between(random, 2, 10) * 100000 * plan->scale;
-    plan->failback = false;
+    plan->failback = 0;
     plan->shared_machines = 0;
     plan->note_interval_us = 0;
     plan->fault_interval_us = KILL_EVERY_US * plan->scale;
@@ -144,6 +145,7 @@ static enum sim_type plan_type(const struct settings *settings, struct random *r
 static void plan_world(const struct settings *settings, struct sim_plan *plan)
 {
     static const int64_t ttls_ms[] = { 200, 500, 1000, 2000 };
+    static const int resources[] = { 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 3, 4 };
     struct random chance;
     struct random *random = &chance;
     random_init(random, settings->seed, STREAM_PLAN, 0);
@@ -151,7 +153,7 @@ static void plan_world(const struct settings *settings, struct sim_plan *plan)
     plan_pace(plan, random);
     plan->issuers = random_chance(random, 250000) ? 5 : 3;
     plan->boards = random_chance(random, 300000) ? 3 : 2;
-    plan->resources = random_chance(random, 400000) ? 2 : 1;
+    plan->resources = resources[random_below(random, sizeof(resources) / sizeof(resources[0]))];
     plan->ttl_us = ttls_ms[random_below(random, 4)] * 1000 * plan->scale;
     plan->fault_interval_us = random_between(random, 200000, 2500000) * plan->scale;
     plan->note_interval_us =
@@ -159,7 +161,10 @@ static void plan_world(const struct settings *settings, struct sim_plan *plan)
     plan->growth_bytes = (uint64_t)random_between(random, 20000, 200000);
     plan->shared_machines =
         random_chance(random, 400000) ? (int)random_between(random, 1, plan->boards) : 0;
-    plan->failback = random_chance(random, 300000);
+    if (random_chance(random, 400000))
+        plan->failback = (uint32_t)random_below(random, UINT64_C(2) * FAILBACKS);
+    if (plan->failback >= FAILBACKS)
+        plan->failback = FAILBACKS - 1;
     for (int board = 0; board < SIM_BOARDS_MAX; board++)
         plan_hardware(settings, board, plan);
     plan_fences(plan);

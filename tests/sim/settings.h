@@ -9,7 +9,7 @@ enum {
     SIM_ISSUERS_MAX = 5,
     SIM_BOARDS_MAX = 3,
     SIM_NODES_MAX = SIM_ISSUERS_MAX + SIM_BOARDS_MAX,
-    SIM_RESOURCES_MAX = 2,
+    SIM_RESOURCES_MAX = 4,
     SIM_DISK_OPERATIONS_MAX = 64,
     SIM_DISK_SLOT_BYTES = 4 * 1024 * 1024,
     SIM_HARD_STATES_MAX = 256,
@@ -74,6 +74,12 @@ struct sim_hardware {
     int64_t fence_us;  /* declared: as the configuration reckons it */
 };
 
+/* In sim_plan.failback. */
+static inline uint32_t sim_failback_bit(int resource, int board)
+{
+    return UINT32_C(1) << (resource * SIM_BOARDS_MAX + board);
+}
+
 /* The world of a run, as the seed chose it. */
 struct sim_plan {
     enum sim_type type;
@@ -91,7 +97,7 @@ struct sim_plan {
     int shared_machines; /* so many boards live on an issuer's machine each */
     struct sim_hardware hardware[SIM_BOARDS_MAX];
     int spare_issuers; /* the last so many are no members at first */
-    bool failback;
+    uint32_t failback; /* where it is automatic: a bit per resource and board */
     int32_t skew_ppm_max;
     bool steady; /* no jitter: every delay and latency is the middle of its range */
     bool ordered; /* network: as TCP, nothing is lost, repeated or overtaken in a connection */

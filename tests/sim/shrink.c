@@ -170,7 +170,7 @@ static void no_watchdog(struct sim_plan *plan)
 
 static void no_failback(struct sim_plan *plan)
 {
-    plan->failback = false;
+    plan->failback = 0;
 }
 
 static void ordered_network(struct sim_plan *plan)
