@@ -224,6 +224,24 @@ static void fill_to_the_brim(void)
     assert_false(apply(++index, what).done);
 }
 
+static void every_part_of_a_record_is_in_a_snapshot(void **state)
+{
+    (void)state;
+    struct lease_command what = command(LEASE_COMMAND_GRANT, "pump", "a", 0);
+    apply(1, what);
+    apply(2, command(LEASE_COMMAND_RELEASE, "pump", "a", 1));
+    what = command(LEASE_COMMAND_PIN, "pump", "b", 0);
+    what.pinned = true;
+    apply(3, what);
+    apply(4, command(LEASE_COMMAND_GRANT, "fan", "b", 0));
+    apply(5, command(LEASE_COMMAND_EXPIRE, "fan", "b", 4));
+    assert_true(pump()->abandoned && pump()->pinned);
+    size_t length = lease_table_encode(&table, bytes, sizeof(bytes));
+    assert_true(lease_table_decode(&other, (struct bytes){ bytes, length }));
+    assert_int_equal(other.count, 2);
+    assert_memory_equal(other.record, table.record, 2 * sizeof(table.record[0]));
+}
+
 static void full_table_fits_into_the_snapshot_bound(void **state)
 {
     (void)state;
@@ -353,6 +371,7 @@ int main(void)
         cmocka_unit_test_setup(unfenced_release_leaves_the_lease_abandoned_in_place, set_up),
         cmocka_unit_test_setup(pin_refuses_grants_to_others_when_applied, set_up),
         cmocka_unit_test_setup(history_keeps_the_last_events, set_up),
+        cmocka_unit_test_setup(every_part_of_a_record_is_in_a_snapshot, set_up),
         cmocka_unit_test_setup(full_table_fits_into_the_snapshot_bound, set_up),
         cmocka_unit_test_setup(an_empty_table_touches_no_record_and_no_event, set_up),
         cmocka_unit_test_setup(damaged_snapshot_is_refused_whole, set_up),
