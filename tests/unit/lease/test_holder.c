@@ -472,6 +472,20 @@ static void what_comes_from_a_lost_guard_proves_nothing(void **state)
     assert_null(sent(LEASE_RELEASE));
 }
 
+static void a_new_guard_must_show_itself_that_all_is_off(void **state)
+{
+    (void)state;
+    connect_all();
+    hear_guard(GUARD_SAFE, 0);
+    assert_non_null(sent(LEASE_ACQUIRE));
+    step(HOLDER_EVENT_GUARD_DOWN);
+    step(HOLDER_EVENT_GUARD_UP);
+    tick(INTERVAL_US);
+    assert_null(sent(LEASE_ACQUIRE));
+    hear_guard(GUARD_SAFE, 0);
+    assert_non_null(sent(LEASE_ACQUIRE));
+}
+
 /* Told off, but a readback has just come on again. */
 static void safe_without_proof_proves_nothing(void **state)
 {
@@ -928,6 +942,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CLAIM(guard_is_greeted_first, set_up),
         CLAIM(asks_for_nothing_before_the_guard_proves_safe, set_up),
+        CLAIM(a_new_guard_must_show_itself_that_all_is_off, set_up),
         CLAIM(asks_the_leader_alone_once_it_is_known, set_up),
         CLAIM(an_unanswered_acquire_goes_to_all_after_a_second, set_up_waiting),
         CLAIM(drives_only_after_a_renewal_of_this_token_was_answered, set_up_granted),
