@@ -4,6 +4,7 @@
 
 static const char greeting[] = "holdfast ";
 static const char refusal[] = "ERR ";
+static const char misuse[] = "ERR 400 ";
 
 void ctl_answer_init(struct ctl_answer *answer, FILE *out, FILE *errors)
 {
@@ -42,6 +43,7 @@ static void let_out(struct ctl_answer *answer)
     if (answer->fresh && starts(answer, refusal)) {
         /* Before the greeting, too: that is how a console turns a caller away. */
         answer->refused = true;
+        answer->misused = starts(answer, misuse);
         answer->part = CTL_ANSWER_BODY;
     }
     put(answer, answer->held, answer->column);

@@ -19,6 +19,7 @@ struct ctl_answer {
     enum ctl_answer_part part;
     bool greeted;  /* the greeting was one of Holdfast's */
     bool refused;  /* the answer is an ERR */
+    bool misused;  /* and says that the command is none, or written wrong */
     bool fresh;    /* at the start of the first line of the answer */
     size_t column; /* bytes of the current line that are still held back */
     char held[64]; /* start of a line, until it is known what it is */

@@ -95,7 +95,9 @@ enum ctl_exit ctl_backup_store(const struct ctl_backup *what, const char *text, 
         return CTL_EXIT_REFUSED;
     if (!pki_file_write(what->file, text, length, 0600, what->force)) {
         fprintf(errors, "holdfastctl: %s: %s\n", what->file,
-                errno == EEXIST ? "is there already, --force replaces it" : strerror(errno));
+                errno != EEXIST ? strerror(errno) :
+                what->force     ? "is no regular file, only such a one is replaced" :
+                                  "is there already, --force replaces it");
         return CTL_EXIT_REFUSED;
     }
     return examine(what, text, length, out, errors) ? CTL_EXIT_OK : CTL_EXIT_REFUSED;

@@ -293,6 +293,8 @@ static enum ctl_exit converse(struct client *client, const char *line, uint32_t 
     if (status != CTL_EXIT_MORE)
         return status;
     mbedtls_ssl_close_notify(&client->ssl);
+    if (answer.misused)
+        return CTL_EXIT_USAGE;
     return answer.refused ? CTL_EXIT_REFUSED : CTL_EXIT_OK;
 }
 

@@ -77,7 +77,9 @@ static bool save(const struct pki *pki, const char *name, const char *ending, co
         return true;
     }
     fprintf(pki->request->errors, "holdfastctl: %s: %s%s\n", file, strerror(errno),
-            errno == EEXIST ? "; it is kept, --force replaces it" : "");
+            errno != EEXIST ? "" :
+            force           ? "; it is no regular file, and is kept" :
+                              "; it is kept, --force replaces it");
     return false;
 }
 

@@ -37,6 +37,12 @@ static void sync_folder(const char *file)
 /* link() refuses to replace, rename() replaces: both at once, whatever else runs. */
 static bool put_in_place(const char *made, const char *file, bool force)
 {
+    struct stat there;
+    if (force && lstat(file, &there) == 0 && !S_ISREG(there.st_mode)) {
+        /* A device, say: rename() would take its place. */
+        errno = EEXIST;
+        return false;
+    }
     if (force)
         return rename(made, file) == 0;
     return link(made, file) == 0 && unlink(made) == 0;

@@ -10,8 +10,8 @@
 
 /*
  * Writes `length` bytes to `file` by way of a new file beside it, synced, mode `mode`. Without
- * `force` an existing file stays as it is. False with errno (EEXIST: it is there). Blocks for the
- * disk.
+ * `force` an existing file stays as it is, and what is no regular file does in any case. False with
+ * errno (EEXIST: it is there, and stays). Blocks for the disk.
  */
 bool pki_file_write(const char *file, const void *bytes, size_t length, mode_t mode, bool force);
 

@@ -321,6 +321,8 @@ def exit_statuses_tell_what_happened():
     assert human(cluster, node, "transfer", "pump", "nobody", role="operator")[0] == 1
     assert human(cluster, node, "transfer", "pump")[0] == 2
     assert human(cluster, node, "nonsense")[0] == 2
+    # What only the console can tell to be written wrong counts the same.
+    assert human(cluster, node, "history", "-n", "0")[0] == 2
     # The configuration names the node: another one's certificate, of the same CA, will not do there.
     mine, other = cluster.path("mine.conf"), cluster.boards[1]
     for console, expected in ((node, 0), (other, 3)):

@@ -74,6 +74,17 @@ static void a_caller_turned_away_at_the_door_hears_why(void **state)
     assert_string_equal(heard.errors, "ERR 503 too many sessions\n");
 }
 
+static void a_command_written_wrong_is_told_from_one_that_is_refused(void **state)
+{
+    (void)state;
+    struct heard wrong = { 0 };
+    struct heard denied = { 0 };
+    feed(&wrong, "holdfast a console, role viewer\nholdfast> ERR 400 usage: x\nholdfast> ", 1);
+    assert_true(wrong.answer.refused && wrong.answer.misused);
+    feed(&denied, "holdfast a console, role viewer\nholdfast> ERR 403 no\nholdfast> ", 1);
+    assert_true(denied.answer.refused && !denied.answer.misused);
+}
+
 static void another_service_is_not_taken_for_a_console(void **state)
 {
     (void)state;
@@ -100,6 +111,7 @@ int main(void)
         cmocka_unit_test(a_refusal_goes_to_the_errors),
         cmocka_unit_test(only_the_first_line_of_an_answer_is_a_refusal),
         cmocka_unit_test(a_caller_turned_away_at_the_door_hears_why),
+        cmocka_unit_test(a_command_written_wrong_is_told_from_one_that_is_refused),
         cmocka_unit_test(another_service_is_not_taken_for_a_console),
         cmocka_unit_test(an_answer_without_its_prompt_is_not_done),
     };

@@ -283,6 +283,18 @@ static void check_names_what_is_wrong_with_the_files(void **state)
     assert_int_equal(check(fix, "a.crt", "a.key", "a"), 1);
 }
 
+static void force_replaces_files_only(void **state)
+{
+    struct fixture *fix = *state;
+    struct stat there;
+    char file[128];
+    assert_int_equal(mkfifo(path(fix, "ca.key", file), 0600), 0);
+    assert_false(run(fix, pki_init, "line-3", NULL, PKI_CA_DAYS, true));
+    assert_non_null(strstr(fix->errors, "no regular file"));
+    assert_int_equal(lstat(file, &there), 0);
+    assert_true(S_ISFIFO(there.st_mode));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 int main(void)
@@ -292,6 +304,7 @@ int main(void)
         TEST(another_ca_of_the_same_name_does_not_verify),
         TEST(keys_are_closed_to_others_whatever_the_umask),
         TEST(nothing_is_replaced_without_force),
+        TEST(force_replaces_files_only),
         TEST(a_certificate_left_alone_keeps_its_key_from_being_made),
         TEST(no_half_written_file_is_left),
         TEST(a_renewed_certificate_has_the_same_key_and_name_and_later_dates),
