@@ -237,7 +237,9 @@ static void call_dispatch(struct call *call)
         command->run(call);
         return;
     }
-    call_fail(call, CALL_BAD_COMMAND, "unknown command %.40s; try help", call->word[0]);
+    bool second = call->word_count > 1;
+    call_fail(call, CALL_BAD_COMMAND, "unknown command %.40s%s%.40s; try help", call->word[0],
+              second ? " " : "", second ? call->word[1] : "");
 }
 
 void call_start(struct node *node, const char *line, const struct call_caller *caller,
