@@ -123,9 +123,10 @@ def load(folder):
         if not name.endswith(".patch"):
             continue
         try:
-            if not re.fullmatch(r"\d\d-[a-z0-9-]+\.patch", name) or name[:2] in numbers:
+            number = name.partition("-")[0]
+            if not re.fullmatch(r"\d{2,3}-[a-z0-9-]+\.patch", name) or number in numbers:
                 raise PatchError("named NN-what-it-does.patch, with a number of its own")
-            numbers.add(name[:2])
+            numbers.add(number)
             mutants.append(Mutant(os.path.join(folder, name)))
         except PatchError as error:
             broken.append((name[:-len(".patch")], str(error)))
