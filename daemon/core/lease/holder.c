@@ -114,11 +114,20 @@ static bool any_link(const struct holder *holder)
     return false;
 }
 
-static bool guard_heard(const struct step *step, const struct holder_lease *lease)
+/* A status of this resource that is not old. */
+static bool view_fresh(const struct step *step, const struct holder_lease *lease)
 {
     const struct holder_guard_view *view = &lease->guard;
     struct instant silent = instant_add(view->heard, step->holder->config.guard_silence);
     return step->holder->guard_up && view->known && instant_before(step->now, silent);
+}
+
+/* The guard is one process behind one socket: what it says of one resource, it lives for all. */
+static bool guard_alive(const struct step *step)
+{
+    const struct holder *holder = step->holder;
+    struct instant silent = instant_add(holder->guard_heard, holder->config.guard_silence);
+    return holder->guard_up && instant_before(step->now, silent);
 }
 
 static bool guard_shows_off(const struct holder_lease *lease)
@@ -137,13 +146,13 @@ static bool guard_proves(const struct holder_lease *lease, uint64_t token)
 
 static bool ready(const struct step *step, const struct holder_lease *lease)
 {
-    return guard_heard(step, lease) && guard_shows_off(lease) && any_link(step->holder);
+    return view_fresh(step, lease) && guard_shows_off(lease) && any_link(step->holder);
 }
 
 static bool renewable(const struct step *step, const struct holder_lease *lease)
 {
     bool alive = lease->state == HOLDER_GRANTED || lease->state == HOLDER_HOLDING;
-    return alive && guard_heard(step, lease);
+    return alive && lease->guard.known && guard_alive(step);
 }
 
 /* ---- what is said */
@@ -463,6 +472,7 @@ static void on_guard_status(struct step *step, struct holder_lease *lease,
     view->token = status->token;
     view->proven = status->proven != 0;
     view->heard = step->now;
+    step->holder->guard_heard = step->now;
     bool off = view->state == GUARD_SAFE || view->state == GUARD_DROPPING;
     if (view->state == GUARD_FAULT)
         put(step, lease, HOLDER_INPUT_FAULT, guard_fault_name(view->fault));

@@ -13,6 +13,8 @@
  *  - A release disowns every answer and every permit still under way.
  *  - Renews nothing while the guard is silent, and nothing that it did not get in this start: what
  *    a predecessor of this process held is released as soon as the guard proves the outputs off.
+ *  - Silence is the guard's, not a resource's: a status of one resource shows that the guard lives,
+ *    and renews all. After a stall none waits for its own status, and thereby for a turn.
  *  - Nonces start at a random 64-bit number and count up.
  *  - A proof is a guard's STATUS that is SAFE and proven, either with this token, or on a
  *    connection over which no permit of this token was ever sent.
@@ -203,6 +205,7 @@ struct holder {
     struct hf_name leader; /* empty: unknown */
     uint64_t leader_term;
     bool guard_up;
+    struct instant guard_heard; /* a status of any resource, on this connection */
     uint64_t next_nonce;
     size_t nonce_next; /* slot of the next one */
     struct holder_nonce nonce[HOLDER_NONCES];
