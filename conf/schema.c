@@ -106,7 +106,8 @@ const struct conf_key conf_schema[] = {
       FIELD(struct conf_resource, priority), .doc = "Who goes first in the queue; higher first." },
     { "agent.resources[].failback", CONF_TYPE_WORD, .words = failback_words,
       FIELD(struct conf_resource, failback),
-      .doc = "auto: the holder is asked to yield to this board if this board's priority is higher." },
+      .doc = "auto: the holder is asked to yield to this board if this board's priority is higher; "
+             "not if an operator handed the resource over." },
     { "agent.resources[].release_ms", CONF_TYPE_INT, .required = true, .unit = "ms", .min = 1,
       .max = 1000, FIELD(struct conf_resource, release_ms),
       .doc = "r: from the guard's decision to outputs off, the guard's own lateness included." },

@@ -21,6 +21,7 @@ static const char *const names[COVERAGE_KINDS] = {
     [COVERAGE_RELEASES_BESIDE_GRANT] = "releases beside a grant under way",
     [COVERAGE_RELEASES_BESIDE_RENEWAL] = "releases beside a renewal of theirs",
     [COVERAGE_YIELDS] = "yields",
+    [COVERAGE_YIELDS_INHERITED] = "of them asked by a leader that did not grant",
     [COVERAGE_BOARD_TRANSFERS] = "planned transfers accepted",
     [COVERAGE_PINS] = "pins",
     [COVERAGE_DRIVES] = "drives",

@@ -824,6 +824,8 @@ static const char *apply_transfer(struct world *world, const struct fault *fault
     const char *skipped = leader_event(world, &event);
     if (!skipped)
         world_cover(world, COVERAGE_BOARD_TRANSFERS);
+    if (!skipped)
+        oracle_transfer_asked(world, fault->resource, node - world->issuer_count);
     return skipped;
 }
 

@@ -50,6 +50,9 @@ struct oracle_lease {
     int64_t ttl_us;
     int64_t fence_us;
     bool abandoned;
+    int32_t priority; /* of the holder, as granted */
+    bool ranked;
+    bool transferred;
 };
 
 /* One committed entry, as the first issuer that applied it had it. */
@@ -162,6 +165,7 @@ struct oracle {
     struct oracle_entry *entry; /* ORACLE_LOG_MAX; index 0 is the empty log */
     uint64_t last;
     struct oracle_pin pin[SIM_RESOURCES_MAX];
+    unsigned transfer_asked[SIM_RESOURCES_MAX]; /* by an operator, ever: a bit per board */
     uint64_t *acknowledged; /* by term: highest index that an answer in it stands on */
     int8_t *leader;         /* by term: who led, -1: nobody yet */
     struct oracle_issuer issuer[SIM_ISSUERS_MAX];
@@ -248,6 +252,13 @@ void oracle_board_died(struct world *world, int resource, int64_t bound_us);
 void oracle_check_level(struct world *world);
 /* A takeover that is overdue fails here. */
 void oracle_check_bounds(struct world *world);
+
+/* oracle_failback.c */
+/* An operator's transfer to this board was accepted. */
+void oracle_transfer_asked(struct world *world, int resource, int board);
+void oracle_yield(struct world *world, int issuer, const struct lease_message *message);
+/* The run is over: what failback is to bring home is there, if its board is well. */
+void oracle_check_failback(struct world *world);
 
 /* oracle_guard.c */
 

@@ -84,8 +84,13 @@ static void model_grant(struct world *world, uint64_t index, const struct lease_
     if (lease->token != 0 && lease->holder != board)
         world_cover(world, COVERAGE_TAKEOVERS);
     end_token(world, lease->token, index);
+    if (command->transferred && (world->oracle.transfer_asked[resource] & 1u << board) == 0)
+        world_fail(world, ORACLE_LOG, "entry %llu says that an operator handed %s over",
+                   (unsigned long long)index, world->resource[resource].text);
     *lease = (struct oracle_lease){ .holder = board, .token = index, .ttl_us = command->ttl_us,
-                                    .fence_us = command->fence_us };
+                                    .fence_us = command->fence_us, .priority = command->priority,
+                                    .ranked = command->ranked,
+                                    .transferred = command->transferred };
     entry->grant = true;
     entry->resource = resource;
     entry->board = board;
@@ -242,6 +247,12 @@ static void compare_table(struct world *world, int issuer, const struct lease_ta
                        world->name[issuer].text, world->resource[i].text,
                        (unsigned long long)table->applied, (unsigned long long)token,
                        (unsigned long long)lease->token);
+        if (token != 0 && (table->record[found].priority != lease->priority ||
+                           table->record[found].ranked != lease->ranked ||
+                           table->record[found].transferred != lease->transferred))
+            world_fail(world, ORACLE_LOG, "%s: %s at entry %llu ranks its holder otherwise than it "
+                       "was granted", world->name[issuer].text, world->resource[i].text,
+                       (unsigned long long)table->applied);
         if (token != 0 && (table->record[found].ttl_us != lease->ttl_us ||
                            table->record[found].fence_us != lease->fence_us))
             world_fail(world, ORACLE_LOG, "%s: %s at entry %llu waits for another time than was "
@@ -408,4 +419,6 @@ void oracle_issuer_says(struct world *world, int issuer, int board,
         check_released(world, issuer, message);
     else if (message->kind == LEASE_RENEWED)
         oracle_renewed(world, issuer, board, message);
+    else if (message->kind == LEASE_YIELD)
+        oracle_yield(world, issuer, message);
 }

@@ -113,8 +113,10 @@ static void run(struct world *world)
     }
     oracle_check_bounds(world);
     /* Only if there was time for it: what was shrunk or written by hand may end sooner. */
-    if (plan_is_chaos(&world->plan) && world->plan.end_us > plan_driven_by_us(&world->plan))
+    if (plan_is_chaos(&world->plan) && world->plan.end_us > plan_driven_by_us(&world->plan)) {
         oracle_check_level(world);
+        oracle_check_failback(world);
+    }
     oracle_check_fences(world);
     trace_end(world);
 }

@@ -140,6 +140,7 @@ struct sim_agent {
     struct instant wake_at;
     int64_t slept_us; /* as it knows */
     int64_t waits_since_us[SIM_RESOURCES_MAX]; /* for a grant */
+    int64_t holds_since_us[SIM_RESOURCES_MAX];
     bool socket_open;
     uint32_t socket; /* number of the connection to the guard */
     int64_t socket_busy_us; /* no message overtakes another */

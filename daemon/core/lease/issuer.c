@@ -229,7 +229,6 @@ static void note_granted_for_transfer(struct issuer_lease *lease)
         return;
     }
     lease->transfer.token = lease->token;
-    lease->holder_transferred = true;
 }
 
 static void note_confirmed_for_transfer(struct issuer_lease *lease, struct instant now)
@@ -251,6 +250,8 @@ static const char *begin_transfer(struct issuer *issuer, const struct issuer_eve
         return "the board holds it already";
     if (lease->transfer.state == ISSUER_TRANSFER_PENDING)
         return "a transfer of this resource is under way";
+    if (lease->pending == ISSUER_PENDING_GRANT)
+        return "a grant of this resource is under way; try again";
     if (!connected_client(issuer, &event->node) || find_waiter(lease, &event->node) < 0)
         return "the board is not waiting for this resource";
     if (!pin_allows(record, &event->node))
@@ -565,9 +566,6 @@ static void note_grant_applied(struct issuer_lease *lease, struct instant now,
 {
     remove_waiter(lease, &record->holder);
     lease->confirmed = now;
-    lease->holder_known = true;
-    lease->holder_transferred = false;
-    lease->holder_priority = lease->pending_priority;
     lease->yield_at = at_once;
     note_granted_for_transfer(lease);
     struct lease_message *grant = send(out, &record->holder, LEASE_GRANTED, &lease->resource);
@@ -674,15 +672,17 @@ static void propose_grant(struct issuer *issuer, struct issuer_lease *lease,
     command->token = record_of(issuer, lease)->token;
     command->ttl_us = waiter->ttl_us;
     command->fence_us = waiter->fence_us;
+    command->priority = waiter->priority;
+    command->ranked = true;
     text_copy(command->address, sizeof(command->address), waiter->address);
     if (transfer_waits(lease) && name_equal(&lease->transfer.to, &waiter->node)) {
+        command->transferred = true;
         command->who = lease->transfer.who;
         text_copy(command->text, sizeof(command->text), "transfer");
     }
     lease->pending = ISSUER_PENDING_GRANT;
     lease->pending_index = 0;
     lease->pending_node = waiter->node;
-    lease->pending_priority = waiter->priority;
 }
 
 static void propose_expire(struct issuer *issuer, struct issuer_lease *lease,
@@ -712,11 +712,11 @@ static const char *wanted_yield(const struct issuer *issuer, const struct issuer
         *successor = lease->transfer.to;
         return "transfer";
     }
-    if (!lease->holder_known || lease->holder_transferred)
+    if (!record->ranked || record->transferred)
         return NULL;
     for (uint8_t i = 0; i < lease->waiter_count; i++) {
         const struct issuer_waiter *waiter = &lease->waiter[i];
-        if (waiter->failback_auto && waiter->priority > lease->holder_priority &&
+        if (waiter->failback_auto && waiter->priority > record->priority &&
             pin_allows(record, &waiter->node)) {
             *successor = waiter->node;
             return "failback to a board of higher priority";

@@ -119,15 +119,11 @@ struct issuer_lease {
     uint64_t pending_index;      /* its log index */
     struct hf_name pending_node; /* grant: to whom; release: who waits for the answer */
     uint64_t pending_nonce;      /* release: of the answer */
-    int32_t pending_priority;    /* grant: of the waiter */
     struct instant retry_at;     /* no proposal before this */
     uint8_t waiter_count;
     struct issuer_waiter waiter[HF_WAITERS_MAX]; /* in order of service */
     struct hf_name holder;   /* as of the last applied command, to tell it when it lost */
     uint64_t token;
-    bool holder_known;       /* the holder's priority is known: granted by this leader */
-    bool holder_transferred; /* granted by a planned hand-over: no failback from it */
-    int32_t holder_priority;
     struct instant yield_at; /* the holder is not asked (again) to yield before this */
     struct issuer_transfer transfer;
 };

@@ -44,6 +44,7 @@ enum lease_refusal {
 };
 
 enum {
+    LEASE_PRIORITY_MAX = 1000,     /* and as far below 0 */
     LEASE_TTL_MIN_US = 50000,      /* 50 ms */
     LEASE_TTL_MAX_US = 600000000,  /* 10 min */
     LEASE_FENCE_MAX_US = 600000000, /* 10 min */

@@ -86,6 +86,9 @@ static void free_record(struct lease_record *record)
     record->abandoned = false;
     record->ttl_us = 0;
     record->fence_us = 0;
+    record->priority = 0;
+    record->ranked = false;
+    record->transferred = false;
 }
 
 static void apply_grant(struct lease_table *table, const struct lease_command *command,
@@ -115,6 +118,9 @@ static void apply_grant(struct lease_table *table, const struct lease_command *c
     record->last_token = table->applied;
     record->ttl_us = command->ttl_us;
     record->fence_us = command->fence_us;
+    record->priority = command->priority;
+    record->ranked = command->ranked;
+    record->transferred = command->transferred;
     text_copy(record->address, sizeof(record->address), command->address);
     struct history_event granted = event_of(table, command, HISTORY_GRANT);
     granted.token = record->token;

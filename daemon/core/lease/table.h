@@ -28,7 +28,9 @@
 #include "base/name.h"
 
 enum lease_command_kind {
-    LEASE_COMMAND_GRANT,   /* resource, holder, token (replaced one), ttl_us, fence_us, address */
+    /* resource, holder, token (replaced one), ttl_us, fence_us, address, priority, ranked,
+     * transferred */
+    LEASE_COMMAND_GRANT,
     LEASE_COMMAND_RELEASE, /* resource, holder, token, fenced, text */
     LEASE_COMMAND_EXPIRE,  /* resource, holder, token */
     LEASE_COMMAND_PIN,     /* resource, holder (empty: nobody), pinned; who, text */
@@ -55,6 +57,9 @@ struct lease_command {
     int64_t fence_us;
     bool fenced;
     bool pinned;
+    int32_t priority; /* of the holder, as it asked */
+    bool ranked;      /* the priority is known: false in a log of before it was written down */
+    bool transferred; /* by a planned hand-over: no failback from it */
     enum history_kind event; /* NOTE */
     int64_t wall_us;         /* leader's wall clock when proposed, for people only; unix epoch */
     struct hf_name who;      /* who caused it: a board, an operator's certificate name, the issuer */
@@ -83,6 +88,9 @@ struct lease_record {
     struct hf_name pinned_to; /* with pinned; empty: nobody */
     int64_t ttl_us;
     int64_t fence_us;
+    int32_t priority; /* of the holder, with ranked, transferred: as granted */
+    bool ranked;
+    bool transferred;
     char address[HF_ADDRESS_MAX + 1];
 };
 

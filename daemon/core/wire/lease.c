@@ -149,7 +149,7 @@ static const char *check_ranges(const struct lease_message *message, uint32_t ha
         return "lease: ttl_us is out of range, 50000 to 600000000 us are allowed";
     if (!fields_in_range(message->fence_us, 0, LEASE_FENCE_MAX_US))
         return "lease: fence_us is out of range, 0 to 600000000 us are allowed";
-    if (!fields_in_range(message->priority, -1000, 1000))
+    if (!fields_in_range(message->priority, -LEASE_PRIORITY_MAX, LEASE_PRIORITY_MAX))
         return "lease: priority is out of range, -1000 to 1000 is allowed";
     if (message->round_trip_us < 0)
         return "lease: round_trip_us is out of range, 0 us and above is allowed";

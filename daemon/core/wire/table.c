@@ -11,7 +11,8 @@ _Static_assert(sizeof(((holdfast_Command *)0)->address) == HF_ADDRESS_MAX + 1,
 _Static_assert(sizeof(((holdfast_Command *)0)->text) == HF_REASON_MAX + 1,
                "holdfast.options follows limits.h");
 
-#define COMMAND_SCALARS(X) X(token) X(ttl_us) X(fence_us) X(fenced) X(pinned)
+#define COMMAND_SCALARS(X)                                                                         \
+    X(token) X(ttl_us) X(fence_us) X(fenced) X(pinned) X(priority) X(ranked) X(transferred)
 
 #define BIT_NUMBER(field) BIT_##field,
 enum { COMMAND_SCALARS(BIT_NUMBER) BIT_event, BIT_address };
@@ -19,7 +20,8 @@ enum { COMMAND_SCALARS(BIT_NUMBER) BIT_event, BIT_address };
 
 /* Resource, holder, wall_us, who and text are every kind's. */
 static const uint32_t fields_of_kind[LEASE_COMMAND_KINDS] = {
-    [LEASE_COMMAND_GRANT] = HAS(token) | HAS(ttl_us) | HAS(fence_us) | HAS(address),
+    [LEASE_COMMAND_GRANT] = HAS(token) | HAS(ttl_us) | HAS(fence_us) | HAS(address) |
+                            HAS(priority) | HAS(ranked) | HAS(transferred),
     [LEASE_COMMAND_RELEASE] = HAS(token) | HAS(fenced),
     [LEASE_COMMAND_EXPIRE] = HAS(token),
     [LEASE_COMMAND_PIN] = HAS(pinned),
@@ -109,6 +111,8 @@ const char *fields_unpack_command(struct lease_command *out, const holdfast_Comm
     if (out->kind == LEASE_COMMAND_GRANT &&
         !times_ok(out->ttl_us, LEASE_TTL_MIN_US, out->fence_us))
         return "command: ttl_us or fence_us is out of range";
+    if (!fields_in_range(out->priority, -LEASE_PRIORITY_MAX, LEASE_PRIORITY_MAX))
+        return "command: priority is out of range, -1000 to 1000 is allowed";
     return NULL;
 }
 
@@ -125,6 +129,9 @@ void fields_pack_record(holdfast_Record *out, const struct lease_record *record)
     out->pinned = record->pinned;
     out->ttl_us = record->ttl_us;
     out->fence_us = record->fence_us;
+    out->priority = record->priority;
+    out->ranked = record->ranked;
+    out->transferred = record->transferred;
 }
 
 const char *fields_unpack_record(struct lease_record *out, const holdfast_Record *record)
@@ -144,12 +151,17 @@ const char *fields_unpack_record(struct lease_record *out, const holdfast_Record
         return "record: holder and token go together";
     if (!times_ok(record->ttl_us, record->token ? LEASE_TTL_MIN_US : 0, record->fence_us))
         return "record: ttl_us or fence_us is out of range";
+    if (!fields_in_range(record->priority, -LEASE_PRIORITY_MAX, LEASE_PRIORITY_MAX))
+        return "record: priority is out of range, -1000 to 1000 is allowed";
     out->token = record->token;
     out->last_token = record->last_token;
     out->abandoned = record->abandoned;
     out->pinned = record->pinned;
     out->ttl_us = record->ttl_us;
     out->fence_us = record->fence_us;
+    out->priority = record->priority;
+    out->ranked = record->ranked;
+    out->transferred = record->transferred;
     return NULL;
 }
 

@@ -840,12 +840,34 @@ static void failback_asks_the_holder_to_yield_every_second(void **state)
     assert_non_null(last_sent("a", LEASE_YIELD));
 }
 
-static void a_leader_that_does_not_know_the_holders_priority_asks_for_no_failback(void **state)
+static void new_leader(void)
+{
+    step_kind(ISSUER_EVENT_NOT_SERVING);
+    step_kind(ISSUER_EVENT_SERVING);
+    sent_count = 0;
+}
+
+static void failback_is_asked_for_by_a_leader_that_did_not_grant(void **state)
 {
     (void)state;
     grant_to("a", 10);
-    step_kind(ISSUER_EVENT_NOT_SERVING);
-    step_kind(ISSUER_EVENT_SERVING);
+    new_leader();
+    acquire("b", 10, true);
+    acquire("c", 20, false);
+    assert_null(last_sent("a", LEASE_YIELD));
+    acquire("b", 11, true);
+    assert_string_equal(last_sent("a", LEASE_YIELD)->holder.text, "b");
+}
+
+static void a_holder_whose_priority_was_never_written_down_is_not_asked_back(void **state)
+{
+    struct hf_name pump = name("pump");
+    (void)state;
+    grant_to("a", 10);
+    /* As a snapshot of before says it. */
+    table.record[lease_table_find(&table, &pump)].ranked = false;
+    table.record[lease_table_find(&table, &pump)].priority = 0;
+    new_leader();
     acquire("b", 100, true);
     assert_null(last_sent("a", LEASE_YIELD));
 }
@@ -898,6 +920,40 @@ static void transfer_is_not_undone_by_failback(void **state)
     assert_null(last_sent("b", LEASE_YIELD));
     tick(2000000);
     assert_null(last_sent("b", LEASE_YIELD));
+}
+
+static void transfer_is_not_undone_by_failback_of_a_later_leader(void **state)
+{
+    (void)state;
+    grant_to("a", 50);
+    acquire("b", 0, false);
+    assert_null(ask_transfer("b"));
+    release("a", token(), true);
+    commit();
+    commit();
+    assert_string_equal(holder(), "b");
+    new_leader();
+    acquire("a", 50, true);
+    assert_null(last_sent("b", LEASE_YIELD));
+    /* What the next grant gives is no operator's choice any more. */
+    release("b", token(), true);
+    commit();
+    commit();
+    assert_string_equal(holder(), "a");
+    acquire("b", 60, true);
+    assert_non_null(last_sent("a", LEASE_YIELD));
+}
+
+static void no_transfer_begins_while_a_grant_is_under_way(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    acquire("b", 0, false);
+    tick(2 * TTL_US);
+    assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 1);
+    assert_string_equal(ask_transfer("b"), "a grant of this resource is under way; try again");
+    commit();
+    assert_string_equal(holder(), "b");
 }
 
 static void transfer_is_given_up_after_ttl_and_five_seconds(void **state)
@@ -1031,9 +1087,12 @@ int main(void)
         CLAIM(pin_refuses_others_and_makes_the_holder_yield),
         CLAIM(a_waiter_from_before_the_pin_is_not_granted),
         CLAIM(failback_asks_the_holder_to_yield_every_second),
-        CLAIM(a_leader_that_does_not_know_the_holders_priority_asks_for_no_failback),
+        CLAIM(failback_is_asked_for_by_a_leader_that_did_not_grant),
+        CLAIM(a_holder_whose_priority_was_never_written_down_is_not_asked_back),
         CLAIM(transfer_goes_to_its_target_and_tells_the_gap),
         CLAIM(transfer_is_not_undone_by_failback),
+        CLAIM(transfer_is_not_undone_by_failback_of_a_later_leader),
+        CLAIM(no_transfer_begins_while_a_grant_is_under_way),
         CLAIM(transfer_is_given_up_after_ttl_and_five_seconds),
         CLAIM(transfer_to_a_board_that_cannot_take_it_is_refused),
         CLAIM(a_refused_proposal_is_made_again),

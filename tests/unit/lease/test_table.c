@@ -208,6 +208,8 @@ static void fill_to_the_brim(void)
     what.ttl_us = LEASE_TTL_MAX_US;
     what.fence_us = LEASE_FENCE_MAX_US;
     what.wall_us = INT64_MAX;
+    what.priority = -LEASE_PRIORITY_MAX;
+    what.ranked = what.transferred = true;
     for (unsigned i = 0; i < HF_RESOURCES_MAX; i++) {
         what.kind = LEASE_COMMAND_GRANT;
         what.pinned = false;
@@ -228,6 +230,8 @@ static void every_part_of_a_record_is_in_a_snapshot(void **state)
 {
     (void)state;
     struct lease_command what = command(LEASE_COMMAND_GRANT, "pump", "a", 0);
+    what.priority = -7;
+    what.ranked = what.transferred = true;
     apply(1, what);
     apply(2, command(LEASE_COMMAND_RELEASE, "pump", "a", 1));
     what = command(LEASE_COMMAND_PIN, "pump", "b", 0);
@@ -236,6 +240,7 @@ static void every_part_of_a_record_is_in_a_snapshot(void **state)
     apply(4, command(LEASE_COMMAND_GRANT, "fan", "b", 0));
     apply(5, command(LEASE_COMMAND_EXPIRE, "fan", "b", 4));
     assert_true(pump()->abandoned && pump()->pinned);
+    assert_true(pump()->priority == -7 && pump()->ranked && pump()->transferred);
     size_t length = lease_table_encode(&table, bytes, sizeof(bytes));
     assert_true(lease_table_decode(&other, (struct bytes){ bytes, length }));
     assert_int_equal(other.count, 2);

@@ -718,6 +718,8 @@ static struct lease_command longest_command(enum lease_command_kind kind)
         memset(command.address, 'a', HF_ADDRESS_MAX);
         command.ttl_us = LEASE_TTL_MAX_US;
         command.fence_us = LEASE_FENCE_MAX_US;
+        command.priority = -LEASE_PRIORITY_MAX;
+        command.ranked = command.transferred = true;
     }
     if (kind == LEASE_COMMAND_GRANT || kind == LEASE_COMMAND_RELEASE ||
         kind == LEASE_COMMAND_EXPIRE)
@@ -836,6 +838,9 @@ static void members_records_and_events_come_back(void **state)
             record.abandoned = random_bool();
             record.ttl_us = LEASE_TTL_MIN_US;
             record.fence_us = (int64_t)random_below(LEASE_FENCE_MAX_US);
+            record.priority = (int32_t)random_below(2 * LEASE_PRIORITY_MAX) - LEASE_PRIORITY_MAX;
+            record.ranked = random_bool();
+            record.transferred = random_bool();
             random_text(record.address, sizeof(record.address));
         }
         length = wire_encode_record(&record, bytes, sizeof(bytes));

@@ -1,0 +1,46 @@
+/* L1: with failback the preferred board drives in the end, whoever led when the other was granted. */
+#include "tests/sim/sim.h"
+
+/* A yield that is lost is said again each second, so many in a row are not lost. */
+enum { PATIENCE_US = 8000000 };
+
+void oracle_transfer_asked(struct world *world, int resource, int board)
+{
+    world->oracle.transfer_asked[resource] |= 1u << board;
+}
+
+void oracle_yield(struct world *world, int issuer, const struct lease_message *message)
+{
+    const struct oracle_entry *grant = &world->oracle.entry[message->token];
+    if (message->token <= world->oracle.last && grant->grant &&
+        grant->term != world->issuer[issuer].replica->raft.term)
+        world_cover(world, COVERAGE_YIELDS_INHERITED);
+}
+
+static bool is_for_long(const struct world *world, int board, int resource,
+                        enum holder_state state, int64_t since_us)
+{
+    const struct sim_agent *agent = &world->board[board].agent;
+    return agent->process->up && agent->process->paused_until_us <= world->now_us &&
+           agent->holder.lease[resource].state == state &&
+           world->now_us - since_us > PATIENCE_US;
+}
+
+void oracle_check_failback(struct world *world)
+{
+    for (int i = 0; i < world->resource_count; i++) {
+        const struct oracle_lease *lease = &world->oracle.entry[world->oracle.last].lease[i];
+        int preferred = i % world->board_count;
+        if (lease->holder == ORACLE_NOBODY || lease->holder == preferred || lease->transferred ||
+            (world->plan.failback & sim_failback_bit(i, preferred)) == 0)
+            continue;
+        if (is_for_long(world, preferred, i, HOLDER_WAITING,
+                        world->board[preferred].agent.waits_since_us[i]) &&
+            is_for_long(world, lease->holder, i, HOLDER_HOLDING,
+                        world->board[lease->holder].agent.holds_since_us[i]))
+            world_fail(world, ORACLE_L1, "%s: %s holds, %s is preferred and waits",
+                       world->resource[i].text,
+                       world->name[board_node(world, lease->holder)].text,
+                       world->name[board_node(world, preferred)].text);
+    }
+}
