@@ -27,8 +27,11 @@
  *     RAFT_EVENT_COMPACT or `restore` has replaced them: one buffer, overwritten for the next
  *     RAFT_EVENT_COMPACT, will do. They must not lie in config.snapshot_buffer.
  *  9. Step with RAFT_EVENT_PEER_DOWN when the connection to a peer breaks.
- * 10. Start it with recovered.standing RAFT_RECOVERING if what was stored is damaged, or if it was
- *     stored with `recovering`, and RAFT_UNSURE if nothing was ever stored.
+ * 10. Start it with recovered.standing RAFT_UNSURE if what is stored is the beginning of a new cluster
+ *     and no batch with hard_state ever followed: a snapshot at index I of term I, the term I without
+ *     a vote, no entries; I is the same on all issuers. Start it with RAFT_RECOVERING if what was
+ *     stored is damaged, if it was stored with `recovering`, or if nothing is stored: nothing there
+ *     is nothing known, and never a new cluster.
  *
  * Whose bytes a snapshot is: config.snapshot_buffer belongs to raft, which fills it chunk by chunk.
  *   An installed snapshot is served from there until the next one begins to arrive; from then on
@@ -134,7 +137,8 @@ struct raft_message {
 
     bool success;         /* append reply */
     uint64_t match_index; /* append reply: durable and verified up to here */
-    uint64_t hint_index;  /* append reply, refused: 0 or first index of the conflicting term */
+    /* append reply, refused: first index of the conflicting term; 0: a snapshot must come first */
+    uint64_t hint_index;
     uint64_t hint_term;   /* append reply, refused: 0 or the conflicting term (5.3) */
 
     uint64_t round; /* heartbeat and its reply: confirmation round, 0 = none */
@@ -151,7 +155,7 @@ struct raft_message {
     bool recovering;
     /* vote request: of this start of the candidate; recover: of the question; replies: the same */
     uint64_t nonce;
-    bool fresh;      /* recover reply: has never had a log or a term */
+    bool fresh;      /* recover reply: it is as it was begun, at last_index */
     bool leads;      /* recover reply: leads in `term`, and last_index is of its log */
     uint64_t life;   /* recover reply: 0, or: it has no memory itself, since the start named here */
 };
@@ -168,13 +172,16 @@ struct raft_config {
 /* Whether this node's memory is whole, so that it has a say: raft_recover.c. */
 enum raft_standing {
     RAFT_WHOLE,
-    /* nothing is stored: either the first start of a new cluster, or all was lost */
+    /* what is stored says "new" and no more: the cluster is, or only this node's memory */
     RAFT_UNSURE,
     RAFT_RECOVERING, /* its log, term and vote were lost; it has no say till it is sure of them */
     RAFT_STANDINGS
 };
 
-/* What the store recovered; everything zero but `members` and `standing` if there is nothing. */
+/*
+ * What the store recovered; everything zero but `members` and `standing` if there is nothing. With
+ * RAFT_UNSURE: snapshot_index, snapshot_term and term are one number, and there is nothing else.
+ */
 struct raft_recovered {
     enum raft_standing standing;
     uint64_t term;
@@ -306,7 +313,8 @@ struct raft_answer {
     struct hf_name id; /* empty: nobody's */
     bool answered;     /* this question */
     bool whole;        /* and has a memory */
-    bool fresh;        /* and that is empty */
+    bool fresh;        /* and that is as new as this node's own */
+    uint64_t apart;    /* 0, or: it is new, but was begun at this index, which is not ours */
     uint64_t life;     /* 0, or: it was known to have no memory before the question was asked */
 };
 
@@ -315,6 +323,8 @@ struct raft_recovery {
     bool mark_due;     /* the store must have it that this node recovers */
     bool ending;       /* it has all that it needs; true memory once end_seq is durable */
     uint64_t end_seq;
+    uint64_t born;     /* index and term of what a new cluster began with; 0: not known */
+    uint64_t unproven; /* 0, or: what is stored up to here may be of no history but this node's */
     uint64_t nonce;    /* of the present question */
     struct raft_answer answer[HF_ISSUERS_MAX];
     uint64_t leader_term; /* a leader of this term answered, 0: none yet */
@@ -457,5 +467,12 @@ const char *raft_standing_name(enum raft_standing standing);
  * at all: it waits for the log of a leader.
  */
 const struct hf_name *raft_recover_waits_for(const struct raft *raft, size_t n);
+
+/*
+ * Of a node that is unsure: who is as new, but was begun at another index, by n from 0; NULL when
+ * there is no n-th one. Such a cluster never starts: one of them must be begun again.
+ */
+const struct hf_name *raft_recover_begun_apart(const struct raft *raft, size_t n,
+                                               uint64_t *index);
 
 #endif

@@ -65,6 +65,15 @@ static void refuse_append(struct raft_context *context, const struct raft_messag
     reply->hint_index = index;
 }
 
+/* No entry can follow what this node was begun with: a snapshot is needed first. */
+static void refuse_without_floor(struct raft_context *context, const struct raft_message *message)
+{
+    struct raft_message *reply = raft_send(context, RAFT_APPEND_REPLY, &message->from);
+
+    if (reply)
+        reply->prev_index = message->prev_index;
+}
+
 /*
  * Takes over entries above `matched`, which is known to match. Returns the last index that matches
  * now. What does not fit is not taken, hence not acknowledged, and comes again.
@@ -104,6 +113,10 @@ void raft_append_received(struct raft_context *context, const struct raft_messag
     struct raft *raft = context->raft;
     uint64_t matched = message->prev_index;
 
+    if (raft->recovery.unproven > 0) {
+        refuse_without_floor(context, message);
+        return;
+    }
     if (matched <= raft_floor(raft)) {
         /* Below the floor every leader has the same entries; they may be gone from memory. */
         matched = raft_floor(raft);

@@ -190,6 +190,8 @@ uint64_t raft_counted_match(const struct raft_progress *progress);
 /* ---- raft_snapshot.c */
 
 void raft_compact(struct raft_context *context, const struct raft_event *event);
+/* The peer needs one, from the first chunk on. */
+void raft_snapshot_begin(struct raft_progress *progress);
 void raft_snapshot_send(struct raft_context *context, int peer);
 void raft_snapshot_request_received(struct raft_context *context,
                                     const struct raft_message *message);

@@ -180,7 +180,13 @@ static void append_refused(struct raft_context *context, struct raft_progress *p
 {
     uint64_t next = next_by_hint(context->raft, reply);
 
-    if (progress->state == RAFT_SNAPSHOT || reply->prev_index <= progress->match)
+    if (progress->state == RAFT_SNAPSHOT)
+        return;
+    if (reply->hint_index == 0 && reply->recovering) {
+        raft_snapshot_begin(progress);
+        return;
+    }
+    if (reply->prev_index <= progress->match)
         return;
     if (progress->state == RAFT_PROBE && reply->prev_index != progress->next - 1)
         return; /* answers an older probe */
@@ -288,11 +294,8 @@ static void replicate_to(struct raft_context *context, int peer)
     struct raft *raft = context->raft;
     struct raft_progress *progress = &raft->progress[peer];
 
-    if (progress->state != RAFT_SNAPSHOT && progress->next < raft->first_index) {
-        progress->state = RAFT_SNAPSHOT;
-        progress->inflight = 0;
-        progress->snapshot_index = 0;
-    }
+    if (progress->state != RAFT_SNAPSHOT && progress->next < raft->first_index)
+        raft_snapshot_begin(progress);
     if (progress->state == RAFT_SNAPSHOT) {
         raft_snapshot_send(context, peer);
         return;

@@ -42,12 +42,22 @@
  * node counts them as having answered only if a majority of all voters remembers and has answered
  * that later question. Else it waits.
  *
- * Nothing stored at all is the same loss, unless the whole cluster is new. Such a node is unsure: it
- * takes nothing in and asks. If anybody has a history, it recovers. If every other member says it
- * never had a log or a term, there was nothing to forget, and it has a say at once. A majority would
- * not do: of three, one that lost its disk and one that was never started are two, and all that the
- * first one helped to commit is with the third. So all must be there when a cluster starts first.
- * What is counted are answers to this start's question: an old claim to be fresh proves nothing.
+ * Nothing stored at all is the same loss. A new cluster begins with what an operator put on every
+ * one of its issuers: a snapshot at index I of term I, the same I on all, and the term I. A node that
+ * has this and nothing else is unsure: either nothing happened yet, or its memory was lost and somebody
+ * began it anew. It takes nothing in and asks. If anybody that has a memory has a history, it
+ * recovers. If every other member says that it is as it was begun, at the same I, there was nothing to
+ * forget, and it has a say at once: whoever stood for election, or led, has a later term on its own
+ * disk. A majority would not do: of three, one that lost its disk and one that was never started are
+ * two, and all that the first one helped to commit is with the third. So all must be there when a
+ * cluster starts first. What is counted are answers to this start's question: an old claim to be
+ * fresh proves nothing. One that has nothing, or recovers, proves nothing either: neither that there
+ * is a history nor that there is none. That it has a say is not stored: until its term is a later one,
+ * it says after a restart that it is fresh, and asks again.
+ *
+ * What was begun here need not be how the history began that others have. So when it gives way to
+ * recovery, what it was begun with is no floor that a leader's log could stand on (`unproven`): it
+ * takes in no entries before it has that leader's snapshot, at I or later.
  *
  * The members are those in effect, the newest in the log that was received (the configured ones
  * until then). If one was removed, the leader's log shows it, and once that is known to be committed
@@ -91,14 +101,21 @@ void raft_recover_init(struct raft *raft, enum raft_standing standing, struct in
     raft->recovery.mark_due = standing == RAFT_RECOVERING;
     raft->recovery.nonce = new_nonce(raft);
     raft->recovery.ask_at = now;
+    if (standing == RAFT_UNSURE)
+        raft->recovery.born = raft->last_index;
+    /* It may have been unsure before, and what it has be what it was begun with. */
+    else if (standing == RAFT_RECOVERING && raft->last_index == raft->snapshot_index &&
+             raft->snapshot_index == raft->snapshot_term)
+        raft->recovery.unproven = raft->last_index;
 }
 
 /* ---- those who are asked */
 
-/* Nothing stored that matters, or decided a moment ago that there is nothing to forget. */
+/* As it was begun, whether or not it has learned meanwhile that all others are so too. */
 static bool is_fresh(const struct raft *raft)
 {
-    return raft->recovery.standing != RAFT_RECOVERING && raft->term == 0 && raft->last_index == 0;
+    return raft->recovery.standing != RAFT_RECOVERING && raft->term == raft->recovery.born &&
+           raft->last_index == raft->recovery.born;
 }
 
 void raft_recover_received(struct raft_context *context, const struct raft_message *message)
@@ -116,7 +133,7 @@ void raft_recover_received(struct raft_context *context, const struct raft_messa
     reply->fresh = is_fresh(raft);
     reply->life = raft_has_say(raft) ? 0 : raft->life;
     reply->leads = raft->role == RAFT_LEADER;
-    reply->last_index = reply->leads ? raft->last_index : 0;
+    reply->last_index = reply->leads || reply->fresh ? raft->last_index : 0;
 }
 
 void raft_note_memory(const struct raft *raft, struct raft_progress *progress,
@@ -185,6 +202,7 @@ static void ask_anew(struct raft_context *context)
         recovery->answer[i].answered = false;
         recovery->answer[i].whole = false;
         recovery->answer[i].fresh = false;
+        recovery->answer[i].apart = 0;
     }
     recovery->leader_term = 0;
     recovery->ask_at = context->now;
@@ -194,7 +212,19 @@ static void begin_recovery(struct raft_context *context)
 {
     context->raft->recovery.standing = RAFT_RECOVERING;
     context->raft->recovery.mark_due = true;
+    context->raft->recovery.unproven = context->raft->recovery.born;
     ask_anew(context);
+}
+
+static void hear_of_beginning(struct raft_context *context, struct raft_answer *answer,
+                              const struct raft_message *message)
+{
+    uint64_t born = context->raft->recovery.born;
+
+    answer->fresh = message->fresh && message->last_index == born;
+    answer->apart = message->fresh && !answer->fresh ? message->last_index : 0;
+    if (!message->fresh && message->life == 0)
+        begin_recovery(context);
 }
 
 /* `message` is of one that has no memory itself. */
@@ -238,9 +268,7 @@ void raft_recover_reply_received(struct raft_context *context, const struct raft
         return;
     answer = answer_of(raft, &message->from);
     if (recovery->standing == RAFT_UNSURE) {
-        answer->fresh = message->fresh;
-        if (!message->fresh)
-            begin_recovery(context);
+        hear_of_beginning(context, answer, message);
     } else if (message->life != 0) {
         hear_forgetful(context, answer, message);
     } else {
@@ -289,6 +317,19 @@ const struct hf_name *raft_recover_waits_for(const struct raft *raft, size_t n)
     return NULL;
 }
 
+const struct hf_name *raft_recover_begun_apart(const struct raft *raft, size_t n, uint64_t *index)
+{
+    for (int i = 0; i < raft->members.count && raft->recovery.standing == RAFT_UNSURE; i++) {
+        const struct raft_answer *answer = find_answer(raft, &raft->members.member[i].id);
+
+        if (answer->apart == 0 || n-- > 0)
+            continue;
+        *index = answer->apart;
+        return &answer->id;
+    }
+    return NULL;
+}
+
 /* Rule 1, and what counts of those who have no memory either. */
 static bool all_answered(const struct raft *raft)
 {
@@ -315,7 +356,7 @@ static bool has_leaders_log(const struct raft *raft)
     const struct raft_recovery *recovery = &raft->recovery;
 
     return raft->term > 0 && recovery->leader_term == raft->term && !name_empty(&raft->leader) &&
-           raft->verified >= recovery->leader_last &&
+           recovery->unproven == 0 && raft->verified >= recovery->leader_last &&
            raft_durable_index(raft) >= recovery->leader_last;
 }
 
@@ -348,7 +389,7 @@ static void take_say(struct raft_context *context)
     raft->recovery.standing = RAFT_WHOLE;
     raft_draw_election(raft, context->now);
     /* What the leader has from it so far does not count; it learns at once what does. */
-    raft->append_reply_due = raft->term > 0;
+    raft->append_reply_due = !name_empty(&raft->leader);
     raft->append_reply_prev = raft_floor(raft);
     raft->append_acknowledged = 0;
     raft_append_reply(context);
@@ -370,9 +411,10 @@ void raft_recover_on(struct raft_context *context)
         recovery->mark_due = false;
         raft_persist_hard_state(context);
     }
-    if (recovery->standing == RAFT_UNSURE
-            ? cluster_is_new(raft)
-            : all_answered(raft) && has_leaders_log(raft) && !raft_change_pending(raft))
+    if (recovery->standing == RAFT_UNSURE && cluster_is_new(raft))
+        take_say(context);
+    else if (recovery->standing == RAFT_RECOVERING && all_answered(raft) &&
+             has_leaders_log(raft) && !raft_change_pending(raft))
         end_recovery(context);
     else if (instant_reached(recovery->ask_at, context->now))
         ask(context);

@@ -65,6 +65,13 @@ void raft_compact(struct raft_context *context, const struct raft_event *event)
     raft->compact_index = raft->applied;
 }
 
+void raft_snapshot_begin(struct raft_progress *progress)
+{
+    progress->state = RAFT_SNAPSHOT;
+    progress->inflight = 0;
+    progress->snapshot_index = 0;
+}
+
 void raft_snapshot_send(struct raft_context *context, int peer)
 {
     struct raft *raft = context->raft;
@@ -157,6 +164,7 @@ static void install(struct raft_context *context, const struct raft_message *mes
     raft->receiving_index = 0;
     raft->compact_seq = 0;
     raft->append_reply_due = false;
+    raft->recovery.unproven = 0;
     raft_log_reset(raft, message->snapshot_index, message->snapshot_term, message->members);
     raft_members_follow_log(context);
     raft->verified = message->snapshot_index;
@@ -213,8 +221,12 @@ void raft_snapshot_request_received(struct raft_context *context,
 
     if (raft->install_seq)
         return;
-    if (message->snapshot_index <= raft->commit ||
-        raft_term_at(raft, message->snapshot_index) == message->snapshot_term) {
+    if (raft->recovery.unproven > 0) {
+        /* What is stored can't go back; a leader that goes on will have a later one. */
+        if (message->snapshot_index < raft->recovery.unproven)
+            return;
+    } else if (message->snapshot_index <= raft->commit ||
+               raft_term_at(raft, message->snapshot_index) == message->snapshot_term) {
         already_there(context, message->snapshot_index);
         return;
     }

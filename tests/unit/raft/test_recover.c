@@ -490,13 +490,31 @@ static void start_unsure(int count)
     node_event(&node, RAFT_EVENT_TIMER);
 }
 
-static void answer_fresh(const char *from)
+/* As an issuer is that was begun in a new cluster: a snapshot at (born, born), and nothing else. */
+static void begin_at(struct node *at, uint64_t born)
 {
-    struct raft_message message = answer_of(from, 0);
+    forget(at, RAFT_UNSURE);
+    machine_save(at->disk.snapshot, born, 17);
+    at->disk.state.snapshot = (struct bytes){ at->disk.snapshot, NODE_SNAPSHOT_BYTES };
+    at->disk.state.snapshot_index = born;
+    at->disk.state.snapshot_term = born;
+    at->disk.state.term = born;
+    node_start(at);
+}
+
+static void answer_begun_at(const char *from, uint64_t born)
+{
+    struct raft_message message = answer_of(from, born);
 
     message.fresh = true;
+    message.last_index = born;
     message.life = 99;
     node_receive(&node, message);
+}
+
+static void answer_fresh(const char *from)
+{
+    answer_begun_at(from, node.raft.recovery.born);
 }
 
 static void a_new_cluster_starts_when_all_are_fresh(void **state)
@@ -515,8 +533,6 @@ static void a_new_cluster_starts_when_all_are_fresh(void **state)
     assert_string_equal(raft_recover_waits_for(&node.raft, 0)->text, "n5");
     assert_null(raft_recover_waits_for(&node.raft, 1));
     answer_fresh("n5");
-    assert_false(has_say());
-    node_complete_all(&node);
     assert_true(has_say());
     node_time_out(&node);
     assert_int_equal(node.raft.role, RAFT_PRE_CANDIDATE);
@@ -547,6 +563,135 @@ static void a_claim_to_be_fresh_that_answers_another_question_is_not_counted(voi
     node_receive(&node, old);
     node_complete_all(&node);
     assert_int_equal(raft_standing(&node.raft), RAFT_UNSURE);
+}
+
+static void a_new_cluster_starts_when_all_were_begun_at_one_index(void **state)
+{
+    uint64_t index = 0;
+
+    (void)state;
+    node_init(&node, 1, 3, 1);
+    begin_at(&node, 9);
+    node_event(&node, RAFT_EVENT_TIMER);
+    answer_begun_at("n2", 9);
+    answer_begun_at("n3", 8);
+    assert_int_equal(raft_standing(&node.raft), RAFT_UNSURE);
+    assert_string_equal(raft_recover_waits_for(&node.raft, 0)->text, "n3");
+    assert_string_equal(raft_recover_begun_apart(&node.raft, 0, &index)->text, "n3");
+    assert_int_equal(index, 8);
+    assert_null(raft_recover_begun_apart(&node.raft, 1, &index));
+    answer_begun_at("n3", 9);
+    assert_true(has_say());
+    assert_null(raft_recover_begun_apart(&node.raft, 0, &index));
+}
+
+/* Nothing says that it has a say: what would have to is its next term. */
+static void until_its_term_is_a_later_one_it_says_that_it_is_new(void **state)
+{
+    const struct raft_message question = { .kind = RAFT_RECOVER, .from = name_of("n3"), .nonce = 5 };
+
+    (void)state;
+    node_init(&node, 1, 3, 1);
+    begin_at(&node, 9);
+    node_event(&node, RAFT_EVENT_TIMER);
+    answer_fresh("n2");
+    answer_fresh("n3");
+    assert_true(has_say());
+    assert_false(node.out.persist.wanted);
+    node_receive(&node, question);
+    assert_true(node_sent_to(&node, RAFT_RECOVER_REPLY, "n3")->fresh);
+    assert_int_equal(node_sent_to(&node, RAFT_RECOVER_REPLY, "n3")->last_index, 9);
+    node_elect(&node, (const char *const[]){ "n2" }, 1);
+    node_receive(&node, question);
+    assert_false(node_sent_to(&node, RAFT_RECOVER_REPLY, "n3")->fresh);
+    node_start(&node);
+    node_receive(&node, question);
+    assert_false(node_sent_to(&node, RAFT_RECOVER_REPLY, "n3")->fresh);
+}
+
+static void one_that_has_nothing_says_neither_that_there_is_a_history_nor_that_there_is_none(
+    void **state)
+{
+    struct raft_message message;
+
+    (void)state;
+    start_unsure(3);
+    answer_fresh("n2");
+    message = answer_of("n3", 0);
+    message.life = 77;
+    node_receive(&node, message);
+    assert_int_equal(raft_standing(&node.raft), RAFT_UNSURE);
+    assert_string_equal(raft_recover_waits_for(&node.raft, 0)->text, "n3");
+}
+
+static void alone_with_an_empty_disk_it_waits_for_ever(void **state)
+{
+    (void)state;
+    start_recovering(1);
+    for (int i = 0; i < 50; i++) {
+        node_wait(&node, 10 * TEST_ELECTION_MS);
+        node_event(&node, RAFT_EVENT_TIMER);
+        node_complete_all(&node);
+        assert_false(has_say());
+    }
+}
+
+/* It was begun at 9; the others have a history that began elsewhere, and an entry 9 of their own. */
+static void what_it_was_begun_with_is_no_floor_for_the_log_of_others(void **state)
+{
+    static uint8_t bytes[NODE_SNAPSHOT_BYTES];
+
+    (void)state;
+    node_init(&node, 1, 3, 1);
+    begin_at(&node, 9);
+    node_event(&node, RAFT_EVENT_TIMER);
+    for (int start = 0; start < 2; start++) {
+        answer_as_leader("n2", 20, 4);
+        answer("n3", 12);
+        assert_int_equal(raft_standing(&node.raft), RAFT_RECOVERING);
+        answer_as_leader("n2", 20, 4);
+        answer("n3", 12);
+        node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST,
+                                                   .from = name_of("n2"), .term = 20,
+                                                   .prev_index = 9, .prev_term = 9 });
+        const struct raft_message *reply = node_sent_to(&node, RAFT_APPEND_REPLY, "n2");
+        assert_false(reply->success);
+        assert_int_equal(reply->hint_index, 0);
+        node_complete_all(&node);
+        assert_false(has_say());
+        if (start == 0) {
+            node_start(&node);
+            node_event(&node, RAFT_EVENT_TIMER);
+        }
+    }
+    machine_save(bytes, 9, 18);
+    for (size_t offset = 0; offset < sizeof bytes; offset += RAFT_SNAPSHOT_CHUNK) {
+        size_t left = sizeof bytes - offset;
+        node_receive(&node, (struct raft_message){
+                                .kind = RAFT_SNAPSHOT_REQUEST, .from = name_of("n2"), .term = 20,
+                                .snapshot_index = 9, .snapshot_term = 9, .offset = offset,
+                                .total = sizeof bytes, .members = members_lent(3),
+                                .chunk = { bytes + offset, left < RAFT_SNAPSHOT_CHUNK
+                                                               ? left : RAFT_SNAPSHOT_CHUNK } });
+    }
+    assert_true(node.out.persist.snapshot);
+    node_complete_all(&node);
+    assert_int_equal(node.machine_hash, 18);
+    node_complete_all(&node);
+    assert_true(has_say());
+}
+
+static void a_leader_sends_a_snapshot_to_one_that_can_take_no_entries(void **state)
+{
+    (void)state;
+    node_init(&node, 1, 3, 1);
+    node_serve(&node);
+    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REPLY, .from = name_of("n3"),
+                                               .term = node.raft.term, .prev_index = 0,
+                                               .recovering = true });
+    assert_true(raft_wants_snapshot(&node.raft));
+    node_compact(&node);
+    assert_int_equal(node_sent_to(&node, RAFT_SNAPSHOT_REQUEST, "n3")->snapshot_index, 1);
 }
 
 static void while_unsure_it_takes_nothing_in(void **state)
@@ -856,6 +1001,13 @@ int main(void)
         cmocka_unit_test(a_new_cluster_starts_when_all_are_fresh),
         cmocka_unit_test(one_history_is_enough_to_recover),
         cmocka_unit_test(a_claim_to_be_fresh_that_answers_another_question_is_not_counted),
+        cmocka_unit_test(a_new_cluster_starts_when_all_were_begun_at_one_index),
+        cmocka_unit_test(until_its_term_is_a_later_one_it_says_that_it_is_new),
+        cmocka_unit_test(
+            one_that_has_nothing_says_neither_that_there_is_a_history_nor_that_there_is_none),
+        cmocka_unit_test(alone_with_an_empty_disk_it_waits_for_ever),
+        cmocka_unit_test(what_it_was_begun_with_is_no_floor_for_the_log_of_others),
+        cmocka_unit_test(a_leader_sends_a_snapshot_to_one_that_can_take_no_entries),
         cmocka_unit_test(while_unsure_it_takes_nothing_in),
         cmocka_unit_test(alone_it_starts_at_once),
         cmocka_unit_test(an_old_vote_and_a_new_acknowledgement_do_not_meet),
