@@ -73,6 +73,8 @@ static void call_release(struct call *call)
     call->finished = true;
     if (call->reading)
         issuer_shell_forget_reader(call->node->issuer, &call->reader);
+    if (call->awaiting)
+        issuer_shell_forget_waiting(call->node->issuer, &call->act);
     if (call->watching)
         issuer_shell_unwatch(call->node->issuer, &call->watcher);
     call_unlink(call);
@@ -232,6 +234,7 @@ static void call_dispatch(struct call *call)
                       command->usage != NULL ? command->usage : command->name);
             return;
         }
+        call->acts = command->operator_only;
         if (used == 2)
             call_remove_words(call, 0, 1);
         command->run(call);
@@ -276,12 +279,17 @@ void call_start(struct node *node, const char *line, const struct call_caller *c
 
 /* ---- relaying ---- */
 
+const char *call_open_end(const struct call *call)
+{
+    return call->acts ? "; not known yet whether it was done; see history" : "";
+}
+
 static void call_relay_late(uv_timer_t *timer)
 {
     struct call *call = timer->data;
     call_cancel_relay(call);
-    call_fail(call, CALL_TIMEOUT, "%s did not answer within %d ms", call->target.text,
-              CALL_RELAY_MS);
+    call_fail(call, CALL_TIMEOUT, "%s did not answer within %d ms%s", call->target.text,
+              CALL_RELAY_MS, call_open_end(call));
 }
 
 void call_relay(struct call *call, const struct hf_name *target)

@@ -20,7 +20,7 @@ enum {
     CALL_LINE_MAX = 512, /* bytes, as the console's */
     CALL_WORDS_MAX = 12,
     CALL_RELAY_MS = 5000, /* a relayed command is answered within this, or fails */
-    CALL_CHANGE_MS = 4000, /* a change of members is committed, less than what a relay waits */
+    CALL_COMMIT_MS = 4000, /* an act is committed, less than what a relay waits */
     CALL_READ_MS = 2000,  /* a confirmation round */
     CALL_POLL_MS = 5      /* how often a transfer's progress is looked at */
 };
@@ -73,6 +73,7 @@ struct call {
     char *word[CALL_WORDS_MAX];
     int word_count;
     bool json;
+    bool acts; /* an operator's command */
     struct report report;
     bool finished;
 
@@ -86,8 +87,10 @@ struct call {
     bool endless; /* a watch, here or relayed: the caller ends it */
     struct hf_name resource;
     enum raft_change change; /* of members */
-    uint64_t change_index; /* of its entry, and the term of it */
-    uint64_t change_term;
+    struct issuer_waiting act; /* what an operator asked for, and where it stands in the log */
+    bool awaiting;
+    void (*on_done)(struct call *call); /* it is committed */
+    const char *done;                   /* what it is called then */
     uint64_t query_id; /* 0: not relayed */
     struct hf_name target;
     struct call *next;
@@ -108,6 +111,9 @@ void call_finish(struct call *call, enum call_error error);
  * or the call came by relay already.
  */
 void call_relay(struct call *call, const struct hf_name *target);
+
+/* What to add to an error that leaves open whether an act was done: "", or how to find out. */
+const char *call_open_end(const struct call *call);
 
 /* The issuer to ask: the leader if known, else any issuer that is up. False: nobody. */
 bool call_find_leader(const struct call *call, struct hf_name *leader);

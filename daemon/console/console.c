@@ -490,7 +490,8 @@ void console_peer_down(struct console *console, const struct hf_name *peer)
 {
     struct call *call;
     while ((call = call_first_relayed_to(peer)) != NULL)
-        call_fail(call, CALL_UNAVAILABLE, "the connection to %s was lost", peer->text);
+        call_fail(call, CALL_UNAVAILABLE, "the connection to %s was lost%s", peer->text,
+                  call_open_end(call));
     struct relayed *next;
     for (struct relayed *at = console->relayed; at != NULL; at = next) {
         next = at->next;

@@ -107,7 +107,8 @@ static bool operate_step(struct call *call, struct replica_event *event)
 {
     const char *error = NULL;
     event->who = call->caller.who;
-    enum raft_refusal refusal = issuer_shell_operate(call->node->issuer, event, &error);
+    enum raft_refusal refusal =
+        issuer_shell_operate(call->node->issuer, event, &call->act.act, &error);
     if (error != NULL)
         call_fail(call, CALL_CONFLICT, "%s: %s", event->resource.text, error);
     else if (refusal != RAFT_ACCEPTED)
@@ -120,10 +121,69 @@ static bool operate_step(struct call *call, struct replica_event *event)
     return error == NULL && refusal == RAFT_ACCEPTED;
 }
 
-static void operate_done(struct call *call, const char *done)
+/* ---- waiting until it is for good */
+
+static void operate_unknown(struct call *call)
 {
-    report_text(&call->report, "done", done);
+    call_fail(call, CALL_TIMEOUT,
+              "not known yet: entry %" PRIu64 " of term %" PRIu64 " is not known to be committed, and "
+              "may be yet; see history%s for whether it was done",
+              call->act.act.index, call->act.act.term,
+              strncmp(call->line, "member", 6) == 0 ? " and issuers" : " and leases");
+}
+
+static void operate_late(uv_timer_t *timer)
+{
+    operate_unknown(timer->data);
+}
+
+static void operate_outcome(void *context, enum replica_outcome outcome)
+{
+    struct call *call = context;
+    call->awaiting = false;
+    if (outcome == REPLICA_ACT_DONE)
+        call->on_done(call);
+    else if (outcome == REPLICA_ACT_REPLACED)
+        call_fail(call, CALL_UNAVAILABLE,
+                  "not done: leadership was lost before entry %" PRIu64 " was committed, and another "
+                  "stands in its place; try again", call->act.act.index);
+    else
+        operate_unknown(call);
+}
+
+/*
+ * Nobody is told that an act is done before a majority has it on its disks: a leader that is lost
+ * before that takes the act with it. Whoever leads by then, this issuer learns what became of it.
+ */
+static void operate_await(struct call *call, void (*on_done)(struct call *call))
+{
+    call->on_done = on_done;
+    call->act.on_outcome = operate_outcome;
+    call->act.context = call;
+    call->awaiting = true;
+    uv_timer_start(&call->timer, operate_late, CALL_COMMIT_MS, 0);
+    issuer_shell_await(call->node->issuer, &call->act);
+}
+
+static void operate_done(struct call *call)
+{
+    const struct replica *replica = issuer_shell_replica(call->node->issuer);
+    if (replica_act_event(replica, call->act.act.index) == NULL) {
+        call_fail(call, CALL_CONFLICT, "not done: entry %" PRIu64 " had no effect; see history",
+                  call->act.act.index);
+        return;
+    }
+    report_text(&call->report, "done", call->done);
+    report_token(&call->report, "index", call->act.act.index);
     call_answer(call);
+}
+
+/* Steps the replica, and answers `done` when that is committed. */
+static void operate_act(struct call *call, struct replica_event *event, const char *done)
+{
+    call->done = done;
+    if (operate_step(call, event))
+        operate_await(call, operate_done);
 }
 
 /* ---- transfer ---- */
@@ -131,10 +191,14 @@ static void operate_done(struct call *call, const char *done)
 static void transfer_look(uv_timer_t *timer)
 {
     struct call *call = timer->data;
-    const struct issuer_transfer *transfer =
-        replica_transfer(issuer_shell_replica(call->node->issuer), &call->resource);
-    if (transfer == NULL || transfer->state == ISSUER_TRANSFER_NONE) {
-        call_fail(call, CALL_UNAVAILABLE, "leadership was lost; see history for the outcome");
+    const struct replica *replica = issuer_shell_replica(call->node->issuer);
+    const struct issuer_transfer *transfer = replica_transfer(replica, &call->resource);
+    if (transfer == NULL || transfer->state == ISSUER_TRANSFER_NONE ||
+        replica->raft.term != call->act.act.term) {
+        call_fail(call, CALL_TIMEOUT,
+                  "not known yet: leadership was lost while the transfer, entry %" PRIu64 ", was "
+                  "under way; see history and leases for whether it was done",
+                  call->act.act.index);
         return;
     }
     if (transfer->state == ISSUER_TRANSFER_FAILED) {
@@ -149,6 +213,7 @@ static void transfer_look(uv_timer_t *timer)
     report_text(&call->report, "to", transfer->to.text);
     report_token(&call->report, "token", transfer->token);
     report_milli(&call->report, "gap_ms", transfer->gap.us);
+    report_token(&call->report, "index", call->act.act.index);
     call_answer(call);
 }
 
@@ -194,17 +259,15 @@ void operate_pin(struct call *call)
         return;
     if (strcmp(call->word[2], "none") != 0 && !operate_name(call, 2, "board", &event.node))
         return;
-    if (operate_here(call, &event.resource) && pin_names_holder(call, &event) &&
-        operate_step(call, &event))
-        operate_done(call, "pinned");
+    if (operate_here(call, &event.resource) && pin_names_holder(call, &event))
+        operate_act(call, &event, "pinned");
 }
 
 void operate_unpin(struct call *call)
 {
     struct replica_event event = { .kind = REPLICA_PIN, .pinned = false };
-    if (operate_name(call, 1, "resource", &event.resource) &&
-        operate_here(call, &event.resource) && operate_step(call, &event))
-        operate_done(call, "unpinned");
+    if (operate_name(call, 1, "resource", &event.resource) && operate_here(call, &event.resource))
+        operate_act(call, &event, "unpinned");
 }
 
 /* ---- faults ---- */
@@ -248,7 +311,8 @@ void operate_fault_clear(struct call *call)
     }
     log_line(LOG_NOTICE, "operator %s: fault clear %s", call->caller.who.text, call->resource.text);
     fault_note(call);
-    operate_done(call, "the guard was told; see guard for the outcome");
+    report_text(&call->report, "done", "the guard was told; see guard for the outcome");
+    call_answer(call);
 }
 
 void operate_note_fault(struct call *call)
@@ -256,19 +320,43 @@ void operate_note_fault(struct call *call)
     struct replica_event event = { .kind = REPLICA_NOTE,
                                    .history = HISTORY_OPERATOR,
                                    .text = "fault cleared" };
-    if (operate_name(call, 1, "resource", &event.resource) &&
-        operate_here(call, &event.resource) && operate_step(call, &event))
-        operate_done(call, "noted");
+    if (operate_name(call, 1, "resource", &event.resource) && operate_here(call, &event.resource))
+        operate_act(call, &event, "noted");
 }
 
 /* ---- leadership ---- */
 
+/* It is no entry of the log: done is what this issuer sees the other one do. */
+static void leader_transfer_look(uv_timer_t *timer)
+{
+    struct call *call = timer->data;
+    const struct raft *raft = &issuer_shell_replica(call->node->issuer)->raft;
+    int64_t waited_us = hal_clock_now().us - call->started_us;
+    if (raft->term > call->act.act.term && name_equal(&raft->leader, &call->resource)) {
+        report_text(&call->report, "done", "that issuer leads");
+        report_text(&call->report, "leader", raft->leader.text);
+        report_token(&call->report, "term", raft->term);
+        call_answer(call);
+    } else if (raft->term == call->act.act.term && raft->role == RAFT_LEADER &&
+               name_empty(&raft->transfer_to)) {
+        call_fail(call, CALL_CONFLICT, "%s: did not take over in time; %s leads on",
+                  call->resource.text, call->node->conf.node_id.text);
+    } else if (waited_us > span_from_ms(CALL_COMMIT_MS).us) {
+        call_fail(call, CALL_TIMEOUT, "not known yet: %s was asked to lead; see status for who does",
+                  call->resource.text);
+    }
+}
+
 void operate_leader_transfer(struct call *call)
 {
     struct replica_event event = { .kind = REPLICA_LEADER_TRANSFER };
-    if (operate_name(call, 1, "issuer", &event.node) && operate_here(call, NULL) &&
-        operate_step(call, &event))
-        operate_done(call, "asked that issuer to lead; see status");
+    if (!operate_name(call, 1, "issuer", &event.node) || !operate_here(call, NULL))
+        return;
+    call->resource = event.node;
+    if (!operate_step(call, &event))
+        return;
+    call->act.act.term = issuer_shell_replica(call->node->issuer)->raft.term;
+    uv_timer_start(&call->timer, leader_transfer_look, 0, CALL_POLL_MS);
 }
 
 /* ---- members ---- */
@@ -294,23 +382,6 @@ static void member_answer(struct call *call)
         report_text(&call->report, "warning",
                     "an even number of voters survives no more losses than one less");
     call_answer(call);
-}
-
-/* Done once this entry is committed, whoever leads by then. */
-static void member_look(uv_timer_t *timer)
-{
-    struct call *call = timer->data;
-    const struct raft *raft = &issuer_shell_replica(call->node->issuer)->raft;
-    int64_t waited_us = hal_clock_now().us - call->started_us;
-    if (raft->commit >= call->change_index &&
-        raft_term_at(raft, call->change_index) == call->change_term)
-        member_answer(call);
-    else if (raft->role != RAFT_LEADER)
-        call_fail(call, CALL_UNAVAILABLE, "leadership was lost; see issuers for the outcome");
-    else if (waited_us > span_from_ms(CALL_CHANGE_MS).us)
-        call_fail(call, CALL_TIMEOUT,
-                  "not committed within %d ms, and still on its way; see issuers for the outcome",
-                  CALL_CHANGE_MS);
 }
 
 /* No configuration file lists two issuers at one address. */
@@ -359,9 +430,7 @@ static void operate_member(struct call *call, enum raft_change change, const cha
         !operate_step(call, &event))
         return;
     call->change = change;
-    call->change_index = issuer_shell_replica(call->node->issuer)->raft.members_index;
-    call->change_term = issuer_shell_replica(call->node->issuer)->raft.term;
-    uv_timer_start(&call->timer, member_look, 0, CALL_POLL_MS);
+    operate_await(call, member_answer);
 }
 
 void operate_member_add(struct call *call)

@@ -33,6 +33,7 @@ struct issuer_shell {
     struct shell_peer peer[HF_ISSUERS_MAX];
     struct issuer_watcher *watchers;
     struct issuer_reader *readers;
+    struct issuer_waiting *waiting;
     struct recovery_watch recovery;
     char failure[ISSUER_TEXT_MAX];
 };
@@ -101,6 +102,23 @@ static void shell_tell_readers(struct issuer_shell *issuer, uint64_t confirmed, 
     }
 }
 
+/* As with readers. */
+static void shell_tell_waiting(struct issuer_shell *issuer)
+{
+    struct issuer_waiting **at = &issuer->waiting;
+    while (*at != NULL) {
+        struct issuer_waiting *waiting = *at;
+        enum replica_outcome outcome = replica_act_outcome(&issuer->replica, &waiting->act);
+        if (outcome == REPLICA_ACT_OPEN) {
+            at = &waiting->next;
+            continue;
+        }
+        *at = waiting->next;
+        waiting->on_outcome(waiting->context, outcome);
+        at = &issuer->waiting;
+    }
+}
+
 void issuer_shell_tell_issuers(struct issuer_shell *issuer, const struct hf_name *node)
 {
     const struct raft *raft = &issuer->replica.raft;
@@ -149,6 +167,7 @@ static void shell_step(struct issuer_shell *issuer, struct replica_event *event)
     shell_carry_out(issuer);
     if (confirmed != 0 || !replica_serving(&issuer->replica))
         shell_tell_readers(issuer, confirmed, !replica_serving(&issuer->replica));
+    shell_tell_waiting(issuer);
     if (replica_wants_snapshot(&issuer->replica)) {
         struct replica_event compact = { .kind = REPLICA_COMPACT, .wall_us = event->wall_us };
         replica_step(&issuer->replica, &compact, hal_clock_now(), &issuer->output);
@@ -305,14 +324,32 @@ uint64_t issuer_shell_slow_total(const struct issuer_shell *issuer)
 }
 
 enum raft_refusal issuer_shell_operate(struct issuer_shell *issuer, struct replica_event *event,
-                                       const char **error)
+                                       struct replica_act *act, const char **error)
 {
     event->wall_us = hal_clock_wall_us();
     replica_step(&issuer->replica, event, hal_clock_now(), &issuer->output);
     enum raft_refusal refusal = issuer->output.refusal;
+    *act = issuer->output.act;
     *error = issuer->output.error;
     shell_carry_out(issuer);
     return refusal;
+}
+
+void issuer_shell_await(struct issuer_shell *issuer, struct issuer_waiting *waiting)
+{
+    waiting->next = issuer->waiting;
+    issuer->waiting = waiting;
+    shell_tell_waiting(issuer);
+}
+
+void issuer_shell_forget_waiting(struct issuer_shell *issuer, struct issuer_waiting *waiting)
+{
+    for (struct issuer_waiting **at = &issuer->waiting; *at != NULL; at = &(*at)->next) {
+        if (*at == waiting) {
+            *at = waiting->next;
+            return;
+        }
+    }
 }
 
 bool issuer_shell_read(struct issuer_shell *issuer, struct issuer_reader *reader)

@@ -39,6 +39,14 @@ struct issuer_reader {
     struct issuer_reader *next;
 };
 
+/* Somebody who waits for what becomes of an operator's act. One shot: never REPLICA_ACT_OPEN. */
+struct issuer_waiting {
+    void (*on_outcome)(void *context, enum replica_outcome outcome);
+    void *context;
+    struct replica_act act;
+    struct issuer_waiting *next;
+};
+
 /* Returns NULL after one log line. Blocks while the journal is read. */
 struct issuer_shell *issuer_shell_start(struct node *node);
 
@@ -59,8 +67,12 @@ void issuer_shell_tell_issuers(struct issuer_shell *issuer, const struct hf_name
 
 /* For the console. `event` is one of REPLICA_TRANSFER, _PIN, _NOTE, _LEADER_TRANSFER, _MEMBERS. */
 /* *error is set to the reason (static text) if the issuer refuses it, else to NULL. */
+/* What is accepted is not done yet: *act is for issuer_shell_await(). */
 enum raft_refusal issuer_shell_operate(struct issuer_shell *issuer, struct replica_event *event,
-                                       const char **error);
+                                       struct replica_act *act, const char **error);
+/* on_outcome follows, maybe within the call, maybe never: the caller has a time limit of its own. */
+void issuer_shell_await(struct issuer_shell *issuer, struct issuer_waiting *waiting);
+void issuer_shell_forget_waiting(struct issuer_shell *issuer, struct issuer_waiting *waiting);
 /* False: not the leader. Else on_confirmed follows, maybe within the call. */
 bool issuer_shell_read(struct issuer_shell *issuer, struct issuer_reader *reader);
 void issuer_shell_forget_reader(struct issuer_shell *issuer, struct issuer_reader *reader);

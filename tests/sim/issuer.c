@@ -181,6 +181,8 @@ static void step_once(struct world *world, int node, const struct replica_event 
                  world->name[node].text, (unsigned long long)members_index);
     }
     oracle_term(world, node);
+    if (world->scratch->output.act.index != 0)
+        oracle_act_asked(world, node, &world->scratch->output.act);
     oracle_applied(world, node);
     carry_out(world, node);
     oracle_memory(world, node);
@@ -391,6 +393,7 @@ void sim_issuer_stop(struct world *world, int node, bool power)
     if (issuer->replica->issuer.renewal_count > 0)
         world_cover(world, COVERAGE_LEADERS_DIED_IN_RENEWAL);
     bool served = replica_serving(issuer->replica);
+    oracle_acts_dropped(world, node);
     issuer->replica = NULL;
     if (served)
         meet_no_longer_serves(world);

@@ -14,6 +14,7 @@
 
 #include "guard/guard.h"
 #include "lease/message.h"
+#include "lease/replica.h"
 #include "lease/table.h"
 #include "raft/raft.h"
 #include "tests/sim/settings.h"
@@ -41,6 +42,8 @@ enum {
     ORACLE_TERMS_MAX = 1 << 12,
     ORACLE_RENEWALS = 256,     /* per board */
     ORACLE_TERM_CHANGES = 128, /* per issuer */
+    ORACLE_ACTS = 32,          /* waiting at once */
+    ORACLE_PROMISES = 64,
     ORACLE_NOBODY = -1
 };
 
@@ -154,6 +157,18 @@ struct oracle_change {
     uint64_t index;
 };
 
+/* What an operator asked an issuer for, and waits to be told of at its console. */
+struct oracle_act {
+    int issuer;
+    struct replica_act act; /* index 0: unused */
+};
+
+/* What an operator was told of an act. */
+struct oracle_told {
+    struct replica_act act;
+    bool done; /* else: that it will never be */
+};
+
 struct oracle_drive {
     uint64_t token;
     int board;
@@ -174,6 +189,10 @@ struct oracle {
     struct raft_members members; /* as of `last` */
     uint64_t members_index;
     struct oracle_change change; /* the last that an operator asked for; index 0: none waits */
+    struct oracle_act act[ORACLE_ACTS];
+    uint32_t acts;       /* ever asked for */
+    size_t promise_count; /* of what was said about entries that nobody had applied yet */
+    struct oracle_told promise[ORACLE_PROMISES];
     uint64_t quiet_index; /* applied somewhere when the faults ended; 0: they go on */
     bool no_drop;       /* L2 is in force */
     uint64_t kill_term; /* of the leader that was killed last */
@@ -191,11 +210,26 @@ void oracle_applied(struct world *world, int issuer);
  */
 void oracle_restored(struct world *world, uint64_t index, uint64_t term,
                      const struct lease_table *table);
-/* An operator's change of members was accepted as this entry: he is answered when it commits. */
+/* An operator's change of members was accepted as this entry: under way until it is committed. */
 void oracle_change_asked(struct world *world, int issuer, uint64_t index);
+/* An answer stands on this entry: whoever leads in the issuer's term or later has it. */
+void oracle_acknowledge(struct world *world, int issuer, uint64_t index);
 /* A message of an issuer to a board, as it is sent. */
 void oracle_issuer_says(struct world *world, int issuer, int board,
                         const struct lease_message *message);
+
+/* oracle_acts.c: what operators are told, as the daemon's console tells them */
+void oracle_act_asked(struct world *world, int issuer, const struct replica_act *act);
+/* After every step of the issuer. */
+void oracle_acts(struct world *world, int issuer);
+/* The issuer is gone: nobody who waited there is told anything. */
+void oracle_acts_dropped(struct world *world, int issuer);
+/* The entry is applied for the first time. */
+void oracle_act_entry(struct world *world, const struct raft_entry *entry);
+/* The run is over. */
+void oracle_check_acts(struct world *world);
+/* All was lost and restored: what was said before counts no more. */
+void oracle_acts_restored(struct world *world);
 
 /* oracle_round.c */
 void oracle_term(struct world *world, int issuer);

@@ -230,6 +230,22 @@ static void take_entry(struct world *world, int issuer, const struct raft_entry 
     *added = (struct oracle_entry){ .hash = hash, .term = entry->term };
     memcpy(added->lease, oracle->entry[entry->index - 1].lease, sizeof(added->lease));
     model_apply(world, issuer, entry->index, entry);
+    oracle_act_entry(world, entry);
+}
+
+/* A pin that anybody was told of keeps who it says from the resource, by whoever decides next. */
+static void compare_pin(struct world *world, int issuer, const struct lease_table *table,
+                        int resource)
+{
+    const struct oracle_pin *pin = &world->oracle.pin[resource];
+    int found = lease_table_find(table, &world->resource[resource]);
+    bool pinned = found >= 0 && table->record[found].pinned;
+    int board = pinned ? board_of(world, &table->record[found].pinned_to) : ORACLE_NOBODY;
+    if (table->applied == world->oracle.last &&
+        (pinned != pin->pinned || (pinned && board != pin->board)))
+        world_fail(world, ORACLE_LOG, "%s: %s at entry %llu is pinned otherwise than by the log",
+                   world->name[issuer].text, world->resource[resource].text,
+                   (unsigned long long)table->applied);
 }
 
 static void compare_table(struct world *world, int issuer, const struct lease_table *table)
@@ -258,6 +274,7 @@ static void compare_table(struct world *world, int issuer, const struct lease_ta
             world_fail(world, ORACLE_LOG, "%s: %s at entry %llu waits for another time than was "
                        "granted", world->name[issuer].text, world->resource[i].text,
                        (unsigned long long)table->applied);
+        compare_pin(world, issuer, table, i);
     }
 }
 
@@ -295,7 +312,7 @@ static void note_serving(struct world *world, int issuer)
                    (unsigned long long)acknowledged);
 }
 
-static void acknowledge(struct world *world, int issuer, uint64_t index)
+void oracle_acknowledge(struct world *world, int issuer, uint64_t index)
 {
     uint64_t term = world->issuer[issuer].replica->raft.term;
     if (index > world->oracle.acknowledged[term])
@@ -308,16 +325,12 @@ void oracle_change_asked(struct world *world, int issuer, uint64_t index)
     world->oracle.change = (struct oracle_change){ issuer, term, index };
 }
 
-/* The operator at this console is told that his change is done: as by the daemon's. */
-static void answer_change(struct world *world, int issuer)
+static void end_change(struct world *world, int issuer)
 {
     struct oracle_change *change = &world->oracle.change;
     const struct raft *raft = &world->issuer[issuer].replica->raft;
-    if (change->index == 0 || change->issuer != issuer || raft->commit < change->index)
-        return;
-    if (raft_term_at(raft, change->index) == change->term)
-        acknowledge(world, issuer, change->index);
-    change->index = 0;
+    if (change->issuer == issuer && raft->commit >= change->index)
+        change->index = 0;
 }
 
 void oracle_applied(struct world *world, int issuer)
@@ -339,7 +352,8 @@ void oracle_applied(struct world *world, int issuer)
     if (news)
         compare_table(world, issuer, &replica->table);
     compare_members(world, issuer);
-    answer_change(world, issuer);
+    end_change(world, issuer);
+    oracle_acts(world, issuer);
     note_serving(world, issuer);
 }
 
@@ -364,6 +378,7 @@ void oracle_restored(struct world *world, uint64_t index, uint64_t term,
 {
     struct oracle *oracle = &world->oracle;
     restore_leases(world, index);
+    oracle_acts_restored(world);
     memset(oracle->acknowledged, 0, ORACLE_TERMS_MAX * sizeof(oracle->acknowledged[0]));
     for (int i = 0; i < world->resource_count; i++) {
         int found = lease_table_find(table, &world->resource[i]);
@@ -394,7 +409,7 @@ static void check_granted(struct world *world, int issuer, int board,
         world_fail(world, ORACLE_S2, "%s grants %s token %llu, which is no such grant",
                    world->name[issuer].text, message->resource.text,
                    (unsigned long long)message->token);
-    acknowledge(world, issuer, message->token);
+    oracle_acknowledge(world, issuer, message->token);
 }
 
 static void check_released(struct world *world, int issuer, const struct lease_message *message)
@@ -407,7 +422,7 @@ static void check_released(struct world *world, int issuer, const struct lease_m
         world_fail(world, ORACLE_S3, "%s says that %s token %llu is released, it is not",
                    world->name[issuer].text, message->resource.text,
                    (unsigned long long)message->token);
-    acknowledge(world, issuer, ended);
+    oracle_acknowledge(world, issuer, ended);
 }
 
 void oracle_issuer_says(struct world *world, int issuer, int board,

@@ -116,6 +116,7 @@ static void run(struct world *world)
     if (plan_is_chaos(&world->plan) && world->plan.end_us > plan_driven_by_us(&world->plan)) {
         oracle_check_level(world);
         oracle_check_failback(world);
+        oracle_check_acts(world);
     }
     oracle_check_fences(world);
     trace_end(world);

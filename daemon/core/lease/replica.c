@@ -278,13 +278,23 @@ static void pass_to_issuer(struct turn *turn, const struct replica_event *event,
     turn->out->error = turn->replica->issuer_out.error;
 }
 
+/* The entry that was proposed last is the operator's. */
+static void note_act(struct turn *turn)
+{
+    const struct replica *replica = turn->replica;
+    turn->out->act = (struct replica_act){ replica->raft_out.proposed_index, replica->raft.term };
+}
+
 static void pass_to_operator(struct turn *turn, const struct replica_event *event,
                              enum issuer_event_kind kind)
 {
-    if (turn->replica->issuer.serving)
-        pass_to_issuer(turn, event, kind);
-    else
+    if (!turn->replica->issuer.serving) {
         turn->out->refusal = RAFT_NOT_LEADER;
+        return;
+    }
+    pass_to_issuer(turn, event, kind);
+    if (turn->out->refusal == RAFT_ACCEPTED && !turn->out->error)
+        note_act(turn);
 }
 
 /*
@@ -307,7 +317,10 @@ static void change_members(struct turn *turn, const struct replica_event *event)
         handle_raft(turn);
     step_raft(turn, &change);
     turn->out->refusal = turn->replica->raft_out.refusal;
-    turn->out->change_index = turn->replica->raft_out.proposed_index;
+    if (turn->out->refusal == RAFT_ACCEPTED)
+        note_act(turn);
+    else
+        turn->out->act = (struct replica_act){ 0 }; /* the note's */
 }
 
 static void take_event(struct turn *turn, const struct replica_event *event)
@@ -375,7 +388,7 @@ void replica_step(struct replica *replica, const struct replica_event *event, st
     out->history_count = 0;
     out->role_changed = false;
     out->members_changed = false;
-    out->change_index = 0;
+    out->act = (struct replica_act){ 0 };
     out->confirmed_round = 0;
     out->requested_round = 0;
     out->refusal = RAFT_ACCEPTED;

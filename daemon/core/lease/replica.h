@@ -67,6 +67,19 @@ struct replica_event {
     int64_t wall_us; /* wall clock now, for people only */
 };
 
+/* Where an operator's act stands in the log, if it stays there. */
+struct replica_act {
+    uint64_t index; /* 0: none */
+    uint64_t term;
+};
+
+enum replica_outcome {
+    REPLICA_ACT_OPEN,     /* not committed as far as is known here; it may be yet, by another leader */
+    REPLICA_ACT_DONE,     /* committed and applied: every later leader has it */
+    REPLICA_ACT_REPLACED, /* another entry is committed in its place: it will never be done */
+    REPLICA_ACT_UNKNOWN   /* a snapshot came in that covers it: this replica can't tell any more */
+};
+
 struct replica_send {
     struct hf_name node;
     struct lease_message message;
@@ -86,7 +99,8 @@ struct replica_output {
     uint64_t confirmed_round; /* as raft_output */
     uint64_t requested_round; /* of REPLICA_CONFIRM */
     enum raft_refusal refusal; /* of an operator's event */
-    uint64_t change_index;     /* of an accepted REPLICA_MEMBERS: done once this is committed */
+    struct replica_act act; /* of an accepted operator's event but REPLICA_LEADER_TRANSFER: done once
+                               replica_act_outcome() says so, and nobody is told so before */
     const char *error;         /* of an operator's event that was refused: static text, or NULL */
     struct instant wake_at;
 };
@@ -122,6 +136,16 @@ bool replica_wants_snapshot(const struct replica *replica);
 
 /* True while this replica leads and serves agents. */
 bool replica_serving(const struct replica *replica);
+
+/* What became of an act of replica_output, asked at any time later. */
+enum replica_outcome replica_act_outcome(const struct replica *replica,
+                                         const struct replica_act *act);
+
+/*
+ * What an act that is done (a pin, a note) left in the history; NULL: the table refused it, or the
+ * history has gone on by HF_HISTORY_MAX events since. Valid until the next step.
+ */
+const struct history_event *replica_act_event(const struct replica *replica, uint64_t index);
 
 /* Outcome of the last REPLICA_TRANSFER of a resource, NULL: none known to this leader. */
 const struct issuer_transfer *replica_transfer(const struct replica *replica,

@@ -595,12 +595,12 @@ static void a_leader_that_removes_itself_is_noted_and_costs_the_holder_nothing(v
     step_replica(at, &event);
     assert_int_equal(replica_out.refusal, RAFT_ACCEPTED);
     assert_true(replica_out.members_changed);
-    assert_int_equal(replica_out.change_index, replica[at].raft.last_index);
+    assert_int_equal(replica_out.act.index, replica[at].raft.last_index);
     event.change = RAFT_CHANGE_PROMOTE;
     uint64_t last = replica[at].raft.last_index;
     step_replica(at, &event);
     assert_int_equal(replica_out.refusal, RAFT_CHANGE_PENDING);
-    assert_int_equal(replica_out.change_index, 0);
+    assert_int_equal(replica_out.act.index, 0);
     assert_int_equal(replica[at].raft.last_index, last); /* nor is it noted */
     RUN_UNTIL(leader() >= 0 && leader() != at, 3 * TTL_MS);
     for (int i = 0; i < 2 * TTL_MS; i++) {
@@ -614,6 +614,114 @@ static void a_leader_that_removes_itself_is_noted_and_costs_the_holder_nothing(v
     assert_string_equal(noted->text, "member remove");
     assert_true(name_equal(&noted->who, &event.who));
     assert_true(name_equal(&noted->holder, &event.node));
+}
+
+/* ---- what an operator is told */
+
+static struct replica_act ask(int at, enum replica_event_kind kind)
+{
+    struct replica_event event = { .kind = kind, .resource = policy.resource, .pinned = true,
+                                   .history = HISTORY_OPERATOR, .text = "by hand",
+                                   .who = name("olga") };
+    step_replica(at, &event);
+    assert_int_equal(replica_out.refusal, RAFT_ACCEPTED);
+    assert_null(replica_out.error);
+    assert_true(replica_out.act.index > replica[at].raft.commit);
+    assert_int_equal(replica_out.act.term, replica[at].raft.term);
+    return replica_out.act;
+}
+
+static enum replica_outcome outcome_at(int at, const struct replica_act *act)
+{
+    return replica_act_outcome(&replica[at], act);
+}
+
+static bool pinned_at(int at)
+{
+    int found = lease_table_find(&replica[at].table, &policy.resource);
+    return found >= 0 && replica[at].table.record[found].pinned;
+}
+
+static void s3_an_act_is_done_only_when_a_majority_has_it(void **state)
+{
+    (void)state;
+    int at = leader();
+    int others[2] = { (at + 1) % REPLICAS, (at + 2) % REPLICAS };
+    for (int i = 0; i < 2; i++)
+        cut[at][others[i]] = cut[others[i]][at] = true;
+    struct replica_act act = ask(at, REPLICA_PIN);
+    for (int i = 0; i < 100; i++) {
+        run_ms();
+        assert_int_equal(outcome_at(at, &act), REPLICA_ACT_OPEN);
+    }
+    for (int i = 0; i < 2; i++)
+        cut[at][others[i]] = cut[others[i]][at] = false;
+    RUN_UNTIL(outcome_at(at, &act) == REPLICA_ACT_DONE, 2000);
+    assert_true(pinned_at(at));
+    assert_non_null(replica_act_event(&replica[at], act.index));
+    assert_int_equal(replica_act_event(&replica[at], act.index)->kind, HISTORY_OPERATOR);
+    assert_null(replica_act_event(&replica[at], act.index + 1));
+}
+
+static void an_act_that_another_leader_has_written_over_is_never_done(void **state)
+{
+    (void)state;
+    int at = leader();
+    cut_off(at, true);
+    struct replica_act act = ask(at, REPLICA_PIN);
+    RUN_UNTIL(leader() >= 0 && leader() != at, 5000);
+    run(500);
+    assert_int_equal(outcome_at(at, &act), REPLICA_ACT_OPEN);
+    cut_off(at, false);
+    RUN_UNTIL(outcome_at(at, &act) == REPLICA_ACT_REPLACED, 5000);
+    run(1000);
+    for (int i = 0; i < REPLICAS; i++)
+        assert_false(pinned_at(i));
+}
+
+/* It stands in two logs, and whoever leads next has one of them: the old leader learns of it. */
+static void an_act_that_the_next_leader_keeps_is_done_for_the_last_one_too(void **state)
+{
+    (void)state;
+    int at = leader();
+    int keeps = (at + 1) % REPLICAS;
+    int lacks = (at + 2) % REPLICAS;
+    cut[at][lacks] = true;
+    cut[keeps][at] = true; /* what it says does not arrive */
+    struct replica_act act = ask(at, REPLICA_PIN);
+    RUN_UNTIL(replica[keeps].raft.last_index >= act.index, 100);
+    cut_off(at, true);
+    RUN_UNTIL(leader() >= 0 && leader() != at, 5000);
+    assert_int_equal(leader(), keeps);
+    RUN_UNTIL(outcome_at(keeps, &act) == REPLICA_ACT_DONE, 1000);
+    assert_int_equal(outcome_at(at, &act), REPLICA_ACT_OPEN);
+    cut_off(at, false);
+    RUN_UNTIL(outcome_at(at, &act) == REPLICA_ACT_DONE, 5000);
+    assert_true(pinned_at(at));
+}
+
+/* Entries are gone from memory then; only who has led ever since can say what they were. */
+static void what_became_of_an_act_is_known_after_a_snapshot_by_its_leader_only(void **state)
+{
+    (void)state;
+    int at = leader();
+    int other = (at + 1) % REPLICAS;
+    struct replica_act act = ask(at, REPLICA_NOTE);
+    RUN_UNTIL(outcome_at(at, &act) == REPLICA_ACT_DONE, 100);
+    while (replica[at].raft.first_index <= act.index + 1 ||
+           replica[other].raft.first_index <= act.index + 1) {
+        ask(at, REPLICA_NOTE);
+        run(2);
+        for (int i = 0; i < REPLICAS; i++) {
+            if (replica_wants_snapshot(&replica[i]))
+                replica_event(i, REPLICA_COMPACT, NULL);
+        }
+    }
+    assert_int_equal(leader(), at);
+    assert_int_equal(outcome_at(at, &act), REPLICA_ACT_DONE);
+    assert_int_equal(outcome_at(other, &act), REPLICA_ACT_UNKNOWN);
+    act.term--;
+    assert_int_equal(outcome_at(at, &act), REPLICA_ACT_UNKNOWN);
 }
 
 static void a_refused_board_that_keeps_asking_costs_one_entry(void **state)
@@ -724,6 +832,10 @@ int main(void)
         CLAIM(a_transfer_is_done_within_milliseconds_and_tells_its_gap),
         CLAIM(operators_are_refused_by_followers),
         CLAIM(a_leader_that_removes_itself_is_noted_and_costs_the_holder_nothing),
+        CLAIM(s3_an_act_is_done_only_when_a_majority_has_it),
+        CLAIM(an_act_that_another_leader_has_written_over_is_never_done),
+        CLAIM(an_act_that_the_next_leader_keeps_is_done_for_the_last_one_too),
+        CLAIM(what_became_of_an_act_is_known_after_a_snapshot_by_its_leader_only),
         CLAIM(a_refused_board_that_keeps_asking_costs_one_entry),
         CLAIM(all_replicas_have_the_same_table),
         CLAIM(a_replica_that_was_away_is_restored_by_snapshot),
