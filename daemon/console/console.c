@@ -330,7 +330,9 @@ struct console *console_start(struct node *node)
     struct tls_listener_config config = {
         .address = node->conf.console_listen,
         .identity = node->identity,
-        .handshakes_max = 4,
+        .places_max = CONSOLE_WAITING_MAX,
+        .handshakes_max = CONSOLE_HANDSHAKES_MAX,
+        .per_host_max = CONSOLE_PER_HOST_MAX,
         .connections_max = CONSOLE_SESSIONS_MAX,
         .limits = { .handshake_ms = 5000, .silence_ms = 10000, .queue_max = CONSOLE_QUEUE_MAX },
     };

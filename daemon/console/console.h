@@ -26,6 +26,10 @@
 enum {
     CONSOLE_LINE_MAX = 512,    /* bytes of one command */
     CONSOLE_SESSIONS_MAX = 16, /* connections at once */
+    /* Connections that nothing is proven about, see peer/admission.h. */
+    CONSOLE_WAITING_MAX = 96,
+    CONSOLE_HANDSHAKES_MAX = 8,
+    CONSOLE_PER_HOST_MAX = 4,
     /* Commands of other nodes at once, and of one node: its sessions', and notes of its own. */
     CONSOLE_RELAYED_MAX = 64,
     CONSOLE_RELAYED_NODE_MAX = CONSOLE_SESSIONS_MAX + 8,

@@ -165,6 +165,8 @@ static void dial_add(struct peer_hub *hub, const struct hf_name *id, const char 
 void peer_hub_dial(struct peer_hub *hub, const struct hf_name *id, const char *address)
 {
     struct peer_dial *dial = dial_find(hub, id);
+    if (hub->listener != NULL && !hub->closing)
+        tls_listener_expect(hub->listener, address);
     if (hub->closing || address[0] == '\0' || !dials(&hub->self, id))
         return;
     if (dial != NULL && dial->wanted && strcmp(dial->address, address) == 0)
@@ -204,7 +206,9 @@ static bool hub_listen(struct peer_hub *hub, const char *address, char *error, s
 {
     const struct tls_listener_config config = { .address = address,
                                                 .identity = hub->identity,
+                                                .places_max = PEER_WAITING_MAX,
                                                 .handshakes_max = PEER_HANDSHAKES_MAX,
+                                                .per_host_max = PEER_PER_HOST_MAX,
                                                 .connections_max = PEER_CONNECTIONS_MAX,
                                                 .limits = link_limits };
     const struct tls_listener_events events = { hub, on_stream, on_refused };
@@ -267,6 +271,8 @@ struct peer_hub *peer_hub_create(uv_loop_t *loop, const struct peer_config *conf
     hub->tick.data = hub;
     hub->pending++;
     for (size_t i = 0; i < config->dial_count; i++) {
+        if (hub->listener != NULL)
+            tls_listener_expect(hub->listener, config->dial[i].address);
         if (dials(&config->self, &config->dial[i].id))
             dial_add(hub, &config->dial[i].id, config->dial[i].address);
     }

@@ -11,8 +11,10 @@
  *  - The certificate's CN is the node's identity, its OU must be "node". A hello that claims
  *    another name, cluster or protocol version is refused with a log line that names which, and
  *    that line is limited to one per cause and minute (with a count).
- *  - A dialler retries with jitter, 50 ms doubling to 500 ms. At most PEER_HANDSHAKES_MAX handshakes
- *    are under way at once, the rest are closed. Sessions are resumed where the server allows.
+ *  - A dialler retries with jitter, 50 ms doubling to 500 ms. Sessions are resumed where the server
+ *    allows.
+ *  - Whoever is not authenticated can't keep known peers from each other: see peer/admission.h.
+ *    Issuers' hosts, and those that somebody was let in from before, come first.
  *  - A newer connection of the same identity replaces the older one.
  *  - Output queued for one connection is bounded (PEER_QUEUE_MAX bytes); a connection above it is
  *    closed, as one that makes no progress for PEER_SILENCE_MS while data is queued.
@@ -31,7 +33,9 @@
 #include "wire/wire.h"
 
 enum {
-    PEER_HANDSHAKES_MAX = 8,
+    PEER_WAITING_MAX = 128,   /* connections that nothing is proven about */
+    PEER_HANDSHAKES_MAX = 16, /* of them, with a handshake under way */
+    PEER_PER_HOST_MAX = 8,    /* of them, from one address before it is crowded */
     PEER_CONNECTIONS_MAX = HF_AGENTS_MAX + 2 * HF_ISSUERS_MAX,
     PEER_QUEUE_MAX = 1024 * 1024,
     PEER_SILENCE_MS = 3000,

@@ -64,6 +64,11 @@ static int last_alert(const mbedtls_ssl_context *ssl)
     return ssl->in_msg[1];
 }
 
+int tls_handshake_stage(const mbedtls_ssl_context *ssl)
+{
+    return ssl->state;
+}
+
 bool tls_session_is_resumed(const struct tls_session *session, const mbedtls_ssl_context *ssl)
 {
     return session->filled && ssl->session != NULL &&

@@ -7,7 +7,7 @@
 
 enum { BUFFER_START = 1024, BUFFER_KEEP = 2048 }; /* bytes */
 
-static bool buffer_append(struct tls_buffer *buffer, const uint8_t *data, size_t length)
+bool tls_buffer_append(struct tls_buffer *buffer, const uint8_t *data, size_t length)
 {
     if (buffer->length + length > buffer->capacity) {
         size_t capacity = buffer->capacity == 0 ? BUFFER_START : buffer->capacity;
@@ -42,7 +42,7 @@ void tls_buffer_free(struct tls_buffer *buffer)
 static int engine_send(void *context, const unsigned char *data, size_t length)
 {
     struct tls_engine *engine = context;
-    return buffer_append(&engine->out, data, length) ? (int)length : MBEDTLS_ERR_SSL_ALLOC_FAILED;
+    return tls_buffer_append(&engine->out, data, length) ? (int)length : MBEDTLS_ERR_SSL_ALLOC_FAILED;
 }
 
 static int engine_receive(void *context, unsigned char *out, size_t length)
@@ -78,6 +78,11 @@ void tls_engine_free(struct tls_engine *engine)
 {
     mbedtls_ssl_free(&engine->ssl);
     tls_buffer_free(&engine->out);
+}
+
+int tls_engine_stage(const struct tls_engine *engine)
+{
+    return tls_handshake_stage(&engine->ssl);
 }
 
 void tls_engine_lend(struct tls_engine *engine, struct bytes in)

@@ -49,6 +49,12 @@ bool tls_engine_init(struct tls_engine *engine, const struct tls_identity *ident
                      struct tls_session *session);
 void tls_engine_free(struct tls_engine *engine);
 
+/* Adds a copy. False if there is no memory. */
+bool tls_buffer_append(struct tls_buffer *buffer, const uint8_t *data, size_t length);
+
+/* A number that changes whenever the handshake goes on. */
+int tls_engine_stage(const struct tls_engine *engine);
+
 /* Lends ciphertext until the next TLS_WANTS. */
 void tls_engine_lend(struct tls_engine *engine, struct bytes in);
 

@@ -4,25 +4,38 @@
 #include "base/check.h"
 #include "peer/tls_stream_private.h"
 
-enum { LISTENER_BACKLOG = 64 };
+enum {
+    LISTENER_BACKLOG = 1024, /* the kernel's own limit may be lower */
+    /* Whoever connects in a loop leaves the loop's time to others. */
+    LISTENER_TURN_ACCEPTS = 4,
+    LISTENER_TURN_BEGINS = 2,
+    LISTENER_TURN_MS = 1,
+    LISTENER_WAIT_MS = 10 /* until it is looked again whether a handshake may begin */
+};
 
 struct tls_listener {
     uv_tcp_t tcp;
+    uv_timer_t turn; /* runs from the first accept of a turn to the end of the turn */
+    uv_timer_t wait; /* runs while handshakes wait */
     struct tls_listener_config config;
     struct tls_listener_events events;
+    struct admission admission;
+    struct tls_stream *waiting[ADMISSION_PLACES_MAX]; /* by place */
     struct tls_stream *streams; /* every stream that lives, adopted or not */
-    uint32_t connections;
-    uint32_t handshakes;
+    uint32_t count;             /* of them */
+    uint32_t adopted;
+    unsigned accepts; /* in this turn */
+    bool deferred;    /* a connection was left for the next turn */
     uint16_t port;
+    unsigned handles;
     bool closing;
-    bool handle_closed;
     void (*done)(void *context);
     void *done_context;
 };
 
 static void finish_if_empty(struct tls_listener *listener)
 {
-    if (!listener->handle_closed || listener->connections > 0)
+    if (listener->handles > 0 || listener->count > 0)
         return;
     listener->done(listener->done_context);
     free(listener);
@@ -37,26 +50,47 @@ static void stream_unlink(struct tls_listener *listener, struct tls_stream *stre
     if (stream->next != NULL)
         stream->next->previous = stream->previous;
     stream->listener = NULL;
-    listener->connections--;
+    listener->count--;
+    listener->adopted -= stream->adopted;
+}
+
+void listener_leave(struct tls_listener *listener, struct tls_stream *stream)
+{
+    if (stream->place == ADMISSION_NONE)
+        return;
+    listener->waiting[stream->place] = NULL;
+    admission_leave(&listener->admission, stream->place);
+    stream->place = ADMISSION_NONE;
 }
 
 void listener_forget(struct tls_listener *listener, struct tls_stream *stream)
 {
     bool adopted = stream->adopted;
     stream_unlink(listener, stream);
-    if (!adopted) {
-        listener->handshakes--;
-        if (!listener->closing)
-            listener->events.on_refused(listener->events.context, stream->remote, stream->cause,
-                                        stream->reason);
-    }
+    if (!adopted && !listener->closing)
+        listener->events.on_refused(listener->events.context, stream->remote, stream->cause,
+                                    stream->reason);
     finish_if_empty(listener);
+}
+
+static struct admission_key key_of(const struct tls_stream *stream)
+{
+    struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
+    int size = sizeof(address);
+    (void)uv_tcp_getpeername(&stream->tcp, (struct sockaddr *)&address, &size);
+    return admission_key(&address);
 }
 
 static void on_handshake_done(void *context, const struct tls_name *peer)
 {
     struct tls_stream *stream = context;
     struct tls_listener *listener = stream->listener;
+    const struct admission_key key = key_of(stream);
+    admission_know(&listener->admission, &key, false, uv_now(listener->tcp.loop));
+    if (listener->adopted >= listener->config.connections_max) {
+        stream_refuse(stream, TLS_CAUSE_BUSY, "too many connections");
+        return;
+    }
     listener->events.on_stream(listener->events.context, stream, peer);
     HF_CHECK(stream->adopted);
 }
@@ -64,12 +98,77 @@ static void on_handshake_done(void *context, const struct tls_name *peer)
 void tls_stream_adopt(struct tls_stream *stream, const struct tls_stream_events *events)
 {
     HF_CHECK(stream->listener != NULL && !stream->adopted);
+    listener_leave(stream->listener, stream);
     stream->adopted = true;
-    stream->listener->handshakes--;
+    stream->listener->adopted++;
     stream->events = *events;
 }
 
+void tls_listener_expect(struct tls_listener *listener, const char *address)
+{
+    struct sockaddr_storage of;
+    if (!address_parse(address, &of))
+        return;
+    const struct admission_key key = admission_key(&of);
+    admission_know(&listener->admission, &key, true, uv_now(listener->tcp.loop));
+}
+
+/* ---- who is in, and whose turn it is */
+
+/* Its place has another connection by now. */
+static void give_way(struct tls_listener *listener, int place)
+{
+    if (place == ADMISSION_NONE)
+        return;
+    struct tls_stream *stream = listener->waiting[place];
+    listener->waiting[place] = NULL;
+    stream->place = ADMISSION_NONE;
+    stream_refuse(stream, TLS_CAUSE_BUSY, "too many connections: gave way to a newer one");
+}
+
+static void on_wait(uv_timer_t *timer);
+
+/* A few at a time: a handshake's first step takes long. */
+static void begin_handshakes(struct tls_listener *listener)
+{
+    for (int i = 0; i < LISTENER_TURN_BEGINS; i++) {
+        int victim = ADMISSION_NONE;
+        int place = admission_next(&listener->admission, uv_now(listener->tcp.loop), &victim);
+        give_way(listener, victim);
+        if (place == ADMISSION_NONE)
+            break;
+        stream_engage(listener->waiting[place]);
+    }
+    if (listener->admission.queued > 0 && !listener->closing &&
+        !uv_is_active((uv_handle_t *)&listener->wait))
+        uv_timer_start(&listener->wait, on_wait, LISTENER_WAIT_MS, 0);
+}
+
+static void on_wait(uv_timer_t *timer)
+{
+    begin_handshakes(timer->data);
+}
+
+void listener_heard(struct tls_listener *listener, struct tls_stream *stream, bool whole)
+{
+    admission_move(&listener->admission, stream->place,
+                   whole ? ADMISSION_QUEUED : ADMISSION_PARTIAL, uv_now(listener->tcp.loop));
+    if (whole)
+        begin_handshakes(listener);
+}
+
+void listener_shook(struct tls_listener *listener, struct tls_stream *stream,
+                    uint64_t microseconds, bool on)
+{
+    uint64_t now_ms = uv_now(listener->tcp.loop);
+    admission_spend(&listener->admission, microseconds, now_ms);
+    if (on && stream->place != ADMISSION_NONE)
+        admission_move(&listener->admission, stream->place, ADMISSION_SHAKING, now_ms);
+}
+
 /* ---- accepting */
+
+static void on_turn(uv_timer_t *timer);
 
 static void on_turned_away(uv_handle_t *handle)
 {
@@ -80,8 +179,11 @@ static void on_turned_away(uv_handle_t *handle)
 static void turn_away(struct tls_listener *listener, const char *reason)
 {
     uv_tcp_t *tcp = malloc(sizeof(*tcp));
-    if (tcp == NULL)
+    if (tcp == NULL) {
+        listener->deferred = true; /* what is never accepted would stop the listener for good */
+        uv_timer_start(&listener->turn, on_turn, LISTENER_TURN_MS, 0);
         return;
+    }
     char remote[ADDRESS_TEXT_MAX] = "?";
     struct sockaddr_storage address;
     int size = sizeof(address);
@@ -100,24 +202,34 @@ static void stream_link(struct tls_listener *listener, struct tls_stream *stream
     if (stream->next != NULL)
         stream->next->previous = stream;
     listener->streams = stream;
-    listener->connections++;
-    listener->handshakes++;
+    listener->count++;
 }
 
-static void on_connection(uv_stream_t *server, int status)
+/* It is accepted: is there a place for it? */
+static void let_in(struct tls_listener *listener, struct tls_stream *stream)
 {
-    struct tls_listener *listener = server->data;
-    if (status != 0)
-        return;
-    if (listener->handshakes >= listener->config.handshakes_max) {
-        turn_away(listener, "too many handshakes under way");
-        return;
-    }
-    if (listener->connections >= listener->config.connections_max) {
-        turn_away(listener, "too many connections");
+    struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
+    int size = sizeof(address);
+    int victim = ADMISSION_NONE;
+    if (uv_tcp_getpeername(&stream->tcp, (struct sockaddr *)&address, &size) != 0) {
+        stream_refuse(stream, TLS_CAUSE_NETWORK, "gone before it was accepted");
         return;
     }
-    struct tls_stream *stream = stream_create_server(server->loop, listener->config.identity,
+    const struct admission_key key = admission_key(&address);
+    stream->place =
+        admission_enter(&listener->admission, &key, uv_now(listener->tcp.loop), &victim);
+    give_way(listener, victim);
+    if (stream->place != ADMISSION_NONE)
+        listener->waiting[stream->place] = stream;
+    stream_start_server(stream, &address);
+    if (stream->place == ADMISSION_NONE)
+        stream_refuse(stream, TLS_CAUSE_BUSY, "too many connections: others came first");
+}
+
+static void take_one(struct tls_listener *listener)
+{
+    uv_loop_t *loop = listener->tcp.loop;
+    struct tls_stream *stream = stream_create_server(loop, listener->config.identity,
                                                      &listener->config.limits);
     if (stream == NULL) {
         turn_away(listener, "out of memory");
@@ -126,17 +238,65 @@ static void on_connection(uv_stream_t *server, int status)
     stream->events = (struct tls_stream_events){ .context = stream,
                                                  .on_ready = on_handshake_done };
     stream_link(listener, stream);
-    if (uv_accept(server, (uv_stream_t *)&stream->tcp) != 0)
+    if (uv_accept((uv_stream_t *)&listener->tcp, (uv_stream_t *)&stream->tcp) != 0)
         tls_stream_abort(stream);
     else
-        stream_start_server(stream);
+        let_in(listener, stream);
+}
+
+/* The end of a turn. */
+static void on_turn(uv_timer_t *timer)
+{
+    struct tls_listener *listener = timer->data;
+    listener->accepts = 0;
+    if (!listener->deferred)
+        return;
+    listener->deferred = false;
+    listener->accepts = 1;
+    uv_timer_start(timer, on_turn, LISTENER_TURN_MS, 0);
+    take_one(listener);
+}
+
+/* What is not accepted here stops libuv from asking the kernel for more, until it is. */
+static void on_connection(uv_stream_t *server, int status)
+{
+    struct tls_listener *listener = server->data;
+    if (status != 0)
+        return;
+    if (!uv_is_active((uv_handle_t *)&listener->turn))
+        uv_timer_start(&listener->turn, on_turn, LISTENER_TURN_MS, 0);
+    listener->deferred = listener->accepts >= LISTENER_TURN_ACCEPTS;
+    if (listener->deferred)
+        return;
+    listener->accepts++;
+    take_one(listener);
 }
 
 /* ---- creation and end */
 
 static void on_failed_closed(uv_handle_t *handle)
 {
-    free(handle->data);
+    struct tls_listener *listener = handle->data;
+    if (--listener->handles == 0)
+        free(listener);
+}
+
+static void init_handles(struct tls_listener *listener, uv_loop_t *loop)
+{
+    uv_tcp_init(loop, &listener->tcp);
+    uv_timer_init(loop, &listener->turn);
+    uv_timer_init(loop, &listener->wait);
+    listener->tcp.data = listener;
+    listener->turn.data = listener;
+    listener->wait.data = listener;
+    listener->handles = 3;
+}
+
+static void close_handles(struct tls_listener *listener, uv_close_cb closed)
+{
+    uv_close((uv_handle_t *)&listener->tcp, closed);
+    uv_close((uv_handle_t *)&listener->turn, closed);
+    uv_close((uv_handle_t *)&listener->wait, closed);
 }
 
 static int listen_on(struct tls_listener *listener, const struct sockaddr_storage *address)
@@ -170,12 +330,13 @@ struct tls_listener *tls_listener_create(uv_loop_t *loop, const struct tls_liste
     }
     listener->config = *config;
     listener->events = *events;
-    uv_tcp_init(loop, &listener->tcp);
-    listener->tcp.data = listener;
+    init_handles(listener, loop);
+    admission_init(&listener->admission, (uint16_t)config->places_max,
+                   (uint16_t)config->handshakes_max, (uint16_t)config->per_host_max, uv_now(loop));
     int code = listen_on(listener, &address);
     if (code != 0) {
         snprintf(error, error_size, "cannot listen on %s: %s", config->address, uv_strerror(code));
-        uv_close((uv_handle_t *)&listener->tcp, on_failed_closed);
+        close_handles(listener, on_failed_closed);
         return NULL;
     }
     return listener;
@@ -189,7 +350,7 @@ uint16_t tls_listener_port(const struct tls_listener *listener)
 static void on_listener_closed(uv_handle_t *handle)
 {
     struct tls_listener *listener = handle->data;
-    listener->handle_closed = true;
+    listener->handles--;
     finish_if_empty(listener);
 }
 
@@ -208,5 +369,5 @@ void tls_listener_close(struct tls_listener *listener, void (*done)(void *contex
             tls_stream_abort(stream);
         stream = next;
     }
-    uv_close((uv_handle_t *)&listener->tcp, on_listener_closed);
+    close_handles(listener, on_listener_closed);
 }

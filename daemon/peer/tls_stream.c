@@ -31,7 +31,9 @@ static void on_handle_closed(uv_handle_t *handle)
     if (--stream->open_handles > 0)
         return;
     /* First, since whoever is told next may free the identity. */
-    tls_engine_free(&stream->engine);
+    if (stream->engaged)
+        tls_engine_free(&stream->engine);
+    tls_buffer_free(&stream->heard);
     tls_buffer_free(&stream->sending);
     if (stream->listener != NULL)
         listener_forget(stream->listener, stream);
@@ -42,6 +44,8 @@ static void on_handle_closed(uv_handle_t *handle)
 
 static void close_handles(struct tls_stream *stream)
 {
+    if (stream->listener != NULL)
+        listener_leave(stream->listener, stream);
     uv_close((uv_handle_t *)&stream->tcp, on_handle_closed);
     uv_close((uv_handle_t *)&stream->timer, on_handle_closed);
 }
@@ -186,7 +190,7 @@ static void stream_establish(struct tls_stream *stream)
         stream->events.on_ready(stream->events.context, &peer);
 }
 
-static void stream_handshake(struct tls_stream *stream)
+static void stream_advance(struct tls_stream *stream)
 {
     switch (tls_engine_handshake(&stream->engine)) {
     case TLS_DONE:
@@ -204,6 +208,18 @@ static void stream_handshake(struct tls_stream *stream)
         stream_fail_engine(stream);
         break;
     }
+}
+
+/* The listener keeps account of what those cost that nothing is proven about. */
+static void stream_handshake(struct tls_stream *stream)
+{
+    struct tls_listener *listener = stream->listener;
+    uint64_t started_ns = uv_hrtime();
+    int stage = tls_engine_stage(&stream->engine);
+    stream_advance(stream);
+    if (listener != NULL)
+        listener_shook(listener, stream, (uv_hrtime() - started_ns) / 1000,
+                       tls_engine_stage(&stream->engine) != stage);
 }
 
 /* The owner may close or abort inside on_data: state is looked at afresh each time round. */
@@ -252,21 +268,14 @@ static void on_read_end(struct tls_stream *stream, int code)
         stream_fail_network(stream, "connection lost", code);
 }
 
-static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buffer)
+static void stream_take(struct tls_stream *stream, struct bytes in)
 {
-    struct tls_stream *stream = handle->data;
-    if (count < 0 && stream->state != STREAM_CLOSING)
-        on_read_end(stream, (int)count);
-    if (count > 0) {
-        tls_engine_lend(&stream->engine,
-                        (struct bytes){ (const uint8_t *)buffer->base, (size_t)count });
-        if (stream->state == STREAM_HANDSHAKING)
-            stream_handshake(stream);
-        if (stream->state == STREAM_OPEN)
-            stream_read_plain(stream);
-        tls_engine_lend(&stream->engine, (struct bytes){ NULL, 0 });
-    }
-    free(buffer->base);
+    tls_engine_lend(&stream->engine, in);
+    if (stream->state == STREAM_HANDSHAKING)
+        stream_handshake(stream);
+    if (stream->state == STREAM_OPEN)
+        stream_read_plain(stream);
+    tls_engine_lend(&stream->engine, (struct bytes){ NULL, 0 });
 }
 
 /* ---- timer */
@@ -279,10 +288,57 @@ static void on_timer(uv_timer_t *timer)
     } else {
         char reason[STREAM_REASON_MAX];
         bool tcp = stream->state == STREAM_DIALLING;
-        snprintf(reason, sizeof(reason), "%s not done within %u ms", tcp ? "connect" : "handshake",
-                 stream->limits.handshake_ms);
+        if (stream->first_ms > 0)
+            snprintf(reason, sizeof(reason), "handshake timeout: no ClientHello within %u ms",
+                     stream->first_ms);
+        else
+            snprintf(reason, sizeof(reason), "%s not done within %u ms",
+                     tcp ? "connect" : "handshake", stream->limits.handshake_ms);
         stream_fail(stream, tcp ? TLS_CAUSE_NETWORK : TLS_CAUSE_TIMEOUT, reason);
     }
+}
+
+/* ---- before TLS: nobody's word costs more than its bytes until it is whole and its turn comes */
+
+/* The first record: a handshake's, of TLS, that begins with a ClientHello. */
+static bool may_be_hello(const struct tls_buffer *heard)
+{
+    const uint8_t *at = heard->data;
+    return at[0] == 22 && (heard->length < 2 || at[1] == 3) &&
+           (heard->length < 5 || (size_t)(at[3] << 8 | at[4]) + 5 <= STREAM_FIRST_MAX) &&
+           (heard->length < 6 || at[5] == 1);
+}
+
+static void stream_hear(struct tls_stream *stream, struct bytes in)
+{
+    struct tls_buffer *heard = &stream->heard;
+    if (!tls_buffer_append(heard, in.data, in.length)) {
+        stream_fail(stream, TLS_CAUSE_MEMORY, tls_cause_text(TLS_CAUSE_MEMORY));
+    } else if (!may_be_hello(heard)) {
+        stream_fail(stream, TLS_CAUSE_PROTOCOL, "no acceptable TLS: not a ClientHello");
+    } else {
+        bool whole = heard->length >= 5 &&
+                     heard->length - 5 >= (size_t)(heard->data[3] << 8 | heard->data[4]);
+        if (whole) {
+            (void)uv_read_stop((uv_stream_t *)&stream->tcp);
+            stream->first_ms = 0;
+            uv_timer_start(&stream->timer, on_timer, stream->limits.handshake_ms, 0);
+        }
+        listener_heard(stream->listener, stream, whole);
+    }
+}
+
+static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buffer)
+{
+    struct tls_stream *stream = handle->data;
+    const struct bytes in = { (const uint8_t *)buffer->base, count > 0 ? (size_t)count : 0 };
+    if (count < 0 && stream->state != STREAM_CLOSING)
+        on_read_end(stream, (int)count);
+    if (count > 0 && stream->engaged)
+        stream_take(stream, in);
+    else if (count > 0 && stream->state != STREAM_CLOSING)
+        stream_hear(stream, in);
+    free(buffer->base);
 }
 
 /* ---- creation */
@@ -316,9 +372,12 @@ static struct tls_stream *stream_create(uv_loop_t *loop, const struct tls_identi
     struct tls_stream *stream = calloc(1, sizeof(*stream));
     if (stream == NULL)
         return NULL;
-    if (!tls_engine_init(&stream->engine, identity, server, session) ||
+    stream->engine.identity = identity;
+    stream->engaged = !server;
+    if ((!server && !tls_engine_init(&stream->engine, identity, false, session)) ||
         uv_tcp_init(loop, &stream->tcp) != 0) {
-        tls_engine_free(&stream->engine);
+        if (stream->engaged)
+            tls_engine_free(&stream->engine);
         free(stream);
         return NULL;
     }
@@ -330,8 +389,12 @@ static struct tls_stream *stream_create(uv_loop_t *loop, const struct tls_identi
     stream->open_handles = 2;
     stream->limits = *limits;
     stream->state = server ? STREAM_HANDSHAKING : STREAM_DIALLING;
+    stream->place = ADMISSION_NONE;
     snprintf(stream->remote, sizeof(stream->remote), "?");
-    uv_timer_start(&stream->timer, on_timer, limits->handshake_ms, 0);
+    stream->first_ms = !server                                  ? 0
+                       : limits->handshake_ms < STREAM_FIRST_MS ? limits->handshake_ms
+                                                                : STREAM_FIRST_MS;
+    uv_timer_start(&stream->timer, on_timer, server ? stream->first_ms : limits->handshake_ms, 0);
     return stream;
 }
 
@@ -341,7 +404,7 @@ static void stream_start(struct tls_stream *stream)
     int code = uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read);
     if (code != 0)
         stream_fail_network(stream, "cannot read", code);
-    else
+    else if (stream->engaged)
         stream_handshake(stream);
 }
 
@@ -351,13 +414,32 @@ struct tls_stream *stream_create_server(uv_loop_t *loop, const struct tls_identi
     return stream_create(loop, identity, true, NULL, limits);
 }
 
-void stream_start_server(struct tls_stream *stream)
+void stream_start_server(struct tls_stream *stream, const struct sockaddr_storage *address)
 {
-    struct sockaddr_storage address;
-    int size = sizeof(address);
-    if (uv_tcp_getpeername(&stream->tcp, (struct sockaddr *)&address, &size) == 0)
-        address_format(&address, stream->remote, sizeof(stream->remote));
+    address_format(address, stream->remote, sizeof(stream->remote));
     stream_start(stream);
+}
+
+void stream_engage(struct tls_stream *stream)
+{
+    struct tls_buffer heard = stream->heard;
+    stream->heard = (struct tls_buffer){ 0 };
+    stream->engaged = true;
+    if (!tls_engine_init(&stream->engine, stream->engine.identity, true, NULL))
+        stream_fail(stream, TLS_CAUSE_MEMORY, tls_cause_text(TLS_CAUSE_MEMORY));
+    else
+        stream_take(stream, (struct bytes){ heard.data, heard.length });
+    tls_buffer_free(&heard);
+    int code = stream->state == STREAM_CLOSING
+                   ? 0
+                   : uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read);
+    if (code != 0)
+        stream_fail_network(stream, "cannot read", code);
+}
+
+void stream_refuse(struct tls_stream *stream, enum tls_cause cause, const char *reason)
+{
+    stream_fail(stream, cause, reason);
 }
 
 static void on_connected(uv_connect_t *request, int status)

@@ -85,8 +85,11 @@ void tls_stream_abort(struct tls_stream *stream);
 struct tls_listener_config {
     const char *address; /* "a.b.c.d:port" or "[ipv6]:port"; port 0: any free one */
     const struct tls_identity *identity; /* outlives the listener */
-    uint32_t handshakes_max;  /* under way at once; further connections are closed */
-    uint32_t connections_max; /* handshakes and streams together */
+    /* Of those nothing is proven about, see peer/admission.h: */
+    uint32_t places_max;      /* connections, 1..ADMISSION_PLACES_MAX */
+    uint32_t handshakes_max;  /* of them, with a handshake under way */
+    uint32_t per_host_max;    /* of them, from one address before it is crowded */
+    uint32_t connections_max; /* streams with a proven certificate */
     struct tls_stream_limits limits;
 };
 
@@ -106,6 +109,12 @@ struct tls_listener_events {
 struct tls_listener *tls_listener_create(uv_loop_t *loop, const struct tls_listener_config *config,
                                          const struct tls_listener_events *events, char *error,
                                          size_t error_size);
+
+/*
+ * Connections from the host of "host:port" are an issuer's: known from the start, and before others.
+ * Hosts that streams were let in from become known by themselves. A bad address is ignored.
+ */
+void tls_listener_expect(struct tls_listener *listener, const char *address);
 
 /* The port that is bound. */
 uint16_t tls_listener_port(const struct tls_listener *listener);

@@ -5,11 +5,16 @@
 #define HOLDFAST_PEER_TLS_STREAM_PRIVATE_H
 
 #include "peer/address.h"
+#include "peer/admission.h"
 #include "peer/states.h"
 #include "peer/tls_engine.h"
 #include "peer/tls_stream.h"
 
-enum { STREAM_REASON_MAX = 200 };
+enum {
+    STREAM_REASON_MAX = 200,
+    STREAM_FIRST_MS = 1000,   /* from TCP's connect to a whole first message */
+    STREAM_FIRST_MAX = 8192   /* bytes of a first message: a ClientHello has some hundreds */
+};
 
 struct tls_stream {
     uv_tcp_t tcp;
@@ -18,6 +23,8 @@ struct tls_stream {
     uv_write_t write;
     uv_shutdown_t shutdown;
     struct tls_engine engine;
+    bool engaged; /* the engine is there: a listener's stream has none before its turn */
+    struct tls_buffer heard;   /* ciphertext that came before that */
     struct tls_buffer sending; /* what the write under way reads */
     bool writing;
     bool shut;
@@ -32,6 +39,8 @@ struct tls_stream {
     struct tls_listener *listener; /* NULL when dialled, or the listener is gone */
     struct tls_stream *previous;
     struct tls_stream *next;
+    uint32_t first_ms; /* limit of its first message, while that is awaited */
+    int place; /* in the listener's admission; ADMISSION_NONE: none (any more) */
     bool adopted;
 };
 
@@ -39,10 +48,27 @@ struct tls_stream {
 struct tls_stream *stream_create_server(uv_loop_t *loop, const struct tls_identity *identity,
                                         const struct tls_stream_limits *limits);
 
-/* After uv_accept() into stream->tcp: starts the handshake. */
-void stream_start_server(struct tls_stream *stream);
+/*
+ * After uv_accept() into stream->tcp from `address`: waits for the client's first message, at most
+ * STREAM_FIRST_MS or the handshake's limit.
+ */
+void stream_start_server(struct tls_stream *stream, const struct sockaddr_storage *address);
 
-/* Calls back into the listener: the stream is about to be freed. */
+/* Its first message is whole, and it is its turn: the handshake begins. */
+void stream_engage(struct tls_stream *stream);
+
+/* Ends it; `reason` is for on_refused. */
+void stream_refuse(struct tls_stream *stream, enum tls_cause cause, const char *reason);
+
+/* Calls back into the listener: a first message has begun, or is whole. */
+void listener_heard(struct tls_listener *listener, struct tls_stream *stream, bool whole);
+
+/* A step of this stream's handshake took so long; `on`: it is another state now. */
+void listener_shook(struct tls_listener *listener, struct tls_stream *stream,
+                    uint64_t microseconds, bool on);
+
+/* The stream is about to be closed, or (forget) freed. */
+void listener_leave(struct tls_listener *listener, struct tls_stream *stream);
 void listener_forget(struct tls_listener *listener, struct tls_stream *stream);
 
 #endif

@@ -1,0 +1,290 @@
+#include "peer/admission.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+#include "base/check.h"
+
+void admission_init(struct admission *admission, uint16_t places_max, uint16_t shaking_max,
+                    uint16_t per_host, uint64_t now_ms)
+{
+    HF_CHECK(places_max >= 1 && places_max <= ADMISSION_PLACES_MAX && shaking_max >= 1);
+    memset(admission, 0, sizeof(*admission));
+    admission->places_max = places_max;
+    admission->shaking_max = shaking_max;
+    admission->per_host = per_host;
+    admission->budget_us = ADMISSION_BURST_US;
+    admission->budget_ms = now_ms;
+}
+
+struct admission_key admission_key(const struct sockaddr_storage *address)
+{
+    struct admission_key key = { { 0 } };
+    if (address->ss_family == AF_INET) {
+        key.byte[10] = 0xff;
+        key.byte[11] = 0xff;
+        memcpy(key.byte + 12, &((const struct sockaddr_in *)address)->sin_addr, 4);
+    } else if (address->ss_family == AF_INET6) {
+        memcpy(key.byte, &((const struct sockaddr_in6 *)address)->sin6_addr, 16);
+    }
+    return key;
+}
+
+/* ---- hosts */
+
+static bool host_used(const struct admission_host *host)
+{
+    return host->known || host->places > 0;
+}
+
+static struct admission_host *host_find(struct admission *admission,
+                                        const struct admission_key *key)
+{
+    for (unsigned i = 0; i < ADMISSION_HOSTS_MAX; i++) {
+        struct admission_host *host = &admission->host[i];
+        if (host_used(host) && memcmp(&host->key, key, sizeof(*key)) == 0)
+            return host;
+    }
+    return NULL;
+}
+
+/* There is always one: hosts that are not known have a place, and known ones are bounded. */
+static struct admission_host *host_make(struct admission *admission,
+                                        const struct admission_key *key)
+{
+    for (unsigned i = 0; i < ADMISSION_HOSTS_MAX; i++) {
+        struct admission_host *host = &admission->host[i];
+        if (host_used(host))
+            continue;
+        *host = (struct admission_host){ .key = *key };
+        return host;
+    }
+    HF_CHECK(false);
+    return NULL;
+}
+
+static bool forgotten_before(const struct admission_host *a, const struct admission_host *b)
+{
+    return a->fixed != b->fixed ? !a->fixed : a->seen_ms < b->seen_ms;
+}
+
+static void forget_one(struct admission *admission)
+{
+    struct admission_host *oldest = NULL;
+    unsigned known = 0;
+    for (unsigned i = 0; i < ADMISSION_HOSTS_MAX; i++) {
+        struct admission_host *host = &admission->host[i];
+        known += host->known;
+        if (host->known && (oldest == NULL || forgotten_before(host, oldest)))
+            oldest = host;
+    }
+    if (known < ADMISSION_KNOWN_MAX || oldest == NULL)
+        return;
+    oldest->known = false;
+    oldest->fixed = false;
+}
+
+void admission_know(struct admission *admission, const struct admission_key *key, bool fixed,
+                    uint64_t now_ms)
+{
+    struct admission_host *host = host_find(admission, key);
+    if (host == NULL || !host->known)
+        forget_one(admission);
+    if (host == NULL)
+        host = host_make(admission, key);
+    host->known = true;
+    host->fixed = host->fixed || fixed;
+    host->seen_ms = now_ms;
+}
+
+/* ---- standing */
+
+static int standing_of(const struct admission *admission, const struct admission_place *place)
+{
+    const struct admission_host *host = &admission->host[place->host];
+    return (host->known ? 1 : 0) + (host->places <= admission->per_host ? 1 : 0);
+}
+
+enum { STANDING_FIRST = 2 };
+
+static bool stands_still(const struct admission_place *place, uint64_t now_ms)
+{
+    return place->phase == ADMISSION_SHAKING && now_ms - place->since_ms >= ADMISSION_STALL_MS;
+}
+
+/* In which order places of one standing give way; 3: not to their equals. */
+static int firmness(const struct admission_place *place, uint64_t now_ms)
+{
+    if (place->phase == ADMISSION_SILENT)
+        return 0;
+    if (place->phase == ADMISSION_PARTIAL)
+        return 1;
+    return stands_still(place, now_ms) ? 2 : 3;
+}
+
+static bool gives_way_before(const struct admission *admission, const struct admission_place *a,
+                             const struct admission_place *b, uint64_t now_ms)
+{
+    int standing[] = { standing_of(admission, a), standing_of(admission, b) };
+    int firm[] = { firmness(a, now_ms), firmness(b, now_ms) };
+    if (standing[0] != standing[1])
+        return standing[0] < standing[1];
+    if (firm[0] != firm[1])
+        return firm[0] < firm[1];
+    return a->since_ms != b->since_ms ? a->since_ms < b->since_ms : a->number < b->number;
+}
+
+static int weakest(const struct admission *admission, uint64_t now_ms, bool shaking_only)
+{
+    int found = ADMISSION_NONE;
+    for (int i = 0; i < admission->places_max; i++) {
+        const struct admission_place *place = &admission->place[i];
+        if (!place->used || (shaking_only && place->phase != ADMISSION_SHAKING))
+            continue;
+        if (found == ADMISSION_NONE ||
+            gives_way_before(admission, place, &admission->place[found], now_ms))
+            found = i;
+    }
+    return found;
+}
+
+/* ---- places */
+
+static void count_phase(struct admission *admission, enum admission_phase phase, bool enters)
+{
+    uint16_t *count = phase == ADMISSION_SHAKING  ? &admission->shaking
+                      : phase == ADMISSION_QUEUED ? &admission->queued
+                                                  : NULL;
+    if (count != NULL)
+        *count = (uint16_t)(enters ? *count + 1 : *count - 1);
+}
+
+void admission_leave(struct admission *admission, int index)
+{
+    struct admission_place *place = &admission->place[index];
+    HF_CHECK(place->used);
+    count_phase(admission, place->phase, false);
+    admission->host[place->host].places--;
+    admission->used--;
+    place->used = false;
+}
+
+static int free_place(const struct admission *admission)
+{
+    for (int i = 0; i < admission->places_max; i++) {
+        if (!admission->place[i].used)
+            return i;
+    }
+    return ADMISSION_NONE;
+}
+
+/* Whom the newcomer, whose host counts it already, may replace. */
+static int replaceable(const struct admission *admission, const struct admission_place *newcomer,
+                       uint64_t now_ms)
+{
+    int index = weakest(admission, now_ms, false);
+    const struct admission_place *place = &admission->place[index];
+    int standing = standing_of(admission, place);
+    int own = standing_of(admission, newcomer);
+    bool yields = standing < own || (standing == own && firmness(place, now_ms) < 3);
+    return yields ? index : ADMISSION_NONE;
+}
+
+int admission_enter(struct admission *admission, const struct admission_key *key, uint64_t now_ms,
+                    int *victim)
+{
+    struct admission_host *host = host_find(admission, key);
+    if (host == NULL)
+        host = host_make(admission, key);
+    struct admission_place newcomer = { .since_ms = now_ms,
+                                        .number = admission->numbers++,
+                                        .host = (uint16_t)(host - admission->host),
+                                        .phase = ADMISSION_SILENT,
+                                        .used = true };
+    host->places++;
+    *victim = ADMISSION_NONE;
+    int index = free_place(admission);
+    if (index == ADMISSION_NONE) {
+        index = replaceable(admission, &newcomer, now_ms);
+        if (index == ADMISSION_NONE) {
+            host->places--;
+            return ADMISSION_NONE;
+        }
+        *victim = index;
+        admission_leave(admission, index);
+    }
+    admission->place[index] = newcomer;
+    admission->used++;
+    return index;
+}
+
+void admission_move(struct admission *admission, int index, enum admission_phase phase,
+                    uint64_t now_ms)
+{
+    struct admission_place *place = &admission->place[index];
+    HF_CHECK(place->used);
+    count_phase(admission, place->phase, false);
+    count_phase(admission, phase, true);
+    place->phase = phase;
+    place->since_ms = now_ms;
+}
+
+/* ---- turns */
+
+static void fill_budget(struct admission *admission, uint64_t now_ms)
+{
+    int64_t passed_ms = (int64_t)(now_ms - admission->budget_ms);
+    admission->budget_ms = now_ms;
+    admission->budget_us += passed_ms * ADMISSION_SHARE_US;
+    if (admission->budget_us > ADMISSION_BURST_US)
+        admission->budget_us = ADMISSION_BURST_US;
+}
+
+void admission_spend(struct admission *admission, uint64_t microseconds, uint64_t now_ms)
+{
+    fill_budget(admission, now_ms);
+    admission->budget_us -= (int64_t)microseconds;
+    if (admission->budget_us < -ADMISSION_BURST_US)
+        admission->budget_us = -ADMISSION_BURST_US;
+}
+
+static int first_queued(const struct admission *admission)
+{
+    int found = ADMISSION_NONE;
+    int best = -1;
+    for (int i = 0; i < admission->places_max; i++) {
+        const struct admission_place *place = &admission->place[i];
+        if (!place->used || place->phase != ADMISSION_QUEUED)
+            continue;
+        int standing = standing_of(admission, place);
+        if (standing > best ||
+            (standing == best && place->number < admission->place[found].number)) {
+            found = i;
+            best = standing;
+        }
+    }
+    return found;
+}
+
+int admission_next(struct admission *admission, uint64_t now_ms, int *victim)
+{
+    *victim = ADMISSION_NONE;
+    if (admission->queued == 0)
+        return ADMISSION_NONE;
+    int index = first_queued(admission);
+    int standing = standing_of(admission, &admission->place[index]);
+    fill_budget(admission, now_ms);
+    if (standing < STANDING_FIRST && admission->budget_us <= 0)
+        return ADMISSION_NONE;
+    if (admission->shaking >= admission->shaking_max) {
+        int other = weakest(admission, now_ms, true);
+        const struct admission_place *place = &admission->place[other];
+        int its = standing_of(admission, place);
+        if (its > standing || (its == standing && !stands_still(place, now_ms)))
+            return ADMISSION_NONE;
+        *victim = other;
+        admission_leave(admission, other);
+    }
+    admission_move(admission, index, ADMISSION_SHAKING, now_ms);
+    return index;
+}

@@ -1,0 +1,294 @@
+/* Who gives way at a listener, with time from outside. */
+#include "tests/unit/support/unit.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "peer/admission.h"
+#include "tests/unit/support/random.h"
+
+enum { PLACES = 8, SHAKING = 2, PER_HOST = 2 };
+
+static struct admission admission;
+static int victim;
+
+static struct admission_key host(const char *text)
+{
+    struct sockaddr_storage address = { .ss_family = AF_INET };
+    if (inet_pton(AF_INET, text, &((struct sockaddr_in *)&address)->sin_addr) != 1) {
+        address.ss_family = AF_INET6;
+        assert_int_equal(
+            inet_pton(AF_INET6, text, &((struct sockaddr_in6 *)&address)->sin6_addr), 1);
+    }
+    return admission_key(&address);
+}
+
+static int enter(const char *text, uint64_t now_ms)
+{
+    const struct admission_key key = host(text);
+    return admission_enter(&admission, &key, now_ms, &victim);
+}
+
+static void know(const char *text, bool fixed, uint64_t now_ms)
+{
+    const struct admission_key key = host(text);
+    admission_know(&admission, &key, fixed, now_ms);
+}
+
+static int next(uint64_t now_ms)
+{
+    return admission_next(&admission, now_ms, &victim);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    admission_init(&admission, PLACES, SHAKING, PER_HOST, 0);
+    return 0;
+}
+
+/* Fills every place from one host, one each millisecond from 1 on, all in this phase. */
+static void fill(const char *text, enum admission_phase phase)
+{
+    for (int i = 0; i < PLACES; i++) {
+        int place = enter(text, (uint64_t)i + 1);
+        assert_int_equal(place, i);
+        assert_int_equal(victim, ADMISSION_NONE);
+        if (phase != ADMISSION_SILENT)
+            admission_move(&admission, place, phase, (uint64_t)i + 1);
+    }
+}
+
+static void everybody_gets_in_while_there_is_room(void **state)
+{
+    (void)state;
+    fill("10.0.0.9", ADMISSION_SILENT);
+    assert_int_equal(admission.used, PLACES);
+    admission_leave(&admission, 3);
+    assert_int_equal(enter("10.0.0.8", 20), 3);
+    assert_int_equal(victim, ADMISSION_NONE);
+}
+
+static void the_longest_silent_gives_way_first(void **state)
+{
+    (void)state;
+    fill("10.0.0.9", ADMISSION_SILENT);
+    for (int turn = 0; turn < PLACES; turn++) {
+        assert_int_equal(enter("10.0.0.9", 20 + (uint64_t)turn), turn);
+        assert_int_equal(victim, turn);
+    }
+}
+
+static void silence_gives_way_before_half_a_word_and_that_before_a_handshake_that_stands(void **state)
+{
+    (void)state;
+    fill("10.0.0.9", ADMISSION_SILENT);
+    admission_move(&admission, 0, ADMISSION_QUEUED, 10);
+    assert_int_equal(next(10), 0); /* the oldest: its handshake is under way, and stands still */
+    admission_move(&admission, 1, ADMISSION_PARTIAL, 11);
+    for (int i = 0; i < PLACES - 2; i++) {
+        assert_int_equal(enter("10.0.0.9", 1000), 2 + i);
+        assert_int_equal(victim, 2 + i);
+        admission_move(&admission, 2 + i, ADMISSION_QUEUED, 1000);
+    }
+    assert_int_equal(enter("10.0.0.9", 1001), 1);
+    assert_int_equal(victim, 1);
+    admission_move(&admission, 1, ADMISSION_QUEUED, 1001);
+    assert_int_equal(enter("10.0.0.9", 1002), 0);
+    assert_int_equal(victim, 0);
+}
+
+static void who_waits_for_a_turn_does_not_give_way_to_an_equal(void **state)
+{
+    (void)state;
+    fill("10.0.0.9", ADMISSION_QUEUED);
+    assert_int_equal(enter("10.0.0.9", 5000), ADMISSION_NONE);
+    assert_int_equal(victim, ADMISSION_NONE);
+    assert_int_equal(admission.used, PLACES);
+}
+
+static void one_from_another_host_comes_before_a_crowd(void **state)
+{
+    (void)state;
+    fill("10.0.0.9", ADMISSION_QUEUED);
+    assert_int_equal(enter("10.0.0.8", 20), 0);
+    assert_int_equal(victim, 0);
+    admission_move(&admission, 0, ADMISSION_QUEUED, 20);
+    assert_int_equal(next(21), 0); /* and its turn is before theirs */
+}
+
+static void a_stranger_never_costs_a_known_host_its_place(void **state)
+{
+    (void)state;
+    know("10.0.0.1", true, 0);
+    assert_int_equal(enter("10.0.0.1", 0), 0);
+    for (int i = 0; i < 1000; i++) {
+        char text[32];
+        snprintf(text, sizeof(text), "10.1.%d.%d", i / 250, i % 250);
+        int place = enter(text, 10 + (uint64_t)i);
+        assert_true(place > 0);
+        assert_int_not_equal(victim, 0);
+        admission_move(&admission, place, ADMISSION_PARTIAL, 10 + (uint64_t)i);
+    }
+}
+
+static void a_known_host_gets_in_and_on_whatever_strangers_do(void **state)
+{
+    char text[32];
+    (void)state;
+    know("10.0.0.1", false, 0);
+    for (int i = 0; i < PLACES; i++) {
+        snprintf(text, sizeof(text), "10.1.0.%d", i);
+        int place = enter(text, 1);
+        admission_move(&admission, place, ADMISSION_QUEUED, 1);
+    }
+    while (next(2) != ADMISSION_NONE)
+        continue;
+    assert_int_equal(admission.shaking, SHAKING);
+    admission_spend(&admission, 10 * ADMISSION_BURST_US, 2); /* and their time is used up */
+    int place = enter("10.0.0.1", 3);
+    assert_true(place != ADMISSION_NONE && victim != ADMISSION_NONE);
+    admission_move(&admission, place, ADMISSION_QUEUED, 3);
+    assert_int_equal(next(3), place);
+    assert_int_equal(admission.shaking, SHAKING);
+}
+
+/* A cluster behind one address: the crowd there is no better than other strangers. */
+static void a_known_hosts_crowd_does_not_come_before_other_known_hosts(void **state)
+{
+    (void)state;
+    know("10.0.0.1", true, 0);
+    know("10.0.0.2", true, 0);
+    fill("10.0.0.1", ADMISSION_QUEUED);
+    int place = enter("10.0.0.2", 20);
+    assert_int_equal(place, 0);
+    assert_int_equal(victim, 0);
+    admission_move(&admission, place, ADMISSION_QUEUED, 20);
+    assert_int_equal(next(20), place);
+}
+
+static void turns_go_by_arrival_and_handshakes_that_stand_still_make_room(void **state)
+{
+    (void)state;
+    fill("10.0.0.9", ADMISSION_QUEUED);
+    assert_int_equal(next(10), 0);
+    assert_int_equal(next(10), 1);
+    assert_int_equal(next(10), ADMISSION_NONE); /* both are fresh */
+    admission_move(&admission, 1, ADMISSION_SHAKING, 10 + ADMISSION_STALL_MS); /* goes on */
+    assert_int_equal(next(10 + ADMISSION_STALL_MS), 2);
+    assert_int_equal(victim, 0);
+    assert_int_equal(admission.shaking, SHAKING);
+}
+
+static void strangers_handshakes_share_a_part_of_the_time(void **state)
+{
+    (void)state;
+    fill("10.0.0.9", ADMISSION_QUEUED);
+    admission_spend(&admission, 2 * ADMISSION_BURST_US, 10);
+    assert_int_equal(next(10), ADMISSION_NONE);
+    uint64_t debt_ms = ADMISSION_BURST_US / ADMISSION_SHARE_US;
+    assert_int_equal(next(9 + debt_ms), ADMISSION_NONE);
+    assert_int_equal(next(11 + debt_ms), 0);
+    /* However long it was quiet, no more than a burst. */
+    admission_spend(&admission, ADMISSION_BURST_US + 1, 1000000);
+    assert_int_equal(next(1000000), ADMISSION_NONE);
+}
+
+static void the_newest_hosts_are_remembered_and_issuers_before_all(void **state)
+{
+    char text[32];
+    (void)state;
+    know("10.0.0.1", true, 0);
+    for (int i = 0; i < 3 * ADMISSION_KNOWN_MAX; i++) {
+        snprintf(text, sizeof(text), "10.1.%d.%d", i / 250, i % 250);
+        know(text, false, (uint64_t)i + 1);
+    }
+    unsigned known = 0;
+    bool issuer = false;
+    bool newest = false;
+    const struct admission_key keys[] = { host("10.0.0.1"), host(text) };
+    for (int i = 0; i < ADMISSION_HOSTS_MAX; i++) {
+        const struct admission_host *at = &admission.host[i];
+        known += at->known;
+        issuer = issuer || (at->known && memcmp(&at->key, &keys[0], sizeof(keys[0])) == 0);
+        newest = newest || (at->known && memcmp(&at->key, &keys[1], sizeof(keys[1])) == 0);
+    }
+    assert_int_equal(known, ADMISSION_KNOWN_MAX);
+    assert_true(issuer && newest);
+}
+
+static void hosts_are_told_apart_without_their_ports(void **state)
+{
+    (void)state;
+    const struct admission_key keys[] = { host("10.0.0.1"), host("::ffff:10.0.0.1"),
+                                          host("10.0.0.2"), host("fe80::1") };
+    assert_memory_equal(&keys[0], &keys[1], sizeof(keys[0]));
+    assert_memory_not_equal(&keys[0], &keys[2], sizeof(keys[0]));
+    assert_memory_not_equal(&keys[0], &keys[3], sizeof(keys[0]));
+}
+
+/* Counts and places agree, and one known host that speaks at once is let in within a second. */
+static void any_crowd_lets_a_known_host_in(void **state)
+{
+    (void)state;
+    const char *seed = getenv("HOLDFAST_SEED");
+    random_seed = seed != NULL ? strtoull(seed, NULL, 0) : (uint64_t)time(NULL);
+    print_message("HOLDFAST_SEED=%llu\n", (unsigned long long)random_seed);
+    for (int round = 0; round < 50; round++) {
+        admission_init(&admission, ADMISSION_PLACES_MAX, 16, 8, 0);
+        know("10.0.0.1", true, 0);
+        uint64_t now_ms = 1;
+        int mine = ADMISSION_NONE;
+        bool done = false;
+        for (int step = 0; step < 4000 && !done; step++) {
+            char text[32];
+            now_ms += random_below(2);
+            if (step == 2000) {
+                mine = enter("10.0.0.1", now_ms);
+                assert_int_not_equal(mine, ADMISSION_NONE);
+                admission_move(&admission, mine, ADMISSION_QUEUED, now_ms);
+            }
+            snprintf(text, sizeof(text), "10.1.0.%d", (int)random_below(40));
+            int place = enter(text, now_ms);
+            assert_true(mine == ADMISSION_NONE || victim != mine);
+            if (place != ADMISSION_NONE && random_below(2) == 0)
+                admission_move(&admission, place,
+                               random_below(2) ? ADMISSION_PARTIAL : ADMISSION_QUEUED,
+                               now_ms);
+            int begun = next(now_ms);
+            done = begun != ADMISSION_NONE && begun == mine;
+            if (begun != ADMISSION_NONE)
+                admission_spend(&admission, 2000, now_ms);
+            assert_true(admission.used <= ADMISSION_PLACES_MAX && admission.shaking <= 16);
+            assert_true(step < 2001 || done || mine != ADMISSION_NONE);
+            assert_true(step <= 2001 || done);
+        }
+        assert_true(done);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(everybody_gets_in_while_there_is_room, setup),
+        cmocka_unit_test_setup(the_longest_silent_gives_way_first, setup),
+        cmocka_unit_test_setup(
+            silence_gives_way_before_half_a_word_and_that_before_a_handshake_that_stands, setup),
+        cmocka_unit_test_setup(who_waits_for_a_turn_does_not_give_way_to_an_equal, setup),
+        cmocka_unit_test_setup(one_from_another_host_comes_before_a_crowd, setup),
+        cmocka_unit_test_setup(a_stranger_never_costs_a_known_host_its_place, setup),
+        cmocka_unit_test_setup(a_known_host_gets_in_and_on_whatever_strangers_do, setup),
+        cmocka_unit_test_setup(a_known_hosts_crowd_does_not_come_before_other_known_hosts, setup),
+        cmocka_unit_test_setup(turns_go_by_arrival_and_handshakes_that_stand_still_make_room,
+                               setup),
+        cmocka_unit_test_setup(strangers_handshakes_share_a_part_of_the_time, setup),
+        cmocka_unit_test_setup(the_newest_hosts_are_remembered_and_issuers_before_all, setup),
+        cmocka_unit_test_setup(hosts_are_told_apart_without_their_ports, setup),
+        cmocka_unit_test(any_crowd_lets_a_known_host_in),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
