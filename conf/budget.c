@@ -53,6 +53,7 @@ struct sums {
     struct span interval;
     struct span free; /* (T+F)*(1+rho) */
     struct span advised;
+    struct span delay; /* of the leader's links, one way, that costs nothing */
     struct timing_bound bound;
     struct span leader_total;
 };
@@ -71,6 +72,8 @@ static struct sums sums_of(const struct conf *conf, const struct conf_resource *
     sums.advised = timing_recommended_ttl(span_from_ms(conf->election_ms),
                                           span_from_ms(conf->heartbeat_ms), sums.release,
                                           conf->drift_ppm);
+    sums.delay = timing_bearable_delay(sums.ttl, span_from_ms(conf->heartbeat_ms), sums.release,
+                                       conf->drift_ppm);
     sums.bound = conf_failover_bound(conf, res);
     sums.leader_total = conf_failover_bound_leader(conf, res);
     return sums;
@@ -143,6 +146,8 @@ static void print_resource(const struct conf *conf, const struct conf_resource *
         sums.ttl.us < sums.advised.us
             ? "T is BELOW it: losing the issuer leader may cost a healthy holder its lease"
             : "T is above it: losing the issuer leader costs no healthy holder its lease");
+    row(out, "slow leader borne, one way", sums.delay,
+        "(T * (1 - rho) - r - renew interval - heartbeat) / 4: a round takes four ways");
     print_bound(&sums, conf->election_ms, out);
 }
 
@@ -174,9 +179,9 @@ static void print_resource_json(const struct conf *conf, const struct conf_resou
     }
     fprintf(out, "],\"renew_interval_ms\":%s,\"deadline_ms\":%s,\"free_ms\":%s,",
             conf_ms(sums.interval).text, conf_ms(sums.deadline).text, conf_ms(sums.free).text);
-    fprintf(out, "\"recommended_ttl_ms\":%s,\"bound\":{\"lease_ms\":%s,\"grant_ms\":%s,",
-            conf_ms(sums.advised).text, conf_ms(sums.bound.lease).text,
-            conf_ms(sums.bound.grant).text);
+    fprintf(out, "\"recommended_ttl_ms\":%s,\"bearable_delay_ms\":%s,\"bound\":{\"lease_ms\":%s,",
+            conf_ms(sums.advised).text, conf_ms(sums.delay).text, conf_ms(sums.bound.lease).text);
+    fprintf(out, "\"grant_ms\":%s,", conf_ms(sums.bound.grant).text);
     fprintf(out, "\"renewal_ms\":%s,\"energise_ms\":%s,\"total_ms\":%s,\"leader_total_ms\":%s}}",
             conf_ms(sums.bound.renewal).text, conf_ms(sums.bound.energise).text,
             conf_ms(sums.bound.total).text, conf_ms(sums.leader_total).text);

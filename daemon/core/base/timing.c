@@ -76,3 +76,11 @@ struct span timing_recommended_ttl(struct span election, struct span heartbeat,
     HF_CHECK(share_ppm > 0);
     return span_from_us((need_us * million + share_ppm - 1) / share_ppm);
 }
+
+struct span timing_bearable_delay(struct span ttl, struct span heartbeat, struct span release,
+                                  uint32_t drift_ppm)
+{
+    int64_t left_us = timing_shrink(ttl, drift_ppm).us - release.us - timing_renew_interval(ttl).us -
+                      heartbeat.us;
+    return span_from_us(left_us > 0 ? left_us / 4 : 0);
+}

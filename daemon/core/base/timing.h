@@ -89,4 +89,18 @@ struct timing_bound timing_failover_bound(struct span ttl, struct span fence, ui
 struct span timing_recommended_ttl(struct span election, struct span heartbeat,
                                    struct span release, uint32_t drift_ppm);
 
+/*
+ * The longest one-way delay of all of a leader's links at which a healthy holder loses nothing, >= 0.
+ * A renewal that is not answered at once has others behind it, each with a send instant and a round
+ * of its own (at most a heartbeat interval later), so the answers come as often as the renewals,
+ * only later: by four ways, to the leader, to the voters, back, and back to the holder. So
+ *   interval + heartbeat + 4 * delay <= ttl*(1-rho) - release.
+ * At the recommended ttl that is half an election timeout. A leader that becomes so slow at once
+ * that it misses its voters' answers for an election timeout hands over; with
+ *   interval + heartbeat + election + delay <= ttl*(1-rho) - release
+ * that costs nothing either, and at the recommended ttl it holds whenever the first does.
+ */
+struct span timing_bearable_delay(struct span ttl, struct span heartbeat, struct span release,
+                                  uint32_t drift_ppm);
+
 #endif

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/timing.h"
 
 /* What one lease may add to the output in one step; less room than that waits for the next one. */
 enum { ACTIONS_PER_LEASE = 3 * HF_ISSUERS_MAX + 4 };

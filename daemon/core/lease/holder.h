@@ -16,6 +16,9 @@
  *  - Silence is the guard's, not a resource's: a status of one resource shows that the guard lives,
  *    and renews all. After a stall none waits for its own status, and thereby for a turn.
  *  - Nonces start at a random 64-bit number and count up.
+ *  - A renewal that is not answered keeps none back: the next one leaves half an interval later, with
+ *    a nonce and send instant of its own, and each answer counts by its own (timing_bearable_delay()
+ *    says how slow a leader may be for that).
  *  - A proof is a guard's STATUS that is SAFE and proven, either with this token, or on a
  *    connection over which no permit of this token was ever sent.
  *  - A lease that the guard cannot prove off is never released as fenced.
@@ -34,11 +37,13 @@
 
 #include "base/instant.h"
 #include "base/limits.h"
+#include "base/timing.h"
 #include "guard/message.h"
 #include "lease/message.h"
 
 enum {
-    HOLDER_NONCES = 8,      /* renewals under way whose send instants are remembered */
+    /* Renewals whose send instants are remembered: at most ten a ttl, and one more per grant. */
+    HOLDER_NONCES = 2 * TIMING_RENEWALS_PER_TTL + HF_LEASES_PER_AGENT_MAX,
     HOLDER_ACTIONS_MAX = 256,
     HOLDER_CHANGES_MAX = 4 * HF_LEASES_PER_AGENT_MAX,
     HOLDER_RESEND_MS = 1000,     /* an acquire or release is sent again after this */

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/timing.h"
 
 static const struct instant at_once = { 0 };
 

@@ -39,6 +39,7 @@
 
 #include "base/instant.h"
 #include "base/limits.h"
+#include "base/timing.h"
 #include "lease/message.h"
 #include "lease/table.h"
 
@@ -46,10 +47,11 @@ enum {
     ISSUER_ACTIONS_MAX = 512,   /* out of one step */
     ISSUER_ANSWERS_PER_STEP = 256, /* renewals answered by one step; the rest at once in the next */
     ISSUER_YIELDS_PER_STEP = 64,
-    ISSUER_RENEWALS_MAX = 2 * HF_AGENTS_MAX, /* renewals waiting for a round */
+    /* Sent twice per interval while unanswered: as many as a round that a lease survives takes. */
+    ISSUER_RENEWALS_PER_NODE = TIMING_RENEWALS_PER_TTL + 1, /* more: the newest is replaced */
+    ISSUER_RENEWALS_MAX = ISSUER_RENEWALS_PER_NODE * HF_AGENTS_MAX, /* waiting for a round */
     ISSUER_PROPOSALS_PER_STEP = 32, /* by the timer; the rest follows at once in the next step */
     ISSUER_POLICY_HOLDERS_MAX = 16,
-    ISSUER_RENEWALS_PER_NODE = 2,  /* oldest and newest; one in between is replaced */
     ISSUER_NOTES_PER_NODE = HF_LEASES_PER_AGENT_MAX, /* refusals remembered of one board */
     ISSUER_NOTE_INTERVAL_MS = 60000,
     ISSUER_YIELD_REPEAT_MS = 1000,

@@ -1,6 +1,12 @@
 /*
  * Heartbeats, and the confirmation rounds that ride on them: proof that a majority of the voters,
  * asked after the request came in, still knew this leader's term. Source: 6.4 (ReadIndex).
+ *
+ * A request starts a round at once if none is in flight; else with the next heartbeats that go out,
+ * or as soon as none is in flight. So several may be in flight where answers take longer than a
+ * heartbeat interval, no request waits for the answers of a round that can't speak for it, and no
+ * message is sent for it that would not be sent anyway. An answer speaks for all rounds before it:
+ * it was given later than each of them was asked for.
  */
 #include "raft/raft_internal.h"
 
@@ -63,11 +69,12 @@ void raft_count_round(struct raft_context *context)
         return;
     for (int i = 0; i < raft->members.count; i++)
         rounds[i] = i == self ? raft->round : raft->progress[i].confirmed_round;
-    if (raft_majority_value(&raft->members, rounds) < raft->round)
+    uint64_t confirmed = raft_majority_value(&raft->members, rounds);
+    if (confirmed <= raft->round_confirmed)
         return;
-    raft->round_confirmed = raft->round;
-    context->out->confirmed_round = raft->round;
-    if (raft->round_wanted)
+    raft->round_confirmed = confirmed;
+    context->out->confirmed_round = confirmed;
+    if (raft->round_wanted && !round_in_flight(raft))
         start_round(context);
 }
 
@@ -75,6 +82,9 @@ void raft_send_heartbeats(struct raft_context *context)
 {
     struct raft *raft = context->raft;
 
+    /* They leave anyway, so they carry what waits for a round, whatever is in flight. */
+    if (raft->round_wanted)
+        start_round(context);
     for (int i = 0; i < raft->members.count; i++) {
         struct raft_message *message;
 

@@ -168,6 +168,8 @@ void raft_send_heartbeats(struct raft_context *context);
 
 void raft_transfer(struct raft_context *context, const struct raft_event *event);
 void raft_transfer_progress(struct raft_context *context);
+/* Before this leader steps down, since it hears no majority. */
+void raft_hand_over_lost(struct raft_context *context);
 void raft_timeout_now_received(struct raft_context *context, const struct raft_message *message);
 
 /* ---- raft_recover.c: a node without a memory, and those that it asks */

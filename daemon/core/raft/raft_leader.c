@@ -83,6 +83,7 @@ void raft_leader_timer(struct raft_context *context, const struct raft_event *ev
 
     (void)event;
     if (!raft_has_quorum(raft, context->now)) {
+        raft_hand_over_lost(context);
         raft_change_role(context, RAFT_ROLE_QUORUM_LOST);
         return;
     }

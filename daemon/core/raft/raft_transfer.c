@@ -29,6 +29,33 @@ void raft_transfer_progress(struct raft_context *context)
     raft->transfer_sent = raft_send(context, RAFT_TIMEOUT_NOW, &raft->transfer_to) != NULL;
 }
 
+/*
+ * Whom this leader lost may hear it all the same: all its words come late, or it is deaf. They
+ * would wait for as long as the last of its heartbeats lets them. So one of them is told that it
+ * leads no more. Not one that it hears: with that one it would be a minority, and raise a term that
+ * the majority would have to obey.
+ */
+void raft_hand_over_lost(struct raft_context *context)
+{
+    const struct raft *raft = context->raft;
+    const struct raft_member *successor = NULL;
+    uint64_t best = 0;
+
+    for (int i = 0; i < raft->members.count; i++) {
+        const struct raft_progress *progress = &raft->progress[i];
+        struct instant silent = instant_add(progress->last_contact, raft->config.election);
+
+        if (i == raft_self_index(raft) || !raft->members.member[i].voter ||
+            progress->recovering || !instant_reached(silent, context->now) ||
+            (successor && progress->match <= best))
+            continue;
+        successor = &raft->members.member[i];
+        best = progress->match;
+    }
+    if (successor && best >= raft->commit)
+        (void)raft_send(context, RAFT_TIMEOUT_NOW, &successor->id);
+}
+
 void raft_timeout_now_received(struct raft_context *context, const struct raft_message *message)
 {
     struct raft *raft = context->raft;

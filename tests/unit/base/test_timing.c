@@ -73,6 +73,21 @@ static void recommended_ttl_survives_the_loss_of_the_leader(void **state)
     assert_true(ttl.us <= 1000000);
 }
 
+static void four_ways_of_a_slow_leader_fit_beside_interval_and_heartbeat(void **state)
+{
+    (void)state;
+    struct span delay = timing_bearable_delay(span_from_ms(1000), span_from_ms(50),
+                                              span_from_ms(5), 2000);
+    assert_int_equal(delay.us, (998000 - 5000 - 200000 - 50000) / 4);
+    /* At the recommended ttl: half an election timeout. */
+    struct span ttl = timing_recommended_ttl(span_from_ms(300), span_from_ms(50), span_from_ms(5),
+                                             2000);
+    assert_in_range(timing_bearable_delay(ttl, span_from_ms(50), span_from_ms(5), 2000).us, 149999,
+                    150001);
+    assert_int_equal(timing_bearable_delay(span_from_ms(50), span_from_ms(50), span_from_ms(5),
+                                           2000).us, 0);
+}
+
 static void never_stays_never(void **state)
 {
     (void)state;
@@ -89,6 +104,7 @@ int main(void)
         cmocka_unit_test(fence_latency_counts_what_is_covered),
         cmocka_unit_test(bound_is_the_sum_of_its_parts),
         cmocka_unit_test(recommended_ttl_survives_the_loss_of_the_leader),
+        cmocka_unit_test(four_ways_of_a_slow_leader_fit_beside_interval_and_heartbeat),
         cmocka_unit_test(never_stays_never),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -355,12 +355,29 @@ static void an_answer_older_than_the_nonces_remembered_counts_for_nothing(void *
 {
     (void)state;
     uint64_t first = sent(LEASE_RENEW)->nonce;
-    for (int i = 0; i < HOLDER_NONCES; i++) {
-        now.us += INTERVAL_US / 2;
-        hear_guard(GUARD_SAFE, 0);
+    for (uint64_t i = 0; i < HOLDER_NONCES; i++) {
+        hear_leader("i1", 4 + i);
+        assert_non_null(sent(LEASE_RENEW));
     }
     hear_renewed(first, 10, false);
     assert_int_equal(pump()->state, HOLDER_GRANTED);
+}
+
+/* A slow leader: others were sent since, for as long as the answer can still be of use. */
+static void an_answer_counts_however_many_renewals_were_sent_since(void **state)
+{
+    (void)state;
+    uint64_t first = sent(LEASE_RENEW)->nonce;
+    struct instant last = instant_sub(pump()->deadline, span_from_us(RELEASE_US + 3000));
+    while (now.us + INTERVAL_US / 2 < last.us) {
+        now.us += INTERVAL_US / 2;
+        hear_guard(GUARD_SAFE, 0);
+        assert_int_equal(count_sent(LEASE_RENEW), 3);
+    }
+    now = last;
+    hear_guard(GUARD_SAFE, 0);
+    hear_renewed(first, 10, false);
+    assert_int_equal(pump()->state, HOLDER_HOLDING);
 }
 
 static void a_grant_not_renewed_within_its_ttl_is_given_back(void **state)
@@ -952,6 +969,7 @@ int main(void)
         CLAIM(an_unanswered_renewal_is_sent_anew_to_all_after_half_an_interval, set_up_holding),
         CLAIM(a_late_answer_is_matched_to_when_it_was_sent, set_up_granted),
         CLAIM(an_answer_older_than_the_nonces_remembered_counts_for_nothing, set_up_granted),
+        CLAIM(an_answer_counts_however_many_renewals_were_sent_since, set_up_granted),
         CLAIM(a_grant_not_renewed_within_its_ttl_is_given_back, set_up_granted),
         CLAIM(renews_nothing_while_the_guard_is_silent, set_up_holding),
         CLAIM(s5_a_passed_deadline_drops, set_up_holding),

@@ -447,6 +447,24 @@ static void newest_renewal_of_a_board_replaces_the_one_before(void **state)
     assert_int_equal(last_sent("a", LEASE_RENEWED)->nonce, 50);
 }
 
+/* Of those sent at half an interval, as long as a round takes that a lease survives. */
+static void each_renewal_under_way_is_answered_by_its_own_round(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    uint64_t round[ISSUER_RENEWALS_PER_NODE];
+    for (uint64_t i = 0; i < ISSUER_RENEWALS_PER_NODE; i++) {
+        renew("a", i + 1, token());
+        round[i] = round_asked;
+    }
+    for (uint64_t i = 0; i < ISSUER_RENEWALS_PER_NODE; i++) {
+        confirm_round(round[i]);
+        assert_int_equal(last_sent("a", LEASE_RENEWED)->nonce, i + 1);
+    }
+    assert_int_equal(issuer.renewal_count, 0);
+    assert_true(ISSUER_RENEWALS_PER_NODE * TTL_US / (2 * TIMING_RENEWALS_PER_TTL) >= TTL_US / 2);
+}
+
 static void new_leader_counts_every_lease_from_when_it_serves(void **state)
 {
     (void)state;
@@ -1066,6 +1084,7 @@ int main(void)
         CLAIM(renewal_of_a_token_that_is_not_current_is_lost),
         CLAIM(nothing_is_confirmed_once_its_end_is_proposed),
         CLAIM(newest_renewal_of_a_board_replaces_the_one_before),
+        CLAIM(each_renewal_under_way_is_answered_by_its_own_round),
         CLAIM(new_leader_counts_every_lease_from_when_it_serves),
         CLAIM(renewals_of_a_former_leadership_are_never_answered),
         CLAIM(s1_a_grant_of_a_former_leader_counts_by_its_own_times_from_when_this_one_serves),

@@ -47,6 +47,56 @@ static void a_request_during_a_round_waits_for_the_next(void **state)
     assert_int_equal(node.out.confirmed_round, second);
 }
 
+/* Where answers take longer than a heartbeat interval, no request waits for those of another. */
+static void a_request_during_a_round_leaves_with_the_next_heartbeats(void **state)
+{
+    (void)state;
+    node_init(&node, 1, 3, 1);
+    node_serve(&node);
+    uint64_t first = confirm();
+    uint64_t second = confirm();
+
+    assert_int_equal(node.out.message_count, 0);
+    node_time_out(&node);
+    assert_int_equal(node_sent_to(&node, RAFT_HEARTBEAT, "n2")->round, second);
+    uint64_t third = confirm();
+
+    assert_int_equal(third, second + 1);
+    assert_int_equal(node.out.message_count, 0);
+    node_acknowledge_round(&node, "n3", node.raft.term, first);
+    assert_int_equal(node.out.confirmed_round, first);
+    assert_null(node_sent(&node, RAFT_HEARTBEAT, 0));
+    node_time_out(&node);
+    assert_int_equal(node_sent_to(&node, RAFT_HEARTBEAT, "n2")->round, third);
+    node_acknowledge_round(&node, "n3", node.raft.term, second);
+    assert_int_equal(node.out.confirmed_round, second);
+    node_acknowledge_round(&node, "n3", node.raft.term, third);
+    assert_int_equal(node.out.confirmed_round, third);
+}
+
+/* It was given later than each of them was asked for. */
+static void an_answer_speaks_for_the_rounds_before_it(void **state)
+{
+    (void)state;
+    node_init(&node, 1, 5, 1);
+    static const char *const voters[] = { "n2", "n3" };
+
+    node_elect(&node, voters, 2);
+    node_complete_all(&node);
+    node_acknowledge(&node, "n2", 1);
+    node_acknowledge(&node, "n3", 1);
+    uint64_t first = confirm();
+    uint64_t second = confirm();
+
+    node_time_out(&node);
+    node_acknowledge_round(&node, "n2", node.raft.term, second);
+    assert_int_equal(node.confirmed_round, 0);
+    node_acknowledge_round(&node, "n3", node.raft.term, first);
+    assert_int_equal(node.confirmed_round, first);
+    node_acknowledge_round(&node, "n4", node.raft.term, second);
+    assert_int_equal(node.confirmed_round, second);
+}
+
 static void repeated_answers_of_one_voter_count_once(void **state)
 {
     (void)state;
@@ -179,6 +229,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_round_starts_at_once_and_needs_a_majority),
         cmocka_unit_test(a_request_during_a_round_waits_for_the_next),
+        cmocka_unit_test(a_request_during_a_round_leaves_with_the_next_heartbeats),
+        cmocka_unit_test(an_answer_speaks_for_the_rounds_before_it),
         cmocka_unit_test(repeated_answers_of_one_voter_count_once),
         cmocka_unit_test(answers_of_an_old_term_or_an_unknown_round_do_not_count),
         cmocka_unit_test(a_promised_round_is_never_reused_in_a_later_term),

@@ -137,6 +137,60 @@ static void a_candidate_by_transfer_does_not_vote_for_another(void **state)
     assert_false(node_sent(&node, RAFT_VOTE_REPLY, 0)->granted);
 }
 
+/* Five voters, "n1" leads; whoever is in `heard` answered just now, the others long ago. */
+static void lose_the_majority(const char *const *heard, size_t count)
+{
+    static const char *const voters[] = { "n2", "n3" };
+
+    node_init(&node, 1, 5, 1);
+    node_elect(&node, voters, 2);
+    node_complete_all(&node);
+    node_acknowledge(&node, "n2", 1);
+    node_acknowledge(&node, "n3", 1);
+    node_acknowledge(&node, "n4", 1);
+    node_wait(&node, TEST_ELECTION_MS - 1);
+    for (size_t i = 0; i < count; i++)
+        node_acknowledge_round(&node, heard[i], node.raft.term, 0);
+    node_wait(&node, 1);
+    node_event(&node, RAFT_EVENT_TIMER);
+    assert_int_equal(node.raft.role, RAFT_FOLLOWER);
+}
+
+static void a_leader_that_lost_its_majority_tells_one_that_it_does_not_hear(void **state)
+{
+    (void)state;
+    static const char *const heard[] = { "n2" };
+
+    lose_the_majority(heard, 1);
+    assert_null(node_sent_to(&node, RAFT_TIMEOUT_NOW, "n2"));
+    assert_non_null(node_sent_to(&node, RAFT_TIMEOUT_NOW, "n3"));
+    assert_int_equal(node.out.message_count, 1);
+    lose_the_majority(NULL, 0);
+    assert_non_null(node_sent_to(&node, RAFT_TIMEOUT_NOW, "n2"));
+    assert_int_equal(node.out.message_count, 1);
+}
+
+/* "n5" lacks what is committed: it could not win, and its campaign would cost a term. */
+static void a_leader_that_lost_its_majority_tells_none_that_lacks_what_is_committed(void **state)
+{
+    (void)state;
+    static const char *const voters[] = { "n2", "n3" };
+
+    node_init(&node, 1, 5, 1);
+    node_elect(&node, voters, 2);
+    node_complete_all(&node);
+    node_acknowledge(&node, "n2", 1);
+    node_acknowledge(&node, "n3", 1);
+    node_event(&node, RAFT_EVENT_TIMER);
+    assert_int_equal(node.raft.commit, 1);
+    for (int i = 2; i <= 4; i++)
+        node.raft.progress[i - 1].recovering = true;
+    node_wait(&node, TEST_ELECTION_MS);
+    node_event(&node, RAFT_EVENT_TIMER);
+    assert_int_equal(node.raft.role, RAFT_FOLLOWER);
+    assert_null(node_sent(&node, RAFT_TIMEOUT_NOW, 0));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -146,6 +200,8 @@ int main(void)
         cmocka_unit_test(the_target_campaigns_at_once_without_a_pre_vote),
         cmocka_unit_test(only_the_leader_may_tell),
         cmocka_unit_test(transfer_does_not_vote_twice_in_a_term),
+        cmocka_unit_test(a_leader_that_lost_its_majority_tells_one_that_it_does_not_hear),
+        cmocka_unit_test(a_leader_that_lost_its_majority_tells_none_that_lacks_what_is_committed),
         cmocka_unit_test(a_candidate_by_transfer_does_not_vote_for_another),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
