@@ -220,6 +220,21 @@ soak: setup-tests
 	@$(MAKE) --no-print-directory $(BUILD)/bin/holdfast-sim
 	@/usr/bin/python3 tests/sim/soak.py --hours $(HOURS) $(if $(FROM),--from $(FROM)) $(BUILD)/bin/holdfast-sim
 
+# One board gone bad, then strangers at every port, for MINUTES; SEED=n repeats an attack.
+.PHONY: hostile
+hostile: MINUTES ?= 60
+hostile: setup-tests
+	@$(MAKE) --no-print-directory tests
+	@/usr/bin/python3 tests/system/hostile.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+
+# Random faults and operators' acts on real processes, for MINUTES; SEED=n TTL=ms repeats a schedule.
+.PHONY: chaos
+chaos: MINUTES ?= 10
+chaos: TTL ?= 1000
+chaos: setup-tests
+	@$(MAKE) --no-print-directory tests
+	@/usr/bin/python3 tests/system/chaos.py --minutes $(MINUTES) --ttl $(TTL) $(if $(SEED),--seed $(SEED))
+
 # Exhaustive search of the lease protocol's model, and of its mutants. Needs Debian's `spin`.
 .PHONY: model
 model:
