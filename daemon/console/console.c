@@ -5,9 +5,12 @@
 #include <string.h>
 
 #include "console/call.h"
+#include "console/seats.h"
 #include "log/log.h"
 #include "peer/refusals.h"
 #include "peer/tls_stream.h"
+
+_Static_assert((int)CONSOLE_SESSIONS_MAX == (int)SEATS_MAX, "a session is a seat");
 
 static const char prompt[] = "holdfast> ";
 
@@ -18,7 +21,8 @@ struct session {
     struct call *call; /* NULL: ready for the next line */
     char input[CONSOLE_LINE_MAX + 2];
     size_t input_length;
-    uv_timer_t patience; /* open for the session's whole life */
+    uv_timer_t patience; /* open for the session's whole life: until the greeting, then of idleness */
+    uint64_t since_ms;   /* when its last command was answered, or it came */
     bool greeted;
     bool first_line;
     bool reading; /* inside session_read_lines(), which goes on by itself */
@@ -72,6 +76,13 @@ static void session_fail(struct session *session, const char *text)
     session_end(session);
 }
 
+/* Not its fault, so not worth a line in the log. */
+static void session_dismiss(struct session *session, const char *text)
+{
+    session_write(session, text, strlen(text));
+    session_end(session);
+}
+
 static void session_greet(struct session *session)
 {
     char greeting[128];
@@ -82,12 +93,33 @@ static void session_greet(struct session *session)
     session_write(session, greeting, (size_t)length);
 }
 
+static void session_idle(uv_timer_t *timer);
+
+/* It has been heard, or answered. */
+static void session_note(struct session *session)
+{
+    session->since_ms = uv_now(&session->console->node->loop);
+    if (session->greeted && !session->ending)
+        uv_timer_start(&session->patience, session_idle, SEATS_IDLE_MS, 0);
+}
+
+/* Whoever is in a watch is there, without a word. */
+static void session_idle(uv_timer_t *timer)
+{
+    struct session *session = timer->data;
+    if (session->call != NULL)
+        session_note(session);
+    else
+        session_dismiss(session, "ERR 408 no command for 600 s\n");
+}
+
 /* Nothing came: whoever is there waits for us, as people do, and is no HTTP client. */
 static void session_patience_over(uv_timer_t *timer)
 {
     struct session *session = timer->data;
     if (session->input_length == 0 && !session->greeted)
         session_greet(session);
+    uv_timer_start(timer, session_idle, SEATS_IDLE_MS, 0);
 }
 
 static void session_read_lines(struct session *session);
@@ -102,6 +134,7 @@ static void session_call_finish(void *context, enum call_error error)
     struct session *session = context;
     (void)error; /* Its text is written already. */
     session_write(session, prompt, sizeof(prompt) - 1);
+    session_note(session);
     if (!session->reading)
         session_read_lines(session);
 }
@@ -140,6 +173,7 @@ static void session_line(struct session *session, char *line)
     session->first_line = false;
     if (!session->greeted)
         session_greet(session);
+    session_note(session);
     if (strspn(line, " \t") == length) {
         session_write(session, prompt, sizeof(prompt) - 1);
     } else if (strcmp(line, "quit") == 0 || strcmp(line, "exit") == 0) {
@@ -289,12 +323,56 @@ static void console_refuse_role(struct console *console, struct tls_stream *stre
     console_turn_away(stream, "ERR 403 the certificate's OU must be viewer, operator or node\n");
 }
 
+static struct seat seat_of(const struct session *session)
+{
+    return (struct seat){ .who = session->caller.who,
+                          .operator_role = session->caller.operator_role,
+                          .busy = session->call != NULL,
+                          .since_ms = session->since_ms };
+}
+
+/* NULL if there is a seat for it now, which another may have had to leave; else why not. */
+static const char *console_seat(struct console *console, const struct call_caller *caller)
+{
+    struct session *sessions[SEATS_MAX];
+    struct seat seats[SEATS_MAX];
+    size_t count = 0;
+    const char *why = NULL;
+    uint64_t now_ms = uv_now(&console->node->loop);
+    const struct seat newcomer = { caller->who, caller->operator_role, false, now_ms };
+    for (struct session *at = console->sessions; at != NULL && count < SEATS_MAX; at = at->next) {
+        if (at->ending)
+            continue;
+        sessions[count] = at;
+        seats[count++] = seat_of(at);
+    }
+    int index = seats_choose(seats, count, &newcomer, now_ms, &why);
+    if (index == SEATS_REFUSED)
+        return why;
+    if (index >= 0)
+        session_dismiss(sessions[index], "ERR 503 this session's place is given to another\n");
+    return NULL;
+}
+
+static void console_refuse_seat(struct console *console, struct tls_stream *stream, const char *why)
+{
+    char text[100];
+    console_log_refusal(console, TLS_CAUSE_BUSY, tls_stream_remote(stream), why);
+    snprintf(text, sizeof(text), "ERR 503 %s\n", why);
+    console_turn_away(stream, text);
+}
+
 static void console_stream(void *context, struct tls_stream *stream, const struct tls_name *peer)
 {
     struct console *console = context;
     struct call_caller caller;
     if (!console_role(peer, &caller)) {
         console_refuse_role(console, stream, peer);
+        return;
+    }
+    const char *full = console_seat(console, &caller);
+    if (full != NULL) {
+        console_refuse_seat(console, stream, full);
         return;
     }
     struct session *session = calloc(1, sizeof(*session));
@@ -310,6 +388,7 @@ static void console_stream(void *context, struct tls_stream *stream, const struc
     session->stream = stream;
     session->caller = caller;
     session->first_line = true;
+    session->since_ms = uv_now(&console->node->loop);
     session->next = console->sessions;
     console->sessions = session;
     uv_timer_init(&console->node->loop, &session->patience);
@@ -333,7 +412,7 @@ struct console *console_start(struct node *node)
         .places_max = CONSOLE_WAITING_MAX,
         .handshakes_max = CONSOLE_HANDSHAKES_MAX,
         .per_host_max = CONSOLE_PER_HOST_MAX,
-        .connections_max = CONSOLE_SESSIONS_MAX,
+        .connections_max = CONSOLE_SESSIONS_MAX + CONSOLE_ENDING_MAX,
         .limits = { .handshake_ms = 5000, .silence_ms = 10000, .queue_max = CONSOLE_QUEUE_MAX },
     };
     char error[TLS_TEXT_MAX];

@@ -11,6 +11,7 @@
  *  - "GET /metrics ..." as the first line gets an HTTP answer and the connection is closed. HTTP
  *    allows nothing before that answer, so the greeting waits for the first line, but at most
  *    CONSOLE_GREETING_MS.
+ *  - Seats are limited, some are kept for operators, and idle ones end: see seats.h.
  *  - A line longer than CONSOLE_LINE_MAX, or with bytes that are no text, ends the connection with
  *    one error.
  *  - A command that another node must answer is relayed over the peer hub, once. Whose word counts
@@ -25,10 +26,11 @@
 
 enum {
     CONSOLE_LINE_MAX = 512,    /* bytes of one command */
-    CONSOLE_SESSIONS_MAX = 16, /* connections at once */
+    CONSOLE_SESSIONS_MAX = 16, /* see seats.h */
+    CONSOLE_ENDING_MAX = 16,   /* that are told why, and close */
     /* Connections that nothing is proven about, see peer/admission.h. */
     CONSOLE_WAITING_MAX = 96,
-    CONSOLE_HANDSHAKES_MAX = 8,
+    CONSOLE_HANDSHAKES_MAX = 16,
     CONSOLE_PER_HOST_MAX = 4,
     /* Commands of other nodes at once, and of one node: its sessions', and notes of its own. */
     CONSOLE_RELAYED_MAX = 64,

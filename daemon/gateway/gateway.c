@@ -18,14 +18,15 @@
 #include "log/log.h"
 
 enum {
-    LISTEN_BACKLOG = 16,
+    LISTEN_BACKLOG = 256, /* the kernel's own limit may be lower */
+    ACCEPTS_PER_TURN = 4,
     TICK_MS = 1000,
     MASTER_DEAD_S = 10, /* a master whose machine is gone frees its slot after about this */
     POLL_STOP = 0,
     POLL_DONE,
     POLL_LISTEN,
     POLL_MASTER,
-    POLL_COUNT = POLL_MASTER + GATEWAY_MASTERS_MAX
+    POLL_COUNT = POLL_MASTER + GATEWAY_PLACES_MAX
 };
 
 struct gateway {
@@ -38,7 +39,7 @@ struct gateway {
     pthread_t thread;
 
     /* The server thread's own. */
-    struct gateway_master master[GATEWAY_MASTERS_MAX];
+    struct gateway_master master[GATEWAY_PLACES_MAX];
     struct log_brake bad_requests;
     struct log_brake turned_away;
     bool tick;          /* look again after TICK_MS: a brake may hold lines back */
@@ -163,6 +164,31 @@ static void send_answer(struct gateway_master *master)
         gateway_master_change(master, GATEWAY_MASTER_FLUSHED);
 }
 
+/* Its first request makes it a master, if there is room for one, or one that needs none any more. */
+static bool takes_part(struct gateway *gateway, struct gateway_master *master)
+{
+    struct instant now = hal_clock_now();
+    size_t masters = 0;
+    for (size_t i = 0; i < GATEWAY_PLACES_MAX && !master->asked; i++)
+        masters += gateway->master[i].state != GATEWAY_MASTER_FREE && gateway->master[i].asked;
+    if (masters >= GATEWAY_MASTERS_MAX) {
+        struct gateway_master *spare =
+            gateway_master_spare(gateway->master, GATEWAY_PLACES_MAX, true,
+                                 (struct span){ GATEWAY_SPARE_S * INT64_C(1000000) }, now);
+        if (spare == NULL && admit_log(gateway, &gateway->turned_away))
+            log_line(LOG_WARNING,
+                     "gateway: connection turned away: %d masters are connected, no more than "
+                     "that may be",
+                     GATEWAY_MASTERS_MAX);
+        if (spare == NULL)
+            return false;
+        close_master(spare);
+    }
+    master->asked = true;
+    master->since = now;
+    return true;
+}
+
 /*
  * Works through what the master has sent already: at most as many frames as its buffer holds, and
  * never past one that is waiting or an answer that the socket does not take.
@@ -178,7 +204,9 @@ static void advance(struct gateway *gateway, struct gateway_master *master)
         const uint8_t *pdu;
         size_t length;
         enum gateway_frame frame = gateway_master_frame(master, &unit, &pdu, &length);
-        if (frame == GATEWAY_FRAME_WHOLE)
+        if (frame == GATEWAY_FRAME_WHOLE && !takes_part(gateway, master))
+            close_master(master);
+        else if (frame == GATEWAY_FRAME_WHOLE)
             handle_request(gateway, master, unit, pdu, length);
         else if (frame == GATEWAY_FRAME_BAD)
             close_bad_stream(gateway, master);
@@ -235,13 +263,19 @@ static void collect_answer(struct gateway *gateway, struct gateway_master *maste
 
 /* ---- all masters */
 
-static struct gateway_master *find_free(struct gateway *gateway)
+/* A free place, or that of whoever has said nothing for longest. */
+static struct gateway_master *find_place(struct gateway *gateway)
 {
-    for (size_t i = 0; i < GATEWAY_MASTERS_MAX; i++) {
+    for (size_t i = 0; i < GATEWAY_PLACES_MAX; i++) {
         if (gateway->master[i].state == GATEWAY_MASTER_FREE)
             return &gateway->master[i];
     }
-    return NULL;
+    struct gateway_master *silent =
+        gateway_master_spare(gateway->master, GATEWAY_PLACES_MAX, false, (struct span){ 0 },
+                             hal_clock_now());
+    if (silent != NULL)
+        close_master(silent);
+    return silent;
 }
 
 static void set_master_options(int fd)
@@ -265,18 +299,13 @@ static void accept_master(struct gateway *gateway)
         gateway->accept_paused = errno != EAGAIN && errno != ECONNABORTED && errno != EINTR;
         return;
     }
-    struct gateway_master *master = find_free(gateway);
-    if (master == NULL) {
-        if (admit_log(gateway, &gateway->turned_away))
-            log_line(LOG_WARNING,
-                     "gateway: connection turned away: %d masters are connected, no more than "
-                     "that may be",
-                     GATEWAY_MASTERS_MAX);
+    struct gateway_master *master = find_place(gateway);
+    if (master == NULL) { /* cannot be: there are more places than masters */
         close(fd);
         return;
     }
     set_master_options(fd);
-    gateway_master_accept(master, fd);
+    gateway_master_accept(master, fd, hal_clock_now());
 }
 
 static short events_of(const struct gateway_master *master)
@@ -302,7 +331,7 @@ static void fill_poll(const struct gateway *gateway, struct pollfd *polled)
     polled[POLL_DONE] = (struct pollfd){ .fd = gateway->shared.done_fd, .events = POLLIN };
     polled[POLL_LISTEN] =
         (struct pollfd){ .fd = gateway->accept_paused ? -1 : gateway->listen_fd, .events = POLLIN };
-    for (size_t i = 0; i < GATEWAY_MASTERS_MAX; i++) {
+    for (size_t i = 0; i < GATEWAY_PLACES_MAX; i++) {
         const struct gateway_master *master = &gateway->master[i];
         polled[POLL_MASTER + i] = (struct pollfd){ .fd = master->fd, .events = events_of(master) };
     }
@@ -314,17 +343,17 @@ static void serve_poll(struct gateway *gateway, const struct pollfd *polled)
         uint64_t count;
         ssize_t got = read(gateway->shared.done_fd, &count, sizeof(count));
         (void)got; /* non-blocking; the jobs say which are done */
-        for (size_t i = 0; i < GATEWAY_MASTERS_MAX; i++)
+        for (size_t i = 0; i < GATEWAY_PLACES_MAX; i++)
             collect_answer(gateway, &gateway->master[i]);
     }
-    for (size_t i = 0; i < GATEWAY_MASTERS_MAX; i++) {
+    for (size_t i = 0; i < GATEWAY_PLACES_MAX; i++) {
         /* Not if the answer above has already changed what this master waits for. */
         const struct pollfd *seen = &polled[POLL_MASTER + i];
         struct gateway_master *master = &gateway->master[i];
         if (seen->revents != 0 && seen->fd == master->fd && seen->events == events_of(master))
             serve_socket(gateway, master);
     }
-    if (polled[POLL_LISTEN].revents != 0)
+    for (int i = 0; i < ACCEPTS_PER_TURN && polled[POLL_LISTEN].revents != 0; i++)
         accept_master(gateway);
 }
 
@@ -344,7 +373,7 @@ static void *run(void *argument)
         if (gateway->tick)
             flush_logs(gateway);
     }
-    for (size_t i = 0; i < GATEWAY_MASTERS_MAX; i++)
+    for (size_t i = 0; i < GATEWAY_PLACES_MAX; i++)
         gateway_master_hang_up(&gateway->master[i]);
     return NULL;
 }
@@ -430,7 +459,7 @@ bool gateway_start(const struct conf *conf, const struct gateway_lease *lease,
     gateway->shared.stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     gateway->shared.done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     gateway->listen_fd = -1;
-    for (size_t i = 0; i < GATEWAY_MASTERS_MAX; i++)
+    for (size_t i = 0; i < GATEWAY_PLACES_MAX; i++)
         gateway->master[i].fd = -1;
     bool ready = gateway->shared.stop_fd >= 0 && gateway->shared.done_fd >= 0;
     if (!ready)

@@ -38,9 +38,26 @@ void gateway_master_change(struct gateway_master *master, enum gateway_master_ev
     master->state = next;
 }
 
-void gateway_master_accept(struct gateway_master *master, int fd)
+struct gateway_master *gateway_master_spare(struct gateway_master *masters, size_t count,
+                                            bool asked, struct span least, struct instant now)
+{
+    struct gateway_master *found = NULL;
+    for (size_t i = 0; i < count; i++) {
+        struct gateway_master *master = &masters[i];
+        bool idle = master->state == READING && (!asked || master->in_length == 0);
+        if (!idle || master->asked != asked || instant_diff(now, master->since).us < least.us)
+            continue;
+        if (found == NULL || instant_diff(master->since, found->since).us < 0)
+            found = master;
+    }
+    return found;
+}
+
+void gateway_master_accept(struct gateway_master *master, int fd, struct instant now)
 {
     master->fd = fd;
+    master->asked = false;
+    master->since = now;
     master->in_length = 0;
     master->out_length = 0;
     master->out_sent = 0;

@@ -1,7 +1,9 @@
 /*
  * One connection of a local master: its bytes, its frames, its state. One request at a time.
  *
- * Owner: the gateway's server thread. A fixed number of slots, reused.
+ * Owner: the gateway's server thread. A fixed number of slots, reused. Whoever has asked for nothing
+ *   yet gives way to whoever comes next, the longest silent first, and a master of many that has
+ *   asked for nothing for GATEWAY_SPARE_S to one that asks.
  *
  * FREE -> READING -> WAITING -> WRITING -> READING ...; a local answer goes from READING to WRITING
  * at once. A master that leaves while its request is at the actuator is ABANDONED: the slot stays
@@ -10,6 +12,7 @@
 #ifndef HOLDFAST_GATEWAY_MASTER_H
 #define HOLDFAST_GATEWAY_MASTER_H
 
+#include "base/instant.h"
 #include "gateway/gateway_upstream.h"
 
 enum gateway_master_state {
@@ -34,11 +37,13 @@ enum gateway_master_event {
 /* A cell of the table that must not happen. */
 #define GATEWAY_MASTER_ILLEGAL GATEWAY_MASTER_STATES
 
-enum { GATEWAY_PEER_TEXT_MAX = 63 };
+enum { GATEWAY_PEER_TEXT_MAX = 63, GATEWAY_SPARE_S = 60 };
 
 struct gateway_master {
     enum gateway_master_state state;
     int fd; /* -1 in FREE and ABANDONED */
+    bool asked;           /* it has sent a whole request */
+    struct instant since; /* its last one, or when it came */
     char peer[GATEWAY_PEER_TEXT_MAX + 1];
     uint8_t in[GATEWAY_ADU_MAX];
     size_t in_length;
@@ -63,7 +68,14 @@ enum gateway_master_state gateway_master_next(enum gateway_master_state state,
 void gateway_master_change(struct gateway_master *master, enum gateway_master_event event);
 
 /* Takes over `fd` (an accepted, non-blocking connection) into a FREE slot. */
-void gateway_master_accept(struct gateway_master *master, int fd);
+void gateway_master_accept(struct gateway_master *master, int fd, struct instant now);
+
+/*
+ * Of `count` masters, the one that is to be closed for another: not in the middle of anything, has
+ * (`asked`) or has not asked for anything, and that for `least` or longer; the longest. NULL: none.
+ */
+struct gateway_master *gateway_master_spare(struct gateway_master *masters, size_t count,
+                                            bool asked, struct span least, struct instant now);
 
 /* Closes the connection if there is one; the event is the caller's. */
 void gateway_master_hang_up(struct gateway_master *master);

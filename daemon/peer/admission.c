@@ -14,6 +14,7 @@ void admission_init(struct admission *admission, uint16_t places_max, uint16_t s
     admission->shaking_max = shaking_max;
     admission->per_host = per_host;
     admission->budget_us = ADMISSION_BURST_US;
+    admission->crowd_us = ADMISSION_BURST_US;
     admission->budget_ms = now_ms;
 }
 
@@ -99,10 +100,15 @@ void admission_know(struct admission *admission, const struct admission_key *key
 
 /* ---- standing */
 
+static bool crowded(const struct admission *admission, const struct admission_place *place)
+{
+    return admission->host[place->host].places > admission->per_host;
+}
+
 static int standing_of(const struct admission *admission, const struct admission_place *place)
 {
     const struct admission_host *host = &admission->host[place->host];
-    return (host->known ? 1 : 0) + (host->places <= admission->per_host ? 1 : 0);
+    return (host->known ? 1 : 0) + (crowded(admission, place) ? 0 : 1);
 }
 
 enum { STANDING_FIRST = 2 };
@@ -231,21 +237,37 @@ void admission_move(struct admission *admission, int index, enum admission_phase
 
 /* ---- turns */
 
+static void change(int64_t *budget_us, int64_t by_us)
+{
+    *budget_us += by_us;
+    if (*budget_us > ADMISSION_BURST_US)
+        *budget_us = ADMISSION_BURST_US;
+    if (*budget_us < -ADMISSION_DEBT_US)
+        *budget_us = -ADMISSION_DEBT_US;
+}
+
 static void fill_budget(struct admission *admission, uint64_t now_ms)
 {
     int64_t passed_ms = (int64_t)(now_ms - admission->budget_ms);
     admission->budget_ms = now_ms;
-    admission->budget_us += passed_ms * ADMISSION_SHARE_US;
-    if (admission->budget_us > ADMISSION_BURST_US)
-        admission->budget_us = ADMISSION_BURST_US;
+    change(&admission->budget_us, passed_ms * ADMISSION_SHARE_US);
+    change(&admission->crowd_us, passed_ms * ADMISSION_CROWD_US);
 }
 
-void admission_spend(struct admission *admission, uint64_t microseconds, uint64_t now_ms)
+void admission_spend(struct admission *admission, int place, uint64_t microseconds, uint64_t now_ms)
 {
     fill_budget(admission, now_ms);
-    admission->budget_us -= (int64_t)microseconds;
-    if (admission->budget_us < -ADMISSION_BURST_US)
-        admission->budget_us = -ADMISSION_BURST_US;
+    change(&admission->budget_us, -(int64_t)microseconds);
+    if (crowded(admission, &admission->place[place]))
+        change(&admission->crowd_us, -(int64_t)microseconds);
+}
+
+/* By standing first, but a crowd whose time is used up is left out. */
+static bool may_begin(const struct admission *admission, const struct admission_place *place)
+{
+    if (standing_of(admission, place) == STANDING_FIRST)
+        return true;
+    return admission->budget_us > 0 && (!crowded(admission, place) || admission->crowd_us > 0);
 }
 
 static int first_queued(const struct admission *admission)
@@ -254,7 +276,7 @@ static int first_queued(const struct admission *admission)
     int best = -1;
     for (int i = 0; i < admission->places_max; i++) {
         const struct admission_place *place = &admission->place[i];
-        if (!place->used || place->phase != ADMISSION_QUEUED)
+        if (!place->used || place->phase != ADMISSION_QUEUED || !may_begin(admission, place))
             continue;
         int standing = standing_of(admission, place);
         if (standing > best ||
@@ -271,11 +293,11 @@ int admission_next(struct admission *admission, uint64_t now_ms, int *victim)
     *victim = ADMISSION_NONE;
     if (admission->queued == 0)
         return ADMISSION_NONE;
-    int index = first_queued(admission);
-    int standing = standing_of(admission, &admission->place[index]);
     fill_budget(admission, now_ms);
-    if (standing < STANDING_FIRST && admission->budget_us <= 0)
+    int index = first_queued(admission);
+    if (index == ADMISSION_NONE)
         return ADMISSION_NONE;
+    int standing = standing_of(admission, &admission->place[index]);
     if (admission->shaking >= admission->shaking_max) {
         int other = weakest(admission, now_ms, true);
         const struct admission_place *place = &admission->place[other];

@@ -15,7 +15,7 @@
  *    equals: the newcomer is turned away then.
  *  - Handshakes cost computing time. At most shaking_max are under way at once; those that wait get
  *    their turn by standing, then in the order in which they came. All but the first standing share
- *    a part of the time: ADMISSION_SHARE_US of each millisecond.
+ *    a part of the time, and crowds a smaller part of that: so many microseconds of a millisecond.
  */
 #ifndef HOLDFAST_PEER_ADMISSION_H
 #define HOLDFAST_PEER_ADMISSION_H
@@ -28,9 +28,11 @@ enum {
     ADMISSION_PLACES_MAX = 128,
     ADMISSION_KNOWN_MAX = 288, /* hosts remembered: every board and issuer, and some that moved */
     ADMISSION_HOSTS_MAX = ADMISSION_KNOWN_MAX + ADMISSION_PLACES_MAX + 1,
-    ADMISSION_STALL_MS = 250, /* a handshake that does not go on for so long stands still */
+    ADMISSION_STALL_MS = 400, /* a handshake that does not go on for so long stands still */
     ADMISSION_SHARE_US = 500,
-    ADMISSION_BURST_US = 100000, /* that much may be used at once after a quiet time */
+    ADMISSION_CROWD_US = 150,
+    ADMISSION_BURST_US = 20000, /* that much may be used at once after a quiet time */
+    ADMISSION_DEBT_US = 1000000,
     ADMISSION_NONE = -1
 };
 
@@ -70,6 +72,7 @@ struct admission {
     uint16_t queued;
     uint64_t numbers;
     int64_t budget_us;
+    int64_t crowd_us;
     uint64_t budget_ms; /* when the budget was last filled */
     struct admission_place place[ADMISSION_PLACES_MAX];
     struct admission_host host[ADMISSION_HOSTS_MAX];
@@ -103,8 +106,9 @@ void admission_move(struct admission *admission, int place, enum admission_phase
  */
 int admission_next(struct admission *admission, uint64_t now_ms, int *victim);
 
-/* A step of some handshake took so long. */
-void admission_spend(struct admission *admission, uint64_t microseconds, uint64_t now_ms);
+/* A step of the handshake in this place took so long. */
+void admission_spend(struct admission *admission, int place, uint64_t microseconds,
+                     uint64_t now_ms);
 
 void admission_leave(struct admission *admission, int place);
 

@@ -8,9 +8,8 @@ enum {
     LISTENER_BACKLOG = 1024, /* the kernel's own limit may be lower */
     /* Whoever connects in a loop leaves the loop's time to others. */
     LISTENER_TURN_ACCEPTS = 4,
-    LISTENER_TURN_BEGINS = 2,
     LISTENER_TURN_MS = 1,
-    LISTENER_WAIT_MS = 10 /* until it is looked again whether a handshake may begin */
+    LISTENER_WAIT_MS = 2 /* until it is looked again whether a handshake may begin */
 };
 
 struct tls_listener {
@@ -24,8 +23,9 @@ struct tls_listener {
     struct tls_stream *streams; /* every stream that lives, adopted or not */
     uint32_t count;             /* of them */
     uint32_t adopted;
-    unsigned accepts; /* in this turn */
-    bool deferred;    /* a connection was left for the next turn */
+    uint64_t begun_ms; /* when a handshake last began */
+    unsigned accepts;  /* in this turn */
+    bool deferred;     /* a connection was left for the next turn */
     uint16_t port;
     unsigned handles;
     bool closing;
@@ -128,17 +128,19 @@ static void give_way(struct tls_listener *listener, int place)
 
 static void on_wait(uv_timer_t *timer);
 
-/* A few at a time: a handshake's first step takes long. */
-static void begin_handshakes(struct tls_listener *listener)
+/* One in a turn of the loop: its first step takes long, and others wait to be heard. */
+static void begin_handshake(struct tls_listener *listener)
 {
-    for (int i = 0; i < LISTENER_TURN_BEGINS; i++) {
-        int victim = ADMISSION_NONE;
-        int place = admission_next(&listener->admission, uv_now(listener->tcp.loop), &victim);
+    uint64_t now_ms = uv_now(listener->tcp.loop);
+    int victim = ADMISSION_NONE;
+    int place = ADMISSION_NONE;
+    if (now_ms != listener->begun_ms) {
+        listener->begun_ms = now_ms;
+        place = admission_next(&listener->admission, now_ms, &victim);
         give_way(listener, victim);
-        if (place == ADMISSION_NONE)
-            break;
-        stream_engage(listener->waiting[place]);
     }
+    if (place != ADMISSION_NONE)
+        stream_engage(listener->waiting[place]);
     if (listener->admission.queued > 0 && !listener->closing &&
         !uv_is_active((uv_handle_t *)&listener->wait))
         uv_timer_start(&listener->wait, on_wait, LISTENER_WAIT_MS, 0);
@@ -146,7 +148,7 @@ static void begin_handshakes(struct tls_listener *listener)
 
 static void on_wait(uv_timer_t *timer)
 {
-    begin_handshakes(timer->data);
+    begin_handshake(timer->data);
 }
 
 void listener_heard(struct tls_listener *listener, struct tls_stream *stream, bool whole)
@@ -154,15 +156,17 @@ void listener_heard(struct tls_listener *listener, struct tls_stream *stream, bo
     admission_move(&listener->admission, stream->place,
                    whole ? ADMISSION_QUEUED : ADMISSION_PARTIAL, uv_now(listener->tcp.loop));
     if (whole)
-        begin_handshakes(listener);
+        begin_handshake(listener);
 }
 
 void listener_shook(struct tls_listener *listener, struct tls_stream *stream,
                     uint64_t microseconds, bool on)
 {
     uint64_t now_ms = uv_now(listener->tcp.loop);
-    admission_spend(&listener->admission, microseconds, now_ms);
-    if (on && stream->place != ADMISSION_NONE)
+    if (stream->place == ADMISSION_NONE)
+        return; /* it is proven, or at its end */
+    admission_spend(&listener->admission, stream->place, microseconds, now_ms);
+    if (on)
         admission_move(&listener->admission, stream->place, ADMISSION_SHAKING, now_ms);
 }
 

@@ -95,14 +95,16 @@ class Crowd:
     def run(self):
         stopped = []
         signal.signal(signal.SIGTERM, lambda *_: stopped.append(True))
-        told = False
+        told, last = False, 0.0
         while not stopped and os.getppid() != 1:
             for number, events in self.poll.poll(0.005):
                 if number in self.open:
                     self.turn(number, events)
-            again, self.later = self.later, []
-            for target in again:
-                self.dial(target)
+            if time.monotonic() - last > 0.01:
+                last = time.monotonic()
+                again, self.later = self.later, []
+                for target in again:
+                    self.dial(target)
             if not told and sum(entry[2] for entry in self.open.values()) >= self.wanted * 0.9:
                 told = True
                 print(f"{len(self.open)} open", flush=True)

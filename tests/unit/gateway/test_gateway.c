@@ -600,6 +600,7 @@ static void one_master_too_many_is_turned_away_and_a_slot_is_reused(void **state
         assert_int_equal(receive_raw(fd[i], answer), 5);
     }
     int extra = connect_raw(rig);
+    send_raw(extra, UNIT, writes[1].pdu, writes[1].length);
     assert_int_equal(receive_raw(extra, answer), 0);
     close(extra);
     close(fd[0]);
@@ -616,6 +617,33 @@ static void one_master_too_many_is_turned_away_and_a_slot_is_reused(void **state
     assert_int_equal(length, 5);
     for (int i = 0; i < GATEWAY_MASTERS_MAX; i++)
         close(fd[i]);
+}
+
+/* Each of them is one connection that asks for nothing. */
+static void silent_connections_cost_no_master_its_place(void **state)
+{
+    struct rig *rig = *state;
+    uint8_t answer[GATEWAY_PDU_MAX];
+    int silent[2 * GATEWAY_PLACES_MAX];
+    int before = connect_raw(rig);
+    send_raw(before, UNIT, writes[1].pdu, writes[1].length);
+    assert_int_equal(receive_raw(before, answer), 5);
+    for (int i = 0; i < 2 * GATEWAY_PLACES_MAX; i++) {
+        silent[i] = connect_raw(rig);
+        if (i % 2 == 0) /* half a header */
+            assert_int_equal(send(silent[i], answer, 3, MSG_NOSIGNAL), 3);
+    }
+    for (int turn = 0; turn < 3; turn++) {
+        int master = connect_raw(rig);
+        send_raw(master, UNIT, writes[1].pdu, writes[1].length);
+        assert_int_equal(receive_raw(master, answer), 5);
+        close(master);
+        send_raw(before, UNIT, writes[1].pdu, writes[1].length);
+        assert_int_equal(receive_raw(before, answer), 5);
+    }
+    for (int i = 0; i < 2 * GATEWAY_PLACES_MAX; i++)
+        close(silent[i]);
+    close(before);
 }
 
 static unsigned random_below(uint64_t *seed, unsigned limit)
@@ -683,6 +711,7 @@ int main(void)
         ON_A_RIG(pipelined_requests_are_answered_in_order),
         ON_A_RIG(several_masters_at_once_get_their_own_answers),
         ON_A_RIG(one_master_too_many_is_turned_away_and_a_slot_is_reused),
+        ON_A_RIG(silent_connections_cost_no_master_its_place),
         ON_A_RIG(random_frames_write_nothing_without_a_lease),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

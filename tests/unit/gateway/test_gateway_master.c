@@ -42,13 +42,36 @@ static void every_cell_leads_where_it_should(void **state)
     }
 }
 
+static void who_asked_for_nothing_gives_way_and_the_longest_silent_first(void **state)
+{
+    (void)state;
+    struct gateway_master masters[5] = { { .state = GATEWAY_MASTER_READING, .since = { 40 } },
+                                         { .state = GATEWAY_MASTER_READING, .since = { 30 } },
+                                         { .state = GATEWAY_MASTER_READING, .since = { 10 } },
+                                         { .state = GATEWAY_MASTER_WAITING, .since = { 5 } },
+                                         { .state = GATEWAY_MASTER_FREE } };
+    const struct instant now = { 100 };
+    const struct span none = { 0 };
+    masters[1].in_length = 3; /* half a header is no request */
+    masters[2].asked = true;
+    masters[3].asked = true;
+    assert_ptr_equal(gateway_master_spare(masters, 5, false, none, now), &masters[1]);
+    masters[1].state = GATEWAY_MASTER_FREE;
+    assert_ptr_equal(gateway_master_spare(masters, 5, false, none, now), &masters[0]);
+    assert_null(gateway_master_spare(masters, 5, false, (struct span){ 61 }, now));
+    assert_ptr_equal(gateway_master_spare(masters, 5, true, (struct span){ 90 }, now), &masters[2]);
+    assert_null(gateway_master_spare(masters, 5, true, (struct span){ 91 }, now));
+    masters[2].in_length = 3; /* but in the middle of one it does not give way */
+    assert_null(gateway_master_spare(masters, 5, true, none, now));
+}
+
 static void frames_come_out_whole_however_they_arrive(void **state)
 {
     (void)state;
     int pair[2];
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
     struct gateway_master master = { .fd = -1 };
-    gateway_master_accept(&master, pair[0]);
+    gateway_master_accept(&master, pair[0], (struct instant){ 0 });
     assert_int_equal(master.state, GATEWAY_MASTER_READING);
     const uint8_t two[] = { 1, 2, 0, 0, 0, 6, 9, 6, 0, 7, 0, 8,
                             3, 4, 0, 0, 0, 6, 5, 3, 0, 0, 0, 1 };
@@ -131,6 +154,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_cell_leads_where_it_should),
+        cmocka_unit_test(who_asked_for_nothing_gives_way_and_the_longest_silent_first),
         cmocka_unit_test(frames_come_out_whole_however_they_arrive),
         cmocka_unit_test(longest_frame_fits_and_a_longer_one_is_bad),
         cmocka_unit_test(lease_must_outlive_the_worst_transit),

@@ -149,7 +149,7 @@ static void a_known_host_gets_in_and_on_whatever_strangers_do(void **state)
     while (next(2) != ADMISSION_NONE)
         continue;
     assert_int_equal(admission.shaking, SHAKING);
-    admission_spend(&admission, 10 * ADMISSION_BURST_US, 2); /* and their time is used up */
+    admission_spend(&admission, 0, 10 * ADMISSION_BURST_US, 2); /* and their time is used up */
     int place = enter("10.0.0.1", 3);
     assert_true(place != ADMISSION_NONE && victim != ADMISSION_NONE);
     admission_move(&admission, place, ADMISSION_QUEUED, 3);
@@ -187,15 +187,35 @@ static void turns_go_by_arrival_and_handshakes_that_stand_still_make_room(void *
 static void strangers_handshakes_share_a_part_of_the_time(void **state)
 {
     (void)state;
-    fill("10.0.0.9", ADMISSION_QUEUED);
-    admission_spend(&admission, 2 * ADMISSION_BURST_US, 10);
+    int place = enter("10.0.0.9", 1);
+    admission_move(&admission, place, ADMISSION_QUEUED, 1);
+    admission_spend(&admission, place, 2 * ADMISSION_BURST_US, 10);
     assert_int_equal(next(10), ADMISSION_NONE);
     uint64_t debt_ms = ADMISSION_BURST_US / ADMISSION_SHARE_US;
     assert_int_equal(next(9 + debt_ms), ADMISSION_NONE);
-    assert_int_equal(next(11 + debt_ms), 0);
+    assert_int_equal(next(11 + debt_ms), place);
     /* However long it was quiet, no more than a burst. */
-    admission_spend(&admission, ADMISSION_BURST_US + 1, 1000000);
+    int other = enter("10.0.0.8", 1000000);
+    admission_move(&admission, other, ADMISSION_QUEUED, 1000000);
+    admission_spend(&admission, other, ADMISSION_BURST_US + 1, 1000000);
     assert_int_equal(next(1000000), ADMISSION_NONE);
+}
+
+static void a_crowd_has_a_smaller_part_and_does_not_use_up_the_others(void **state)
+{
+    (void)state;
+    fill("10.0.0.9", ADMISSION_QUEUED);
+    admission_leave(&admission, PLACES - 1);
+    assert_int_equal(next(10), 0);
+    admission_spend(&admission, 0, 2 * ADMISSION_BURST_US, 10);
+    uint64_t paid = 11 + ADMISSION_BURST_US / ADMISSION_SHARE_US; /* the common debt */
+    assert_int_equal(next(paid), ADMISSION_NONE);
+    int other = enter("10.0.0.8", paid);
+    admission_move(&admission, other, ADMISSION_QUEUED, paid);
+    assert_int_equal(next(paid), other);
+    admission_leave(&admission, other);
+    assert_int_equal(next(9 + ADMISSION_BURST_US / ADMISSION_CROWD_US), ADMISSION_NONE);
+    assert_int_equal(next(12 + ADMISSION_BURST_US / ADMISSION_CROWD_US), 1);
 }
 
 static void the_newest_hosts_are_remembered_and_issuers_before_all(void **state)
@@ -262,7 +282,7 @@ static void any_crowd_lets_a_known_host_in(void **state)
             int begun = next(now_ms);
             done = begun != ADMISSION_NONE && begun == mine;
             if (begun != ADMISSION_NONE)
-                admission_spend(&admission, 2000, now_ms);
+                admission_spend(&admission, begun, 2000, now_ms);
             assert_true(admission.used <= ADMISSION_PLACES_MAX && admission.shaking <= 16);
             assert_true(step < 2001 || done || mine != ADMISSION_NONE);
             assert_true(step <= 2001 || done);
@@ -286,6 +306,7 @@ int main(void)
         cmocka_unit_test_setup(turns_go_by_arrival_and_handshakes_that_stand_still_make_room,
                                setup),
         cmocka_unit_test_setup(strangers_handshakes_share_a_part_of_the_time, setup),
+        cmocka_unit_test_setup(a_crowd_has_a_smaller_part_and_does_not_use_up_the_others, setup),
         cmocka_unit_test_setup(the_newest_hosts_are_remembered_and_issuers_before_all, setup),
         cmocka_unit_test_setup(hosts_are_told_apart_without_their_ports, setup),
         cmocka_unit_test(any_crowd_lets_a_known_host_in),
