@@ -13,6 +13,7 @@
 #include "agent/guard_link.h"
 #include "agent/hooks.h"
 #include "agent/lease_log.h"
+#include "agent/tokens.h"
 #include "hal/clock.h"
 #include "hal/hal.h"
 #include "log/log.h"
@@ -28,6 +29,7 @@ struct agent {
     struct holder_output output;
     struct guard_link guard;
     struct lease_log lease_log;
+    struct tokens tokens;
     struct agent_guard_view view[HF_LEASES_PER_AGENT_MAX];
     uv_timer_t timer;
     struct span slept;
@@ -98,6 +100,7 @@ static void agent_step_once(struct agent *agent, const struct holder_event *even
     holder_step(&agent->holder, event, now, &agent->output);
     for (size_t i = 0; i < agent->output.count; i++)
         agent_act(agent, &agent->output.action[i], now);
+    tokens_note(&agent->tokens, &agent->holder);
     agent_arm(agent, agent->output.wake_at);
 }
 
@@ -283,6 +286,7 @@ struct agent *agent_start(struct node *node)
         return NULL;
     }
     agent_configure(&node->conf, &config);
+    tokens_open(&agent->tokens, &node->loop, &node->conf, &config);
     holder_init(&agent->holder, &config, hal_clock_now());
     lease_log_open(&agent->lease_log, &node->conf, hal_clock_now());
     uv_timer_init(&node->loop, &agent->timer);

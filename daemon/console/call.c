@@ -24,6 +24,7 @@ static const struct call_command commands[] = {
     { "pin", "pin RESOURCE BOARD|none", true, 2, 2, operate_pin },
     { "unpin", "unpin RESOURCE", true, 1, 1, operate_unpin },
     { "fault clear", "fault clear RESOURCE", true, 1, 1, operate_fault_clear },
+    { "token overrule", "token overrule RESOURCE BOARD", true, 2, 2, operate_overrule },
     { "leader transfer", "leader transfer ISSUER", true, 1, 1, operate_leader_transfer },
     { "backup", "backup", true, 0, 0, operate_backup },
     { "member add", "member add ISSUER ADDRESS", true, 2, 2, operate_member_add },

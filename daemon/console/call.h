@@ -144,6 +144,7 @@ void watch_history(struct call *call);
 void operate_transfer(struct call *call);
 void operate_pin(struct call *call);
 void operate_unpin(struct call *call);
+void operate_overrule(struct call *call);
 void operate_fault_clear(struct call *call);
 void operate_leader_transfer(struct call *call);
 void operate_member_add(struct call *call);

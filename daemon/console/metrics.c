@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "agent/agent.h"
+#include "console/anew.h"
 #include "console/call.h"
 #include "hal/clock.h"
 
@@ -60,6 +61,7 @@ static void metrics_issuer(struct node *node, struct text *text)
         text_print(text, "holdfast_lease_token{resource=\"%s\"} %" PRIu64 "\n",
                    record->resource.text, record->last_token);
     }
+    anew_metrics(text, replica);
     metric_one(text, "history_events_total", "counter", "Replicated history events.",
                (double)replica->table.history_total);
 }

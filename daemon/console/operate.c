@@ -270,6 +270,16 @@ void operate_unpin(struct call *call)
         operate_act(call, &event, "unpinned");
 }
 
+/* ---- a board's word on tokens ---- */
+
+void operate_overrule(struct call *call)
+{
+    struct replica_event event = { .kind = REPLICA_OVERRULE };
+    if (operate_name(call, 1, "resource", &event.resource) &&
+        operate_name(call, 2, "board", &event.node) && operate_here(call, &event.resource))
+        operate_act(call, &event, "overruled: that board's word up to this token counts no more");
+}
+
 /* ---- faults ---- */
 
 static void ignore_write(void *context, const char *data, size_t length)

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "agent/agent.h"
+#include "console/anew.h"
 #include "console/call.h"
 #include "hal/clock.h"
 #include "issuer/recovery.h"
@@ -57,6 +58,7 @@ static void status_issuer(struct report *report, struct node *node, const struct
                 raft->role == RAFT_LEADER
                     ? raft_has_quorum(raft, hal_clock_now())
                     : raft->role == RAFT_FOLLOWER && !name_empty(&raft->leader));
+    anew_status(report, replica);
     report_text(report, "recovery", recovery[0] != '\0' ? recovery : "none");
     report_token(report, "commit", raft->commit);
     report_token(report, "applied", raft->applied);
@@ -137,6 +139,8 @@ static void lease_waiters(struct report *report, const struct replica *replica,
 
 static const char *lease_state(const struct replica *replica, const struct lease_record *record)
 {
+    if (name_empty(&record->holder) && anew_state(replica, &record->resource) != NULL)
+        return anew_state(replica, &record->resource);
     if (name_empty(&record->holder))
         return record->pinned ? "free, pinned" : "free";
     if (record->abandoned)
@@ -147,19 +151,6 @@ static const char *lease_state(const struct replica *replica, const struct lease
     return record->pinned ? "held, pinned" : "held";
 }
 
-/* After a restore: nothing is granted yet, and why. */
-static void leases_hold_off(struct report *report, const struct replica *replica)
-{
-    struct instant until = issuer_unknown_until(&replica->issuer);
-    if (replica->table.unknown_us == 0)
-        return;
-    report_text(report, "restored", "nothing is granted while leases from before may count");
-    if (until.us != INSTANT_NEVER.us) {
-        int64_t left_us = instant_diff(until, hal_clock_now()).us;
-        report_milli(report, "hold_off_ms", left_us > 0 ? left_us : 0);
-    }
-}
-
 static void leases_answer(struct call *call)
 {
     struct report *report = &call->report;
@@ -168,7 +159,7 @@ static void leases_answer(struct call *call)
     report_text(report, "from", call->node->conf.node_id.text);
     report_flag(report, "leader", serving);
     report_token(report, "applied", replica->table.applied);
-    leases_hold_off(report, replica);
+    anew_note(report, replica);
     report_list_open(report, "leases");
     for (uint32_t i = 0; i < replica->table.count; i++) {
         const struct lease_record *record = &replica->table.record[i];
@@ -186,6 +177,7 @@ static void leases_answer(struct call *call)
         lease_waiters(report, replica, &record->resource);
     }
     report_list_close(report);
+    anew_lists(report, replica);
     call_answer(call);
 }
 

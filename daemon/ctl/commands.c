@@ -232,6 +232,7 @@ static const struct command commands[] = {
     { "pin", "pin RESOURCE BOARD|none", 3, NULL, SLOW_SILENCE_MS },
     { "unpin", "unpin RESOURCE", 2, NULL, SLOW_SILENCE_MS },
     { "fault", "fault clear RESOURCE", 3, NULL, CLIENT_TIMEOUT_MS },
+    { "token", "token overrule RESOURCE BOARD", 4, NULL, SLOW_SILENCE_MS },
     { "member", "member add ID ADDRESS | promote ID | remove ID", 3, NULL, SLOW_SILENCE_MS },
     { "leader", "leader transfer ID", 3, NULL, SLOW_SILENCE_MS },
     { "metrics", "metrics", 1, NULL, CLIENT_TIMEOUT_MS },

@@ -127,6 +127,10 @@ static void put_commit(const struct world *world, int issuer, const struct raft_
     case LEASE_COMMAND_NOTE:
         say(world, issuer, "entry %llu committed: note", index);
         return;
+    case LEASE_COMMAND_OVERRULE:
+        say(world, issuer, "entry %llu committed: OVERRULE %s, token %llu of %s", index, resource,
+            (unsigned long long)command.token, command.holder.text);
+        return;
     case LEASE_COMMAND_KINDS:
         break;
     }

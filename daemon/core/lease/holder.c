@@ -164,6 +164,7 @@ static void send_acquire(struct step *step, struct holder_lease *lease)
     message.fence_us = lease->config.fence.us;
     message.priority = lease->config.priority;
     message.failback_auto = lease->config.failback_auto;
+    message.highest = lease->highest;
     text_copy(message.address, sizeof(message.address), lease->config.address);
     send_to_issuers(step, &message, !lease->answered);
 }
@@ -187,12 +188,20 @@ static void send_release(struct step *step, const struct holder_lease *lease, ui
     send_to_issuers(step, &message, !lease->answered);
 }
 
+/* The guard has taken this token, or will. */
+static void note_taken(struct holder_lease *lease, uint64_t token)
+{
+    if (token > lease->highest)
+        lease->highest = token;
+}
+
 static void send_permit(struct step *step, struct holder_lease *lease)
 {
     struct guard_message *permit = send_to_guard(step, GUARD_PERMIT, &lease->config.resource,
                                                  lease->token);
     permit->deadline_us = lease->deadline.us;
     lease->permitted = lease->token;
+    note_taken(lease, lease->token);
 }
 
 /* ---- the one place that changes a state */
@@ -470,6 +479,7 @@ static void on_guard_status(struct step *step, struct holder_lease *lease,
     view->fault = (enum guard_fault)status->fault;
     view->token = status->token;
     view->proven = status->proven != 0;
+    note_taken(lease, status->token);
     view->heard = step->now;
     step->holder->guard_heard = step->now;
     bool off = view->state == GUARD_SAFE || view->state == GUARD_DROPPING;
@@ -722,6 +732,7 @@ void holder_init(struct holder *holder, const struct holder_config *config, stru
     for (size_t i = 0; i < holder->lease_count; i++) {
         holder->lease[i].config = config->resource[i];
         holder->lease[i].state = HOLDER_IDLE;
+        holder->lease[i].highest = config->resource[i].highest;
         holder->lease[i].answered = true;
         holder->lease[i].deadline = now;
         holder->lease[i].slack = span_from_us(INT64_MAX);

@@ -22,6 +22,8 @@
  *  - A proof is a guard's STATUS that is SAFE and proven, either with this token, or on a
  *    connection over which no permit of this token was ever sent.
  *  - A lease that the guard cannot prove off is never released as fenced.
+ *  - Every acquire says the highest token that the guard ever took of the resource, in former starts
+ *    too: the caller keeps lease[].highest and gives it back in the configuration.
  *  - A grant for which the issuer would wait less than this board's fence latency is not driven.
  *
  * Duties of the caller after every holder_step(), in the order of action[]: HOLDER_SEND to that
@@ -68,6 +70,7 @@ struct holder_resource_config {
     struct span release;
     int32_t priority;
     bool failback_auto;
+    uint64_t highest; /* token that the guard ever took, as kept from former starts; 0: none */
     char address[HF_ADDRESS_MAX + 1];
 };
 
@@ -177,6 +180,7 @@ struct holder_lease {
     struct holder_resource_config config;
     enum holder_state state;
     uint64_t token;           /* granted .. releasing; else 0 */
+    uint64_t highest;         /* token that the guard ever took, or was given in a permit; 0: none */
     uint64_t disowned;        /* highest token ever given up: nothing of it counts any more */
     struct span ttl;          /* as granted */
     struct instant deadline;  /* holding: the guard's; granted: when the grant is given up */

@@ -341,12 +341,58 @@ static void answer_queued(struct issuer *issuer, const struct issuer_lease *leas
     answer->position = position;
 }
 
+/* A board had a token that is not below the next one here: whoever waits is told, and waits no more. */
+static void refuse_waiters(struct issuer *issuer, struct issuer_lease *lease, struct instant now,
+                           struct issuer_output *out)
+{
+    struct issuer_claim claim;
+    char text[HF_REASON_MAX + 1];
+    if (!issuer_claim_of(issuer, &lease->resource, &claim))
+        return;
+    issuer_explain_claim(issuer, &claim, text);
+    while (lease->waiter_count > 0) {
+        struct issuer_client *client =
+            connected_client(issuer, &lease->waiter[--lease->waiter_count].node);
+        if (client)
+            refuse(issuer, client, &lease->resource, LEASE_REFUSED_TOKEN, text, now, out);
+    }
+}
+
+static void hear_claim(struct issuer *issuer, const struct hf_name *node,
+                       const struct lease_message *message, struct instant now,
+                       struct issuer_output *out)
+{
+    /* No grant is at or below what is applied. */
+    if (message->highest <= issuer->table->applied || !issuer_policy_of(issuer, &message->resource))
+        return;
+    struct issuer_lease *lease = find_or_add_lease(issuer, &message->resource, now);
+    if (lease && issuer_hear_claim(issuer, lease, node, message->highest))
+        refuse_waiters(issuer, lease, now, out);
+}
+
+/* Policy, ranges and pin, and then what boards say of tokens. */
+static enum lease_refusal judge_acquire(const struct issuer *issuer, const struct hf_name *node,
+                                        const struct lease_message *message,
+                                        char text[HF_REASON_MAX + 1])
+{
+    struct issuer_claim claim;
+    enum lease_refusal refusal = issuer_check_acquire(issuer, node, message, text);
+    int found = lease_table_find(issuer->table, &message->resource);
+    bool holder = found >= 0 && name_equal(&issuer->table->record[found].holder, node);
+    if (refusal != LEASE_REFUSED_NONE || holder ||
+        !issuer_claim_of(issuer, &message->resource, &claim))
+        return refusal;
+    issuer_explain_claim(issuer, &claim, text);
+    return LEASE_REFUSED_TOKEN;
+}
+
 static void on_acquire(struct issuer *issuer, struct issuer_client *client,
                        const struct lease_message *message, struct instant now,
                        struct issuer_output *out)
 {
     char text[HF_REASON_MAX + 1];
-    enum lease_refusal refusal = issuer_check_acquire(issuer, &client->node, message, text);
+    hear_claim(issuer, &client->node, message, now, out);
+    enum lease_refusal refusal = judge_acquire(issuer, &client->node, message, text);
     struct issuer_lease *lease = find_lease(issuer, &message->resource);
     if (refusal != LEASE_REFUSED_NONE) {
         if (lease)
@@ -664,13 +710,16 @@ void issuer_round_asked(struct issuer *issuer, uint64_t round)
 /* ---- time: grants, expiries, yields */
 
 static void propose_grant(struct issuer *issuer, struct issuer_lease *lease,
-                          const struct issuer_waiter *waiter, struct issuer_output *out)
+                          const struct issuer_waiter *waiter, struct instant now,
+                          struct issuer_output *out)
 {
     struct lease_command *command = propose(issuer, out, LEASE_COMMAND_GRANT, &lease->resource);
     command->holder = waiter->node;
     command->token = record_of(issuer, lease)->token;
     command->ttl_us = waiter->ttl_us;
     command->fence_us = waiter->fence_us;
+    command->settled = issuer->table->unknown_us > 0 &&
+                       instant_reached(issuer->unknown_until, now);
     command->priority = waiter->priority;
     command->ranked = true;
     text_copy(command->address, sizeof(command->address), waiter->address);
@@ -766,7 +815,7 @@ static void decide_lease(struct issuer *issuer, struct issuer_lease *lease,
                          struct issuer_pass *pass, struct issuer_output *out)
 {
     bool held = record_of(issuer, lease)->token != 0;
-    if (issuer->table->unknown_us > 0 && !instant_reached(issuer->unknown_until, pass->now)) {
+    if (issuer_held_off(issuer, &lease->resource, pass->now)) {
         wake_by(pass, issuer->unknown_until);
         return;
     }
@@ -775,7 +824,9 @@ static void decide_lease(struct issuer *issuer, struct issuer_lease *lease,
         ask_to_yield(issuer, lease, pass, out);
         return;
     }
-    const struct issuer_waiter *waiter = next_waiter(issuer, lease);
+    struct issuer_claim claim;
+    bool barred = issuer_claim_of(issuer, &lease->resource, &claim);
+    const struct issuer_waiter *waiter = barred ? NULL : next_waiter(issuer, lease);
     if (!waiter && !held)
         return;
     if (!instant_reached(lease->retry_at, pass->now)) {
@@ -788,7 +839,7 @@ static void decide_lease(struct issuer *issuer, struct issuer_lease *lease,
     }
     pass->proposals++;
     if (waiter)
-        propose_grant(issuer, lease, waiter, out);
+        propose_grant(issuer, lease, waiter, pass->now, out);
     else
         propose_expire(issuer, lease, out);
 }
@@ -907,6 +958,25 @@ static void on_pin(struct issuer *issuer, const struct issuer_event *event,
     text_copy(command->text, sizeof(command->text), event->text ? event->text : text);
 }
 
+static void on_overrule(struct issuer *issuer, const struct issuer_event *event,
+                        struct issuer_output *out)
+{
+    uint64_t token = issuer_claim_by(issuer, &event->resource, &event->node);
+    if (token == 0) {
+        out->error = "that board says of no token above those given here";
+        return;
+    }
+    if (issuer->table->overrule_count == LEASE_OVERRULES_MAX) {
+        out->error = "32 boards are overruled already, the most there may be";
+        return;
+    }
+    struct lease_command *command = propose(issuer, out, LEASE_COMMAND_OVERRULE, &event->resource);
+    command->who = event->who;
+    command->holder = event->node;
+    command->token = token;
+    text_copy(command->text, sizeof(command->text), "the board's word on this token is overruled");
+}
+
 static void on_note(struct issuer *issuer, const struct issuer_event *event,
                     struct issuer_output *out)
 {
@@ -928,6 +998,8 @@ static void on_operator(struct issuer *issuer, const struct issuer_event *event,
         on_transfer(issuer, event, now, out);
     else if (event->kind == ISSUER_EVENT_PIN)
         on_pin(issuer, event, out);
+    else if (event->kind == ISSUER_EVENT_OVERRULE)
+        on_overrule(issuer, event, out);
     else
         on_note(issuer, event, out);
 }
@@ -984,6 +1056,7 @@ void issuer_step(struct issuer *issuer, const struct issuer_event *event, struct
     case ISSUER_EVENT_TRANSFER:
     case ISSUER_EVENT_PIN:
     case ISSUER_EVENT_NOTE:
+    case ISSUER_EVENT_OVERRULE:
         on_operator(issuer, event, now, out);
         return;
     case ISSUER_EVENT_KINDS:

@@ -12,8 +12,12 @@
  *    and only if the lease is still the current one and no grant or expiry of it is proposed (S4).
  *  - t1 of a lease is when its round was confirmed, its grant applied, or, for a new leader, when
  *    its own no-op was applied; whichever was last. Free at timing_issuer_free(t1, ...) (S1).
- *  - After a restore (table.unknown_us) nothing is granted until the longest lease that anybody may
- *    hold, by the backup or by the policy, is over, counted like that of a new leader's leases (S1).
+ *  - While the table began anew (table.unknown_us: a new cluster, or a restore) a resource is first
+ *    granted when the longest lease that anybody may hold, by the backup or by the policy, is over,
+ *    counted like that of a new leader's leases; or when every board of its policy waits for it
+ *    (S1). issuer_anew.c has the argument.
+ *  - No grant gets a token that is not above the highest one that a board of the policy says it had
+ *    (S2), unless an operator overruled that board.
  *  - At most one grant, release or expiry per resource is under way.
  *  - A waiter is served by priority, then arrival. One whose connection is down is not granted.
  *  - The present holder of a token never waits in the queue: it is told its own token, so that a
@@ -75,6 +79,12 @@ struct issuer_config {
     size_t policy_count;                /* 0..HF_RESOURCES_MAX */
 };
 
+/* What a board says of tokens that it had. */
+struct issuer_claim {
+    struct hf_name board;
+    uint64_t token;
+};
+
 struct issuer_waiter {
     struct hf_name node;
     int32_t priority;
@@ -127,6 +137,7 @@ struct issuer_lease {
     struct hf_name holder;   /* as of the last applied command, to tell it when it lost */
     uint64_t token;
     struct instant yield_at; /* the holder is not asked (again) to yield before this */
+    uint64_t claim[ISSUER_POLICY_HOLDERS_MAX]; /* highest token that each of the policy's said */
     struct issuer_transfer transfer;
 };
 
@@ -168,6 +179,7 @@ enum issuer_event_kind {
     ISSUER_EVENT_TRANSFER,    /* resource, node: hand over to this board; who */
     ISSUER_EVENT_PIN,         /* resource, pinned, node (empty: nobody); who */
     ISSUER_EVENT_NOTE,        /* resource, history kind, text; who: into the history */
+    ISSUER_EVENT_OVERRULE,    /* resource, node: its word on tokens counts no more; who */
     ISSUER_EVENT_KINDS
 };
 
@@ -203,7 +215,7 @@ struct issuer_action {
 struct issuer_output {
     size_t count;
     struct issuer_action action[ISSUER_ACTIONS_MAX];
-    const char *error; /* TRANSFER, PIN, NOTE refused: static text; NULL: accepted */
+    const char *error; /* TRANSFER, PIN, NOTE, OVERRULE refused: static text; NULL: accepted */
     struct instant wake_at;
 };
 
@@ -248,10 +260,38 @@ const struct issuer_lease *issuer_lease_of(const struct issuer *issuer,
 struct instant issuer_free_at(const struct issuer *issuer, const struct hf_name *resource);
 
 /*
- * When a restored table's hold-off ends; INSTANT_NEVER if there is none, or this issuer does not
- * serve.
+ * When the hold-off of a table that began anew ends; INSTANT_NEVER if there is none, or this issuer
+ * does not serve.
  */
 struct instant issuer_unknown_until(const struct issuer *issuer);
+
+/* True while that keeps the resource from its first grant. */
+bool issuer_held_off(const struct issuer *issuer, const struct hf_name *resource,
+                     struct instant now);
+
+/* The n-th board of the resource's policy that does not wait for it here; NULL: no more. */
+const struct hf_name *issuer_awaited(const struct issuer *issuer, const struct hf_name *resource,
+                                     size_t n);
+
+/* True if a board's word on tokens keeps the resource from being granted: the highest such word. */
+bool issuer_claim_of(const struct issuer *issuer, const struct hf_name *resource,
+                     struct issuer_claim *claim);
+
+/* The word of this board, if it does that; 0: none, or it counts no more. */
+uint64_t issuer_claim_by(const struct issuer *issuer, const struct hf_name *resource,
+                         const struct hf_name *node);
+
+/* For issuer.c: notes what `node` says. False: it says nothing new, or has no say here. */
+bool issuer_hear_claim(const struct issuer *issuer, struct issuer_lease *lease,
+                       const struct hf_name *node, uint64_t token);
+
+/* NULL if no policy names the resource. */
+const struct issuer_policy *issuer_policy_of(const struct issuer *issuer,
+                                             const struct hf_name *resource);
+
+/* What is wrong with the token of a grant that a claim bars, and what mends it. */
+void issuer_explain_claim(const struct issuer *issuer, const struct issuer_claim *claim,
+                          char text[HF_REASON_MAX + 1]);
 
 /*
  * The longest time for which a lease granted under this configuration counts: ttl and fence latency

@@ -39,8 +39,8 @@ static void explain_range(char *out, const char *what, int64_t value, int64_t lo
     append_text(out, size, " us");
 }
 
-static const struct issuer_policy *find_policy(const struct issuer *issuer,
-                                               const struct hf_name *resource)
+const struct issuer_policy *issuer_policy_of(const struct issuer *issuer,
+                                             const struct hf_name *resource)
 {
     for (size_t i = 0; i < issuer->config.policy_count; i++) {
         if (name_equal(&issuer->config.policy[i].resource, resource))
@@ -76,7 +76,7 @@ enum lease_refusal issuer_check_acquire(const struct issuer *issuer, const struc
                                         const struct lease_message *message,
                                         char text[HF_REASON_MAX + 1])
 {
-    const struct issuer_policy *policy = find_policy(issuer, &message->resource);
+    const struct issuer_policy *policy = issuer_policy_of(issuer, &message->resource);
     memset(text, 0, HF_REASON_MAX + 1);
     if (!policy) {
         append_text(text, HF_REASON_MAX + 1, "no policy for this resource");
@@ -101,6 +101,23 @@ enum lease_refusal issuer_check_acquire(const struct issuer *issuer, const struc
         return LEASE_REFUSED_FENCE;
     }
     return check_pin(issuer, node, &message->resource, text);
+}
+
+/* The command first, if not all of it has room. */
+void issuer_explain_claim(const struct issuer *issuer, const struct issuer_claim *claim,
+                          char text[HF_REASON_MAX + 1])
+{
+    const size_t size = HF_REASON_MAX + 1;
+    const size_t numbers = 46; /* bytes of the words and two tokens of six digits */
+    bool whole = strlen(claim->board.text) + numbers < size && claim->token < 1000000;
+    memset(text, 0, size);
+    append_text(text, size, claim->board.text);
+    append_text(text, size, whole ? " took token " : " had ");
+    append_number(text, size, (int64_t)claim->token);
+    append_text(text, size, whole ? ", here is " : ", here ");
+    append_number(text, size, (int64_t)issuer->table->applied + 1);
+    append_text(text, size, whole ? ": --restore or --init --above " : ": --init --above ");
+    append_number(text, size, (int64_t)claim->token);
 }
 
 int64_t issuer_lease_max_us(const struct issuer_config *config)

@@ -13,7 +13,7 @@ static const char *const refusal_names[LEASE_REFUSALS] = {
     [LEASE_REFUSED_NONE] = "none",     [LEASE_REFUSED_POLICY] = "policy",
     [LEASE_REFUSED_TTL] = "ttl",       [LEASE_REFUSED_FENCE] = "fence",
     [LEASE_REFUSED_PINNED] = "pinned", [LEASE_REFUSED_FULL] = "full",
-    [LEASE_REFUSED_IDENTITY] = "identity",
+    [LEASE_REFUSED_IDENTITY] = "identity", [LEASE_REFUSED_TOKEN] = "token",
 };
 
 const char *lease_message_name(enum lease_message_kind kind)

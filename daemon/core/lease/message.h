@@ -15,7 +15,7 @@
 
 enum lease_message_kind {
     /* agent to issuer */
-    LEASE_ACQUIRE,  /* resource, ttl_us, fence_us, priority, failback_auto, address */
+    LEASE_ACQUIRE,  /* resource, ttl_us, fence_us, priority, failback_auto, address, highest */
     LEASE_WITHDRAW, /* resource: leaves its queue */
     LEASE_RENEW,    /* nonce, item_count, items; round_trip_us, slack_us for people */
     LEASE_RELEASE,  /* nonce, resource, token, fenced, text (why) */
@@ -40,6 +40,7 @@ enum lease_refusal {
     LEASE_REFUSED_PINNED,   /* pinned to another board or to nobody */
     LEASE_REFUSED_FULL,     /* the table or the queue is full */
     LEASE_REFUSED_IDENTITY, /* the sender is not who the message says */
+    LEASE_REFUSED_TOKEN,    /* a board has had a token that is not below the next one here */
     LEASE_REFUSALS
 };
 
@@ -74,6 +75,7 @@ struct lease_message {
     enum lease_refusal refusal;
     int64_t round_trip_us;
     int64_t slack_us;
+    uint64_t highest; /* token of the resource that the board's guard ever took; 0: none is known */
     char address[HF_ADDRESS_MAX + 1];
     char text[HF_REASON_MAX + 1];
     uint8_t item_count;

@@ -365,6 +365,9 @@ static void take_event(struct turn *turn, const struct replica_event *event)
     case REPLICA_NOTE:
         pass_to_operator(turn, event, ISSUER_EVENT_NOTE);
         return;
+    case REPLICA_OVERRULE:
+        pass_to_operator(turn, event, ISSUER_EVENT_OVERRULE);
+        return;
     case REPLICA_LEADER_TRANSFER:
         pass_to_raft(turn, event, RAFT_EVENT_TRANSFER);
         return;

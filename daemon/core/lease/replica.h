@@ -45,6 +45,7 @@ enum replica_event_kind {
     REPLICA_CONFIRM,        /* a linearizable read: see requested_round */
     REPLICA_TRANSFER,       /* operator: resource to node; who */
     REPLICA_PIN,            /* operator: resource, pinned, node; who */
+    REPLICA_OVERRULE,       /* operator: resource, node: its word on tokens counts no more; who */
     REPLICA_NOTE,           /* operator act for the history: resource, history, text; who */
     REPLICA_LEADER_TRANSFER, /* node */
     REPLICA_MEMBERS, /* operator: change of an issuer, node, address; who, text for the history */

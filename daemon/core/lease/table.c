@@ -7,16 +7,21 @@
 #include "wire/wire.h"
 
 /*
- * Snapshot: magic, version, applied, record count, history total, history count; version 2 only:
- * unknown_us; then each record and each kept event, oldest first, behind a 16-bit length; then
- * FNV-1a of all that. Numbers are big-endian. Version 2 is written while unknown_us counts only.
+ * Snapshot: magic, version, applied, record count, history total, history count; versions 2 and 3:
+ * unknown_us; version 3: begun, overrule count, each overrule (resource and board of 32 bytes, token);
+ * then each record and each kept event, oldest first, behind a 16-bit length; then FNV-1a of all
+ * that. Numbers are big-endian. Version 3 is written while any of what it adds counts, else 1; 2 is
+ * read: a restored table in which nothing was granted yet.
  */
 enum {
     SNAPSHOT_MAGIC = 0x48464c54, /* "HFLT" */
     SNAPSHOT_VERSION = 1,
     SNAPSHOT_VERSION_RESTORED = 2,
+    SNAPSHOT_VERSION_ANEW = 3,
     SNAPSHOT_HEADER = 4 + 4 + 8 + 4 + 8 + 4,
     SNAPSHOT_UNKNOWN = 8,
+    SNAPSHOT_ANEW = 8 + 4, /* besides it */
+    SNAPSHOT_OVERRULE = 2 * (HF_NAME_MAX + 1) + 8,
     SNAPSHOT_CHECKSUM = 8,
     SNAPSHOT_RECORD_MAX = 256, /* of one encoded record; checked by a test */
     SNAPSHOT_EVENT_MAX = 256   /* of one encoded event; checked by a test */
@@ -27,6 +32,8 @@ void lease_table_init(struct lease_table *table)
     /* Not the arrays: memory that holds nothing yet is not touched. */
     table->applied = 0;
     table->unknown_us = 0;
+    table->begun = 0;
+    table->overrule_count = 0;
     table->count = 0;
     table->history_total = 0;
 }
@@ -91,6 +98,13 @@ static void free_record(struct lease_record *record)
     record->transferred = false;
 }
 
+/* No lease of before counts any more. */
+static void settle(struct lease_table *table)
+{
+    table->unknown_us = 0;
+    table->begun = 0;
+}
+
 static void apply_grant(struct lease_table *table, const struct lease_command *command,
                         struct table_change *change)
 {
@@ -125,7 +139,8 @@ static void apply_grant(struct lease_table *table, const struct lease_command *c
     struct history_event granted = event_of(table, command, HISTORY_GRANT);
     granted.token = record->token;
     add_event(table, change, &granted);
-    table->unknown_us = 0;
+    if (command->settled)
+        settle(table);
     change->done = true;
 }
 
@@ -195,6 +210,47 @@ static void apply_note(struct lease_table *table, const struct lease_command *co
     change->done = true;
 }
 
+static struct lease_overrule *find_overrule(struct lease_table *table,
+                                            const struct hf_name *resource,
+                                            const struct hf_name *board)
+{
+    for (uint32_t i = 0; i < table->overrule_count; i++) {
+        struct lease_overrule *overrule = &table->overrule[i];
+        if (name_equal(&overrule->resource, resource) && name_equal(&overrule->board, board))
+            return overrule;
+    }
+    return NULL;
+}
+
+static void apply_overrule(struct lease_table *table, const struct lease_command *command,
+                           struct table_change *change)
+{
+    struct lease_overrule *overrule = find_overrule(table, &command->resource, &command->holder);
+    change->record = lease_table_find(table, &command->resource);
+    if (!overrule && table->overrule_count == LEASE_OVERRULES_MAX)
+        return;
+    if (!overrule) {
+        overrule = &table->overrule[table->overrule_count++];
+        *overrule = (struct lease_overrule){ command->resource, command->holder, 0 };
+    }
+    if (command->token > overrule->token)
+        overrule->token = command->token;
+    struct history_event event = event_of(table, command, HISTORY_OPERATOR);
+    add_event(table, change, &event);
+    change->done = true;
+}
+
+/* The log is past them: what they stood against bars nothing any more. */
+static void forget_overrules(struct lease_table *table)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < table->overrule_count; i++) {
+        if (table->overrule[i].token > table->applied)
+            table->overrule[kept++] = table->overrule[i];
+    }
+    table->overrule_count = kept;
+}
+
 struct table_change lease_table_apply(struct lease_table *table, uint64_t index,
                                       const struct lease_command *command)
 {
@@ -218,6 +274,9 @@ struct table_change lease_table_apply(struct lease_table *table, uint64_t index,
     case LEASE_COMMAND_NOTE:
         apply_note(table, command, &change);
         return change;
+    case LEASE_COMMAND_OVERRULE:
+        apply_overrule(table, command, &change);
+        return change;
     case LEASE_COMMAND_KINDS:
         break;
     }
@@ -228,6 +287,7 @@ void lease_table_skip(struct lease_table *table, uint64_t index)
 {
     HF_CHECK(index > table->applied);
     table->applied = index;
+    forget_overrules(table);
 }
 
 void lease_table_restore(struct lease_table *table, uint64_t index, int64_t unknown_us,
@@ -244,13 +304,34 @@ void lease_table_restore(struct lease_table *table, uint64_t index, int64_t unkn
     for (uint32_t i = 0; i < table->count; i++)
         free_record(&table->record[i]);
     table->unknown_us = unknown_us;
+    table->begun = index;
     struct history_event event = event_of(table, &restore, HISTORY_OPERATOR);
     add_event(table, &change, &event);
 }
 
+void lease_table_begin(struct lease_table *table, uint64_t index)
+{
+    lease_table_init(table);
+    lease_table_skip(table, index);
+    table->unknown_us = 1; /* and at least as long as the leader's policy allows a lease */
+    table->begun = index;
+}
+
+bool lease_table_overruled(const struct lease_table *table, const struct hf_name *resource,
+                           const struct hf_name *board, uint64_t token)
+{
+    for (uint32_t i = 0; i < table->overrule_count; i++) {
+        const struct lease_overrule *overrule = &table->overrule[i];
+        if (name_equal(&overrule->resource, resource) && name_equal(&overrule->board, board))
+            return token <= overrule->token;
+    }
+    return false;
+}
+
 size_t lease_table_encoded_max(void)
 {
-    return SNAPSHOT_HEADER + SNAPSHOT_UNKNOWN + (size_t)HF_RESOURCES_MAX * (2 + SNAPSHOT_RECORD_MAX) +
+    return SNAPSHOT_HEADER + SNAPSHOT_UNKNOWN + SNAPSHOT_ANEW +
+           (size_t)LEASE_OVERRULES_MAX * SNAPSHOT_OVERRULE + (size_t)HF_RESOURCES_MAX * (2 + SNAPSHOT_RECORD_MAX) +
            (size_t)HF_HISTORY_MAX * (2 + SNAPSHOT_EVENT_MAX) + SNAPSHOT_CHECKSUM;
 }
 
@@ -293,21 +374,40 @@ static bool close_part(uint8_t *out, size_t *at, size_t length)
     return true;
 }
 
+static void put_name(uint8_t *out, size_t *at, const struct hf_name *name)
+{
+    memcpy(out + *at, name->text, sizeof(name->text));
+    *at += sizeof(name->text);
+}
+
+static void put_anew(const struct lease_table *table, uint8_t *out, size_t *at)
+{
+    put_number(out, at, (uint64_t)table->unknown_us, SNAPSHOT_UNKNOWN);
+    put_number(out, at, table->begun, 8);
+    put_number(out, at, table->overrule_count, 4);
+    for (uint32_t i = 0; i < table->overrule_count; i++) {
+        put_name(out, at, &table->overrule[i].resource);
+        put_name(out, at, &table->overrule[i].board);
+        put_number(out, at, table->overrule[i].token, 8);
+    }
+}
+
 size_t lease_table_encode(const struct lease_table *table, uint8_t *out, size_t capacity)
 {
     size_t at = 0;
+    bool anew = table->unknown_us > 0 || table->overrule_count > 0;
     /* One bound for any table: whether a snapshot fits must not depend on what is in it. */
     if (capacity < lease_table_encoded_max())
         return 0;
     uint64_t kept = history_kept(table->history_total);
     put_number(out, &at, SNAPSHOT_MAGIC, 4);
-    put_number(out, &at, table->unknown_us > 0 ? SNAPSHOT_VERSION_RESTORED : SNAPSHOT_VERSION, 4);
+    put_number(out, &at, anew ? SNAPSHOT_VERSION_ANEW : SNAPSHOT_VERSION, 4);
     put_number(out, &at, table->applied, 8);
     put_number(out, &at, table->count, 4);
     put_number(out, &at, table->history_total, 8);
     put_number(out, &at, kept, 4);
-    if (table->unknown_us > 0)
-        put_number(out, &at, (uint64_t)table->unknown_us, SNAPSHOT_UNKNOWN);
+    if (anew)
+        put_anew(table, out, &at);
     for (uint32_t i = 0; i < table->count; i++) {
         if (!close_part(out, &at, wire_encode_record(&table->record[i], out + at + 2,
                                                      SNAPSHOT_RECORD_MAX)))
@@ -367,7 +467,40 @@ static bool take_unknown(struct lease_table *table, struct bytes bytes, size_t *
         return false;
     uint64_t unknown_us = take_number(bytes.data, at, SNAPSHOT_UNKNOWN);
     table->unknown_us = (int64_t)unknown_us;
-    return unknown_us > 0 && unknown_us <= LEASE_UNKNOWN_MAX_US;
+    table->begun = unknown_us > 0 ? table->applied : 0; /* version 2: nothing granted since */
+    return unknown_us <= LEASE_UNKNOWN_MAX_US;
+}
+
+static bool take_name(struct bytes bytes, size_t *at, struct hf_name *name)
+{
+    size_t length = 0;
+    while (length < HF_NAME_MAX && bytes.data[*at + length] != '\0')
+        length++;
+    bool good = name_set(name, (const char *)bytes.data + *at, length);
+    /* One form only: what follows the name is zero. */
+    good = good && memcmp(name->text, bytes.data + *at, sizeof(name->text)) == 0;
+    *at += sizeof(name->text);
+    return good;
+}
+
+static bool take_anew(struct lease_table *table, struct bytes bytes, size_t *at, size_t end)
+{
+    if (!take_unknown(table, bytes, at, end) || end - *at < SNAPSHOT_ANEW)
+        return false;
+    table->begun = take_number(bytes.data, at, 8);
+    uint32_t count = (uint32_t)take_number(bytes.data, at, 4);
+    if (count > LEASE_OVERRULES_MAX || (end - *at) / SNAPSHOT_OVERRULE < count ||
+        (table->unknown_us > 0) != (table->begun > 0) || table->begun > table->applied)
+        return false;
+    for (; table->overrule_count < count; table->overrule_count++) {
+        struct lease_overrule *overrule = &table->overrule[table->overrule_count];
+        if (!take_name(bytes, at, &overrule->resource) || !take_name(bytes, at, &overrule->board))
+            return false;
+        overrule->token = take_number(bytes.data, at, 8);
+        if (overrule->token <= table->applied || overrule->token >= UINT64_C(1) << 62)
+            return false;
+    }
+    return table->unknown_us > 0 || count > 0;
 }
 
 static bool decode_body(struct lease_table *table, struct bytes bytes)
@@ -381,7 +514,7 @@ static bool decode_body(struct lease_table *table, struct bytes bytes)
         take_number(bytes.data, &at, 4) != SNAPSHOT_MAGIC)
         return false;
     uint64_t version = take_number(bytes.data, &at, 4);
-    if (version != SNAPSHOT_VERSION && version != SNAPSHOT_VERSION_RESTORED)
+    if (version < SNAPSHOT_VERSION || version > SNAPSHOT_VERSION_ANEW)
         return false;
     table->applied = take_number(bytes.data, &at, 8);
     uint32_t count = (uint32_t)take_number(bytes.data, &at, 4);
@@ -389,7 +522,10 @@ static bool decode_body(struct lease_table *table, struct bytes bytes)
     uint64_t kept = take_number(bytes.data, &at, 4);
     if (count > HF_RESOURCES_MAX || kept != history_kept(table->history_total))
         return false;
-    if (version == SNAPSHOT_VERSION_RESTORED && !take_unknown(table, bytes, &at, end))
+    if (version == SNAPSHOT_VERSION_RESTORED &&
+        (!take_unknown(table, bytes, &at, end) || table->unknown_us == 0))
+        return false;
+    if (version == SNAPSHOT_VERSION_ANEW && !take_anew(table, bytes, &at, end))
         return false;
     return take_records(table, count, bytes, &at, end) && take_events(table, bytes, &at, end) &&
            at == end;

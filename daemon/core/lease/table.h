@@ -12,9 +12,12 @@
  *  - RELEASE and EXPIRE name holder and token; both must match.
  *  - An unfenced RELEASE leaves the lease in place, abandoned: nobody can renew it, and it is free
  *    only when its time is up, as if the board had died.
- *  - A table restored from a backup doesn't know who holds what: everything is free in it, and
- *    unknown_us says how long a lease of before may still count. Leaders grant nothing within that
- *    time; the first GRANT shows that it has passed, and clears it.
+ *  - A table that begins anew (a new cluster's, or restored from a backup) doesn't know who holds
+ *    what: everything is free in it, and unknown_us says how long a lease of before may still count.
+ *    Leaders hold off their first grant of each resource (issuer.h says for how long, and what ends
+ *    it early). A settled GRANT was made when that time had passed: it ends it for all.
+ *  - An OVERRULE makes one board's word on a token (ACQUIRE, `highest`) count no more, up to that
+ *    token. It is forgotten when the log is past the token, since nothing is barred by it then.
  */
 #ifndef HOLDFAST_CORE_LEASE_TABLE_H
 #define HOLDFAST_CORE_LEASE_TABLE_H
@@ -29,12 +32,13 @@
 
 enum lease_command_kind {
     /* resource, holder, token (replaced one), ttl_us, fence_us, address, priority, ranked,
-     * transferred */
+     * transferred, settled */
     LEASE_COMMAND_GRANT,
     LEASE_COMMAND_RELEASE, /* resource, holder, token, fenced, text */
     LEASE_COMMAND_EXPIRE,  /* resource, holder, token */
     LEASE_COMMAND_PIN,     /* resource, holder (empty: nobody), pinned; who, text */
     LEASE_COMMAND_NOTE,    /* event kind, resource, holder, who, text: history only */
+    LEASE_COMMAND_OVERRULE, /* resource, holder (the board), token: its word up to this */
     LEASE_COMMAND_KINDS
 };
 
@@ -60,6 +64,7 @@ struct lease_command {
     int32_t priority; /* of the holder, as it asked */
     bool ranked;      /* the priority is known: false in a log of before it was written down */
     bool transferred; /* by a planned hand-over: no failback from it */
+    bool settled; /* GRANT: no lease of before the table began anew can count any more */
     enum history_kind event; /* NOTE */
     int64_t wall_us;         /* leader's wall clock when proposed, for people only; unix epoch */
     struct hf_name who;      /* who caused it: a board, an operator's certificate name, the issuer */
@@ -94,9 +99,22 @@ struct lease_record {
     char address[HF_ADDRESS_MAX + 1];
 };
 
+enum { LEASE_OVERRULES_MAX = 32 };
+
+/* What an operator said of a board that lies, or was lent to another cluster. */
+struct lease_overrule {
+    struct hf_name resource;
+    struct hf_name board;
+    uint64_t token; /* its word counts above this only */
+};
+
 struct lease_table {
     uint64_t applied; /* index of the last applied entry */
-    int64_t unknown_us; /* 0, or: restored, and leases (ttl and fence) of so long may be out there */
+    /* 0, or: it began anew, and leases (ttl and fence) of so long may be out there */
+    int64_t unknown_us;
+    uint64_t begun; /* with unknown_us: the entry at which; tokens above it were given since */
+    uint32_t overrule_count;
+    struct lease_overrule overrule[LEASE_OVERRULES_MAX];
     uint32_t count;
     struct lease_record record[HF_RESOURCES_MAX]; /* in order of first use */
     uint64_t history_total; /* events ever; the last HF_HISTORY_MAX are kept */
@@ -128,6 +146,16 @@ void lease_table_skip(struct lease_table *table, uint64_t index);
  */
 void lease_table_restore(struct lease_table *table, uint64_t index, int64_t unknown_us,
                          int64_t wall_us);
+
+/*
+ * Makes *table the one that a new cluster begins with, at entry `index` (>= 1), which is above every
+ * token ever given. It is the same on every issuer, so how long it holds off is the leader's policy.
+ */
+void lease_table_begin(struct lease_table *table, uint64_t index);
+
+/* True while the word of `board` on tokens of `resource` does not count up to `token`. */
+bool lease_table_overruled(const struct lease_table *table, const struct hf_name *resource,
+                           const struct hf_name *board, uint64_t token);
 
 /* Index of the record, or -1. */
 int lease_table_find(const struct lease_table *table, const struct hf_name *resource);

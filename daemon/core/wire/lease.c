@@ -4,7 +4,7 @@
 #include <string.h>
 
 _Static_assert((int)holdfast_Lease_Kind_LOST == LEASE_MESSAGE_KINDS, "one for one, plus one");
-_Static_assert((int)holdfast_Lease_Refusal_IDENTITY + 1 == LEASE_REFUSALS, "one for one");
+_Static_assert((int)holdfast_Lease_Refusal_TOKEN + 1 == LEASE_REFUSALS, "one for one");
 _Static_assert(sizeof(((holdfast_Lease *)0)->items) / sizeof(holdfast_Item) ==
                    HF_LEASES_PER_AGENT_MAX,
                "holdfast.options follows limits.h");
@@ -18,7 +18,7 @@ _Static_assert(sizeof(((holdfast_Lease *)0)->text) == HF_REASON_MAX + 1,
 /* The fields that depend on the kind. */
 #define LEASE_SCALARS(X)                                                                           \
     X(token) X(nonce) X(term) X(ttl_us) X(fence_us) X(priority) X(failback_auto) X(fenced)         \
-    X(position) X(round_trip_us) X(slack_us)
+    X(position) X(round_trip_us) X(slack_us) X(highest)
 
 #define BIT_NUMBER(field) BIT_##field,
 enum {
@@ -33,7 +33,7 @@ enum {
 
 static const uint32_t fields_of_kind[LEASE_MESSAGE_KINDS] = {
     [LEASE_ACQUIRE] = HAS(resource) | HAS(ttl_us) | HAS(fence_us) | HAS(priority) |
-                      HAS(failback_auto) | HAS(address),
+                      HAS(failback_auto) | HAS(address) | HAS(highest),
     [LEASE_WITHDRAW] = HAS(resource),
     [LEASE_RENEW] = HAS(nonce) | HAS(items) | HAS(round_trip_us) | HAS(slack_us),
     [LEASE_RELEASE] = HAS(nonce) | HAS(resource) | HAS(token) | HAS(fenced) | HAS(text),
@@ -60,7 +60,9 @@ static void pack_items(holdfast_Lease *out, const struct lease_message *message)
 void fields_pack_lease(holdfast_Lease *out, const struct lease_message *message)
 {
     uint32_t has = fields_of_kind[message->kind];
+    /* The items are large, and cleared one by one; what stands behind them is not. */
     memset(out, 0, offsetof(holdfast_Lease, items));
+    out->highest = 0;
     out->kind = (holdfast_Lease_Kind)(message->kind + 1);
 #define PACK(field)                                                                                \
     if (has & HAS(field))                                                                          \
@@ -142,6 +144,8 @@ static const char *check_ranges(const struct lease_message *message, uint32_t ha
     bool held = message->kind != LEASE_QUEUED; /* a queue may stand before a free resource */
     if ((has & HAS(token)) && (message->token >= WIRE_COUNTER_MAX || (held && message->token == 0)))
         return "lease: token is out of range, 1 up to 2^62 is allowed";
+    if (message->highest >= WIRE_COUNTER_MAX)
+        return "lease: highest is out of range, up to 2^62 is allowed";
     if (message->term >= WIRE_COUNTER_MAX)
         return "lease: term is out of range, up to 2^62 is allowed";
     if ((has & HAS(ttl_us)) &&

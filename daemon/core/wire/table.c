@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-_Static_assert((int)holdfast_Command_Kind_NOTE == LEASE_COMMAND_KINDS, "one for one, plus one");
+_Static_assert((int)holdfast_Command_Kind_OVERRULE == LEASE_COMMAND_KINDS, "one for one, plus one");
 _Static_assert((int)holdfast_HistoryKind_HISTORY_OPERATOR == HISTORY_KINDS,
                "one for one, plus one");
 _Static_assert(sizeof(((holdfast_Command *)0)->address) == HF_ADDRESS_MAX + 1,
@@ -12,7 +12,8 @@ _Static_assert(sizeof(((holdfast_Command *)0)->text) == HF_REASON_MAX + 1,
                "holdfast.options follows limits.h");
 
 #define COMMAND_SCALARS(X)                                                                         \
-    X(token) X(ttl_us) X(fence_us) X(fenced) X(pinned) X(priority) X(ranked) X(transferred)
+    X(token) X(ttl_us) X(fence_us) X(fenced) X(pinned) X(priority) X(ranked)     \
+    X(transferred) X(settled)
 
 #define BIT_NUMBER(field) BIT_##field,
 enum { COMMAND_SCALARS(BIT_NUMBER) BIT_event, BIT_address };
@@ -21,11 +22,12 @@ enum { COMMAND_SCALARS(BIT_NUMBER) BIT_event, BIT_address };
 /* Resource, holder, wall_us, who and text are every kind's. */
 static const uint32_t fields_of_kind[LEASE_COMMAND_KINDS] = {
     [LEASE_COMMAND_GRANT] = HAS(token) | HAS(ttl_us) | HAS(fence_us) | HAS(address) |
-                            HAS(priority) | HAS(ranked) | HAS(transferred),
+                            HAS(priority) | HAS(ranked) | HAS(transferred) | HAS(settled),
     [LEASE_COMMAND_RELEASE] = HAS(token) | HAS(fenced),
     [LEASE_COMMAND_EXPIRE] = HAS(token),
     [LEASE_COMMAND_PIN] = HAS(pinned),
     [LEASE_COMMAND_NOTE] = HAS(event),
+    [LEASE_COMMAND_OVERRULE] = HAS(token),
 };
 
 void fields_pack_command(holdfast_Command *out, const struct lease_command *command)
@@ -105,7 +107,8 @@ const char *fields_unpack_command(struct lease_command *out, const holdfast_Comm
         return complaint;
     if (out->token >= WIRE_COUNTER_MAX)
         return "command: token is out of range, up to 2^62 is allowed";
-    bool names_grant = out->kind == LEASE_COMMAND_RELEASE || out->kind == LEASE_COMMAND_EXPIRE;
+    bool names_grant = out->kind == LEASE_COMMAND_RELEASE || out->kind == LEASE_COMMAND_EXPIRE ||
+                       out->kind == LEASE_COMMAND_OVERRULE;
     if (names_grant && out->token == 0)
         return "command: token is missing";
     if (out->kind == LEASE_COMMAND_GRANT &&

@@ -225,6 +225,7 @@ static const pb_msgdesc_t *clear_body(uint32_t tag)
         return holdfast_Raft_fields;
     case holdfast_Envelope_lease_tag:
         memset(&scratch.body.lease, 0, offsetof(holdfast_Lease, items));
+        scratch.body.lease.highest = 0; /* behind them */
         return holdfast_Lease_fields;
     case holdfast_Envelope_query_tag:
     case holdfast_Envelope_query_reply_tag:

@@ -771,6 +771,196 @@ static void s1_what_the_backup_shows_as_held_is_renewed_to_nobody(void **state)
     assert_int_equal(log_count, 0);
 }
 
+/* ---- its early end, and what boards say of tokens */
+
+static void begin_and_serve(uint64_t index)
+{
+    step_kind(ISSUER_EVENT_NOT_SERVING);
+    lease_table_begin(&table, index);
+    next_index = index + 1;
+    sent_count = log_count = 0;
+    now.us += 1000000;
+    use_policy(TTL_US, FENCE_US);
+    policy[0].holder_count = 2; /* a and b */
+    step_kind(ISSUER_EVENT_SERVING);
+}
+
+static void claim(const char *node, uint64_t highest)
+{
+    struct lease_message message = message_of(LEASE_ACQUIRE);
+    message.ttl_us = TTL_US;
+    message.fence_us = FENCE_US;
+    message.highest = highest;
+    say(node, &message);
+    tick(0);
+}
+
+static void s1_the_hold_off_ends_early_when_every_board_of_the_policy_waits(void **state)
+{
+    (void)state;
+    struct hf_name pump_name = name("pump");
+    begin_and_serve(1);
+    acquire("a", 0, false);
+    assert_int_equal(log_count, 0);
+    assert_true(issuer_held_off(&issuer, &pump_name, now));
+    assert_string_equal(issuer_awaited(&issuer, &pump_name, 0)->text, "b");
+    assert_null(issuer_awaited(&issuer, &pump_name, 1));
+    acquire("b", 0, false);
+    assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 1);
+    assert_false(entries[0].command.settled);
+    commit();
+    assert_true(table.unknown_us > 0);
+    assert_false(issuer_held_off(&issuer, &pump_name, now));
+}
+
+static void s1_a_board_whose_connection_is_gone_does_not_wait(void **state)
+{
+    (void)state;
+    begin_and_serve(1);
+    acquire("a", 0, false);
+    client("a", ISSUER_EVENT_CLIENT_DOWN);
+    acquire("b", 0, false);
+    assert_int_equal(log_count, 0);
+    client("a", ISSUER_EVENT_CLIENT_UP);
+    tick(0);
+    assert_int_equal(log_count, 0);
+}
+
+static void s1_who_waited_at_a_former_leadership_does_not_wait_at_this_one(void **state)
+{
+    (void)state;
+    begin_and_serve(1);
+    acquire("a", 0, false);
+    step_kind(ISSUER_EVENT_NOT_SERVING);
+    step_kind(ISSUER_EVENT_SERVING);
+    acquire("b", 0, false);
+    assert_int_equal(log_count, 0);
+}
+
+static void s1_a_refused_acquire_is_not_waiting(void **state)
+{
+    (void)state;
+    struct lease_message message = message_of(LEASE_ACQUIRE);
+    begin_and_serve(1);
+    say("a", &message); /* its ttl is 0 */
+    acquire("b", 0, false);
+    assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 0);
+}
+
+static void s1_what_was_granted_early_is_held_off_no_more_but_the_rest_is(void **state)
+{
+    (void)state;
+    struct hf_name fan = name("fan");
+    policy[1] = policy[0];
+    policy[1].resource = fan;
+    begin_and_serve(1);
+    policy[1] = policy[0];
+    policy[1].resource = fan;
+    issuer.config.policy_count = 2;
+    acquire("a", 0, false);
+    acquire("b", 0, false);
+    commit();
+    release(holder(), token(), true);
+    commit();
+    commit();
+    assert_string_equal(holder(), "b");
+    release("b", token(), true);
+    client("b", ISSUER_EVENT_CLIENT_DOWN);
+    commit();
+    acquire("a", 0, false); /* b does not wait: it need not, the table knows */
+    assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 1);
+    assert_true(issuer_held_off(&issuer, &fan, now));
+    issuer.config.policy_count = 1;
+}
+
+static void a_grant_after_the_time_is_settled_and_ends_it_for_all(void **state)
+{
+    (void)state;
+    begin_and_serve(1);
+    acquire("a", 0, false);
+    tick(instant_diff(issuer_unknown_until(&issuer), now).us - 1);
+    assert_int_equal(log_count, 0);
+    tick(1);
+    assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 1);
+    assert_true(entries[0].command.settled);
+    commit();
+    assert_int_equal(table.unknown_us, 0);
+}
+
+static void s2_nothing_is_granted_at_or_below_a_token_that_a_board_had(void **state)
+{
+    (void)state;
+    begin_and_serve(1);
+    acquire("a", 0, false);
+    claim("b", 12);
+    assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 0);
+    const struct lease_message *told = last_sent("a", LEASE_REFUSED);
+    assert_non_null(told);
+    assert_int_equal(told->refusal, LEASE_REFUSED_TOKEN);
+    assert_string_equal(told->text, "b took token 12, here is 2: --restore or --init --above 12");
+    assert_string_equal(last_sent("b", LEASE_REFUSED)->text, told->text);
+    assert_int_equal(count_proposed(LEASE_COMMAND_NOTE), 2); /* one for each */
+    claim("b", 12);
+    acquire("a", 0, false);
+    assert_int_equal(count_proposed(LEASE_COMMAND_NOTE), 2);
+    commit();
+    tick(10000000);
+    assert_int_equal(log_count, 0);
+    acquire("a", 0, false);
+    assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 0);
+    /* The log comes past it: the next token is above. */
+    lease_table_skip(&table, 12);
+    next_index = 13;
+    log_count = 0;
+    acquire("a", 0, false);
+    assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 1);
+}
+
+static void a_word_on_tokens_counts_for_what_the_policy_lets_the_board_hold(void **state)
+{
+    (void)state;
+    struct hf_name pump_name = name("pump");
+    struct issuer_claim found;
+    begin_and_serve(1);
+    claim("c", 1000); /* not among its holders now */
+    assert_int_equal(last_sent("c", LEASE_REFUSED)->refusal, LEASE_REFUSED_POLICY);
+    assert_false(issuer_claim_of(&issuer, &pump_name, &found));
+    log_count = 0;
+    acquire("a", 0, false);
+    acquire("b", 0, false);
+    assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 1);
+}
+
+static void an_operator_overrules_a_board_that_lies(void **state)
+{
+    (void)state;
+    begin_and_serve(1);
+    claim("a", 30);
+    claim("b", 1000);
+    commit();
+    struct issuer_event overrule = { .kind = ISSUER_EVENT_OVERRULE, .resource = name("pump"),
+                                     .node = name("b"), .who = name("ann") };
+    step(&overrule);
+    assert_null(out.error);
+    assert_int_equal(count_proposed(LEASE_COMMAND_OVERRULE), 1);
+    assert_int_equal(entries[0].command.token, 1000);
+    commit();
+    step(&overrule);
+    assert_string_equal(out.error, "that board says of no token above those given here");
+    /* The other one's word still counts. */
+    claim("b", 1000);
+    assert_non_null(strstr(last_sent("b", LEASE_REFUSED)->text, "a took token 30"));
+    overrule.node = name("a");
+    step(&overrule);
+    commit();
+    claim("a", 30);
+    claim("b", 1000);
+    assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 1);
+    commit();
+    claim("b", 1001); /* more than what was overruled */
+    assert_int_equal(last_sent("b", LEASE_REFUSED)->refusal, LEASE_REFUSED_TOKEN);
+}
+
 static void a_board_that_makes_names_up_fills_no_disk(void **state)
 {
     (void)state;
@@ -1102,6 +1292,15 @@ int main(void)
         CLAIM(s1_a_second_leader_waits_anew_after_a_restore),
         CLAIM(s1_what_the_backup_shows_as_held_is_renewed_to_nobody),
         CLAIM(a_board_that_makes_names_up_fills_no_disk),
+        CLAIM(s1_the_hold_off_ends_early_when_every_board_of_the_policy_waits),
+        CLAIM(s1_a_board_whose_connection_is_gone_does_not_wait),
+        CLAIM(s1_who_waited_at_a_former_leadership_does_not_wait_at_this_one),
+        CLAIM(s1_a_refused_acquire_is_not_waiting),
+        CLAIM(s1_what_was_granted_early_is_held_off_no_more_but_the_rest_is),
+        CLAIM(a_grant_after_the_time_is_settled_and_ends_it_for_all),
+        CLAIM(s2_nothing_is_granted_at_or_below_a_token_that_a_board_had),
+        CLAIM(a_word_on_tokens_counts_for_what_the_policy_lets_the_board_hold),
+        CLAIM(an_operator_overrules_a_board_that_lies),
         CLAIM(a_full_queue_refuses),
         CLAIM(pin_refuses_others_and_makes_the_holder_yield),
         CLAIM(a_waiter_from_before_the_pin_is_not_granted),

@@ -303,7 +303,7 @@ static void s2_a_snapshot_with_a_token_beyond_its_index_is_refused(void **state)
 }
 
 /* What a restore makes of it: nobody holds anything, and how long that is doubtful. */
-static void a_restored_table_is_free_and_held_off_until_the_first_grant(void **state)
+static void a_restored_table_is_free_and_held_off_until_a_settled_grant(void **state)
 {
     (void)state;
     apply(1, command(LEASE_COMMAND_GRANT, "pump", "a", 0));
@@ -324,11 +324,21 @@ static void a_restored_table_is_free_and_held_off_until_the_first_grant(void **s
     assert_true(lease_table_decode(&other, (struct bytes){ bytes, length }));
     assert_int_equal(other.unknown_us, 7000000);
     assert_int_equal(other.applied, 5000);
-    apply(5001, command(LEASE_COMMAND_GRANT, "pump", "b", 1)); /* overtaken: shows nothing */
+    assert_int_equal(other.begun, 5000);
+    struct lease_command overtaken = command(LEASE_COMMAND_GRANT, "pump", "b", 1);
+    overtaken.settled = true;
+    apply(5001, overtaken); /* does nothing, shows nothing */
     assert_int_equal(table.unknown_us, 7000000);
-    apply(5002, command(LEASE_COMMAND_GRANT, "pump", "b", 0));
-    assert_int_equal(table.unknown_us, 0);
+    apply(5002, command(LEASE_COMMAND_GRANT, "pump", "b", 0)); /* by proof: of this one only */
+    assert_int_equal(table.unknown_us, 7000000);
+    assert_int_equal(table.begun, 5000);
     assert_int_equal(pump()->token, 5002);
+    struct lease_command settled = command(LEASE_COMMAND_GRANT, "fan", "b", 0);
+    settled.settled = true;
+    table.record[1].pinned = false;
+    apply(5003, settled);
+    assert_int_equal(table.unknown_us, 0);
+    assert_int_equal(table.begun, 0);
 }
 
 static void a_table_without_hold_off_is_written_as_ever(void **state)
@@ -338,14 +348,85 @@ static void a_table_without_hold_off_is_written_as_ever(void **state)
     size_t plain = lease_table_encode(&table, bytes, sizeof(bytes));
     assert_int_equal(bytes[7], 1);
     table.unknown_us = 1;
-    assert_int_equal(lease_table_encode(&table, bytes, sizeof(bytes)), plain + 8);
-    assert_int_equal(bytes[7], 2);
+    table.begun = 1;
+    assert_int_equal(lease_table_encode(&table, bytes, sizeof(bytes)), plain + 20);
+    assert_int_equal(bytes[7], 3);
+}
+
+static void end_with_checksum(size_t length)
+{
+    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < length; i++)
+        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+    for (size_t i = 0; i < 8; i++)
+        bytes[length + i] = (uint8_t)(hash >> (56 - 8 * i));
+}
+
+/* A backup of before: version 2 had no `begun`, and ended with the first grant. */
+static void a_restored_table_of_an_older_version_is_read(void **state)
+{
+    (void)state;
+    apply(1, command(LEASE_COMMAND_GRANT, "pump", "a", 0));
+    lease_table_restore(&table, 5000, 7000000, 12345);
+    size_t length = lease_table_encode(&table, bytes, sizeof(bytes)) - 8;
+    bytes[7] = 2;
+    memmove(bytes + 40, bytes + 52, length - 52);
+    end_with_checksum(length - 12);
+    assert_true(lease_table_decode(&other, (struct bytes){ bytes, length - 12 + 8 }));
+    assert_int_equal(other.unknown_us, 7000000);
+    assert_int_equal(other.begun, 5000);
+    assert_int_equal(other.record[0].last_token, 1);
+}
+
+static void a_new_clusters_table_is_empty_held_off_and_the_same_everywhere(void **state)
+{
+    (void)state;
+    lease_table_begin(&table, 1);
+    memset(&other, DIRT, sizeof(other));
+    lease_table_begin(&other, 1);
+    static uint8_t others[REPLICA_SNAPSHOT_MAX];
+    size_t length = lease_table_encode(&table, bytes, sizeof(bytes));
+    assert_int_equal(lease_table_encode(&other, others, sizeof(others)), length);
+    assert_memory_equal(bytes, others, length);
+    assert_true(lease_table_decode(&other, (struct bytes){ bytes, length }));
+    assert_true(other.unknown_us > 0 && other.begun == 1 && other.applied == 1);
+    assert_true(other.count == 0 && other.history_total == 0);
+}
+
+static void an_overrule_counts_for_one_board_up_to_one_token_until_the_log_is_past_it(void **state)
+{
+    (void)state;
+    struct hf_name pump_name = name("pump");
+    struct hf_name fan_name = name("fan");
+    struct hf_name liar = name("a");
+    struct hf_name honest = name("b");
+    assert_true(apply(3, command(LEASE_COMMAND_OVERRULE, "pump", "a", 20)).done);
+    assert_true(lease_table_overruled(&table, &pump_name, &liar, 20));
+    assert_false(lease_table_overruled(&table, &pump_name, &liar, 21));
+    assert_false(lease_table_overruled(&table, &pump_name, &honest, 20));
+    assert_false(lease_table_overruled(&table, &fan_name, &liar, 20));
+    size_t length = lease_table_encode(&table, bytes, sizeof(bytes));
+    assert_true(lease_table_decode(&other, (struct bytes){ bytes, length }));
+    assert_true(lease_table_overruled(&other, &pump_name, &liar, 20));
+    assert_int_equal(other.unknown_us, 0);
+    lease_table_skip(&table, 19);
+    assert_int_equal(table.overrule_count, 1);
+    lease_table_skip(&table, 20);
+    assert_int_equal(table.overrule_count, 0);
+    for (uint64_t i = 0; i < LEASE_OVERRULES_MAX; i++) {
+        char resource[8];
+        snprintf(resource, sizeof(resource), "r%d", (int)i);
+        assert_true(apply(21 + i, command(LEASE_COMMAND_OVERRULE, resource, "a", 1000)).done);
+    }
+    assert_false(apply(100, command(LEASE_COMMAND_OVERRULE, "pump", "a", 1000)).done);
+    assert_true(lease_table_encode(&table, bytes, lease_table_encoded_max()) > 0);
 }
 
 static void a_hold_off_out_of_range_is_refused(void **state)
 {
     (void)state;
     apply(1, command(LEASE_COMMAND_GRANT, "pump", "a", 0));
+    table.begun = 1;
     table.unknown_us = LEASE_UNKNOWN_MAX_US + 1LL;
     size_t length = lease_table_encode(&table, bytes, sizeof(bytes));
     assert_false(lease_table_decode(&other, (struct bytes){ bytes, length }));
@@ -381,7 +462,12 @@ int main(void)
         cmocka_unit_test_setup(an_empty_table_touches_no_record_and_no_event, set_up),
         cmocka_unit_test_setup(damaged_snapshot_is_refused_whole, set_up),
         cmocka_unit_test_setup(s2_a_snapshot_with_a_token_beyond_its_index_is_refused, set_up),
-        cmocka_unit_test_setup(a_restored_table_is_free_and_held_off_until_the_first_grant,
+        cmocka_unit_test_setup(a_restored_table_of_an_older_version_is_read, set_up),
+        cmocka_unit_test_setup(a_new_clusters_table_is_empty_held_off_and_the_same_everywhere,
+                               set_up),
+        cmocka_unit_test_setup(
+            an_overrule_counts_for_one_board_up_to_one_token_until_the_log_is_past_it, set_up),
+        cmocka_unit_test_setup(a_restored_table_is_free_and_held_off_until_a_settled_grant,
                                set_up),
         cmocka_unit_test_setup(a_table_without_hold_off_is_written_as_ever, set_up),
         cmocka_unit_test_setup(a_hold_off_out_of_range_is_refused, set_up),

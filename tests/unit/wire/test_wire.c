@@ -196,6 +196,7 @@ static void random_lease(enum lease_message_kind kind)
     if (kind == LEASE_ACQUIRE) {
         lease->priority = (int32_t)random_below(2001) - 1000;
         lease->failback_auto = random_bool();
+        lease->highest = random_bool() ? random_counter() : 0;
         random_text(lease->address, sizeof(lease->address));
     }
     if (kind == LEASE_RENEW) {
@@ -719,10 +720,10 @@ static struct lease_command longest_command(enum lease_command_kind kind)
         command.ttl_us = LEASE_TTL_MAX_US;
         command.fence_us = LEASE_FENCE_MAX_US;
         command.priority = -LEASE_PRIORITY_MAX;
-        command.ranked = command.transferred = true;
+        command.ranked = command.transferred = command.settled = true;
     }
     if (kind == LEASE_COMMAND_GRANT || kind == LEASE_COMMAND_RELEASE ||
-        kind == LEASE_COMMAND_EXPIRE)
+        kind == LEASE_COMMAND_EXPIRE || kind == LEASE_COMMAND_OVERRULE)
         command.token = (UINT64_C(1) << 62) - 1;
     command.fenced = kind == LEASE_COMMAND_RELEASE;
     command.pinned = kind == LEASE_COMMAND_PIN;

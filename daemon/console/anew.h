@@ -1,0 +1,27 @@
+/*
+ * What people see of a table that began anew: which resources are held off, and for whom, and which
+ * are barred by a board's word on a token (core/lease/issuer_anew.c).
+ *
+ * Owner: the console's commands; loop thread. Only a leader knows; of another issuer nothing is shown.
+ */
+#ifndef HOLDFAST_CONSOLE_ANEW_H
+#define HOLDFAST_CONSOLE_ANEW_H
+
+#include "console/report.h"
+#include "lease/replica.h"
+
+/* For `leases`, before its list. */
+void anew_note(struct report *report, const struct replica *replica);
+
+/* The state of a free resource, NULL if it is neither held off nor barred. */
+const char *anew_state(const struct replica *replica, const struct hf_name *resource);
+
+/* For `leases`, behind its list: lists of what is held off and barred, if anything is. */
+void anew_lists(struct report *report, const struct replica *replica);
+
+/* For `status`: one line of what is held off, and one of what is barred, if anything is. */
+void anew_status(struct report *report, const struct replica *replica);
+
+void anew_metrics(struct text *text, const struct replica *replica);
+
+#endif
