@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backup/init.h"
+#include "backup/making.h"
 #include "backup/restore.h"
 #include "conf/conf.h"
 #include "hal/clock.h"
@@ -17,6 +19,26 @@ static const struct options_program program = {
     .restores = true,
 };
 
+/* False: what was given is no number, which is told. */
+static bool take_above(const struct options *options, uint64_t *above)
+{
+    if (options->above == NULL || making_take_above(options->above, above))
+        return true;
+    fprintf(stderr, "holdfastd: --above %s: must be a whole number\n", options->above);
+    return false;
+}
+
+static int init(const struct options *options, const struct conf *conf)
+{
+    struct init request = { .conf = conf,
+                            .has_above = options->above != NULL,
+                            .out = stdout,
+                            .errors = stderr };
+    if (!take_above(options, &request.above))
+        return OPTIONS_EXIT_USAGE;
+    return init_run(&request) ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
 static int restore(const struct options *options, const struct conf *conf)
 {
     struct restore request = { .conf = conf,
@@ -26,10 +48,8 @@ static int restore(const struct options *options, const struct conf *conf)
                                .wall_us = hal_clock_wall_us(),
                                .out = stdout,
                                .errors = stderr };
-    if (options->above != NULL && !restore_take_above(options->above, &request.above)) {
-        fprintf(stderr, "holdfastd: --above %s: must be a whole number\n", options->above);
+    if (!take_above(options, &request.above))
         return OPTIONS_EXIT_USAGE;
-    }
     return restore_run(&request) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
@@ -68,6 +88,8 @@ int main(int argc, char **argv)
         printf("%s: configuration is good\n", options.file);
         return EXIT_SUCCESS;
     }
+    if (options.init)
+        return init(&options, &node.conf);
     if (options.restore != NULL)
         return restore(&options, &node.conf);
     status = node_start(&node);

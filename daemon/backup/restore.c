@@ -2,7 +2,6 @@
 
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,12 +9,10 @@
 #include <unistd.h>
 
 #include "backup/backup.h"
+#include "backup/making.h"
 #include "lease/replica.h"
-#include "store/disk_file.h"
-#include "store/journal.h"
 
 enum {
-    PATH_BYTES = CONF_PATH_MAX + 64,
     ASIDE_MAX = 100,
     DAY_S = 86400
 };
@@ -31,25 +28,14 @@ struct work {
     size_t state_length;
     char digest[65];
     uint64_t index; /* and term, of the restored snapshot */
-    struct disk_file files; /* of the data directory, locked */
     bool has_journal;       /* something is there */
     uint64_t known;         /* highest index or term that anything here shows */
     char shown_by[64];      /* what shows it */
-    struct journal journal;
-    struct journal_config memory;
+    struct making making;
 };
 
 #define TELL(work, ...) fprintf((work)->request->out, __VA_ARGS__)
 #define REFUSE(work, ...) (fprintf((work)->request->errors, "restore: " __VA_ARGS__), false)
-
-bool restore_take_above(const char *text, uint64_t *above)
-{
-    size_t digits = strspn(text, "0123456789");
-    if (digits == 0 || digits > 19 || text[digits] != '\0')
-        return false;
-    *above = strtoull(text, NULL, 10);
-    return true;
-}
 
 /* ---- the backup */
 
@@ -120,41 +106,12 @@ static bool check_identity(struct work *work)
 
 /* ---- journals that are there */
 
-static bool allocate(struct work *work)
-{
-    struct journal_config *memory = &work->memory;
-    size_t buffer = journal_buffer_bytes(REPLICA_SNAPSHOT_MAX);
-    memory->ops = &disk_file_ops;
-    text_copy(memory->cluster, sizeof(memory->cluster), work->request->conf->cluster_name.text);
-    memory->node = work->request->conf->node_id;
-    memory->snapshot_capacity = REPLICA_SNAPSHOT_MAX;
-    memory->growth_bytes = JOURNAL_GROWTH_BYTES;
-    memory->entries = malloc(RAFT_LOG_MAX * sizeof(*memory->entries));
-    memory->recovered_snapshot = malloc(REPLICA_SNAPSHOT_MAX);
-    memory->snapshot = malloc(REPLICA_SNAPSHOT_MAX);
-    memory->buffer[0] = malloc(buffer);
-    memory->buffer[1] = malloc(buffer);
-    return memory->entries && memory->recovered_snapshot && memory->snapshot &&
-           memory->buffer[0] && memory->buffer[1];
-}
-
-static void release(struct work *work)
-{
-    free(work->memory.entries);
-    free(work->memory.recovered_snapshot);
-    free(work->memory.snapshot);
-    free(work->memory.buffer[0]);
-    free(work->memory.buffer[1]);
-    disk_file_close(&work->files);
-}
-
 /* Reads the journal of an open directory and notes what it shows. */
 static enum journal_result look_at(struct work *work, struct disk_file *files, const char *where,
                                    struct journal_recovered *found)
 {
-    work->memory.disk = files;
-    enum journal_result result = journal_open(&work->journal, &work->memory, found);
-    if (result != JOURNAL_OK || found->fresh)
+    enum journal_result result = making_read(&work->making, files, found);
+    if (result != JOURNAL_OK || journal_holds_nothing(found))
         return result;
     note_known(work, found->raft.snapshot_index + found->raft.entry_count, where);
     note_known(work, found->raft.term, where);
@@ -168,7 +125,7 @@ static void look_at_asides(struct work *work)
 {
     const char *data = work->request->conf->data_dir;
     for (int i = 1; i <= ASIDE_MAX; i++) {
-        char path[PATH_BYTES];
+        char path[MAKING_PATH_BYTES];
         char error[256];
         struct disk_file files;
         struct journal_recovered found;
@@ -181,22 +138,21 @@ static void look_at_asides(struct work *work)
         }
         snprintf(path, sizeof(path), "%s%d", aside_stem, i);
         if (look_at(work, &files, path, &found) != JOURNAL_OK)
-            TELL(work, "journal: %s: %s\n", path, work->journal.error);
+            TELL(work, "journal: %s: %s\n", path, work->making.journal.error);
         disk_file_close(&files);
     }
 }
 
 static bool look_at_data(struct work *work)
 {
-    const struct conf *conf = work->request->conf;
-    char error[256];
     struct journal_recovered found;
-    if (disk_file_open(&work->files, conf->data_dir, error, sizeof(error)) != 0)
-        return REFUSE(work, "%s\n", error);
-    enum journal_result result = look_at(work, &work->files, "the journal that is there", &found);
-    work->has_journal = result != JOURNAL_OK || !found.fresh;
+    if (!making_lock(&work->making))
+        return false;
+    enum journal_result result = look_at(work, &work->making.files, "the journal that is there",
+                                         &found);
+    work->has_journal = result != JOURNAL_OK || !journal_holds_nothing(&found);
     if (result != JOURNAL_OK)
-        TELL(work, "journal: the one that is there cannot be read: %s\n", work->journal.error);
+        TELL(work, "journal: the one that is there cannot be read: %s\n", work->making.journal.error);
     look_at_asides(work);
     return true;
 }
@@ -221,7 +177,7 @@ static bool propose_number(struct work *work)
                       "--above TOKEN with a number above every token ever given\n", now, then);
     uint64_t wall = (uint64_t)request->wall_us;
     uint64_t above = work->known > wall ? work->known : wall;
-    if (above > RESTORE_ABOVE_MAX)
+    if (above > MAKING_ABOVE_MAX)
         return REFUSE(work, "%" PRIu64 ", shown by %s, leaves no room above it\n", above,
                       work->known > wall ? work->shown_by : "this node's clock");
     TELL(work, "nothing was changed. Tokens given after the backup are not in it, so the log must go "
@@ -238,9 +194,9 @@ static bool check_number(struct work *work)
     uint64_t wall = (uint64_t)request->wall_us;
     if (!request->has_above)
         return propose_number(work);
-    if (request->above > RESTORE_ABOVE_MAX)
+    if (request->above > MAKING_ABOVE_MAX)
         return REFUSE(work, "--above %" PRIu64 ": must be at most %" PRIu64 "\n", request->above,
-                      RESTORE_ABOVE_MAX);
+                      MAKING_ABOVE_MAX);
     if (request->above < work->known)
         return REFUSE(work, "--above %" PRIu64 ": must be at least %" PRIu64 ", shown by %s\n",
                       request->above, work->known, work->shown_by);
@@ -248,7 +204,7 @@ static bool check_number(struct work *work)
         return REFUSE(work, "--above %" PRIu64 ": made more than a day ago by this node's clock, or "
                       "by hand: leave it out to be told a new one, for all issuers\n",
                       request->above);
-    work->index = request->above + RESTORE_JUMP;
+    work->index = request->above + MAKING_JUMP;
     return true;
 }
 
@@ -270,17 +226,9 @@ static void make_state(struct work *work)
     backup_digest((struct bytes){ work->state, work->state_length }, work->digest);
 }
 
-static const struct raft_entry *no_entry(const void *log, uint64_t index)
+static bool make_journal(struct work *work)
 {
-    (void)log;
-    (void)index;
-    return NULL;
-}
-
-static enum journal_result write_journal(struct work *work)
-{
-    const struct journal_log log = { no_entry, NULL };
-    const struct raft_persist persist = {
+    const struct raft_persist content = {
         .wanted = true,
         .seq = 1,
         .hard_state = true,
@@ -292,131 +240,38 @@ static enum journal_result write_journal(struct work *work)
         .snapshot_bytes = { work->state, work->state_length },
         .first_index = 1,
     };
-    enum journal_result result = journal_append(&work->journal, &persist, &log);
-    if (result == JOURNAL_OK && journal_take(&work->journal))
-        result = journal_flush(&work->journal);
-    return result;
-}
-
-static bool same_members(const struct raft_members *a, const struct raft_members *b)
-{
-    for (uint8_t i = 0; i < a->count; i++) {
-        int at = raft_member_index(b, &a->member[i].id);
-        if (at < 0 || b->member[at].voter != a->member[i].voter ||
-            strcmp(b->member[at].address, a->member[i].address) != 0)
-            return false;
-    }
-    return a->count == b->count;
-}
-
-static bool reads_back(const struct work *work, const struct journal_recovered *found)
-{
-    const struct raft_recovered *raft = &found->raft;
-    return raft->term == work->index && raft->snapshot_index == work->index &&
-           raft->snapshot_term == work->index && raft->entry_count == 0 &&
-           same_members(&raft->members, &work->backup.members) &&
-           raft->snapshot.length == work->state_length &&
-           memcmp(raft->snapshot.data, work->state, work->state_length) == 0;
-}
-
-/* Writes the journal into `folder`, and reads it back from the disk. */
-static bool make_journal(struct work *work, const char *folder)
-{
-    struct journal_recovered found;
-    struct disk_file files;
-    char error[256];
-    for (int pass = 0; pass < 2; pass++) {
-        if (disk_file_open(&files, folder, error, sizeof(error)) != 0)
-            return REFUSE(work, "%s\n", error);
-        work->memory.disk = &files;
-        enum journal_result result = journal_open(&work->journal, &work->memory, &found);
-        if (result == JOURNAL_OK && pass == 0)
-            result = write_journal(work);
-        disk_file_close(&files);
-        if (result != JOURNAL_OK)
-            return REFUSE(work, "%s: %s\n", folder, work->journal.error);
-    }
-    return reads_back(work, &found) || REFUSE(work, "%s: reads back otherwise\n", folder);
-}
-
-static void remove_folder(const char *folder)
-{
-    static const char *const names[] = { "journal.0", "journal.1", "journal.lock" };
-    char path[PATH_BYTES + 16];
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
-        snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
-        (void)unlink(path);
-    }
-    (void)rmdir(folder);
+    return making_make(&work->making, &content);
 }
 
 /* ---- putting it in place */
-
-static bool sync_folder(struct work *work, const char *folder)
-{
-    int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool done = descriptor >= 0 && fsync(descriptor) == 0;
-    int error = errno;
-    if (descriptor >= 0)
-        close(descriptor);
-    return done || REFUSE(work, "%s: cannot sync: %s\n", folder, strerror(error));
-}
 
 /* A second name for each, so that the first one is replaced at once, and never missing. */
 static bool set_aside(struct work *work)
 {
     const char *data = work->request->conf->data_dir;
-    char folder[PATH_BYTES];
+    char folder[MAKING_PATH_BYTES];
     int number = 1;
     do
         snprintf(folder, sizeof(folder), "%s/%s%d", data, aside_stem, number);
     while (mkdir(folder, 0700) != 0 && errno == EEXIST && number++ < ASIDE_MAX);
     for (int slot = 0; slot < DISK_SLOTS; slot++) {
-        char from[PATH_BYTES + 16];
-        char to[PATH_BYTES + 16];
+        char from[MAKING_PATH_BYTES + 16];
+        char to[MAKING_PATH_BYTES + 16];
         snprintf(from, sizeof(from), "%s/journal.%d", data, slot);
         snprintf(to, sizeof(to), "%s/journal.%d", folder, slot);
         if (link(from, to) != 0)
             return REFUSE(work, "%s: cannot move aside to %s: %s\n", from, to, strerror(errno));
     }
-    if (!sync_folder(work, folder) || !sync_folder(work, data))
+    if (!making_sync_folder(&work->making, folder) || !making_sync_folder(&work->making, data))
         return false;
     TELL(work, "journal: the one that was there is kept in %s\n", folder);
     return true;
 }
 
-/*
- * The slot that is current goes first. Of a half of this the old journal counts, or the new one, or
- * the daemon refuses both: never an empty one.
- */
-static bool put_in_place(struct work *work, const char *made)
-{
-    const char *data = work->request->conf->data_dir;
-    for (int slot = 0; slot < DISK_SLOTS; slot++) {
-        char from[PATH_BYTES + 16];
-        char to[PATH_BYTES + 16];
-        snprintf(from, sizeof(from), "%s/journal.%d", made, slot);
-        snprintf(to, sizeof(to), "%s/journal.%d", data, slot);
-        if (rename(from, to) != 0)
-            return REFUSE(work, "%s: cannot put in place: %s; run this again before the daemon\n",
-                          to, strerror(errno));
-        if (!sync_folder(work, data))
-            return false;
-    }
-    return true;
-}
-
 static bool replace_journal(struct work *work)
 {
-    char made[PATH_BYTES];
-    snprintf(made, sizeof(made), "%s/restore.new", work->request->conf->data_dir);
-    remove_folder(made); /* what a restore that was interrupted left */
-    if (mkdir(made, 0700) != 0)
-        return REFUSE(work, "%s: cannot make: %s\n", made, strerror(errno));
-    bool done = make_journal(work, made) && (!work->has_journal || set_aside(work)) &&
-                put_in_place(work, made);
-    remove_folder(made);
-    return done;
+    return make_journal(work) && (!work->has_journal || set_aside(work)) &&
+           making_put_in_place(&work->making);
 }
 
 /* ---- what it means */
@@ -454,8 +309,7 @@ bool restore_run(const struct restore *restore)
         return false;
     }
     work->request = restore;
-    work->files = (struct disk_file){ .directory = -1, .lock = -1, .slot = { -1, -1 } };
-    bool done = allocate(work) || REFUSE(work, "out of memory\n");
+    bool done = making_init(&work->making, "restore", restore->conf, restore->errors);
     done = done && read_backup(work) && check_identity(work) && look_at_data(work) &&
            check_journal(work) && check_number(work);
     if (done) {
@@ -464,7 +318,7 @@ bool restore_run(const struct restore *restore)
     }
     if (done)
         tell_done(work);
-    release(work);
+    making_close(&work->making);
     free(work);
     return done;
 }

@@ -3,7 +3,7 @@
  *
  * Purpose: `holdfastd --restore`. What makes it dangerous, and what meets it:
  *  - S2, tokens are log indexes, and the ones given after the backup are in no file. The log goes on
- *    RESTORE_JUMP above a number that the operator passes to every issuer (--above) and that this
+ *    MAKING_JUMP above a number that the operator passes to every issuer (--above) and that this
  *    program makes: the wall time in microseconds, or any higher index that the backup or a journal
  *    in the data directory shows. No log has a million entries in a second, so no two restores
  *    begin at the same token, whatever backup they are of. Without a clock to trust it refuses.
@@ -12,7 +12,7 @@
  *  - The term is that number too: an old issuer that was forgotten has a lower one.
  *  - A journal that is there is moved aside, on --force only, and never deleted. The daemon's lock
  *    is held meanwhile.
- *  - The new journal is made whole in a folder of its own, read back, and then put in place.
+ *  - The new journal is made whole before it is put in place: making.h.
  * Owner: main(), instead of a node; one thread. Blocks for the disk.
  */
 #ifndef HOLDFAST_BACKUP_RESTORE_H
@@ -23,10 +23,6 @@
 #include <stdio.h>
 
 #include "conf/conf.h"
-
-#define RESTORE_JUMP (UINT64_C(1) << 32)
-/* Highest number for --above: with the jump, tokens stay below 2^53, exact in any JSON reader. */
-#define RESTORE_ABOVE_MAX ((UINT64_C(1) << 53) - 2 * RESTORE_JUMP)
 
 struct restore {
     const struct conf *conf;
@@ -41,8 +37,5 @@ struct restore {
 
 /* True if the journal was put in place. Else nothing was changed, or `errors` says what was. */
 bool restore_run(const struct restore *restore);
-
-/* A number for --above, of digits only. */
-bool restore_take_above(const char *text, uint64_t *above);
 
 #endif

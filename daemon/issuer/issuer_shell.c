@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backup/making.h"
 #include "hal/clock.h"
 #include "issuer/recovery.h"
 #include "issuer/store_watch.h"
@@ -427,15 +428,24 @@ static size_t shell_policies(struct issuer_shell *issuer, const struct conf *con
     return conf->policy_count;
 }
 
-static void shell_bootstrap_members(const struct conf *conf, struct raft_members *members)
+/* The one line for whoever finds an issuer without a memory. */
+static void shell_tell_nothing(const struct conf *conf, const struct journal_recovered *recovered)
 {
-    members->count = conf->issuer_count;
-    for (uint8_t i = 0; i < conf->issuer_count; i++) {
-        members->member[i].id = conf->issuer[i].id;
-        members->member[i].voter = true;
-        text_copy(members->member[i].address, sizeof(members->member[i].address),
-                  conf->issuer[i].address);
-    }
+    char what[JOURNAL_ERROR_MAX + 80];
+    if (recovered->set_aside)
+        snprintf(what, sizeof(what), "%s; %s", recovered->damage,
+                 recovered->kept ? "kept as journal.*.damaged" : "there is no room to keep it");
+    else
+        snprintf(what, sizeof(what), "%.150s holds no journal", conf->data_dir);
+    if (conf->issuer_count > 1)
+        log_line(LOG_ERR, "store: %s: this issuer has no say until it has recovered from the others; "
+                 "only if the cluster is new, or all are lost: holdfastd -c %s --init, or --restore "
+                 "BACKUP, on each of them", what, conf->file);
+    else
+        log_line(LOG_ERR, "store: %s: this issuer has no say, and cluster.issuers lists nobody to "
+                 "recover from: list the others if there are any; if the cluster is new: holdfastd -c "
+                 "%s --init; if all is lost: --restore BACKUP, or --init --above N, see holdfastd(8)",
+                 what, conf->file);
 }
 
 static bool shell_open_store(struct issuer_shell *issuer, struct journal_recovered *recovered)
@@ -448,7 +458,6 @@ static bool shell_open_store(struct issuer_shell *issuer, struct journal_recover
         .cluster = conf->cluster_name.text,
         .node = conf->node_id,
         .snapshot_capacity = REPLICA_SNAPSHOT_MAX,
-        .may_rejoin = conf->issuer_count > 1,
         .on_persisted = shell_persisted,
         .on_failed = shell_store_failed,
         .context = issuer,
@@ -457,18 +466,17 @@ static bool shell_open_store(struct issuer_shell *issuer, struct journal_recover
         log_line(LOG_ERR, "store: %s", error);
         return false;
     }
-    if (recovered->set_aside)
-        log_line(LOG_ERR, "store: %s; %s; this issuer votes no more until it has recovered from "
-                 "its peers", recovered->damage,
-                 recovered->kept ? "kept as journal.*.damaged" : "there is no room to keep it");
+    if (journal_holds_nothing(recovered))
+        shell_tell_nothing(conf, recovered);
     if (recovered->cut_bytes > 0)
         log_line(LOG_WARNING, "store: cut a torn tail of %" PRIu64 " bytes that was never "
                  "acknowledged", recovered->cut_bytes);
     if (recovered->repairs > 0)
         log_line(LOG_WARNING, "store: %u damaged or unfinished parts of the journal were restored "
                  "from their copies", recovered->repairs);
-    if (recovered->raft.members.count == 0) {
-        shell_bootstrap_members(conf, &recovered->raft.members);
+    /* While nothing is known of the cluster, its configuration is the file's, also a mended one's. */
+    if (recovered->raft.members.count == 0 || journal_holds_nothing(recovered)) {
+        making_bootstrap(conf, &recovered->raft.members);
         store_keep_members(issuer->store, &recovered->raft.members);
     }
     return true;

@@ -11,10 +11,21 @@ enum { PATIENCE_MS = 2000 };
 void recovery_describe(const struct raft *raft, char *text, size_t size)
 {
     size_t used = 0;
-    const struct hf_name *name;
+    uint64_t index = 0;
+    const struct hf_name *name = raft_recover_begun_apart(raft, 0, &index);
     text[0] = '\0';
     if (raft_standing(raft) == RAFT_WHOLE)
         return;
+    if (name != NULL) {
+        snprintf(text, size, "begun at entry %" PRIu64 ", but %s at entry %" PRIu64 ": one of them must "
+                 "be begun again with the other's --above", raft->last_index, name->text, index);
+        return;
+    }
+    if (raft->members.count == 1 && raft_standing(raft) == RAFT_RECOVERING) {
+        snprintf(text, size, "has no memory and nobody to recover from: --init, --restore, or list the "
+                 "other issuers");
+        return;
+    }
     for (size_t i = 0; (name = raft_recover_waits_for(raft, i)) != NULL && used < size; i++)
         used += (size_t)snprintf(text + used, size - used, "%s%s", i == 0 ? "waits for " : ", ",
                                  name->text);
@@ -26,14 +37,14 @@ static void tell_standing(enum raft_standing before, const struct raft *raft)
 {
     enum raft_standing now = raft_standing(raft);
     if (now == RAFT_RECOVERING)
-        log_line(LOG_WARNING, "recovery: nothing is stored here, but the cluster has a history: "
-                 "this issuer votes no more until it has recovered from its peers");
+        log_line(LOG_WARNING, "recovery: this issuer was begun by --init, but the cluster has a "
+                 "history: it has no say until it has recovered from the others");
     else if (before == RAFT_RECOVERING)
         log_line(LOG_NOTICE, "recovery: done in term %" PRIu64 " at entry %" PRIu64 ", this issuer "
                  "votes again", raft->term, raft_durable_index(raft));
     else
-        log_line(LOG_NOTICE, "recovery: none is needed, all other issuers are as new as this "
-                 "one");
+        log_line(LOG_NOTICE, "recovery: none is needed, the cluster is new: all its issuers were "
+                 "begun at entry %" PRIu64, raft->last_index);
 }
 
 static void tell_waiting(struct recovery_watch *watch, const struct raft *raft, struct instant now)

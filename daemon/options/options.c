@@ -15,16 +15,20 @@ static void print_usage(const struct options_program *program, FILE *to)
             "  --help     print this and exit\n",
             program->name, program->about);
     if (program->restores)
-        fputs("  --restore BACKUP [--above N] [--force]\n"
+        fputs("  --init [--above N]\n"
+              "             begins a new cluster on this issuer and exits; once, on each of its "
+              "issuers\n"
+              "  --restore BACKUP [--above N] [--force]\n"
               "             makes a lost cluster's journal of a backup and exits; see holdfastd(8)\n",
               to);
 }
 
-/* The long options, those of a restore last. */
+/* The long options, those of the acts on a journal last. */
 static const struct option longs[] = {
     { "version", no_argument, NULL, 'V' },       { "help", no_argument, NULL, 'h' },
     { "restore", required_argument, NULL, 'R' }, { "above", required_argument, NULL, 'A' },
-    { "force", no_argument, NULL, 'F' },         { NULL, 0, NULL, 0 },
+    { "force", no_argument, NULL, 'F' },         { "init", no_argument, NULL, 'I' },
+    { NULL, 0, NULL, 0 },
 };
 static const struct option longs_plain[] = { { "version", no_argument, NULL, 'V' },
                                              { "help", no_argument, NULL, 'h' },
@@ -34,9 +38,14 @@ static const struct option longs_plain[] = { { "version", no_argument, NULL, 'V'
 static bool options_agree(const struct options *options, const struct options_program *program,
                           FILE *errors)
 {
-    if (options->restore || (!options->above && !options->force))
+    if (options->init && options->restore)
+        fprintf(errors, "%s: --init and --restore: one of them\n", program->name);
+    else if (options->force && !options->restore)
+        fprintf(errors, "%s: --force belongs to --restore BACKUP\n", program->name);
+    else if (options->above && !options->restore && !options->init)
+        fprintf(errors, "%s: --above belongs to --init or --restore BACKUP\n", program->name);
+    else
         return true;
-    fprintf(errors, "%s: --above and --force belong to --restore BACKUP\n", program->name);
     return false;
 }
 
@@ -55,6 +64,9 @@ int options_parse(struct options *options, const struct options_program *program
             options->check_only = true;
             break;
         case 'f':
+            break;
+        case 'I':
+            options->init = true;
             break;
         case 'R':
             options->restore = optarg;

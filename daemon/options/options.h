@@ -14,15 +14,16 @@ enum { OPTIONS_GO_ON = -1, OPTIONS_EXIT_USAGE = 2 };
 struct options {
     const char *file; /* -c; default /etc/holdfast/holdfast.conf */
     bool check_only;  /* -t */
-    const char *restore; /* --restore; NULL: not asked for. The rest belongs to it. */
-    const char *above;   /* --above; NULL: not given */
-    bool force;          /* --force */
+    bool init;           /* --init */
+    const char *restore; /* --restore; NULL: not asked for */
+    const char *above;   /* --above, of --init or --restore; NULL: not given */
+    bool force;          /* --force, of --restore */
 };
 
 struct options_program {
     const char *name;  /* "holdfast-guard" */
     const char *about; /* lines for --help, each ended by a newline */
-    bool restores;     /* takes --restore, --above and --force */
+    bool restores;     /* takes --init, --restore, --above and --force */
 };
 
 /*

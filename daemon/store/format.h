@@ -52,7 +52,8 @@ enum format_record {
     FORMAT_ENTRY = 2,      /* index u64, term u64, kind u32, data */
     FORMAT_TRUNCATE = 3,   /* from u64 */
     FORMAT_SNAPSHOT = 4,   /* index u64, term u64, members length u32, members, bytes */
-    FORMAT_RECOVERING = 5  /* as a hard state, of an issuer that has no say yet */
+    FORMAT_RECOVERING = 5, /* as a hard state, of an issuer that has no say yet */
+    FORMAT_BEGUN = 6       /* the same, of one that was begun as a part of a new cluster */
 };
 
 enum {

@@ -25,7 +25,7 @@
 #include "store/disk.h"
 
 enum {
-    JOURNAL_VERSION = 3,
+    JOURNAL_VERSION = 4,
     JOURNAL_VERSION_OLDEST = 2, /* that is read */
     JOURNAL_ERROR_MAX = 191,
     JOURNAL_GROWTH_BYTES = 1024 * 1024 /* a slot grows by this above its image, then is switched */
@@ -85,6 +85,7 @@ struct journal {
     uint64_t term;
     struct hf_name vote;
     bool recovering;
+    bool begun; /* a part of a new cluster, whose other issuers were not heard yet */
     uint64_t snapshot_index;
     uint64_t snapshot_term;
     struct raft_members members;
@@ -126,6 +127,12 @@ enum journal_result journal_open(struct journal *journal, const struct journal_c
 enum journal_result journal_open_or_begin_anew(struct journal *journal,
                                                const struct journal_config *config,
                                                struct journal_recovered *out);
+
+/*
+ * True if nothing was stored, or nothing but that an issuer waits here for a memory: it had nothing
+ * when it started, and heard of no term since.
+ */
+bool journal_holds_nothing(const struct journal_recovered *found);
 
 /*
  * The bootstrap members, if none were recovered: kept from the first image on, so that those of the

@@ -31,9 +31,10 @@ static uint8_t *add_record(struct journal_batch *batch, enum format_record kind,
 
 static void add_hard_state(struct journal *journal)
 {
-    uint8_t *body = add_record(&journal->pending,
-                               journal->recovering ? FORMAT_RECOVERING : FORMAT_HARD_STATE,
-                               FORMAT_HARD_STATE_BYTES);
+    enum format_record kind = journal->begun        ? FORMAT_BEGUN :
+                              journal->recovering ? FORMAT_RECOVERING :
+                                                    FORMAT_HARD_STATE;
+    uint8_t *body = add_record(&journal->pending, kind, FORMAT_HARD_STATE_BYTES);
     format_put_u64(body, journal->term);
     memcpy(body + 8, journal->vote.text, HF_NAME_MAX + 1);
 }
@@ -124,6 +125,7 @@ static void note_batch(struct journal *journal, const struct raft_persist *persi
         journal->term = persist->term;
         journal->vote = persist->vote;
         journal->recovering = persist->recovering;
+        journal->begun = persist->begun;
     }
     if (persist->snapshot) {
         HF_CHECK(persist->snapshot_index >= journal->snapshot_index);

@@ -222,7 +222,10 @@ static bool take_record(struct recovery *recovery, uint32_t kind, const uint8_t 
     switch (kind) {
     case FORMAT_HARD_STATE:
     case FORMAT_RECOVERING:
-        recovery->out->raft.standing = kind == FORMAT_RECOVERING ? RAFT_RECOVERING : RAFT_WHOLE;
+    case FORMAT_BEGUN:
+        recovery->out->raft.standing = kind == FORMAT_RECOVERING ? RAFT_RECOVERING :
+                                       kind == FORMAT_BEGUN      ? RAFT_UNSURE :
+                                                                   RAFT_WHOLE;
         return take_hard_state(recovery, body, length);
     case FORMAT_ENTRY:
         return take_entry(recovery, body, length);
@@ -472,6 +475,7 @@ static void note_recovered(struct journal *journal, struct journal_recovered *ou
     journal->term = out->raft.term;
     journal->vote = out->raft.vote;
     journal->recovering = out->raft.standing == RAFT_RECOVERING;
+    journal->begun = out->raft.standing == RAFT_UNSURE;
     journal->snapshot_index = out->raft.snapshot_index;
     journal->snapshot_term = out->raft.snapshot_term;
     journal->members = out->raft.members;
@@ -572,10 +576,18 @@ enum journal_result journal_open(struct journal *journal, const struct journal_c
     if (result != JOURNAL_OK)
         return result;
     out->fresh = slot < 0;
+    /* Nothing is lost, not new: only --init says that a cluster is. */
     if (out->fresh)
-        out->raft.standing = RAFT_UNSURE;
+        out->raft.standing = RAFT_RECOVERING;
     note_recovered(journal, out);
     return JOURNAL_OK;
+}
+
+bool journal_holds_nothing(const struct journal_recovered *found)
+{
+    const struct raft_recovered *raft = &found->raft;
+    return found->fresh || (raft->standing == RAFT_RECOVERING && raft->term == 0 &&
+                            raft->snapshot_index == 0 && raft->entry_count == 0);
 }
 
 void journal_keep_members(struct journal *journal, const struct raft_members *members)

@@ -186,9 +186,7 @@ static enum journal_result open_journal(struct store *store, const struct store_
         journal.ops = &disk_file_ops;
         journal.disk = &store->files;
     }
-    enum journal_result result = config->may_rejoin ?
-                                     journal_open_or_begin_anew(&store->journal, &journal, recovered) :
-                                     journal_open(&store->journal, &journal, recovered);
+    enum journal_result result = journal_open_or_begin_anew(&store->journal, &journal, recovered);
     if (result != JOURNAL_OK)
         snprintf(error, error_size, "%s", store->journal.error);
     return result;

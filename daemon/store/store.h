@@ -31,7 +31,6 @@ struct store_config {
     const char *cluster;
     struct hf_name node;
     size_t snapshot_capacity; /* bytes of the largest snapshot */
-    bool may_rejoin;          /* there are others to recover from, if the journal is damaged */
     /* On the loop thread, never from within store_append(): all batches up to seq are durable. */
     void (*on_persisted)(void *context, uint64_t seq);
     /* Once; nothing is reported persisted after it. `text` is valid during the call. */
@@ -52,7 +51,7 @@ struct store_counters {
  * Opens, locks and recovers; blocks for as long as the disk does. On JOURNAL_OK *store is new, and
  * what *recovered points to stays valid: its entries until store_release_recovered(), its snapshot
  * until store_close(). Else *store is NULL and `error` has one line of text. A damaged journal is
- * JOURNAL_OK with recovered->set_aside if it may rejoin, else JOURNAL_CORRUPT and left as it is.
+ * JOURNAL_OK with recovered->set_aside.
  */
 enum journal_result store_open(struct store **store, const struct store_config *config,
                                struct journal_recovered *recovered, char *error,

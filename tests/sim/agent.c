@@ -116,6 +116,8 @@ static void step_once(struct world *world, int board, const struct holder_event 
     note_changes(world, board);
     for (size_t i = 0; i < output->count; i++)
         act(world, board, &output->action[i]);
+    for (int i = 0; i < world->resource_count; i++)
+        agent->kept[i] = agent->holder.lease[i].highest;
     agent->wake_at = output->wake_at;
     process_arm(world, EVENT_AGENT_TIMER, node, agent->wake_at);
 }
@@ -255,6 +257,7 @@ static void configure(struct world *world, int board, struct holder_config *conf
         resource->fence = span_from_us(world->plan.hardware[board].fence_us);
         resource->release = span_from_ms(SIM_RELEASE_MS);
         resource->priority = board == i % world->board_count ? 100 : 50;
+        resource->highest = agent_of(world, board)->kept[i];
         resource->failback_auto = (world->plan.failback & sim_failback_bit(i, board)) != 0;
     }
 }

@@ -285,8 +285,9 @@ int sim_issuer_leader(const struct world *world)
 
 /* ---- life */
 
-static void allocate(struct world *world, struct sim_issuer *issuer, int node)
+void sim_issuer_allocate(struct world *world, int node)
 {
+    struct sim_issuer *issuer = &world->issuer[node];
     issuer->memory = (struct journal_config){
         .ops = &sim_disk_ops,
         .disk = &issuer->disk,
@@ -344,7 +345,7 @@ void sim_issuer_start(struct world *world, int node)
 {
     struct sim_issuer *issuer = &world->issuer[node];
     struct journal_recovered recovered;
-    allocate(world, issuer, node);
+    sim_issuer_allocate(world, node);
     timer_stop(&issuer->timer);
     issuer->flushing = false;
     issuer->store_failed = false;

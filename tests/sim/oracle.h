@@ -208,6 +208,10 @@ void oracle_applied(struct world *world, int issuer);
  * All disks were lost, and every issuer has this table now. What was acknowledged after the backup
  * is lost, and the operator knows it; tokens and lines are judged on.
  */
+/* What an issuer's new journal says: a log up to `index`, and a term. */
+void oracle_issuer_begun(struct world *world, int issuer, uint64_t index, uint64_t term);
+/* The log goes on behind `index`, with every resource free. */
+void oracle_log_begun(struct world *world, uint64_t index);
 void oracle_restored(struct world *world, uint64_t index, uint64_t term,
                      const struct lease_table *table);
 /* An operator's change of members was accepted as this entry: under way until it is committed. */

@@ -200,6 +200,7 @@ static void model_apply(struct world *world, int issuer, uint64_t index,
             command.pinned, command.pinned ? board_of(world, &command.holder) : ORACLE_NOBODY };
         world_cover(world, COVERAGE_PINS);
         return;
+    case LEASE_COMMAND_OVERRULE:
     case LEASE_COMMAND_NOTE:
     case LEASE_COMMAND_KINDS:
         return;
@@ -359,7 +360,7 @@ void oracle_applied(struct world *world, int issuer)
 
 /* ---- after a restore */
 
-static void restore_leases(struct world *world, uint64_t index)
+void oracle_log_begun(struct world *world, uint64_t index)
 {
     struct oracle *oracle = &world->oracle;
     HF_CHECK(index < ORACLE_LOG_MAX);
@@ -373,11 +374,21 @@ static void restore_leases(struct world *world, uint64_t index)
     oracle->last = index;
 }
 
+void oracle_issuer_begun(struct world *world, int issuer, uint64_t index, uint64_t term)
+{
+    struct oracle_issuer *seen = &world->oracle.issuer[issuer];
+    seen->durable_term = term;
+    seen->durable_vote = (struct hf_name){ "" };
+    seen->forgetful = false; /* what it forgot belongs to a log that is no more */
+    seen->disk.flying = false;
+    seen->disk.log = (struct oracle_disk_log){ index, term, index };
+}
+
 void oracle_restored(struct world *world, uint64_t index, uint64_t term,
                      const struct lease_table *table)
 {
     struct oracle *oracle = &world->oracle;
-    restore_leases(world, index);
+    oracle_log_begun(world, index);
     oracle_acts_restored(world);
     memset(oracle->acknowledged, 0, ORACLE_TERMS_MAX * sizeof(oracle->acknowledged[0]));
     for (int i = 0; i < world->resource_count; i++) {
@@ -386,14 +397,8 @@ void oracle_restored(struct world *world, uint64_t index, uint64_t term,
         oracle->pin[i] = (struct oracle_pin){
             pinned, pinned ? board_of(world, &table->record[found].pinned_to) : ORACLE_NOBODY };
     }
-    for (int i = 0; i < world->issuer_count; i++) {
-        struct oracle_issuer *seen = &oracle->issuer[i];
-        seen->durable_term = term;
-        seen->durable_vote = (struct hf_name){ "" };
-        seen->forgetful = false; /* what it forgot belongs to a log that is no more */
-        seen->disk.flying = false;
-        seen->disk.log = (struct oracle_disk_log){ index, term, index };
-    }
+    for (int i = 0; i < world->issuer_count; i++)
+        oracle_issuer_begun(world, i, index, term);
 }
 
 /* ---- what issuers say */

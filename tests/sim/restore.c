@@ -61,19 +61,9 @@ static size_t make_state(struct world *world, uint64_t *index)
     return lease_table_encode(&restored, restored_bytes, sizeof(restored_bytes));
 }
 
-static const struct raft_entry *no_entry(const void *log, uint64_t index)
-{
-    (void)log;
-    (void)index;
-    return NULL;
-}
-
 static void write_journal(struct world *world, int node, uint64_t index, uint64_t term,
                           size_t length)
 {
-    struct sim_issuer *issuer = &world->issuer[node];
-    const struct journal_log log = { no_entry, NULL };
-    struct journal_recovered found;
     const struct raft_persist persist = {
         .wanted = true,
         .seq = 1,
@@ -86,13 +76,7 @@ static void write_journal(struct world *world, int node, uint64_t index, uint64_
         .snapshot_bytes = { restored_bytes, length },
         .first_index = 1,
     };
-    disk_wipe(&issuer->disk);
-    issuer->disk.sync_error = 0;
-    issuer->damaged = false;
-    HF_CHECK(journal_open(&issuer->journal, &issuer->memory, &found) == JOURNAL_OK && found.fresh);
-    HF_CHECK(journal_append(&issuer->journal, &persist, &log) == JOURNAL_OK);
-    HF_CHECK(journal_take(&issuer->journal) && journal_flush(&issuer->journal) == JOURNAL_OK);
-    disk_settle(&issuer->disk);
+    sim_write_journal(world, node, &persist);
 }
 
 const char *restore_cluster(struct world *world, int64_t down_us)

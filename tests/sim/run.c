@@ -74,6 +74,7 @@ static void start(struct world *world)
     name_things(world);
     write_policies(world);
     oracle_init(world);
+    sim_begin_cluster(world);
     log_note(world, "%d issuers, %d boards, %d resources, ttl %lld us, run type %d",
              world->issuer_count, world->board_count, world->resource_count,
              (long long)world->plan.ttl_us, (int)world->plan.type);

@@ -138,6 +138,7 @@ struct sim_agent {
     struct timer timer;
     struct holder holder;
     struct instant wake_at;
+    uint64_t kept[SIM_RESOURCES_MAX]; /* on the board's disk: the highest token of each */
     int64_t slept_us; /* as it knows */
     int64_t waits_since_us[SIM_RESOURCES_MAX]; /* for a grant */
     int64_t holds_since_us[SIM_RESOURCES_MAX];
@@ -386,6 +387,8 @@ void sim_issuer_link(struct world *world, int node, int peer, bool up);
 void sim_issuer_disk(struct world *world, const struct event *event);
 /* The issuer that serves in the highest term, -1: none. */
 /* The members before any change. */
+/* Memory and disk, as far as they are not there yet. */
+void sim_issuer_allocate(struct world *world, int node);
 void sim_bootstrap_members(const struct world *world, struct raft_members *members);
 int sim_issuer_leader(const struct world *world);
 
@@ -456,6 +459,13 @@ void laggard_event(struct world *world, const struct event *event);
 /* lease_end.c: whoever drives it stops at the end of its lease. NULL, or why that is not done */
 const char *lease_end_apply(struct world *world, int resource, bool kill);
 void lease_end_event(struct world *world, const struct event *event);
+
+/* begin.c: the only journal on the disk of an issuer that is down */
+void sim_write_journal(struct world *world, int node, const struct raft_persist *content);
+/* What --init writes. */
+void sim_begin_issuer(struct world *world, int node, uint64_t index,
+                      const struct raft_members *members);
+void sim_begin_cluster(struct world *world);
 
 /* restore.c: NULL, or why it is not done now */
 const char *restore_backup(struct world *world);

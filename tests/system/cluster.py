@@ -207,6 +207,20 @@ hal = {{ backend = "sim"; socket = "bench.sock"; }};
         self.start("bench", "holdfast-bench", "-c", self.path("bench.conf"))
         wait_until(lambda: "bench ready" in self.log("bench"), what="bench ready")
 
+    def init(self, *issuers, above=None):
+        """Begins a new cluster on these issuers, or all of them."""
+        number = [] if above is None else ["--above", str(above)]
+        for issuer in issuers or self.issuers:
+            result = self.act(issuer, "--init", *number)
+            if result.returncode != 0:
+                raise AssertionError(f"{issuer}: --init: {result.stdout}{result.stderr}")
+
+    def act(self, issuer, *words):
+        """An offline act of holdfastd; its result."""
+        return subprocess.run([os.path.join(BIN, "holdfastd"), "-c", self.conf(issuer), *words],
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              cwd=self.folder, check=False)
+
     def start_daemon(self, node):
         return self.start(node, "holdfastd", "-c", self.conf(node))
 
@@ -223,6 +237,7 @@ hal = {{ backend = "sim"; socket = "bench.sock"; }};
             self.start_gateway(board)
 
     def start_all(self):
+        self.init()
         self.start_bench()
         for issuer in self.issuers:
             if issuer not in self.boards:

@@ -58,6 +58,8 @@ def main():
     say("making a certificate authority and a certificate for each node")
     cluster = Cluster(ttl_ms=1000, hold_ms=20, gateway=True, watchdog_ms=2000)
     cluster.keep = keep
+    say("beginning a new cluster: holdfastd --init on each of its 3 issuers")
+    cluster.init()
     say("starting the plant (bench), 3 issuers, 2 boards with guard and gateway")
     cluster.start_bench()
     started = now_ns()

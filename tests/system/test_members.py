@@ -42,6 +42,7 @@ def three_become_five_the_leader_leaves_and_grants_go_on():
     cluster = Cluster(issuers=5, boards=2)
     for node in OLD + cluster.boards:
         cluster.write_conf(node, forget_new)
+    cluster.init(*OLD)
     cluster.start_bench()
     for issuer in OLD:
         cluster.start_daemon(issuer)

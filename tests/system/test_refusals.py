@@ -498,6 +498,7 @@ def two_issuers_are_refused_with_the_reason():
 
 def a_certificate_that_does_not_suit_is_refused_at_the_start():
     cluster = Cluster()
+    cluster.init("issuer-1")
     odd_certificate(cluster, "expired", "issuer-1", "node", "20240102000000Z", "20240201000000Z")
     other_ca(cluster)
     cases = (

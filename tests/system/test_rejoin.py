@@ -68,7 +68,7 @@ def recovers(cluster, spoil, words):
 def a_flipped_bit_is_reported_and_mended_from_the_peers():
     cluster = Cluster(ttl_ms=600).start_all()
     primary, standby, leader, spoilt, other = recovers(
-        cluster, damage, "kept as journal.*.damaged; this issuer votes no more")
+        cluster, damage, "kept as journal.*.damaged: this issuer has no say until it has recovered")
     assert len(glob.glob(cluster.path(spoilt, "data", "journal.?.damaged"))) == 2
 
     # The last majority needs it: a grant is committed with it, and it may lead.
@@ -86,7 +86,7 @@ def a_flipped_bit_is_reported_and_mended_from_the_peers():
 
 def a_replaced_card_is_filled_from_the_peers():
     cluster = Cluster(ttl_ms=600).start_all()
-    recovers(cluster, empty, "nothing is stored here, but the cluster has a history")
+    recovers(cluster, empty, "holds no journal: this issuer has no say until it has recovered")
     assert not cluster.overlaps() and cluster.close() == 0
 
 

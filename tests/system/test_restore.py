@@ -94,7 +94,7 @@ def a_lost_cluster_goes_on_from_a_backup():
         cluster.start_daemon(issuer)
     leader = cluster.leader()
     held_off = cluster.ctl(leader, "leases")
-    assert held_off["hold_off_ms"] > 0 and "restored" in held_off, held_off
+    assert held_off["hold_off_ms"] > 0 and "began_anew" in held_off, held_off
     on = cluster.first_drive_after(lost + 1, [standby])
     off = [e for e in cluster.drives() if e["board"] == primary and not e["level"]][-1]
     assert off["t_ns"] < on["t_ns"]

@@ -238,6 +238,7 @@ struct raft_persist {
     uint64_t term;
     struct hf_name vote;
     bool recovering; /* hard_state: this node has no say until a later one without it */
+    bool begun;      /* hard_state: of a new cluster; never by raft, see RAFT_UNSURE */
     /* replaces everything up to snapshot_index; later entries follow if they match */
     bool snapshot;
     uint64_t snapshot_index;

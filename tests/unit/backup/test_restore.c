@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "backup/backup.h"
+#include "backup/making.h"
 #include "backup/restore.h"
 #include "lease/replica.h"
 #include "store/disk_file.h"
@@ -246,7 +247,7 @@ static void s2_log_and_term_go_on_above_the_number(void **state)
     with_above((uint64_t)request.wall_us);
     assert_true(run());
     read_journal(conf.data_dir);
-    uint64_t index = (uint64_t)request.wall_us + RESTORE_JUMP;
+    uint64_t index = (uint64_t)request.wall_us + MAKING_JUMP;
     assert_int_equal(start.found.raft.snapshot_index, index);
     assert_int_equal(start.found.raft.snapshot_term, index);
     assert_int_equal(start.found.raft.term, index);
@@ -281,12 +282,12 @@ static void s2_a_second_restore_of_the_same_backup_goes_higher(void **state)
     (void)state;
     with_above((uint64_t)request.wall_us);
     assert_true(run());
-    uint64_t highest = request.above + RESTORE_JUMP + 100000; /* entries of a minute, at the most */
+    uint64_t highest = request.above + MAKING_JUMP + 100000; /* entries of a minute, at the most */
     empty(conf.data_dir);
     request.has_above = false;
     request.wall_us += 60000000;
     assert_false(run());
-    assert_true(told_above() + RESTORE_JUMP > highest);
+    assert_true(told_above() + MAKING_JUMP > highest);
 }
 
 static void s2_a_number_below_what_is_known_is_refused(void **state)
@@ -296,7 +297,7 @@ static void s2_a_number_below_what_is_known_is_refused(void **state)
     assert_refused("--above 8: must be at least 9, shown by the backup");
     with_above(4);
     assert_refused("must be at least 9");
-    with_above(RESTORE_ABOVE_MAX + 1);
+    with_above(MAKING_ABOVE_MAX + 1);
     assert_refused("must be at most");
 }
 
@@ -318,7 +319,7 @@ static void s2_without_a_clock_it_is_not_sure_unless_told(void **state)
     with_above(5000000);
     assert_true(run());
     read_journal(conf.data_dir);
-    assert_int_equal(start.found.raft.snapshot_index, 5000000 + RESTORE_JUMP);
+    assert_int_equal(start.found.raft.snapshot_index, 5000000 + MAKING_JUMP);
 }
 
 static void s2_the_journal_that_is_there_counts_and_is_kept(void **state)
@@ -340,7 +341,7 @@ static void s2_the_journal_that_is_there_counts_and_is_kept(void **state)
     assert_int_equal(start.found.raft.snapshot_index, old);
     assert_int_equal(start.found.raft.term, old - 7);
     read_journal(conf.data_dir);
-    assert_int_equal(start.found.raft.snapshot_index, old + RESTORE_JUMP);
+    assert_int_equal(start.found.raft.snapshot_index, old + MAKING_JUMP);
 }
 
 /* Restored, and thrown away again: the one that was kept before still counts. */
@@ -359,10 +360,10 @@ static void s2_journals_that_were_moved_aside_count(void **state)
     with_above(old);
     assert_true(run());
     assert_refused("shown by the journal that is there"); /* the same once more, over what it made */
-    with_above(old + RESTORE_JUMP);
+    with_above(old + MAKING_JUMP);
     assert_true(run());
     read_journal(path_in_data("before-restore-2"));
-    assert_int_equal(start.found.raft.snapshot_index, old + RESTORE_JUMP);
+    assert_int_equal(start.found.raft.snapshot_index, old + MAKING_JUMP);
 }
 
 static void a_journal_that_cannot_be_read_is_kept_too(void **state)
@@ -435,19 +436,19 @@ static void a_restore_that_was_interrupted_is_begun_again(void **state)
     assert_true(run());
     assert_int_not_equal(access(path_in_data("restore.new"), F_OK), 0);
     read_journal(conf.data_dir);
-    assert_int_equal(start.found.raft.snapshot_index, request.above + RESTORE_JUMP);
+    assert_int_equal(start.found.raft.snapshot_index, request.above + MAKING_JUMP);
 }
 
 static void numbers_are_digits_only(void **state)
 {
     (void)state;
     uint64_t above = 0;
-    assert_true(restore_take_above("1763704357000000", &above));
+    assert_true(making_take_above("1763704357000000", &above));
     assert_int_equal(above, 1763704357000000);
     static const char *const bad[] = { "", "-1", "+1", " 1", "1 ", "1e9", "0x10",
                                        "99999999999999999999" };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
-        assert_false(restore_take_above(bad[i], &above));
+        assert_false(making_take_above(bad[i], &above));
 }
 
 #define CLAIM(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)

@@ -80,11 +80,12 @@ static void a_snapshot_on_the_way_keeps_the_mark(void **state)
     assert_int_equal(rig_recovered.raft.standing, RAFT_RECOVERING);
 }
 
-static void an_empty_journal_is_unsure_and_a_good_one_is_left_alone(void **state)
+static void an_empty_journal_is_a_lost_one_and_a_good_one_is_left_alone(void **state)
 {
     (void)state;
     rig_start();
-    assert_int_equal(rig_recovered.raft.standing, RAFT_UNSURE);
+    assert_int_equal(rig_recovered.raft.standing, RAFT_RECOVERING);
+    assert_true(journal_holds_nothing(&rig_recovered));
     rig_run(30);
     assert_int_equal(rig_open_or_begin_anew(&rig_disk), JOURNAL_OK);
     assert_false(rig_recovered.set_aside);
@@ -150,7 +151,7 @@ int main(void)
         cmocka_unit_test(what_is_damaged_is_said_and_a_new_journal_begun),
         cmocka_unit_test(that_it_recovers_is_remembered_until_it_does_not),
         cmocka_unit_test(a_snapshot_on_the_way_keeps_the_mark),
-        cmocka_unit_test(an_empty_journal_is_unsure_and_a_good_one_is_left_alone),
+        cmocka_unit_test(an_empty_journal_is_a_lost_one_and_a_good_one_is_left_alone),
         cmocka_unit_test(without_room_for_a_new_one_it_says_both),
         cmocka_unit_test(an_unreadable_disk_is_not_taken_for_a_damaged_journal),
         cmocka_unit_test(files_are_renamed_one_generation_is_kept_and_room_is_reserved),

@@ -1,0 +1,148 @@
+#include "backup/init.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backup/making.h"
+#include "lease/replica.h"
+
+/* Large: one of them, in one process that does nothing else. */
+struct work {
+    const struct init *request;
+    uint64_t index; /* and term, of the snapshot */
+    struct lease_table table;
+    uint8_t state[REPLICA_SNAPSHOT_MAX]; /* its bytes */
+    struct raft_members members;
+    struct making making;
+};
+
+#define TELL(work, ...) fprintf((work)->request->out, __VA_ARGS__)
+#define REFUSE(work, ...) (fprintf((work)->request->errors, "init: " __VA_ARGS__), false)
+
+static bool check_request(struct work *work)
+{
+    const struct init *request = work->request;
+    if (!request->conf->issuer_role)
+        return REFUSE(work, "%s is no issuer: only issuers keep a journal\n",
+                      request->conf->node_id.text);
+    if (request->has_above && request->above > MAKING_ABOVE_MAX)
+        return REFUSE(work, "--above %" PRIu64 ": must be at most %" PRIu64 "\n", request->above,
+                      MAKING_ABOVE_MAX);
+    work->index = request->has_above ? request->above + MAKING_JUMP : 1;
+    return true;
+}
+
+/* ---- what is there */
+
+static bool refuse_journal(struct work *work, const struct journal_recovered *found)
+{
+    const struct conf *conf = work->request->conf;
+    const struct raft_recovered *raft = &found->raft;
+    uint64_t last = raft->snapshot_index + (uint64_t)raft->entry_count;
+    if (raft->standing == RAFT_UNSURE)
+        return REFUSE(work, "%s was begun already, at entry %" PRIu64 ": start it; if that number is "
+                      "wrong, remove its journal.0 and journal.1 and run this again\n",
+                      conf->data_dir, last);
+    if (raft->standing == RAFT_RECOVERING)
+        return REFUSE(work, "%s recovers from a cluster that has a history (term %" PRIu64 "): start "
+                      "it, it needs no --init\n", conf->data_dir, raft->term);
+    return REFUSE(work, "%s has a journal (entry %" PRIu64 " of term %" PRIu64 "): start it, it needs "
+                  "no --init; if all issuers are lost: holdfastd -c %s --restore BACKUP --force\n",
+                  conf->data_dir, last, raft->term, conf->file);
+}
+
+/* A name of what an issuer had here before; false: none. */
+static bool find_remains(const char *data_dir, char name[64])
+{
+    DIR *directory = opendir(data_dir);
+    const struct dirent *entry = NULL;
+    bool found = false;
+    while (directory != NULL && !found && (entry = readdir(directory)) != NULL) {
+        size_t length = strlen(entry->d_name);
+        found = strncmp(entry->d_name, "before-restore-", 15) == 0 ||
+                (length > 8 && strncmp(entry->d_name, "journal.", 8) == 0 &&
+                 strcmp(entry->d_name + length - 8, ".damaged") == 0);
+        if (found)
+            snprintf(name, 64, "%.63s", entry->d_name);
+    }
+    if (directory != NULL)
+        closedir(directory);
+    return found;
+}
+
+static bool check_data(struct work *work)
+{
+    const struct conf *conf = work->request->conf;
+    struct journal_recovered found;
+    char remains[64];
+    if (!making_lock(&work->making))
+        return false;
+    if (making_read(&work->making, &work->making.files, &found) != JOURNAL_OK)
+        return REFUSE(work, "%s has a journal that cannot be read (%s): start it, it recovers from the "
+                      "other issuers; if all are lost: holdfastd -c %s --restore BACKUP --force\n",
+                      conf->data_dir, work->making.journal.error, conf->file);
+    if (!journal_holds_nothing(&found))
+        return refuse_journal(work, &found);
+    if (!work->request->has_above && find_remains(conf->data_dir, remains))
+        return REFUSE(work, "%s/%s shows that an issuer had a state here: if all issuers are lost and "
+                      "there is no backup, say --above N with the highest token ever given\n",
+                      conf->data_dir, remains);
+    return true;
+}
+
+/* ---- the new one */
+
+static bool make_journal(struct work *work)
+{
+    lease_table_begin(&work->table, work->index);
+    making_bootstrap(work->request->conf, &work->members);
+    const struct raft_persist content = {
+        .wanted = true,
+        .seq = 1,
+        .hard_state = true,
+        .term = work->index,
+        .begun = true,
+        .snapshot = true,
+        .snapshot_index = work->index,
+        .snapshot_term = work->index,
+        .members = work->members,
+        .snapshot_bytes = { work->state,
+                            lease_table_encode(&work->table, work->state, sizeof(work->state)) },
+        .first_index = 1,
+    };
+    return making_make(&work->making, &content) && making_put_in_place(&work->making);
+}
+
+static void tell_done(struct work *work)
+{
+    const struct conf *conf = work->request->conf;
+    TELL(work, "begun: %s, an issuer of the new cluster '%s', at entry and term %" PRIu64 "; issuers:",
+         conf->node_id.text, conf->cluster_name.text, work->index);
+    for (uint8_t i = 0; i < conf->issuer_count; i++)
+        TELL(work, " %s", conf->issuer[i].id.text);
+    if (conf->issuer_count == 1)
+        TELL(work, "\nnext: start it\n");
+    else
+        TELL(work, "\nnext: the same on every other issuer%s; the first start waits until all are "
+             "there\n", work->request->has_above ? ", with the same number" : "");
+}
+
+bool init_run(const struct init *init)
+{
+    struct work *work = calloc(1, sizeof(*work));
+    if (work == NULL) {
+        fprintf(init->errors, "init: out of memory\n");
+        return false;
+    }
+    work->request = init;
+    bool done = making_init(&work->making, "init", init->conf, init->errors) &&
+                check_request(work) && check_data(work) && make_journal(work);
+    if (done)
+        tell_done(work);
+    making_close(&work->making);
+    free(work);
+    return done;
+}

@@ -1,0 +1,65 @@
+/*
+ * How a cluster begins: what --init writes on each of its first issuers (daemon/backup/init.c, with
+ * its rule standing in for it here).
+ */
+#include <string.h>
+
+#include "base/check.h"
+#include "tests/sim/sim.h"
+
+static struct lease_table begun; /* large */
+static uint8_t begun_bytes[REPLICA_SNAPSHOT_MAX];
+
+static const struct raft_entry *no_entry(const void *log, uint64_t index)
+{
+    (void)log;
+    (void)index;
+    return NULL;
+}
+
+void sim_write_journal(struct world *world, int node, const struct raft_persist *content)
+{
+    struct sim_issuer *issuer = &world->issuer[node];
+    const struct journal_log log = { no_entry, NULL };
+    struct journal_recovered found;
+    disk_wipe(&issuer->disk);
+    issuer->disk.sync_error = 0;
+    issuer->damaged = false;
+    HF_CHECK(journal_open(&issuer->journal, &issuer->memory, &found) == JOURNAL_OK && found.fresh);
+    HF_CHECK(journal_append(&issuer->journal, content, &log) == JOURNAL_OK);
+    HF_CHECK(journal_take(&issuer->journal) && journal_flush(&issuer->journal) == JOURNAL_OK);
+    disk_settle(&issuer->disk);
+}
+
+void sim_begin_issuer(struct world *world, int node, uint64_t index,
+                      const struct raft_members *members)
+{
+    lease_table_begin(&begun, index);
+    const struct raft_persist content = {
+        .wanted = true,
+        .seq = 1,
+        .hard_state = true,
+        .term = index,
+        .begun = true,
+        .snapshot = true,
+        .snapshot_index = index,
+        .snapshot_term = index,
+        .members = *members,
+        .snapshot_bytes = { begun_bytes,
+                            lease_table_encode(&begun, begun_bytes, sizeof(begun_bytes)) },
+        .first_index = 1,
+    };
+    sim_write_journal(world, node, &content);
+}
+
+void sim_begin_cluster(struct world *world)
+{
+    struct raft_members members;
+    sim_bootstrap_members(world, &members);
+    for (int i = 0; i < members.count; i++) {
+        sim_issuer_allocate(world, i);
+        sim_begin_issuer(world, i, 1, &members);
+        oracle_issuer_begun(world, i, 1, 1);
+    }
+    oracle_log_begun(world, 1);
+}
