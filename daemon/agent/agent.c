@@ -14,6 +14,7 @@
 #include "agent/hooks.h"
 #include "agent/lease_log.h"
 #include "agent/tokens.h"
+#include "conf/terms.h"
 #include "hal/clock.h"
 #include "hal/hal.h"
 #include "log/log.h"
@@ -154,6 +155,18 @@ static void agent_guard_down_event(void *context)
     agent_step(agent, &event);
 }
 
+/* One line for each time that a guard shows itself to be configured otherwise. */
+static void agent_note_terms(struct agent_guard_view *view, const struct guard_message *status,
+                             const struct guard_terms *own)
+{
+    char text[CONF_TERMS_TEXT_MAX + 1];
+    bool told = view->known && view->mismatch;
+    view->mismatch = !guard_terms_equal(&status->terms, own);
+    if (view->mismatch && !told)
+        log_line(LOG_ERR, "%s: guard not used: %s", status->name.text,
+                 conf_terms_differ(text, &status->terms, own));
+}
+
 static void agent_note_status(struct agent *agent, const struct guard_message *message)
 {
     const struct conf *conf = &agent->node->conf;
@@ -164,6 +177,7 @@ static void agent_note_status(struct agent *agent, const struct guard_message *m
         if (message->fault != GUARD_FAULT_NONE && (!view->known || view->status.fault == 0))
             log_line(LOG_ERR, "%s: guard fault: %s", message->name.text,
                      guard_fault_name((enum guard_fault)message->fault));
+        agent_note_terms(view, message, &agent->holder.config.resource[i].terms);
         view->status = *message;
         view->known = true;
         view->heard_us = hal_clock_now().us;
@@ -176,7 +190,8 @@ static void agent_guard_message(void *context, const struct guard_message *messa
     struct holder_event event = { .kind = HOLDER_EVENT_GUARD_MESSAGE, .guard = message };
     if (message->kind == GUARD_STATUS)
         agent_note_status(agent, message);
-    if (message->kind == GUARD_REFUSED)
+    /* The terms that it refuses are in its status, and told from there. */
+    if (message->kind == GUARD_REFUSED && message->refusal != GUARD_REFUSED_TERMS)
         log_line(LOG_WARNING, "%s: permit %" PRIu64 " refused by the guard: %s",
                  message->name.text, message->token,
                  guard_refusal_name((enum guard_refusal)message->refusal));
@@ -213,6 +228,7 @@ static void agent_configure(const struct conf *conf, struct holder_config *confi
         to->fence = from->fence;
         to->release = span_from_ms(from->release_ms);
         to->priority = from->priority;
+        to->terms = conf_terms(conf, from);
         to->failback_auto = from->failback == CONF_FAILBACK_AUTO;
         text_copy(to->address, sizeof(to->address), conf->has_gateway ? conf->gateway_listen : "");
     }

@@ -28,6 +28,7 @@ struct agent;
 /* What the guard last said of one resource, for the console. */
 struct agent_guard_view {
     bool known;
+    bool mismatch; /* it is configured otherwise, and not used */
     struct guard_message status;
     int64_t heard_us; /* raw clock */
 };

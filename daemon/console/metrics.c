@@ -85,6 +85,12 @@ static void metrics_agent(struct node *node, struct text *text)
                    node->conf.resource[i].name.text,
                    view->known && view->status.state == GUARD_FAULT ? 1 : 0);
     }
+    metric(text, "guard_mismatch", "gauge", "1 while guard and agent are configured differently.");
+    for (uint8_t i = 0; i < node->conf.resource_count; i++) {
+        const struct agent_guard_view *view = agent_guard(node->agent, i);
+        text_print(text, "holdfast_guard_mismatch{resource=\"%s\"} %d\n",
+                   node->conf.resource[i].name.text, view->known && view->mismatch);
+    }
     if (agent_guard(node->agent, 0)->known)
         metric_one(text, "guard_lateness_worst_seconds", "gauge", "Worst lateness of the guard.",
                    (double)agent_guard(node->agent, 0)->status.lateness_worst_us / 1e6);

@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "agent/agent.h"
+#include "conf/terms.h"
 #include "console/anew.h"
 #include "console/call.h"
 #include "hal/clock.h"
@@ -97,6 +98,18 @@ static void status_peers(struct report *report, const struct node *node)
     report_list_close(report);
 }
 
+static const char *status_guard(const struct node *node)
+{
+    bool mismatch = false;
+    for (uint8_t i = 0; i < node->conf.resource_count; i++) {
+        const struct agent_guard_view *view = agent_guard(node->agent, i);
+        mismatch = mismatch || (view->known && view->mismatch);
+    }
+    if (!agent_guard_up(node->agent))
+        return "not connected";
+    return mismatch ? "not used: it is configured otherwise, see guard" : "connected";
+}
+
 void show_status(struct call *call)
 {
     struct report *report = &call->report;
@@ -112,7 +125,7 @@ void show_status(struct call *call)
     else
         report_text(report, "leader", agent_holder(node->agent)->leader.text);
     if (node->agent != NULL)
-        report_text(report, "guard", agent_guard_up(node->agent) ? "connected" : "not connected");
+        report_text(report, "guard", status_guard(node));
     status_clock(report);
     snprintf(digest, sizeof(digest), "%016" PRIx64, node->conf.cluster_digest);
     report_text(report, "config_digest", digest);
@@ -379,12 +392,13 @@ static void guard_row(struct report *report, const struct conf_resource *resourc
                       const struct agent_guard_view *view, const struct holder_lease *lease)
 {
     const struct guard_message *status = &view->status;
+    char text[CONF_TERMS_TEXT_MAX + 1];
     report_row(report);
     report_text(report, "resource", resource->name.text);
     report_text(report, "agent", holder_state_name(lease->state));
     if (!view->known) {
         static const char *const keys[] = { "guard",    "token", "left_ms", "outputs",
-                                            "readback", "fault", "proven" };
+                                            "readback", "fault", "proven", "mismatch" };
         for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
             report_none(report, keys[i]);
         return;
@@ -400,6 +414,11 @@ static void guard_row(struct report *report, const struct conf_resource *resourc
     guard_levels(report, "readback", resource, status->readback_on, true);
     report_text(report, "fault", guard_fault_name((enum guard_fault)status->fault));
     report_flag(report, "proven", status->proven != 0);
+    if (view->mismatch)
+        report_text(report, "mismatch", conf_terms_differ(text, &status->terms,
+                                                            &lease->config.terms));
+    else
+        report_none(report, "mismatch");
 }
 
 static const char *guard_watchdog(uint8_t watchdog)

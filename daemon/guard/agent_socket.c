@@ -149,7 +149,7 @@ enum agent_input agent_socket_receive(struct agent_socket *sockets, struct guard
         return AGENT_NOTHING;
     bool taken = receive(sockets->agent_fd, message, &gone);
     bool known = taken && (message->kind == GUARD_PERMIT || message->kind == GUARD_DROP ||
-                           message->kind == GUARD_CLEAR_FAULT);
+                           message->kind == GUARD_CLEAR_FAULT || message->kind == GUARD_TERMS);
     if (taken && !known)
         log_line(LOG_WARNING, "agent: kind %u refused: not an agent's", (unsigned)message->kind);
     if (gone || (taken && !known)) {

@@ -26,7 +26,7 @@ struct agent_socket {
 
 enum agent_input {
     AGENT_NOTHING,
-    AGENT_MESSAGE, /* *message is permit, drop or clear fault */
+    AGENT_MESSAGE, /* *message is permit, drop, clear fault or terms */
     AGENT_GONE,    /* closed, or broke the rules: outputs off */
     AGENT_ARRIVED  /* a newcomer took over; the old connection, if any, is closed */
 };

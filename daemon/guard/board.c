@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "conf/terms.h"
 #include "log/log.h"
 
 static void output_config(const struct conf_output *from, struct guard_output_config *to)
@@ -30,6 +31,7 @@ void board_guard_config(const struct conf *conf, struct guard_config *config)
         to->output_count = from->output_count;
         for (uint8_t number = 0; number < from->output_count; number++)
             output_config(&from->output[number], &to->output[number]);
+        to->terms = conf_terms(conf, from);
     }
 }
 

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "conf/terms.h"
 #include "hal/clock.h"
 #include "log/log.h"
 #include "realtime.h"
@@ -164,12 +165,24 @@ static void agent_arrived(struct loop *loop)
     struct guard_message hello;
     if (loop->guard.agent)
         log_line(LOG_NOTICE, "agent: replaced by a newer connection");
+    memset(&loop->refused, 0, sizeof(loop->refused));
     guard_message_init(&hello, GUARD_HELLO);
     hello.name = loop->guard.config.node;
     hello.pid = (uint32_t)getpid();
     loop_step_kind(loop, GUARD_INPUT_AGENT_UP);
     log_line(LOG_INFO, "agent: connected");
     agent_send(loop, &hello);
+}
+
+static void refuse_terms(const struct loop *loop, const struct guard_message *message)
+{
+    char text[CONF_TERMS_TEXT_MAX + 1];
+    for (uint8_t index = 0; index < loop->guard.config.resource_count; index++) {
+        const struct guard_resource_config *resource = &loop->guard.config.resource[index];
+        if (name_equal(&resource->name, &message->name))
+            log_line(LOG_ERR, "%s: agent refused: %s", message->name.text,
+                     conf_terms_differ(text, &resource->terms, &message->terms));
+    }
 }
 
 static void agent_refuse(struct loop *loop, const struct guard_message *message,
@@ -187,6 +200,10 @@ static void agent_refuse(struct loop *loop, const struct guard_message *message,
         name_equal(&loop->refused.name, &answer.name))
         return;
     loop->refused = answer;
+    if (refusal == GUARD_REFUSED_TERMS) {
+        refuse_terms(loop, message);
+        return;
+    }
     int64_t ahead_us = message->deadline_us - hal_clock_now().us;
     log_line(LOG_WARNING, "%s: token %" PRIu64 " refused: %s, deadline %" PRId64 " us ahead",
              message->name.text, message->token, guard_refusal_name(refusal), ahead_us);

@@ -80,7 +80,7 @@ static void send_message(const struct guard_message *message)
     if (!guard.agent || guard_message_check(message, sizeof(*message)) != NULL)
         return;
     if (message->kind != GUARD_PERMIT && message->kind != GUARD_DROP &&
-        message->kind != GUARD_CLEAR_FAULT)
+        message->kind != GUARD_CLEAR_FAULT && message->kind != GUARD_TERMS)
         return;
     for (int i = 0; i < RESOURCES; i++) {
         if (message->kind == GUARD_PERMIT &&
@@ -95,7 +95,7 @@ static void send_message(const struct guard_message *message)
 static void make_message(const uint8_t *at)
 {
     struct guard_message message;
-    guard_message_init(&message, (enum guard_message_kind)(GUARD_PERMIT + at[3] % 3));
+    guard_message_init(&message, (enum guard_message_kind)(GUARD_PERMIT + at[3] % 4));
     HF_CHECK(name_from_string(&message.name, at[2] & 1 ? "pump" : at[2] & 2 ? "valve" : "other"));
     message.token = at[4];
     message.deadline_us = now.us + ((int64_t)at[5] - 16) * 5000;

@@ -388,7 +388,7 @@ def one_nodes_relayed_commands_leave_room_for_the_others():
 
 # ---- the guard's socket (daemon/core/guard/message.h)
 
-def guard_message(size, magic=0x48464755, version=1, kind=1, name=b"board-a"):
+def guard_message(size, magic=0x48464755, version=2, kind=1, name=b"board-a"):
     head = struct.pack("=IHH32s", magic, version, kind, name)
     return head.ljust(size, b"\0")[:size]
 

@@ -1,4 +1,4 @@
-"""Healthy holders lose nothing that their slack bears: a stopped agent with many resources."""
+"""What a healthy holder keeps: leases through a stopped agent; and a guard of another file is no guard."""
 
 import random
 import signal
@@ -6,7 +6,7 @@ import sys
 import time
 
 from cluster import Cluster, now_ns, run_tests, wait_until
-from measure import ms
+from measure import ms, primary_and_standby
 
 
 def holds_all(cluster, board):
@@ -38,7 +38,44 @@ def an_agent_that_stands_still_for_most_of_a_ttl_keeps_every_lease():
     assert not cluster.overlaps() and cluster.close() == 0
 
 
+def a_guard_of_another_file_drives_nothing_until_its_agent_has_that_file_too():
+    cluster = Cluster(ttl_ms=600, hold_ms=20).start_all()
+    primary, standby = primary_and_standby(cluster)
+    cluster.write_conf(primary, lambda text: text.replace("hold_ms = 20;", "hold_ms = 120;"))
+    restarted = cluster.kill(f"{primary}-guard")
+    cluster.start_guard(primary)
+    cluster.first_drive_after(restarted, [standby])
+    said = "fence latency is 120 ms by the guard's configuration, 20 ms by the agent's"
+    row = wait_until(lambda: next((r for r in cluster.ctl(primary, "guard")["resources"]
+                                   if r["mismatch"]), None), what="the guard is not used", poll=0.02)
+    assert said in row["mismatch"] and row["agent"] != "holding", row
+    assert "configured otherwise" in cluster.ctl(primary, "status")["guard"]
+    for name in (primary, f"{primary}-guard"):
+        lines = [l for l in cluster.log(name).splitlines() if said in l]
+        assert len(lines) == 1 and "pump: " in lines[0], (name, lines)
+    # With nobody else there: two leases long, nothing.
+    gone = cluster.kill_board(standby)
+    time.sleep(2 * 0.6)
+    drives = [e for e in cluster.drives() if e["board"] == primary and e["level"] == 1
+              and e["t_ns"] > gone]
+    assert not drives, drives
+    cluster.kill(primary)
+    cluster.start_daemon(primary)
+    on = cluster.first_drive_after(gone, [primary])
+    print(f"figure: agent restarted with the guard's file, {on['board']} drives")
+    # The other way round: the agent alone gets the old file back.
+    cluster.write_conf(primary)
+    back = cluster.kill(primary)
+    cluster.start_daemon(primary)
+    wait_until(lambda: cluster.log(primary).count("guard not used: fence latency is 120 ms") == 2,
+               what="the agent says so", poll=0.02)
+    off = cluster.first_drive_after(back, [primary], level=0)
+    assert not [e for e in cluster.drives() if e["level"] == 1 and e["t_ns"] > off["t_ns"]]
+    assert not cluster.overlaps() and cluster.close() == 0
+
+
 if __name__ == "__main__":
     sys.exit(run_tests([
         an_agent_that_stands_still_for_most_of_a_ttl_keeps_every_lease,
+        a_guard_of_another_file_drives_nothing_until_its_agent_has_that_file_too,
     ]))

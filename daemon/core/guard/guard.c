@@ -388,6 +388,8 @@ static enum guard_refusal permit_judge(const struct turn *turn, uint8_t index,
     const struct guard_resource *resource = &guard->resource[index];
     struct instant deadline = { permit->deadline_us };
     bool driving = resource->state == GUARD_DRIVING;
+    if (!guard_terms_equal(&permit->terms, &resource_config(guard, index)->terms))
+        return GUARD_REFUSED_TERMS;
     if (resource->state == GUARD_FAULT)
         return GUARD_REFUSED_FAULT;
     if (permit->token < resource->token || (permit->token == resource->token && !driving))
@@ -432,6 +434,13 @@ static void take_drop(struct turn *turn, uint8_t index, uint64_t token)
     resource_event(turn, index, GUARD_EVENT_DROP);
 }
 
+/* Said by an agent when it connects, so that both sides know of a difference before any permit. */
+static void take_terms(struct turn *turn, uint8_t index, const struct guard_terms *terms)
+{
+    if (!guard_terms_equal(terms, &resource_config(turn->guard, index)->terms))
+        turn->effects->refusal = GUARD_REFUSED_TERMS;
+}
+
 static void take_message(struct turn *turn, const struct guard_message *message)
 {
     uint8_t index = 0;
@@ -446,6 +455,8 @@ static void take_message(struct turn *turn, const struct guard_message *message)
         /* The operator meant a fault of before, not the clock's of this step. */
         else if (message->kind == GUARD_CLEAR_FAULT && !turn->went_back)
             resource_event(turn, index, GUARD_EVENT_CLEAR_FAULT);
+        else if (message->kind == GUARD_TERMS)
+            take_terms(turn, index, &message->terms);
     }
     if (turn->effects->refusal != GUARD_REFUSED_NONE)
         turn->guard->permits_refused++;
@@ -625,6 +636,7 @@ void guard_status(const struct guard *guard, uint8_t index, struct guard_message
     message->changed_us = resource->changed.us;
     message->lateness_worst_us = guard->lateness_worst.us;
     message->permits_refused = guard->permits_refused;
+    message->terms = config->terms;
 }
 
 bool guard_awaits_readback(const struct guard *guard)

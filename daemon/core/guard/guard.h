@@ -53,6 +53,7 @@ struct guard_resource_config {
     struct span release; /* from the guard's decision to output off, own lateness included, > 0 */
     uint8_t output_count; /* 0..HF_OUTPUTS_MAX */
     struct guard_output_config output[HF_OUTPUTS_MAX];
+    struct guard_terms terms; /* a permit under others is refused */
 };
 
 struct guard_config {
@@ -136,7 +137,7 @@ enum guard_input_kind {
     GUARD_INPUT_TICK,       /* nothing but time */
     GUARD_INPUT_AGENT_UP,
     GUARD_INPUT_AGENT_LOST,
-    GUARD_INPUT_MESSAGE,    /* message: permit, drop or clear fault */
+    GUARD_INPUT_MESSAGE,    /* message: permit, drop, clear fault or terms */
     GUARD_INPUT_READBACK,   /* resource, output, on */
     GUARD_INPUT_IO_ERROR,   /* resource */
     GUARD_INPUT_CLOCK,      /* the shell found the raw clock standing still */

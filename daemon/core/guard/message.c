@@ -10,6 +10,12 @@ void guard_message_init(struct guard_message *message, enum guard_message_kind k
     message->kind = (uint16_t)kind;
 }
 
+bool guard_terms_equal(const struct guard_terms *a, const struct guard_terms *b)
+{
+    return a->ttl_us == b->ttl_us && a->release_us == b->release_us &&
+           a->fence_us == b->fence_us && a->digest == b->digest;
+}
+
 /* Valid characters, terminated, and zero padded, so that names compare as bytes. */
 static bool message_name_ok(const struct hf_name *name)
 {
@@ -83,6 +89,7 @@ const char *guard_refusal_name(enum guard_refusal refusal)
         [GUARD_REFUSED_LATE] = "deadline already past",
         [GUARD_REFUSED_FAULT] = "latched fault",
         [GUARD_REFUSED_STATE] = "not safe yet from the previous token",
+        [GUARD_REFUSED_TERMS] = "agent and guard are configured differently",
     };
     return (unsigned)refusal < GUARD_REFUSALS ? names[refusal] : "unknown";
 }

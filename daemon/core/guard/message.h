@@ -19,16 +19,17 @@
 
 enum {
     GUARD_MESSAGE_MAGIC = 0x48464755, /* "HFGU" */
-    GUARD_MESSAGE_VERSION = 1,
+    GUARD_MESSAGE_VERSION = 2,
     GUARD_STATUS_INTERVAL_MS = 20 /* holdfast-guard's */
 };
 
 enum guard_message_kind {
     /* agent to guard */
     GUARD_HELLO = 1,   /* name = node id: first message; the guard answers HELLO, then STATUS each */
-    GUARD_PERMIT,      /* name, token, deadline_us */
+    GUARD_PERMIT,      /* name, token, deadline_us, terms */
     GUARD_DROP,        /* name, token */
     GUARD_CLEAR_FAULT, /* name */
+    GUARD_TERMS,       /* name, terms: the agent's, after its HELLO; refused if the guard's differ */
     /* guard to agent */
     GUARD_STATUS,  /* name and everything below */
     GUARD_REFUSED, /* name, token, refusal */
@@ -61,7 +62,20 @@ enum guard_refusal {
     GUARD_REFUSED_LATE,     /* already past */
     GUARD_REFUSED_FAULT,    /* latched fault */
     GUARD_REFUSED_STATE,    /* not safe yet from the previous token */
+    GUARD_REFUSED_TERMS,    /* agent and guard are configured differently */
     GUARD_REFUSALS
+};
+
+/*
+ * What agent and guard must agree on about one resource: each read it from the board's file when it
+ * started. The issuers wait for the fence latency that the agent declared, so a guard whose outputs
+ * take longer must not drive for it, and what such a guard proves is no proof for it.
+ */
+struct guard_terms {
+    int64_t ttl_us;
+    int64_t release_us;
+    int64_t fence_us; /* as computed: what the agent declares to the issuers */
+    uint64_t digest;  /* of all else: outputs, readbacks, watchdog */
 };
 
 struct guard_message {
@@ -85,7 +99,10 @@ struct guard_message {
     int64_t lateness_worst_us; /* of the guard's loop since its start */
     uint32_t pid;        /* of the guard */
     uint32_t permits_refused;
+    struct guard_terms terms; /* terms, permit: the agent's; status: the guard's */
 };
+
+bool guard_terms_equal(const struct guard_terms *a, const struct guard_terms *b);
 
 /* Fills magic, version, kind; zeroes the rest. */
 void guard_message_init(struct guard_message *message, enum guard_message_kind kind);

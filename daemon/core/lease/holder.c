@@ -140,18 +140,20 @@ static bool guard_shows_off(const struct holder_lease *lease)
  */
 static bool guard_proves(const struct holder_lease *lease, uint64_t token)
 {
-    return guard_shows_off(lease) && (lease->guard.token >= token || lease->permitted < token);
+    return guard_shows_off(lease) && lease->guard.agrees &&
+           (lease->guard.token >= token || lease->permitted < token);
 }
 
 static bool ready(const struct step *step, const struct holder_lease *lease)
 {
-    return view_fresh(step, lease) && guard_shows_off(lease) && any_link(step->holder);
+    return view_fresh(step, lease) && lease->guard.agrees && guard_shows_off(lease) &&
+           any_link(step->holder);
 }
 
 static bool renewable(const struct step *step, const struct holder_lease *lease)
 {
     bool alive = lease->state == HOLDER_GRANTED || lease->state == HOLDER_HOLDING;
-    return alive && lease->guard.known && guard_alive(step);
+    return alive && lease->guard.known && lease->guard.agrees && guard_alive(step);
 }
 
 /* ---- what is said */
@@ -200,6 +202,7 @@ static void send_permit(struct step *step, struct holder_lease *lease)
     struct guard_message *permit = send_to_guard(step, GUARD_PERMIT, &lease->config.resource,
                                                  lease->token);
     permit->deadline_us = lease->deadline.us;
+    permit->terms = lease->config.terms;
     lease->permitted = lease->token;
     note_taken(lease, lease->token);
 }
@@ -329,7 +332,7 @@ static void on_queued(struct step *step, struct holder_lease *lease,
      * of another board with a copy of this one's certificate, and the lease be driven there: then
      * its time must run out.
      */
-    if (!leftover || lease->guard.token != message->token || !guard_shows_off(lease))
+    if (!leftover || lease->guard.token != message->token || !guard_proves(lease, message->token))
         return;
     lease->token = message->token;
     put(step, lease, HOLDER_INPUT_LEFTOVER, "left over from before");
@@ -480,11 +483,14 @@ static void on_guard_status(struct step *step, struct holder_lease *lease,
     view->token = status->token;
     view->proven = status->proven != 0;
     note_taken(lease, status->token);
+    view->agrees = guard_terms_equal(&status->terms, &lease->config.terms);
     view->heard = step->now;
     step->holder->guard_heard = step->now;
     bool off = view->state == GUARD_SAFE || view->state == GUARD_DROPPING;
     if (view->state == GUARD_FAULT)
         put(step, lease, HOLDER_INPUT_FAULT, guard_fault_name(view->fault));
+    else if (!view->agrees)
+        put(step, lease, HOLDER_INPUT_DROPPED, "the guard is configured otherwise");
     else if (lease->state == HOLDER_HOLDING &&
              ((off && view->token == lease->token) || view->token > lease->token))
         put(step, lease, HOLDER_INPUT_DROPPED, "the guard dropped it");
@@ -528,6 +534,10 @@ static void on_guard_up(struct step *step)
     step->holder->guard_up = true;
     forget_guard(step);
     send_to_guard(step, GUARD_HELLO, &step->holder->config.self, 0);
+    for (size_t i = 0; i < step->holder->lease_count; i++) {
+        const struct holder_resource_config *config = &step->holder->lease[i].config;
+        send_to_guard(step, GUARD_TERMS, &config->resource, 0)->terms = config->terms;
+    }
 }
 
 static void on_guard_down(struct step *step)

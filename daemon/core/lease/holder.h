@@ -24,6 +24,8 @@
  *  - A lease that the guard cannot prove off is never released as fenced.
  *  - Every acquire says the highest token that the guard ever took of the resource, in former starts
  *    too: the caller keeps lease[].highest and gives it back in the configuration.
+ *  - A guard that is configured otherwise is not used: no permit goes to it, nothing is asked for,
+ *    and what it says of outputs that are off proves nothing for the fence latency declared here.
  *  - A grant for which the issuer would wait less than this board's fence latency is not driven.
  *
  * Duties of the caller after every holder_step(), in the order of action[]: HOLDER_SEND to that
@@ -72,6 +74,7 @@ struct holder_resource_config {
     bool failback_auto;
     uint64_t highest; /* token that the guard ever took, as kept from former starts; 0: none */
     char address[HF_ADDRESS_MAX + 1];
+    struct guard_terms terms; /* a guard that has others is not used */
 };
 
 struct holder_config {
@@ -169,6 +172,7 @@ struct holder_output {
 /* What holder.c last heard from the guard about one resource. */
 struct holder_guard_view {
     bool known; /* on this connection */
+    bool agrees; /* its terms are ours */
     enum guard_state state;
     enum guard_fault fault;
     uint64_t token;

@@ -18,6 +18,7 @@ struct fixture {
     bool level[RESOURCES][HF_OUTPUTS_MAX];
     int edges;
     int feeds;
+    struct guard_terms terms; /* as the agent says */
 };
 
 static void apply(struct fixture *f)
@@ -75,6 +76,7 @@ static enum guard_refusal say(struct fixture *f, enum guard_message_kind kind, c
     assert_true(name_from_string(&message.name, name));
     message.token = token;
     message.deadline_us = f->now.us + ahead_ms * 1000;
+    message.terms = f->terms;
     struct guard_input input = { .kind = GUARD_INPUT_MESSAGE, .message = &message };
     step(f, &input);
     return f->effects.refusal;
@@ -293,6 +295,36 @@ static void permit_is_judged_by_token_deadline_and_state(void **state)
     assert_int_equal(f.guard.permits_refused, 7);
     io_error(&f, PUMP);
     assert_int_equal(permit(&f, 8, 500), GUARD_REFUSED_FAULT);
+}
+
+static void s1_a_permit_of_another_configuration_is_refused(void **state)
+{
+    static struct fixture f;
+    static const struct guard_terms own = { 1000000, 5000, 20000, 77 };
+    const struct guard_terms other[] = { { 1000001, 5000, 20000, 77 }, { 1000000, 5001, 20000, 77 },
+                                         { 1000000, 5000, 19999, 77 }, { 1000000, 5000, 20000, 78 },
+                                         { 0, 0, 0, 0 } };
+    struct guard_message status;
+    (void)state;
+    set_up(&f, GUARD_OUTPUT_GPIO, false);
+    f.guard.config.resource[PUMP].terms = own;
+    guard_status(&f.guard, PUMP, &status);
+    assert_true(guard_terms_equal(&status.terms, &own));
+    for (size_t i = 0; i < sizeof(other) / sizeof(other[0]); i++) {
+        f.terms = other[i];
+        assert_int_equal(permit(&f, 5, 500), GUARD_REFUSED_TERMS);
+        assert_int_equal(say(&f, GUARD_TERMS, "pump", 0, 0), GUARD_REFUSED_TERMS);
+        assert_int_equal(state_of(&f, PUMP), GUARD_SAFE);
+        assert_int_equal(f.guard.resource[PUMP].token, 0);
+    }
+    f.terms = own;
+    assert_int_equal(say(&f, GUARD_TERMS, "pump", 0, 0), GUARD_REFUSED_NONE);
+    assert_int_equal(permit(&f, 5, 500), GUARD_REFUSED_NONE);
+    /* A drop is heard whoever says it. */
+    f.terms = other[0];
+    assert_int_equal(permit(&f, 5, 600), GUARD_REFUSED_TERMS);
+    assert_int_equal(say(&f, GUARD_DROP, "pump", 5, 0), GUARD_REFUSED_NONE);
+    assert_int_not_equal(state_of(&f, PUMP), GUARD_DRIVING);
 }
 
 static void token_that_was_dropped_is_not_taken_again(void **state)
@@ -780,6 +812,7 @@ int main(void)
         cmocka_unit_test(every_legal_cell_leads_where_the_table_says),
         cmocka_unit_test(no_way_leads_to_driving_but_a_permit_in_safe),
         cmocka_unit_test(permit_is_judged_by_token_deadline_and_state),
+        cmocka_unit_test(s1_a_permit_of_another_configuration_is_refused),
         cmocka_unit_test(token_that_was_dropped_is_not_taken_again),
         cmocka_unit_test(drop_disowns_a_permit_still_under_way),
         cmocka_unit_test(drop_of_one_resource_leaves_the_other),

@@ -25,6 +25,8 @@ struct fixture {
     int agent;
 };
 
+static struct guard_terms terms; /* as the agent says: the guard's, but for a test of its own */
+
 static const char conf_text[] =
     "node = { id = \"board-a\"; data_dir = \"%s\"; run_dir = \"%s\"; };\n"
     "cluster = { name = \"test\"; issuers = (\n"
@@ -100,6 +102,7 @@ static void agent_say(int fd, enum guard_message_kind kind, const char *name, ui
     guard_message_init(&message, kind);
     assert_true(name_from_string(&message.name, name));
     message.token = token;
+    message.terms = terms;
     if (kind == GUARD_PERMIT)
         message.deadline_us = hal_clock_now().us + ahead_ms * 1000;
     assert_int_equal(send(fd, &message, sizeof(message), MSG_NOSIGNAL), sizeof(message));
@@ -142,6 +145,7 @@ static int agent_join(struct fixture *f)
     assert_true(agent_hear(fd, GUARD_HELLO, 0, &message));
     assert_int_equal(message.pid, f->guard);
     assert_true(agent_hear(fd, GUARD_STATUS, GUARD_SAFE, &message));
+    terms = message.terms;
     return fd;
 }
 
@@ -293,6 +297,59 @@ static void only_a_proper_hello_replaces_the_agent(void **state)
     close(f->agent);
     f->agent = second;
     drive(f, 8, 2500);
+}
+
+/* It answers before it writes its log. */
+static bool log_gets(const struct fixture *f, const char *text)
+{
+    char path[96];
+    char line[512];
+    bool found = false;
+    snprintf(path, sizeof(path), "%s/guard.log", f->folder);
+    for (int tries = 0; tries < 5000 && !found; tries++) {
+        FILE *log = fopen(path, "r");
+        assert_non_null(log);
+        while (!found && fgets(line, sizeof(line), log) != NULL)
+            found = strstr(line, text) != NULL;
+        fclose(log);
+        nap_ms(1);
+    }
+    return found;
+}
+
+static void s1_agent_of_another_configuration_gets_no_edge_and_both_numbers_are_told(void **state)
+{
+    struct fixture *f = *state;
+    struct guard_message message;
+    SKIP_WITHOUT_PROGRAM(f);
+    start_guard(f, pulse_keys, "");
+    const struct guard_terms own = terms;
+    assert_int_equal(own.fence_us, 60000);
+    assert_int_equal(own.ttl_us, 3000000);
+    assert_int_equal(own.release_us, 800000);
+    terms.fence_us = 20000;
+    agent_say(f->agent, GUARD_TERMS, "pump", 0, 0);
+    assert_true(agent_hear(f->agent, GUARD_REFUSED, 0, &message));
+    assert_int_equal(message.refusal, GUARD_REFUSED_TERMS);
+    assert_true(log_gets(f, "pump: agent refused: fence latency is 60 ms by the guard's "
+                           "configuration, 20 ms by the agent's: restart both with one file"));
+    agent_say(f->agent, GUARD_PERMIT, "pump", 7, 2000);
+    assert_true(agent_hear(f->agent, GUARD_REFUSED, 0, &message));
+    assert_int_equal(message.refusal, GUARD_REFUSED_TERMS);
+    terms = own;
+    terms.digest++;
+    agent_say(f->agent, GUARD_PERMIT, "pump", 8, 2000);
+    assert_true(agent_hear(f->agent, GUARD_REFUSED, 0, &message));
+    assert_true(log_gets(f, "outputs or watchdog are configured otherwise"));
+    assert_true(agent_hear(f->agent, GUARD_STATUS, GUARD_SAFE, &message));
+    assert_int_equal(message.token, 0);
+    pthread_mutex_lock(&f->bench.lock);
+    bool level = f->bench.level;
+    pthread_mutex_unlock(&f->bench.lock);
+    assert_false(level);
+    terms = own;
+    agent_say(f->agent, GUARD_PERMIT, "pump", 7, 2000);
+    assert_true(agent_hear(f->agent, GUARD_STATUS, GUARD_DRIVING, &message));
 }
 
 static void stuck_readback_is_a_fault_and_starves_the_watchdog(void **state)
@@ -487,6 +544,7 @@ int main(void)
         PROCESS_TEST(page_says_what_the_guard_does),
         PROCESS_TEST(malformed_message_closes_and_drops),
         PROCESS_TEST(only_a_proper_hello_replaces_the_agent),
+        PROCESS_TEST(s1_agent_of_another_configuration_gets_no_edge_and_both_numbers_are_told),
         PROCESS_TEST(stuck_readback_is_a_fault_and_starves_the_watchdog),
         PROCESS_TEST(pulse_output_is_toggled_while_driving_only),
         PROCESS_TEST(owner_of_the_run_directory_may_connect_and_no_other_user),

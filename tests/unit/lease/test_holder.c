@@ -101,10 +101,11 @@ static void hear_renewed(uint64_t nonce, uint64_t token, bool lost)
     hear_message("i1", &message);
 }
 
-static void hear_guard(enum guard_state state, uint64_t token)
+static void hear_guard_of(enum guard_state state, uint64_t token, int64_t fence_us)
 {
     struct guard_message message;
     guard_message_init(&message, GUARD_STATUS);
+    message.terms.fence_us = fence_us;
     message.name = name("pump");
     message.state = (uint8_t)state;
     message.token = token;
@@ -112,6 +113,11 @@ static void hear_guard(enum guard_state state, uint64_t token)
     message.fault = state == GUARD_FAULT ? GUARD_FAULT_STUCK_ON : GUARD_FAULT_NONE;
     const struct holder_event event = { .kind = HOLDER_EVENT_GUARD_MESSAGE, .guard = &message };
     holder_step(&holder, &event, now, &out);
+}
+
+static void hear_guard(enum guard_state state, uint64_t token)
+{
+    hear_guard_of(state, token, FENCE_US);
 }
 
 static size_t count_sent(enum lease_message_kind kind)
@@ -163,6 +169,7 @@ static int set_up(void **state)
     config.resource[0].ttl = span_from_us(TTL_US);
     config.resource[0].fence = span_from_us(FENCE_US);
     config.resource[0].release = span_from_us(RELEASE_US);
+    config.resource[0].terms.fence_us = FENCE_US;
     config.resource[0].priority = 7;
     now.us = 1000000;
     holder_init(&holder, &config, now);
@@ -221,6 +228,58 @@ static void guard_is_greeted_first(void **state)
     assert_int_equal(out.action[0].kind, HOLDER_GUARD);
     assert_int_equal(out.action[0].guard.kind, GUARD_HELLO);
     assert_string_equal(out.action[0].guard.name.text, "a");
+    assert_string_equal(told(GUARD_TERMS)->name.text, "pump");
+    assert_int_equal(told(GUARD_TERMS)->terms.fence_us, FENCE_US);
+}
+
+static void s1_a_guard_that_is_configured_otherwise_is_not_used(void **state)
+{
+    (void)state;
+    connect_all();
+    hear_leader("i1", 3);
+    hear_guard_of(GUARD_SAFE, 0, FENCE_US + 1000);
+    assert_int_equal(pump()->state, HOLDER_IDLE);
+    assert_null(sent(LEASE_ACQUIRE));
+    /* What a predecessor held is not released by its word either. */
+    hear_queued("a", 10);
+    hear_guard_of(GUARD_SAFE, 10, FENCE_US - 1000);
+    assert_null(sent(LEASE_RELEASE));
+    hear_guard(GUARD_SAFE, 0);
+    assert_int_equal(count_sent(LEASE_ACQUIRE), 1);
+    hear_queued("a", 10);
+    hear_guard_of(GUARD_SAFE, 10, FENCE_US + 1000);
+    hear_queued("a", 10);
+    assert_null(sent(LEASE_RELEASE));
+    hear_guard(GUARD_SAFE, 10);
+    hear_queued("a", 10);
+    assert_true(sent(LEASE_RELEASE)->fenced);
+}
+
+static void s1_what_a_guard_proves_that_is_configured_otherwise_frees_nothing(void **state)
+{
+    (void)state;
+    assert_int_equal(pump()->state, HOLDER_HOLDING);
+    step(HOLDER_EVENT_GUARD_DOWN);
+    step(HOLDER_EVENT_GUARD_UP);
+    hear_guard_of(GUARD_SAFE, 0, FENCE_US + 1000);
+    assert_int_equal(pump()->state, HOLDER_STOPPING);
+    assert_null(sent(LEASE_RELEASE));
+    now = pump()->deadline;
+    hear_guard_of(GUARD_SAFE, 0, FENCE_US + 1000);
+    assert_false(sent(LEASE_RELEASE)->fenced);
+    hear(LEASE_RELEASED, 10);
+    assert_int_equal(pump()->state, HOLDER_IDLE);
+    hear_guard_of(GUARD_SAFE, 0, FENCE_US + 1000);
+    assert_null(sent(LEASE_ACQUIRE));
+}
+
+static void a_guard_that_becomes_another_ends_the_lease(void **state)
+{
+    (void)state;
+    hear_guard_of(GUARD_DRIVING, 10, FENCE_US + 1000);
+    assert_int_equal(pump()->state, HOLDER_STOPPING);
+    assert_int_equal(told(GUARD_DROP)->token, 10);
+    assert_null(sent(LEASE_RENEW));
 }
 
 static void asks_for_nothing_before_the_guard_proves_safe(void **state)
@@ -275,6 +334,7 @@ static void drives_only_after_a_renewal_of_this_token_was_answered(void **state)
     assert_int_equal(pump()->state, HOLDER_GRANTED);
     hear_renewed(nonce, 10, false);
     assert_int_equal(told(GUARD_PERMIT)->token, 10);
+    assert_int_equal(told(GUARD_PERMIT)->terms.fence_us, FENCE_US);
 }
 
 static void deadline_counts_from_the_sending_of_the_renewal(void **state)
@@ -942,6 +1002,7 @@ static void a_full_board_never_overflows_the_output(void **state)
         struct guard_message message;
         guard_message_init(&message, GUARD_STATUS);
         message.name = config.resource[i].resource;
+        message.terms = config.resource[i].terms;
         message.proven = 1;
         const struct holder_event event = { .kind = HOLDER_EVENT_GUARD_MESSAGE, .guard = &message };
         holder_step(&holder, &event, now, &out);
@@ -958,6 +1019,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CLAIM(guard_is_greeted_first, set_up),
+        CLAIM(s1_a_guard_that_is_configured_otherwise_is_not_used, set_up),
+        CLAIM(s1_what_a_guard_proves_that_is_configured_otherwise_frees_nothing, set_up_driving),
+        CLAIM(a_guard_that_becomes_another_ends_the_lease, set_up_driving),
         CLAIM(asks_for_nothing_before_the_guard_proves_safe, set_up),
         CLAIM(a_new_guard_must_show_itself_that_all_is_off, set_up),
         CLAIM(asks_the_leader_alone_once_it_is_known, set_up),
