@@ -42,6 +42,7 @@ ACTIONS = {  # name -> weight
     "kill issuer": 10, "stop issuer": 8, "kill leader": 8, "stop leader": 6, "kill all issuers": 1,
     "kill two": 5, "wipe": 6, "wipe again": 6, "roll back": 3, "weld": 2, "leader transfer": 5,
     "transfer": 8, "pin none": 6, "pin board": 4, "unpin": 8, "member": 8, "fault clear": 2,
+    "act unheard": 6, "cut off": 4,
 }
 CALM = ("roll back", "weld")
 
@@ -191,11 +192,11 @@ class Chaos:
         if name in self.cluster.processes or name in self.away and self.away[name] == "gone":
             return
         self.away.pop(name, None)
+        self.mark(name, "up")
         if name.endswith("-guard"):
             self.cluster.start_guard(name[:-6])
         else:
             self.cluster.start_daemon(name)
-        self.mark(name, "up")
 
     def kill(self, names, span, spoil=lambda: None):
         names = [n for n in names if n in self.cluster.processes]
@@ -388,6 +389,38 @@ class Chaos:
         self.operator.ask(board, ["fault", "clear", resource])
         return f"{resource} at {board}; transfer: {act.outcome}"
 
+    def step_act_unheard(self, step):
+        """The followers stand while the leader is asked for an act; then it dies, and they go on."""
+        leader = self.leader()
+        if leader is None or self.changing:
+            return None
+        stopped = [i for i in self.running(self.members) if i != leader]
+        for issuer in stopped:
+            self.stop(issuer, step.span + 1.5)
+        words = [["pin", self._resource(step), "none"], ["unpin", self._resource(step)],
+                 ["pin", self._resource(step), self._board_of(step)]][step.second % 3]
+        if step.second % 5 == 0 and self.layout == "apart":
+            self.step_member(step)
+        else:
+            self.operator.start(leader, words)
+        self.rest(0.2 + step.span / 4)
+        if leader in self.running([leader]):
+            self.kill([leader], step.span)
+        return f"{' '.join(words)} at {leader}, which dies; {', '.join(stopped)} stood"
+
+    def step_cut_off(self, step):
+        """All issuers but one stand or die at once, and come back one after the other."""
+        here = self.running(self.members)
+        if len(here) < 3:
+            return None
+        kept = here.pop(step.first % len(here))
+        for number, issuer in enumerate(here):
+            if step.second >> number & 1:
+                self.kill([issuer], step.span * (number + 1) / 2)
+            else:
+                self.stop(issuer, step.span * (number + 1) / 2)
+        return f"{kept} alone for {step.span / 2:.2f} s"
+
     def _act(self, step, words, node=None, after=None):
         node = node or self.pick(self.members, step.second)
         if node is None:
@@ -508,13 +541,13 @@ class Chaos:
             cluster.write_conf(node, self.forget_spare if node not in self.spare else
                                lambda text: text)
         cluster.start_bench()
+        for issuer in self.members:
+            self.mark(issuer, "up")
         for node in self.members:
             if node not in cluster.boards:
                 cluster.start_daemon(node)
         for board in cluster.boards:
             cluster.start_board(board)
-        for issuer in self.members:
-            self.mark(issuer, "up")
         for issuer in self.spare:
             self.away[issuer] = "gone"
         wait_until(lambda: all(cluster.driver(r) for r in RESOURCES), 20, "all is driven")
