@@ -156,6 +156,7 @@ static void shell_carry_out(struct issuer_shell *issuer)
     if (output->role_changed)
         shell_log_role(issuer);
     shell_follow_members(issuer);
+    recovery_tell_forgetful(&output->forgetful);
     recovery_watch(&issuer->recovery, &issuer->replica.raft, hal_clock_now());
     shell_arm(issuer);
 }

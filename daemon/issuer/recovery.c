@@ -33,10 +33,23 @@ void recovery_describe(const struct raft *raft, char *text, size_t size)
         snprintf(text, size, "waits for a leader's log");
 }
 
+/* The card was put back as it was once, or bytes of it: all checksums are right. */
+static void tell_loss(const struct raft *raft)
+{
+    const struct raft_loss *loss = &raft->recovery.loss;
+    log_line(LOG_ALERT, "recovery: what is stored here is older than what this issuer promised: it "
+             "acknowledged entry %" PRIu64 " in term %" PRIu64 " to %s, and came back with entry %"
+             PRIu64 " in term %" PRIu64 ": was its card put back from an image? It votes no more "
+             "until it has recovered from its peers", loss->match, loss->term, loss->told_by.text,
+             loss->has_last, loss->has_term);
+}
+
 static void tell_standing(enum raft_standing before, const struct raft *raft)
 {
     enum raft_standing now = raft_standing(raft);
-    if (now == RAFT_RECOVERING)
+    if (now == RAFT_RECOVERING && !name_empty(&raft->recovery.loss.told_by))
+        tell_loss(raft);
+    else if (now == RAFT_RECOVERING)
         log_line(LOG_WARNING, "recovery: this issuer was begun by --init, but the cluster has a "
                  "history: it has no say until it has recovered from the others");
     else if (before == RAFT_RECOVERING)
@@ -61,6 +74,13 @@ static void tell_waiting(struct recovery_watch *watch, const struct raft *raft, 
         return;
     watch->told = true;
     log_line(LOG_WARNING, "recovery: %s: %s", raft_standing_name(raft_standing(raft)), waits);
+}
+
+void recovery_tell_forgetful(const struct hf_name *peer)
+{
+    if (!name_empty(peer))
+        log_line(LOG_WARNING, "recovery: %s has lost its memory: what it acknowledged counts for "
+                 "nothing until it has recovered", peer->text);
 }
 
 void recovery_watch(struct recovery_watch *watch, const struct raft *raft, struct instant now)

@@ -21,6 +21,9 @@ struct recovery_watch {
 /* "waits for issuer-4" or "waits for a leader's log"; empty if nothing is missing. */
 void recovery_describe(const struct raft *raft, char *text, size_t size);
 
+/* This issuer leads; empty: nobody. */
+void recovery_tell_forgetful(const struct hf_name *peer);
+
 /* One line when something changes, and one for whom it waits for if that takes long. */
 void recovery_watch(struct recovery_watch *watch, const struct raft *raft, struct instant now);
 

@@ -93,24 +93,76 @@ static struct node_peer made_of(struct node *node, const struct raft_member *mem
     return peer;
 }
 
-static void drop(struct node *node, const struct node_peer *peer)
+static const struct raft *own_raft(const struct node *node)
 {
-    if (peer->up && node->agent != NULL)
-        agent_link(node->agent, &peer->id, false);
-    if (node->leaving_count < HF_ISSUERS_MAX)
-        node->leaving[node->leaving_count++] = peer->id;
-    else if (node->hub != NULL)
-        peer_hub_forget(node->hub, &peer->id);
+    return node->issuer != NULL ? &issuer_shell_replica(node->issuer)->raft : NULL;
 }
 
-/* A leader that removes itself needs our acknowledgement of that, and answers who asked for it. */
-static void hang_up(struct node *node)
+bool issuers_is_leaving(const struct node *node, const struct hf_name *id)
 {
-    for (uint8_t i = 0; i < node->leaving_count && node->hub != NULL; i++) {
-        if (issuers_find(node, &node->leaving[i]) == NULL)
-            peer_hub_forget(node->hub, &node->leaving[i]);
+    for (uint8_t i = 0; i < node->leaving_count; i++) {
+        if (name_equal(&node->leaving[i], id))
+            return true;
     }
+    return false;
+}
+
+bool issuers_hears(struct node *node, const struct hf_name *id)
+{
+    const struct raft *raft = own_raft(node);
+    return issuers_find(node, id) != NULL || (raft != NULL && raft_hears(raft, id));
+}
+
+static void hang_up(struct node *node, const struct hf_name *id)
+{
+    if (node->agent != NULL)
+        agent_link(node->agent, id, false);
+    if (node->hub != NULL)
+        peer_hub_forget(node->hub, id);
+}
+
+/* A leader that removes itself needs our acknowledgement of that, hands over, and answers. */
+static void hang_up_on_unheard(uv_timer_t *timer)
+{
+    struct node *node = timer->data;
+    struct hf_name leaving[HF_ISSUERS_MAX];
+    uint8_t count = node->leaving_count;
+    memcpy(leaving, node->leaving, sizeof(leaving));
     node->leaving_count = 0;
+    for (uint8_t i = 0; i < count; i++) {
+        if (issuers_find(node, &leaving[i]) != NULL)
+            continue;
+        if (issuers_hears(node, &leaving[i]))
+            node->leaving[node->leaving_count++] = leaving[i];
+        else
+            hang_up(node, &leaving[i]);
+    }
+    if (node->leaving_count == 0)
+        uv_timer_stop(timer);
+}
+
+static void drop(struct node *node, const struct node_peer *peer)
+{
+    uint64_t patience_ms = (uint64_t)node->conf.election_ms;
+    if (issuers_is_leaving(node, &peer->id))
+        return;
+    if (node->leaving_count == HF_ISSUERS_MAX) {
+        hang_up(node, &peer->id);
+        return;
+    }
+    node->leaving[node->leaving_count++] = peer->id;
+    uv_timer_start(&node->leaving_timer, hang_up_on_unheard, patience_ms, patience_ms);
+}
+
+void issuers_start(struct node *node)
+{
+    uv_timer_init(&node->loop, &node->leaving_timer);
+    node->leaving_timer.data = node;
+}
+
+void issuers_stop(struct node *node)
+{
+    uv_close((uv_handle_t *)&node->leaving_timer, NULL);
 }
 
 /* One that is connected already, as a board or before it was added, is an issuer from now on. */
@@ -159,16 +211,12 @@ static void take_over(struct node *node, const struct raft_members *members)
 
 void issuers_follow(struct node *node)
 {
-    const struct raft *raft = NULL;
-    if (node->issuer != NULL)
-        raft = &issuer_shell_replica(node->issuer)->raft;
+    const struct raft *raft = own_raft(node);
     bool own = raft != NULL && raft->members_index >= node->told.index;
     if (own)
         take_over(node, &raft->members);
     else if (node->told.index > 0)
         take_over(node, &node->told.members);
-    if (!own || !raft_change_pending(raft))
-        hang_up(node);
 }
 
 void issuers_told(struct node *node, const struct wire_issuers *issuers)

@@ -7,6 +7,7 @@
  * Owner: struct node; loop thread. Part of node.c by its state, node->issuer_peer.
  * Rules:
  *  - The own log counts, unless an issuer has told of a newer configuration that is committed.
+ *  - Who is heard is more than who is listed: a change that is in the log may be taken back.
  *  - Only a node that is known as an issuer is believed about others.
  *  - Nothing learned outlives the process: at the next start, one issuer of the file must be there.
  */
@@ -23,10 +24,19 @@ void issuers_told(struct node *node, const struct wire_issuers *issuers);
 
 /*
  * The own log's configuration changed or is committed now, or the hub is there now: dials and
- * forgets accordingly. Who was removed is not heard from at once, but its link stays up until the
- * change is committed.
+ * forgets accordingly. Who was removed is heard, and its link stays up, for as long as raft_hears()
+ * it, and for an election timeout more: a leader that removed itself hands over, and answers.
  */
 void issuers_follow(struct node *node);
+
+/* No issuer in the list any more, but not hung up on yet. */
+bool issuers_is_leaving(const struct node *node, const struct hf_name *id);
+
+/* Whether it is to be heard as an issuer: it is in the list, or raft_hears() it. */
+bool issuers_hears(struct node *node, const struct hf_name *id);
+
+void issuers_start(struct node *node);
+void issuers_stop(struct node *node);
 
 /* NULL: no issuer, as far as this node knows. Valid until the next change. */
 struct node_peer *issuers_find(struct node *node, const struct hf_name *id);

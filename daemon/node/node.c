@@ -155,6 +155,8 @@ static void node_peer_up(void *context, const struct wire_hello *hello)
                  hello->node.text, hello->config_digest, node->conf.cluster_digest);
     if (peer != NULL)
         node_issuer_up(node, peer, hello);
+    else if (issuers_is_leaving(node, &hello->node) && node->agent != NULL)
+        agent_link(node->agent, &hello->node, true);
     if (node->issuer != NULL)
         issuer_shell_tell_issuers(node->issuer, &hello->node);
     if (node->issuer != NULL && hello->agent)
@@ -172,6 +174,8 @@ static void node_peer_down(void *context, const struct hf_name *id, const char *
     if (peer != NULL) {
         peer->up = false;
         peer->since_us = hal_clock_now().us;
+    }
+    if (peer != NULL || issuers_is_leaving(node, id)) {
         if (node->agent != NULL)
             agent_link(node->agent, id, false);
         if (node->issuer != NULL)
@@ -204,7 +208,7 @@ static void node_receive_lease(struct node *node, const struct hf_name *from,
     if (node_lease_for_issuer(message->kind)) {
         if (node->issuer != NULL)
             issuer_shell_lease(node->issuer, from, message);
-    } else if (node->agent != NULL && issuers_find(node, from) != NULL) {
+    } else if (node->agent != NULL && issuers_hears(node, from)) {
         agent_receive(node->agent, from, message);
     } else {
         char what[80];
@@ -218,8 +222,7 @@ static void node_receive_raft(struct node *node, const struct hf_name *from,
                               const struct raft_message *message)
 {
     char what[80];
-    if (node->issuer != NULL && issuers_find(node, from) != NULL &&
-        name_equal(&message->from, from)) {
+    if (node->issuer != NULL && issuers_hears(node, from) && name_equal(&message->from, from)) {
         issuer_shell_raft(node->issuer, message);
         return;
     }
@@ -336,6 +339,7 @@ int node_start(struct node *node)
     uv_loop_init(&node->loop);
     uv_async_init(&node->loop, &node->local_wake, node_local_wake);
     node->local_wake.data = node;
+    issuers_start(node);
     node->identity =
         tls_identity_load(conf->tls_ca, conf->tls_cert, conf->tls_key, error, sizeof(error));
     if (node->identity == NULL) {
@@ -378,5 +382,6 @@ void node_stop(struct node *node)
         issuer_shell_stop(node->issuer);
     if (node->hub != NULL)
         peer_hub_close(node->hub, node_hub_closed, node);
+    issuers_stop(node);
     uv_close((uv_handle_t *)&node->local_wake, NULL);
 }

@@ -54,9 +54,10 @@ struct node {
     struct log_brake stray;                       /* messages that their senders may not send */
     uint8_t issuer_count;
     struct node_peer issuer_peer[HF_ISSUERS_MAX]; /* node/issuers.h: as known now */
-    /* Removed by a change that is not known to be committed: their links stay up until it is. */
+    /* In the list no more; their links stay up while they may still have something to say. */
     uint8_t leaving_count;
     struct hf_name leaving[HF_ISSUERS_MAX];
+    uv_timer_t leaving_timer;
     struct wire_issuers told; /* the newest that an issuer has told; index 0: none yet */
 
     uv_async_t local_wake;

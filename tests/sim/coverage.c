@@ -98,6 +98,7 @@ static const char *const names[COVERAGE_KINDS] = {
     [COVERAGE_FRAMES_LOST] = "frames lost",
     [COVERAGE_FRAMES_REPEATED] = "frames repeated",
     [COVERAGE_FRAMES_OVERTAKEN] = "frames overtaken",
+    [COVERAGE_STRANGERS_IGNORED] = "messages of strangers ignored",
     [COVERAGE_FAILOVERS_IN_BOUND] = "failovers measured against the bound",
     [COVERAGE_LEADERS_KILLED_UNNOTICED] = "leaders killed without a drop",
     [COVERAGE_SPLIT_VOTES_UNNOTICED] = "of them with more than one election",

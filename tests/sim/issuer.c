@@ -185,6 +185,7 @@ static void step_once(struct world *world, int node, const struct replica_event 
         oracle_act_asked(world, node, &world->scratch->output.act);
     oracle_applied(world, node);
     carry_out(world, node);
+    gate_after_step(world, node);
     oracle_memory(world, node);
 }
 
@@ -237,9 +238,15 @@ void sim_issuer_frame(struct world *world, const struct event *event)
     if (wrong)
         world_fail(world, ORACLE_PANIC, "%s: frame refused: %s", world->name[event->node].text,
                    wrong);
+    if (world->scratch->message.kind == WIRE_ISSUERS) {
+        gate_told(world, event->node, event->peer, &world->scratch->message.issuers);
+        return;
+    }
     if (world->scratch->message.kind == WIRE_RAFT) {
         struct replica_event raft = { .kind = REPLICA_RAFT_MESSAGE,
                                       .raft_message = &world->scratch->message.raft };
+        if (!gate_hears(world, event->node, event->peer))
+            return;
         meet_raft_arrived(world, event->node, &world->scratch->message.raft);
         oracle_raft_arrived(world, event->node, &world->scratch->message.raft, event->sent_us);
         sim_issuer_step(world, event->node, &raft);
@@ -267,6 +274,8 @@ void sim_issuer_link(struct world *world, int node, int peer, bool up)
     event.kind = up ? REPLICA_CLIENT_UP : REPLICA_CLIENT_DOWN;
     if (world->board_on[peer] >= 0)
         sim_issuer_step(world, node, &event);
+    if (up)
+        gate_link_up(world, node, peer);
 }
 
 int sim_issuer_leader(const struct world *world)
@@ -365,6 +374,7 @@ void sim_issuer_start(struct world *world, int node)
         .policy = world->policy,
         .policy_count = (size_t)world->resource_count,
     };
+    gate_start(world, node);
     replica_init(issuer->replica, &raft, &config, &recovered.raft, clock_local(world, node));
     log_note(world, "%s: starts in term %llu, log %llu..%llu", world->name[node].text,
              (unsigned long long)recovered.raft.term,

@@ -114,6 +114,8 @@ struct sim_issuer {
     struct sim_doom doom;
     bool flush_failed;
     bool damaged; /* its disk was, since it was last started */
+    struct wire_issuers told; /* the newest configuration that another issuer told; index 0: none */
+    uint64_t tells_index;     /* of the committed configuration that it tells others */
     bool store_failed;
     size_t hard_count; /* appended to the journal, not yet known to be durable */
     struct hard_state hard[SIM_HARD_STATES_MAX];
@@ -391,6 +393,13 @@ void sim_issuer_disk(struct world *world, const struct event *event);
 void sim_issuer_allocate(struct world *world, int node);
 void sim_bootstrap_members(const struct world *world, struct raft_members *members);
 int sim_issuer_leader(const struct world *world);
+
+/* gate.c: whom an issuer's daemon hears */
+bool gate_hears(struct world *world, int node, int from);
+void gate_start(struct world *world, int node);
+void gate_link_up(struct world *world, int node, int peer);
+void gate_after_step(struct world *world, int node);
+void gate_told(struct world *world, int node, int from, const struct wire_issuers *issuers);
 
 /* meet.c: for the coverage only */
 void meet_raft_sent(struct world *world, int issuer, const struct raft_message *message);

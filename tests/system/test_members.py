@@ -3,7 +3,7 @@
 import re
 import sys
 
-from cluster import Cluster, run_tests, wait_until
+from cluster import Cluster, now_ns, run_tests, wait_until
 
 OLD = ["issuer-1", "issuer-2", "issuer-3"]
 NEW = ["issuer-4", "issuer-5"]
@@ -131,6 +131,36 @@ def a_leader_that_removes_itself_answers_whoever_dialled_whom():
     assert cluster.close() == 0
 
 
+def led(cluster, issuer):
+    """In how many terms so far."""
+    return cluster.log(issuer).count("raft: leader in term")
+
+
+def a_leader_that_removes_itself_hands_over():
+    """Not heard, it would cost those who stay an election timeout or two without a leader."""
+    cluster = Cluster(issuers=3, boards=1, election_ms=1000, heartbeat_ms=100, ttl_ms=4000)
+    cluster.start_all()
+    holder = cluster.wait_driver()
+    began = cluster.drives()[-1]["t_ns"]
+    leader = cluster.leader()
+    others = [issuer for issuer in cluster.issuers if issuer != leader]
+    before = {issuer: led(cluster, issuer) for issuer in others}
+    done = act(cluster, others[0], "remove", leader)
+    assert done["done"] == "removed", done
+    without = now_ns()
+    wait_until(lambda: any(led(cluster, issuer) > before[issuer] for issuer in others), 5,
+               "another leads")
+    took_ms = (now_ns() - without) / 1e6
+    assert took_ms < cluster.election_ms / 2, took_ms
+    print(f"     {took_ms:.0f} ms from the answer to another leader")
+    second = cluster.leader()
+    wait_until(lambda: "left the cluster" in cluster.log(second), 5 * cluster.election_ms / 1000,
+               "it is hung up on in the end")
+    assert not cluster.losses(holder, began), cluster.losses(holder, began)
+    assert cluster.close() == 0
+
+
 if __name__ == "__main__":
     sys.exit(run_tests([three_become_five_the_leader_leaves_and_grants_go_on,
-                        a_leader_that_removes_itself_answers_whoever_dialled_whom]))
+                        a_leader_that_removes_itself_answers_whoever_dialled_whom,
+                        a_leader_that_removes_itself_hands_over]))

@@ -44,6 +44,8 @@ static void step_raft(struct turn *turn, const struct raft_event *event)
     replica->raft_wake_at = from->wake_at;
     turn->out->role_changed = turn->out->role_changed || from->role_changed;
     turn->out->members_changed = turn->out->members_changed || from->members_changed;
+    if (!name_empty(&from->forgetful))
+        turn->out->forgetful = from->forgetful;
     if (from->confirmed_round > turn->out->confirmed_round)
         turn->out->confirmed_round = from->confirmed_round;
     turn->raft_left = from->restore || from->apply_last >= from->apply_first ||
@@ -392,6 +394,7 @@ void replica_step(struct replica *replica, const struct replica_event *event, st
     out->role_changed = false;
     out->members_changed = false;
     out->act = (struct replica_act){ 0 };
+    out->forgetful = (struct hf_name){ { 0 } };
     out->confirmed_round = 0;
     out->requested_round = 0;
     out->refusal = RAFT_ACCEPTED;

@@ -97,6 +97,7 @@ struct replica_output {
     struct history_event history[REPLICA_HISTORY_MAX];
     bool role_changed;
     bool members_changed;
+    struct hf_name forgetful; /* as raft_output */
     uint64_t confirmed_round; /* as raft_output */
     uint64_t requested_round; /* of REPLICA_CONFIRM */
     enum raft_refusal refusal; /* of an operator's event */

@@ -168,6 +168,7 @@ static void clear_output(struct raft_output *out)
     out->restore_bytes = (struct bytes){ NULL, 0 };
     out->role_changed = false;
     out->standing_changed = false;
+    out->forgetful = (struct hf_name){ { 0 } };
     out->members_changed = false;
     out->serving_began = false;
     out->confirmed_round = 0;

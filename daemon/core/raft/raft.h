@@ -27,11 +27,11 @@
  *     RAFT_EVENT_COMPACT or `restore` has replaced them: one buffer, overwritten for the next
  *     RAFT_EVENT_COMPACT, will do. They must not lie in config.snapshot_buffer.
  *  9. Step with RAFT_EVENT_PEER_DOWN when the connection to a peer breaks.
- * 10. Start it with recovered.standing RAFT_UNSURE if what is stored is the beginning of a new cluster
- *     and no batch with hard_state ever followed: a snapshot at index I of term I, the term I without
- *     a vote, no entries; I is the same on all issuers. Start it with RAFT_RECOVERING if what was
- *     stored is damaged, if it was stored with `recovering`, or if nothing is stored: nothing there
- *     is nothing known, and never a new cluster.
+ * 10. Start it with recovered.standing RAFT_UNSURE if what is stored is the beginning of a new
+ *     cluster and no batch with hard_state ever followed: a snapshot at index I of term I, the term
+ *     I without a vote, no entries; I is the same on all issuers. Start it with RAFT_RECOVERING if
+ *     what was stored is damaged, if it was stored with `recovering`, or if nothing is stored:
+ *     nothing there is nothing known, and never a new cluster.
  *
  * Whose bytes a snapshot is: config.snapshot_buffer belongs to raft, which fills it chunk by chunk.
  *   An installed snapshot is served from there until the next one begins to arrive; from then on
@@ -124,9 +124,10 @@ struct raft_message {
 
     bool pre;            /* vote request, vote reply: pre-vote */
     bool transfer;       /* vote request: bypasses stickiness, never the vote rule */
-    bool granted;        /* vote reply */
+    bool voter;          /* vote request: the candidate votes in its own newest configuration */
+    bool granted;        /* vote reply; recover reply: whoever asks voted for it in last_term */
     uint64_t last_index; /* vote request: of the candidate's log; recover reply */
-    uint64_t last_term;  /* vote request */
+    uint64_t last_term;  /* vote request; recover reply: last term in which whoever asks promised */
 
     uint64_t prev_index; /* append request; append reply: the prev_index that it answers */
     uint64_t prev_term;  /* append request */
@@ -136,7 +137,11 @@ struct raft_message {
     const struct raft_entry *entries;
 
     bool success;         /* append reply */
-    uint64_t match_index; /* append reply: durable and verified up to here */
+    /*
+     * append reply: durable and verified up to here; append request, heartbeat: what the leader
+     * counts of the receiver; recover reply: what whoever asks acknowledged in last_term
+     */
+    uint64_t match_index;
     /* append reply, refused: first index of the conflicting term; 0: a snapshot must come first */
     uint64_t hint_index;
     uint64_t hint_term;   /* append reply, refused: 0 or the conflicting term (5.3) */
@@ -153,11 +158,18 @@ struct raft_message {
 
     /* append and snapshot reply: of one that recovers; for the flow only, it counts for nothing */
     bool recovering;
-    /* vote request: of this start of the candidate; recover: of the question; replies: the same */
+    /*
+     * vote request: of this start of the candidate; append request: of the probe that this began
+     * with; recover: of the question; replies: the same
+     */
     uint64_t nonce;
     bool fresh;      /* recover reply: it is as it was begun, at last_index */
     bool leads;      /* recover reply: leads in `term`, and last_index is of its log */
-    uint64_t life;   /* recover reply: 0, or: it has no memory itself, since the start named here */
+    /*
+     * append, snapshot and recover reply, recover: 0, or: the sender has no memory, since the start
+     * that is named here
+     */
+    uint64_t life;
 };
 
 struct raft_config {
@@ -197,8 +209,9 @@ struct raft_recovered {
 enum raft_event_kind {
     RAFT_EVENT_TIMER,
     /*
-     * message: from a peer whose identity the caller has proven, and who is one of raft.members, or
-     * of a newer configuration that is committed: raft_recover.c counts on that
+     * message: from a peer whose identity the caller has proven, and who is heard by raft_hears(),
+     * or is of a newer configuration that the caller knows to be committed: raft_recover.c counts
+     * on it
      */
     RAFT_EVENT_MESSAGE,
     RAFT_EVENT_PROPOSE,      /* command: bytes for the log; leaders only */
@@ -283,6 +296,7 @@ struct raft_output {
     bool standing_changed; /* raft_standing() differs from before the step */
     bool members_changed; /* raft.members differs from before the step */
     bool serving_began;   /* leader, and its own no-op is among what is applied now */
+    struct hf_name forgetful; /* leader: empty, or a peer that turned out to have lost its memory */
     uint64_t confirmed_round; /* 0, or: all confirmations up to this round hold */
     enum raft_refusal refusal; /* of PROPOSE, CONFIRM, TRANSFER, MEMBERS */
     uint64_t proposed_index;   /* of an accepted PROPOSE or MEMBERS */
@@ -307,6 +321,8 @@ struct raft_progress {
     uint64_t confirmed_round;    /* greatest round that it acknowledged in this term */
     bool vote_granted;
     bool recovering; /* it has no memory: `match` is for the flow only and counts as 0 */
+    uint64_t life;   /* 0, or: recovering, and since which start of it */
+    uint64_t nonce;  /* of the probe that the present flow began with: other answers end no probe */
 };
 
 /* What one other issuer answered to this node's present question. */
@@ -317,6 +333,26 @@ struct raft_answer {
     bool fresh;        /* and that is as new as this node's own */
     uint64_t apart;    /* 0, or: it is new, but was begun at this index, which is not ours */
     uint64_t life;     /* 0, or: it was known to have no memory before the question was asked */
+};
+
+/*
+ * The last that another issuer promised to this one, in this start of ours. All of it was on the
+ * other's stable storage before it was said.
+ */
+struct raft_promise {
+    struct hf_name id; /* empty: nobody's */
+    uint64_t term;
+    uint64_t match; /* acknowledged up to here in `term` */
+    bool vote;      /* gave its vote in `term` */
+};
+
+/* How a node found out that its memory is not what it was; all 0: it was told, or did not. */
+struct raft_loss {
+    struct hf_name told_by;
+    uint64_t term;  /* in which it promised */
+    uint64_t match; /* what it acknowledged in it */
+    uint64_t has_term;
+    uint64_t has_last; /* index of its last entry */
 };
 
 struct raft_recovery {
@@ -331,6 +367,7 @@ struct raft_recovery {
     uint64_t leader_term; /* a leader of this term answered, 0: none yet */
     uint64_t leader_last; /* its last index at that moment */
     struct instant ask_at;
+    struct raft_loss loss;
 };
 
 struct raft {
@@ -377,6 +414,7 @@ struct raft {
     bool append_reply_due;
     /* prev_index of the append request that the next reply answers */
     uint64_t append_reply_prev;
+    uint64_t append_reply_nonce; /* and its nonce */
     uint64_t append_acknowledged;  /* match index of the last append reply in this term */
     uint64_t snapshot_reply_index; /* 0, or: `installed` is due once this index is durable */
 
@@ -402,6 +440,7 @@ struct raft {
     bool transfer_sent;         /* the target was told to campaign */
     struct instant transfer_until;
     struct raft_progress progress[HF_ISSUERS_MAX]; /* by position in members */
+    struct raft_promise promise[HF_ISSUERS_MAX];
 };
 
 /*
@@ -449,6 +488,13 @@ enum raft_refusal raft_judge_change(const struct raft *raft, const struct raft_e
 
 /* True while the configuration in effect is not committed. */
 bool raft_change_pending(const struct raft *raft);
+
+/*
+ * Whether messages of `id` are to be heard: it is in a configuration that, as far as this node
+ * knows, may be the committed one, from the last that it knows to be committed to the newest, or it
+ * is the known leader. Pure; for callers' gates.
+ */
+bool raft_hears(const struct raft *raft, const struct hf_name *id);
 
 /* Position of id in members, or -1. */
 int raft_member_index(const struct raft_members *members, const struct hf_name *id);

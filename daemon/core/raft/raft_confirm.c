@@ -93,6 +93,7 @@ void raft_send_heartbeats(struct raft_context *context)
         message = raft_send(context, RAFT_HEARTBEAT, &raft->members.member[i].id);
         if (!message)
             return;
+        message->match_index = raft_counted_match(&raft->progress[i]);
         message->round = round_in_flight(raft) ? raft->round : 0;
         message->commit =
             raft->progress[i].match < raft->commit ? raft->progress[i].match : raft->commit;

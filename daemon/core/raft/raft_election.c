@@ -45,6 +45,7 @@ static void request_votes(struct raft_context *context, bool pre, uint64_t term)
         message->last_index = raft->last_index;
         message->last_term = raft_term_at(raft, raft->last_index);
         message->nonce = raft->life;
+        message->voter = raft_is_voter(raft, &raft->config.self);
     }
 }
 
@@ -153,13 +154,22 @@ static void grant_vote(struct raft_context *context, const struct raft_message *
     raft_vote_persisted(context);
 }
 
+/*
+ * The candidate knows, as this node does, of a configuration in which it has no vote. That may be
+ * committed; whoever has a part in committing it must not help to depose it: raft_recover.c.
+ */
+static bool may_be_removed(const struct raft *raft, const struct raft_message *request)
+{
+    return !request->voter && !raft_is_voter(raft, &request->from);
+}
+
 void raft_vote_request_received(struct raft_context *context, const struct raft_message *message)
 {
     struct raft *raft = context->raft;
     bool free_to_vote;
     bool granted;
 
-    if (!raft_has_say(raft))
+    if (!raft_has_say(raft) || may_be_removed(raft, message))
         return;
     if (message->term < raft->term) {
         reply_to_vote(context, &message->from, message->pre, false, raft->term, message->nonce);
@@ -195,6 +205,8 @@ void raft_vote_reply_received(struct raft_context *context, const struct raft_me
         return;
     if (message->granted) {
         raft->progress[raft_member_index(&raft->members, &message->from)].vote_granted = true;
+        if (!message->pre)
+            raft_note_promise(raft, message, 0);
     } else if (!message->pre && !raft->vote_split) {
         /*
          * Most likely a split vote, and the third voter is the leader that died. Waiting out a

@@ -15,6 +15,7 @@ void raft_heartbeat_received(struct raft_context *context, const struct raft_mes
     struct raft_message *reply;
 
     learn_commit(context->raft, message->commit);
+    raft_recover_if_lost(context, message, false);
     /* Whoever has no say can't vouch that its leader still leads. */
     if (!raft_has_say(context->raft))
         return;
@@ -40,6 +41,7 @@ void raft_append_reply(struct raft_context *context)
         return;
     reply->success = true;
     reply->prev_index = raft->append_reply_prev;
+    reply->nonce = raft->append_reply_nonce;
     reply->match_index = match;
     raft->append_acknowledged = match;
     raft->append_reply_due = match < raft->verified;
@@ -55,6 +57,7 @@ static void refuse_append(struct raft_context *context, const struct raft_messag
     if (!reply)
         return;
     reply->prev_index = message->prev_index;
+    reply->nonce = message->nonce;
     if (index > raft->last_index) {
         reply->hint_index = raft->last_index + 1;
         return;
@@ -70,8 +73,10 @@ static void refuse_without_floor(struct raft_context *context, const struct raft
 {
     struct raft_message *reply = raft_send(context, RAFT_APPEND_REPLY, &message->from);
 
-    if (reply)
-        reply->prev_index = message->prev_index;
+    if (!reply)
+        return;
+    reply->prev_index = message->prev_index;
+    reply->nonce = message->nonce;
 }
 
 /*
@@ -121,6 +126,7 @@ void raft_append_received(struct raft_context *context, const struct raft_messag
         /* Below the floor every leader has the same entries; they may be gone from memory. */
         matched = raft_floor(raft);
     } else if (matched > raft->last_index || raft_term_at(raft, matched) != message->prev_term) {
+        raft_recover_if_lost(context, message, true);
         refuse_append(context, message);
         return;
     }
@@ -130,6 +136,7 @@ void raft_append_received(struct raft_context *context, const struct raft_messag
     learn_commit(raft, message->commit);
     raft->append_reply_due = true;
     raft->append_reply_prev = message->prev_index;
+    raft->append_reply_nonce = message->nonce;
     raft->append_acknowledged = raft_durable_index(raft);
     raft_append_reply(context);
 }

@@ -45,6 +45,9 @@ void raft_change_role(struct raft_context *context, enum raft_role_event event);
 /* Random, of no structure that two nodes would share. */
 uint64_t raft_random(struct raft *raft);
 
+/* Never 0, and in the range of the wire's counters. */
+uint64_t raft_nonce(struct raft *raft);
+
 /* Draws the election timer from [E, 2E); never for a node that may not stand. */
 void raft_draw_election(struct raft *raft, struct instant now);
 
@@ -150,7 +153,9 @@ void raft_peer_down(struct raft_context *context, const struct raft_event *event
 void raft_advance_commit(struct raft_context *context);
 void raft_replicate(struct raft_context *context);
 /* Of a peer that nothing is known of yet. */
-void raft_progress_begin(const struct raft *raft, struct raft_progress *progress);
+void raft_progress_begin(struct raft *raft, struct raft_progress *progress);
+/* Looks anew where its log matches, from `next` down. */
+void raft_progress_probe(struct raft *raft, struct raft_progress *progress, uint64_t next);
 struct instant raft_quorum_until(const struct raft *raft);
 /* The peer is known to hold everything up to match + 1: streams from there. */
 void raft_progress_replicate(struct raft_context *context, struct raft_progress *progress);
@@ -184,8 +189,16 @@ void raft_recover_on(struct raft_context *context);
 /* When the next question is due. */
 struct instant raft_recover_wake(const struct raft *raft);
 /* A leader hears from a peer that has or has not its memory. */
-void raft_note_memory(const struct raft *raft, struct raft_progress *progress,
+void raft_note_memory(struct raft_context *context, struct raft_progress *progress,
                       const struct raft_message *message);
+/* `message`, of one that has its memory, promises to hold everything up to `match` in its term. */
+void raft_note_promise(struct raft *raft, const struct raft_message *message, uint64_t match);
+/*
+ * The leader of this term says what this node acknowledged in it (match_index). `conflict`: the log
+ * has another entry at prev_index.
+ */
+void raft_recover_if_lost(struct raft_context *context, const struct raft_message *message,
+                          bool conflict);
 /* What a peer's acknowledgement counts for: nothing while it recovers. */
 uint64_t raft_counted_match(const struct raft_progress *progress);
 

@@ -6,12 +6,14 @@
 
 #include "raft/raft_internal.h"
 
-static void probe(struct raft_progress *progress)
+/* What was sent or said before no longer tells how to go on. */
+void raft_progress_probe(struct raft *raft, struct raft_progress *progress, uint64_t next)
 {
     progress->state = RAFT_PROBE;
-    progress->next = progress->match + 1;
+    progress->next = next;
     progress->inflight = 0;
     progress->paused = false;
+    progress->nonce = raft_nonce(raft);
 }
 
 void raft_progress_replicate(struct raft_context *context, struct raft_progress *progress)
@@ -22,11 +24,10 @@ void raft_progress_replicate(struct raft_context *context, struct raft_progress 
     progress->resend_at = instant_add(context->now, context->raft->config.election);
 }
 
-void raft_progress_begin(const struct raft *raft, struct raft_progress *progress)
+void raft_progress_begin(struct raft *raft, struct raft_progress *progress)
 {
     memset(progress, 0, sizeof *progress);
-    progress->state = RAFT_PROBE;
-    progress->next = raft->last_index + 1;
+    raft_progress_probe(raft, progress, raft->last_index + 1);
 }
 
 void raft_lead(struct raft_context *context)
@@ -73,7 +74,7 @@ static void retry_peers(struct raft_context *context)
         progress->paused = false;
         if (progress->state == RAFT_REPLICATE && progress->inflight > 0 &&
             instant_reached(progress->resend_at, context->now))
-            probe(progress);
+            raft_progress_probe(raft, progress, progress->match + 1);
     }
 }
 
@@ -135,17 +136,20 @@ static void free_inflight(struct raft_context *context, struct raft_progress *pr
 }
 
 static void append_succeeded(struct raft_context *context, struct raft_progress *progress,
-                             uint64_t match)
+                             const struct raft_message *reply)
 {
     struct raft *raft = context->raft;
 
-    if (match > raft->last_index)
+    if (reply->match_index > raft->last_index)
         return;
-    if (match > progress->match)
-        progress->match = match;
+    if (reply->match_index > progress->match)
+        progress->match = reply->match_index;
+    raft_note_promise(raft, reply, reply->match_index);
     switch (progress->state) {
     case RAFT_PROBE:
-        raft_progress_replicate(context, progress);
+        /* Of before a restart, it says what is on the disk, but not what is verified since. */
+        if (reply->nonce == progress->nonce)
+            raft_progress_replicate(context, progress);
         break;
     case RAFT_REPLICATE:
         free_inflight(context, progress);
@@ -189,9 +193,10 @@ static void append_refused(struct raft_context *context, struct raft_progress *p
     }
     if (reply->prev_index <= progress->match)
         return;
-    if (progress->state == RAFT_PROBE && reply->prev_index != progress->next - 1)
+    if (progress->state == RAFT_PROBE &&
+        (reply->prev_index != progress->next - 1 || reply->nonce != progress->nonce))
         return; /* answers an older probe */
-    probe(progress);
+    raft_progress_probe(context->raft, progress, progress->match + 1);
     if (next > reply->prev_index)
         next = reply->prev_index;
     if (next > progress->next)
@@ -205,7 +210,7 @@ void raft_append_reply_received(struct raft_context *context, const struct raft_
         &raft->progress[raft_member_index(&raft->members, &message->from)];
 
     if (message->success)
-        append_succeeded(context, progress, message->match_index);
+        append_succeeded(context, progress, message);
     else
         append_refused(context, progress, message);
 }
@@ -220,7 +225,7 @@ void raft_peer_down(struct raft_context *context, const struct raft_event *event
     if (raft->progress[peer].state == RAFT_SNAPSHOT) {
         raft->progress[peer].resend_at = context->now;
     } else {
-        probe(&raft->progress[peer]);
+        raft_progress_probe(raft, &raft->progress[peer], raft->progress[peer].match + 1);
         raft->progress[peer].paused = true; /* nobody hears one before the next heartbeat */
     }
 }
@@ -273,6 +278,8 @@ static bool send_append(struct raft_context *context, int peer)
         return false;
     message->prev_index = progress->next - 1;
     message->prev_term = raft_term_at(raft, message->prev_index);
+    message->match_index = raft_counted_match(progress);
+    message->nonce = progress->nonce;
     message->entry_count = append_count(raft, progress->next);
     if (message->entry_count > 0)
         message->entries = raft_log_slot(raft, progress->next);

@@ -95,6 +95,32 @@ uint64_t raft_members_as_of(const struct raft *raft, uint64_t index, struct raft
     return raft->first_index - 1;
 }
 
+static bool entry_names(const struct raft_entry *entry, const struct hf_name *id)
+{
+    struct raft_members members;
+
+    if (entry->kind != RAFT_ENTRY_MEMBERS)
+        return false;
+    HF_CHECK(wire_decode_members(&members, (struct bytes){ entry->data, entry->length }));
+    return raft_member_index(&members, id) >= 0;
+}
+
+bool raft_hears(const struct raft *raft, const struct hf_name *id)
+{
+    struct raft_members committed;
+
+    if (name_empty(id))
+        return false;
+    if (raft_member_index(&raft->members, id) >= 0 || name_equal(&raft->leader, id))
+        return true;
+    for (uint64_t i = raft_floor(raft) + 1; i <= raft->last_index; i++) {
+        if (entry_names(raft_entry_at(raft, i), id))
+            return true;
+    }
+    (void)raft_members_as_of(raft, raft_floor(raft), &committed);
+    return raft_member_index(&committed, id) >= 0;
+}
+
 bool raft_change_pending(const struct raft *raft)
 {
     return raft->members_index > raft->commit;
@@ -214,7 +240,9 @@ static bool majority_in_contact(const struct raft *raft, const struct raft_membe
         if (!members->member[i].voter)
             continue;
         until = instant_add(raft->progress[at].last_contact, raft->config.election);
-        if (at == raft_self_index(raft) || !instant_reached(until, now))
+        /* One that has no memory commits nothing, however well it is heard. */
+        if (at == raft_self_index(raft) ||
+            (!instant_reached(until, now) && !raft->progress[at].recovering))
             count++;
     }
     return count >= raft_quorum(members);

@@ -19,6 +19,8 @@ struct raft_message *raft_send(struct raft_context *context, enum raft_message_k
     message->term = context->raft->term;
     message->recovering = (kind == RAFT_APPEND_REPLY || kind == RAFT_SNAPSHOT_REPLY) &&
                           !raft_has_say(context->raft);
+    if (message->recovering || kind == RAFT_RECOVER || kind == RAFT_RECOVER_REPLY)
+        message->life = raft_has_say(context->raft) ? 0 : context->raft->life;
     return message;
 }
 
@@ -96,7 +98,7 @@ static const struct gate_row gate[RAFT_MESSAGE_KINDS] = {
                               .handle = raft_snapshot_reply_received },
     [RAFT_TIMEOUT_NOW] = { .handle = raft_timeout_now_received },
     [RAFT_RECOVER] = { .handle = raft_recover_received },
-    [RAFT_RECOVER_REPLY] = { .from_member = true, .handle = raft_recover_reply_received },
+    [RAFT_RECOVER_REPLY] = { .handle = raft_recover_reply_received },
 };
 
 /*
@@ -152,7 +154,7 @@ static void handle_in_term(struct raft_context *context, const struct raft_messa
         if (raft->role != RAFT_LEADER)
             return;
         progress = &raft->progress[raft_member_index(&raft->members, &message->from)];
-        raft_note_memory(raft, progress, message);
+        raft_note_memory(context, progress, message);
         if (!message->recovering)
             progress->last_contact = context->now;
     }

@@ -81,6 +81,11 @@ uint64_t raft_random(struct raft *raft)
     return raft->random * 0x2545F4914F6CDD1DULL;
 }
 
+uint64_t raft_nonce(struct raft *raft)
+{
+    return raft_random(raft) >> 2 | 1;
+}
+
 void raft_draw_election(struct raft *raft, struct instant now)
 {
     uint64_t span_us = (uint64_t)raft->config.election.us;

@@ -112,6 +112,7 @@ void raft_snapshot_reply_received(struct raft_context *context, const struct raf
     if (message->installed && message->snapshot_index <= raft->commit) {
         if (message->snapshot_index > progress->match)
             progress->match = message->snapshot_index;
+        raft_note_promise(raft, message, message->snapshot_index);
         if (progress->state == RAFT_SNAPSHOT && progress->match + 1 >= raft->first_index)
             raft_progress_replicate(context, progress);
         return;

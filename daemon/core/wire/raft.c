@@ -20,7 +20,7 @@ _Static_assert(sizeof(((holdfast_Member *)0)->address) == HF_ADDRESS_MAX + 1,
 
 /* The fields that depend on the kind. */
 #define RAFT_FLAGS(X) X(pre) X(transfer) X(granted) X(success) X(installed) \
-    X(recovering) X(fresh) X(leads)
+    X(recovering) X(fresh) X(leads) X(voter)
 #define RAFT_COUNTERS(X)                                                                           \
     X(last_index) X(last_term) X(prev_index) X(prev_term) X(commit) X(match_index) X(hint_index)   \
     X(hint_term) X(round) X(snapshot_index) X(snapshot_term) X(offset) X(total) X(nonce) \
@@ -32,19 +32,22 @@ enum { RAFT_FLAGS(BIT_NUMBER) RAFT_COUNTERS(BIT_NUMBER) BIT_entries, BIT_chunk }
 
 static const uint32_t fields_of_kind[RAFT_MESSAGE_KINDS] = {
     [RAFT_VOTE_REQUEST] = HAS(pre) | HAS(transfer) | HAS(last_index) | HAS(last_term) |
-                          HAS(nonce),
+                          HAS(nonce) | HAS(voter),
     [RAFT_VOTE_REPLY] = HAS(pre) | HAS(granted) | HAS(nonce),
-    [RAFT_APPEND_REQUEST] = HAS(prev_index) | HAS(prev_term) | HAS(commit) | HAS(entries),
+    [RAFT_APPEND_REQUEST] = HAS(prev_index) | HAS(prev_term) | HAS(commit) | HAS(entries) |
+                            HAS(match_index) | HAS(nonce),
     [RAFT_APPEND_REPLY] = HAS(prev_index) | HAS(success) | HAS(match_index) | HAS(hint_index) |
-                          HAS(hint_term) | HAS(recovering),
-    [RAFT_HEARTBEAT] = HAS(commit) | HAS(round),
+                          HAS(hint_term) | HAS(recovering) | HAS(nonce) | HAS(life),
+    [RAFT_HEARTBEAT] = HAS(commit) | HAS(round) | HAS(match_index),
     [RAFT_HEARTBEAT_REPLY] = HAS(round),
     [RAFT_SNAPSHOT_REQUEST] = HAS(snapshot_index) | HAS(snapshot_term) | HAS(offset) | HAS(total) |
                               HAS(chunk),
-    [RAFT_SNAPSHOT_REPLY] = HAS(snapshot_index) | HAS(offset) | HAS(installed) | HAS(recovering),
+    [RAFT_SNAPSHOT_REPLY] = HAS(snapshot_index) | HAS(offset) | HAS(installed) | HAS(recovering) |
+                            HAS(life),
     [RAFT_TIMEOUT_NOW] = 0,
-    [RAFT_RECOVER] = HAS(nonce),
-    [RAFT_RECOVER_REPLY] = HAS(nonce) | HAS(last_index) | HAS(fresh) | HAS(leads) | HAS(life),
+    [RAFT_RECOVER] = HAS(nonce) | HAS(life),
+    [RAFT_RECOVER_REPLY] = HAS(nonce) | HAS(last_index) | HAS(fresh) | HAS(leads) | HAS(life) |
+                           HAS(last_term) | HAS(match_index) | HAS(granted),
 };
 
 void fields_pack_members(holdfast_Members *out, const struct raft_members *members)

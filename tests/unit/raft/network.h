@@ -22,6 +22,7 @@ struct network {
     struct node node[NETWORK_NODES_MAX];
     bool up[NETWORK_NODES_MAX];
     bool cut[NETWORK_NODES_MAX]; /* off the network, but running */
+    bool gated; /* as in a daemon: whoever raft_hears() does not know is not heard */
     struct instant disk_at[NETWORK_NODES_MAX];
     struct packet packet[NETWORK_IN_FLIGHT_MAX];
     unsigned loss_percent;
@@ -124,6 +125,9 @@ static inline void network_tick_packet(struct network *network, struct packet *p
         return;
     packet->used = false;
     to = network_find(network, &packet->message.to);
+    if (to >= 0 && network->gated &&
+        !raft_hears(&network->node[to].raft, &packet->message.from))
+        return;
     if (to >= 0 && network->up[to] && !network->cut[to])
         network_step(network, to, &(struct raft_event){ .kind = RAFT_EVENT_MESSAGE,
                                                         .message = &packet->message });

@@ -309,6 +309,11 @@ static inline void node_receive(struct node *node, struct raft_message message)
     /* A vote that is given by hand answers this start's request, if nothing else is said. */
     if (message.kind == RAFT_VOTE_REPLY && message.nonce == 0)
         message.nonce = node->raft.life;
+    /* Nor one of an append: it answers what the leader asks now. */
+    if (message.kind == RAFT_APPEND_REPLY && message.nonce == 0) {
+        int peer = raft_member_index(&node->raft.members, &message.from);
+        message.nonce = peer >= 0 ? node->raft.progress[peer].nonce : 0;
+    }
     node_step(node, &(struct raft_event){ .kind = RAFT_EVENT_MESSAGE, .message = &message });
 }
 

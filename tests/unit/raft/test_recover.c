@@ -417,7 +417,7 @@ static void a_leader_that_is_asked_tries_the_one_who_asks_anew(void **state)
     lead_with_one_that_recovers();
     node_acknowledge(&node, "n3", 2);
     node_receive(&node, (struct raft_message){ .kind = RAFT_RECOVER, .from = name_of("n3"),
-                                               .nonce = 5 });
+                                               .nonce = 5, .life = 6 });
     assert_int_equal(node.raft.progress[2].match, 0);
     assert_non_null(node_sent_to(&node, RAFT_APPEND_REQUEST, "n3"));
 }

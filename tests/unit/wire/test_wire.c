@@ -118,6 +118,8 @@ static void random_raft(enum raft_message_kind kind)
     case RAFT_APPEND_REQUEST:
         raft->prev_index = random_counter();
         raft->commit = random_counter();
+        raft->match_index = random_counter();
+        raft->nonce = random_counter();
         random_entries(raft, (uint8_t)random_below(RAFT_APPEND_MAX + 1));
         break;
     case RAFT_APPEND_REPLY:
@@ -127,9 +129,12 @@ static void random_raft(enum raft_message_kind kind)
         raft->hint_index = random_counter();
         raft->hint_term = random_counter();
         raft->recovering = random_bool();
+        raft->nonce = random_counter();
+        raft->life = random_counter();
         break;
     case RAFT_HEARTBEAT:
         raft->commit = random_counter();
+        raft->match_index = random_counter();
         raft->round = random_counter();
         break;
     case RAFT_HEARTBEAT_REPLY:
@@ -143,9 +148,11 @@ static void random_raft(enum raft_message_kind kind)
         raft->offset = random_counter();
         raft->installed = random_bool();
         raft->recovering = random_bool();
+        raft->life = random_counter();
         break;
     case RAFT_RECOVER:
         raft->nonce = random_counter();
+        raft->life = random_counter();
         break;
     case RAFT_RECOVER_REPLY:
         raft->nonce = random_counter();
@@ -153,6 +160,9 @@ static void random_raft(enum raft_message_kind kind)
         raft->fresh = random_bool();
         raft->leads = random_bool();
         raft->life = random_counter();
+        raft->last_term = random_counter();
+        raft->match_index = random_counter();
+        raft->granted = random_bool();
         break;
     case RAFT_TIMEOUT_NOW:
     case RAFT_MESSAGE_KINDS:
