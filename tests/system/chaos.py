@@ -540,6 +540,7 @@ class Chaos:
         for node in cluster.nodes:
             cluster.write_conf(node, self.forget_spare if node not in self.spare else
                                lambda text: text)
+        cluster.init(*self.members)
         cluster.start_bench()
         for issuer in self.members:
             self.mark(issuer, "up")

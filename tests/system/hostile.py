@@ -47,13 +47,14 @@ def attack_config(cluster, seed, seconds, modes, slice_s):
 
 
 def start_attacked():
-    cluster = Cluster(boards=3, resources=RESOURCES, hold_ms=20)
-    cluster.start_bench()
-    for issuer in cluster.issuers:
-        cluster.start_daemon(issuer)
-    cluster.start_board("board-a")
+    """All boards have been there once; then board-b's certificate is taken out of its board."""
+    cluster = Cluster(boards=3, resources=RESOURCES, hold_ms=20).start_all()
+    wait_until(lambda: all(cluster.driver(r) for r in RESOURCES), 20, "all is driven")
+    cluster.kill_board("board-b")
+    if cluster.driver("pump") != "board-a":
+        cluster.ctl(cluster.leader(), "transfer", "pump", "board-a", role="operator")
     wait_until(lambda: cluster.driver("pump") == "board-a", 15, "board-a drives")
-    cluster.start_board("board-c")
+    wait_until(lambda: cluster.driver("fan") == "board-c", 15, "board-c drives")
     return cluster
 
 
