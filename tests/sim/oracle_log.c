@@ -201,6 +201,7 @@ static void model_apply(struct world *world, int issuer, uint64_t index,
         world_cover(world, COVERAGE_PINS);
         return;
     case LEASE_COMMAND_OVERRULE:
+    case LEASE_COMMAND_REMOVE: /* every resource here has a policy */
     case LEASE_COMMAND_NOTE:
     case LEASE_COMMAND_KINDS:
         return;

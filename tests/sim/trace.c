@@ -124,6 +124,9 @@ static void put_commit(const struct world *world, int issuer, const struct raft_
             command.pinned ? "PIN" : "UNPIN", resource, command.pinned ? " to " : "",
             command.pinned ? command.holder.text : "");
         return;
+    case LEASE_COMMAND_REMOVE:
+        say(world, issuer, "entry %llu committed: REMOVE %s", index, resource);
+        return;
     case LEASE_COMMAND_NOTE:
         say(world, issuer, "entry %llu committed: note", index);
         return;

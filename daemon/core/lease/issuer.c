@@ -39,6 +39,14 @@ static struct lease_command *propose(struct issuer *issuer, struct issuer_output
     return &action->command;
 }
 
+/* No entry for a resource that no policy names: the table holds what policies name, and no more. */
+static const char no_policy[] = "no policy of the issuers names this resource";
+
+static void pay(struct issuer_output *out, const struct hf_name *payer)
+{
+    out->action[out->count - 1].payer = *payer;
+}
+
 /* ---- boards */
 
 static struct issuer_client *find_client(struct issuer *issuer, const struct hf_name *node)
@@ -130,6 +138,81 @@ static struct instant free_at(const struct issuer *issuer, const struct issuer_l
                               span_from_us(record->fence_us), issuer->config.drift_ppm);
 }
 
+/* ---- budgets */
+
+static size_t leases_of(const struct issuer *issuer, const struct hf_name *node)
+{
+    size_t held = 0;
+    for (uint32_t i = 0; i < issuer->table->count; i++)
+        held += name_equal(&issuer->table->record[i].holder, node);
+    return held;
+}
+
+/* Enough for all that its leases may still cost, and for one more; most have far more than that. */
+static int64_t wanted_bytes(const struct issuer *issuer, const struct issuer_client *client,
+                            int64_t left)
+{
+    const int64_t most = (HF_LEASES_PER_AGENT_MAX + 1) * BUDGET_LEASE_BYTES;
+    if (left >= most)
+        return 0;
+    int64_t wanted = (int64_t)(leases_of(issuer, &client->node) + 1) * BUDGET_LEASE_BYTES;
+    return wanted < most ? wanted : most;
+}
+
+struct instant issuer_budget_ready_at(const struct issuer *issuer,
+                                      const struct issuer_client *client)
+{
+    return budget_ready_at(&client->budget, &budget_board, wanted_bytes(issuer, client, 0));
+}
+
+/* Returns when to look again. */
+static struct instant look_at_budget(struct issuer *issuer, struct issuer_client *client,
+                                     struct instant now)
+{
+    int64_t left = budget_left(&client->budget, &budget_board, now);
+    int64_t wanted = wanted_bytes(issuer, client, left);
+    client->held_back = left < wanted;
+    if (client->held_back && !client->bitten)
+        client->bites++;
+    client->bitten = client->held_back || (client->bitten && left < budget_board.burst / 4);
+    return client->held_back ? issuer_budget_ready_at(issuer, client) : INSTANT_NEVER;
+}
+
+static struct instant look_at_budgets(struct issuer *issuer, struct instant now)
+{
+    struct instant again = INSTANT_NEVER;
+    issuer->held_back_count = 0;
+    for (size_t i = 0; i < HF_AGENTS_MAX; i++) {
+        struct issuer_client *client = &issuer->client[i];
+        if (name_empty(&client->node) || instant_reached(client->budget.full_at, now)) {
+            client->held_back = client->bitten = false;
+            continue;
+        }
+        again = instant_min(again, look_at_budget(issuer, client, now));
+        issuer->held_back_count += client->held_back;
+    }
+    return again;
+}
+
+static bool is_held_back(const struct issuer *issuer, const struct hf_name *node)
+{
+    for (size_t i = 0; i < HF_AGENTS_MAX && issuer->held_back_count > 0; i++) {
+        if (name_equal(&issuer->client[i].node, node))
+            return issuer->client[i].held_back;
+    }
+    return false;
+}
+
+void issuer_charge(struct issuer *issuer, const struct hf_name *payer, int64_t bytes,
+                   struct instant now)
+{
+    struct issuer_client *client = name_empty(payer) ? NULL : find_client(issuer, payer);
+    if (!client)
+        return;
+    budget_spend(&client->budget, &budget_board, bytes, now);
+    client->spent_bytes += (uint64_t)bytes;
+}
+
 /* ---- queue */
 
 static int find_waiter(const struct issuer_lease *lease, const struct hf_name *node)
@@ -203,7 +286,8 @@ static const struct issuer_waiter *next_waiter(const struct issuer *issuer,
             return &lease->waiter[target];
     }
     for (uint8_t i = 0; i < lease->waiter_count; i++) {
-        if (pin_allows(record, &lease->waiter[i].node))
+        const struct hf_name *node = &lease->waiter[i].node;
+        if (pin_allows(record, node) && !is_held_back(issuer, node))
             return &lease->waiter[i];
     }
     return NULL;
@@ -247,6 +331,8 @@ static const char *begin_transfer(struct issuer *issuer, const struct issuer_eve
     const struct lease_record *record = record_of(issuer, lease);
     if (name_equal(&record->holder, &event->node))
         return "the board holds it already";
+    if (!issuer_policy_of(issuer, &event->resource))
+        return no_policy;
     if (lease->transfer.state == ISSUER_TRANSFER_PENDING)
         return "a transfer of this resource is under way";
     if (lease->pending == ISSUER_PENDING_GRANT)
@@ -262,6 +348,7 @@ static const char *begin_transfer(struct issuer *issuer, const struct issuer_eve
     lease->transfer.from = record->holder;
     lease->transfer.to = event->node;
     lease->transfer.who = event->who;
+    lease->transfer.via = event->via;
     lease->transfer.until = instant_add(now, patience);
     /* Until the former holder's release arrives: if it dies instead, the gap counts from here. */
     lease->transfer.released = now;
@@ -320,12 +407,15 @@ static void refuse(struct issuer *issuer, struct issuer_client *client,
     struct lease_message *answer = send(out, &client->node, LEASE_REFUSED, resource);
     answer->refusal = refusal;
     text_copy(answer->text, sizeof(answer->text), text);
-    if (!note_refusal(client, resource, refusal, now))
+    if (!issuer_policy_of(issuer, resource) ||
+        budget_left(&client->budget, &budget_board, now) < BUDGET_LEASE_BYTES ||
+        !note_refusal(client, resource, refusal, now))
         return;
     struct lease_command *command = propose(issuer, out, LEASE_COMMAND_NOTE, resource);
     command->event = HISTORY_REFUSAL;
     command->holder = client->node;
     text_copy(command->text, sizeof(command->text), text);
+    pay(out, &client->node);
 }
 
 /* ---- messages of boards */
@@ -440,6 +530,24 @@ static void answer_released(const struct hf_name *node, const struct hf_name *re
     answer->nonce = nonce;
 }
 
+static const char *wanted_yield(const struct issuer *issuer, const struct issuer_lease *lease,
+                                struct hf_name *successor);
+
+/*
+ * Who is to blame that its holder releases it now: the board that it yields to by failback, nobody
+ * (this issuer, which pays nothing) if an operator wanted it, else the holder.
+ */
+static struct hf_name cause_of_release(const struct issuer *issuer,
+                                       const struct issuer_lease *lease,
+                                       const struct hf_name *holder)
+{
+    struct hf_name successor;
+    if (!wanted_yield(issuer, lease, &successor))
+        return *holder;
+    bool operators = transfer_waits(lease) || !pin_allows(record_of(issuer, lease), holder);
+    return operators ? issuer->config.self : successor;
+}
+
 static void propose_release(struct issuer *issuer, struct issuer_lease *lease,
                             const struct hf_name *node, const struct lease_message *message,
                             struct instant now, struct issuer_output *out)
@@ -450,6 +558,8 @@ static void propose_release(struct issuer *issuer, struct issuer_lease *lease,
     command->token = message->token;
     command->fenced = message->fenced;
     text_copy(command->text, sizeof(command->text), message->text);
+    lease->cause = cause_of_release(issuer, lease, node);
+    pay(out, &lease->cause);
     lease->pending = ISSUER_PENDING_RELEASE;
     lease->pending_index = 0;
     lease->pending_node = *node;
@@ -610,6 +720,7 @@ static void note_grant_applied(struct issuer_lease *lease, struct instant now,
                                struct issuer_output *out, const struct lease_record *record)
 {
     remove_waiter(lease, &record->holder);
+    memset(&lease->cause, 0, sizeof(lease->cause));
     lease->confirmed = now;
     lease->yield_at = at_once;
     note_granted_for_transfer(lease);
@@ -639,9 +750,18 @@ static struct issuer_lease *lease_of_change(struct issuer *issuer, const struct 
     return find_or_add_lease(issuer, &issuer->table->record[event->change->record].resource, now);
 }
 
+/* The rows behind a removed one have moved up. */
+static void follow_rows(struct issuer *issuer)
+{
+    for (uint32_t i = 0; i < issuer->lease_count; i++)
+        issuer->lease[i].record = lease_table_find(issuer->table, &issuer->lease[i].resource);
+}
+
 static void on_applied(struct issuer *issuer, const struct issuer_event *event, struct instant now,
                        struct issuer_output *out)
 {
+    if (issuer->serving && event->change->removed)
+        follow_rows(issuer);
     struct issuer_lease *lease = issuer->serving ? lease_of_change(issuer, event, now) : NULL;
     if (!lease)
         return;
@@ -726,8 +846,13 @@ static void propose_grant(struct issuer *issuer, struct issuer_lease *lease,
     if (transfer_waits(lease) && name_equal(&lease->transfer.to, &waiter->node)) {
         command->transferred = true;
         command->who = lease->transfer.who;
+        command->via = lease->transfer.via;
         text_copy(command->text, sizeof(command->text), "transfer");
     }
+    if (!name_empty(&record_of(issuer, lease)->holder))
+        pay(out, &record_of(issuer, lease)->holder);
+    else
+        pay(out, name_empty(&lease->cause) ? &waiter->node : &lease->cause);
     lease->pending = ISSUER_PENDING_GRANT;
     lease->pending_index = 0;
     lease->pending_node = waiter->node;
@@ -742,6 +867,8 @@ static void propose_expire(struct issuer *issuer, struct issuer_lease *lease,
     command->token = record->token;
     text_copy(command->text, sizeof(command->text),
               record->abandoned ? "released without proof" : "not renewed in time");
+    lease->cause = record->holder;
+    pay(out, &lease->cause);
     lease->pending = ISSUER_PENDING_EXPIRE;
     lease->pending_index = 0;
 }
@@ -765,7 +892,7 @@ static const char *wanted_yield(const struct issuer *issuer, const struct issuer
     for (uint8_t i = 0; i < lease->waiter_count; i++) {
         const struct issuer_waiter *waiter = &lease->waiter[i];
         if (waiter->failback_auto && waiter->priority > record->priority &&
-            pin_allows(record, &waiter->node)) {
+            pin_allows(record, &waiter->node) && !is_held_back(issuer, &waiter->node)) {
             *successor = waiter->node;
             return "failback to a board of higher priority";
         }
@@ -853,6 +980,7 @@ static void on_timer(struct issuer *issuer, struct instant now, struct issuer_ou
     }
     if (!confirm_renewals(issuer, now, out))
         wake_by(&pass, now);
+    wake_by(&pass, look_at_budgets(issuer, now));
     for (uint32_t i = 0; i < issuer->lease_count; i++) {
         struct issuer_lease *lease = &issuer->lease[i];
         if (lease->transfer.state == ISSUER_TRANSFER_PENDING) {
@@ -932,26 +1060,57 @@ static void on_client_down(struct issuer *issuer, const struct issuer_event *eve
     issuer->renewal_count = kept;
 }
 
+/* A proposal in the name of whoever asked. */
+static struct lease_command *propose_act(struct issuer *issuer, const struct issuer_event *event,
+                                         enum lease_command_kind kind, struct issuer_output *out)
+{
+    struct lease_command *command = propose(issuer, out, kind, &event->resource);
+    command->who = event->who;
+    command->via = event->via;
+    command->unproven = event->unproven;
+    if (event->unproven)
+        pay(out, &event->via);
+    return command;
+}
+
 static void on_transfer(struct issuer *issuer, const struct issuer_event *event,
                         struct instant now, struct issuer_output *out)
 {
     out->error = begin_transfer(issuer, event, now);
     if (out->error)
         return;
-    struct lease_command *command = propose(issuer, out, LEASE_COMMAND_NOTE, &event->resource);
+    struct lease_command *command = propose_act(issuer, event, LEASE_COMMAND_NOTE, out);
     command->event = HISTORY_TRANSFER;
     command->holder = event->node;
-    command->who = event->who;
+}
+
+/* What is left of a resource that no policy names any more may still be unpinned. */
+static bool is_left_pinned(const struct issuer *issuer, const struct hf_name *resource)
+{
+    int found = lease_table_find(issuer->table, resource);
+    return found >= 0 && issuer->table->record[found].pinned;
+}
+
+static const char *pin_fault(const struct issuer *issuer, const struct issuer_event *event)
+{
+    const struct issuer_policy *policy = issuer_policy_of(issuer, &event->resource);
+    if (!policy)
+        return !event->pinned && is_left_pinned(issuer, &event->resource) ? NULL : no_policy;
+    if (event->pinned && !name_empty(&event->node) && !issuer_policy_allows(policy, &event->node))
+        return "the board is none of its holders in the policy of the issuers";
+    return NULL;
 }
 
 static void on_pin(struct issuer *issuer, const struct issuer_event *event,
                    struct issuer_output *out)
 {
     const char *text = "unpinned";
+    out->error = pin_fault(issuer, event);
+    if (out->error)
+        return;
     if (event->pinned)
         text = name_empty(&event->node) ? "pinned to nobody" : "pinned to this board";
-    struct lease_command *command = propose(issuer, out, LEASE_COMMAND_PIN, &event->resource);
-    command->who = event->who;
+    struct lease_command *command = propose_act(issuer, event, LEASE_COMMAND_PIN, out);
     command->pinned = event->pinned;
     if (event->pinned)
         command->holder = event->node;
@@ -970,21 +1129,55 @@ static void on_overrule(struct issuer *issuer, const struct issuer_event *event,
         out->error = "32 boards are overruled already, the most there may be";
         return;
     }
-    struct lease_command *command = propose(issuer, out, LEASE_COMMAND_OVERRULE, &event->resource);
-    command->who = event->who;
+    struct lease_command *command = propose_act(issuer, event, LEASE_COMMAND_OVERRULE, out);
     command->holder = event->node;
     command->token = token;
     text_copy(command->text, sizeof(command->text), "the board's word on this token is overruled");
 }
 
-static void on_note(struct issuer *issuer, const struct issuer_event *event,
+/* Without a resource: of an act on the cluster. */
+static const char *note_fault(struct issuer *issuer, const struct issuer_event *event,
+                              struct instant now)
+{
+    if (!name_empty(&event->resource) && !issuer_policy_of(issuer, &event->resource))
+        return no_policy;
+    if (!event->unproven)
+        return NULL;
+    const struct issuer_client *client = find_client(issuer, &event->via);
+    if (!client || budget_left(&client->budget, &budget_board, now) < BUDGET_LEASE_BYTES)
+        return "the board is over its budget of entries, see agents; not noted";
+    return NULL;
+}
+
+static void on_note(struct issuer *issuer, const struct issuer_event *event, struct instant now,
                     struct issuer_output *out)
 {
-    struct lease_command *command = propose(issuer, out, LEASE_COMMAND_NOTE, &event->resource);
+    out->error = note_fault(issuer, event, now);
+    if (out->error)
+        return;
+    struct lease_command *command = propose_act(issuer, event, LEASE_COMMAND_NOTE, out);
     command->event = event->history;
     command->holder = event->node;
-    command->who = event->who;
     text_copy(command->text, sizeof(command->text), event->text ? event->text : "");
+}
+
+/* What the table refuses when it is applied is refused here in words. */
+static void on_remove(struct issuer *issuer, const struct issuer_event *event,
+                      struct issuer_output *out)
+{
+    int found = lease_table_find(issuer->table, &event->resource);
+    if (issuer_policy_of(issuer, &event->resource))
+        out->error = "a policy of the issuers names it; take it out of their files first";
+    else if (found < 0)
+        out->error = "there is no row of this resource";
+    else if (issuer->table->record[found].pinned)
+        out->error = "it is pinned; unpin it first";
+    else if (!name_empty(&issuer->table->record[found].holder))
+        out->error = "it is held, or held off; wait until it is free";
+    if (out->error)
+        return;
+    struct lease_command *command = propose_act(issuer, event, LEASE_COMMAND_REMOVE, out);
+    text_copy(command->text, sizeof(command->text), "removed: no policy names it");
 }
 
 static void on_operator(struct issuer *issuer, const struct issuer_event *event,
@@ -1000,8 +1193,10 @@ static void on_operator(struct issuer *issuer, const struct issuer_event *event,
         on_pin(issuer, event, out);
     else if (event->kind == ISSUER_EVENT_OVERRULE)
         on_overrule(issuer, event, out);
+    else if (event->kind == ISSUER_EVENT_REMOVE)
+        on_remove(issuer, event, out);
     else
-        on_note(issuer, event, out);
+        on_note(issuer, event, now, out);
 }
 
 void issuer_init(struct issuer *issuer, const struct issuer_config *config,
@@ -1057,6 +1252,7 @@ void issuer_step(struct issuer *issuer, const struct issuer_event *event, struct
     case ISSUER_EVENT_PIN:
     case ISSUER_EVENT_NOTE:
     case ISSUER_EVENT_OVERRULE:
+    case ISSUER_EVENT_REMOVE:
         on_operator(issuer, event, now, out);
         return;
     case ISSUER_EVENT_KINDS:

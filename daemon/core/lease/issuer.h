@@ -24,6 +24,13 @@
  *    restarted agent can release it with the guard's proof.
  *  - A refusal goes into the history once per (board, resource, reason) until that changes, and for
  *    one board and resource at most once in ISSUER_NOTE_INTERVAL_MS, whatever the board asks for.
+ *  - Nothing is proposed for a resource that no policy names, but what ends a row that is left of it.
+ *  - What a board causes is charged to its budget (lease/budget.h): a refusal's note, its release, the
+ *    end of a lease that it did not renew, and the grant that follows either; to whom it had the
+ *    holder yield by failback, all of that. A board whose budget is spent waits in its queue, has
+ *    nobody yield, and its refusals are not noted; a release is taken always, and was kept back for.
+ *    Whoever takes over from another board is not concerned by that one's budget. What operators ask
+ *    for is charged to no board.
  *  - A board that the operator transferred the resource to is not asked to yield by failback.
  *
  * Duties of the caller after every issuer_step(), in the order of action[]:
@@ -44,6 +51,7 @@
 #include "base/instant.h"
 #include "base/limits.h"
 #include "base/timing.h"
+#include "lease/budget.h"
 #include "lease/message.h"
 #include "lease/table.h"
 
@@ -108,6 +116,7 @@ struct issuer_transfer {
     struct hf_name from;
     struct hf_name to;
     struct hf_name who;
+    struct hf_name via;      /* as in the event */
     struct instant until;    /* given up then */
     struct instant released; /* the former holder's release arrived: its outputs were off by then */
     uint64_t token;          /* of the target's grant; 0: not granted yet */
@@ -139,6 +148,7 @@ struct issuer_lease {
     struct instant yield_at; /* the holder is not asked (again) to yield before this */
     uint64_t claim[ISSUER_POLICY_HOLDERS_MAX]; /* highest token that each of the policy's said */
     struct issuer_transfer transfer;
+    struct hf_name cause; /* who pays for the next grant: it gave the lease up, or had it given up */
 };
 
 /* A refusal that is in the history already. */
@@ -157,6 +167,11 @@ struct issuer_client {
     int64_t round_trip_us; /* as the board says */
     int64_t slack_us;      /* smallest, as the board says */
     struct issuer_note note[ISSUER_NOTES_PER_NODE];
+    struct budget budget;  /* of entries that it causes, in bytes of journal */
+    uint64_t spent_bytes;  /* ever */
+    bool held_back;        /* by the last look: too little is left for another lease */
+    bool bitten;           /* something waited, or was left out, since the budget was last good */
+    uint64_t bites;        /* how often that began */
 };
 
 struct issuer_renewal {
@@ -180,6 +195,7 @@ enum issuer_event_kind {
     ISSUER_EVENT_PIN,         /* resource, pinned, node (empty: nobody); who */
     ISSUER_EVENT_NOTE,        /* resource, history kind, text; who: into the history */
     ISSUER_EVENT_OVERRULE,    /* resource, node: its word on tokens counts no more; who */
+    ISSUER_EVENT_REMOVE,      /* resource: its row, which no policy names any more; who */
     ISSUER_EVENT_KINDS
 };
 
@@ -195,6 +211,8 @@ struct issuer_event {
     bool pinned;
     enum history_kind history;
     struct hf_name who;
+    struct hf_name via; /* operators' events: the node that relayed it; empty: none did */
+    bool unproven;      /* and that is a board, on whose word alone `who` is: it pays */
     const char *text;
 };
 
@@ -210,12 +228,14 @@ struct issuer_action {
     struct hf_name node;
     struct lease_message message;
     struct lease_command command; /* wall_us is the caller's to fill in */
+    struct hf_name payer;         /* of the entry; empty: no board */
 };
 
 struct issuer_output {
     size_t count;
     struct issuer_action action[ISSUER_ACTIONS_MAX];
     const char *error; /* TRANSFER, PIN, NOTE, OVERRULE refused: static text; NULL: accepted */
+    const char *error; /* TRANSFER, PIN, NOTE, REMOVE refused: static text; NULL: accepted */
     struct instant wake_at;
 };
 
@@ -230,6 +250,7 @@ struct issuer {
     uint32_t lease_count;
     struct issuer_lease lease[HF_RESOURCES_MAX];
     struct issuer_client client[HF_AGENTS_MAX];
+    size_t held_back_count; /* of clients, by the last look */
     size_t renewal_count;
     struct issuer_renewal renewal[ISSUER_RENEWALS_MAX]; /* in order of arrival */
 };
@@ -248,6 +269,14 @@ void issuer_step(struct issuer *issuer, const struct issuer_event *event, struct
 /* The proposal for `resource` of the last step got this log index; 0: it was refused. */
 void issuer_proposed(struct issuer *issuer, const struct lease_command *command, uint64_t index,
                      struct instant now);
+
+/* The entry that `payer` caused costs the journal so many bytes. */
+void issuer_charge(struct issuer *issuer, const struct hf_name *payer, int64_t bytes,
+                   struct instant now);
+
+/* When a board that is held back has enough for another lease, unless it spends more meanwhile. */
+struct instant issuer_budget_ready_at(const struct issuer *issuer,
+                                      const struct issuer_client *client);
 
 /* The round asked for by the last step is `round`; 0: refused, its renewals are forgotten. */
 void issuer_round_asked(struct issuer *issuer, uint64_t round);
@@ -310,6 +339,12 @@ struct span issuer_time_left(const struct issuer *issuer, const struct hf_name *
 enum lease_refusal issuer_check_acquire(const struct issuer *issuer, const struct hf_name *node,
                                         const struct lease_message *message,
                                         char text[HF_REASON_MAX + 1]);
+
+/* NULL: no policy names the resource. */
+const struct issuer_policy *issuer_policy_of(const struct issuer *issuer,
+                                             const struct hf_name *resource);
+
+bool issuer_policy_allows(const struct issuer_policy *policy, const struct hf_name *node);
 
 const char *issuer_transfer_name(enum issuer_transfer_state state);
 

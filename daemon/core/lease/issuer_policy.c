@@ -49,7 +49,7 @@ const struct issuer_policy *issuer_policy_of(const struct issuer *issuer,
     return NULL;
 }
 
-static bool policy_allows(const struct issuer_policy *policy, const struct hf_name *node)
+bool issuer_policy_allows(const struct issuer_policy *policy, const struct hf_name *node)
 {
     for (uint8_t i = 0; i < policy->holder_count; i++) {
         if (name_equal(&policy->holder[i], node))
@@ -82,7 +82,7 @@ enum lease_refusal issuer_check_acquire(const struct issuer *issuer, const struc
         append_text(text, HF_REASON_MAX + 1, "no policy for this resource");
         return LEASE_REFUSED_POLICY;
     }
-    if (!policy_allows(policy, node)) {
+    if (!issuer_policy_allows(policy, node)) {
         append_text(text, HF_REASON_MAX + 1, node->text);
         append_text(text, HF_REASON_MAX + 1, " is not among its holders");
         return LEASE_REFUSED_POLICY;

@@ -16,6 +16,7 @@ struct turn {
     struct replica_output *out;
     bool raft_left; /* raft_out holds entries, a restore or a round not handled yet */
     struct instant issuer_wake_at;
+    size_t proposals; /* of the issuer, accepted */
 };
 
 /* ---- raft */
@@ -83,7 +84,8 @@ static void keep_send(struct turn *turn, const struct issuer_action *action)
 }
 
 /* Returns the entry's index, 0 if it was refused. */
-static uint64_t propose(struct turn *turn, struct lease_command *command)
+static uint64_t propose(struct turn *turn, struct lease_command *command,
+                        const struct hf_name *payer)
 {
     uint8_t bytes[RAFT_ENTRY_DATA_MAX];
     if (turn->raft_left || !room_for_raft(turn)) {
@@ -96,7 +98,12 @@ static uint64_t propose(struct turn *turn, struct lease_command *command)
     const struct raft_event event = { .kind = RAFT_EVENT_PROPOSE, .command = { bytes, length } };
     step_raft(turn, &event);
     turn->out->refusal = turn->replica->raft_out.refusal;
-    return turn->out->refusal == RAFT_ACCEPTED ? turn->replica->raft_out.proposed_index : 0;
+    if (turn->out->refusal != RAFT_ACCEPTED)
+        return 0;
+    /* The first goes to the disk alone, what follows while that is written with the second. */
+    issuer_charge(&turn->replica->issuer, payer,
+                  budget_entry_bytes(length, turn->proposals++ < 2), turn->now);
+    return turn->replica->raft_out.proposed_index;
 }
 
 /* Returns the round, 0 if it was refused. */
@@ -123,8 +130,8 @@ static void step_issuer(struct turn *turn, const struct issuer_event *event)
             keep_send(turn, action);
             break;
         case ISSUER_PROPOSE:
-            issuer_proposed(&replica->issuer, &action->command, propose(turn, &action->command),
-                            turn->now);
+            issuer_proposed(&replica->issuer, &action->command,
+                            propose(turn, &action->command, &action->payer), turn->now);
             break;
         case ISSUER_CONFIRM:
             issuer_round_asked(&replica->issuer, confirm(turn));
@@ -274,6 +281,8 @@ static void pass_to_issuer(struct turn *turn, const struct replica_event *event,
         .pinned = event->pinned,
         .history = event->history,
         .who = event->who,
+        .via = event->via,
+        .unproven = event->unproven,
         .text = event->text,
     };
     step_issuer(turn, &issuer);
@@ -369,6 +378,9 @@ static void take_event(struct turn *turn, const struct replica_event *event)
         return;
     case REPLICA_OVERRULE:
         pass_to_operator(turn, event, ISSUER_EVENT_OVERRULE);
+        return;
+    case REPLICA_REMOVE:
+        pass_to_operator(turn, event, ISSUER_EVENT_REMOVE);
         return;
     case REPLICA_LEADER_TRANSFER:
         pass_to_raft(turn, event, RAFT_EVENT_TRANSFER);

@@ -47,6 +47,7 @@ enum replica_event_kind {
     REPLICA_PIN,            /* operator: resource, pinned, node; who */
     REPLICA_OVERRULE,       /* operator: resource, node: its word on tokens counts no more; who */
     REPLICA_NOTE,           /* operator act for the history: resource, history, text; who */
+    REPLICA_REMOVE,         /* operator: the row of a resource that no policy names; who */
     REPLICA_LEADER_TRANSFER, /* node */
     REPLICA_MEMBERS, /* operator: change of an issuer, node, address; who, text for the history */
     REPLICA_EVENT_KINDS
@@ -61,6 +62,8 @@ struct replica_event {
     bool pinned;
     enum history_kind history;
     struct hf_name who;
+    struct hf_name via; /* of operators' events: who relayed it; empty: nobody */
+    bool unproven;      /* and that was a board */
     const char *text;
     enum raft_change change;
     const char *address; /* of an issuer that is added */

@@ -72,6 +72,8 @@ static struct history_event event_of(const struct lease_table *table,
     event.holder = command->holder;
     event.token = command->token;
     event.who = command->who;
+    event.via = command->via;
+    event.unproven = command->unproven;
     text_copy(event.text, sizeof(event.text), command->text);
     return event;
 }
@@ -251,6 +253,26 @@ static void forget_overrules(struct lease_table *table)
     table->overrule_count = kept;
 }
 
+static void apply_remove(struct lease_table *table, const struct lease_command *command,
+                         struct table_change *change)
+{
+    int found = lease_table_find(table, &command->resource);
+    if (found < 0)
+        return;
+    const struct lease_record *record = &table->record[found];
+    if (!name_empty(&record->holder) || record->pinned) {
+        change->record = found;
+        return;
+    }
+    size_t behind = table->count - (size_t)found - 1;
+    memmove(&table->record[found], &table->record[found + 1], behind * sizeof(table->record[0]));
+    table->count--;
+    struct history_event event = event_of(table, command, HISTORY_OPERATOR);
+    add_event(table, change, &event);
+    change->removed = true;
+    change->done = true;
+}
+
 struct table_change lease_table_apply(struct lease_table *table, uint64_t index,
                                       const struct lease_command *command)
 {
@@ -276,6 +298,9 @@ struct table_change lease_table_apply(struct lease_table *table, uint64_t index,
         return change;
     case LEASE_COMMAND_OVERRULE:
         apply_overrule(table, command, &change);
+        return change;
+    case LEASE_COMMAND_REMOVE:
+        apply_remove(table, command, &change);
         return change;
     case LEASE_COMMAND_KINDS:
         break;

@@ -18,6 +18,8 @@
  *    it early). A settled GRANT was made when that time had passed: it ends it for all.
  *  - An OVERRULE makes one board's word on a token (ACQUIRE, `highest`) count no more, up to that
  *    token. It is forgotten when the log is past the token, since nothing is barred by it then.
+ *  - REMOVE takes away a row that nobody holds, not even by the rest of a lease, and that is not
+ *    pinned. Tokens are log indexes: what is granted later has a higher one than all before (S2).
  */
 #ifndef HOLDFAST_CORE_LEASE_TABLE_H
 #define HOLDFAST_CORE_LEASE_TABLE_H
@@ -39,6 +41,7 @@ enum lease_command_kind {
     LEASE_COMMAND_PIN,     /* resource, holder (empty: nobody), pinned; who, text */
     LEASE_COMMAND_NOTE,    /* event kind, resource, holder, who, text: history only */
     LEASE_COMMAND_OVERRULE, /* resource, holder (the board), token: its word up to this */
+    LEASE_COMMAND_REMOVE,  /* resource, who, text: its row, if it is free and not pinned */
     LEASE_COMMAND_KINDS
 };
 
@@ -68,6 +71,8 @@ struct lease_command {
     enum history_kind event; /* NOTE */
     int64_t wall_us;         /* leader's wall clock when proposed, for people only; unix epoch */
     struct hf_name who;      /* who caused it: a board, an operator's certificate name, the issuer */
+    struct hf_name via;      /* whose word `who` is: the node that relayed it; empty: seen by itself */
+    bool unproven;           /* and that node is no issuer: anybody may be meant */
     char address[HF_ADDRESS_MAX + 1];
     char text[HF_REASON_MAX + 1];
 };
@@ -80,6 +85,8 @@ struct history_event {
     struct hf_name holder;
     uint64_t token;
     struct hf_name who;
+    struct hf_name via; /* as in the command */
+    bool unproven;
     char text[HF_REASON_MAX + 1];
 };
 
@@ -125,6 +132,7 @@ struct lease_table {
 struct table_change {
     bool done; /* false: overtaken or not matching, nothing changed */
     int record; /* index into record, or -1 */
+    bool removed; /* a row is gone; those behind it have moved up by one */
     bool event_added;
     struct history_event event;
 };

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-_Static_assert((int)holdfast_Command_Kind_OVERRULE == LEASE_COMMAND_KINDS, "one for one, plus one");
+_Static_assert((int)holdfast_Command_Kind_REMOVE == LEASE_COMMAND_KINDS, "one for one, plus one");
 _Static_assert((int)holdfast_HistoryKind_HISTORY_OPERATOR == HISTORY_KINDS,
                "one for one, plus one");
 _Static_assert(sizeof(((holdfast_Command *)0)->address) == HF_ADDRESS_MAX + 1,
@@ -19,7 +19,7 @@ _Static_assert(sizeof(((holdfast_Command *)0)->text) == HF_REASON_MAX + 1,
 enum { COMMAND_SCALARS(BIT_NUMBER) BIT_event, BIT_address };
 #define HAS(field) (1u << BIT_##field)
 
-/* Resource, holder, wall_us, who and text are every kind's. */
+/* Resource, holder, wall_us, who, via, unproven and text are every kind's. */
 static const uint32_t fields_of_kind[LEASE_COMMAND_KINDS] = {
     [LEASE_COMMAND_GRANT] = HAS(token) | HAS(ttl_us) | HAS(fence_us) | HAS(address) |
                             HAS(priority) | HAS(ranked) | HAS(transferred) | HAS(settled),
@@ -28,6 +28,7 @@ static const uint32_t fields_of_kind[LEASE_COMMAND_KINDS] = {
     [LEASE_COMMAND_PIN] = HAS(pinned),
     [LEASE_COMMAND_NOTE] = HAS(event),
     [LEASE_COMMAND_OVERRULE] = HAS(token),
+    [LEASE_COMMAND_REMOVE] = 0,
 };
 
 void fields_pack_command(holdfast_Command *out, const struct lease_command *command)
@@ -38,6 +39,8 @@ void fields_pack_command(holdfast_Command *out, const struct lease_command *comm
     fields_pack_name(out->resource, &command->resource);
     fields_pack_name(out->holder, &command->holder);
     fields_pack_name(out->who, &command->who);
+    fields_pack_name(out->via, &command->via);
+    out->unproven = command->unproven;
     fields_pack_text(out->text, sizeof(out->text), command->text);
     out->wall_us = command->wall_us;
 #define PACK(field)                                                                                \
@@ -61,12 +64,16 @@ static const char *unpack_command_strings(struct lease_command *out,
                                           const holdfast_Command *command)
 {
     bool note = out->kind == LEASE_COMMAND_NOTE;
+    bool holderless = note || out->kind == LEASE_COMMAND_PIN || out->kind == LEASE_COMMAND_REMOVE;
     if (!fields_unpack_name(&out->resource, command->resource, !note))
         return "command: resource is not a name";
-    if (!fields_unpack_name(&out->holder, command->holder, !note && out->kind != LEASE_COMMAND_PIN))
+    if (!fields_unpack_name(&out->holder, command->holder, !holderless))
         return "command: holder is not a name";
     if (!fields_unpack_name(&out->who, command->who, false))
         return "command: who is not a name";
+    if (!fields_unpack_name(&out->via, command->via, command->unproven))
+        return "command: via is not a name";
+    out->unproven = command->unproven;
     if (!fields_unpack_text(out->address, sizeof(out->address), command->address))
         return "command: address is not printable";
     if (!fields_unpack_text(out->text, sizeof(out->text), command->text))
@@ -174,6 +181,8 @@ void fields_pack_event(holdfast_Event *out, const struct history_event *event)
     fields_pack_name(out->resource, &event->resource);
     fields_pack_name(out->holder, &event->holder);
     fields_pack_name(out->who, &event->who);
+    fields_pack_name(out->via, &event->via);
+    out->unproven = event->unproven;
     fields_pack_text(out->text, sizeof(out->text), event->text);
     out->index = event->index;
     out->wall_us = event->wall_us;
@@ -193,6 +202,9 @@ const char *fields_unpack_event(struct history_event *out, const holdfast_Event 
         return "event: holder is not a name";
     if (!fields_unpack_name(&out->who, event->who, false))
         return "event: who is not a name";
+    if (!fields_unpack_name(&out->via, event->via, event->unproven))
+        return "event: via is not a name";
+    out->unproven = event->unproven;
     if (!fields_unpack_text(out->text, sizeof(out->text), event->text))
         return "event: text is not printable";
     if (event->index >= WIRE_COUNTER_MAX || event->token >= WIRE_COUNTER_MAX)

@@ -50,6 +50,7 @@ static size_t encode_hello(const struct wire_hello *hello, uint8_t *out, size_t 
     to->issuer = hello->issuer;
     to->agent = hello->agent;
     to->config_digest = hello->config_digest;
+    fields_pack_text(to->console, sizeof(to->console), hello->console);
     return encode_scratch(out, capacity);
 }
 
@@ -134,6 +135,8 @@ static const char *unpack_hello(struct wire_hello *out, const holdfast_Hello *he
     out->issuer = hello->issuer;
     out->agent = hello->agent;
     out->config_digest = hello->config_digest;
+    if (!fields_unpack_text(out->console, sizeof(out->console), hello->console))
+        return "hello: console is not printable";
     return NULL;
 }
 

@@ -43,6 +43,7 @@ struct wire_hello {
     bool issuer;
     bool agent;
     uint64_t config_digest; /* of what all nodes must agree on */
+    char console[HF_ADDRESS_MAX + 1]; /* "HOST:PORT"; empty: none that others can reach */
 };
 
 struct wire_query {

@@ -205,6 +205,8 @@ static void fill_to_the_brim(void)
     memset(what.text, 't', HF_REASON_MAX);
     long_name(&what.holder, 'b', 1);
     long_name(&what.who, 'w', 1);
+    long_name(&what.via, 'v', 1);
+    what.unproven = true;
     what.ttl_us = LEASE_TTL_MAX_US;
     what.fence_us = LEASE_FENCE_MAX_US;
     what.wall_us = INT64_MAX;
