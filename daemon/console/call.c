@@ -30,9 +30,28 @@ static const struct call_command commands[] = {
     { "member add", "member add ISSUER ADDRESS", true, 2, 2, operate_member_add },
     { "member promote", "member promote ISSUER", true, 1, 1, operate_member_promote },
     { "member remove", "member remove ISSUER", true, 1, 1, operate_member_remove },
+    { "resource remove", "resource remove RESOURCE", true, 1, 1, operate_resource_remove },
     { "note fault-cleared", NULL, true, 1, 1, operate_note_fault },
     { "help", "help", false, 0, 0, show_help },
 };
+
+/* What a board may relay, to the leader mostly; nothing else. See voucher.h. */
+static const struct {
+    const char *name;
+    enum voucher_act act;
+} by_board[] = {
+    { "leases", VOUCHER_READ },  { "issuers", VOUCHER_READ }, { "agents", VOUCHER_READ },
+    { "history", VOUCHER_READ }, { "watch", VOUCHER_READ },   { "note fault-cleared", VOUCHER_FAULT },
+};
+
+static enum voucher_act call_by_board(const struct call_command *command)
+{
+    for (size_t i = 0; i < sizeof(by_board) / sizeof(by_board[0]); i++) {
+        if (strcmp(by_board[i].name, command->name) == 0)
+            return by_board[i].act;
+    }
+    return VOUCHER_NONE;
+}
 
 static struct call *relayed_calls;
 
@@ -223,6 +242,11 @@ static void call_dispatch(struct call *call)
         int left = call->word_count - used;
         if (used == 0)
             continue;
+        call->by_board = call_by_board(command);
+        if (call->by_board == VOUCHER_NONE && operate_by_board(call)) {
+            operate_refuse_voucher(call);
+            return;
+        }
         if (command->operator_only && !call->caller.operator_role) {
             call_fail(call, CALL_FORBIDDEN,
                       "%s needs an operator's certificate; that of %s may only look", command->name,

@@ -13,6 +13,7 @@
 #include <uv.h>
 
 #include "console/report.h"
+#include "console/voucher.h"
 #include "issuer/issuer_shell.h"
 #include "node/node.h"
 
@@ -32,6 +33,8 @@ enum call_error {
     CALL_FORBIDDEN = 403,
     CALL_NOT_FOUND = 404,
     CALL_CONFLICT = 409,
+    CALL_ELSEWHERE = 421, /* the text ends with "ask ISSUER at ADDRESS", if that is known */
+    CALL_TOO_MANY = 429,
     CALL_FAILED = 500,
     CALL_UNAVAILABLE = 503,
     CALL_TIMEOUT = 504
@@ -74,6 +77,7 @@ struct call {
     int word_count;
     bool json;
     bool acts; /* an operator's command */
+    enum voucher_act by_board; /* what a board may relay of it */
     struct report report;
     bool finished;
 
@@ -151,7 +155,13 @@ void operate_member_add(struct call *call);
 void operate_member_promote(struct call *call);
 void operate_member_remove(struct call *call);
 void operate_note_fault(struct call *call);
+void operate_resource_remove(struct call *call);
 void operate_backup(struct call *call);
+
+/* True if the call was relayed, by a node that is no issuer as far as this one knows. */
+bool operate_by_board(const struct call *call);
+/* Fails the call: its node may not relay it. */
+void operate_refuse_voucher(struct call *call);
 
 /*
  * True if this node leads; else the call went to the leader or has failed. `resource`: NULL for an

@@ -5,8 +5,11 @@
 #include <string.h>
 
 #include "console/call.h"
+#include "console/purse.h"
 #include "console/seats.h"
+#include "hal/clock.h"
 #include "log/log.h"
+#include "node/issuers.h"
 #include "peer/refusals.h"
 #include "peer/tls_stream.h"
 
@@ -449,6 +452,10 @@ static void relayed_free(struct relayed *relayed)
     free(relayed);
 }
 
+enum { RELAYED_LEAST_BYTES = 512 };
+
+static bool relayed_affords(const struct hf_name *from, struct node *node, size_t bytes);
+
 static void relayed_send(const struct relayed *relayed, const char *data, size_t length, bool last,
                          enum call_error error)
 {
@@ -459,6 +466,7 @@ static void relayed_send(const struct relayed *relayed, const char *data, size_t
     reply.last = last;
     reply.error = (uint32_t)error;
     reply.length = (uint16_t)length;
+    (void)relayed_affords(&relayed->from, relayed->console->node, length);
     if (length > 0)
         memcpy(reply.text, data, length);
     node_send_query(relayed->console->node, &relayed->from, true, &reply);
@@ -495,6 +503,24 @@ static size_t relayed_count_of(const struct console *console, const struct hf_na
     return count;
 }
 
+/*
+ * What boards may ask of this node, in bytes of answers: more than people read, less than keeps an
+ * issuer busy. Issuers ask for the operators at their consoles, whose number is limited there.
+ */
+static bool relayed_affords(const struct hf_name *from, struct node *node, size_t bytes)
+{
+    static struct purse boards[HF_AGENTS_MAX];
+    static const struct budget_rule answers = { .burst = 512 * 1024, .unit_us = 8 };
+    struct instant now = hal_clock_now();
+    if (issuers_find(node, from) != NULL)
+        return true;
+    struct budget *budget = purse_of(boards, HF_AGENTS_MAX, from);
+    bool affords = budget_left(budget, &answers, now) > 0;
+    if (affords)
+        budget_spend(budget, &answers, (int64_t)bytes, now);
+    return affords;
+}
+
 /* NULL if it may run, else why not. */
 static const char *relayed_fault(const struct console *console, const struct hf_name *from,
                                  const struct wire_query *query)
@@ -503,6 +529,8 @@ static const char *relayed_fault(const struct console *console, const struct hf_
         return "ERR 503 too many relayed commands of one node at once\n";
     if (console->relayed_count == CONSOLE_RELAYED_MAX)
         return "ERR 503 too many relayed commands at once\n";
+    if (!relayed_affords(from, console->node, RELAYED_LEAST_BYTES))
+        return "ERR 429 this board has asked for more than is answered at once; try again\n";
     if (query->length > CONSOLE_LINE_MAX)
         return "ERR 400 a command is at most 512 bytes long\n";
     if (!text_ok(query->text, query->length) || memchr(query->text, '\r', query->length) != NULL)

@@ -8,6 +8,8 @@
 #include "agent/agent.h"
 #include "console/call.h"
 
+enum { HISTORY_WHO_MAX = 2 * HF_NAME_MAX + 16 };
+
 static const char *history_name(enum history_kind kind)
 {
     static const char *const names[HISTORY_KINDS] = {
@@ -27,9 +29,17 @@ static void history_time(char *text, size_t size, int64_t wall_us)
     snprintf(text + used, size - used, ".%03dZ", (int)(wall_us / 1000 % 1000));
 }
 
+/* As "olga": she showed her certificate to who led; or by whose word it is. */
+static void history_who(char *text, size_t size, const struct history_event *event)
+{
+    snprintf(text, size, "%s%s%s%s", event->who.text, name_empty(&event->via) ? "" : " via ",
+             event->via.text, event->unproven ? ", unproven" : "");
+}
+
 static void history_fields(struct report *report, const struct history_event *event)
 {
     char when[64];
+    char who[HISTORY_WHO_MAX];
     history_time(when, sizeof(when), event->wall_us);
     report_text(report, "time", when);
     report_token(report, "index", event->index);
@@ -37,7 +47,8 @@ static void history_fields(struct report *report, const struct history_event *ev
     report_text(report, "resource", event->resource.text);
     report_text(report, "holder", event->holder.text);
     report_token(report, "token", event->token);
-    report_text(report, "who", event->who.text);
+    history_who(who, sizeof(who), event);
+    report_text(report, "who", who);
     report_text(report, "why", event->text);
 }
 
@@ -119,12 +130,14 @@ static void watch_event(void *context, const struct history_event *event)
         return;
     }
     char when[64];
-    char line[320];
+    char who[HISTORY_WHO_MAX];
+    char line[384];
+    history_who(who, sizeof(who), event);
     history_time(when, sizeof(when), event->wall_us);
     int length = snprintf(line, sizeof(line), "%s %-8s %s holder %s token %" PRIu64 " by %s%s%s\n",
                           when, history_name(event->kind), event->resource.text,
                           event->holder.text[0] != '\0' ? event->holder.text : "-", event->token,
-                          event->who.text, event->text[0] != '\0' ? ": " : "", event->text);
+                          who, event->text[0] != '\0' ? ": " : "", event->text);
     call->sink.on_write(call->sink.context, line, (size_t)length);
 }
 

@@ -19,6 +19,28 @@ static void metric_one(struct text *text, const char *name, const char *type, co
     text_print(text, "holdfast_%s %.9g\n", name, value);
 }
 
+/* As this issuer knows them: of what was caused while it led. */
+static void metrics_budgets(const struct replica *replica, struct text *text)
+{
+    metric(text, "board_budget_bytes", "gauge",
+           "What is left of a board's budget of journal bytes; negative: it must wait.");
+    for (size_t i = 0; i < HF_AGENTS_MAX; i++) {
+        const struct issuer_client *client = &replica->issuer.client[i];
+        if (!name_empty(&client->node))
+            text_print(text, "holdfast_board_budget_bytes{board=\"%s\"} %" PRId64 "\n",
+                       client->node.text,
+                       budget_left(&client->budget, &budget_board, hal_clock_now()));
+    }
+    metric(text, "board_budget_bites_total", "counter",
+           "How often a board's budget began to hold it back.");
+    for (size_t i = 0; i < HF_AGENTS_MAX; i++) {
+        const struct issuer_client *client = &replica->issuer.client[i];
+        if (!name_empty(&client->node))
+            text_print(text, "holdfast_board_budget_bites_total{board=\"%s\"} %" PRIu64 "\n",
+                       client->node.text, client->bites);
+    }
+}
+
 static void metrics_issuer(struct node *node, struct text *text)
 {
     const struct replica *replica = issuer_shell_replica(node->issuer);
@@ -62,6 +84,7 @@ static void metrics_issuer(struct node *node, struct text *text)
                    record->resource.text, record->last_token);
     }
     anew_metrics(text, replica);
+    metrics_budgets(replica, text);
     metric_one(text, "history_events_total", "counter", "Replicated history events.",
                (double)replica->table.history_total);
 }

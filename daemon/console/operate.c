@@ -5,10 +5,11 @@
 
 #include "agent/agent.h"
 #include "console/call.h"
-#include "console/voucher.h"
+#include "console/purse.h"
 #include "hal/clock.h"
 #include "log/log.h"
 #include "node/issuers.h"
+#include "node/reach.h"
 #include "peer/address.h"
 
 static bool operate_name(struct call *call, int word, const char *what, struct hf_name *name)
@@ -21,7 +22,7 @@ static bool operate_name(struct call *call, int word, const char *what, struct h
 }
 
 /* A node that tries in a loop can't fill the log. */
-static void operate_refuse_voucher(struct call *call)
+void operate_refuse_voucher(struct call *call)
 {
     static struct log_brake brake;
     const struct call_caller *caller = &call->caller;
@@ -35,17 +36,47 @@ static void operate_refuse_voucher(struct call *call)
               "%s may not vouch for an operator here; ask an issuer's console", caller->via.text);
 }
 
-static bool operate_by_issuer(const struct call *call)
+bool operate_by_board(const struct call *call)
 {
-    return issuers_find(call->node, &call->caller.via) != NULL;
+    return call->caller.relayed && issuers_find(call->node, &call->caller.via) == NULL;
+}
+
+/*
+ * A board's word proves no operator to the leader. He takes his certificate there himself: to the
+ * leader's console, or to that of any issuer.
+ */
+static void operate_elsewhere(struct call *call)
+{
+    struct hf_name issuer;
+    char console[HF_ADDRESS_MAX + 1];
+    const struct node_peer *peer =
+        call_find_leader(call, &issuer) ? issuers_find(call->node, &issuer) : NULL;
+    if (strncmp(call->line, "member", 6) == 0)
+        call_fail(call, CALL_FORBIDDEN,
+                  "%s may not vouch for an operator here: who the issuers are is said at the console "
+                  "of one of them", call->node->conf.node_id.text);
+    else if (peer == NULL)
+        call_fail(call, CALL_ELSEWHERE,
+                  "acts are taken at the console of an issuer, and none is connected");
+    else if (reach_console(peer->console, peer->address, console, sizeof(console)))
+        call_fail(call, CALL_ELSEWHERE,
+                  "acts are taken at the console of an issuer: ask %s at %s", issuer.text, console);
+    else
+        call_fail(call, CALL_ELSEWHERE,
+                  "acts are taken at the console of an issuer, such as that of %s", issuer.text);
 }
 
 bool operate_here(struct call *call, const struct hf_name *resource)
 {
     struct hf_name leader;
-    if (call->caller.relayed && !voucher_accepted(&call->node->conf, &call->caller.via,
-                                                   operate_by_issuer(call), resource)) {
+    if (call->caller.relayed &&
+        !voucher_accepted(&call->node->conf, &call->caller.via, !operate_by_board(call),
+                          call->by_board, resource)) {
         operate_refuse_voucher(call);
+        return false;
+    }
+    if (call->node->issuer == NULL && call->by_board == VOUCHER_NONE) {
+        operate_elsewhere(call);
         return false;
     }
     if (call->node->issuer != NULL && replica_serving(issuer_shell_replica(call->node->issuer)))
@@ -102,11 +133,36 @@ static bool operate_may_pass(enum raft_refusal refusal)
            refusal == RAFT_MEMBER_BEHIND || refusal == RAFT_MEMBERS_DOWN;
 }
 
+enum { OPERATORS_MAX = 16, ACTS_BURST = 120, ACT_US = 500000 };
+
+/* A certificate that acts in a loop wears no card out. A board's own words have the board's budget. */
+static bool operate_affords(struct call *call)
+{
+    static struct purse operators[OPERATORS_MAX];
+    static const struct budget_rule acts = { .burst = ACTS_BURST, .unit_us = ACT_US };
+    struct instant now = hal_clock_now();
+    if (operate_by_board(call))
+        return true;
+    struct budget *budget = purse_of(operators, OPERATORS_MAX, &call->caller.who);
+    if (budget_left(budget, &acts, now) > 0) {
+        budget_spend(budget, &acts, 1, now);
+        return true;
+    }
+    call_fail(call, CALL_TOO_MANY,
+              "the certificate %s has done %d acts within a minute, more than are taken of one: try "
+              "again in a second", call->caller.who.text, ACTS_BURST);
+    return false;
+}
+
 /* Steps the replica; on refusal the call has failed. */
 static bool operate_step(struct call *call, struct replica_event *event)
 {
     const char *error = NULL;
+    if (!operate_affords(call))
+        return false;
     event->who = call->caller.who;
+    event->via = call->caller.via;
+    event->unproven = operate_by_board(call);
     enum raft_refusal refusal =
         issuer_shell_operate(call->node->issuer, event, &call->act.act, &error);
     if (error != NULL)
@@ -334,6 +390,15 @@ void operate_note_fault(struct call *call)
         operate_act(call, &event, "noted");
 }
 
+/* ---- resources ---- */
+
+void operate_resource_remove(struct call *call)
+{
+    struct replica_event event = { .kind = REPLICA_REMOVE };
+    if (operate_name(call, 1, "resource", &event.resource) && operate_here(call, &event.resource))
+        operate_act(call, &event, "removed");
+}
+
 /* ---- leadership ---- */
 
 /* It is no entry of the log: done is what this issuer sees the other one do. */
@@ -426,11 +491,6 @@ static void operate_member(struct call *call, enum raft_change change, const cha
                       event.address);
             return;
         }
-    }
-    /* A board has no say in who the issuers are. */
-    if (call->caller.relayed && !operate_by_issuer(call)) {
-        operate_refuse_voucher(call);
-        return;
     }
     snprintf(text, sizeof(text), "member %s %s%s%s", verb, event.node.text,
              change == RAFT_CHANGE_ADD ? " " : "", change == RAFT_CHANGE_ADD ? event.address : "");

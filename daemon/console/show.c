@@ -10,6 +10,7 @@
 #include "console/anew.h"
 #include "console/call.h"
 #include "hal/clock.h"
+#include "issuer/budget_watch.h"
 #include "issuer/recovery.h"
 #include "node/issuers.h"
 
@@ -336,6 +337,18 @@ static int agent_leases_held(const struct replica *replica, const struct hf_name
     return held;
 }
 
+/* Of entries that it causes, in bytes of journal. */
+static void agent_budget(struct report *report, const struct replica *replica,
+                         const struct issuer_client *client)
+{
+    struct instant now = hal_clock_now();
+    int64_t wait_s = budget_watch_wait_s(&replica->issuer, client, now);
+    char text[48];
+    report_number(report, "budget_bytes", budget_left(&client->budget, &budget_board, now));
+    snprintf(text, sizeof(text), "SPENT, next in %" PRId64 " s", wait_s);
+    report_text(report, "budget", wait_s > 0 ? text : client->bitten ? "short" : "good");
+}
+
 void show_agents(struct call *call)
 {
     struct report *report = &call->report;
@@ -357,6 +370,7 @@ void show_agents(struct call *call)
         else
             report_none(report, "connected_ms");
         report_number(report, "leases", agent_leases_held(replica, &client->node));
+        agent_budget(report, replica, client);
         if (client->last_renewal.us > 0) {
             report_milli(report, "renewed_ms", instant_diff(now, client->last_renewal).us);
             report_milli(report, "round_trip_ms", client->round_trip_us);

@@ -2,16 +2,6 @@
 
 #include <stddef.h>
 
-static const struct conf_policy *voucher_policy(const struct conf *conf,
-                                                const struct hf_name *resource)
-{
-    for (size_t i = 0; resource != NULL && i < conf->policy_count; i++) {
-        if (name_equal(&conf->policy[i].resource, resource))
-            return &conf->policy[i];
-    }
-    return NULL;
-}
-
 static bool voucher_holds(const struct conf_policy *policy, const struct hf_name *node)
 {
     for (uint8_t i = 0; i < policy->holder_count; i++) {
@@ -21,17 +11,14 @@ static bool voucher_holds(const struct conf_policy *policy, const struct hf_name
     return false;
 }
 
-bool voucher_accepted(const struct conf *conf, const struct hf_name *via,
-                      bool issuer, const struct hf_name *resource)
+bool voucher_accepted(const struct conf *conf, const struct hf_name *via, bool issuer,
+                      enum voucher_act act, const struct hf_name *resource)
 {
-    const struct conf_policy *policy = voucher_policy(conf, resource);
-    if (issuer)
+    if (issuer || act == VOUCHER_READ)
         return true;
-    if (policy != NULL)
-        return voucher_holds(policy, via);
-    for (size_t i = 0; i < conf->policy_count; i++) {
-        if (voucher_holds(&conf->policy[i], via))
-            return true;
+    for (size_t i = 0; act == VOUCHER_FAULT && i < conf->policy_count; i++) {
+        if (name_equal(&conf->policy[i].resource, resource))
+            return voucher_holds(&conf->policy[i], via);
     }
     return false;
 }

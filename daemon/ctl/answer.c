@@ -5,6 +5,7 @@
 static const char greeting[] = "holdfast ";
 static const char refusal[] = "ERR ";
 static const char misuse[] = "ERR 400 ";
+static const char elsewhere[] = "ERR 421 ";
 
 void ctl_answer_init(struct ctl_answer *answer, FILE *out, FILE *errors)
 {
@@ -16,7 +17,11 @@ void ctl_answer_init(struct ctl_answer *answer, FILE *out, FILE *errors)
 
 static void put(struct ctl_answer *answer, const char *bytes, size_t length)
 {
-    if (answer->part == CTL_ANSWER_BODY)
+    for (size_t i = 0; answer->moved && i < length; i++) {
+        if (answer->line_length + 1 < sizeof(answer->line))
+            answer->line[answer->line_length++] = bytes[i];
+    }
+    if (answer->part == CTL_ANSWER_BODY && !answer->moved)
         (void)fwrite(bytes, 1, length, answer->refused ? answer->errors : answer->out);
 }
 
@@ -44,6 +49,7 @@ static void let_out(struct ctl_answer *answer)
         /* Before the greeting, too: that is how a console turns a caller away. */
         answer->refused = true;
         answer->misused = starts(answer, misuse);
+        answer->moved = starts(answer, elsewhere);
         answer->part = CTL_ANSWER_BODY;
     }
     put(answer, answer->held, answer->column);
@@ -78,4 +84,29 @@ size_t ctl_answer_take(struct ctl_answer *answer, const char *bytes, size_t leng
             end_line(answer);
     }
     return length;
+}
+
+bool ctl_answer_elsewhere(const struct ctl_answer *answer, char *node, size_t node_size,
+                          char *address, size_t address_size)
+{
+    static const char ask[] = ": ask ";
+    static const char at[] = " at ";
+    if (!answer->moved)
+        return false;
+    const char *name = strstr(answer->line, ask);
+    const char *where = name ? strstr(name + sizeof(ask) - 1, at) : NULL;
+    if (!where)
+        return false;
+    name += sizeof(ask) - 1;
+    size_t name_length = (size_t)(where - name);
+    where += sizeof(at) - 1;
+    size_t where_length = strcspn(where, "\n");
+    if (name_length == 0 || name_length >= node_size || where_length == 0 ||
+        where_length >= address_size)
+        return false;
+    memcpy(node, name, name_length);
+    node[name_length] = '\0';
+    memcpy(address, where, where_length);
+    address[where_length] = '\0';
+    return true;
 }

@@ -20,6 +20,9 @@ struct ctl_answer {
     bool greeted;  /* the greeting was one of Holdfast's */
     bool refused;  /* the answer is an ERR */
     bool misused;  /* and says that the command is none, or written wrong */
+    bool moved;    /* and says to ask elsewhere: its line is in `line`, and was not let out */
+    char line[256];
+    size_t line_length;
     bool fresh;    /* at the start of the first line of the answer */
     size_t column; /* bytes of the current line that are still held back */
     char held[64]; /* start of a line, until it is known what it is */
@@ -35,5 +38,12 @@ void ctl_answer_init(struct ctl_answer *answer, FILE *out, FILE *errors);
  * looks at `part`: BODY means that the greeting is over and the command may be sent.
  */
 size_t ctl_answer_take(struct ctl_answer *answer, const char *bytes, size_t length);
+
+/*
+ * Whom to ask instead, and where: "ERR 421 ...: ask NODE at ADDRESS". False: the answer is none such, or
+ * names nobody.
+ */
+bool ctl_answer_elsewhere(const struct ctl_answer *answer, char *node, size_t node_size,
+                          char *address, size_t address_size);
 
 #endif

@@ -275,8 +275,18 @@ static enum ctl_exit send_line(struct client *client, const char *line)
     return CTL_EXIT_MORE;
 }
 
+static void note_elsewhere(struct client_elsewhere *elsewhere, const struct ctl_answer *answer)
+{
+    if (!answer->moved)
+        return;
+    snprintf(elsewhere->line, sizeof(elsewhere->line), "%s", answer->line);
+    if (!ctl_answer_elsewhere(answer, elsewhere->node, sizeof(elsewhere->node), elsewhere->address,
+                              sizeof(elsewhere->address)))
+        elsewhere->node[0] = '\0';
+}
+
 static enum ctl_exit converse(struct client *client, const char *line, uint32_t silence_ms,
-                              FILE *out)
+                              FILE *out, struct client_elsewhere *elsewhere)
 {
     struct ctl_answer answer;
     ctl_answer_init(&answer, out, client->errors);
@@ -293,6 +303,7 @@ static enum ctl_exit converse(struct client *client, const char *line, uint32_t 
     if (status != CTL_EXIT_MORE)
         return status;
     mbedtls_ssl_close_notify(&client->ssl);
+    note_elsewhere(elsewhere, &answer);
     if (answer.misused)
         return CTL_EXIT_USAGE;
     return answer.refused ? CTL_EXIT_REFUSED : CTL_EXIT_OK;
@@ -325,9 +336,10 @@ static void client_free(struct client *client)
 }
 
 enum ctl_exit client_call(const struct client_config *config, const char *line, uint32_t silence_ms,
-                          FILE *out, FILE *errors)
+                          FILE *out, FILE *errors, struct client_elsewhere *elsewhere)
 {
     struct client client;
+    memset(elsewhere, 0, sizeof(*elsewhere));
     client_init(&client, config, errors);
     enum ctl_exit status = load_files(&client);
     if (status == CTL_EXIT_MORE)
@@ -337,7 +349,7 @@ enum ctl_exit client_call(const struct client_config *config, const char *line, 
     if (status == CTL_EXIT_MORE)
         status = shake_hands(&client);
     if (status == CTL_EXIT_MORE)
-        status = converse(&client, line, silence_ms, out);
+        status = converse(&client, line, silence_ms, out, elsewhere);
     client_free(&client);
     return status;
 }

@@ -25,13 +25,21 @@ struct client_config {
     const char *key;
 };
 
+/* Whom a console says to ask instead, as an operator's acts are taken by issuers only. */
+struct client_elsewhere {
+    char node[32]; /* empty: nobody is named */
+    char address[64];
+    char line[256]; /* the console's own, with newline; empty: it answered itself */
+};
+
 /*
  * Sends `line` (one command, without newline) and prints its answer to `out`, ERR lines to `errors`.
  * `silence_ms`: longest wait for more of the answer, 0: for ever (`watch`). Returns CTL_EXIT_OK,
  * _REFUSED, _USAGE (a file or address that cannot be used) or _UNREACHABLE; the last two with one
- * line in `errors`.
+ * line in `errors`. An answer that says to ask elsewhere is _REFUSED, goes to `elsewhere`, and nothing
+ * is printed.
  */
 enum ctl_exit client_call(const struct client_config *config, const char *line, uint32_t silence_ms,
-                          FILE *out, FILE *errors);
+                          FILE *out, FILE *errors, struct client_elsewhere *elsewhere);
 
 #endif

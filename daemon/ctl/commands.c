@@ -233,6 +233,7 @@ static const struct command commands[] = {
     { "unpin", "unpin RESOURCE", 2, NULL, SLOW_SILENCE_MS },
     { "fault", "fault clear RESOURCE", 3, NULL, CLIENT_TIMEOUT_MS },
     { "token", "token overrule RESOURCE BOARD", 4, NULL, SLOW_SILENCE_MS },
+    { "resource", "resource remove RESOURCE", 3, NULL, SLOW_SILENCE_MS },
     { "member", "member add ID ADDRESS | promote ID | remove ID", 3, NULL, SLOW_SILENCE_MS },
     { "leader", "leader transfer ID", 3, NULL, SLOW_SILENCE_MS },
     { "metrics", "metrics", 1, NULL, CLIENT_TIMEOUT_MS },
@@ -294,6 +295,29 @@ static bool join_words(const struct ctl_options *options, char *line, size_t siz
     return used < size;
 }
 
+/*
+ * A board's console takes no acts, and says which issuer's does: the certificate goes there itself,
+ * once. Whoever answers there must prove to be that issuer.
+ */
+static enum ctl_exit call_and_follow(const struct client_config *config, const char *line,
+                                     uint32_t silence_ms, FILE *out, FILE *errors)
+{
+    struct client_elsewhere first;
+    struct client_elsewhere second = { .line = "" };
+    struct client_config there = *config;
+    enum ctl_exit status = client_call(config, line, silence_ms, out, errors, &first);
+    if (first.node[0] != '\0') {
+        there.address = first.address;
+        there.node = first.node;
+        status = client_call(&there, line, silence_ms, out, errors, &second);
+        if (status != CTL_EXIT_UNREACHABLE)
+            first.line[0] = '\0';
+    }
+    fputs(first.line, errors);
+    fputs(second.line, errors);
+    return status;
+}
+
 /* One line to the console, its answer to `out`. */
 static enum ctl_exit ask_console(const struct run *run, const char *line, uint32_t silence_ms,
                                  FILE *out)
@@ -321,7 +345,7 @@ static enum ctl_exit ask_console(const struct run *run, const char *line, uint32
         config.node = config.node ? config.node : conf->node_id.text;
     }
     if (status == CTL_EXIT_MORE)
-        status = client_call(&config, line, silence_ms, out, run->errors);
+        status = call_and_follow(&config, line, silence_ms, out, run->errors);
     free(conf);
     return status;
 }

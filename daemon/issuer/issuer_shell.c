@@ -7,6 +7,7 @@
 
 #include "backup/making.h"
 #include "hal/clock.h"
+#include "issuer/budget_watch.h"
 #include "issuer/recovery.h"
 #include "issuer/store_watch.h"
 #include "log/log.h"
@@ -36,6 +37,7 @@ struct issuer_shell {
     struct issuer_reader *readers;
     struct issuer_waiting *waiting;
     struct recovery_watch recovery;
+    struct budget_watch budgets;
     char failure[ISSUER_TEXT_MAX];
 };
 
@@ -72,14 +74,17 @@ static void shell_log_role(const struct issuer_shell *issuer)
 static void shell_show_history(struct issuer_shell *issuer, const struct history_event *event)
 {
     struct issuer_watcher *next;
+    const char *via = name_empty(&event->via) ? "" : " via ";
+    const char *unproven = event->unproven ? ", unproven" : "";
     if (name_empty(&event->resource)) /* An act on the cluster, not on a resource. */
-        log_line(LOG_INFO, "entry %" PRIu64 ": by %s: %s", event->index, event->who.text,
-                 event->text);
+        log_line(LOG_INFO, "entry %" PRIu64 ": by %s%s%s%s: %s", event->index, event->who.text, via,
+                 event->via.text, unproven, event->text);
     else
-        log_line(LOG_INFO, "%s: entry %" PRIu64 ": holder %s, token %" PRIu64 ", by %s%s%s",
+        log_line(LOG_INFO, "%s: entry %" PRIu64 ": holder %s, token %" PRIu64 ", by %s%s%s%s%s%s",
                  event->resource.text, event->index,
                  name_empty(&event->holder) ? "none" : event->holder.text, event->token,
-                 event->who.text, event->text[0] != '\0' ? ": " : "", event->text);
+                 event->who.text, via, event->via.text, unproven,
+                 event->text[0] != '\0' ? ": " : "", event->text);
     for (struct issuer_watcher *at = issuer->watchers; at != NULL; at = next) {
         next = at->next;
         at->on_event(at->context, event);
@@ -223,6 +228,7 @@ static void shell_look(uv_timer_t *timer)
     uint64_t waiting_us = issuer->failure[0] != '\0' ? 0 : store_waiting_us(issuer->store);
     struct wire_store store;
     shell_tell_slow(issuer, store_watch_look(&issuer->watch, waiting_us, hal_clock_now()));
+    budget_watch_look(&issuer->budgets, &issuer->replica.issuer, hal_clock_now());
     shell_own_store(issuer, &store);
     for (uint8_t i = 0; i < members->count; i++) {
         if (!name_equal(&members->member[i].id, &issuer->node->conf.node_id))

@@ -139,6 +139,7 @@ void node_issuer_up(struct node *node, struct node_peer *peer, const struct wire
     peer->issuer = hello->issuer;
     peer->agent = hello->agent;
     peer->config_digest = hello->config_digest;
+    text_copy(peer->console, sizeof(peer->console), hello->console);
     peer->since_us = hal_clock_now().us;
     if (node->agent != NULL)
         agent_link(node->agent, &hello->node, true);
@@ -308,6 +309,8 @@ static bool node_start_hub(struct node *node)
     config.self.issuer = conf->issuer_role;
     config.self.agent = conf->agent_role;
     config.self.config_digest = conf->cluster_digest;
+    if (conf->has_console)
+        text_copy(config.self.console, sizeof(config.self.console), conf->console_listen);
     config.listen = conf->issuer_role ? conf->listen : NULL;
     for (uint8_t i = 0; i < node->issuer_count; i++) {
         if (name_equal(&node->issuer_peer[i].id, &conf->node_id))

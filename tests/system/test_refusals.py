@@ -320,7 +320,7 @@ def query(number, line, operator=1):
                        field(7, line)))
 
 
-def nodes_vouch_for_operators_only_where_they_have_a_say():
+def boards_vouch_for_no_operator():
     fans = ["board-b", "board-c"]
     cluster = Cluster(boards=3, resources={"pump": ["board-a"], "fan": fans})
     cluster.issue("board-z", "node")
@@ -328,30 +328,36 @@ def nodes_vouch_for_operators_only_where_they_have_a_say():
     leader = cluster.leader()
     wait_until(lambda: cluster.driver() and cluster.driver("fan"), what="both drive")
     started = now_ns()
-    # A node of no policy may not vouch for anybody; what anybody may see, it may see.
+    # A node of no policy may relay nothing but questions; what anybody may see, it may see.
     peer = Peer(cluster, leader, "board-z")
     peer.greet("board-z")
     peer.tls.settimeout(5)
     for number, act in enumerate((b"pin pump none", b"transfer fan board-c", b"unpin fan",
                                   b"note fault-cleared pump", b"leader transfer issuer-2",
-                                  b"pin nothing none")):
+                                  b"pin nothing none", b"backup", b"member remove issuer-2",
+                                  b"resource remove fan", b"metrics")):
         peer.send(query(number + 1, act))
         peer.expect(b"ERR 403 board-z may not vouch for an operator")
     said(cluster, leader, "operator: pin pump none: refused: board-z may not vouch for an operator")
     peer.send(query(20, b"leases"))
     peer.expect(b"pump")
-    # An act on a board itself needs that board's console.
+    # Nor may one that holds it, but say that a fault of its own was cleared: as its word, no more.
     agent = cluster.kill("board-c")
     peer.tls.close()
     peer = Peer(cluster, leader, "board-c")
     peer.greet("board-c")
     peer.tls.settimeout(5)
-    for number, act in enumerate((b"pin pump none", b"fault clear fan")):
+    for number, act in enumerate((b"pin pump none", b"fault clear fan", b"unpin fan", b"pin fan none",
+                                  b"transfer fan board-b", b"leader transfer issuer-2", b"backup",
+                                  b"note fault-cleared pump", b"note fault-cleared nothing")):
         peer.send(query(number + 1, act))
         peer.expect(b"ERR 403 ")
-    peer.send(query(10, b"unpin fan"))
-    peer.expect(b"unpinned")
-    said(cluster, leader, "operator operator via board-c: unpin fan")
+    peer.send(query(20, b"note fault-cleared fan"))
+    peer.expect(b"noted")
+    said(cluster, leader, "operator operator via board-c: note fault-cleared fan")
+    event = [e for e in cluster.ctl(leader, "history", "-n", "256")["history"]
+             if e["event"] == "operator"]
+    assert [e["who"] for e in event] == ["operator via board-c, unproven"], event
     peer.tls.close()
     assert agent and not [l for l in cluster.ctl(leader, "leases")["leases"] if "pin" in l["state"]]
     for resource in ("pump", "fan"):
@@ -557,7 +563,7 @@ if __name__ == "__main__":
         strangers_at_the_console_are_refused_by_name,
         garbage_from_a_legitimate_node_ends_its_connection_only,
         silent_hosts_are_ended_and_delay_nobody,
-        nodes_vouch_for_operators_only_where_they_have_a_say,
+        boards_vouch_for_no_operator,
         one_nodes_relayed_commands_leave_room_for_the_others,
         strangers_at_the_guards_socket_are_refused,
         configuration_is_checked_whole_by_all_three_daemons,

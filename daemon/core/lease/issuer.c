@@ -720,9 +720,9 @@ static void note_grant_applied(struct issuer_lease *lease, struct instant now,
                                struct issuer_output *out, const struct lease_record *record)
 {
     remove_waiter(lease, &record->holder);
-    memset(&lease->cause, 0, sizeof(lease->cause));
     lease->confirmed = now;
     lease->yield_at = at_once;
+    memset(&lease->cause, 0, sizeof(lease->cause));
     note_granted_for_transfer(lease);
     struct lease_message *grant = send(out, &record->holder, LEASE_GRANTED, &lease->resource);
     grant->token = record->token;

@@ -234,8 +234,7 @@ struct issuer_action {
 struct issuer_output {
     size_t count;
     struct issuer_action action[ISSUER_ACTIONS_MAX];
-    const char *error; /* TRANSFER, PIN, NOTE, OVERRULE refused: static text; NULL: accepted */
-    const char *error; /* TRANSFER, PIN, NOTE, REMOVE refused: static text; NULL: accepted */
+    const char *error; /* an operator's event was refused: static text; NULL: accepted */
     struct instant wake_at;
 };
 

@@ -1,8 +1,9 @@
-/* Whose word counts for an operator at another node's console. */
+/* What a node may relay to another node's console. */
 #include "console/voucher.h"
 
 #include <string.h>
 
+#include "console/purse.h"
 #include "tests/unit/support/unit.h"
 
 static struct hf_name name(const char *text)
@@ -12,7 +13,7 @@ static struct hf_name name(const char *text)
     return name;
 }
 
-static bool accepted(const char *via, const char *resource)
+static bool accepted(const char *via, enum voucher_act act, const char *resource)
 {
     static struct conf conf;
     memset(&conf, 0, sizeof(conf));
@@ -24,49 +25,66 @@ static bool accepted(const char *via, const char *resource)
     conf.policy[1].holder[1] = name("board-c");
     struct hf_name node = name(via);
     struct hf_name on = name(resource != NULL ? resource : "none");
-    return voucher_accepted(&conf, &node, strncmp(via, "issuer-", 7) == 0, resource != NULL ? &on : NULL);
+    return voucher_accepted(&conf, &node, strncmp(via, "issuer-", 7) == 0, act,
+                            resource != NULL ? &on : NULL);
 }
 
 static void issuers_vouch_for_every_act(void **state)
 {
     (void)state;
-    assert_true(accepted("issuer-1", "pump"));
-    assert_true(accepted("issuer-2", "unknown"));
-    assert_true(accepted("issuer-2", NULL));
+    assert_true(accepted("issuer-1", VOUCHER_NONE, "pump"));
+    assert_true(accepted("issuer-2", VOUCHER_FAULT, "unknown"));
+    assert_true(accepted("issuer-2", VOUCHER_NONE, NULL));
 }
 
-static void board_vouches_for_what_it_may_hold_only(void **state)
+static void boards_vouch_for_no_operator(void **state)
 {
     (void)state;
-    assert_true(accepted("board-a", "pump"));
-    assert_false(accepted("board-a", "fan"));
-    assert_true(accepted("board-b", "fan"));
-    assert_true(accepted("board-c", "fan"));
-    assert_false(accepted("board-c", "pump"));
+    static const char *const boards[] = { "board-a", "board-b", "board-z" };
+    for (size_t i = 0; i < 3; i++) {
+        assert_false(accepted(boards[i], VOUCHER_NONE, NULL));
+        assert_false(accepted(boards[i], VOUCHER_NONE, "pump"));
+        assert_false(accepted(boards[i], VOUCHER_NONE, "unknown"));
+        assert_true(accepted(boards[i], VOUCHER_READ, NULL));
+    }
 }
 
-static void board_of_any_policy_vouches_for_acts_on_no_resource(void **state)
+static void a_board_notes_faults_of_what_it_may_hold_only(void **state)
 {
     (void)state;
-    assert_true(accepted("board-c", NULL));
-    assert_true(accepted("board-a", "unknown"));
+    assert_true(accepted("board-a", VOUCHER_FAULT, "pump"));
+    assert_false(accepted("board-a", VOUCHER_FAULT, "fan"));
+    assert_true(accepted("board-c", VOUCHER_FAULT, "fan"));
+    assert_false(accepted("board-c", VOUCHER_FAULT, "pump"));
+    assert_false(accepted("board-a", VOUCHER_FAULT, "unknown"));
+    assert_false(accepted("board-z", VOUCHER_FAULT, "pump"));
 }
 
-static void other_nodes_vouch_for_nobody(void **state)
+static void a_purse_is_its_owners_until_all_are_taken(void **state)
 {
     (void)state;
-    assert_false(accepted("board-z", "pump"));
-    assert_false(accepted("board-z", "unknown"));
-    assert_false(accepted("board-z", NULL));
+    const struct budget_rule rule = { .burst = 10, .unit_us = 1000000 };
+    struct purse purse[2] = { 0 };
+    struct hf_name olga = name("olga");
+    struct hf_name otto = name("otto");
+    struct hf_name anna = name("anna");
+    struct instant at = { 1000000 };
+    budget_spend(purse_of(purse, 2, &olga), &rule, 10, at);
+    budget_spend(purse_of(purse, 2, &otto), &rule, 2, at);
+    assert_int_equal(budget_left(purse_of(purse, 2, &olga), &rule, at), 0);
+    assert_int_equal(budget_left(purse_of(purse, 2, &otto), &rule, at), 8);
+    /* Whoever has spent most is remembered. */
+    assert_int_equal(budget_left(purse_of(purse, 2, &anna), &rule, at), 10);
+    assert_int_equal(budget_left(purse_of(purse, 2, &olga), &rule, at), 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(issuers_vouch_for_every_act),
-        cmocka_unit_test(board_vouches_for_what_it_may_hold_only),
-        cmocka_unit_test(board_of_any_policy_vouches_for_acts_on_no_resource),
-        cmocka_unit_test(other_nodes_vouch_for_nobody),
+        cmocka_unit_test(boards_vouch_for_no_operator),
+        cmocka_unit_test(a_board_notes_faults_of_what_it_may_hold_only),
+        cmocka_unit_test(a_purse_is_its_owners_until_all_are_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

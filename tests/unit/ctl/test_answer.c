@@ -85,6 +85,28 @@ static void a_command_written_wrong_is_told_from_one_that_is_refused(void **stat
     assert_true(denied.answer.refused && !denied.answer.misused);
 }
 
+static void an_answer_that_says_to_ask_elsewhere_names_whom_and_where(void **state)
+{
+    (void)state;
+    char node[32];
+    char address[64];
+    struct heard heard = { 0 };
+    feed(&heard, "holdfast b console, role operator\nholdfast> ERR 421 acts are taken at the console "
+         "of an issuer: ask issuer-1 at [::1]:7500\nholdfast> ", 5);
+    assert_true(heard.answer.refused && heard.answer.moved);
+    assert_string_equal(heard.errors, "");
+    assert_true(ctl_answer_elsewhere(&heard.answer, node, sizeof(node), address, sizeof(address)));
+    assert_string_equal(node, "issuer-1");
+    assert_string_equal(address, "[::1]:7500");
+    feed(&heard, "holdfast b console, role operator\nholdfast> ERR 421 acts are taken at the console "
+         "of an issuer, such as that of issuer-1\nholdfast> ", 3);
+    assert_false(ctl_answer_elsewhere(&heard.answer, node, sizeof(node), address, sizeof(address)));
+    assert_string_equal(heard.answer.line, "ERR 421 acts are taken at the console of an issuer, such "
+                        "as that of issuer-1\n");
+    feed(&heard, "holdfast b console, role operator\nholdfast> ERR 409 x: ask a at b\nholdfast> ", 3);
+    assert_false(ctl_answer_elsewhere(&heard.answer, node, sizeof(node), address, sizeof(address)));
+}
+
 static void another_service_is_not_taken_for_a_console(void **state)
 {
     (void)state;
@@ -112,6 +134,7 @@ int main(void)
         cmocka_unit_test(only_the_first_line_of_an_answer_is_a_refusal),
         cmocka_unit_test(a_caller_turned_away_at_the_door_hears_why),
         cmocka_unit_test(a_command_written_wrong_is_told_from_one_that_is_refused),
+        cmocka_unit_test(an_answer_that_says_to_ask_elsewhere_names_whom_and_where),
         cmocka_unit_test(another_service_is_not_taken_for_a_console),
         cmocka_unit_test(an_answer_without_its_prompt_is_not_done),
     };

@@ -37,6 +37,7 @@ struct fixture {
     char out[1024];
     char errors[1024];
     const char *node; /* whom the client asks for */
+    struct client_elsewhere elsewhere;
     struct console console;
 };
 
@@ -172,7 +173,8 @@ static enum ctl_exit call(struct fixture *fix, const char *ca_name, const char *
     memset(fix->errors, 0, sizeof(fix->errors));
     FILE *out = fmemopen(fix->out, sizeof(fix->out), "w");
     FILE *errors = fmemopen(fix->errors, sizeof(fix->errors), "w");
-    enum ctl_exit status = client_call(&config, "leases --json", silence_ms, out, errors);
+    enum ctl_exit status =
+        client_call(&config, "leases --json", silence_ms, out, errors, &fix->elsewhere);
     fclose(out);
     fclose(errors);
     return status;
