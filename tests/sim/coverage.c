@@ -103,6 +103,9 @@ static const char *const names[COVERAGE_KINDS] = {
     [COVERAGE_LEADERS_KILLED_UNNOTICED] = "leaders killed without a drop",
     [COVERAGE_SPLIT_VOTES_UNNOTICED] = "of them with more than one election",
     [COVERAGE_SPLIT_VOTES_DROPPED] = "leases lost to more than one election",
+    [COVERAGE_SLOW_LEADERS] = "leaders slow without a drop",
+    [COVERAGE_STALLS] = "agents stalled without a drop",
+    [COVERAGE_STALLS_OF_SEVERAL] = "of them with several resources",
 };
 
 bool coverage_is_rare(enum coverage_kind kind)

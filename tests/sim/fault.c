@@ -1163,6 +1163,11 @@ const struct fault_row fault_table[FAULT_KINDS] = {
                                draw_member, apply_member_promote },
     [FAULT_MEMBER_REMOVE] = { "member-remove", 0, { FIELD_ISSUER }, { 0 },
                               draw_member_remove, apply_member_remove },
+    [FAULT_SLOW_LEADER] = { "slow-leader", 0, { FIELD_WORD, FIELD_PERIOD, FIELD_DURATION },
+                            { "at-once", "gently", "boards" }, slack_draw_slow,
+                            slack_apply_slow },
+    [FAULT_STALL] = { "stall", 0, { FIELD_DURATION }, { 0 }, slack_draw_stall,
+                      slack_apply_stall },
 };
 
 void fault_apply(struct world *world, const struct fault *fault)

@@ -180,7 +180,8 @@ static void post_frame(struct world *world, int from, int to, uint32_t epoch,
     struct connection *connection = connection_of(world, ends[0], ends[1]);
     enum event_kind kind = frame_kind(world, to);
     int64_t *busy_us = &connection->busy_us[ends[1] < ends[0] ? 0 : 1];
-    int64_t at_us = world->now_us + travel_us(world, from);
+    int64_t at_us =
+        world->now_us + travel_us(world, from) + slack_delay_us(world, ends[0], ends[1]);
     if (at_us < *busy_us && !world->network.ordered)
         world_cover(world, COVERAGE_FRAMES_OVERTAKEN);
     if (at_us <= *busy_us && world->network.ordered)

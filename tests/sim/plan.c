@@ -121,6 +121,12 @@ static void plan_slow_disks(struct sim_plan *plan)
     plan->note_interval_us = SLOW_NOTES_US * plan->scale;
 }
 
+/* Several resources on a board: what one bears all do. */
+static void plan_slack(struct sim_plan *plan, struct random *random)
+{
+    plan->resources = (int)random_between(random, 1, SIM_RESOURCES_MAX);
+}
+
 bool plan_is_chaos(const struct sim_plan *plan)
 {
     return plan->type == SIM_CHAOS || plan->type == SIM_RESTORE;
@@ -135,7 +141,8 @@ static enum sim_type plan_type(const struct settings *settings, struct random *r
         return SIM_RESTORE;
     if (kind == 9 && !settings->skew_beyond && settings->plant == PLANT_NONE) {
         uint64_t rare = random_below(random, 4);
-        return rare == 0 ? SIM_SLOW_DISKS : rare == 1 ? SIM_RESTORE : SIM_CHAOS;
+        return rare == 0 ? SIM_SLOW_DISKS : rare == 1 ? SIM_RESTORE : rare == 2 ? SIM_SLACK :
+                                                                                   SIM_CHAOS;
     }
     if (kind >= 3 || settings->skew_beyond || settings->plant != PLANT_NONE)
         return SIM_CHAOS;
@@ -176,6 +183,8 @@ static void plan_world(const struct settings *settings, struct sim_plan *plan)
         plan_kills(plan, random);
     if (plan->type == SIM_SLOW_DISKS)
         plan_slow_disks(plan);
+    if (plan->type == SIM_SLACK)
+        plan_slack(plan, random);
     if (plan->type == SIM_CHAOS && plan->issuers == 5 && random_chance(random, 600000))
         plan->spare_issuers = 2;
 }
@@ -211,11 +220,14 @@ static void add_deaths(struct scenario *scenario, struct random *random)
         [SIM_BOARD_KILL] = FAULT_BOARD_DEATH,
         [SIM_ISSUER_CUT] = FAULT_CUT,
         [SIM_SLOW_DISKS] = FAULT_DISKS_SLOW,
+        [SIM_SLACK] = FAULT_SLOW_LEADER,
     };
     const struct sim_plan *plan = &scenario->plan;
     struct fault fault = { .at_us = SIM_SETTLE_US * plan->scale };
     fault.kind = kinds[plan->type];
     for (; fault.at_us < plan->quiet_us; fault.at_us += plan->fault_interval_us) {
+        if (plan->type == SIM_SLACK)
+            fault.kind = random_chance(random, 500000) ? FAULT_STALL : FAULT_SLOW_LEADER;
         fault_table[fault.kind].draw(plan, random, &fault);
         scenario_add(scenario, &fault);
     }

@@ -69,6 +69,7 @@ static const char *const type_names[SIM_TYPES] = {
     [SIM_ISSUER_CUT] = "issuer-cut",
     [SIM_SLOW_DISKS] = "slow-disks",
     [SIM_RESTORE] = "restore",
+    [SIM_SLACK] = "slack",
 };
 
 /* What a file does not say: a calm world without jitter. */

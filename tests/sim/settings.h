@@ -31,6 +31,7 @@ enum sim_type {
     SIM_ISSUER_CUT,  /* one issuer is cut off from the others: a healthy leader stays, a deaf one goes */
     SIM_SLOW_DISKS,  /* syncs take far longer than a lease: nobody drops, the leader stays */
     SIM_RESTORE,     /* chaos, in which all is lost and restored from a backup of before */
+    SIM_SLACK,       /* a slow leader, a stalled agent, by what a healthy holder bears: nobody drops */
     SIM_TYPES
 };
 

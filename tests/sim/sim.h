@@ -186,7 +186,18 @@ struct connection {
     int64_t busy_us[2];    /* in-order links: last arrival at the side */
 };
 
+/* A node all of whose links, or those with boards, take long. */
+struct slowness {
+    int node;
+    bool boards_only;
+    bool gently; /* little by little, so that no answer is missed */
+    int64_t delay_us; /* one way */
+    int64_t from_us;
+    int64_t until_us;
+};
+
 struct network {
+    struct slowness slowness;
     struct connection connection[SIM_NODES_MAX][SIM_NODES_MAX];
     int64_t blocked_until_us[SIM_NODES_MAX][SIM_NODES_MAX]; /* from, to */
     bool ordered;   /* as TCP: nothing is lost, repeated or overtaken within a connection */
@@ -464,6 +475,14 @@ void fault_add_notes(struct world *world, int64_t duration_us, int64_t period_us
 /* laggard.c: the issuer falls behind. NULL, or why that is not done */
 const char *laggard_apply(struct world *world, int node, bool leader_dies);
 void laggard_event(struct world *world, const struct event *event);
+
+/* slack.c */
+void slack_draw_slow(const struct sim_plan *plan, struct random *random, struct fault *fault);
+void slack_draw_stall(const struct sim_plan *plan, struct random *random, struct fault *fault);
+const char *slack_apply_slow(struct world *world, const struct fault *fault);
+const char *slack_apply_stall(struct world *world, const struct fault *fault);
+/* Of a frame that is sent now, by machines. */
+int64_t slack_delay_us(const struct world *world, int from, int to);
 
 /* lease_end.c: whoever drives it stops at the end of its lease. NULL, or why that is not done */
 const char *lease_end_apply(struct world *world, int resource, bool kill);
