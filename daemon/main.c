@@ -32,6 +32,7 @@ static int init(const struct options *options, const struct conf *conf)
 {
     struct init request = { .conf = conf,
                             .has_above = options->above != NULL,
+                            .force = options->force,
                             .out = stdout,
                             .errors = stderr };
     if (!take_above(options, &request.above))

@@ -12,7 +12,8 @@
 /* Large: one of them, in one process that does nothing else. */
 struct work {
     const struct init *request;
-    uint64_t index; /* and term, of the snapshot */
+    uint64_t index;   /* and term, of the snapshot */
+    bool has_journal; /* to be set aside */
     struct lease_table table;
     uint8_t state[REPLICA_SNAPSHOT_MAX]; /* its bytes */
     struct raft_members members;
@@ -37,21 +38,38 @@ static bool check_request(struct work *work)
 
 /* ---- what is there */
 
+/* What else there is to do with one that has a journal. */
 static bool refuse_journal(struct work *work, const struct journal_recovered *found)
 {
     const struct conf *conf = work->request->conf;
     const struct raft_recovered *raft = &found->raft;
     uint64_t last = raft->snapshot_index + (uint64_t)raft->entry_count;
     if (raft->standing == RAFT_UNSURE)
-        return REFUSE(work, "%s was begun already, at entry %" PRIu64 ": start it; if that number is "
-                      "wrong, remove its journal.0 and journal.1 and run this again\n",
-                      conf->data_dir, last);
-    if (raft->standing == RAFT_RECOVERING)
-        return REFUSE(work, "%s recovers from a cluster that has a history (term %" PRIu64 "): start "
-                      "it, it needs no --init\n", conf->data_dir, raft->term);
-    return REFUSE(work, "%s has a journal (entry %" PRIu64 " of term %" PRIu64 "): start it, it needs "
-                  "no --init; if all issuers are lost: holdfastd -c %s --restore BACKUP --force\n",
-                  conf->data_dir, last, raft->term, conf->file);
+        return REFUSE(work, "%s was begun already, at entry %" PRIu64 ": start it; to begin it above "
+                      "another number: --above N --force\n", conf->data_dir, last);
+    return REFUSE(work, "%s has a journal (entry %" PRIu64 " of term %" PRIu64 "%s): start it, it needs "
+                  "no --init; if all issuers are lost: holdfastd -c %s --restore BACKUP --force, or "
+                  "without a backup, on each of them: holdfastd -c %s --init --above N --force\n",
+                  conf->data_dir, last, raft->term,
+                  raft->standing == RAFT_RECOVERING ? ", recovering" : "", conf->file, conf->file);
+}
+
+/* With --force: what is there goes aside, and the log goes on above it. */
+static bool check_force(struct work *work, const struct journal_recovered *found)
+{
+    const struct raft_recovered *raft = &found->raft;
+    uint64_t known = raft->snapshot_index + (uint64_t)raft->entry_count;
+    known = raft->term > known ? raft->term : known;
+    if (raft->standing == RAFT_UNSURE)
+        known = 0; /* as it was begun: no token was given by it */
+    if (!work->request->has_above)
+        return REFUSE(work, "--force: the journal that is there shows %" PRIu64 ": say --above N with "
+                      "the highest token ever given\n", known);
+    if (work->request->above < known)
+        return REFUSE(work, "--above %" PRIu64 ": must be at least %" PRIu64 ", shown by the journal that "
+                      "is there\n", work->request->above, known);
+    work->has_journal = true;
+    return true;
 }
 
 /* A name of what an issuer had here before; false: none. */
@@ -62,7 +80,7 @@ static bool find_remains(const char *data_dir, char name[64])
     bool found = false;
     while (directory != NULL && !found && (entry = readdir(directory)) != NULL) {
         size_t length = strlen(entry->d_name);
-        found = strncmp(entry->d_name, "before-restore-", 15) == 0 ||
+        found = strncmp(entry->d_name, "before-", 7) == 0 ||
                 (length > 8 && strncmp(entry->d_name, "journal.", 8) == 0 &&
                  strcmp(entry->d_name + length - 8, ".damaged") == 0);
         if (found)
@@ -80,12 +98,18 @@ static bool check_data(struct work *work)
     char remains[64];
     if (!making_lock(&work->making))
         return false;
-    if (making_read(&work->making, &work->making.files, &found) != JOURNAL_OK)
+    enum journal_result result = making_read(&work->making, &work->making.files, &found);
+    if (result != JOURNAL_OK && (!work->request->force || !work->request->has_above))
         return REFUSE(work, "%s has a journal that cannot be read (%s): start it, it recovers from the "
-                      "other issuers; if all are lost: holdfastd -c %s --restore BACKUP --force\n",
+                      "other issuers; if all are lost: holdfastd -c %s --restore BACKUP --force, or "
+                      "--init --above N --force\n",
                       conf->data_dir, work->making.journal.error, conf->file);
+    if (result != JOURNAL_OK) {
+        work->has_journal = true;
+        return true;
+    }
     if (!journal_holds_nothing(&found))
-        return refuse_journal(work, &found);
+        return work->request->force ? check_force(work, &found) : refuse_journal(work, &found);
     if (!work->request->has_above && find_remains(conf->data_dir, remains))
         return REFUSE(work, "%s/%s shows that an issuer had a state here: if all issuers are lost and "
                       "there is no backup, say --above N with the highest token ever given\n",
@@ -113,7 +137,9 @@ static bool make_journal(struct work *work)
                             lease_table_encode(&work->table, work->state, sizeof(work->state)) },
         .first_index = 1,
     };
-    return making_make(&work->making, &content) && making_put_in_place(&work->making);
+    return making_make(&work->making, &content) &&
+           (!work->has_journal || making_set_aside(&work->making, work->request->out)) &&
+           making_put_in_place(&work->making);
 }
 
 static void tell_done(struct work *work)

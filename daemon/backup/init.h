@@ -10,7 +10,8 @@
  *  - the mark FORMAT_BEGUN, which is gone as soon as the issuer has a say. Until then it asks all
  *    others whether they were begun with the same number and know of no history either
  *    (core/raft/raft_recover.c); if one has a history, it recovers from it.
- * Refused where a journal is. Owner: main(), instead of a node; one thread. Blocks for the disk.
+ * Refused where a journal is, unless with --above and --force: then that one is kept in
+ * DATA/before-init-N. Owner: main(), instead of a node; one thread. Blocks for the disk.
  */
 #ifndef HOLDFAST_BACKUP_INIT_H
 #define HOLDFAST_BACKUP_INIT_H
@@ -25,6 +26,7 @@ struct init {
     const struct conf *conf;
     bool has_above;
     uint64_t above;
+    bool force;   /* sets a journal that is there aside; with `above` only */
     FILE *out;    /* what it did */
     FILE *errors; /* why it did nothing */
 };

@@ -167,6 +167,28 @@ bool making_sync_folder(const struct making *making, const char *folder)
     return done || REFUSE(making, "%s: cannot sync: %s\n", folder, strerror(error));
 }
 
+/* A second name for each, so that the first one is replaced at once, and never missing. */
+bool making_set_aside(struct making *making, FILE *out)
+{
+    char folder[MAKING_PATH_BYTES];
+    int number = 1;
+    do
+        snprintf(folder, sizeof(folder), "%s/before-%s-%d", making->data_dir, making->act, number);
+    while (mkdir(folder, 0700) != 0 && errno == EEXIST && number++ < MAKING_ASIDE_MAX);
+    for (int slot = 0; slot < DISK_SLOTS; slot++) {
+        char from[MAKING_PATH_BYTES + 16];
+        char to[MAKING_PATH_BYTES + 16];
+        snprintf(from, sizeof(from), "%s/journal.%d", making->data_dir, slot);
+        snprintf(to, sizeof(to), "%s/journal.%d", folder, slot);
+        if (link(from, to) != 0)
+            return REFUSE(making, "%s: cannot move aside to %s: %s\n", from, to, strerror(errno));
+    }
+    if (!making_sync_folder(making, folder) || !making_sync_folder(making, making->data_dir))
+        return false;
+    fprintf(out, "journal: the one that was there is kept in %s\n", folder);
+    return true;
+}
+
 /*
  * The slot that is current goes first. Of a half of this the old journal counts, or the new one, or
  * the daemon refuses both: never an empty one.

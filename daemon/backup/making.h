@@ -23,7 +23,7 @@
 /* Highest number for --above: with the jump, tokens stay below 2^53, exact in any JSON reader. */
 #define MAKING_ABOVE_MAX ((UINT64_C(1) << 53) - 2 * MAKING_JUMP)
 
-enum { MAKING_PATH_BYTES = CONF_PATH_MAX + 64 };
+enum { MAKING_PATH_BYTES = CONF_PATH_MAX + 64, MAKING_ASIDE_MAX = 100 };
 
 struct making {
     const char *act; /* "init" or "restore"; before every error, and in the folder's name */
@@ -52,6 +52,9 @@ bool making_take_above(const char *text, uint64_t *above);
 
 /* Makes a journal of `content` in the folder, and reads it back. False after one line. */
 bool making_make(struct making *making, const struct raft_persist *content);
+
+/* Gives the journal that is there a second name, in DATA/before-ACT-N. False after one line. */
+bool making_set_aside(struct making *making, FILE *out);
 
 /* Renames it over the slots of the data directory. False after one line. */
 bool making_put_in_place(struct making *making);

@@ -12,12 +12,7 @@
 #include "backup/making.h"
 #include "lease/replica.h"
 
-enum {
-    ASIDE_MAX = 100,
-    DAY_S = 86400
-};
-
-static const char aside_stem[] = "before-restore-";
+enum { DAY_S = 86400 };
 
 /* Large: one of them, in one process that does nothing else. */
 struct work {
@@ -120,26 +115,32 @@ static enum journal_result look_at(struct work *work, struct disk_file *files, c
     return JOURNAL_OK;
 }
 
-/* Journals that earlier restores moved aside show what was given before them. */
+static void look_at_aside(struct work *work, const char *act, int number)
+{
+    char path[MAKING_PATH_BYTES];
+    char where[sizeof(work->shown_by)];
+    char error[256];
+    struct disk_file files;
+    struct journal_recovered found;
+    snprintf(where, sizeof(where), "before-%.16s-%d", act, number);
+    snprintf(path, sizeof(path), "%s/%.40s", work->request->conf->data_dir, where);
+    if (access(path, F_OK) != 0)
+        return;
+    if (disk_file_open(&files, path, error, sizeof(error)) != 0) {
+        TELL(work, "journal: %s\n", error);
+        return;
+    }
+    if (look_at(work, &files, where, &found) != JOURNAL_OK)
+        TELL(work, "journal: %s: %s\n", where, work->making.journal.error);
+    disk_file_close(&files);
+}
+
+/* Journals that earlier acts moved aside show what was given before them. */
 static void look_at_asides(struct work *work)
 {
-    const char *data = work->request->conf->data_dir;
-    for (int i = 1; i <= ASIDE_MAX; i++) {
-        char path[MAKING_PATH_BYTES];
-        char error[256];
-        struct disk_file files;
-        struct journal_recovered found;
-        snprintf(path, sizeof(path), "%s/%s%d", data, aside_stem, i);
-        if (access(path, F_OK) != 0)
-            continue;
-        if (disk_file_open(&files, path, error, sizeof(error)) != 0) {
-            TELL(work, "journal: %s\n", error);
-            continue;
-        }
-        snprintf(path, sizeof(path), "%s%d", aside_stem, i);
-        if (look_at(work, &files, path, &found) != JOURNAL_OK)
-            TELL(work, "journal: %s: %s\n", path, work->making.journal.error);
-        disk_file_close(&files);
+    for (int i = 1; i <= MAKING_ASIDE_MAX; i++) {
+        look_at_aside(work, "restore", i);
+        look_at_aside(work, "init", i);
     }
 }
 
@@ -214,7 +215,7 @@ static bool check_journal(struct work *work)
     if (!work->has_journal || work->request->force)
         return true;
     return REFUSE(work, "%s has a journal: if this issuer's state is lost all the same, --force "
-                  "moves it to %s/%sN\n", conf->data_dir, conf->data_dir, aside_stem);
+                  "moves it to %s/before-restore-N\n", conf->data_dir, conf->data_dir);
 }
 
 /* ---- making the new one */
@@ -245,32 +246,10 @@ static bool make_journal(struct work *work)
 
 /* ---- putting it in place */
 
-/* A second name for each, so that the first one is replaced at once, and never missing. */
-static bool set_aside(struct work *work)
-{
-    const char *data = work->request->conf->data_dir;
-    char folder[MAKING_PATH_BYTES];
-    int number = 1;
-    do
-        snprintf(folder, sizeof(folder), "%s/%s%d", data, aside_stem, number);
-    while (mkdir(folder, 0700) != 0 && errno == EEXIST && number++ < ASIDE_MAX);
-    for (int slot = 0; slot < DISK_SLOTS; slot++) {
-        char from[MAKING_PATH_BYTES + 16];
-        char to[MAKING_PATH_BYTES + 16];
-        snprintf(from, sizeof(from), "%s/journal.%d", data, slot);
-        snprintf(to, sizeof(to), "%s/journal.%d", folder, slot);
-        if (link(from, to) != 0)
-            return REFUSE(work, "%s: cannot move aside to %s: %s\n", from, to, strerror(errno));
-    }
-    if (!making_sync_folder(&work->making, folder) || !making_sync_folder(&work->making, data))
-        return false;
-    TELL(work, "journal: the one that was there is kept in %s\n", folder);
-    return true;
-}
-
 static bool replace_journal(struct work *work)
 {
-    return make_journal(work) && (!work->has_journal || set_aside(work)) &&
+    return make_journal(work) &&
+           (!work->has_journal || making_set_aside(&work->making, work->request->out)) &&
            making_put_in_place(&work->making);
 }
 

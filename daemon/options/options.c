@@ -15,7 +15,7 @@ static void print_usage(const struct options_program *program, FILE *to)
             "  --help     print this and exit\n",
             program->name, program->about);
     if (program->restores)
-        fputs("  --init [--above N]\n"
+        fputs("  --init [--above N [--force]]\n"
               "             begins a new cluster on this issuer and exits; once, on each of its "
               "issuers\n"
               "  --restore BACKUP [--above N] [--force]\n"
@@ -40,10 +40,9 @@ static bool options_agree(const struct options *options, const struct options_pr
 {
     if (options->init && options->restore)
         fprintf(errors, "%s: --init and --restore: one of them\n", program->name);
-    else if (options->force && !options->restore)
-        fprintf(errors, "%s: --force belongs to --restore BACKUP\n", program->name);
-    else if (options->above && !options->restore && !options->init)
-        fprintf(errors, "%s: --above belongs to --init or --restore BACKUP\n", program->name);
+    else if ((options->force || options->above) && !options->restore && !options->init)
+        fprintf(errors, "%s: --above and --force belong to --init or --restore BACKUP\n",
+                program->name);
     else
         return true;
     return false;

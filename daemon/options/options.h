@@ -17,7 +17,7 @@ struct options {
     bool init;           /* --init */
     const char *restore; /* --restore; NULL: not asked for */
     const char *above;   /* --above, of --init or --restore; NULL: not given */
-    bool force;          /* --force, of --restore */
+    bool force;          /* --force, of the same */
 };
 
 struct options_program {

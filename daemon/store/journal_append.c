@@ -120,6 +120,13 @@ static bool slot_is_long(const struct journal *journal, size_t bytes)
 /* Takes over the batch's effect; only then is known what an image of the whole would hold. */
 static void note_batch(struct journal *journal, const struct raft_persist *persist)
 {
+    if (persist->forget) {
+        journal->term = 0;
+        journal->snapshot_index = 0;
+        journal->snapshot_term = 0;
+        journal->snapshot.length = 0;
+        journal->last_index = 0;
+    }
     if (persist->hard_state) {
         HF_CHECK(persist->term >= journal->term);
         journal->term = persist->term;
@@ -159,7 +166,7 @@ enum journal_result journal_append(struct journal *journal, const struct raft_pe
         return JOURNAL_FULL;
     note_batch(journal, persist);
     journal->pending.last_seq = persist->seq;
-    bool must = persist->snapshot || (journal->slot < 0 && !journal->pending.image) ||
+    bool must = persist->snapshot || persist->forget || (journal->slot < 0 && !journal->pending.image) ||
                 !batch_fits(journal, bytes);
     if (must || slot_is_long(journal, bytes)) {
         if (image_possible(journal, log)) {

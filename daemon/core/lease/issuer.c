@@ -1132,7 +1132,7 @@ static void on_overrule(struct issuer *issuer, const struct issuer_event *event,
     struct lease_command *command = propose_act(issuer, event, LEASE_COMMAND_OVERRULE, out);
     command->holder = event->node;
     command->token = token;
-    text_copy(command->text, sizeof(command->text), "the board's word on this token is overruled");
+    issuer_explain_overrule(token, command->text);
 }
 
 /* Without a resource: of an act on the cluster. */

@@ -339,11 +339,10 @@ enum lease_refusal issuer_check_acquire(const struct issuer *issuer, const struc
                                         const struct lease_message *message,
                                         char text[HF_REASON_MAX + 1]);
 
-/* NULL: no policy names the resource. */
-const struct issuer_policy *issuer_policy_of(const struct issuer *issuer,
-                                             const struct hf_name *resource);
-
 bool issuer_policy_allows(const struct issuer_policy *policy, const struct hf_name *node);
+
+/* For the history. */
+void issuer_explain_overrule(uint64_t token, char text[HF_REASON_MAX + 1]);
 
 const char *issuer_transfer_name(enum issuer_transfer_state state);
 

@@ -108,8 +108,8 @@ void issuer_explain_claim(const struct issuer *issuer, const struct issuer_claim
                           char text[HF_REASON_MAX + 1])
 {
     const size_t size = HF_REASON_MAX + 1;
-    const size_t numbers = 46; /* bytes of the words and two tokens of six digits */
-    bool whole = strlen(claim->board.text) + numbers < size && claim->token < 1000000;
+    const size_t words = 54 + 3 * 6; /* with three numbers of six digits */
+    bool whole = strlen(claim->board.text) + words < size && claim->token < 1000000;
     memset(text, 0, size);
     append_text(text, size, claim->board.text);
     append_text(text, size, whole ? " took token " : " had ");
@@ -118,6 +118,14 @@ void issuer_explain_claim(const struct issuer *issuer, const struct issuer_claim
     append_number(text, size, (int64_t)issuer->table->applied + 1);
     append_text(text, size, whole ? ": --restore or --init --above " : ": --init --above ");
     append_number(text, size, (int64_t)claim->token);
+}
+
+void issuer_explain_overrule(uint64_t token, char text[HF_REASON_MAX + 1])
+{
+    memset(text, 0, HF_REASON_MAX + 1);
+    append_text(text, HF_REASON_MAX + 1, "the board's word on token ");
+    append_number(text, HF_REASON_MAX + 1, (int64_t)token);
+    append_text(text, HF_REASON_MAX + 1, " is overruled");
 }
 
 int64_t issuer_lease_max_us(const struct issuer_config *config)

@@ -238,6 +238,7 @@ static void apply_overrule(struct lease_table *table, const struct lease_command
     if (command->token > overrule->token)
         overrule->token = command->token;
     struct history_event event = event_of(table, command, HISTORY_OPERATOR);
+    event.token = 0; /* no grant of this log; the text has it */
     add_event(table, change, &event);
     change->done = true;
 }

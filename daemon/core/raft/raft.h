@@ -252,6 +252,7 @@ struct raft_persist {
     struct hf_name vote;
     bool recovering; /* hard_state: this node has no say until a later one without it */
     bool begun;      /* hard_state: of a new cluster; never by raft, see RAFT_UNSURE */
+    bool forget;     /* before all else: nothing is stored here but the members; with hard_state */
     /* replaces everything up to snapshot_index; later entries follow if they match */
     bool snapshot;
     uint64_t snapshot_index;

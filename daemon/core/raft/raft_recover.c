@@ -119,6 +119,8 @@
  *    took it there has it. All this is a net below the rule that an image of a card is not put back
  *    (holdfastd(8)), not a licence to do it.
  */
+#include <string.h>
+
 #include "raft/raft_internal.h"
 
 static const char *const standing_names[RAFT_STANDINGS] = { "whole", "unsure", "recovering" };
@@ -345,6 +347,30 @@ static void begin_recovery(struct raft_context *context)
     ask_anew(context);
 }
 
+/*
+ * It was begun above a history that goes on: by mistake, and no leader of that will have a term or a
+ * snapshot above. It promised nothing by it, so it is as if nothing were stored here.
+ */
+static void forget_beginning(struct raft_context *context)
+{
+    struct raft *raft = context->raft;
+    const struct raft_members members = raft->members;
+
+    raft->term = 0;
+    memset(&raft->vote, 0, sizeof raft->vote);
+    raft->snapshot = (struct bytes){ NULL, 0 };
+    raft->snapshot_index = 0;
+    raft->snapshot_term = 0;
+    raft->snapshot_durable = 0;
+    raft->snapshot_members = members;
+    raft->commit = 0;
+    raft->applied = 0;
+    raft->verified = 0;
+    raft_log_reset(raft, 0, 0, &members);
+    raft_members_follow_log(context);
+    raft_persist_open(context)->forget = true;
+}
+
 static void hear_of_beginning(struct raft_context *context, struct raft_answer *answer,
                               const struct raft_message *message)
 {
@@ -354,7 +380,10 @@ static void hear_of_beginning(struct raft_context *context, struct raft_answer *
     answer->apart = message->fresh && !answer->fresh ? message->last_index : 0;
     if (message->fresh || message->life != 0)
         return;
-    context->raft->recovery.unproven = born;
+    if (born > message->term)
+        forget_beginning(context);
+    else
+        context->raft->recovery.unproven = born;
     begin_recovery(context);
 }
 

@@ -152,6 +152,13 @@ static inline void disk_write(struct disk *disk, const struct batch *batch)
 {
     const struct raft_persist *persist = &batch->persist;
 
+    if (persist->forget) {
+        assert_true(persist->hard_state && persist->recovering);
+        disk->state.term = 0;
+        disk->state.snapshot_index = 0;
+        disk->state.snapshot_term = 0;
+        disk->state.entry_count = 0;
+    }
     if (persist->hard_state) {
         assert_true(persist->term >= disk->state.term);
         disk->state.term = persist->term;

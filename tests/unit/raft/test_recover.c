@@ -681,6 +681,34 @@ static void what_it_was_begun_with_is_no_floor_for_the_log_of_others(void **stat
     assert_true(has_say());
 }
 
+/* By mistake, with --above: no leader of the others will ever have a term or a snapshot above 900. */
+static void begun_above_a_history_that_goes_on_it_is_as_if_nothing_were_stored(void **state)
+{
+    (void)state;
+    node_init(&node, 1, 3, 1);
+    begin_at(&node, 900);
+    node_event(&node, RAFT_EVENT_TIMER);
+    answer_as_leader("n2", 20, 4);
+    assert_int_equal(raft_standing(&node.raft), RAFT_RECOVERING);
+    assert_true(node.out.persist.forget && node.out.persist.recovering);
+    assert_int_equal(node.raft.term, 0);
+    node_complete_all(&node);
+    node_start(&node); /* what is stored says the same */
+    assert_int_equal(raft_standing(&node.raft), RAFT_RECOVERING);
+    assert_int_equal(node.raft.term, 0);
+    assert_int_equal(node.raft.last_index, 0);
+    node_event(&node, RAFT_EVENT_TIMER);
+    answer_as_leader("n2", 20, 4);
+    answer("n3", 12);
+    assert_int_equal(node.raft.term, 20);
+    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST, .from = name_of("n2"),
+                                               .term = 20, .prev_index = 4, .prev_term = 20 });
+    const struct raft_message *reply = node_sent_to(&node, RAFT_APPEND_REPLY, "n2");
+    assert_int_equal(reply->term, 20); /* nobody is deposed by it */
+    assert_false(reply->success);
+    assert_false(has_say());
+}
+
 static void a_leader_sends_a_snapshot_to_one_that_can_take_no_entries(void **state)
 {
     (void)state;
@@ -1007,6 +1035,7 @@ int main(void)
             one_that_has_nothing_says_neither_that_there_is_a_history_nor_that_there_is_none),
         cmocka_unit_test(alone_with_an_empty_disk_it_waits_for_ever),
         cmocka_unit_test(what_it_was_begun_with_is_no_floor_for_the_log_of_others),
+        cmocka_unit_test(begun_above_a_history_that_goes_on_it_is_as_if_nothing_were_stored),
         cmocka_unit_test(a_leader_sends_a_snapshot_to_one_that_can_take_no_entries),
         cmocka_unit_test(while_unsure_it_takes_nothing_in),
         cmocka_unit_test(alone_it_starts_at_once),
