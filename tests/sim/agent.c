@@ -214,6 +214,8 @@ void sim_agent_guard(struct world *world, const struct event *event)
         if (wrong)
             world_fail(world, ORACLE_PANIC, "%s: guard's message: %s", text_of(world, board),
                        wrong);
+        if (happened.guard->refusal == GUARD_REFUSED_TERMS)
+            world_cover(world, COVERAGE_MISMATCHES);
     } else {
         agent->socket_open = false;
         post_dial(world, board);
@@ -254,7 +256,8 @@ static void configure(struct world *world, int board, struct holder_config *conf
         struct holder_resource_config *resource = &config->resource[i];
         resource->resource = world->resource[i];
         resource->ttl = span_from_us(world->plan.ttl_us);
-        resource->fence = span_from_us(world->plan.hardware[board].fence_us);
+        resource->fence = span_from_us(refit_fence_us(world, board, agent_of(world, board)->hold_ms));
+        resource->terms = refit_terms(world, board, agent_of(world, board)->hold_ms);
         resource->release = span_from_ms(SIM_RELEASE_MS);
         resource->priority = board == i % world->board_count ? 100 : 50;
         resource->highest = agent_of(world, board)->kept[i];
@@ -266,6 +269,7 @@ void sim_agent_start(struct world *world, int board)
 {
     struct holder_config config;
     struct sim_agent *agent = agent_of(world, board);
+    agent->hold_ms = world->board[board].file_hold_ms;
     configure(world, board, &config);
     timer_stop(&agent->timer);
     agent->socket_open = false;

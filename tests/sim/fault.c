@@ -270,6 +270,15 @@ static void draw_damage(const struct sim_plan *plan, struct random *random, stru
     fault->duration_us = some_down_time(plan, random, fault);
 }
 
+/* Mostly the guard first: its outputs are what was changed. */
+static void draw_refit(const struct sim_plan *plan, struct random *random, struct fault *fault)
+{
+    fault->part = random_chance(random, 700000) ? PART_GUARD : PART_AGENT;
+    fault->node = some_board(plan, random);
+    fault->period_us = some_time(plan, random, fault, 1, 6000000);
+    fault->duration_us = some_time(plan, random, fault, 5000, 200000);
+}
+
 static void draw_member(const struct sim_plan *plan, struct random *random, struct fault *fault)
 {
     fault->node = some_issuer(plan, random);
@@ -484,6 +493,43 @@ static const char *apply_power(struct world *world, const struct fault *fault)
     else
         fault_kill_issuer(world, node, true, fault->duration_us);
     return NULL;
+}
+
+static const char *apply_refit(struct world *world, const struct fault *fault)
+{
+    int board = node_of(world, fault->node) - world->issuer_count;
+    if (board < 0 || fault->part == PART_ISSUER)
+        return no_board;
+    const char *skipped = refit_check(world, board);
+    if (!skipped && world->hung[world->machine_of[board_node(world, board)]])
+        skipped = is_down;
+    if (!skipped)
+        skipped = apply_kill(world, fault);
+    if (skipped)
+        return skipped;
+    world_cover(world, COVERAGE_REFITS);
+    refit_change_file(world, board);
+    world_post(world, EVENT_REFIT, board_node(world, board), fault->period_us, NULL, 0);
+    return NULL;
+}
+
+void fault_refit(struct world *world, const struct event *event)
+{
+    int board = event->node - world->issuer_count;
+    int machine = world->machine_of[event->node];
+    if (world->asleep_until_us[machine] != 0 || world->hung[machine] ||
+        world->board[board].guard.clock_went_back) {
+        world_post(world, EVENT_REFIT, event->node, OPERATOR_US, NULL, 0);
+        return;
+    }
+    if (refit_is_old(world, board, PART_GUARD)) {
+        sim_guard_stop(world, board);
+        post_restart(world, event->node, PART_GUARD, 1000);
+    }
+    if (refit_is_old(world, board, PART_AGENT)) {
+        machine_stop_daemon(world, machine, false);
+        post_restart(world, event->node, PART_AGENT, 1000);
+    }
 }
 
 /* The death comes with the next flush or recovery, whenever that is. */
@@ -1163,6 +1209,8 @@ const struct fault_row fault_table[FAULT_KINDS] = {
                                draw_member, apply_member_promote },
     [FAULT_MEMBER_REMOVE] = { "member-remove", 0, { FIELD_ISSUER }, { 0 },
                               draw_member_remove, apply_member_remove },
+    [FAULT_REFIT] = { "refit", 5, { FIELD_PART, FIELD_BOARD, FIELD_PERIOD, FIELD_DURATION }, { 0 },
+                      draw_refit, apply_refit },
     [FAULT_SLOW_LEADER] = { "slow-leader", 0, { FIELD_WORD, FIELD_PERIOD, FIELD_DURATION },
                             { "at-once", "gently", "boards" }, slack_draw_slow,
                             slack_apply_slow },

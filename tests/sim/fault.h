@@ -55,6 +55,7 @@ enum fault_kind {
     FAULT_MEMBER_ADD,     /* operators: of an issuer */
     FAULT_MEMBER_PROMOTE,
     FAULT_MEMBER_REMOVE,  /* down to two voters */
+    FAULT_REFIT,          /* a board's pump and file; `part` is restarted, the other `period` later */
     FAULT_SLOW_LEADER,    /* its links, `period` one way for `duration`, and L2 is watched */
     FAULT_STALL,          /* of the agent that drives, and L2 is watched */
     FAULT_KINDS

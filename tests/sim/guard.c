@@ -277,7 +277,7 @@ static void configure_output(const struct world *world, int board,
     bool pulse = world->plan.hardware[board].output == OUTPUT_PULSE;
     output->kind = pulse ? GUARD_OUTPUT_PULSE : GUARD_OUTPUT_GPIO;
     output->rate_hz = pulse ? world->plan.rate_hz : 0;
-    output->hold = span_from_ms(pulse ? world->plan.hold_ms : 0);
+    output->hold = span_from_ms(pulse ? world->board[board].hold_ms : 0);
     output->has_readback = true;
     output->within = span_from_ms(world->plan.readback_ms);
 }
@@ -297,6 +297,7 @@ static void configure(struct world *world, int board, struct guard_config *confi
         if (world->settings.plant == PLANT_DEADLINE)
             resource->ttl.us += PLANTED_US;
         resource->release = span_from_ms(SIM_RELEASE_MS);
+        resource->terms = refit_terms(world, board, world->board[board].hold_ms);
         resource->output_count = 1;
         configure_output(world, board, &resource->output[0]);
     }
@@ -314,7 +315,7 @@ void sim_guard_absent(struct world *world, int board, int64_t until_us)
 bool sim_guard_clock_is_bad(const struct world *world, int board)
 {
     const struct sim_guard *guard = &world->board[board].guard;
-    int64_t back_us = world->now_us - world->plan.hold_ms * 1000;
+    int64_t back_us = world->now_us - world->board[board].hold_ms * 1000;
     return world->now_us < guard->clock_bad_until_us ||
            (guard->absent_from_us < guard->clock_bad_until_us && back_us <= guard->absent_until_us);
 }
@@ -324,6 +325,7 @@ void sim_guard_start(struct world *world, int board)
     struct guard_config config;
     struct guard_effects effects;
     struct sim_guard *guard = guard_of(world, board);
+    world->board[board].hold_ms = world->board[board].file_hold_ms;
     configure(world, board, &config);
     process_begin(&guard->process);
     timer_stop(&guard->timer);

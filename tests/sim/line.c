@@ -22,7 +22,7 @@ static int64_t holds_until(const struct world *world, int board, const struct li
     if (line->welded)
         return INT64_MAX;
     if (is_pulse(world, board))
-        return line->rise_us + world->plan.hold_ms * 1000;
+        return line->rise_us + world->board[board].hold_ms * 1000;
     return line->level ? INT64_MAX : world->now_us;
 }
 

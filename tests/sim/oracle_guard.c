@@ -91,7 +91,7 @@ static int64_t notice_us(const struct world *world, int board)
     const struct sim_plan *plan = &world->plan;
     int64_t us = (plan->readback_ms + SIM_RELEASE_MS) * 1000 + NOTICE_MARGIN_US;
     if (plan->hardware[board].output == OUTPUT_PULSE)
-        us += plan->hold_ms * 1000 + NOTICE_EDGES * 1000000 / (2 * (int64_t)plan->rate_hz);
+        us += world->board[board].hold_ms * 1000 + NOTICE_EDGES * 1000000 / (2 * (int64_t)plan->rate_hz);
     return us + us * SIM_DRIFT_PPM / 1000000;
 }
 

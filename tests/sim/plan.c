@@ -185,6 +185,12 @@ static void plan_world(const struct settings *settings, struct sim_plan *plan)
         plan_slow_disks(plan);
     if (plan->type == SIM_SLACK)
         plan_slack(plan, random);
+    /* Longer or shorter; where clocks are to break S1, no other latency may hide it. */
+    if (plan->type == SIM_CHAOS && !settings->skew_beyond && random_chance(random, 300000))
+        plan->refit_hold_ms = random_chance(random, 700000) ? 4 * plan->hold_ms :
+                                                              plan->hold_ms * 3 / 4;
+    if (plan->refit_hold_ms != 0)
+        plan->end_us = plan_driven_by_us(plan) + CHECKED_US;
     if (plan->type == SIM_CHAOS && plan->issuers == 5 && random_chance(random, 600000))
         plan->spare_issuers = 2;
 }
@@ -195,6 +201,8 @@ int64_t plan_longest_fence_us(const struct sim_plan *plan)
     for (int board = 0; board < plan->boards; board++) {
         if (plan->hardware[board].fence_us > fence_us)
             fence_us = plan->hardware[board].fence_us;
+        if (plan->refit_hold_ms * 1000 > fence_us)
+            fence_us = plan->refit_hold_ms * 1000;
     }
     return fence_us;
 }

@@ -36,6 +36,7 @@ struct process *process_of(struct world *world, enum event_kind kind, int node)
     case EVENT_OPERATOR:
     case EVENT_QUIET:
     case EVENT_CHECK:
+    case EVENT_REFIT:
         return NULL;
     case EVENT_KINDS:
         break;

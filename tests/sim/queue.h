@@ -40,6 +40,7 @@ enum event_kind {
     EVENT_OPERATOR,
     EVENT_QUIET,
     EVENT_CHECK,
+    EVENT_REFIT, /* of a board: restart what runs with its old file */
     EVENT_KINDS
 };
 

@@ -53,6 +53,8 @@ static void take_plan(struct world *world)
     world->issuer_count = plan->issuers;
     world->board_count = plan->boards;
     world->resource_count = plan->resources;
+    for (int board = 0; board < SIM_BOARDS_MAX; board++)
+        world->board[board].file_hold_ms = world->board[board].hold_ms = plan->hold_ms;
     world->network.ordered = plan->ordered;
     world->network.loss_ppm = plan->loss_ppm;
     world->network.repeat_ppm = plan->repeat_ppm;

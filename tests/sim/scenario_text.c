@@ -39,6 +39,7 @@ static const struct key keys[] = {
     { "ttl", VALUE_SECONDS, PLAN(ttl_us), 50000, 600000000 },
     { "pulse-hz", VALUE_UINT32, PLAN(rate_hz), 1, 1000 },
     { "hold-ms", VALUE_INT64, PLAN(hold_ms), 1, 10000 },
+    { "refit-hold-ms", VALUE_INT64, PLAN(refit_hold_ms), 0, 50000 },
     { "readback-ms", VALUE_INT64, PLAN(readback_ms), 1, 10000 },
     { "growth-bytes", VALUE_UINT64, PLAN(growth_bytes), 4096, 4000000 },
     HARDWARE("board-1-", 0),

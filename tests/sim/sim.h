@@ -147,6 +147,7 @@ struct sim_agent {
     bool socket_open;
     uint32_t socket; /* number of the connection to the guard */
     int64_t socket_busy_us; /* no message overtakes another */
+    int64_t hold_ms; /* of the file that it read */
 };
 
 struct sim_guard {
@@ -170,6 +171,8 @@ struct sim_guard {
 };
 
 struct board {
+    int64_t file_hold_ms; /* of its charge pumps, as its file says now */
+    int64_t hold_ms;      /* as its guard read it when it started, and as they are since then */
     struct sim_agent agent;
     struct sim_guard guard;
     struct line line[SIM_RESOURCES_MAX];
@@ -458,6 +461,8 @@ void fault_event(struct world *world, const struct event *event);
 void fault_repair(struct world *world, const struct event *event);
 void fault_restart(struct world *world, const struct event *event);
 void fault_operator(struct world *world, const struct event *event);
+/* Restarts what of a refitted board runs with its old file. */
+void fault_refit(struct world *world, const struct event *event);
 void fault_note(struct world *world, const struct event *event);
 /* A death that was awaited. */
 void fault_death(struct world *world, const struct event *event);
@@ -475,6 +480,16 @@ void fault_add_notes(struct world *world, int64_t duration_us, int64_t period_us
 /* laggard.c: the issuer falls behind. NULL, or why that is not done */
 const char *laggard_apply(struct world *world, int node, bool leader_dies);
 void laggard_event(struct world *world, const struct event *event);
+
+/* refit.c */
+/* The fence latency that a file declares. */
+int64_t refit_fence_us(const struct world *world, int board, int64_t hold_ms);
+struct guard_terms refit_terms(const struct world *world, int board, int64_t hold_ms);
+/* NULL, or why the board can't be refitted. */
+const char *refit_check(const struct world *world, int board);
+void refit_change_file(struct world *world, int board);
+/* It runs, and with a file of before. */
+bool refit_is_old(const struct world *world, int board, enum fault_part part);
 
 /* slack.c */
 void slack_draw_slow(const struct sim_plan *plan, struct random *random, struct fault *fault);
