@@ -58,7 +58,7 @@ class Watch:
     def __init__(self, cluster, names):
         self.cluster, self.names = cluster, names
         self.logs = RaftLogs(cluster)
-        self.rss, self.peak = {n: 0 for n in names}, {n: 0 for n in names}
+        self.now, self.rss, self.peak = [{n: 0 for n in names} for _ in range(3)]
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
@@ -74,6 +74,7 @@ class Watch:
                 rss, peak = memory_kb(process.pid)
             except (AttributeError, OSError, TypeError):
                 continue
+            self.now[name] = rss
             self.rss[name] = max(self.rss[name], rss)
             self.peak[name] = max(self.peak[name], peak)
 

@@ -24,7 +24,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 RESOURCES = {"pump": ["board-a", "board-c"], "fan": ["board-c", "board-b"], "valve": ["board-b"]}
 OWN = ["fan", "valve"]  # what the attacker may hold
 BYTES_AN_HOUR = 100 * 1024
-BURST_BYTES = 24 * 1024  # of a run shorter than an hour, on top of its share
+BURST_BYTES = 64 * 1024  # of a run shorter than an hour, on top of its share
 LOG_LINES_A_MINUTE = 120
 
 
@@ -58,19 +58,35 @@ def start_attacked():
     return cluster
 
 
+def idle_stretch(watch, seconds):
+    """What an idle cluster writes in that time, once what went before has ended; and its counters."""
+    for _ in range(10):
+        begin = watch.counters()
+        time.sleep(seconds)  # the measurement itself
+        end = watch.counters()
+        if not any(grown(begin, end, "raft_commit_index").values()):
+            break
+    return grown(begin, end, "store_written_bytes_total"), end
+
+
 def run_attack(cluster, watch, config):
     """Lets the attacker run to its end; its report, and what each slice did to the issuers."""
     attacker = subprocess.Popen([sys.executable, os.path.join(HERE, "hostile_client.py"), config],
                                 stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True)
     slices, former, name, since = {}, watch.counters(), None, time.monotonic()
-    report = None
+    report, said = None, max(watch.logs.lines().values())
     for line in attacker.stdout:
         if not line.startswith("slice "):
             report = json.loads(line)
             continue
         now = {**former, **{i: m for i, m in ((i, metrics(cluster, i)) for i in cluster.issuers)
                             if m}}
-        row = slices.setdefault(name, {"seconds": 0, "bytes": 0, "terms": 0, "events": 0})
+        row = slices.setdefault(name, {"seconds": 0, "bytes": 0, "terms": 0, "events": 0, "lines": 0,
+                                       "kb": 0})
+        told, said = said, max(watch.logs.lines().values())
+        row["lines"] += said - told
+        watch.look()
+        row["kb"] = max([row["kb"]] + [watch.now[i] for i in cluster.issuers])
         row["seconds"] += time.monotonic() - since
         row["bytes"] += max(grown(former, now, "store_written_bytes_total").values())
         row["terms"] += max(grown(former, now, "raft_term").values())
@@ -92,7 +108,7 @@ def tell_slices(slices, report):
     for name, row in sorted(slices.items(), key=lambda item: -item[1]["bytes"]):
         frames, answers = report["slices"].get(name, (0, 0))
         print(f"     {name:13} {row['seconds']:6.1f} s  {row['bytes']:9} bytes  {row['terms']:3} terms"
-              f"  {row['events']:6} events  {frames:8} frames  {answers:6} answers")
+              f"  {row['events']:6} events  {row['lines']:6} log lines  {row['kb']:5} KB resident  {frames:8} frames  {answers:6} answers")
 
 
 def hostile_board(verdict, minutes, seed, modes=None, slice_s=None):
@@ -102,11 +118,9 @@ def hostile_board(verdict, minutes, seed, modes=None, slice_s=None):
     names = cluster.issuers + ["board-a", "board-c"]
     watch = Watch(cluster, names)
     try:
-        idle_from = watch.counters()
         idle_s = min(10, max(2, seconds / 20))
-        time.sleep(idle_s)  # the measurement itself: what an idle cluster writes
-        before, lines = watch.counters(), watch.logs.lines()
-        idle = grown(idle_from, before, "store_written_bytes_total")
+        idle, before = idle_stretch(watch, idle_s)
+        lines = watch.logs.lines()
         processor, began, wall = watch.processor(), now_ns(), time.monotonic()
         last = max(int(m["raft_commit_index"]) for m in before.values())
         config = attack_config(cluster, seed, seconds, modes or [],
@@ -159,13 +173,18 @@ def judge_board(verdict, cluster, watch, run):
         verdict.judge(max(table.values()) <= RSS_MAX_KB, f"{what}: " + ", ".join(
             f"{n} {kb} KB" for n, kb in table.items()))
     lines = {i: n / minutes for i, n in run["lines"].items()}
-    verdict.judge(max(lines.values()) <= LOG_LINES_A_MINUTE + 60 / minutes, "log lines a minute: " +
-                  ", ".join(f"{i} {n:.0f}" for i, n in lines.items()))
+    text = "log lines a minute: " + ", ".join(f"{i} {n:.0f}" for i, n in lines.items())
+    if minutes < 10:  # a burst that its budget allows is most of it
+        print(f"     {text}")
+    else:
+        verdict.judge(max(lines.values()) <= LOG_LINES_A_MINUTE, text)
+    for kind, count in watch.logs.kinds().most_common(8):
+        print(f"     {count:7} lines like: {kind}")
     print("     processor: " + ", ".join(f"{n} {u * 100:.0f} %" for n, u in run["used"].items()))
     judge_afterwards(verdict, cluster)
 
 
-OPERATOR_WORDS = ("pin", "unpin", "note", "leader transfer", "transfer", "member add",
+OPERATOR_WORDS = ("pin", "unpin", "note of another's", "leader transfer", "transfer", "member add",
                   "member promote", "member remove", "backup", "fault clear", "fault go",
                   "resource remove")
 

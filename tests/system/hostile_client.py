@@ -197,6 +197,8 @@ class Attacker:
                 words = " ".join(w for w in line.split()[:2] if w.isalpha()) \
                     if line.split()[0] in ("member", "leader", "fault", "resource") \
                     else line.split()[0]
+                if words == "note" and line.split()[-1] not in self.known.own:
+                    words = "note of another's"
                 self.answers[f"{words}: {'accepted' if accepted else 'refused'}"] += 1
         elif reply and reply.get("id") in self.asked and "text" in reply:
             self.sample[self.asked[reply["id"]].split()[0]] = reply["text"][:120].decode(
