@@ -536,9 +536,11 @@ static void a_row_that_no_policy_names_can_be_removed_when_it_is_free(void **sta
     assert_non_null(out.error);
     /* Those behind it are still whose they are. */
     assert_true(holds("board-a", 1) && holds("board-a", 2));
-    renew("board-a", 2);
-    assert_int_equal(last.kind, LEASE_RENEWED);
-    assert_false(last.items[0].lost);
+    for (int i = 1; i <= 2; i++) {
+        renew("board-a", i);
+        assert_int_equal(last.kind, LEASE_RENEWED);
+        assert_false(last.items[0].lost);
+    }
     uint64_t token = row(2)->token;
     release("board-a", 2, true);
     assert_true(name_empty(&row(2)->holder) && row(2)->last_token == token);

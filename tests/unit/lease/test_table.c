@@ -176,6 +176,34 @@ static void pin_refuses_grants_to_others_when_applied(void **state)
     assert_int_equal(pump()->last_token, 7);
 }
 
+static void a_row_is_removed_only_if_it_is_free_and_not_pinned(void **state)
+{
+    (void)state;
+    struct lease_command pin = command(LEASE_COMMAND_PIN, "pump", NULL, 0);
+    struct lease_command remove = command(LEASE_COMMAND_REMOVE, "pump", NULL, 0);
+    struct hf_name resource = name("pump");
+    pin.pinned = true;
+    assert_true(apply(1, command(LEASE_COMMAND_GRANT, "pump", "a", 0)).done);
+    assert_true(apply(2, command(LEASE_COMMAND_GRANT, "fan", "a", 0)).done);
+    struct table_change change = apply(3, remove); /* overtaken by a grant */
+    assert_false(change.done || change.removed || change.event_added);
+    assert_true(apply(4, command(LEASE_COMMAND_EXPIRE, "pump", "a", 1)).done);
+    assert_true(apply(5, pin).done);
+    assert_false(apply(6, remove).done);
+    pin.pinned = false;
+    assert_true(apply(7, pin).done);
+    change = apply(8, remove);
+    assert_true(change.done && change.removed && change.event_added);
+    assert_int_equal(change.record, -1);
+    assert_int_equal(lease_table_find(&table, &resource), -1);
+    assert_int_equal(table.count, 1);
+    assert_string_equal(table.record[0].resource.text, "fan");
+    assert_false(apply(9, remove).done);
+    /* S2: what is granted after it has a higher token all the same. */
+    assert_true(apply(10, command(LEASE_COMMAND_GRANT, "pump", "b", 0)).done);
+    assert_int_equal(pump()->token, 10);
+}
+
 static void history_keeps_the_last_events(void **state)
 {
     (void)state;
@@ -458,6 +486,7 @@ int main(void)
         cmocka_unit_test_setup(expiry_must_match_holder_and_token, set_up),
         cmocka_unit_test_setup(unfenced_release_leaves_the_lease_abandoned_in_place, set_up),
         cmocka_unit_test_setup(pin_refuses_grants_to_others_when_applied, set_up),
+        cmocka_unit_test_setup(a_row_is_removed_only_if_it_is_free_and_not_pinned, set_up),
         cmocka_unit_test_setup(history_keeps_the_last_events, set_up),
         cmocka_unit_test_setup(every_part_of_a_record_is_in_a_snapshot, set_up),
         cmocka_unit_test_setup(full_table_fits_into_the_snapshot_bound, set_up),
