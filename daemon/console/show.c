@@ -343,10 +343,14 @@ static void agent_budget(struct report *report, const struct replica *replica,
 {
     struct instant now = hal_clock_now();
     int64_t wait_s = budget_watch_wait_s(&replica->issuer, client, now);
-    char text[48];
     report_number(report, "budget_bytes", budget_left(&client->budget, &budget_board, now));
-    snprintf(text, sizeof(text), "SPENT, next in %" PRId64 " s", wait_s);
-    report_text(report, "budget", wait_s > 0 ? text : client->bitten ? "short" : "good");
+    if (wait_s > 0) {
+        char text[48];
+        snprintf(text, sizeof(text), "SPENT, next in %" PRId64 " s", wait_s);
+        report_text(report, "budget", text);
+    } else {
+        report_text(report, "budget", client->bitten ? "short" : "good");
+    }
 }
 
 void show_agents(struct call *call)
