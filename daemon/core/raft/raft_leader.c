@@ -222,6 +222,7 @@ void raft_peer_down(struct raft_context *context, const struct raft_event *event
 
     if (peer < 0 || peer == raft_self_index(raft))
         return;
+    raft->progress[peer].down = true;
     if (raft->progress[peer].state == RAFT_SNAPSHOT) {
         raft->progress[peer].resend_at = context->now;
     } else {

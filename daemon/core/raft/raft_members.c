@@ -95,30 +95,30 @@ uint64_t raft_members_as_of(const struct raft *raft, uint64_t index, struct raft
     return raft->first_index - 1;
 }
 
-static bool entry_names(const struct raft_entry *entry, const struct hf_name *id)
+/*
+ * Whether `id` is in a configuration that may be the committed one, as far as this node knows: in any
+ * from the last that it knows to be committed to the newest. After a restart it knows little of what
+ * is committed.
+ */
+static bool may_be_member(const struct raft *raft, const struct hf_name *id, bool as_voter)
 {
     struct raft_members members;
+    uint64_t at = raft->members_index;
 
-    if (entry->kind != RAFT_ENTRY_MEMBERS)
-        return false;
-    HF_CHECK(wire_decode_members(&members, (struct bytes){ entry->data, entry->length }));
-    return raft_member_index(&members, id) >= 0;
+    if (as_voter ? votes_in(&raft->members, id) : raft_member_index(&raft->members, id) >= 0)
+        return true;
+    while (at > raft_floor(raft)) {
+        at = raft_members_as_of(raft, at - 1, &members);
+        if (as_voter ? votes_in(&members, id) : raft_member_index(&members, id) >= 0)
+            return true;
+    }
+    return false;
 }
 
 bool raft_hears(const struct raft *raft, const struct hf_name *id)
 {
-    struct raft_members committed;
-
-    if (name_empty(id))
-        return false;
-    if (raft_member_index(&raft->members, id) >= 0 || name_equal(&raft->leader, id))
-        return true;
-    for (uint64_t i = raft_floor(raft) + 1; i <= raft->last_index; i++) {
-        if (entry_names(raft_entry_at(raft, i), id))
-            return true;
-    }
-    (void)raft_members_as_of(raft, raft_floor(raft), &committed);
-    return raft_member_index(&committed, id) >= 0;
+    return !name_empty(id) &&
+           (name_equal(&raft->leader, id) || may_be_member(raft, id, false));
 }
 
 bool raft_change_pending(const struct raft *raft)
@@ -132,16 +132,7 @@ bool raft_change_pending(const struct raft *raft)
  */
 bool raft_may_campaign(const struct raft *raft)
 {
-    struct raft_members committed;
-
-    if (!raft_has_say(raft))
-        return false;
-    if (raft_is_voter(raft, &raft->config.self))
-        return true;
-    if (!raft_change_pending(raft) || raft->commit + 1 < raft->first_index)
-        return false;
-    (void)raft_members_as_of(raft, raft->commit, &committed);
-    return votes_in(&committed, &raft->config.self);
+    return raft_has_say(raft) && may_be_member(raft, &raft->config.self, true);
 }
 
 /* What is known of a peer goes with it to its new position. */
@@ -235,14 +226,14 @@ static bool majority_in_contact(const struct raft *raft, const struct raft_membe
 
     for (int i = 0; i < members->count; i++) {
         int at = raft_member_index(&raft->members, &members->member[i].id);
-        struct instant until;
+        const struct raft_progress *progress = &raft->progress[at];
+        struct instant until = instant_add(progress->last_contact, raft->config.election);
 
         if (!members->member[i].voter)
             continue;
-        until = instant_add(raft->progress[at].last_contact, raft->config.election);
         /* One that has no memory commits nothing, however well it is heard. */
         if (at == raft_self_index(raft) ||
-            (!instant_reached(until, now) && !raft->progress[at].recovering))
+            (!instant_reached(until, now) && !progress->recovering && !progress->down))
             count++;
     }
     return count >= raft_quorum(members);

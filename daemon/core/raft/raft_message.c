@@ -155,6 +155,7 @@ static void handle_in_term(struct raft_context *context, const struct raft_messa
             return;
         progress = &raft->progress[raft_member_index(&raft->members, &message->from)];
         raft_note_memory(context, progress, message);
+        progress->down = false;
         if (!message->recovering)
             progress->last_contact = context->now;
     }

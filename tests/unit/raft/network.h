@@ -22,12 +22,16 @@ struct network {
     struct node node[NETWORK_NODES_MAX];
     bool up[NETWORK_NODES_MAX];
     bool cut[NETWORK_NODES_MAX]; /* off the network, but running */
-    bool gated; /* as in a daemon: whoever raft_hears() does not know is not heard */
+    /* as in a daemon: who is not known as an issuer is not heard; NULL: all are */
+    bool (*hears)(struct network *network, int to, const struct hf_name *from);
+    int packet_end; /* none behind this one is used */
     struct instant disk_at[NETWORK_NODES_MAX];
     struct packet packet[NETWORK_IN_FLIGHT_MAX];
     unsigned loss_percent;
     unsigned repeat_percent;
     unsigned delay_max_us;
+    unsigned straggle_percent; /* of the messages are late by up to straggle_max_us */
+    unsigned straggle_max_us;
     unsigned disk_max_us;
     void (*after_step)(struct network *network, int node);
 };
@@ -60,7 +64,13 @@ static inline void network_post(struct network *network, const struct raft_messa
         if (packet->used)
             continue;
         packet->used = true;
-        packet->at = network_later(network, network->delay_max_us);
+        if (i >= network->packet_end)
+            network->packet_end = i + 1;
+        packet->at = network_later(network, network->straggle_percent > 0 &&
+                                                    network_random(network, 100) <
+                                                        network->straggle_percent
+                                                ? network->straggle_max_us
+                                                : network->delay_max_us);
         packet->message = *message;
         if (message->entry_count > 0)
             memcpy(packet->entries, message->entries,
@@ -125,8 +135,8 @@ static inline void network_tick_packet(struct network *network, struct packet *p
         return;
     packet->used = false;
     to = network_find(network, &packet->message.to);
-    if (to >= 0 && network->gated &&
-        !raft_hears(&network->node[to].raft, &packet->message.from))
+    if (to >= 0 && network->up[to] && network->hears &&
+        !network->hears(network, to, &packet->message.from))
         return;
     if (to >= 0 && network->up[to] && !network->cut[to])
         network_step(network, to, &(struct raft_event){ .kind = RAFT_EVENT_MESSAGE,
@@ -144,7 +154,9 @@ static inline void network_tick(struct network *network)
         if (instant_reached(network->node[i].out.wake_at, network->now))
             network_step(network, i, &(struct raft_event){ .kind = RAFT_EVENT_TIMER });
     }
-    for (int i = 0; i < NETWORK_IN_FLIGHT_MAX; i++)
+    while (network->packet_end > 0 && !network->packet[network->packet_end - 1].used)
+        network->packet_end--;
+    for (int i = 0; i < network->packet_end; i++)
         network_tick_packet(network, &network->packet[i]);
 }
 

@@ -116,6 +116,19 @@ static void a_change_is_not_accepted_that_only_one_without_a_memory_would_commit
     assert_int_equal(raft_judge_change(&node.raft, &remove, node.now), RAFT_MEMBERS_DOWN);
 }
 
+/* It may come back without a memory, and nobody knows before it does. */
+static void nor_one_that_only_one_would_commit_whose_connection_broke(void **state)
+{
+    (void)state;
+    lead(1);
+    const struct raft_event remove = { .kind = RAFT_EVENT_MEMBERS, .change = RAFT_CHANGE_REMOVE,
+                                       .peer = name_of("n2") };
+    node_step(&node, &(struct raft_event){ .kind = RAFT_EVENT_PEER_DOWN, .peer = name_of("n3") });
+    assert_int_equal(raft_judge_change(&node.raft, &remove, node.now), RAFT_MEMBERS_DOWN);
+    node_acknowledge_round(&node, "n3", node.raft.term, 0);
+    assert_int_equal(raft_judge_change(&node.raft, &remove, node.now), RAFT_ACCEPTED);
+}
+
 static void one_that_lost_its_memory_keeps_no_leader_in_office_by_what_it_said_before(void **state)
 {
     (void)state;
@@ -408,6 +421,7 @@ int main(void)
         cmocka_unit_test(a_question_of_another_life_is_a_new_loss_as_well),
         cmocka_unit_test(an_answer_of_before_a_restart_does_not_end_the_probe_of_after_it),
         cmocka_unit_test(a_change_is_not_accepted_that_only_one_without_a_memory_would_commit),
+        cmocka_unit_test(nor_one_that_only_one_would_commit_whose_connection_broke),
         cmocka_unit_test(one_that_lost_its_memory_keeps_no_leader_in_office_by_what_it_said_before),
         cmocka_unit_test(a_log_that_ends_below_what_its_leader_counts_is_a_lost_memory),
         cmocka_unit_test(so_is_one_that_has_other_entries_there_and_its_refusal_says_so),
