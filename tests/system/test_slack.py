@@ -1,4 +1,4 @@
-"""What a healthy holder keeps: leases through a stopped agent; and a guard of another file is no guard."""
+"""What a healthy holder bears, a stopped agent and slow links; and a guard of another file is none."""
 
 import random
 import signal
@@ -7,6 +7,7 @@ import time
 
 from cluster import Cluster, now_ns, run_tests, wait_until
 from measure import ms, primary_and_standby
+from slow_links import SlowLinks
 
 
 def holds_all(cluster, board):
@@ -35,6 +36,30 @@ def an_agent_that_stands_still_for_most_of_a_ttl_keeps_every_lease():
           f" ms: leases lost {', '.join(map(str, lost))}")
     # One resource alone survives it by 90 ms, which a busy machine may need once; then all go.
     assert all(n in (0, len(names)) for n in lost) and whole <= 1, lost
+    assert not cluster.overlaps() and cluster.close() == 0
+
+
+def links_that_are_slow_as_far_as_budget_says_cost_no_lease():
+    cluster = Cluster(boards=1, ttl_ms=1000, hold_ms=20)
+    borne = cluster.bound_ms()["resources"][0]["bearable_delay_ms"]
+    links = SlowLinks(cluster)
+    cluster.start_all()
+    board = cluster.wait_driver()
+    leader = cluster.leader()
+    began = now_ns()
+    # The fifth that is left over is for a busy machine.
+    slow = 0.8 * borne / 1000
+    for step in range(50):
+        links.delay = slow * (step + 1) / 50
+        time.sleep(0.05)
+    time.sleep(5)
+    losses = cluster.losses(board, began)
+    agents = cluster.ctl(leader, "agents")["agents"]
+    print(f"figure: links of {1000 * slow:.0f} ms one way ({borne} borne) at ttl 1000 ms: "
+          f"{len(losses)} leases lost, renewals took {agents[0]['round_trip_ms']} ms")
+    assert agents[0]["round_trip_ms"] > 3.5 * 1000 * slow, agents
+    assert not losses and cluster.leader() == leader, losses
+    links.delay = 0.0
     assert not cluster.overlaps() and cluster.close() == 0
 
 
@@ -77,5 +102,6 @@ def a_guard_of_another_file_drives_nothing_until_its_agent_has_that_file_too():
 if __name__ == "__main__":
     sys.exit(run_tests([
         an_agent_that_stands_still_for_most_of_a_ttl_keeps_every_lease,
+        links_that_are_slow_as_far_as_budget_says_cost_no_lease,
         a_guard_of_another_file_drives_nothing_until_its_agent_has_that_file_too,
     ]))

@@ -171,6 +171,22 @@ static void guard_that_restarts_is_dialled_at_once(void **state)
     assert_int_equal(log_lines(f), 4);
 }
 
+/* Before what agent and guard must agree on was part of their messages, it could not be compared. */
+static void guard_of_a_former_version_is_not_heard(void **state)
+{
+    struct fixture *f = *state;
+    struct guard_message status;
+    guard_accept(f);
+    guard_message_init(&status, GUARD_STATUS);
+    assert_true(name_from_string(&status.name, "pump"));
+    status.version = GUARD_MESSAGE_VERSION - 1;
+    assert_int_equal(send(f->guard_fd, &status, sizeof(status), MSG_NOSIGNAL), sizeof(status));
+    while (f->downs == 0)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    assert_int_equal(f->messages, 0);
+    assert_int_equal(log_lines(f), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -178,6 +194,7 @@ int main(void)
             guard_that_hangs_up_on_the_agent_is_dialled_less_and_less_and_told_once, set_up,
             tear_down),
         cmocka_unit_test_setup_teardown(guard_that_restarts_is_dialled_at_once, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(guard_of_a_former_version_is_not_heard, set_up, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
