@@ -162,6 +162,7 @@ class Attacker:
         self.counts = collections.Counter()
         self.sent_frames = self.sent_bytes = 0
         self.asked = collections.OrderedDict()  # query id -> line
+        self.counting = True  # not where ids are said again, or spoilt
         self.answers = collections.Counter()    # "line: accepted", "line: refused"
         self.query_id = self.random.getrandbits(40)
         self.nonce = self.random.getrandbits(48)
@@ -334,7 +335,8 @@ class Attacker:
     def query(self, line=None, operator=True):
         line = line if line is not None else self.line()
         self.query_id += 1
-        self.asked[self.query_id] = line
+        if self.counting:
+            self.asked[self.query_id] = line
         while len(self.asked) > 5000:
             self.asked.popitem(last=False)
         return {"query": {"id": self.query_id, "who": self.random.choice(
@@ -680,6 +682,8 @@ class Attacker:
                 if time.monotonic() >= end:
                     break
                 print(f"slice {name}", flush=True)
+                self.asked.clear()
+                self.counting = name not in ("mutate", "replay", "queries")
                 frames, answers = self.sent_frames, sum(self.answers.values())
                 getattr(self, f"mode_{name}")(min(end, time.monotonic() + self.config["slice"]))
                 for link in list(self.links.values()):
