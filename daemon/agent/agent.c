@@ -1,12 +1,10 @@
 #include "agent/agent.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -15,6 +13,7 @@
 #include "agent/lease_log.h"
 #include "agent/tokens.h"
 #include "conf/terms.h"
+#include "files/safe_file.h"
 #include "hal/clock.h"
 #include "hal/hal.h"
 #include "log/log.h"
@@ -271,17 +270,14 @@ static bool agent_register(struct agent *agent)
 static bool agent_lock(const char *run_dir)
 {
     char path[CONF_PATH_MAX + 16];
-    (void)mkdir(run_dir, 0755); /* If it can't be made, the open says so. */
+    char error[SAFE_FILE_TEXT_MAX];
+    (void)mkdir(run_dir, 0755); /* If it can't be made, the next says so. */
     snprintf(path, sizeof(path), "%s/agent.lock", run_dir);
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    if (fd < 0) {
-        log_line(LOG_ERR, "%s: can't be opened: %s", path, strerror(errno));
-        return false;
-    }
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
-        return true;
-    log_line(LOG_ERR, "%s: in use: another holdfastd is the agent of this board", path);
-    close(fd);
+    if (safe_folder(run_dir, false, error, sizeof(error)) &&
+        safe_file_lock(path, "in use: another holdfastd is the agent of this board", error,
+                       sizeof(error)) >= 0)
+        return true; /* The descriptor is the process's until its end. */
+    log_line(LOG_ERR, "%s", error);
     return false;
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "files/safe_file.h"
 #include "log/log.h"
 
 enum { LEASE_LOG_LINE_MAX = 512 };
@@ -26,9 +27,17 @@ static bool log_attach(struct lease_log *log)
 {
     struct stat about = { .st_size = 0 };
     char last = '\n';
-    log->fd = open(log->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0640);
-    if (log->fd < 0 || fstat(log->fd, &about) != 0) {
-        log_complain(log, "can't be opened");
+    char error[SAFE_FILE_TEXT_MAX];
+    log->fd = safe_file_open(log->path, O_RDWR | O_APPEND | O_CREAT, 0640, error, sizeof(error));
+    if (log->fd < 0) {
+        if (!log->failed)
+            log_line(LOG_ERR, "%s", error);
+        log->failed = true;
+        return false;
+    }
+    if (fstat(log->fd, &about) != 0) {
+        log_complain(log, "can't be examined");
+        close(log->fd);
         return false;
     }
     log->size = (size_t)about.st_size;

@@ -1,6 +1,7 @@
 #include "agent_socket.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/fsuid.h>
@@ -9,10 +10,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "hal/clock.h"
 #include "log/log.h"
 
 /* Room for a status of each resource: an agent that does not read shall not get old news later. */
-enum { AGENT_SEND_BUFFER = 32768 };
+enum { AGENT_SEND_BUFFER = 32768, AGENT_BACKLOG = 64, AGENT_ACCEPTS_PER_TURN = 4 };
 
 static bool socket_address(struct sockaddr_un *address, const char *run_dir)
 {
@@ -47,12 +49,21 @@ static bool bind_for(int fd, const struct sockaddr_un *address, uid_t owner)
     return bound;
 }
 
+void agent_socket_none(struct agent_socket *sockets)
+{
+    *sockets = (struct agent_socket){ .listen_fd = -1, .agent_fd = -1 };
+    for (int i = 0; i < AGENT_NEWCOMERS; i++)
+        sockets->newcomer_fd[i] = -1;
+}
+
 bool agent_socket_open(struct agent_socket *sockets, const char *run_dir,
                        const struct hf_name *node)
 {
     struct sockaddr_un address;
     struct stat run;
-    *sockets = (struct agent_socket){ -1, -1, -1, *node, geteuid() };
+    agent_socket_none(sockets);
+    sockets->node = *node;
+    sockets->run_owner = geteuid();
     if (!socket_address(&address, run_dir)) {
         log_line(LOG_ERR, "%s/guard.sock: at most %zu characters are allowed", run_dir,
                  sizeof(address.sun_path) - 1);
@@ -63,13 +74,22 @@ bool agent_socket_open(struct agent_socket *sockets, const char *run_dir,
     sockets->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     bool bound = sockets->listen_fd >= 0 &&
                  bind_for(sockets->listen_fd, &address, sockets->run_owner) &&
-                 listen(sockets->listen_fd, 4) == 0;
+                 listen(sockets->listen_fd, AGENT_BACKLOG) == 0;
     if (!bound)
         log_line(LOG_ERR, "%s: can't be bound: %s", address.sun_path, strerror(errno));
     return bound;
 }
 
-static bool peer_allowed(const struct agent_socket *sockets, int fd)
+/* Whoever comes in a loop gets one line a second, with how many there were. */
+static bool admit_log(struct agent_socket *sockets)
+{
+    uint64_t more = log_brake_release(&sockets->refused, hal_clock_now());
+    if (more > 0)
+        log_line(LOG_WARNING, "agent: %" PRIu64 " more refused", more);
+    return log_brake_admit(&sockets->refused, hal_clock_now());
+}
+
+static bool peer_allowed(struct agent_socket *sockets, int fd)
 {
     struct ucred peer;
     socklen_t size = sizeof(peer);
@@ -77,6 +97,8 @@ static bool peer_allowed(const struct agent_socket *sockets, int fd)
         return false;
     if (peer.uid == 0 || peer.uid == geteuid() || peer.uid == sockets->run_owner)
         return true;
+    if (!admit_log(sockets))
+        return false;
     log_line(LOG_WARNING,
              "agent: uid %u (pid %d) refused: only root, uid %u and the run directory's owner, uid "
              "%u, may connect",
@@ -85,19 +107,39 @@ static bool peer_allowed(const struct agent_socket *sockets, int fd)
     return false;
 }
 
+/* In the order in which they came. */
+static void newcomer_add(struct agent_socket *sockets, int fd)
+{
+    int count = 0;
+    for (int i = 0; i < AGENT_NEWCOMERS; i++) {
+        int waiting = sockets->newcomer_fd[i];
+        sockets->newcomer_fd[i] = -1;
+        if (waiting >= 0)
+            sockets->newcomer_fd[count++] = waiting;
+    }
+    if (count == AGENT_NEWCOMERS) {
+        close_fd(&sockets->newcomer_fd[0]);
+        for (int i = 1; i < AGENT_NEWCOMERS; i++)
+            sockets->newcomer_fd[i - 1] = sockets->newcomer_fd[i];
+        count--;
+    }
+    sockets->newcomer_fd[count] = fd;
+}
+
 void agent_socket_accept(struct agent_socket *sockets)
 {
-    int size = AGENT_SEND_BUFFER;
-    int fd = accept4(sockets->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (fd < 0)
-        return;
-    if (!peer_allowed(sockets, fd)) {
-        close(fd);
-        return;
+    const int size = AGENT_SEND_BUFFER;
+    for (int i = 0; i < AGENT_ACCEPTS_PER_TURN; i++) {
+        int fd = accept4(sockets->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0)
+            return;
+        if (!peer_allowed(sockets, fd)) {
+            close(fd);
+            continue;
+        }
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+        newcomer_add(sockets, fd);
     }
-    setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-    close_fd(&sockets->newcomer_fd);
-    sockets->newcomer_fd = fd;
 }
 
 /* True with a well-formed message; *gone if the connection is of no more use. */
@@ -120,25 +162,26 @@ static bool receive(int fd, struct guard_message *message, bool *gone)
     return true;
 }
 
-enum agent_input agent_socket_greet(struct agent_socket *sockets)
+enum agent_input agent_socket_greet(struct agent_socket *sockets, int index)
 {
     struct guard_message message;
     bool gone = false;
-    bool taken = receive(sockets->newcomer_fd, &message, &gone);
+    int *newcomer = &sockets->newcomer_fd[index];
+    bool taken = receive(*newcomer, &message, &gone);
     if (taken && (message.kind != GUARD_HELLO || !name_equal(&message.name, &sockets->node))) {
         log_line(LOG_WARNING, "agent: refused: says kind %u, name %s; hello, name %s is due",
                  (unsigned)message.kind, message.name.text, sockets->node.text);
         gone = true;
     }
     if (gone) {
-        close_fd(&sockets->newcomer_fd);
+        close_fd(newcomer);
         return AGENT_NOTHING;
     }
     if (!taken)
         return AGENT_NOTHING;
     close_fd(&sockets->agent_fd);
-    sockets->agent_fd = sockets->newcomer_fd;
-    sockets->newcomer_fd = -1;
+    sockets->agent_fd = *newcomer;
+    *newcomer = -1;
     return AGENT_ARRIVED;
 }
 
@@ -176,7 +219,8 @@ void agent_socket_close(struct agent_socket *sockets, const char *run_dir)
 {
     struct sockaddr_un address;
     close_fd(&sockets->agent_fd);
-    close_fd(&sockets->newcomer_fd);
+    for (int i = 0; i < AGENT_NEWCOMERS; i++)
+        close_fd(&sockets->newcomer_fd[i]);
     close_fd(&sockets->listen_fd);
     if (socket_address(&address, run_dir))
         unlink(address.sun_path);

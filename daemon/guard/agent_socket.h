@@ -1,11 +1,12 @@
 /*
- * RUN/guard.sock: the one agent that counts, and at most one newcomer that has not said hello yet.
+ * RUN/guard.sock: the one agent that counts, and a few newcomers that have not said hello yet.
  *
  * Owner: the guard's one thread. Nothing here blocks or allocates.
  * Rules: only root, the guard's own user and the owner of RUN may connect: RUN is named by the
  *   configuration, so its owner is the user that holdfastd was set up to run as. A newcomer that
  *   says a well-formed HELLO under this node's name takes the place of the agent before it. A
- *   message that breaks the rules ends its connection with one log line.
+ *   message that breaks the rules ends its connection with one log line. Whoever connects in a loop
+ *   costs neither the agent its place nor a newcomer its word.
  */
 #ifndef HOLDFAST_GUARD_AGENT_SOCKET_H
 #define HOLDFAST_GUARD_AGENT_SOCKET_H
@@ -15,11 +16,15 @@
 
 #include "base/name.h"
 #include "guard/message.h"
+#include "log/log.h"
+
+enum { AGENT_NEWCOMERS = 4 };
 
 struct agent_socket {
     int listen_fd;
-    int agent_fd;    /* -1: none */
-    int newcomer_fd; /* -1: none */
+    int agent_fd;                     /* -1: none */
+    int newcomer_fd[AGENT_NEWCOMERS]; /* in the order in which they came; -1: none */
+    struct log_brake refused;
     struct hf_name node;
     uid_t run_owner; /* of RUN when the socket was opened */
 };
@@ -31,6 +36,9 @@ enum agent_input {
     AGENT_ARRIVED  /* a newcomer took over; the old connection, if any, is closed */
 };
 
+/* No connections, and nothing bound. */
+void agent_socket_none(struct agent_socket *sockets);
+
 /*
  * Binds RUN/guard.sock, mode 0660, in the place of a stale one; as root, for the owner of RUN.
  * False after one log line.
@@ -38,11 +46,11 @@ enum agent_input {
 bool agent_socket_open(struct agent_socket *sockets, const char *run_dir,
                        const struct hf_name *node);
 
-/* Accepts whoever waits. */
+/* Accepts some of those who wait; the newcomer that has waited longest gives way. */
 void agent_socket_accept(struct agent_socket *sockets);
 
-/* Takes in what the newcomer said: AGENT_ARRIVED or AGENT_NOTHING. */
-enum agent_input agent_socket_greet(struct agent_socket *sockets);
+/* Takes in what newcomer `index` said: AGENT_ARRIVED or AGENT_NOTHING. */
+enum agent_input agent_socket_greet(struct agent_socket *sockets, int index);
 
 /* Takes in one message of the agent. */
 enum agent_input agent_socket_receive(struct agent_socket *sockets, struct guard_message *message);

@@ -7,7 +7,6 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
@@ -16,6 +15,7 @@
 
 #include "base/check.h"
 #include "conf/terms.h"
+#include "files/safe_file.h"
 #include "hal/clock.h"
 #include "log/log.h"
 #include "realtime.h"
@@ -33,6 +33,7 @@ enum loop_source {
     SOURCE_SIGNAL,
     SOURCE_LISTEN,
     SOURCE_NEWCOMER,
+    SOURCE_NEWCOMER_LAST = SOURCE_NEWCOMER + AGENT_NEWCOMERS - 1,
     SOURCE_AGENT,
     SOURCE_HAL,
     SOURCES
@@ -296,7 +297,8 @@ static void loop_wait(struct loop *loop, struct pollfd *polled)
     polled[SOURCE_TIMER] = (struct pollfd){ loop->timer_fd, POLLIN, 0 };
     polled[SOURCE_SIGNAL] = (struct pollfd){ loop->signal_fd, POLLIN, 0 };
     polled[SOURCE_LISTEN] = (struct pollfd){ loop->sockets.listen_fd, POLLIN, 0 };
-    polled[SOURCE_NEWCOMER] = (struct pollfd){ loop->sockets.newcomer_fd, POLLIN, 0 };
+    for (int i = 0; i < AGENT_NEWCOMERS; i++)
+        polled[SOURCE_NEWCOMER + i] = (struct pollfd){ loop->sockets.newcomer_fd[i], POLLIN, 0 };
     polled[SOURCE_AGENT] = (struct pollfd){ loop->sockets.agent_fd, POLLIN, 0 };
     polled[SOURCE_HAL] = (struct pollfd){ loop->bench_lost ? -1 : loop->board.hal.fd, POLLIN, 0 };
     if (ppoll(polled, SOURCES, NULL, NULL) < 0) {
@@ -328,8 +330,11 @@ static void loop_turn(struct loop *loop)
         take_signal(loop);
     if (polled[SOURCE_AGENT].revents)
         agent_take(loop);
-    if (polled[SOURCE_NEWCOMER].revents && agent_socket_greet(&loop->sockets) == AGENT_ARRIVED)
-        agent_arrived(loop);
+    for (int i = 0; i < AGENT_NEWCOMERS; i++) {
+        if (polled[SOURCE_NEWCOMER + i].revents &&
+            agent_socket_greet(&loop->sockets, i) == AGENT_ARRIVED)
+            agent_arrived(loop);
+    }
     if (polled[SOURCE_LISTEN].revents)
         agent_socket_accept(&loop->sockets);
     loop_step_kind(loop, GUARD_INPUT_TICK);
@@ -352,19 +357,19 @@ bool loop_run(struct loop *loop)
 static bool lock_run_dir(struct loop *loop, const char *run_dir)
 {
     char path[CONF_PATH_MAX + 32];
+    char error[SAFE_FILE_TEXT_MAX];
     if (mkdir(run_dir, 0755) < 0 && errno != EEXIST) {
         log_line(LOG_ERR, "%s: can't be made: %s", run_dir, strerror(errno));
         return false;
     }
     snprintf(path, sizeof(path), "%s/guard.lock", run_dir);
-    loop->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-    if (loop->lock_fd >= 0 && flock(loop->lock_fd, LOCK_EX | LOCK_NB) == 0)
-        return true;
-    if (errno == EWOULDBLOCK)
-        log_line(LOG_ERR, "%s: held: another guard runs on this directory", path);
-    else
-        log_line(LOG_ERR, "%s: can't be locked: %s", path, strerror(errno));
-    return false;
+    loop->lock_fd = safe_folder(run_dir, true, error, sizeof(error))
+                        ? safe_file_lock(path, "held: another guard runs on this directory", error,
+                                         sizeof(error))
+                        : -1;
+    if (loop->lock_fd < 0)
+        log_line(LOG_ERR, "%s", error);
+    return loop->lock_fd >= 0;
 }
 
 static bool open_timers(struct loop *loop)
@@ -395,7 +400,7 @@ bool loop_open(struct loop *loop, const struct conf *conf)
 {
     struct guard_config config;
     memset(loop, 0, sizeof(*loop));
-    loop->sockets.listen_fd = loop->sockets.agent_fd = loop->sockets.newcomer_fd = -1;
+    agent_socket_none(&loop->sockets);
     board_guard_config(conf, &config);
     guard_init(&loop->guard, &config);
     if (!open_timers(loop) || !lock_run_dir(loop, conf->run_dir))

@@ -172,6 +172,10 @@ static int check_owner(int descriptor, const char *directory, const char *name, 
                  name, (unsigned)status.st_mode & 07777);
         return EPERM;
     }
+    if (!S_ISREG(status.st_mode) && !S_ISDIR(status.st_mode)) {
+        snprintf(error, error_size, "%s/%s: must be a regular file", directory, name);
+        return EPERM;
+    }
     return 0;
 }
 
@@ -197,9 +201,13 @@ static int open_files(struct disk_file *disk, const char *directory, char *error
     result = check_owner(disk->directory, directory, "", error, error_size);
     if (result != 0)
         return result;
-    disk->lock = openat(disk->directory, "journal.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    disk->lock = openat(disk->directory, "journal.lock",
+                        O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     if (disk->lock < 0)
         return explain(error, error_size, directory, "journal.lock", "open");
+    result = check_owner(disk->lock, directory, "journal.lock", error, error_size);
+    if (result != 0)
+        return result;
     if (flock(disk->lock, LOCK_EX | LOCK_NB) != 0)
         return explain(error, error_size, directory, "journal.lock", "lock");
     for (int i = 0; i < DISK_SLOTS; i++) {
