@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 
 from cluster import BIN, Cluster, now_ns, run_tests, wait_until
 from measure import primary_and_standby
@@ -97,28 +98,32 @@ def who_locks_the_guards_file_keeps_no_guard_out():
         for number in held:
             fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.write(told, b"x")
-        while True:
-            signal.pause()
+        parent = os.getppid()
+        while os.getppid() == parent:
+            time.sleep(0.1)
+        os._exit(0)
     os.read(ready, 1)
-    cluster.start_all()
-    cluster.wait_driver()
-    primary, _ = primary_and_standby(cluster)
-    started = now_ns()
-    # And at its socket it does not even get so far as to be refused.
-    for _ in range(200):
-        child = os.fork()
-        if child == 0:
-            become_a_stranger()
-            end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            try:
-                end.connect(os.path.join(cluster.folder, primary, "run", "guard.sock"))
-            except PermissionError:
-                os._exit(0)
-            os._exit(1)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    undisturbed(cluster, primary, started)
-    os.kill(stranger, 9)
-    os.waitpid(stranger, 0)
+    try:
+        cluster.start_all()
+        cluster.wait_driver()
+        primary, _ = primary_and_standby(cluster)
+        started = now_ns()
+        # And at its socket it does not even get so far as to be refused.
+        for _ in range(200):
+            child = os.fork()
+            if child == 0:
+                become_a_stranger()
+                end = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+                try:
+                    end.connect(os.path.join(cluster.folder, primary, "run", "guard.sock"))
+                except PermissionError:
+                    os._exit(0)
+                os._exit(1)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        undisturbed(cluster, primary, started)
+    finally:
+        os.kill(stranger, signal.SIGKILL)
+        os.waitpid(stranger, 0)
     assert cluster.close() == 0
 
 
