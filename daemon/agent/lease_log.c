@@ -218,6 +218,11 @@ void lease_log_issuer(struct lease_log *log, struct instant now, const struct hf
         log_add(log, now, name, LEASE ",\"why\":\"%s\"", node->text, resource, message->token,
                 printable(text, message->text));
         return;
+    case LEASE_STUCK:
+    case LEASE_NOTED:
+        log_add(log, now, name, LEASE ",\"off\":%s", node->text, resource, message->token,
+                message->fenced ? "true" : "false");
+        return;
     case LEASE_WITHDRAW:
     case LEASE_RELEASED:
     case LEASE_LOST:

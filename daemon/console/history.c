@@ -16,6 +16,7 @@ static const char *history_name(enum history_kind kind)
         [HISTORY_GRANT] = "grant",     [HISTORY_RELEASE] = "release",
         [HISTORY_EXPIRE] = "expire",   [HISTORY_TRANSFER] = "transfer",
         [HISTORY_REFUSAL] = "refusal", [HISTORY_OPERATOR] = "operator",
+        [HISTORY_FAULT] = "fault",
     };
     return kind < HISTORY_KINDS ? names[kind] : "unknown";
 }

@@ -51,6 +51,14 @@ static const char *const names[COVERAGE_KINDS] = {
     [COVERAGE_WELDED_RELAYS] = "relays welded",
     [COVERAGE_WELDED_OVERLAPS] = "edges beside a welded relay",
     [COVERAGE_STUCK_READBACKS] = "readbacks stuck",
+    [COVERAGE_STUCK_ON] = "outputs stuck on written down",
+    [COVERAGE_STUCK_CLEARED] = "of them cleared at their board",
+    [COVERAGE_STUCK_LET_GO] = "resources held for them and let go",
+    [COVERAGE_STUCK_SEEN_OFF] = "outputs off again after that",
+    [COVERAGE_STUCK_GRANTED] = "grants beside an output stuck on, by policy",
+    [COVERAGE_STUCK_OVERTAKEN] = "grants overtaken by such a word",
+    [COVERAGE_QUEUED_HELD] = "boards told that their resource is held",
+    [COVERAGE_TRANSFERS_HELD] = "transfers refused for an output stuck on",
     [COVERAGE_SNAPSHOTS_TAKEN] = "snapshots taken",
     [COVERAGE_SNAPSHOTS_INSTALLED] = "snapshots installed",
     [COVERAGE_LAGGARDS] = "issuers left behind by the log",
@@ -113,7 +121,8 @@ static const char *const names[COVERAGE_KINDS] = {
 bool coverage_is_rare(enum coverage_kind kind)
 {
     return kind == COVERAGE_SPLIT_VOTES_UNNOTICED || kind == COVERAGE_SPLIT_VOTES_DROPPED ||
-           kind == COVERAGE_STOOD_OVERLAPS || kind == COVERAGE_WELDED_OVERLAPS;
+           kind == COVERAGE_STOOD_OVERLAPS || kind == COVERAGE_STUCK_OVERTAKEN ||
+           kind == COVERAGE_TRANSFERS_HELD || kind == COVERAGE_WELDED_OVERLAPS;
 }
 
 const char *coverage_name(enum coverage_kind kind)

@@ -868,10 +868,12 @@ static const char *apply_transfer(struct world *world, const struct fault *fault
     struct replica_event event = { .kind = REPLICA_TRANSFER, .node = world->name[node],
                                    .resource = world->resource[fault->resource] };
     const char *skipped = leader_event(world, &event);
-    if (!skipped)
-        world_cover(world, COVERAGE_BOARD_TRANSFERS);
-    if (!skipped)
-        oracle_transfer_asked(world, fault->resource, node - world->issuer_count);
+    if (skipped && strstr(skipped, "stuck on"))
+        world_cover(world, COVERAGE_TRANSFERS_HELD);
+    if (skipped)
+        return skipped;
+    world_cover(world, COVERAGE_BOARD_TRANSFERS);
+    oracle_transfer_asked(world, fault->resource, node - world->issuer_count);
     return skipped;
 }
 
@@ -1004,6 +1006,27 @@ void fault_note(struct world *world, const struct event *event)
     world_post(world, EVENT_NOTE, 0, world->notes_period_us, NULL, 0);
 }
 
+static const char *let_go(struct world *world, int resource)
+{
+    struct replica_event event = { .kind = REPLICA_CLEAR, .resource = world->resource[resource] };
+    const char *skipped = leader_event(world, &event);
+    if (!skipped)
+        oracle_said_go(world, resource, ORACLE_NOBODY);
+    return skipped;
+}
+
+static const char *apply_go(struct world *world, const struct fault *fault)
+{
+    return fault->resource < world->resource_count ? let_go(world, fault->resource) :
+                                                     "no such resource";
+}
+
+static void let_all_go(struct world *world)
+{
+    for (int i = 0; i < world->resource_count; i++)
+        (void)let_go(world, i);
+}
+
 static void unpin_all(struct world *world)
 {
     for (int i = 0; i < world->resource_count; i++) {
@@ -1020,6 +1043,7 @@ void fault_operator(struct world *world, const struct event *event)
     (void)event;
     unpin_all(world);
     (void)apply_clear(world, &clear);
+    let_all_go(world);
     world_post(world, EVENT_OPERATOR, 0, OPERATOR_US, NULL, 0);
 }
 
@@ -1186,6 +1210,7 @@ const struct fault_row fault_table[FAULT_KINDS] = {
     [FAULT_UNPIN] = { "unpin", 2, { FIELD_RESOURCE }, { 0 },
                       draw_resource, apply_unpin },
     [FAULT_CLEAR] = { "clear", 0, { FIELD_END }, { 0 }, NULL, apply_clear },
+    [FAULT_GO] = { "go", 2, { FIELD_RESOURCE }, { 0 }, draw_resource, apply_go },
     [FAULT_NOTES] = { "notes", 0, { FIELD_DURATION, FIELD_PERIOD }, { 0 }, NULL, apply_notes },
     [FAULT_LEADER_DEATH] = { "leader-death", 0, { FIELD_WORD, FIELD_DURATION },
                              { "kill", "power" }, draw_leader_death, apply_leader_death },

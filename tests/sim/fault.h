@@ -42,6 +42,7 @@ enum fault_kind {
     FAULT_PIN,
     FAULT_UNPIN,
     FAULT_CLEAR,          /* latched faults of all boards */
+    FAULT_GO,             /* what is held for an output stuck on is let go */
     FAULT_NOTES,          /* entries that make the log grow: one per `period` for `duration` */
     FAULT_LEADER_DEATH,   /* the leader, and L2 is watched */
     FAULT_BOARD_DEATH,    /* the board that drives, and L1 is watched */

@@ -76,6 +76,14 @@ struct oracle_pin {
     int board;
 };
 
+/* Of one resource; a bit per board. */
+struct oracle_stuck {
+    unsigned rows;   /* the table's list */
+    unsigned let_go; /* of them */
+    unsigned cleared; /* an operator cleared the fault there, since its last row ended */
+    unsigned noted;  /* the board was told so, and no operator's act has ended it */
+};
+
 struct oracle_renewal {
     uint64_t nonce;
     uint32_t life; /* of the agent */
@@ -180,6 +188,7 @@ struct oracle {
     struct oracle_entry *entry; /* ORACLE_LOG_MAX; index 0 is the empty log */
     uint64_t last;
     struct oracle_pin pin[SIM_RESOURCES_MAX];
+    struct oracle_stuck stuck[SIM_RESOURCES_MAX];
     unsigned transfer_asked[SIM_RESOURCES_MAX]; /* by an operator, ever: a bit per board */
     uint64_t *acknowledged; /* by term: highest index that an answer in it stands on */
     int8_t *leader;         /* by term: who led, -1: nobody yet */
@@ -290,6 +299,20 @@ void oracle_board_died(struct world *world, int resource, int64_t bound_us);
 void oracle_check_level(struct world *world);
 /* A takeover that is overdue fails here. */
 void oracle_check_bounds(struct world *world);
+
+/* oracle_stuck.c */
+void oracle_model_stuck(struct world *world, const struct lease_command *command, int resource);
+void oracle_model_clear(struct world *world, const struct lease_command *command, int resource);
+/* The model of the table: this grant does nothing, as an output is stuck on. */
+bool oracle_model_held(struct world *world, uint64_t index, const struct lease_command *command,
+                       int resource);
+/* This grant takes effect. */
+void oracle_granted(struct world *world, uint64_t index, int resource);
+void oracle_noted(struct world *world, int issuer, int board, const struct lease_message *message);
+/* An operator cleared the fault at this board, or (ORACLE_NOBODY) lets the resource go. */
+void oracle_said_go(struct world *world, int resource, int board);
+void oracle_compare_stuck(struct world *world, int issuer, const struct lease_table *table);
+void oracle_restore_stuck(struct world *world, const struct lease_table *table);
 
 /* oracle_failback.c */
 /* An operator's transfer to this board was accepted. */

@@ -74,8 +74,10 @@ static void model_grant(struct world *world, uint64_t index, const struct lease_
     const struct oracle_pin *pin = &world->oracle.pin[resource];
     int board = board_of(world, &command->holder);
     /* Overtaken in the log: it does nothing. */
-    if (command->token != lease->token || (pin->pinned && pin->board != board))
+    if (command->token != lease->token || (pin->pinned && pin->board != board) ||
+        oracle_model_held(world, index, command, resource))
         return;
+    oracle_granted(world, index, resource);
     if (lease->token >= index)
         world_fail(world, ORACLE_S2, "%s: token %llu granted after %llu",
                    world->resource[resource].text, (unsigned long long)index,
@@ -199,6 +201,12 @@ static void model_apply(struct world *world, int issuer, uint64_t index,
         world->oracle.pin[resource] = (struct oracle_pin){
             command.pinned, command.pinned ? board_of(world, &command.holder) : ORACLE_NOBODY };
         world_cover(world, COVERAGE_PINS);
+        return;
+    case LEASE_COMMAND_STUCK:
+        oracle_model_stuck(world, &command, resource);
+        return;
+    case LEASE_COMMAND_CLEAR:
+        oracle_model_clear(world, &command, resource);
         return;
     case LEASE_COMMAND_OVERRULE:
     case LEASE_COMMAND_REMOVE: /* every resource here has a policy */
@@ -353,6 +361,8 @@ void oracle_applied(struct world *world, int issuer)
                    world->name[issuer].text, (unsigned long long)applied);
     if (news)
         compare_table(world, issuer, &replica->table);
+    if (news && applied == world->oracle.last)
+        oracle_compare_stuck(world, issuer, &replica->table);
     compare_members(world, issuer);
     end_change(world, issuer);
     oracle_acts(world, issuer);
@@ -392,6 +402,7 @@ void oracle_restored(struct world *world, uint64_t index, uint64_t term,
     oracle_log_begun(world, index);
     oracle_acts_restored(world);
     memset(oracle->acknowledged, 0, ORACLE_TERMS_MAX * sizeof(oracle->acknowledged[0]));
+    oracle_restore_stuck(world, table);
     for (int i = 0; i < world->resource_count; i++) {
         int found = lease_table_find(table, &world->resource[i]);
         bool pinned = found >= 0 && table->record[found].pinned;
@@ -442,4 +453,8 @@ void oracle_issuer_says(struct world *world, int issuer, int board,
         oracle_renewed(world, issuer, board, message);
     else if (message->kind == LEASE_YIELD)
         oracle_yield(world, issuer, message);
+    else if (message->kind == LEASE_NOTED)
+        oracle_noted(world, issuer, board, message);
+    else if (message->kind == LEASE_QUEUED && message->text[0] != '\0')
+        world_cover(world, COVERAGE_QUEUED_HELD);
 }

@@ -193,6 +193,7 @@ static void plan_world(const struct settings *settings, struct sim_plan *plan)
         plan->end_us = plan_driven_by_us(plan) + CHECKED_US;
     if (plan->type == SIM_CHAOS && plan->issuers == 5 && random_chance(random, 600000))
         plan->spare_issuers = 2;
+    plan->stuck_go = random_chance(random, 200000);
 }
 
 int64_t plan_longest_fence_us(const struct sim_plan *plan)

@@ -40,6 +40,7 @@ static void write_policies(struct world *world)
         /* No longer than what boards ask for: a hold-off after a restore is just long enough. */
         policy->ttl_max_us = world->plan.ttl_us;
         policy->fence_max_us = plan_longest_fence_us(&world->plan);
+        policy->stuck_go = world->plan.stuck_go;
         policy->holder_count = (uint8_t)world->board_count;
         for (int board = 0; board < world->board_count; board++)
             policy->holder[board] = world->name[board_node(world, board)];

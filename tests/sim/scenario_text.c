@@ -47,6 +47,7 @@ static const struct key keys[] = {
     HARDWARE("board-3-", 2),
     { "failback", VALUE_UINT32, PLAN(failback), 0,
       (INT64_C(1) << (SIM_RESOURCES_MAX * SIM_BOARDS_MAX)) - 1 },
+    { "stuck-go", VALUE_BOOL, PLAN(stuck_go), 0, 1 },
     { "skew-ppm-max", VALUE_INT, PLAN(skew_ppm_max), 0, 500000 },
     { "steady", VALUE_BOOL, PLAN(steady), 0, 1 },
     { "ordered", VALUE_BOOL, PLAN(ordered), 0, 1 },

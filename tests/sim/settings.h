@@ -100,6 +100,7 @@ struct sim_plan {
     struct sim_hardware hardware[SIM_BOARDS_MAX];
     int spare_issuers; /* the last so many are no members at first */
     uint32_t failback; /* where it is automatic: a bit per resource and board */
+    bool stuck_go; /* policy: granted although an output is stuck on */
     int32_t skew_ppm_max;
     bool steady; /* no jitter: every delay and latency is the middle of its range */
     bool ordered; /* network: as TCP, nothing is lost, repeated or overtaken in a connection */

@@ -134,6 +134,14 @@ static void put_commit(const struct world *world, int issuer, const struct raft_
         say(world, issuer, "entry %llu committed: OVERRULE %s, token %llu of %s", index, resource,
             (unsigned long long)command.token, command.holder.text);
         return;
+    case LEASE_COMMAND_STUCK:
+        say(world, issuer, "entry %llu committed: STUCK %s at %s", index, resource,
+            command.holder.text);
+        return;
+    case LEASE_COMMAND_CLEAR:
+        say(world, issuer, "entry %llu committed: CLEAR %s%s%s", index, resource,
+            name_empty(&command.holder) ? "" : " at ", command.holder.text);
+        return;
     case LEASE_COMMAND_KINDS:
         break;
     }
@@ -276,6 +284,11 @@ void trace_issuer_says(const struct world *world, int issuer, int board,
         if (trace->of[board].shown && trace->of[board].nonce == message->nonce)
             put_who_confirmed(world, issuer, board, message->nonce);
         return;
+    case LEASE_NOTED:
+        say(world, issuer, "to %s: noted: an output of %s is %s", to, message->resource.text,
+            message->fenced ? "off again" : "stuck on");
+        return;
+    case LEASE_STUCK:
     case LEASE_LEADER:
     case LEASE_ACQUIRE:
     case LEASE_WITHDRAW:
@@ -335,7 +348,11 @@ void trace_agent_says(const struct world *world, int board, const struct lease_m
             message->fenced ? "outputs proven off" : "nothing proven");
     if (message->kind == LEASE_RELEASE)
         *released = message->token;
-    *asked = message->kind == LEASE_ACQUIRE;
+    if (message->kind == LEASE_STUCK)
+        say(world, node, "says that an output of %s is %s", message->resource.text,
+            message->fenced ? "off again" : "stuck on");
+    else
+        *asked = message->kind == LEASE_ACQUIRE;
 }
 
 void trace_renewed(const struct world *world, int board, const struct lease_message *message)

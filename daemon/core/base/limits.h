@@ -14,6 +14,7 @@ enum {
     HF_LEASES_PER_AGENT_MAX = 16, /* resources that one board may ask for */
     HF_OUTPUTS_MAX = 8,      /* outputs of one resource on one board */
     HF_WAITERS_MAX = 8,      /* boards queued for one resource */
+    HF_STUCK_MAX = 64,       /* outputs known to be stuck on, by board and resource */
     HF_HISTORY_MAX = 256     /* replicated history events kept */
 };
 

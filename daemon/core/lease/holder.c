@@ -5,7 +5,7 @@
 #include "base/check.h"
 
 /* What one lease may add to the output in one step; less room than that waits for the next one. */
-enum { ACTIONS_PER_LEASE = 3 * HF_ISSUERS_MAX + 4 };
+enum { ACTIONS_PER_LEASE = 4 * HF_ISSUERS_MAX + 4 };
 
 /* One step: what happened when, and where the actions go. */
 struct step {
@@ -207,6 +207,44 @@ static void send_permit(struct step *step, struct holder_lease *lease)
     note_taken(lease, lease->token);
 }
 
+/* ---- outputs stuck on */
+
+static void begin_word(struct step *step, struct holder_lease *lease, bool stuck)
+{
+    lease->word.stuck = stuck;
+    lease->word.off = !stuck;
+    lease->word.noted = false;
+    lease->word.nonce = step->holder->next_nonce;
+    lease->word.say_at = step->now;
+}
+
+/* Said again until it is noted. */
+static struct instant say_word(struct step *step, struct holder_lease *lease)
+{
+    struct holder_word *word = &lease->word;
+    struct lease_message message;
+    if ((!word->stuck && !word->off) || word->noted)
+        return INSTANT_NEVER;
+    if (!instant_reached(word->say_at, step->now))
+        return word->say_at;
+    message_init(&message, LEASE_STUCK, lease);
+    message.nonce = step->holder->next_nonce++;
+    message.fenced = word->off;
+    /* A leader that does not answer may be none any more. */
+    send_to_issuers(step, &message, message.nonce != word->nonce);
+    word->say_at = instant_add(step->now, span_from_ms(HOLDER_RESEND_MS));
+    return word->say_at;
+}
+
+static void on_noted(struct holder_lease *lease, const struct lease_message *message)
+{
+    struct holder_word *word = &lease->word;
+    if (message->fenced != word->off || (int64_t)(message->nonce - word->nonce) < 0)
+        return;
+    word->noted = true;
+    word->off = false;
+}
+
 /* ---- the one place that changes a state */
 
 static void disown(struct holder_lease *lease)
@@ -277,6 +315,9 @@ static void put(struct step *step, struct holder_lease *lease, enum holder_input
         *change = (struct holder_change){ lease->config.resource, lease->state, input, cell->next,
                                           reason };
     }
+    /* Only an operator's word ends a fault. */
+    if (lease->state == HOLDER_BLOCKED && lease->word.stuck)
+        begin_word(step, lease, false);
     leave(step, lease, cell->next);
     lease->state = cell->next;
     enter(step, lease);
@@ -299,6 +340,7 @@ static void ask_all_now(struct step *step)
     holder->renew_at = step->now;
     for (size_t i = 0; i < holder->lease_count; i++) {
         struct holder_lease *lease = &holder->lease[i];
+        lease->word.say_at = step->now;
         if (lease->state == HOLDER_WAITING || lease->state == HOLDER_RELEASING) {
             lease->answered = true;
             lease->ask_at = step->now;
@@ -314,6 +356,9 @@ static void on_leader(struct step *step, const struct hf_name *node,
         return;
     holder->leader = *node;
     holder->leader_term = message->term;
+    /* What another leader noted may be lost: in a backup, if not else. */
+    for (size_t i = 0; i < holder->lease_count; i++)
+        holder->lease[i].word.noted = false;
     ask_all_now(step);
 }
 
@@ -443,6 +488,8 @@ static void on_message(struct step *step, const struct hf_name *node,
         on_granted(step, lease, message);
     else if (message->kind == LEASE_LOST)
         on_lost(step, lease, message);
+    else if (message->kind == LEASE_NOTED)
+        on_noted(lease, message);
     else if (message->kind == LEASE_YIELD && token_alive(lease, message->token))
         put(step, lease, HOLDER_INPUT_YIELD, "asked to yield");
     else if (message->kind == LEASE_RELEASED && lease->state == HOLDER_RELEASING &&
@@ -470,6 +517,23 @@ static void run_hooks(struct step *step, struct holder_lease *lease)
     }
 }
 
+/*
+ * The guard says that an output is stuck on; or it has another fault, and a readback is on that
+ * should be off by the board's own fence latency.
+ */
+static bool shows_stuck(const struct step *step, struct holder_lease *lease,
+                        const struct guard_message *status)
+{
+    struct holder_word *word = &lease->word;
+    if (status->state != GUARD_FAULT || status->readback_on == 0) {
+        word->on_since = INSTANT_NEVER;
+        return status->state == GUARD_FAULT && status->fault == GUARD_FAULT_STUCK_ON;
+    }
+    word->on_since = instant_min(word->on_since, step->now);
+    return status->fault == GUARD_FAULT_STUCK_ON ||
+           instant_before(instant_add(word->on_since, lease->config.fence), step->now);
+}
+
 static void on_guard_status(struct step *step, struct holder_lease *lease,
                             const struct guard_message *status)
 {
@@ -486,6 +550,8 @@ static void on_guard_status(struct step *step, struct holder_lease *lease,
     view->agrees = guard_terms_equal(&status->terms, &lease->config.terms);
     view->heard = step->now;
     step->holder->guard_heard = step->now;
+    if (shows_stuck(step, lease, status) && !lease->word.stuck)
+        begin_word(step, lease, true);
     bool off = view->state == GUARD_SAFE || view->state == GUARD_DROPPING;
     if (view->state == GUARD_FAULT)
         put(step, lease, HOLDER_INPUT_FAULT, guard_fault_name(view->fault));
@@ -721,6 +787,7 @@ static void run_timers(struct step *step)
         }
         settle(step, lease);
         ask(step, lease);
+        wake_at = instant_min(wake_at, say_word(step, lease));
         wake_at = instant_min(wake_at, lease_wake_at(step, lease));
     }
     step->out->wake_at = instant_min(wake_at, renew(step));
@@ -746,6 +813,7 @@ void holder_init(struct holder *holder, const struct holder_config *config, stru
         holder->lease[i].answered = true;
         holder->lease[i].deadline = now;
         holder->lease[i].slack = span_from_us(INT64_MAX);
+        holder->lease[i].word.on_since = INSTANT_NEVER;
     }
 }
 

@@ -27,6 +27,9 @@
  *  - A guard that is configured otherwise is not used: no permit goes to it, nothing is asked for,
  *    and what it says of outputs that are off proves nothing for the fence latency declared here.
  *  - A grant for which the issuer would wait less than this board's fence latency is not driven.
+ *  - An output that is on though told off is told to the leader, whoever holds the lease: at once, to
+ *    every new leader, and again until the leader has noted it. So is that all are off again, once an
+ *    operator cleared the fault here.
  *
  * Duties of the caller after every holder_step(), in the order of action[]: HOLDER_SEND to that
  * issuer, HOLDER_GUARD to the guard (GUARD_HELLO too: it is the first after HOLDER_EVENT_GUARD_UP),
@@ -180,6 +183,16 @@ struct holder_guard_view {
     struct instant heard;
 };
 
+/* What the leader is told about outputs that are on though told off. */
+struct holder_word {
+    bool stuck;     /* seen so, and not cleared here since */
+    bool off;       /* cleared, and shown off: the leader does not know that yet */
+    bool noted;     /* the present word is */
+    uint64_t nonce; /* of the first time that it was said */
+    struct instant on_since; /* another fault: readback on since then; INSTANT_NEVER: it is off */
+    struct instant say_at;
+};
+
 struct holder_lease {
     struct holder_resource_config config;
     enum holder_state state;
@@ -195,6 +208,7 @@ struct holder_lease {
     bool cleared;             /* blocked: an operator cleared the fault */
     uint64_t driving;         /* token that the guard was seen driving, until its lost hook */
     struct holder_guard_view guard;
+    struct holder_word word;
     struct hf_name held_by;   /* from QUEUED, for people */
     uint32_t position;        /* in the queue, 0: unknown */
     enum lease_refusal refusal; /* last answer, if it was one */

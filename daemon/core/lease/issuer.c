@@ -265,6 +265,25 @@ static int queue_waiter(struct issuer *issuer, struct issuer_lease *lease,
     return at;
 }
 
+/* ---- outputs stuck on */
+
+static const char held_text[] = "an output of it is stuck on: held until fault clear, see leases";
+
+static bool policy_says_go(const struct issuer *issuer, const struct hf_name *resource)
+{
+    const struct issuer_policy *policy = issuer_policy_of(issuer, resource);
+    return policy && policy->stuck_go;
+}
+
+/* Nobody is granted it: by the table, or by a board's word that is not written down yet. */
+static bool is_held(const struct issuer *issuer, const struct issuer_lease *lease,
+                    struct instant now)
+{
+    return !policy_says_go(issuer, &lease->resource) &&
+           (stuck_holds(&issuer->table->stuck, &lease->resource) ||
+            !instant_reached(lease->word_until, now));
+}
+
 static bool pin_allows(const struct lease_record *record, const struct hf_name *node)
 {
     return !record->pinned || name_equal(&record->pinned_to, node);
@@ -333,6 +352,8 @@ static const char *begin_transfer(struct issuer *issuer, const struct issuer_eve
         return "the board holds it already";
     if (!issuer_policy_of(issuer, &event->resource))
         return no_policy;
+    if (is_held(issuer, lease, now))
+        return held_text;
     if (lease->transfer.state == ISSUER_TRANSFER_PENDING)
         return "a transfer of this resource is under way";
     if (lease->pending == ISSUER_PENDING_GRANT)
@@ -429,6 +450,68 @@ static void answer_queued(struct issuer *issuer, const struct issuer_lease *leas
     answer->holder = record->holder;
     answer->token = record->token;
     answer->position = position;
+    issuer_explain_held(issuer, &lease->resource, answer->text);
+}
+
+/* One entry at a time for a resource, and none that would do nothing. */
+static void propose_word(struct issuer *issuer, const struct issuer_lease *lease,
+                         const struct issuer_client *client, bool stuck, const char *text,
+                         struct instant now, struct issuer_output *out)
+{
+    if (lease->word_index > issuer->table->applied ||
+        (stuck && !stuck_has_room(&issuer->table->stuck)) ||
+        budget_left(&client->budget, &budget_board, now) < BUDGET_LEASE_BYTES)
+        return;
+    struct lease_command *command =
+        propose(issuer, out, stuck ? LEASE_COMMAND_STUCK : LEASE_COMMAND_CLEAR, &lease->resource);
+    command->holder = client->node;
+    command->who = client->node;
+    text_copy(command->text, sizeof(command->text), text);
+    pay(out, &client->node);
+}
+
+/* A board that asks for it has proven its outputs off; what an operator let go is over then. */
+static void note_seen_off(struct issuer *issuer, struct issuer_client *client,
+                          const struct hf_name *resource, struct instant now,
+                          struct issuer_output *out)
+{
+    const struct stuck_row *row = stuck_find(&issuer->table->stuck, resource, &client->node);
+    const struct issuer_lease *lease = find_lease(issuer, resource);
+    if (row && lease && (row->let_go || policy_says_go(issuer, resource)))
+        propose_word(issuer, lease, client, false, "its outputs are off again", now, out);
+}
+
+/* Repeated by the board until it is noted. Words may overtake each other: the newest counts. */
+static void on_stuck(struct issuer *issuer, struct issuer_client *client,
+                     const struct lease_message *message, struct instant now,
+                     struct issuer_output *out)
+{
+    const struct issuer_policy *policy = issuer_policy_of(issuer, &message->resource);
+    bool news = !client->word_heard || (int64_t)(message->nonce - client->word_nonce) > 0;
+    if (!policy || !issuer_policy_allows(policy, &client->node) || !news)
+        return;
+    struct issuer_lease *lease = find_or_add_lease(issuer, &message->resource, now);
+    if (!lease)
+        return;
+    client->word_heard = true;
+    client->word_nonce = message->nonce;
+    bool known = stuck_find(&issuer->table->stuck, &message->resource, &client->node) != NULL;
+    if (known != message->fenced) {
+        struct lease_message *answer = send(out, &client->node, LEASE_NOTED, &message->resource);
+        answer->nonce = message->nonce;
+        answer->fenced = message->fenced;
+        return;
+    }
+    if (!message->fenced) {
+        lease->word_until = instant_add(now, span_from_ms(ISSUER_WORD_MS));
+        if (is_held(issuer, lease, now))
+            fail_transfer(lease, held_text);
+    }
+    const char *text = policy->stuck_go ? "an output is stuck on; on_stuck = go" :
+                                          "an output is stuck on: held until fault clear";
+    propose_word(issuer, lease, client, !message->fenced,
+                 message->fenced ? "fault cleared at the board, its outputs are off" : text, now,
+                 out);
 }
 
 /* A board had a token that is not below the next one here: whoever waits is told, and waits no more. */
@@ -482,6 +565,7 @@ static void on_acquire(struct issuer *issuer, struct issuer_client *client,
 {
     char text[HF_REASON_MAX + 1];
     hear_claim(issuer, &client->node, message, now, out);
+    note_seen_off(issuer, client, &message->resource, now, out);
     enum lease_refusal refusal = judge_acquire(issuer, &client->node, message, text);
     struct issuer_lease *lease = find_lease(issuer, &message->resource);
     if (refusal != LEASE_REFUSED_NONE) {
@@ -646,6 +730,10 @@ static void on_message(struct issuer *issuer, const struct issuer_event *event, 
     case LEASE_RELEASE:
         on_release(issuer, client, message, now, out);
         return;
+    case LEASE_STUCK:
+        on_stuck(issuer, client, message, now, out);
+        return;
+    case LEASE_NOTED:
     case LEASE_LEADER:
     case LEASE_QUEUED:
     case LEASE_GRANTED:
@@ -768,6 +856,9 @@ static void on_applied(struct issuer *issuer, const struct issuer_event *event, 
     struct hf_name old_holder = lease->holder;
     uint64_t old_token = lease->token;
     note_holder(issuer, lease);
+    /* Written down: the table holds from now on, and for no longer than it does. */
+    if (lease->word_index == event->index && stuck_holds(&issuer->table->stuck, &lease->resource))
+        lease->word_until = at_once;
     if (lease->pending == ISSUER_PENDING_NONE || lease->pending_index != event->index)
         return;
     enum issuer_pending pending = lease->pending;
@@ -801,6 +892,8 @@ void issuer_proposed(struct issuer *issuer, const struct lease_command *command,
     if (lease && index == 0 && command->kind == LEASE_COMMAND_NOTE &&
         command->event == HISTORY_TRANSFER)
         fail_transfer(lease, "the log took no entry");
+    if (lease && (command->kind == LEASE_COMMAND_STUCK || command->kind == LEASE_COMMAND_CLEAR))
+        lease->word_index = index;
     if (!changes_holder || !lease)
         return;
     HF_CHECK(lease->pending != ISSUER_PENDING_NONE && lease->pending_index == 0);
@@ -842,6 +935,7 @@ static void propose_grant(struct issuer *issuer, struct issuer_lease *lease,
                        instant_reached(issuer->unknown_until, now);
     command->priority = waiter->priority;
     command->ranked = true;
+    command->go = policy_says_go(issuer, &lease->resource);
     text_copy(command->address, sizeof(command->address), waiter->address);
     if (transfer_waits(lease) && name_equal(&lease->transfer.to, &waiter->node)) {
         command->transferred = true;
@@ -875,7 +969,7 @@ static void propose_expire(struct issuer *issuer, struct issuer_lease *lease,
 
 /* Why the holder should hand over, and to whom; NULL if it need not. */
 static const char *wanted_yield(const struct issuer *issuer, const struct issuer_lease *lease,
-                                struct hf_name *successor)
+                                struct instant now, struct hf_name *successor)
 {
     const struct lease_record *record = record_of(issuer, lease);
     memset(successor, 0, sizeof(*successor));
@@ -883,6 +977,9 @@ static const char *wanted_yield(const struct issuer *issuer, const struct issuer
         *successor = record->pinned_to;
         return "pinned";
     }
+    /* Nobody would be granted it. */
+    if (is_held(issuer, lease, now))
+        return NULL;
     if (transfer_waits(lease)) {
         *successor = lease->transfer.to;
         return "transfer";
@@ -918,7 +1015,7 @@ static void ask_to_yield(struct issuer *issuer, struct issuer_lease *lease,
 {
     const struct lease_record *record = record_of(issuer, lease);
     struct hf_name successor;
-    const char *why = record->abandoned ? NULL : wanted_yield(issuer, lease, &successor);
+    const char *why = record->abandoned ? NULL : wanted_yield(issuer, lease, pass->now, &successor);
     if (!why)
         return;
     if (!instant_reached(lease->yield_at, pass->now)) {
@@ -952,8 +1049,11 @@ static void decide_lease(struct issuer *issuer, struct issuer_lease *lease,
         return;
     }
     struct issuer_claim claim;
-    bool barred = issuer_claim_of(issuer, &lease->resource, &claim);
+    bool barred = is_held(issuer, lease, pass->now) ||
+                  issuer_claim_of(issuer, &lease->resource, &claim);
     const struct issuer_waiter *waiter = barred ? NULL : next_waiter(issuer, lease);
+    if (!instant_reached(lease->word_until, pass->now))
+        wake_by(pass, lease->word_until);
     if (!waiter && !held)
         return;
     if (!instant_reached(lease->retry_at, pass->now)) {
@@ -1036,6 +1136,7 @@ static void on_client_up(struct issuer *issuer, const struct issuer_event *event
     if (!client)
         return; /* more boards than a cluster may have: this one is not served */
     client->up = true;
+    client->word_heard = false;
     client->connected = now;
     if (issuer->serving)
         send(out, &client->node, LEASE_LEADER, NULL)->term = issuer->term;
@@ -1180,6 +1281,21 @@ static void on_remove(struct issuer *issuer, const struct issuer_event *event,
     text_copy(command->text, sizeof(command->text), "removed: no policy names it");
 }
 
+static void on_clear(struct issuer *issuer, const struct issuer_event *event, struct instant now,
+                     struct issuer_output *out)
+{
+    const struct issuer_lease *lease = find_lease(issuer, &event->resource);
+    if (!stuck_holds(&issuer->table->stuck, &event->resource)) {
+        out->error = lease && is_held(issuer, lease, now) ?
+                         "an output of it was just seen stuck on; try again" :
+                         "no output of it is known to be stuck on";
+        return;
+    }
+    struct lease_command *command = propose_act(issuer, event, LEASE_COMMAND_CLEAR, out);
+    text_copy(command->text, sizeof(command->text),
+              "fault cleared: may be granted, though an output was seen stuck on");
+}
+
 static void on_operator(struct issuer *issuer, const struct issuer_event *event,
                         struct instant now, struct issuer_output *out)
 {
@@ -1195,6 +1311,8 @@ static void on_operator(struct issuer *issuer, const struct issuer_event *event,
         on_overrule(issuer, event, out);
     else if (event->kind == ISSUER_EVENT_REMOVE)
         on_remove(issuer, event, out);
+    else if (event->kind == ISSUER_EVENT_CLEAR)
+        on_clear(issuer, event, now, out);
     else
         on_note(issuer, event, now, out);
 }
@@ -1253,6 +1371,7 @@ void issuer_step(struct issuer *issuer, const struct issuer_event *event, struct
     case ISSUER_EVENT_NOTE:
     case ISSUER_EVENT_OVERRULE:
     case ISSUER_EVENT_REMOVE:
+    case ISSUER_EVENT_CLEAR:
         on_operator(issuer, event, now, out);
         return;
     case ISSUER_EVENT_KINDS:

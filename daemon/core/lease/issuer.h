@@ -32,6 +32,10 @@
  *    Whoever takes over from another board is not concerned by that one's budget. What operators ask
  *    for is charged to no board.
  *  - A board that the operator transferred the resource to is not asked to yield by failback.
+ *  - While an output of a resource is stuck on (lease/stuck.h) nobody is granted it, and its holder is
+ *    asked to yield for a pin only. The word of a board counts at once, for ISSUER_WORD_MS, and for
+ *    good once it is in the table; it is said again until then. Of a policy that says go it is
+ *    written down, and holds nothing.
  *
  * Duties of the caller after every issuer_step(), in the order of action[]:
  *  1. ISSUER_SEND: send it; may be lost.
@@ -67,6 +71,7 @@ enum {
     ISSUER_NOTES_PER_NODE = HF_LEASES_PER_AGENT_MAX, /* refusals remembered of one board */
     ISSUER_NOTE_INTERVAL_MS = 60000,
     ISSUER_YIELD_REPEAT_MS = 1000,
+    ISSUER_WORD_MS = 3000,         /* a board's word of an output stuck on, before it is committed */
     ISSUER_RETRY_MS = 20,          /* a proposal that Raft refused is made again after this */
     ISSUER_TRANSFER_MARGIN_MS = 5000 /* a transfer is given up after ttl plus this */
 };
@@ -78,6 +83,7 @@ struct issuer_policy {
     struct hf_name holder[ISSUER_POLICY_HOLDERS_MAX];
     int64_t ttl_max_us;
     int64_t fence_max_us; /* longest fence latency that a board may declare */
+    bool stuck_go;        /* granted although an output is stuck on */
 };
 
 struct issuer_config {
@@ -141,6 +147,8 @@ struct issuer_lease {
     struct hf_name pending_node; /* grant: to whom; release: who waits for the answer */
     uint64_t pending_nonce;      /* release: of the answer */
     struct instant retry_at;     /* no proposal before this */
+    struct instant word_until;   /* a board says that an output is stuck on: nothing is granted */
+    uint64_t word_index;         /* log index of the last proposal about that */
     uint8_t waiter_count;
     struct issuer_waiter waiter[HF_WAITERS_MAX]; /* in order of service */
     struct hf_name holder;   /* as of the last applied command, to tell it when it lost */
@@ -172,6 +180,8 @@ struct issuer_client {
     bool held_back;        /* by the last look: too little is left for another lease */
     bool bitten;           /* something waited, or was left out, since the budget was last good */
     uint64_t bites;        /* how often that began */
+    bool word_heard; /* of outputs stuck on, on this connection */
+    uint64_t word_nonce; /* of the newest */
 };
 
 struct issuer_renewal {
@@ -196,6 +206,7 @@ enum issuer_event_kind {
     ISSUER_EVENT_NOTE,        /* resource, history kind, text; who: into the history */
     ISSUER_EVENT_OVERRULE,    /* resource, node: its word on tokens counts no more; who */
     ISSUER_EVENT_REMOVE,      /* resource: its row, which no policy names any more; who */
+    ISSUER_EVENT_CLEAR,       /* resource; who: what is held for outputs stuck on is let go */
     ISSUER_EVENT_KINDS
 };
 
@@ -343,6 +354,10 @@ bool issuer_policy_allows(const struct issuer_policy *policy, const struct hf_na
 
 /* For the history. */
 void issuer_explain_overrule(uint64_t token, char text[HF_REASON_MAX + 1]);
+
+/* Why nobody is granted the resource, for people; empty: it is not held for an output stuck on. */
+void issuer_explain_held(const struct issuer *issuer, const struct hf_name *resource,
+                         char text[HF_REASON_MAX + 1]);
 
 const char *issuer_transfer_name(enum issuer_transfer_state state);
 

@@ -137,3 +137,16 @@ int64_t issuer_lease_max_us(const struct issuer_config *config)
     }
     return longest_us < LEASE_UNKNOWN_MAX_US ? longest_us : LEASE_UNKNOWN_MAX_US;
 }
+
+void issuer_explain_held(const struct issuer *issuer, const struct hf_name *resource,
+                         char text[HF_REASON_MAX + 1])
+{
+    const struct issuer_policy *policy = issuer_policy_of(issuer, resource);
+    const struct stuck_row *row = stuck_holds(&issuer->table->stuck, resource);
+    memset(text, 0, HF_REASON_MAX + 1);
+    if (!row || (policy && policy->stuck_go))
+        return;
+    append_text(text, HF_REASON_MAX + 1, "held: an output of ");
+    append_text(text, HF_REASON_MAX + 1, row->board.text);
+    append_text(text, HF_REASON_MAX + 1, " is stuck on, see leases");
+}

@@ -7,6 +7,7 @@ static const char *const message_names[LEASE_MESSAGE_KINDS] = {
     [LEASE_RELEASE] = "release",   [LEASE_LEADER] = "leader",     [LEASE_QUEUED] = "queued",
     [LEASE_GRANTED] = "granted",   [LEASE_RENEWED] = "renewed",   [LEASE_RELEASED] = "released",
     [LEASE_REFUSED] = "refused",   [LEASE_YIELD] = "yield",       [LEASE_LOST] = "lost",
+    [LEASE_STUCK] = "stuck",       [LEASE_NOTED] = "noted",
 };
 
 static const char *const refusal_names[LEASE_REFUSALS] = {

@@ -21,7 +21,7 @@ enum lease_message_kind {
     LEASE_RELEASE,  /* nonce, resource, token, fenced, text (why) */
     /* issuer (leader) to agent */
     LEASE_LEADER,   /* term: the sender leads and serves since its no-op was applied */
-    LEASE_QUEUED,   /* resource, holder, token (the holder's), position from 1 */
+    LEASE_QUEUED,   /* resource, holder, token (the holder's), position from 1, text (held why) */
     /* resource, token, ttl_us, fence_us: complete one renewal before driving */
     LEASE_GRANTED,
     LEASE_RENEWED,  /* nonce, item_count, items with lost set or not */
@@ -29,6 +29,10 @@ enum lease_message_kind {
     LEASE_REFUSED,  /* resource, refusal, text */
     LEASE_YIELD,    /* resource, token, holder (who comes next, may be empty), text */
     LEASE_LOST,     /* resource, token: not the sender's any more */
+    /* agent to issuer: nonce, resource, fenced: an output of it is on though told off; or, fenced: they
+     * are off again, and an operator cleared the fault at the board */
+    LEASE_STUCK,
+    LEASE_NOTED, /* issuer to agent: nonce, resource, fenced: of a STUCK; it is committed */
     LEASE_MESSAGE_KINDS
 };
 

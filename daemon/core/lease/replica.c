@@ -382,6 +382,9 @@ static void take_event(struct turn *turn, const struct replica_event *event)
     case REPLICA_REMOVE:
         pass_to_operator(turn, event, ISSUER_EVENT_REMOVE);
         return;
+    case REPLICA_CLEAR:
+        pass_to_operator(turn, event, ISSUER_EVENT_CLEAR);
+        return;
     case REPLICA_LEADER_TRANSFER:
         pass_to_raft(turn, event, RAFT_EVENT_TRANSFER);
         return;

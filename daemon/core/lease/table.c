@@ -7,17 +7,19 @@
 #include "wire/wire.h"
 
 /*
- * Snapshot: magic, version, applied, record count, history total, history count; versions 2 and 3:
- * unknown_us; version 3: begun, overrule count, each overrule (resource and board of 32 bytes, token);
- * then each record and each kept event, oldest first, behind a 16-bit length; then FNV-1a of all
- * that. Numbers are big-endian. Version 3 is written while any of what it adds counts, else 1; 2 is
- * read: a restored table in which nothing was granted yet.
+ * Snapshot: magic, version, applied, record count, history total, history count; versions 2 to 4:
+ * unknown_us; versions 3 and 4: begun, overrule count, each overrule (resource and board of 32 bytes,
+ * token); version 4: the list of outputs stuck on (stuck.h); then each record and each kept event,
+ * oldest first, behind a 16-bit length; then FNV-1a of all that. Numbers are big-endian. Version 4 is
+ * written while an output is stuck on, else 3 while any of what that adds counts, else 1; 2 is read: a
+ * restored table in which nothing was granted yet.
  */
 enum {
     SNAPSHOT_MAGIC = 0x48464c54, /* "HFLT" */
     SNAPSHOT_VERSION = 1,
     SNAPSHOT_VERSION_RESTORED = 2,
     SNAPSHOT_VERSION_ANEW = 3,
+    SNAPSHOT_VERSION_STUCK = 4,
     SNAPSHOT_HEADER = 4 + 4 + 8 + 4 + 8 + 4,
     SNAPSHOT_UNKNOWN = 8,
     SNAPSHOT_ANEW = 8 + 4, /* besides it */
@@ -35,6 +37,7 @@ void lease_table_init(struct lease_table *table)
     table->begun = 0;
     table->overrule_count = 0;
     table->count = 0;
+    table->stuck.count = 0;
     table->history_total = 0;
 }
 
@@ -121,6 +124,8 @@ static void apply_grant(struct lease_table *table, const struct lease_command *c
     struct lease_record *record = &table->record[found];
     change->record = found;
     if (record->pinned && !name_equal(&record->pinned_to, &command->holder))
+        return;
+    if (!command->go && stuck_holds(&table->stuck, &command->resource))
         return;
     if (current != 0) {
         struct history_event expired = event_of(table, command, HISTORY_EXPIRE);
@@ -243,6 +248,31 @@ static void apply_overrule(struct lease_table *table, const struct lease_command
     change->done = true;
 }
 
+static void apply_stuck(struct lease_table *table, const struct lease_command *command,
+                        struct table_change *change)
+{
+    change->record = find_or_add(table, &command->resource);
+    if (change->record < 0 ||
+        !stuck_add(&table->stuck, &command->resource, &command->holder, command->wall_us))
+        return;
+    struct history_event event = event_of(table, command, HISTORY_FAULT);
+    add_event(table, change, &event);
+    change->done = true;
+}
+
+static void apply_clear(struct lease_table *table, const struct lease_command *command,
+                        struct table_change *change)
+{
+    bool all = name_empty(&command->holder);
+    change->record = lease_table_find(table, &command->resource);
+    if (all ? !stuck_let_go(&table->stuck, &command->resource) :
+              !stuck_remove(&table->stuck, &command->resource, &command->holder))
+        return;
+    struct history_event event = event_of(table, command, all ? HISTORY_OPERATOR : HISTORY_FAULT);
+    add_event(table, change, &event);
+    change->done = true;
+}
+
 /* The log is past them: what they stood against bars nothing any more. */
 static void forget_overrules(struct lease_table *table)
 {
@@ -268,6 +298,7 @@ static void apply_remove(struct lease_table *table, const struct lease_command *
     size_t behind = table->count - (size_t)found - 1;
     memmove(&table->record[found], &table->record[found + 1], behind * sizeof(table->record[0]));
     table->count--;
+    stuck_forget(&table->stuck, &command->resource);
     struct history_event event = event_of(table, command, HISTORY_OPERATOR);
     add_event(table, change, &event);
     change->removed = true;
@@ -302,6 +333,12 @@ struct table_change lease_table_apply(struct lease_table *table, uint64_t index,
         return change;
     case LEASE_COMMAND_REMOVE:
         apply_remove(table, command, &change);
+        return change;
+    case LEASE_COMMAND_STUCK:
+        apply_stuck(table, command, &change);
+        return change;
+    case LEASE_COMMAND_CLEAR:
+        apply_clear(table, command, &change);
         return change;
     case LEASE_COMMAND_KINDS:
         break;
@@ -357,7 +394,8 @@ bool lease_table_overruled(const struct lease_table *table, const struct hf_name
 size_t lease_table_encoded_max(void)
 {
     return SNAPSHOT_HEADER + SNAPSHOT_UNKNOWN + SNAPSHOT_ANEW +
-           (size_t)LEASE_OVERRULES_MAX * SNAPSHOT_OVERRULE + (size_t)HF_RESOURCES_MAX * (2 + SNAPSHOT_RECORD_MAX) +
+           (size_t)LEASE_OVERRULES_MAX * SNAPSHOT_OVERRULE + STUCK_ENCODED_MAX +
+           (size_t)HF_RESOURCES_MAX * (2 + SNAPSHOT_RECORD_MAX) +
            (size_t)HF_HISTORY_MAX * (2 + SNAPSHOT_EVENT_MAX) + SNAPSHOT_CHECKSUM;
 }
 
@@ -422,18 +460,23 @@ size_t lease_table_encode(const struct lease_table *table, uint8_t *out, size_t 
 {
     size_t at = 0;
     bool anew = table->unknown_us > 0 || table->overrule_count > 0;
+    bool stuck = table->stuck.count > 0;
     /* One bound for any table: whether a snapshot fits must not depend on what is in it. */
     if (capacity < lease_table_encoded_max())
         return 0;
     uint64_t kept = history_kept(table->history_total);
     put_number(out, &at, SNAPSHOT_MAGIC, 4);
-    put_number(out, &at, anew ? SNAPSHOT_VERSION_ANEW : SNAPSHOT_VERSION, 4);
+    put_number(out, &at, stuck  ? SNAPSHOT_VERSION_STUCK :
+                         anew   ? SNAPSHOT_VERSION_ANEW :
+                                  SNAPSHOT_VERSION, 4);
     put_number(out, &at, table->applied, 8);
     put_number(out, &at, table->count, 4);
     put_number(out, &at, table->history_total, 8);
     put_number(out, &at, kept, 4);
-    if (anew)
+    if (anew || stuck)
         put_anew(table, out, &at);
+    if (stuck)
+        at += stuck_encode(&table->stuck, out + at);
     for (uint32_t i = 0; i < table->count; i++) {
         if (!close_part(out, &at, wire_encode_record(&table->record[i], out + at + 2,
                                                      SNAPSHOT_RECORD_MAX)))
@@ -526,7 +569,24 @@ static bool take_anew(struct lease_table *table, struct bytes bytes, size_t *at,
         if (overrule->token <= table->applied || overrule->token >= UINT64_C(1) << 62)
             return false;
     }
-    return table->unknown_us > 0 || count > 0;
+    return true;
+}
+
+/* What only some versions have. */
+static bool take_extras(struct lease_table *table, uint64_t version, struct bytes bytes, size_t *at,
+                        size_t end)
+{
+    if (version == SNAPSHOT_VERSION)
+        return true;
+    if (version == SNAPSHOT_VERSION_RESTORED)
+        return take_unknown(table, bytes, at, end) && table->unknown_us > 0;
+    if (!take_anew(table, bytes, at, end))
+        return false;
+    if (version == SNAPSHOT_VERSION_ANEW)
+        return table->unknown_us > 0 || table->overrule_count > 0;
+    size_t length = stuck_decode(&table->stuck, (struct bytes){ bytes.data + *at, end - *at });
+    *at += length;
+    return length > 0 && table->stuck.count > 0;
 }
 
 static bool decode_body(struct lease_table *table, struct bytes bytes)
@@ -540,7 +600,7 @@ static bool decode_body(struct lease_table *table, struct bytes bytes)
         take_number(bytes.data, &at, 4) != SNAPSHOT_MAGIC)
         return false;
     uint64_t version = take_number(bytes.data, &at, 4);
-    if (version < SNAPSHOT_VERSION || version > SNAPSHOT_VERSION_ANEW)
+    if (version < SNAPSHOT_VERSION || version > SNAPSHOT_VERSION_STUCK)
         return false;
     table->applied = take_number(bytes.data, &at, 8);
     uint32_t count = (uint32_t)take_number(bytes.data, &at, 4);
@@ -548,10 +608,7 @@ static bool decode_body(struct lease_table *table, struct bytes bytes)
     uint64_t kept = take_number(bytes.data, &at, 4);
     if (count > HF_RESOURCES_MAX || kept != history_kept(table->history_total))
         return false;
-    if (version == SNAPSHOT_VERSION_RESTORED &&
-        (!take_unknown(table, bytes, &at, end) || table->unknown_us == 0))
-        return false;
-    if (version == SNAPSHOT_VERSION_ANEW && !take_anew(table, bytes, &at, end))
+    if (!take_extras(table, version, bytes, &at, end))
         return false;
     return take_records(table, count, bytes, &at, end) && take_events(table, bytes, &at, end) &&
            at == end;

@@ -10,6 +10,8 @@
  *    current one, the command does nothing. The new token is the entry's log index, so tokens rise
  *    with every grant, for ever (S2).
  *  - RELEASE and EXPIRE name holder and token; both must match.
+ *  - A GRANT of a resource that is held for an output stuck on (lease/stuck.h) does nothing, unless it
+ *    says that the policy lets it pass.
  *  - An unfenced RELEASE leaves the lease in place, abandoned: nobody can renew it, and it is free
  *    only when its time is up, as if the board had died.
  *  - A table that begins anew (a new cluster's, or restored from a backup) doesn't know who holds
@@ -31,10 +33,11 @@
 #include "base/bytes.h"
 #include "base/limits.h"
 #include "base/name.h"
+#include "lease/stuck.h"
 
 enum lease_command_kind {
     /* resource, holder, token (replaced one), ttl_us, fence_us, address, priority, ranked,
-     * transferred, settled */
+     * transferred, settled, go */
     LEASE_COMMAND_GRANT,
     LEASE_COMMAND_RELEASE, /* resource, holder, token, fenced, text */
     LEASE_COMMAND_EXPIRE,  /* resource, holder, token */
@@ -42,6 +45,8 @@ enum lease_command_kind {
     LEASE_COMMAND_NOTE,    /* event kind, resource, holder, who, text: history only */
     LEASE_COMMAND_OVERRULE, /* resource, holder (the board), token: its word up to this */
     LEASE_COMMAND_REMOVE,  /* resource, who, text: its row, if it is free and not pinned */
+    LEASE_COMMAND_STUCK,   /* resource, holder (the board), text: an output of it is stuck on */
+    LEASE_COMMAND_CLEAR,   /* resource, holder (empty: all are let go, else its row ends), text */
     LEASE_COMMAND_KINDS
 };
 
@@ -52,6 +57,7 @@ enum history_kind {
     HISTORY_TRANSFER, /* planned hand-over asked for */
     HISTORY_REFUSAL,
     HISTORY_OPERATOR, /* pin, unpin, fault clear */
+    HISTORY_FAULT,    /* an output stuck on, or off again */
     HISTORY_KINDS
 };
 
@@ -68,6 +74,7 @@ struct lease_command {
     bool ranked;      /* the priority is known: false in a log of before it was written down */
     bool transferred; /* by a planned hand-over: no failback from it */
     bool settled; /* GRANT: no lease of before the table began anew can count any more */
+    bool go;          /* the policy grants though an output is stuck on */
     enum history_kind event; /* NOTE */
     int64_t wall_us;         /* leader's wall clock when proposed, for people only; unix epoch */
     struct hf_name who;      /* who caused it: a board, an operator's certificate name, the issuer */
@@ -124,6 +131,7 @@ struct lease_table {
     struct lease_overrule overrule[LEASE_OVERRULES_MAX];
     uint32_t count;
     struct lease_record record[HF_RESOURCES_MAX]; /* in order of first use */
+    struct stuck_list stuck;
     uint64_t history_total; /* events ever; the last HF_HISTORY_MAX are kept */
     struct history_event history[HF_HISTORY_MAX]; /* event n at n % HF_HISTORY_MAX */
 };
@@ -150,7 +158,7 @@ void lease_table_skip(struct lease_table *table, uint64_t index);
  * Turns the table of a backup into the one that a lost cluster goes on with, at entry `index`, which
  * is above every token ever given (checked only: > table->applied). Whoever the backup shows as a
  * holder may be none any more, and another one may be: all are free, and held off for `unknown_us`
- * (> 0). Pins and history stay; `wall_us` dates the event that is added.
+ * (> 0). Pins, outputs stuck on and history stay; `wall_us` dates the event that is added.
  */
 void lease_table_restore(struct lease_table *table, uint64_t index, int64_t unknown_us,
                          int64_t wall_us);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-_Static_assert((int)holdfast_Lease_Kind_LOST == LEASE_MESSAGE_KINDS, "one for one, plus one");
+_Static_assert((int)holdfast_Lease_Kind_NOTED == LEASE_MESSAGE_KINDS, "one for one, plus one");
 _Static_assert((int)holdfast_Lease_Refusal_TOKEN + 1 == LEASE_REFUSALS, "one for one");
 _Static_assert(sizeof(((holdfast_Lease *)0)->items) / sizeof(holdfast_Item) ==
                    HF_LEASES_PER_AGENT_MAX,
@@ -38,13 +38,15 @@ static const uint32_t fields_of_kind[LEASE_MESSAGE_KINDS] = {
     [LEASE_RENEW] = HAS(nonce) | HAS(items) | HAS(round_trip_us) | HAS(slack_us),
     [LEASE_RELEASE] = HAS(nonce) | HAS(resource) | HAS(token) | HAS(fenced) | HAS(text),
     [LEASE_LEADER] = HAS(term),
-    [LEASE_QUEUED] = HAS(resource) | HAS(holder) | HAS(token) | HAS(position),
+    [LEASE_QUEUED] = HAS(resource) | HAS(holder) | HAS(token) | HAS(position) | HAS(text),
     [LEASE_GRANTED] = HAS(resource) | HAS(token) | HAS(ttl_us) | HAS(fence_us),
     [LEASE_RENEWED] = HAS(nonce) | HAS(items),
     [LEASE_RELEASED] = HAS(nonce) | HAS(resource) | HAS(token),
     [LEASE_REFUSED] = HAS(resource) | HAS(refusal) | HAS(text),
     [LEASE_YIELD] = HAS(resource) | HAS(token) | HAS(holder) | HAS(text),
     [LEASE_LOST] = HAS(resource) | HAS(token),
+    [LEASE_STUCK] = HAS(nonce) | HAS(resource) | HAS(fenced),
+    [LEASE_NOTED] = HAS(nonce) | HAS(resource) | HAS(fenced),
 };
 
 static void pack_items(holdfast_Lease *out, const struct lease_message *message)

@@ -3,8 +3,8 @@
 
 #include <string.h>
 
-_Static_assert((int)holdfast_Command_Kind_REMOVE == LEASE_COMMAND_KINDS, "one for one, plus one");
-_Static_assert((int)holdfast_HistoryKind_HISTORY_OPERATOR == HISTORY_KINDS,
+_Static_assert((int)holdfast_Command_Kind_CLEAR == LEASE_COMMAND_KINDS, "one for one, plus one");
+_Static_assert((int)holdfast_HistoryKind_HISTORY_FAULT == HISTORY_KINDS,
                "one for one, plus one");
 _Static_assert(sizeof(((holdfast_Command *)0)->address) == HF_ADDRESS_MAX + 1,
                "holdfast.options follows limits.h");
@@ -12,8 +12,8 @@ _Static_assert(sizeof(((holdfast_Command *)0)->text) == HF_REASON_MAX + 1,
                "holdfast.options follows limits.h");
 
 #define COMMAND_SCALARS(X)                                                                         \
-    X(token) X(ttl_us) X(fence_us) X(fenced) X(pinned) X(priority) X(ranked)     \
-    X(transferred) X(settled)
+    X(token) X(ttl_us) X(fence_us) X(fenced) X(pinned) X(priority) X(ranked) X(transferred)        \
+    X(settled) X(go)
 
 #define BIT_NUMBER(field) BIT_##field,
 enum { COMMAND_SCALARS(BIT_NUMBER) BIT_event, BIT_address };
@@ -22,13 +22,16 @@ enum { COMMAND_SCALARS(BIT_NUMBER) BIT_event, BIT_address };
 /* Resource, holder, wall_us, who, via, unproven and text are every kind's. */
 static const uint32_t fields_of_kind[LEASE_COMMAND_KINDS] = {
     [LEASE_COMMAND_GRANT] = HAS(token) | HAS(ttl_us) | HAS(fence_us) | HAS(address) |
-                            HAS(priority) | HAS(ranked) | HAS(transferred) | HAS(settled),
+                            HAS(priority) | HAS(ranked) | HAS(transferred) | HAS(settled) |
+                            HAS(go),
     [LEASE_COMMAND_RELEASE] = HAS(token) | HAS(fenced),
     [LEASE_COMMAND_EXPIRE] = HAS(token),
     [LEASE_COMMAND_PIN] = HAS(pinned),
     [LEASE_COMMAND_NOTE] = HAS(event),
     [LEASE_COMMAND_OVERRULE] = HAS(token),
     [LEASE_COMMAND_REMOVE] = 0,
+    [LEASE_COMMAND_STUCK] = 0,
+    [LEASE_COMMAND_CLEAR] = 0,
 };
 
 void fields_pack_command(holdfast_Command *out, const struct lease_command *command)
@@ -64,7 +67,8 @@ static const char *unpack_command_strings(struct lease_command *out,
                                           const holdfast_Command *command)
 {
     bool note = out->kind == LEASE_COMMAND_NOTE;
-    bool holderless = note || out->kind == LEASE_COMMAND_PIN || out->kind == LEASE_COMMAND_REMOVE;
+    bool holderless = note || out->kind == LEASE_COMMAND_PIN ||
+                      out->kind == LEASE_COMMAND_REMOVE || out->kind == LEASE_COMMAND_CLEAR;
     if (!fields_unpack_name(&out->resource, command->resource, !note))
         return "command: resource is not a name";
     if (!fields_unpack_name(&out->holder, command->holder, !holderless))

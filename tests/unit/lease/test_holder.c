@@ -1015,6 +1015,173 @@ static void a_full_board_never_overflows_the_output(void **state)
 
 #define CLAIM(test, from) cmocka_unit_test_setup(test, from)
 
+/* ---- outputs stuck on */
+
+static void hear_readback(enum guard_state state, enum guard_fault fault, uint32_t on)
+{
+    struct guard_message message;
+    guard_message_init(&message, GUARD_STATUS);
+    message.name = name("pump");
+    message.state = (uint8_t)state;
+    message.fault = (uint8_t)fault;
+    message.readback_on = on;
+    const struct holder_event event = { .kind = HOLDER_EVENT_GUARD_MESSAGE, .guard = &message };
+    holder_step(&holder, &event, now, &out);
+}
+
+static void hear_noted(uint64_t nonce, bool off)
+{
+    struct lease_message message;
+    memset(&message, 0, sizeof(message));
+    message.kind = LEASE_NOTED;
+    message.resource = name("pump");
+    message.nonce = nonce;
+    message.fenced = off;
+    hear_message("i1", &message);
+}
+
+static void an_output_stuck_on_is_told_at_once_and_again_until_noted(void **state)
+{
+    (void)state;
+    hear_guard(GUARD_FAULT, 0);
+    assert_int_equal(pump()->state, HOLDER_BLOCKED);
+    assert_non_null(sent(LEASE_STUCK));
+    assert_false(sent(LEASE_STUCK)->fenced);
+    uint64_t first = sent(LEASE_STUCK)->nonce;
+    hear_guard(GUARD_FAULT, 0);
+    assert_null(sent(LEASE_STUCK));
+    tick(999999);
+    assert_null(sent(LEASE_STUCK));
+    assert_int_equal(out.wake_at.us, now.us + 1);
+    tick(1);
+    assert_int_equal(count_sent(LEASE_STUCK), 3);
+    assert_true(sent(LEASE_STUCK)->nonce > first);
+    hear_noted(first - 1, false);
+    tick(1000000);
+    assert_non_null(sent(LEASE_STUCK));
+    hear_noted(first, false);
+    tick(1000000);
+    assert_null(sent(LEASE_STUCK));
+}
+
+static void a_holder_releases_without_proof_and_tells_it(void **state)
+{
+    (void)state;
+    hear_guard(GUARD_DROPPING, 10);
+    hear_guard(GUARD_FAULT, 10);
+    assert_non_null(sent(LEASE_RELEASE));
+    assert_false(sent(LEASE_RELEASE)->fenced);
+    assert_non_null(sent(LEASE_STUCK));
+}
+
+static void every_new_leader_is_told_once_more(void **state)
+{
+    (void)state;
+    hear_guard(GUARD_FAULT, 0);
+    hear_noted(sent(LEASE_STUCK)->nonce, false);
+    tick(5000000);
+    assert_null(sent(LEASE_STUCK));
+    hear_leader("i2", 4);
+    assert_non_null(sent(LEASE_STUCK));
+    hear_noted(sent(LEASE_STUCK)->nonce, false);
+    tick(1000000);
+    assert_null(sent(LEASE_STUCK));
+}
+
+static void an_agent_that_restarts_learns_it_from_the_guard(void **state)
+{
+    (void)state;
+    hear_guard(GUARD_FAULT, 0);
+    set_up(state);
+    connect_all();
+    hear_leader("i1", 3);
+    assert_null(sent(LEASE_STUCK));
+    hear_guard(GUARD_FAULT, 0);
+    assert_non_null(sent(LEASE_STUCK));
+}
+
+static void off_is_told_after_an_operator_cleared_it_and_the_guard_shows_it(void **state)
+{
+    (void)state;
+    hear_guard(GUARD_FAULT, 0);
+    hear_noted(sent(LEASE_STUCK)->nonce, false);
+    /* The guard was restarted: off, but nobody has cleared the fault. */
+    hear_guard(GUARD_SAFE, 0);
+    assert_null(sent(LEASE_STUCK));
+    step(HOLDER_EVENT_CLEAR_FAULT);
+    assert_non_null(sent(LEASE_STUCK));
+    assert_true(sent(LEASE_STUCK)->fenced);
+    assert_int_equal(pump()->state, HOLDER_WAITING);
+    tick(1000000);
+    assert_true(sent(LEASE_STUCK)->fenced);
+    hear_noted(sent(LEASE_STUCK)->nonce, true);
+    tick(1000000);
+    assert_null(sent(LEASE_STUCK));
+    hear_leader("i2", 4);
+    assert_null(sent(LEASE_STUCK));
+}
+
+static void a_clear_that_the_output_defies_tells_nothing_off(void **state)
+{
+    (void)state;
+    hear_guard(GUARD_FAULT, 0);
+    step(HOLDER_EVENT_CLEAR_FAULT);
+    hear_guard(GUARD_DROPPING, 0);
+    hear_guard(GUARD_FAULT, 0);
+    tick(1000000);
+    assert_false(sent(LEASE_STUCK)->fenced);
+    hear_guard(GUARD_SAFE, 0);
+    tick(1000000);
+    assert_false(sent(LEASE_STUCK)->fenced);
+}
+
+static void stuck_again_before_off_was_noted_is_the_word_that_counts(void **state)
+{
+    (void)state;
+    hear_guard(GUARD_FAULT, 0);
+    uint64_t first = sent(LEASE_STUCK)->nonce;
+    step(HOLDER_EVENT_CLEAR_FAULT);
+    hear_guard(GUARD_SAFE, 0);
+    uint64_t second = sent(LEASE_STUCK)->nonce;
+    hear_guard(GUARD_FAULT, 0);
+    assert_false(sent(LEASE_STUCK)->fenced);
+    hear_noted(first, false);
+    hear_noted(second, true);
+    tick(1000000);
+    assert_false(sent(LEASE_STUCK)->fenced);
+}
+
+static void an_output_on_in_another_fault_is_told_past_the_fence_latency(void **state)
+{
+    (void)state;
+    hear_readback(GUARD_FAULT, GUARD_FAULT_LATE, 1);
+    assert_null(sent(LEASE_STUCK));
+    now.us += FENCE_US;
+    hear_readback(GUARD_FAULT, GUARD_FAULT_LATE, 1);
+    assert_null(sent(LEASE_STUCK));
+    /* Off in between. */
+    hear_readback(GUARD_FAULT, GUARD_FAULT_LATE, 0);
+    now.us += 1;
+    hear_readback(GUARD_FAULT, GUARD_FAULT_LATE, 2);
+    assert_null(sent(LEASE_STUCK));
+    now.us += FENCE_US + 1;
+    hear_readback(GUARD_FAULT, GUARD_FAULT_LATE, 2);
+    assert_non_null(sent(LEASE_STUCK));
+}
+
+static void a_fault_with_all_outputs_off_is_no_word(void **state)
+{
+    (void)state;
+    hear_readback(GUARD_FAULT, GUARD_FAULT_CLOCK, 0);
+    now.us += 1000000;
+    hear_readback(GUARD_FAULT, GUARD_FAULT_CLOCK, 0);
+    assert_null(sent(LEASE_STUCK));
+    step(HOLDER_EVENT_CLEAR_FAULT);
+    hear_guard(GUARD_SAFE, 0);
+    assert_null(sent(LEASE_STUCK));
+    assert_int_equal(pump()->state, HOLDER_WAITING);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1072,6 +1239,16 @@ int main(void)
         CLAIM(every_cell_of_the_table_is_named, set_up),
         CLAIM(from_every_state_with_a_token_a_doubt_ends_it, set_up),
         CLAIM(a_full_board_never_overflows_the_output, set_up),
+        CLAIM(an_output_stuck_on_is_told_at_once_and_again_until_noted, set_up_waiting),
+        CLAIM(a_holder_releases_without_proof_and_tells_it, set_up_holding),
+        CLAIM(every_new_leader_is_told_once_more, set_up_waiting),
+        CLAIM(an_agent_that_restarts_learns_it_from_the_guard, set_up_waiting),
+        CLAIM(off_is_told_after_an_operator_cleared_it_and_the_guard_shows_it,
+              set_up_waiting),
+        CLAIM(a_clear_that_the_output_defies_tells_nothing_off, set_up_waiting),
+        CLAIM(stuck_again_before_off_was_noted_is_the_word_that_counts, set_up_waiting),
+        CLAIM(an_output_on_in_another_fault_is_told_past_the_fence_latency, set_up_waiting),
+        CLAIM(a_fault_with_all_outputs_off_is_no_word, set_up_waiting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1256,6 +1256,294 @@ static void answers_of_a_large_round_are_spread_over_steps(void **state)
 
 #define CLAIM(test) cmocka_unit_test_setup(test, set_up)
 
+/* ---- outputs stuck on */
+
+static uint64_t word_nonce;
+
+static void stuck(const char *node, bool off)
+{
+    struct lease_message message = message_of(LEASE_STUCK);
+    message.nonce = ++word_nonce;
+    message.fenced = off;
+    say(node, &message);
+}
+
+static const char *ask_clear(void)
+{
+    const struct issuer_event event = { .kind = ISSUER_EVENT_CLEAR, .resource = name("pump"),
+                                        .who = name("olga") };
+    step(&event);
+    return out.error;
+}
+
+/* Commits until nothing is left to do. */
+static void commit_all(void)
+{
+    while (log_count > 0)
+        commit();
+}
+
+static void held_by_a(void)
+{
+    grant_to("a", 0);
+    acquire("b", 0, false);
+    release("a", token(), false);
+    stuck("a", false);
+    commit_all();
+    assert_true(table.stuck.count == 1);
+    sent_count = 0;
+}
+
+static void a_resource_with_an_output_stuck_on_is_not_granted_after_the_lease(void **state)
+{
+    (void)state;
+    held_by_a();
+    tick(3 * TTL_US);
+    assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 0);
+    assert_int_equal(count_proposed(LEASE_COMMAND_EXPIRE), 1);
+    commit_all();
+    assert_int_equal(token(), 0);
+    tick(3600 * (int64_t)1000000);
+    assert_int_equal(log_count, 0);
+    /* It stays in the queue, and is told why. */
+    acquire("b", 0, false);
+    assert_int_equal(last_sent("b", LEASE_QUEUED)->position, 1);
+    assert_string_equal(last_sent("b", LEASE_QUEUED)->text,
+                        "held: an output of a is stuck on, see leases");
+}
+
+static void nor_to_the_board_that_is_stuck(void **state)
+{
+    (void)state;
+    held_by_a();
+    tick(3 * TTL_US);
+    commit_all();
+    client("b", ISSUER_EVENT_CLIENT_DOWN);
+    acquire("a", 0, false);
+    assert_int_equal(log_count, 0);
+}
+
+static void a_word_counts_before_it_is_committed(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    acquire("b", 0, false);
+    log_full = true;
+    stuck("a", false);
+    log_full = false;
+    tick(2 * TTL_US);
+    assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 0);
+    assert_null(last_sent("a", LEASE_NOTED));
+    /* Said again: written down, and noted when asked once more. */
+    stuck("a", false);
+    assert_int_equal(count_proposed(LEASE_COMMAND_STUCK), 1);
+    stuck("a", false);
+    assert_int_equal(count_proposed(LEASE_COMMAND_STUCK), 1);
+    assert_null(last_sent("a", LEASE_NOTED));
+    commit_all();
+    stuck("a", false);
+    assert_int_equal(log_count, 0);
+    assert_int_equal(last_sent("a", LEASE_NOTED)->nonce, word_nonce);
+}
+
+static void a_word_that_is_not_said_again_holds_for_a_while_only(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    acquire("b", 0, false);
+    log_full = true;
+    stuck("a", false);
+    log_full = false;
+    tick(2 * TTL_US);
+    assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 0);
+    commit_all();
+    assert_true(out.wake_at.us <= now.us + ISSUER_WORD_MS * (int64_t)1000);
+    now = out.wake_at;
+    tick(0);
+    assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 1);
+}
+
+static void a_new_leader_holds_as_well(void **state)
+{
+    (void)state;
+    held_by_a();
+    new_leader();
+    acquire("b", 0, false);
+    tick(3 * TTL_US);
+    commit_all();
+    assert_int_equal(token(), 0);
+    stuck("a", false);
+    assert_non_null(last_sent("a", LEASE_NOTED));
+}
+
+static void an_operator_lets_go(void **state)
+{
+    (void)state;
+    assert_string_equal(ask_clear(), "no output of it is known to be stuck on");
+    held_by_a();
+    tick(3 * TTL_US);
+    commit_all();
+    assert_null(ask_clear());
+    assert_string_equal(entries[0].command.who.text, "olga");
+    commit_all();
+    assert_string_equal(holder(), "b");
+    /* The same word again is no news: neither held nor written down. */
+    stuck("a", false);
+    assert_int_equal(log_count, 0);
+    assert_non_null(last_sent("a", LEASE_NOTED));
+    assert_string_equal(ask_clear(), "no output of it is known to be stuck on");
+}
+
+static void a_board_seen_off_after_a_go_holds_again_by_its_next_word(void **state)
+{
+    (void)state;
+    held_by_a();
+    assert_null(ask_clear());
+    commit_all();
+    acquire("a", 0, false);
+    assert_int_equal(count_proposed(LEASE_COMMAND_CLEAR), 1);
+    acquire("a", 0, false);
+    assert_int_equal(count_proposed(LEASE_COMMAND_CLEAR), 1);
+    commit_all();
+    assert_int_equal(table.stuck.count, 0);
+    stuck("a", false);
+    commit_all();
+    assert_int_equal(table.stuck.count, 1);
+    assert_null(ask_clear());
+}
+
+static void asking_for_it_lets_nothing_go(void **state)
+{
+    (void)state;
+    held_by_a();
+    acquire("a", 0, false);
+    assert_int_equal(log_count, 0);
+    assert_int_equal(table.stuck.count, 1);
+}
+
+static void cleared_at_the_board_and_shown_off_it_is_granted(void **state)
+{
+    (void)state;
+    held_by_a();
+    tick(3 * TTL_US);
+    commit_all();
+    stuck("a", true);
+    assert_null(last_sent("a", LEASE_NOTED));
+    commit_all();
+    assert_string_equal(holder(), "b");
+    stuck("a", true);
+    assert_true(last_sent("a", LEASE_NOTED)->fenced);
+    assert_int_equal(table.stuck.count, 0);
+}
+
+static void an_older_word_that_was_overtaken_counts_for_nothing(void **state)
+{
+    struct lease_message late = message_of(LEASE_STUCK);
+    (void)state;
+    held_by_a();
+    late.fenced = true;
+    late.nonce = word_nonce;
+    stuck("a", false);
+    say("a", &late);
+    assert_int_equal(log_count, 0);
+    /* On a new connection an agent counts from anywhere. */
+    client("a", ISSUER_EVENT_CLIENT_DOWN);
+    client("a", ISSUER_EVENT_CLIENT_UP);
+    late.nonce = 3;
+    say("a", &late);
+    assert_int_equal(count_proposed(LEASE_COMMAND_CLEAR), 1);
+}
+
+static void a_transfer_is_refused_or_fails_while_an_output_is_stuck_on(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    acquire("b", 0, false);
+    assert_null(ask_transfer("b"));
+    stuck("a", false);
+    assert_int_equal(transfer()->state, ISSUER_TRANSFER_FAILED);
+    assert_non_null(strstr(transfer()->reason, "stuck on"));
+    assert_non_null(strstr(ask_transfer("b"), "stuck on"));
+    commit_all();
+    assert_non_null(strstr(ask_transfer("b"), "stuck on"));
+    assert_null(ask_clear());
+    commit_all();
+    assert_null(ask_transfer("b"));
+}
+
+static void a_holder_beside_an_output_stuck_on_keeps_its_lease(void **state)
+{
+    (void)state;
+    grant_to("a", 10);
+    stuck("b", false);
+    commit_all();
+    acquire("c", 20, true);
+    assert_null(last_sent("a", LEASE_YIELD));
+    renew("a", 1, token());
+    confirm_round(round_asked);
+    assert_false(last_sent("a", LEASE_RENEWED)->items[0].lost);
+    /* Locked out for maintenance, it is off all the same. */
+    pin(NULL);
+    commit_all();
+    assert_non_null(last_sent("a", LEASE_YIELD));
+    assert_null(ask_clear());
+}
+
+static void with_the_policy_go_it_is_written_down_and_granted(void **state)
+{
+    (void)state;
+    policy[0].stuck_go = true;
+    grant_to("a", 0);
+    acquire("b", 0, false);
+    assert_null(ask_transfer("b"));
+    stuck("a", false);
+    release("a", token(), false);
+    commit_all();
+    assert_int_equal(table.stuck.count, 1);
+    tick(TTL_US / 2);
+    assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 0);
+    tick(TTL_US);
+    commit_all();
+    assert_string_equal(holder(), "b");
+    acquire("b", 0, false);
+    assert_string_equal(last_sent("b", LEASE_QUEUED)->text, "");
+    acquire("a", 0, false);
+    commit_all();
+    assert_int_equal(table.stuck.count, 0);
+}
+
+static void only_a_board_that_may_hold_it_holds_it_back(void **state)
+{
+    struct lease_message foreign = message_of(LEASE_STUCK);
+    (void)state;
+    client("z", ISSUER_EVENT_CLIENT_UP);
+    stuck("z", false);
+    foreign.resource = name("fan");
+    foreign.nonce = ++word_nonce;
+    say("a", &foreign);
+    assert_int_equal(log_count, 0);
+    assert_null(last_sent("z", LEASE_NOTED));
+    acquire("b", 0, false);
+    assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 1);
+}
+
+static void a_board_that_says_stuck_and_off_in_turn_writes_little(void **state)
+{
+    size_t written = 0;
+    (void)state;
+    for (int i = 0; i < 3600; i++) {
+        sent_count = 0;
+        stuck("a", i % 2 == 1);
+        written += log_count;
+        commit_all();
+        now.us += 1000000;
+    }
+    assert_in_range(written, ISSUER_WORDS_BURST,
+                    ISSUER_WORDS_BURST + 3600000 / ISSUER_WORDS_MS + 1);
+    printf("figure: a board that says stuck and off in turn each second: %zu entries in an hour\n",
+           written);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1316,6 +1604,21 @@ int main(void)
         CLAIM(a_refused_proposal_is_made_again),
         CLAIM(many_expiries_are_spread_over_steps),
         CLAIM(answers_of_a_large_round_are_spread_over_steps),
+        CLAIM(a_resource_with_an_output_stuck_on_is_not_granted_after_the_lease),
+        CLAIM(nor_to_the_board_that_is_stuck),
+        CLAIM(a_word_counts_before_it_is_committed),
+        CLAIM(a_word_that_is_not_said_again_holds_for_a_while_only),
+        CLAIM(a_new_leader_holds_as_well),
+        CLAIM(an_operator_lets_go),
+        CLAIM(a_board_seen_off_after_a_go_holds_again_by_its_next_word),
+        CLAIM(asking_for_it_lets_nothing_go),
+        CLAIM(cleared_at_the_board_and_shown_off_it_is_granted),
+        CLAIM(an_older_word_that_was_overtaken_counts_for_nothing),
+        CLAIM(a_transfer_is_refused_or_fails_while_an_output_is_stuck_on),
+        CLAIM(a_holder_beside_an_output_stuck_on_keeps_its_lease),
+        CLAIM(with_the_policy_go_it_is_written_down_and_granted),
+        CLAIM(only_a_board_that_may_hold_it_holds_it_back),
+        CLAIM(a_board_that_says_stuck_and_off_in_turn_writes_little),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -519,7 +519,7 @@ static void lease_fields_out_of_range_are_named(void **state)
     (void)state;
     holdfast_Lease *lease = raw_lease(holdfast_Lease_Kind_UNSPECIFIED);
     assert_complaint(decode_raw(), "lease: unknown kind");
-    lease = raw_lease((holdfast_Lease_Kind)(holdfast_Lease_Kind_LOST + 1));
+    lease = raw_lease((holdfast_Lease_Kind)(holdfast_Lease_Kind_NOTED + 1));
     assert_complaint(decode_raw(), "lease: unknown kind");
     lease = raw_lease(holdfast_Lease_Kind_ACQUIRE);
     assert_complaint(decode_raw(), "resource");
@@ -730,7 +730,7 @@ static struct lease_command longest_command(enum lease_command_kind kind)
         command.ttl_us = LEASE_TTL_MAX_US;
         command.fence_us = LEASE_FENCE_MAX_US;
         command.priority = -LEASE_PRIORITY_MAX;
-        command.ranked = command.transferred = command.settled = true;
+        command.ranked = command.transferred = command.settled = command.go = true;
     }
     if (kind == LEASE_COMMAND_GRANT || kind == LEASE_COMMAND_RELEASE ||
         kind == LEASE_COMMAND_EXPIRE || kind == LEASE_COMMAND_OVERRULE)

@@ -1,0 +1,119 @@
+/*
+ * S1, of outputs stuck on: once a board was told that its word is noted, nobody is granted the
+ * resource until an operator said go, or the policy does. And the model of the table's list.
+ */
+#include "tests/sim/sim.h"
+
+static int board_of(const struct world *world, const struct hf_name *name)
+{
+    return world_board_node(world, name) - world->issuer_count;
+}
+
+void oracle_model_stuck(struct world *world, const struct lease_command *command, int resource)
+{
+    struct oracle_stuck *stuck = &world->oracle.stuck[resource];
+    unsigned bit = 1u << board_of(world, &command->holder);
+    if (stuck->rows & bit)
+        return;
+    world_cover(world, COVERAGE_STUCK_ON);
+    stuck->rows |= bit;
+}
+
+void oracle_model_clear(struct world *world, const struct lease_command *command, int resource)
+{
+    struct oracle_stuck *stuck = &world->oracle.stuck[resource];
+    if (name_empty(&command->holder)) {
+        if (stuck->rows & ~stuck->let_go)
+            world_cover(world, COVERAGE_STUCK_LET_GO);
+        stuck->let_go = stuck->rows;
+        return;
+    }
+    unsigned bit = 1u << board_of(world, &command->holder);
+    bool held = (stuck->rows & ~stuck->let_go & bit) != 0;
+    if (held && (stuck->cleared & bit) == 0 && !world->plan.stuck_go)
+        world_fail(world, ORACLE_S1, "%s: %s is no longer held for, and no operator cleared its "
+                   "fault", world->resource[resource].text, command->holder.text);
+    if (stuck->rows & bit)
+        world_cover(world, held ? COVERAGE_STUCK_CLEARED : COVERAGE_STUCK_SEEN_OFF);
+    stuck->rows &= ~bit;
+    stuck->let_go &= ~bit;
+    stuck->cleared &= ~bit;
+    stuck->noted &= ~bit;
+}
+
+bool oracle_model_held(struct world *world, uint64_t index, const struct lease_command *command,
+                       int resource)
+{
+    const struct oracle_stuck *stuck = &world->oracle.stuck[resource];
+    bool held = (stuck->rows & ~stuck->let_go) != 0;
+    if (command->go && !world->plan.stuck_go)
+        world_fail(world, ORACLE_S1, "entry %llu grants %s though an output is stuck on, the policy "
+                   "does not say so", (unsigned long long)index, world->resource[resource].text);
+    if (held)
+        world_cover(world, command->go ? COVERAGE_STUCK_GRANTED : COVERAGE_STUCK_OVERTAKEN);
+    return held && !command->go;
+}
+
+void oracle_granted(struct world *world, uint64_t index, int resource)
+{
+    if (world->oracle.stuck[resource].noted != 0 && !world->plan.stuck_go)
+        world_fail(world, ORACLE_S1, "entry %llu grants %s, an output was noted to be stuck on and "
+                   "no operator said go", (unsigned long long)index,
+                   world->resource[resource].text);
+}
+
+void oracle_noted(struct world *world, int issuer, int board, const struct lease_message *message)
+{
+    int resource = world_resource(world, &message->resource);
+    struct oracle_stuck *stuck = &world->oracle.stuck[resource];
+    const struct lease_table *table = &world->issuer[issuer].replica->table;
+    bool known = stuck_find(&table->stuck, &message->resource,
+                            &world->name[board_node(world, board)]) != NULL;
+    if (known == message->fenced)
+        world_fail(world, ORACLE_S3, "%s says that a word of %s about %s is noted, it is not",
+                   world->name[issuer].text, world->name[board_node(world, board)].text,
+                   message->resource.text);
+    /* Let go already: the operator's word was about this very fault. */
+    if (!message->fenced && (stuck->let_go & 1u << board) == 0)
+        stuck->noted |= 1u << board;
+}
+
+void oracle_said_go(struct world *world, int resource, int board)
+{
+    if (board == ORACLE_NOBODY)
+        world->oracle.stuck[resource].noted = 0;
+    else
+        world->oracle.stuck[resource].cleared |= 1u << board;
+}
+
+void oracle_compare_stuck(struct world *world, int issuer, const struct lease_table *table)
+{
+    for (int i = 0; i < world->resource_count; i++) {
+        struct oracle_stuck has = { 0 };
+        for (int board = 0; board < world->board_count; board++) {
+            const struct stuck_row *row = stuck_find(&table->stuck, &world->resource[i],
+                                                     &world->name[board_node(world, board)]);
+            has.rows |= row ? 1u << board : 0;
+            has.let_go |= row && row->let_go ? 1u << board : 0;
+        }
+        if (has.rows != world->oracle.stuck[i].rows || has.let_go != world->oracle.stuck[i].let_go)
+            world_fail(world, ORACLE_LOG, "%s: %s at entry %llu holds for %x, let go %x, not %x, %x",
+                       world->name[issuer].text, world->resource[i].text,
+                       (unsigned long long)table->applied, has.rows, has.let_go,
+                       world->oracle.stuck[i].rows, world->oracle.stuck[i].let_go);
+    }
+}
+
+void oracle_restore_stuck(struct world *world, const struct lease_table *table)
+{
+    for (int i = 0; i < world->resource_count; i++) {
+        struct oracle_stuck *stuck = &world->oracle.stuck[i];
+        *stuck = (struct oracle_stuck){ 0 };
+        for (int board = 0; board < world->board_count; board++) {
+            const struct stuck_row *row = stuck_find(&table->stuck, &world->resource[i],
+                                                     &world->name[board_node(world, board)]);
+            stuck->rows |= row ? 1u << board : 0;
+            stuck->let_go |= row && row->let_go ? 1u << board : 0;
+        }
+    }
+}
