@@ -56,6 +56,7 @@ struct conf_output {
 };
 
 enum conf_failback { CONF_FAILBACK_MANUAL, CONF_FAILBACK_AUTO };
+enum conf_on_stuck { CONF_ON_STUCK_HOLD, CONF_ON_STUCK_GO };
 
 struct conf_resource {
     struct hf_name name;
@@ -76,6 +77,7 @@ struct conf_policy {
     struct hf_name holder[CONF_POLICY_HOLDERS_MAX];
     uint32_t ttl_max_ms;
     uint32_t fence_max_ms;
+    enum conf_on_stuck on_stuck;
 };
 
 struct conf_actuator {

@@ -11,11 +11,13 @@
     .count_offset = offsetof(type, counter), .count_size = sizeof(((type *)0)->counter)
 
 static const char *const failback_words[] = { "manual", "auto", NULL };
+static const char *const on_stuck_words[] = { "hold", "go", NULL };
 static const char *const kind_words[] = { "gpio", "pulse", NULL };
 static const char *const covers_words[] = { "process", "kernel", NULL };
 static const char *const backend_words[] = { "sim", "linux", NULL };
 
 _Static_assert(CONF_FAILBACK_AUTO == 1, "order of failback_words");
+_Static_assert(CONF_ON_STUCK_GO == 1, "order of on_stuck_words");
 _Static_assert(CONF_OUTPUT_PULSE == 1, "order of kind_words");
 _Static_assert(CONF_COVERS_KERNEL == 1, "order of covers_words");
 _Static_assert(CONF_HAL_LINUX == 1, "order of backend_words");
@@ -83,6 +85,10 @@ const struct conf_key conf_schema[] = {
       .default_value = 60000, FIELD(struct conf_policy, fence_max_ms),
       .doc = "Longest fence latency F that a board may declare; a longer one is refused. After a "
              "restore from a backup nothing is granted for the largest ttl_max_ms + fence_max_ms." },
+    { "issuer.policy[].on_stuck", CONF_TYPE_WORD, .words = on_stuck_words,
+      FIELD(struct conf_policy, on_stuck),
+      .doc = "After an output of the resource was seen stuck on at a board. hold: nobody is granted it "
+             "until an operator says fault clear. go: the next board is, once the lease is over." },
     { "issuer.slow_store_ms", CONF_TYPE_INT, .unit = "ms", .min = 1, .max = 60000,
       .default_value = 500, FIELD(struct conf, slow_store_ms),
       .doc = "A sync of the journal that takes longer is told: in the log, in issuers and in "

@@ -33,6 +33,7 @@ struct agent {
     struct agent_guard_view view[HF_LEASES_PER_AGENT_MAX];
     uv_timer_t timer;
     struct span slept;
+    char held[HF_LEASES_PER_AGENT_MAX][HF_REASON_MAX + 1]; /* why, as the log has it */
     bool registered; /* with the bench, so that its watchdog resets this process too */
     struct hal hal;
     uv_poll_t hal_poll;
@@ -126,6 +127,20 @@ void agent_link(struct agent *agent, const struct hf_name *issuer, bool up)
     agent_step(agent, &event);
 }
 
+/* Once for each reason, not each time that it asks. */
+static void agent_note_held(struct agent *agent, const struct lease_message *message)
+{
+    const struct conf *conf = &agent->node->conf;
+    for (uint8_t i = 0; i < conf->resource_count; i++) {
+        if (!name_equal(&conf->resource[i].name, &message->resource) ||
+            strcmp(agent->held[i], message->text) == 0)
+            continue;
+        text_copy(agent->held[i], sizeof(agent->held[i]), message->text);
+        log_line(LOG_WARNING, "%s: %s", message->resource.text,
+                 message->text[0] != '\0' ? message->text : "held no longer");
+    }
+}
+
 void agent_receive(struct agent *agent, const struct hf_name *issuer,
                    const struct lease_message *message)
 {
@@ -134,6 +149,8 @@ void agent_receive(struct agent *agent, const struct hf_name *issuer,
     if (message->kind == LEASE_REFUSED)
         log_line(LOG_WARNING, "%s: refused by %s: %s", message->resource.text, issuer->text,
                  message->text);
+    if (message->kind == LEASE_QUEUED)
+        agent_note_held(agent, message);
     lease_log_issuer(&agent->lease_log, hal_clock_now(), issuer, message);
     agent_step(agent, &event);
 }

@@ -5,6 +5,7 @@
 #include "agent/agent.h"
 #include "console/anew.h"
 #include "console/call.h"
+#include "console/stuck.h"
 #include "hal/clock.h"
 
 static void metric(struct text *text, const char *name, const char *type, const char *help)
@@ -85,6 +86,7 @@ static void metrics_issuer(struct node *node, struct text *text)
     }
     anew_metrics(text, replica);
     metrics_budgets(replica, text);
+    stuck_metrics(text, &replica->table);
     metric_one(text, "history_events_total", "counter", "Replicated history events.",
                (double)replica->table.history_total);
 }

@@ -362,23 +362,55 @@ static void fault_note(struct call *call)
     call_start(call->node, line, &call->caller, &sink, &note);
 }
 
-void operate_fault_clear(struct call *call)
+/* The guard of this board has latched one, or had when it died. */
+static bool fault_is_here(const struct call *call)
 {
-    if (!operate_name(call, 1, "resource", &call->resource))
-        return;
-    if (call->caller.relayed) { /* No console relays it. */
-        operate_refuse_voucher(call);
-        return;
+    const struct agent *agent = call->node->agent;
+    const struct conf *conf = &call->node->conf;
+    for (uint8_t i = 0; agent != NULL && i < conf->resource_count; i++) {
+        if (!name_equal(&conf->resource[i].name, &call->resource))
+            continue;
+        const struct agent_guard_view *view = agent_guard(agent, i);
+        return agent_holder(agent)->lease[i].state == HOLDER_BLOCKED ||
+               (view->known && view->status.state == GUARD_FAULT);
     }
-    if (call->node->agent == NULL || !agent_clear_fault(call->node->agent, &call->resource)) {
-        call_fail(call, CALL_NOT_FOUND, "%s drives no resource %s; ask the board with the fault",
-                  call->node->conf.node_id.text, call->resource.text);
-        return;
-    }
+    return false;
+}
+
+static bool fault_names_resource(struct call *call)
+{
+    const struct replica *replica = issuer_shell_replica(call->node->issuer);
+    if (issuer_policy_of(&replica->issuer, &call->resource) != NULL)
+        return true;
+    call_fail(call, CALL_NOT_FOUND, "resource %s: must be one of issuer.policy",
+              call->resource.text);
+    return false;
+}
+
+static void fault_clear_here(struct call *call)
+{
+    (void)agent_clear_fault(call->node->agent, &call->resource);
     log_line(LOG_NOTICE, "operator %s: fault clear %s", call->caller.who.text, call->resource.text);
     fault_note(call);
     report_text(&call->report, "done", "the guard was told; see guard for the outcome");
     call_answer(call);
+}
+
+/*
+ * At the board with the fault: its guard is told, and what was held for an output stuck on goes on
+ * when the guard proves the outputs off. At any other console it is the operator's go, whatever that
+ * board shows, or if it shows nothing any more.
+ */
+void operate_fault_clear(struct call *call)
+{
+    struct replica_event event = { .kind = REPLICA_CLEAR };
+    if (!operate_name(call, 1, "resource", &event.resource))
+        return;
+    call->resource = event.resource;
+    if (!call->caller.relayed && fault_is_here(call))
+        fault_clear_here(call);
+    else if (operate_here(call, &event.resource) && fault_names_resource(call))
+        operate_act(call, &event, "let go: it may be granted again");
 }
 
 void operate_note_fault(struct call *call)

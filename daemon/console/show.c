@@ -9,6 +9,7 @@
 #include "conf/terms.h"
 #include "console/anew.h"
 #include "console/call.h"
+#include "console/stuck.h"
 #include "hal/clock.h"
 #include "issuer/budget_watch.h"
 #include "issuer/recovery.h"
@@ -127,6 +128,7 @@ void show_status(struct call *call)
         report_text(report, "leader", agent_holder(node->agent)->leader.text);
     if (node->agent != NULL)
         report_text(report, "guard", status_guard(node));
+    stuck_status(report, node, replica);
     status_clock(report);
     snprintf(digest, sizeof(digest), "%016" PRIx64, node->conf.cluster_digest);
     report_text(report, "config_digest", digest);
@@ -187,8 +189,9 @@ static void leases_answer(struct call *call)
                 span_to_ms(issuer_time_left(&replica->issuer, &record->resource, hal_clock_now())));
         else
             report_none(report, "left_ms");
-        report_text(report, "state", lease_state(replica, record));
+        stuck_state(report, replica, record, lease_state(replica, record));
         lease_waiters(report, replica, &record->resource);
+        stuck_boards(report, &replica->table, &record->resource);
     }
     report_list_close(report);
     anew_lists(report, replica);

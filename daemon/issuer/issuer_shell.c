@@ -428,6 +428,7 @@ static size_t shell_policies(struct issuer_shell *issuer, const struct conf *con
         to->resource = from->resource;
         to->ttl_max_us = span_from_ms(from->ttl_max_ms).us;
         to->fence_max_us = span_from_ms(from->fence_max_ms).us;
+        to->stuck_go = from->on_stuck == CONF_ON_STUCK_GO;
         to->holder_count = from->holder_count;
         for (uint8_t k = 0; k < from->holder_count; k++)
             to->holder[k] = from->holder[k];

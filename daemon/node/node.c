@@ -200,7 +200,7 @@ static void node_log_stray(struct node *node, const struct hf_name *from, const 
 static bool node_lease_for_issuer(enum lease_message_kind kind)
 {
     return kind == LEASE_ACQUIRE || kind == LEASE_WITHDRAW || kind == LEASE_RENEW ||
-           kind == LEASE_RELEASE;
+           kind == LEASE_RELEASE || kind == LEASE_STUCK;
 }
 
 static void node_receive_lease(struct node *node, const struct hf_name *from,

@@ -214,7 +214,7 @@ static void begin_word(struct step *step, struct holder_lease *lease, bool stuck
     lease->word.stuck = stuck;
     lease->word.off = !stuck;
     lease->word.noted = false;
-    lease->word.nonce = step->holder->next_nonce;
+    lease->word.nonce = 0;
     lease->word.say_at = step->now;
 }
 
@@ -231,7 +231,9 @@ static struct instant say_word(struct step *step, struct holder_lease *lease)
     message.nonce = step->holder->next_nonce++;
     message.fenced = word->off;
     /* A leader that does not answer may be none any more. */
-    send_to_issuers(step, &message, message.nonce != word->nonce);
+    send_to_issuers(step, &message, word->nonce != 0);
+    if (word->nonce == 0)
+        word->nonce = message.nonce;
     word->say_at = instant_add(step->now, span_from_ms(HOLDER_RESEND_MS));
     return word->say_at;
 }
@@ -239,7 +241,8 @@ static struct instant say_word(struct step *step, struct holder_lease *lease)
 static void on_noted(struct holder_lease *lease, const struct lease_message *message)
 {
     struct holder_word *word = &lease->word;
-    if (message->fenced != word->off || (int64_t)(message->nonce - word->nonce) < 0)
+    if (message->fenced != word->off || word->nonce == 0 ||
+        (int64_t)(message->nonce - word->nonce) < 0)
         return;
     word->noted = true;
     word->off = false;
@@ -357,8 +360,10 @@ static void on_leader(struct step *step, const struct hf_name *node,
     holder->leader = *node;
     holder->leader_term = message->term;
     /* What another leader noted may be lost: in a backup, if not else. */
-    for (size_t i = 0; i < holder->lease_count; i++)
+    for (size_t i = 0; i < holder->lease_count; i++) {
         holder->lease[i].word.noted = false;
+        holder->lease[i].word.nonce = 0;
+    }
     ask_all_now(step);
 }
 

@@ -188,7 +188,7 @@ struct holder_word {
     bool stuck;     /* seen so, and not cleared here since */
     bool off;       /* cleared, and shown off: the leader does not know that yet */
     bool noted;     /* the present word is */
-    uint64_t nonce; /* of the first time that it was said */
+    uint64_t nonce; /* of the first time that it was said; 0: not yet */
     struct instant on_since; /* another fault: readback on since then; INSTANT_NEVER: it is off */
     struct instant say_at;
 };

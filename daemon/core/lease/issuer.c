@@ -615,7 +615,7 @@ static void answer_released(const struct hf_name *node, const struct hf_name *re
 }
 
 static const char *wanted_yield(const struct issuer *issuer, const struct issuer_lease *lease,
-                                struct hf_name *successor);
+                                struct instant now, struct hf_name *successor);
 
 /*
  * Who is to blame that its holder releases it now: the board that it yields to by failback, nobody
@@ -623,10 +623,10 @@ static const char *wanted_yield(const struct issuer *issuer, const struct issuer
  */
 static struct hf_name cause_of_release(const struct issuer *issuer,
                                        const struct issuer_lease *lease,
-                                       const struct hf_name *holder)
+                                       const struct hf_name *holder, struct instant now)
 {
     struct hf_name successor;
-    if (!wanted_yield(issuer, lease, &successor))
+    if (!wanted_yield(issuer, lease, now, &successor))
         return *holder;
     bool operators = transfer_waits(lease) || !pin_allows(record_of(issuer, lease), holder);
     return operators ? issuer->config.self : successor;
@@ -642,7 +642,7 @@ static void propose_release(struct issuer *issuer, struct issuer_lease *lease,
     command->token = message->token;
     command->fenced = message->fenced;
     text_copy(command->text, sizeof(command->text), message->text);
-    lease->cause = cause_of_release(issuer, lease, node);
+    lease->cause = cause_of_release(issuer, lease, node, now);
     pay(out, &lease->cause);
     lease->pending = ISSUER_PENDING_RELEASE;
     lease->pending_index = 0;
@@ -1288,7 +1288,7 @@ static void on_clear(struct issuer *issuer, const struct issuer_event *event, st
     if (!stuck_holds(&issuer->table->stuck, &event->resource)) {
         out->error = lease && is_held(issuer, lease, now) ?
                          "an output of it was just seen stuck on; try again" :
-                         "no output of it is known to be stuck on";
+                         "no output of it is known to be stuck on; ask the board with the fault";
         return;
     }
     struct lease_command *command = propose_act(issuer, event, LEASE_COMMAND_CLEAR, out);

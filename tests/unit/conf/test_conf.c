@@ -41,6 +41,7 @@ static const char good[] =
     "      holders = ( \"board-a\", \"board-b\" ); # issuer.policy[].holders\n"
     "      ttl_max_ms = 5000; # issuer.policy[].ttl_max_ms\n"
     "      fence_max_ms = 4500; # issuer.policy[].fence_max_ms\n"
+    "      on_stuck = \"hold\"; # issuer.policy[].on_stuck\n"
     "    } );\n"
     "  slow_store_ms = 500; # issuer.slow_store_ms\n"
     "};\n"

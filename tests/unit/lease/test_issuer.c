@@ -1379,7 +1379,7 @@ static void a_new_leader_holds_as_well(void **state)
 static void an_operator_lets_go(void **state)
 {
     (void)state;
-    assert_string_equal(ask_clear(), "no output of it is known to be stuck on");
+    assert_non_null(strstr(ask_clear(), "no output of it is known to be stuck on"));
     held_by_a();
     tick(3 * TTL_US);
     commit_all();
@@ -1391,7 +1391,7 @@ static void an_operator_lets_go(void **state)
     stuck("a", false);
     assert_int_equal(log_count, 0);
     assert_non_null(last_sent("a", LEASE_NOTED));
-    assert_string_equal(ask_clear(), "no output of it is known to be stuck on");
+    assert_non_null(strstr(ask_clear(), "no output of it is known to be stuck on"));
 }
 
 static void a_board_seen_off_after_a_go_holds_again_by_its_next_word(void **state)
@@ -1527,21 +1527,18 @@ static void only_a_board_that_may_hold_it_holds_it_back(void **state)
     assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 1);
 }
 
-static void a_board_that_says_stuck_and_off_in_turn_writes_little(void **state)
+static void a_board_whose_budget_is_spent_holds_by_its_word_and_writes_nothing(void **state)
 {
-    size_t written = 0;
+    const struct hf_name a = name("a");
     (void)state;
-    for (int i = 0; i < 3600; i++) {
-        sent_count = 0;
-        stuck("a", i % 2 == 1);
-        written += log_count;
-        commit_all();
-        now.us += 1000000;
-    }
-    assert_in_range(written, ISSUER_WORDS_BURST,
-                    ISSUER_WORDS_BURST + 3600000 / ISSUER_WORDS_MS + 1);
-    printf("figure: a board that says stuck and off in turn each second: %zu entries in an hour\n",
-           written);
+    issuer_charge(&issuer, &a, BUDGET_BOARD_BURST, now);
+    stuck("a", false);
+    assert_int_equal(log_count, 0);
+    acquire("b", 0, false);
+    assert_int_equal(log_count, 0);
+    assert_null(last_sent("a", LEASE_NOTED));
+    tick(ISSUER_WORD_MS * (int64_t)1000);
+    assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 1);
 }
 
 int main(void)
@@ -1618,7 +1615,7 @@ int main(void)
         CLAIM(a_holder_beside_an_output_stuck_on_keeps_its_lease),
         CLAIM(with_the_policy_go_it_is_written_down_and_granted),
         CLAIM(only_a_board_that_may_hold_it_holds_it_back),
-        CLAIM(a_board_that_says_stuck_and_off_in_turn_writes_little),
+        CLAIM(a_board_whose_budget_is_spent_holds_by_its_word_and_writes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
