@@ -82,7 +82,7 @@ def transfer_with_a_welded_relay_is_held_until_an_operator_says_go():
     on = cluster.first_drive_after(asked, [standby, third])
     print(f"figure: after the operator's go the other board drives in {ms(on['t_ns'] - asked):.1f} ms")
     acts = [e for e in history(cluster, "operator") if "though an output" in e["why"]]
-    assert [e["who"] for e in acts] == ["operator"], acts
+    assert len(acts) == 1 and acts[0]["who"].split()[0] == "operator", acts
     assert lease(cluster)["stuck"] == "" and "let go" in lease(cluster)["state"], lease(cluster)
     again = cluster.ctl("issuer-1", "fault", "clear", "pump", role="operator", check=False)
     assert again.returncode == 1 and "known to be stuck" in again.stdout + again.stderr, again

@@ -250,10 +250,18 @@ static void failback_fight(int turn)
     }
 }
 
+static void stuck_and_off(int turn)
+{
+    struct lease_message message = about(LEASE_STUCK, turn / 2 % RESOURCES);
+    message.nonce = (uint64_t)turn + 1;
+    message.fenced = turn % 2 == 1;
+    say("board-a", &message);
+}
+
 static void anything(int turn)
 {
     int resource = (int)random_below(RESOURCES);
-    switch (random_below(6)) {
+    switch (random_below(7)) {
     case 0:
         release("board-a", resource, random_below(2) == 0);
         return;
@@ -265,6 +273,9 @@ static void anything(int turn)
         say("board-a", &withdraw);
         return;
     }
+    case 4:
+        stuck_and_off(turn);
+        return;
     case 3:
         set_link("board-a", false);
         set_link("board-a", true);
@@ -312,6 +323,12 @@ static void a_board_that_is_refused_all_the_time_stays_below_the_bar(void **stat
 {
     (void)state;
     one_hour(refusals, "is refused for all its resources in turn");
+}
+
+static void a_board_that_says_stuck_and_off_in_turn_stays_below_the_bar(void **state)
+{
+    (void)state;
+    one_hour(stuck_and_off, "says stuck and off in turn of all its resources");
 }
 
 static void a_board_that_does_anything_stays_below_the_bar(void **state)
@@ -560,6 +577,7 @@ int main(void)
         CLAIM(a_board_that_takes_and_lets_lapse_stays_below_the_bar),
         CLAIM(a_board_that_is_refused_all_the_time_stays_below_the_bar),
         CLAIM(a_board_that_has_another_yield_pays_for_both),
+        CLAIM(a_board_that_says_stuck_and_off_in_turn_stays_below_the_bar),
         CLAIM(a_board_that_does_anything_stays_below_the_bar),
         CLAIM(a_board_whose_budget_is_spent_waits_and_is_served_in_time),
         CLAIM(others_are_served_before_a_board_whose_budget_is_spent),
