@@ -275,6 +275,34 @@ class Attacker:
                 else self.random.choice([value, value, -value]) % 2**62
         return value % 2**32 if field.kind == "uint32" else value
 
+    def fit(self, owner, field):
+        """A value that the protocol allows for this field; what it means is another thing."""
+        pick, name = self.random, field.name
+        if name in ("ttl_us", "fence_us"):
+            return pick.choice([50000, 10**5, 10**6, 5 * 10**6, pick.randrange(50000, 6 * 10**8)])
+        if name == "priority":
+            return pick.randrange(-1000, 1001)
+        if name in ("slack_us", "round_trip_us"):
+            return pick.randrange(0, 10**7) * (-1 if name == "slack_us" and pick.random() < 0.3 else 1)
+        if name == "position":
+            return pick.randrange(1, 20)
+        if name in ("text", "chunk"):
+            return "x" * pick.randrange(1, 79) if name == "text" else pick.randbytes(500)
+        if name in ("address", "console"):
+            return f"127.0.0.1:{pick.randrange(1, 65536)}"
+        if field.kind == "string":
+            return self.name()
+        if field.kind == "bool":
+            return pick.random() < 0.5
+        if wire.enum_of(owner, field) is not None:
+            return pick.choice(list(wire.enum_of(owner, field))[1:])
+        if field.kind in wire.MESSAGES:
+            return {n: self.fit(field.kind, f) for n, f in wire.MESSAGES[field.kind].items()
+                    if not f.repeated and f.kind not in wire.MESSAGES}
+        if field.kind == "bytes":
+            return self.blob(owner, name)
+        return min(max(1, self.number()), 2**62 - 1)
+
     def blob(self, owner, name):
         if owner == "Entry" and self.random.random() < 0.8:
             return wire.encode("Command", self.message("Command", False))[:320]
@@ -301,13 +329,14 @@ class Attacker:
         fields = wire.MESSAGES["Lease"]
         named = [n for n in fields if n in kinds[kind][1].replace(",", " ").split()]
         out = {"kind": kind}
-        for name in named + ([self.random.choice(list(fields))] if self.random.random() < 0.1
-                             else []):
-            if name == "kind":
-                continue
+        odd = self.random.random() < 0.005
+        for name in named + ([self.random.choice(list(fields))] if odd else []):
             field = fields[name]
-            out[name] = ([self.message("Item", False) for _ in range(self.random.randrange(1, 18))]
-                         if field.repeated else self.value("Lease", field, False))
+            if field.repeated:
+                out[name] = [{**self.fit("Lease", field), "lost": kind == "RENEWED"}
+                             for _ in range(self.random.randrange(1, 17))]
+            elif name != "kind":
+                out[name] = self.value("Lease", field, False) if odd else self.fit("Lease", field)
         if "resource" in named and self.random.random() < 0.8:
             out["resource"] = self.random.choice(self.known.resources)
         return {"lease": out}
@@ -315,14 +344,15 @@ class Attacker:
     def raft(self):
         kind = self.random.choice(list(RAFT_FIELDS))
         fields = wire.MESSAGES["Raft"]
-        out = {"kind": kind, "from": self.random.choice([self.known.me] + self.known.issuers),
-               "to": self.random.choice(self.known.issuers), "term": self.number()}
-        for name in RAFT_FIELDS[kind] + ([self.random.choice(list(fields))]
-                                         if self.random.random() < 0.1 else []):
+        out = {"kind": kind, "from": self.random.choice([self.known.me] * 3 + self.known.issuers),
+               "to": self.random.choice(self.known.issuers), "term": min(self.number(), 2**62 - 1)}
+        odd = self.random.random() < 0.01
+        for name in RAFT_FIELDS[kind] + ([self.random.choice(list(fields))] if odd else []):
             if name not in out and self.random.random() < 0.8 and name in fields:
                 field = fields[name]
-                out[name] = ([self.message(field.kind, False) for _ in range(2)]
-                             if field.repeated else self.value("Raft", field, False))
+                make = self.value if odd else lambda owner, f, _: self.fit(owner, f)
+                out[name] = ([make("Raft", field, False) for _ in range(2)] if field.repeated
+                             else make("Raft", field, False))
         return {"raft": out}
 
     def line(self):
@@ -592,8 +622,7 @@ class Attacker:
         """Says that it had tokens far above all that were ever given."""
         def claim():
             return self.acquire(self.random.choice(self.known.resources), **self.new_fields(
-                "ACQUIRE", self.random.choice([2**61, 2**62 - 1, 2**62, self.known.index + 50,
-                                               10**6])))
+                "ACQUIRE", self.random.choice([2**61, 2**62 - 1, self.known.index + 50, 10**6])))
         self.each(until, claim, 5, 0.005)
 
     def mode_issuers(self, until):

@@ -26,8 +26,12 @@ class Field:
 
 def parse(text):
     """Messages (name -> {field name -> Field}) and enums (name -> {value name -> (number, comment)})."""
-    messages, enums, stack = {}, {}, []
+    messages, enums, stack, above = {}, {}, [], ""
     for line in text.splitlines():
+        if line.strip().startswith("//"):
+            above += " " + line.strip().strip("/ ")  # of the next one, unless that has its own
+            continue
+        above, said = "", above.strip()
         block = _BLOCK.match(line)
         if block:
             stack.append((block[1], block[2]))
@@ -42,12 +46,12 @@ def parse(text):
             found = _VALUE.match(line)
             owner = next((n for k, n in reversed(stack) if k == "message"), "")
             name = f"{owner}.{stack[-1][1]}" if owner else stack[-1][1]
-            enums[name][found[1]] = (int(found[2]), found[3] or "")
+            enums[name][found[1]] = (int(found[2]), found[3] or said)
         elif stack and _FIELD.match(line):
             found = _FIELD.match(line)
             owner = next(n for k, n in reversed(stack) if k == "message")
             messages[owner][found[3]] = Field(found[2], found[3], int(found[4]), bool(found[1]),
-                                              found[5] or "")
+                                              found[5] or said)
     return messages, enums
 
 
