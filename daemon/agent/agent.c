@@ -200,17 +200,28 @@ static void agent_note_status(struct agent *agent, const struct guard_message *m
     }
 }
 
+static void agent_note_refusal(const struct guard_message *message)
+{
+    const char *why = guard_refusal_name((enum guard_refusal)message->refusal);
+    /* Other terms are in its status, and told from there. */
+    if (message->refusal == GUARD_REFUSED_TERMS)
+        return;
+    if (message->token == 0)
+        log_line(LOG_ERR, "%s: guard not used: %s: restart both with one file", message->name.text,
+                 why);
+    else
+        log_line(LOG_WARNING, "%s: permit %" PRIu64 " refused by the guard: %s", message->name.text,
+                 message->token, why);
+}
+
 static void agent_guard_message(void *context, const struct guard_message *message)
 {
     struct agent *agent = context;
     struct holder_event event = { .kind = HOLDER_EVENT_GUARD_MESSAGE, .guard = message };
     if (message->kind == GUARD_STATUS)
         agent_note_status(agent, message);
-    /* The terms that it refuses are in its status, and told from there. */
-    if (message->kind == GUARD_REFUSED && message->refusal != GUARD_REFUSED_TERMS)
-        log_line(LOG_WARNING, "%s: permit %" PRIu64 " refused by the guard: %s",
-                 message->name.text, message->token,
-                 guard_refusal_name((enum guard_refusal)message->refusal));
+    if (message->kind == GUARD_REFUSED)
+        agent_note_refusal(message);
     lease_log_guard(&agent->lease_log, hal_clock_now(), message);
     agent_step(agent, &event);
 }

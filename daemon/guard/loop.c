@@ -175,9 +175,13 @@ static void agent_arrived(struct loop *loop)
     agent_send(loop, &hello);
 }
 
-static void refuse_terms(const struct loop *loop, const struct guard_message *message)
+static void refuse_terms(const struct loop *loop, const struct guard_message *message,
+                         enum guard_refusal refusal)
 {
     char text[CONF_TERMS_TEXT_MAX + 1];
+    if (refusal == GUARD_REFUSED_UNKNOWN)
+        log_line(LOG_ERR, "%s: agent refused: %s: restart both with one file", message->name.text,
+                 guard_refusal_name(refusal));
     for (uint8_t index = 0; index < loop->guard.config.resource_count; index++) {
         const struct guard_resource_config *resource = &loop->guard.config.resource[index];
         if (name_equal(&resource->name, &message->name))
@@ -201,8 +205,8 @@ static void agent_refuse(struct loop *loop, const struct guard_message *message,
         name_equal(&loop->refused.name, &answer.name))
         return;
     loop->refused = answer;
-    if (refusal == GUARD_REFUSED_TERMS) {
-        refuse_terms(loop, message);
+    if (refusal == GUARD_REFUSED_TERMS || message->kind == GUARD_TERMS) {
+        refuse_terms(loop, message, refusal);
         return;
     }
     int64_t ahead_us = message->deadline_us - hal_clock_now().us;

@@ -336,6 +336,10 @@ static void s1_agent_of_another_configuration_gets_no_edge_and_both_numbers_are_
     agent_say(f->agent, GUARD_PERMIT, "pump", 7, 2000);
     assert_true(agent_hear(f->agent, GUARD_REFUSED, 0, &message));
     assert_int_equal(message.refusal, GUARD_REFUSED_TERMS);
+    agent_say(f->agent, GUARD_TERMS, "fan", 0, 0);
+    assert_true(agent_hear(f->agent, GUARD_REFUSED, 0, &message));
+    assert_int_equal(message.refusal, GUARD_REFUSED_UNKNOWN);
+    assert_true(log_gets(f, "fan: agent refused: no such resource on this board: restart both"));
     terms = own;
     terms.digest++;
     agent_say(f->agent, GUARD_PERMIT, "pump", 8, 2000);
