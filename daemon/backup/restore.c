@@ -22,7 +22,7 @@ struct work {
     uint8_t state[REPLICA_SNAPSHOT_MAX]; /* the restored table's bytes */
     size_t state_length;
     char digest[65];
-    uint64_t index; /* and term, of the restored snapshot */
+    uint64_t index; /* and term, of the restored snapshot; the term to begin with is the next */
     bool has_journal;       /* something is there */
     uint64_t known;         /* highest index or term that anything here shows */
     char shown_by[64];      /* what shows it */
@@ -233,7 +233,8 @@ static bool make_journal(struct work *work)
         .wanted = true,
         .seq = 1,
         .hard_state = true,
-        .term = work->index,
+        /* Above the snapshot's: what was begun by --init with the same number is not as new. */
+        .term = work->index + 1,
         .snapshot = true,
         .snapshot_index = work->index,
         .snapshot_term = work->index,
@@ -272,7 +273,7 @@ static void tell_done(struct work *work)
     struct span hold_off = timing_stretch(span_from_us(work->backup.lease_max_us),
                                           conf->drift_ppm);
     tell_resources(work);
-    TELL(work, "restored: entry and term %" PRIu64 "; every new token is above it\n", work->index);
+    TELL(work, "restored: entry %" PRIu64 "; every new token is above it\n", work->index);
     TELL(work, "state: sha256 %s; must be the same on every issuer\n", work->digest);
     TELL(work, "grants: none for %" PRId64 " ms, or longer by the policy now, after a leader is "
          "there: until then a board may hold\n"

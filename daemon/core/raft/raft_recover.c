@@ -52,8 +52,11 @@
  * started are two, and all that the first one helped to commit is with the third. So all must be
  * there when a cluster starts first. What is counted are answers to this start's question: an old
  * claim to be fresh proves nothing. One that has nothing, or recovers, proves nothing either:
- * neither that there is a history nor that there is none. That it has a say is not stored: until
- * its term is a later one, it says after a restart that it is fresh, and asks again.
+ * neither that there is a history nor that there is none. It takes its say when that is durable:
+ * were it unsure again after a restart, a power cut of the whole site, in which one of three had
+ * stored its vote for itself and the others had not answered yet, would leave two without a memory.
+ * Until its term is a later one it says that it is fresh, whole or not: it promised nothing. (What a
+ * restore makes is never fresh: its term is above that of its snapshot.)
  *
  * What was begun here need not be how the history began that others have. So when it gives way to
  * recovery, what it was begun with is no floor that a leader's log could stand on (`unproven`): it
@@ -140,6 +143,13 @@ bool raft_has_say(const struct raft *raft)
     return raft->recovery.standing == RAFT_WHOLE;
 }
 
+/* A snapshot at I of term I, the term I, no vote, no entries. */
+static bool is_as_begun(const struct raft *raft)
+{
+    return raft->last_index == raft->snapshot_index && raft->snapshot_index == raft->snapshot_term &&
+           raft->term == raft->snapshot_term && name_empty(&raft->vote);
+}
+
 void raft_recover_init(struct raft *raft, enum raft_standing standing, struct instant now)
 {
     raft->life = raft_nonce(raft);
@@ -150,7 +160,7 @@ void raft_recover_init(struct raft *raft, enum raft_standing standing, struct in
     /* Who never had a term never promised anything. */
     if (standing == RAFT_WHOLE && raft->term == 0)
         raft->recovery.ask_at = INSTANT_NEVER;
-    if (standing == RAFT_UNSURE)
+    if (standing == RAFT_UNSURE || is_as_begun(raft))
         raft->recovery.born = raft->last_index;
     /* It may have been unsure before, and what it has be what it was begun with. */
     else if (standing == RAFT_RECOVERING && raft->last_index == raft->snapshot_index &&
@@ -622,6 +632,16 @@ static void end_recovery(struct raft_context *context)
     raft->recovery.end_seq = raft->hard_seq;
 }
 
+/* From then on this node is whole at every start, whatever the others have become meanwhile. */
+static void end_beginning(struct raft_context *context)
+{
+    struct raft *raft = context->raft;
+
+    raft->recovery.ending = true;
+    raft_persist_hard_state(context);
+    raft->recovery.end_seq = raft->hard_seq;
+}
+
 static void take_say(struct raft_context *context)
 {
     struct raft *raft = context->raft;
@@ -655,7 +675,7 @@ void raft_recover_on(struct raft_context *context)
         raft_persist_hard_state(context);
     }
     if (recovery->standing == RAFT_UNSURE && cluster_is_new(raft))
-        take_say(context);
+        end_beginning(context);
     else if (recovery->standing == RAFT_RECOVERING && all_answered(raft) && has_leaders_log(raft))
         end_recovery(context);
     else if (instant_reached(recovery->ask_at, context->now))
