@@ -64,6 +64,26 @@ def a_pin_that_is_lost_with_its_leader_was_never_said_to_be_done():
     assert not cluster.overlaps() and cluster.close() == 0
 
 
+def an_act_whose_leader_is_lost_behind_a_relay_is_not_known():
+    cluster = Cluster(issuers=5).start_all()
+    primary_and_standby(cluster)
+    leader = cluster.leader()
+    relay, *others = [i for i in cluster.issuers if i != leader]
+    cluster.kill(*others, number=signal.SIGSTOP)
+    answer = []
+    asking = threading.Thread(target=lambda: answer.append(
+        cluster.ctl(relay, "pin", "pump", "none", role="operator", check=False)))
+    asking.start()
+    wait_until(lambda: f"via {relay}: pin pump none" in cluster.log(leader), what="it is relayed")
+    cluster.kill(leader)
+    asking.join()
+    cluster.kill(*others, number=signal.SIGCONT)
+    said = answer[0].stdout + answer[0].stderr
+    assert answer[0].returncode == 1 and "not known yet" in said and "see history" in said, said
+    wait_until(lambda: ask(cluster, relay), what="a leader that a majority confirms")
+    assert not cluster.overlaps() and cluster.close() == 0
+
+
 def whatever_was_acknowledged_holds():
     """Acts all the time, asked anywhere, while leaders are stopped and killed under them."""
     cluster = Cluster().start_all()
@@ -139,6 +159,7 @@ if __name__ == "__main__":
     sys.exit(run_tests([
         nothing_is_said_to_be_done_that_no_majority_has,
         a_pin_that_is_lost_with_its_leader_was_never_said_to_be_done,
+        an_act_whose_leader_is_lost_behind_a_relay_is_not_known,
         whatever_was_acknowledged_holds,
         a_leader_transfer_is_done_when_the_other_leads,
     ]))

@@ -9,7 +9,8 @@
  * The bar for boards: one board, whatever it says, makes an issuer's journal write at most 100,000
  * bytes within an hour. Each entry is charged with what the journal writes for it: the entry's record,
  * twice (in its frame and in the copy in the mark, store/FORMAT.md), and those of the frame itself if
- * the entry may be the first in it. Rules of who is charged are in lease/issuer.h.
+ * the entry may be the first in it. Not charged: the image that a snapshot writes once for 512 entries
+ * of whomever, some 40 KB; no board can cause so many within an hour. Who is charged: lease/issuer.h.
  */
 #ifndef HOLDFAST_CORE_LEASE_BUDGET_H
 #define HOLDFAST_CORE_LEASE_BUDGET_H
