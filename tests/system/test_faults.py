@@ -57,7 +57,8 @@ def stuck_relay_is_a_latched_fault_until_an_operator_clears_it():
     wait_until(lambda: cluster.ctl(primary, "guard")["resources"][0]["guard"] == "safe",
                what="safe again", poll=0.02)
     history = wait_until(lambda: [e for e in cluster.ctl("issuer-1", "history")["history"]
-                                  if e["event"] == "operator" and e["who"] == "operator"],
+                                  if e["event"] == "operator"
+                                  and e["who"] == f"operator via {primary}, unproven"],
                          what="the act is in the history", poll=0.02)
     assert "fault" in history[-1]["why"], history
     assert cluster.wait_driver([standby]) == standby
