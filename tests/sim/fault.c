@@ -790,11 +790,15 @@ static bool most_remember(const struct world *world, const struct raft_members *
 
 /*
  * One more without a memory, or with none yet, must leave a majority that has one: in every
- * configuration that may count, and who knows which that is while a change is under way?
+ * configuration that may count. While a change is under way, that is known only if whoever made it
+ * still leads.
  */
 static bool enough_remember(const struct world *world, int node)
 {
-    if (world->oracle.change.index != 0)
+    int leader = sim_issuer_leader(world);
+    if (world->oracle.change.index != 0 &&
+        (leader < 0 || world->issuer[leader].replica->raft.members_index <
+                           world->oracle.change.index))
         return false;
     for (int i = 0; i < world->issuer_count; i++) {
         const struct sim_issuer *issuer = &world->issuer[i];
@@ -814,12 +818,17 @@ static const char *apply_damage(struct world *world, const struct fault *fault)
         return is_down;
     if (!enough_remember(world, node))
         return "too few would remember";
+    bool forgetful = raft_standing(&world->issuer[node].replica->raft) == RAFT_RECOVERING;
     fault_kill_issuer(world, node, true, fault->duration_us);
     world->issuer[node].damaged = true;
     if (fault->word == WORD_CARD)
         disk_wipe(&world->issuer[node].disk);
     else
         disk_damage(&world->issuer[node].disk, fault->word == WORD_BLOCK);
+    if (world->oracle.change.index != 0)
+        world_cover(world, COVERAGE_DAMAGED_IN_A_CHANGE);
+    if (forgetful)
+        world_cover(world, COVERAGE_DAMAGED_AGAIN);
     world_cover(world, fault->word == WORD_CARD ? COVERAGE_CARDS_REPLACED :
                                                   COVERAGE_JOURNALS_DAMAGED);
     return NULL;

@@ -242,6 +242,29 @@ static void add_deaths(struct scenario *scenario, struct random *random)
     }
 }
 
+/*
+ * A change of members, or a hand-over, is on its way for milliseconds, and a recovery for some
+ * more: a memory is lost then.
+ */
+static void add_loss_beside(struct scenario *scenario, struct random *random,
+                            const struct fault *act)
+{
+    bool again = act->kind == FAULT_DAMAGE;
+    bool passes = act->kind == FAULT_MEMBER_ADD || act->kind == FAULT_MEMBER_PROMOTE ||
+                  act->kind == FAULT_MEMBER_REMOVE || act->kind == FAULT_LEADER_TRANSFER;
+    struct fault loss = { .kind = FAULT_DAMAGE };
+    if ((!passes && !again) || !random_chance(random, 250000))
+        return;
+    loss.at_us = act->at_us + (again ? act->duration_us + random_between(random, 1000, 300000)
+                                     : random_between(random, 100, 5000));
+    if (loss.at_us >= scenario->plan.quiet_us)
+        return;
+    fault_table[loss.kind].draw(&scenario->plan, random, &loss);
+    if (again)
+        loss.node = act->node;
+    scenario_add(scenario, &loss);
+}
+
 static void add_chaos(struct scenario *scenario, struct random *random)
 {
     const struct sim_plan *plan = &scenario->plan;
@@ -250,6 +273,7 @@ static void add_chaos(struct scenario *scenario, struct random *random)
         struct fault fault = { .at_us = at_us };
         fault_draw(plan, random, &fault);
         scenario_add(scenario, &fault);
+        add_loss_beside(scenario, random, &fault);
         at_us += random_between(random, 1000, 2 * plan->fault_interval_us);
     }
 }
@@ -300,6 +324,7 @@ static void add_members(struct scenario *scenario, struct random *random)
         fault.kind = kinds[random_below(random, sizeof(kinds) / sizeof(kinds[0]))];
         fault_table[fault.kind].draw(plan, random, &fault);
         scenario_add(scenario, &fault);
+        add_loss_beside(scenario, random, &fault);
         fault.at_us += random_between(random, 1000, 2 * MEMBERS_EVERY_US * plan->scale);
     }
 }

@@ -89,11 +89,20 @@
  * configuration that may be the committed one, or is the known leader (raft_hears()).
  *
  * Where there is no way out. With one without a memory, and one whose promises to it can't be
- * learned because it is dead, there is none: of three, the leader that is left is one of two that
- * remember, but the dead one may have been elected by a vote that nobody remembers. So it is if an
- * issuer dies for good whose removal is pending, or not even asked for, while another has lost its
- * memory. An operator who knows that it will never come back begins the cluster again from a backup
- * (holdfastd --restore), which is a new history with higher numbers.
+ * learned because it is dead, there is none: of three, the one that is left remembers, but the dead
+ * one may have been elected by a vote that nobody remembers. Nor is there one where those who vote
+ * in the newest configuration are two, and one of them has no memory: the removal of a third was
+ * taken in by the leader, A, and N lost its journal before it was committed. The third may be alive
+ * and answer, so that N lacks nothing but the log of a leader; but A leads only till it misses N,
+ * by an election timeout, and can't be elected without N's vote. Could N not give it, to the one
+ * whose log everybody else votes for? All that N helped to commit in both configurations is there.
+ * But N may have gone on from there: it may have led, and removed A, and been the whole majority of
+ * what it did next, and A need not know. So A waits, for it can't know better. A leader takes in no
+ * change that needs the word of one without a memory, or of one whose connection is broken
+ * (raft_members.c, majority_in_contact), so this takes a loss in the milliseconds between that and
+ * the commit. While A still leads, N recovers (above), and all goes on. In both cases an operator
+ * begins the cluster again from a backup (holdfastd --restore), which is a new history with higher
+ * numbers.
  *
  * Why learners are asked as well. Before the damage the node's log may have held the promotion of
  * one, and in its configuration that one stood, and got the node's vote. The leader's log need not
@@ -160,7 +169,7 @@ void raft_recover_init(struct raft *raft, enum raft_standing standing, struct in
     /* Who never had a term never promised anything. */
     if (standing == RAFT_WHOLE && raft->term == 0)
         raft->recovery.ask_at = INSTANT_NEVER;
-    if (standing == RAFT_UNSURE || is_as_begun(raft))
+    if (standing == RAFT_UNSURE || (standing == RAFT_WHOLE && is_as_begun(raft)))
         raft->recovery.born = raft->last_index;
     /* It may have been unsure before, and what it has be what it was begun with. */
     else if (standing == RAFT_RECOVERING && raft->last_index == raft->snapshot_index &&
@@ -251,10 +260,8 @@ void raft_note_memory(struct raft_context *context, struct raft_progress *progre
     /* One that loses its memory again is another: what the one before had is lost as well. */
     if (progress->recovering == recovering && (!recovering || progress->life == message->life))
         return;
-    if (recovering) {
+    if (recovering)
         context->out->forgetful = message->from;
-        progress->last_contact = (struct instant){ 0 };
-    }
     progress->recovering = recovering;
     progress->life = recovering ? message->life : 0;
     progress->match = 0;
@@ -358,8 +365,8 @@ static void begin_recovery(struct raft_context *context)
 }
 
 /*
- * It was begun above a history that goes on: by mistake, and no leader of that will have a term or a
- * snapshot above. It promised nothing by it, so it is as if nothing were stored here.
+ * It was begun above a history that goes on: by mistake, and no leader of that will have a term or
+ * a snapshot above. It promised nothing by it, so it is as if nothing were stored here.
  */
 static void forget_beginning(struct raft_context *context)
 {

@@ -687,6 +687,13 @@ static void what_it_was_begun_with_is_no_floor_for_the_log_of_others(void **stat
             node_event(&node, RAFT_EVENT_TIMER);
         }
     }
+    /* Nor after a restart before it had heard of any other term. */
+    node.disk.state.term = 9;
+    node_start(&node);
+    assert_int_equal(node.raft.recovery.unproven, 9);
+    node_event(&node, RAFT_EVENT_TIMER);
+    answer_as_leader("n2", 20, 4);
+    answer("n3", 12);
     machine_save(bytes, 9, 18);
     for (size_t offset = 0; offset < sizeof bytes; offset += RAFT_SNAPSHOT_CHUNK) {
         size_t left = sizeof bytes - offset;

@@ -287,8 +287,8 @@ static void cut_another(int i)
 }
 
 /*
- * An image is taken of a card, things go on, and the image is put back. The leader is there to say what
- * was promised meanwhile, and dies as soon as it could be heard.
+ * An image is taken of a card, things go on, and the image is put back. The leader is there to say
+ * what was promised meanwhile, and dies as soon as it could be heard.
  */
 static void put_back(int i)
 {
@@ -417,8 +417,8 @@ static void describe(void)
         const struct raft *raft = &network.node[i].raft;
         const struct hf_name *waits = raft_recover_waits_for(raft, 0);
 
-        print_message("n%d: %s, %s, term %llu, commit %llu, last %llu, leader '%s', waits for '%s', "
-                      "members as of %llu:", i + 1, raft_role_name(raft->role),
+        print_message("n%d: %s, %s, term %llu, commit %llu, last %llu, leader '%s', waits for "
+                      "'%s', members as of %llu:", i + 1, raft_role_name(raft->role),
                       raft_standing_name(raft_standing(raft)), (unsigned long long)raft->term,
                       (unsigned long long)raft->commit, (unsigned long long)raft->last_index,
                       raft->leader.text, waits ? waits->text : "",
@@ -501,10 +501,12 @@ static void all_laws_hold_under_any_schedule(void **state)
             act();
         heal();
     }
-    print_message("%u memories lost, %u of them again; %u images put back, %u found out; %u changes, "
-                  "%u transfers, %u ends with one dead\n", wipes, second_wipes, images, found_out, changes, transfers, minorities);
+    print_message("%u memories lost, %u of them again; %u images put back, %u found out; "
+                  "%u changes, %u transfers, %u ends with one dead\n", wipes, second_wipes, images,
+                  found_out, changes, transfers, minorities);
     if (count >= SCHEDULES)
-        assert_true(wipes && second_wipes && images && found_out && changes && transfers && minorities);
+        assert_true(wipes && second_wipes && images && found_out && changes && transfers &&
+                    minorities);
 }
 
 int main(void)
