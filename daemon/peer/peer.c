@@ -113,6 +113,22 @@ static struct peer_link *link_of_dial(const struct peer_dial *dial)
     return link;
 }
 
+bool dial_goes_on(const struct peer_dial *dial)
+{
+    const struct peer_link *link = dial->hub->links;
+    while (link != NULL && (link->dial != dial || link->state == LINK_CLOSING))
+        link = link->next;
+    return link != NULL;
+}
+
+static void dial_abort(const struct peer_dial *dial, const char *reason)
+{
+    for (struct peer_link *link = dial->hub->links; link != NULL; link = link->next) {
+        if (link->dial == dial)
+            link_abort(link, reason);
+    }
+}
+
 static struct peer_dial *dial_find(struct peer_hub *hub, const struct hf_name *id)
 {
     for (size_t i = 0; i < hub->dial_count; i++) {
@@ -173,9 +189,8 @@ void peer_hub_dial(struct peer_hub *hub, const struct hf_name *id, const char *a
         return;
     dial_add(hub, id, address);
     dial = dial_find(hub, id);
-    struct peer_link *link = dial != NULL ? link_of_dial(dial) : NULL;
-    if (link != NULL)
-        link_abort(link, "it is dialled anew");
+    if (dial != NULL)
+        dial_abort(dial, "it is dialled anew");
 }
 
 void peer_hub_forget(struct peer_hub *hub, const struct hf_name *id)
@@ -185,9 +200,58 @@ void peer_hub_forget(struct peer_hub *hub, const struct hf_name *id)
         return;
     dial->wanted = false;
     uv_timer_stop(&dial->timer);
-    struct peer_link *link = link_of_dial(dial);
-    if (link != NULL)
-        link_abort(link, "it left the cluster");
+    dial_abort(dial, "it left the cluster");
+}
+
+/* ---- links that lose what is sent: dialled anew beside them, until one of the two gets through */
+
+static struct peer_link *second_link(const struct peer_link *link)
+{
+    struct peer_link *other = link->hub->links;
+    while (other != NULL &&
+           (other == link || other->dial != link->dial || other->state == LINK_CLOSING))
+        other = other->next;
+    return other;
+}
+
+/*
+ * TCP sends again after 200, 400, 800 ms: what a blip of 0.7 s swallowed may come 0.7 s after its
+ * end. A first packet of a new connection, sent every HUB_WATCH_MS, comes at once. The one that
+ * lives first wins: a new link replaces the old one, and an old one that recovers ends the attempt.
+ */
+static void link_rescue(struct peer_link *link, const struct tls_stream_flight *flight)
+{
+    struct peer_link *second = second_link(link);
+    uint64_t patience_ms = flight->round_ms * 2 > HUB_WATCH_MS ? flight->round_ms * 2 : HUB_WATCH_MS;
+    bool connecting = second != NULL && !tls_stream_connected(second->stream);
+    if (connecting &&
+        (!flight->lost || uv_now(link->hub->loop) - second->since_ms + 5 >= patience_ms)) {
+        link_abort(second, "its first packet was not answered");
+        second = NULL;
+    }
+    if (flight->lost && second == NULL)
+        (void)link_dial(link->dial);
+}
+
+static void on_watch(uv_timer_t *timer)
+{
+    struct peer_hub *hub = timer->data;
+    bool waiting = false;
+    for (struct peer_link *link = hub->links; link != NULL; link = link->next) {
+        if (link->dial == NULL || link->state != LINK_UP)
+            continue;
+        const struct tls_stream_flight flight = tls_stream_flight(link->stream);
+        waiting = waiting || flight.waiting || second_link(link) != NULL;
+        link_rescue(link, &flight);
+    }
+    if (!waiting)
+        uv_timer_stop(timer);
+}
+
+void hub_watch_start(struct peer_hub *hub)
+{
+    if (!hub->closing && !uv_is_active((uv_handle_t *)&hub->watch))
+        uv_timer_start(&hub->watch, on_watch, HUB_WATCH_MS, HUB_WATCH_MS);
 }
 
 /* ---- listening */
@@ -269,7 +333,9 @@ struct peer_hub *peer_hub_create(uv_loop_t *loop, const struct peer_config *conf
     }
     uv_timer_init(loop, &hub->tick);
     hub->tick.data = hub;
-    hub->pending++;
+    uv_timer_init(loop, &hub->watch);
+    hub->watch.data = hub;
+    hub->pending += 2;
     for (size_t i = 0; i < config->dial_count; i++) {
         if (hub->listener != NULL)
             tls_listener_expect(hub->listener, config->dial[i].address);
@@ -323,6 +389,7 @@ void peer_hub_close(struct peer_hub *hub, void (*done)(void *context), void *con
     if (hub->listener != NULL)
         tls_listener_close(hub->listener, on_listener_gone, hub);
     uv_close((uv_handle_t *)&hub->tick, on_tick_closed);
+    uv_close((uv_handle_t *)&hub->watch, on_tick_closed);
 }
 
 /* ---- sending */

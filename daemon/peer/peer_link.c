@@ -114,9 +114,9 @@ static void on_closed(void *context, enum tls_cause cause, const char *reason)
     if (!own_act && !hub->closing)
         link_explain_loss(link, cause, reason);
     link_announce_down(link, own_act ? link->reason : reason);
-    if (link->dial != NULL && !hub->closing)
-        dial_again(link->dial, steady);
     link_unlink(link);
+    if (link->dial != NULL && !hub->closing && !dial_goes_on(link->dial))
+        dial_again(link->dial, steady);
     frame_free(&link->reader);
     free(link);
     hub_release(hub);
@@ -130,8 +130,11 @@ bool link_send(struct peer_link *link, struct bytes envelope)
     frame_header_put(hub->frame, (uint32_t)envelope.length);
     memcpy(hub->frame + FRAME_HEADER_BYTES, envelope.data, envelope.length);
     struct bytes frame = { hub->frame, FRAME_HEADER_BYTES + envelope.length };
-    if (tls_stream_write(link->stream, frame))
+    if (tls_stream_write(link->stream, frame)) {
+        if (link->dial != NULL)
+            hub_watch_start(hub);
         return true;
+    }
     if (tls_stream_queued(link->stream) + frame.length > PEER_QUEUE_MAX)
         link_refuse(link, TLS_CAUSE_OVERFLOW, false, "%zu bytes wait, %d are allowed",
                     tls_stream_queued(link->stream), PEER_QUEUE_MAX);

@@ -17,6 +17,7 @@ enum {
     DIAL_DELAY_MAX_MS = 500,
     LINK_STEADY_MS = 1000,     /* a link that held this long lets the next dial start afresh */
     HUB_TICK_MS = 500,         /* while a hello is awaited or refusals are counted */
+    HUB_WATCH_MS = 50,         /* between two looks at what is not acknowledged, and two redials */
     HUB_HELLO_MAX = 256,       /* bytes of an encoded hello */
     HUB_LINE_MAX = 400,        /* characters of a log line */
     HUB_DIALS_MAX = 2 * HF_ISSUERS_MAX /* those dialled now, and those whose link still closes */
@@ -59,6 +60,7 @@ struct peer_hub {
     size_t dial_count;
     struct peer_link *links;
     uv_timer_t tick;
+    uv_timer_t watch; /* runs while a dialled link waits for acknowledgements */
     struct refusals refusals;
     uint64_t random;
     unsigned pending; /* handles, links and listener that must be gone before the hub is */
@@ -77,10 +79,14 @@ void hub_log(struct peer_hub *hub, int level, const char *format, ...)
 /* One rate-limited line: "WHO: refused: CAUSE: DETAIL"; empty detail: none. */
 void hub_log_refusal(struct peer_hub *hub, int cause, const char *who, const char *detail);
 void hub_tick_start(struct peer_hub *hub);
+/* Something was sent over a dialled link: looks whether it arrives. */
+void hub_watch_start(struct peer_hub *hub);
 /* One of `pending` is gone. The hub may be too, after this. */
 void hub_release(struct peer_hub *hub);
 /* A dialled link ended: tries again later. `steady`: it had been up for a while. */
 void dial_again(struct peer_dial *dial, bool steady);
+/* Another link of this dial is up, or on its way. */
+bool dial_goes_on(const struct peer_dial *dial);
 
 /* peer_link.c */
 /* The limits of every peer connection. */

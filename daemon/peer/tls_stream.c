@@ -361,6 +361,8 @@ static void set_tcp_options(struct tls_stream *stream)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof(seconds));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof(seconds));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
+    /* Of few packets, what is lost is sent again every 200 ms instead of after 200, 400, 800. */
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, &on, sizeof(on));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &stream->limits.silence_ms,
                      sizeof(stream->limits.silence_ms));
 }
@@ -482,6 +484,25 @@ struct tls_stream *tls_stream_dial(uv_loop_t *loop, const struct tls_identity *i
 const char *tls_stream_remote(const struct tls_stream *stream)
 {
     return stream->remote;
+}
+
+bool tls_stream_connected(const struct tls_stream *stream)
+{
+    return stream->state != STREAM_DIALLING;
+}
+
+struct tls_stream_flight tls_stream_flight(const struct tls_stream *stream)
+{
+    struct tcp_info info;
+    socklen_t size = sizeof(info);
+    int fd = -1;
+    memset(&info, 0, sizeof(info));
+    if (uv_fileno((const uv_handle_t *)&stream->tcp, &fd) != 0 ||
+        getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0)
+        return (struct tls_stream_flight){ 0 };
+    return (struct tls_stream_flight){ .waiting = info.tcpi_unacked > 0,
+                                       .lost = info.tcpi_unacked > 0 && info.tcpi_retransmits > 0,
+                                       .round_ms = info.tcpi_rtt / 1000 };
 }
 
 bool tls_stream_resumed(const struct tls_stream *stream)

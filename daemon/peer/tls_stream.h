@@ -70,6 +70,17 @@ size_t tls_stream_queued(const struct tls_stream *stream);
 /* "address:port" of the other side; lives as long as the stream. */
 const char *tls_stream_remote(const struct tls_stream *stream);
 
+/* True once TCP stands. */
+bool tls_stream_connected(const struct tls_stream *stream);
+
+/* What the kernel knows of bytes that the other side has not acknowledged. */
+struct tls_stream_flight {
+    bool waiting;      /* there are some */
+    bool lost;         /* and some have been sent again already, without an answer */
+    uint32_t round_ms; /* a round trip, as measured before */
+};
+struct tls_stream_flight tls_stream_flight(const struct tls_stream *stream);
+
 /* True if a dialled stream, once ready, resumed the session it was given. */
 bool tls_stream_resumed(const struct tls_stream *stream);
 

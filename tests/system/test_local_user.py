@@ -54,6 +54,7 @@ def a_planted_link_is_not_followed():
         file.write("precious\n")
     # Of a board that will wait: the history of the one that drives is judged.
     os.symlink(victim, os.path.join(cluster.folder, "board-b", "run", "lease.log"))
+    cluster.init()
     cluster.start_bench()
     for issuer in cluster.issuers:
         cluster.start_daemon(issuer)
