@@ -452,9 +452,10 @@ static void relayed_free(struct relayed *relayed)
     free(relayed);
 }
 
-enum { RELAYED_LEAST_BYTES = 512 };
+/* A question, answered or not; and what may be owed before a board is not even told to wait. */
+enum { RELAYED_LEAST_BYTES = 512, RELAYED_DEBT_BYTES = 64 * 1024 };
 
-static bool relayed_affords(const struct hf_name *from, struct node *node, size_t bytes);
+static int64_t relayed_spend(const struct hf_name *from, struct node *node, size_t bytes);
 
 static void relayed_send(const struct relayed *relayed, const char *data, size_t length, bool last,
                          enum call_error error)
@@ -466,7 +467,7 @@ static void relayed_send(const struct relayed *relayed, const char *data, size_t
     reply.last = last;
     reply.error = (uint32_t)error;
     reply.length = (uint16_t)length;
-    (void)relayed_affords(&relayed->from, relayed->console->node, length);
+    (void)relayed_spend(&relayed->from, relayed->console->node, length);
     if (length > 0)
         memcpy(reply.text, data, length);
     node_send_query(relayed->console->node, &relayed->from, true, &reply);
@@ -506,30 +507,31 @@ static size_t relayed_count_of(const struct console *console, const struct hf_na
 /*
  * What boards may ask of this node, in bytes of answers: more than people read, less than keeps an
  * issuer busy. Issuers ask for the operators at their consoles, whose number is limited there.
+ * Returns what was left before; beyond a debt nothing more is charged.
  */
-static bool relayed_affords(const struct hf_name *from, struct node *node, size_t bytes)
+static int64_t relayed_spend(const struct hf_name *from, struct node *node, size_t bytes)
 {
     static struct purse boards[HF_AGENTS_MAX];
     static const struct budget_rule answers = { .burst = 512 * 1024, .unit_us = 8 };
     struct instant now = hal_clock_now();
     if (issuers_find(node, from) != NULL)
-        return true;
+        return answers.burst;
     struct budget *budget = purse_of(boards, HF_AGENTS_MAX, from);
-    bool affords = budget_left(budget, &answers, now) > 0;
-    if (affords)
+    int64_t left = budget_left(budget, &answers, now);
+    if (left > -RELAYED_DEBT_BYTES)
         budget_spend(budget, &answers, (int64_t)bytes, now);
-    return affords;
+    return left;
 }
 
 /* NULL if it may run, else why not. */
 static const char *relayed_fault(const struct console *console, const struct hf_name *from,
-                                 const struct wire_query *query)
+                                 const struct wire_query *query, int64_t left)
 {
     if (relayed_count_of(console, from) == CONSOLE_RELAYED_NODE_MAX)
         return "ERR 503 too many relayed commands of one node at once\n";
     if (console->relayed_count == CONSOLE_RELAYED_MAX)
         return "ERR 503 too many relayed commands at once\n";
-    if (!relayed_affords(from, console->node, RELAYED_LEAST_BYTES))
+    if (left <= 0)
         return "ERR 429 this board has asked for more than is answered at once; try again\n";
     if (query->length > CONSOLE_LINE_MAX)
         return "ERR 400 a command is at most 512 bytes long\n";
@@ -567,13 +569,16 @@ void console_relayed(struct console *console, const struct hf_name *from,
     }
     if (query->length == 0)
         return; /* A cancel that crossed the end of the answer. */
+    int64_t left = relayed_spend(from, console->node, RELAYED_LEAST_BYTES);
+    if (left <= -RELAYED_DEBT_BYTES)
+        return; /* Answers to a board that asks on and on would only fill its link. */
     relayed = calloc(1, sizeof(*relayed));
     if (relayed == NULL)
         return; /* The asker's time limit ends it. */
     relayed->console = console;
     relayed->from = *from;
     relayed->id = query->id;
-    const char *fault = relayed_fault(console, from, query);
+    const char *fault = relayed_fault(console, from, query, left);
     if (fault == NULL) {
         relayed_start(relayed, query);
         return;
