@@ -701,6 +701,32 @@ class Attacker:
         for tls in held:
             tls.close()
 
+    def deaf_consoles(self, each):
+        """Consoles are asked for their longest answers, which nobody reads. The connections."""
+        held = []
+        for host, port in self.config["consoles"] * each:
+            try:
+                raw = socket.socket()
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+                raw.settimeout(1)
+                raw.connect((host, int(port)))
+                tls = self.context.wrap_socket(raw)
+                tls.sendall(b"history -n 256 --json\n" * 20)
+                held.append(tls)
+                self.count("console sessions")
+            except OSError:
+                self.count("console refused")
+        return held
+
+    def mode_console_deaf(self, until):
+        """The consoles' memory and the peers' at once."""
+        held = []
+        while time.monotonic() < until:
+            held += self.deaf_consoles(8)
+            self.mode_note(min(until, time.monotonic() + 2))
+        for tls in held:
+            tls.close()
+
     def run(self):
         """Slices of all modes in a random order, round after round, until the time is over."""
         end = time.monotonic() + self.config["seconds"]
