@@ -52,18 +52,16 @@ def a_planted_link_is_not_followed():
     victim = os.path.join(cluster.folder, "victim")
     with open(victim, "w", encoding="ascii") as file:
         file.write("precious\n")
-    # Of a board that will wait: the history of the one that drives is judged.
-    os.symlink(victim, os.path.join(cluster.folder, "board-b", "run", "lease.log"))
-    cluster.init()
-    cluster.start_bench()
-    for issuer in cluster.issuers:
-        cluster.start_daemon(issuer)
-    cluster.start_board("board-a")
-    cluster.wait_driver(["board-a"])
-    cluster.start_board("board-b")
-    primary, _ = primary_and_standby(cluster)
+    cluster.start_all()
+    primary, standby = primary_and_standby(cluster)
+    # Of the board that waits: the history of the one that drives is judged.
+    cluster.kill(standby)
+    log = os.path.join(cluster.folder, standby, "run", "lease.log")
+    os.unlink(log)
+    os.symlink(victim, log)
+    cluster.start_daemon(standby)
     wait_until(lambda: "run/lease.log: is a symbolic link, must be a regular file" in
-               cluster.log("board-b"), what="it is told")
+               cluster.log(standby), what="it is told")
     with open(victim, encoding="ascii") as file:
         assert file.read() == "precious\n"
     for name in ("agent.lock", "guard.lock", "lease.page"):
