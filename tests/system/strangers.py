@@ -100,7 +100,7 @@ class Crowd:
             for number, events in self.poll.poll(0.005):
                 if number in self.open:
                     self.turn(number, events)
-            if time.monotonic() - last > 0.01:
+            if time.monotonic() - last > 0.05:  # where nobody listens
                 last = time.monotonic()
                 again, self.later = self.later, []
                 for target in again:
