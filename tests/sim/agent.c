@@ -167,6 +167,9 @@ void sim_agent_frame(struct world *world, const struct event *event)
         oracle_answer(world, board, &world->scratch->message.lease);
     if (world->scratch->message.lease.kind == LEASE_RENEWED)
         trace_renewed(world, board, &world->scratch->message.lease);
+    if (world->scratch->message.lease.kind == LEASE_REFUSED &&
+        world->scratch->message.lease.refusal == LEASE_REFUSED_TOKEN)
+        world_cover(world, COVERAGE_GRANTS_BARRED);
     step(world, board, &message);
 }
 

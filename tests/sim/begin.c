@@ -7,6 +7,8 @@
 #include "base/check.h"
 #include "tests/sim/sim.h"
 
+enum { BEGIN_JUMP = 100 };
+
 static struct lease_table begun; /* large */
 static uint8_t begun_bytes[REPLICA_SNAPSHOT_MAX];
 
@@ -62,4 +64,41 @@ void sim_begin_cluster(struct world *world)
         oracle_issuer_begun(world, i, 1, 1);
     }
     oracle_log_begun(world, 1);
+    world->begun_index = 1;
+}
+
+void sim_begin_by_mistake(struct world *world, int node)
+{
+    struct raft_members members;
+    sim_bootstrap_members(world, &members);
+    sim_begin_issuer(world, node, 1, &members);
+    world->issuer[node].damaged = true;
+}
+
+/* Above every token, and every term that anybody was in; or, by mistake, from the beginning. */
+const char *sim_begin_anew(struct world *world, int64_t down_us, bool above)
+{
+    uint64_t term = restore_next_term(world);
+    uint64_t index = above ? world->oracle.last + BEGIN_JUMP : 1;
+    struct raft_members members = world->oracle.members;
+    if (above && world->begun_low && world->begun_above > index)
+        index = world->begun_above;
+    if (above && term > index)
+        index = term;
+    if (index >= ORACLE_TERMS_MAX / 2)
+        return "the log is too long for a term like that";
+    if (!above && !world->begun_low)
+        world->begun_above = (world->oracle.last > term ? world->oracle.last : term) + BEGIN_JUMP;
+    for (int i = 0; i < world->issuer_count; i++) {
+        if (world->issuer[i].process.up)
+            fault_kill_issuer(world, i, false, down_us);
+        sim_begin_issuer(world, i, index, &members);
+    }
+    oracle_restored(world, index, index, &begun);
+    if (!above)
+        oracle_tokens_begin_again(world);
+    world->begun_low = !above;
+    world->begun_index = index;
+    world_cover(world, above ? COVERAGE_BEGUN_ABOVE : COVERAGE_BEGUN_LOW);
+    return NULL;
 }

@@ -26,7 +26,10 @@ enum { WORD_EARLY, WORD_LATE };         /* of a step of MONOTONIC */
 enum { WORD_AT_ONCE, WORD_SLOW_DISK };  /* of a leader transfer */
 enum { WORD_ALL, WORD_LEADER, WORD_FOLLOWER }; /* of slow disks */
 enum { WORD_FORWARD, WORD_BACK };       /* of a step of the date */
-enum { WORD_BITS, WORD_BLOCK, WORD_CARD, DAMAGES }; /* of a damage */
+/* of a damage; a new card may come with a file that lists nobody else, or be begun by mistake */
+enum { WORD_BITS, WORD_BLOCK, WORD_CARD, WORD_CARD_ALONE, WORD_CARD_BEGUN, DAMAGES };
+enum { CUT_WAYS = 4 }; /* words of a cut */
+enum { WORD_RESTORED, WORD_ABOVE, WORD_LOW, LOSSES }; /* what an operator does after a loss */
 
 /* ---- drawing */
 
@@ -230,7 +233,7 @@ static void draw_board_death(const struct sim_plan *plan, struct random *random,
 static void draw_cut(const struct sim_plan *plan, struct random *random, struct fault *fault)
 {
     fault->node = random_chance(random, 400000) ? FAULT_LEADER : some_issuer(plan, random);
-    fault->word = (int)random_below(random, FAULT_WORDS_MAX);
+    fault->word = (int)random_below(random, CUT_WAYS);
     fault->duration_us = plan->fault_interval_us * 3 / 5;
 }
 
@@ -260,6 +263,7 @@ static void draw_disks_slow(const struct sim_plan *plan, struct random *random,
 
 static void draw_loss(const struct sim_plan *plan, struct random *random, struct fault *fault)
 {
+    fault->word = (int)random_below(random, LOSSES);
     fault->duration_us = some_down_time(plan, random, fault);
 }
 
@@ -821,16 +825,21 @@ static const char *apply_damage(struct world *world, const struct fault *fault)
     bool forgetful = raft_standing(&world->issuer[node].replica->raft) == RAFT_RECOVERING;
     fault_kill_issuer(world, node, true, fault->duration_us);
     world->issuer[node].damaged = true;
-    if (fault->word == WORD_CARD)
+    world->issuer[node].alone = fault->word == WORD_CARD_ALONE;
+    if (fault->word == WORD_CARD || fault->word == WORD_CARD_ALONE)
         disk_wipe(&world->issuer[node].disk);
+    else if (fault->word == WORD_CARD_BEGUN)
+        sim_begin_by_mistake(world, node);
     else
         disk_damage(&world->issuer[node].disk, fault->word == WORD_BLOCK);
     if (world->oracle.change.index != 0)
         world_cover(world, COVERAGE_DAMAGED_IN_A_CHANGE);
     if (forgetful)
         world_cover(world, COVERAGE_DAMAGED_AGAIN);
-    world_cover(world, fault->word == WORD_CARD ? COVERAGE_CARDS_REPLACED :
-                                                  COVERAGE_JOURNALS_DAMAGED);
+    world_cover(world, fault->word == WORD_CARD_ALONE   ? COVERAGE_CARDS_ALONE :
+                       fault->word == WORD_CARD_BEGUN ? COVERAGE_CARDS_BEGUN :
+                       fault->word == WORD_CARD       ? COVERAGE_CARDS_REPLACED :
+                                                        COVERAGE_JOURNALS_DAMAGED);
     return NULL;
 }
 
@@ -1167,7 +1176,25 @@ static const char *apply_backup(struct world *world, const struct fault *fault)
 
 static const char *apply_loss(struct world *world, const struct fault *fault)
 {
-    return restore_cluster(world, fault->duration_us);
+    if (fault->word == WORD_RESTORED)
+        return restore_cluster(world, fault->duration_us);
+    return sim_begin_anew(world, fault->duration_us, fault->word == WORD_ABOVE);
+}
+
+/*
+ * When no more faults come: files that list too few are mended, and a cluster that was begun anew with
+ * too low a number is begun again, as its boards ask for.
+ */
+static void mend_beginnings(struct world *world)
+{
+    for (int i = 0; i < world->issuer_count; i++) {
+        struct sim_issuer *issuer = &world->issuer[i];
+        if (issuer->alone && issuer->process.up)
+            fault_kill_issuer(world, i, false, 0);
+        issuer->alone = false;
+    }
+    if (world->begun_low)
+        (void)sim_begin_anew(world, 0, true);
 }
 
 /* ---- all kinds */
@@ -1234,9 +1261,10 @@ const struct fault_row fault_table[FAULT_KINDS] = {
     [FAULT_DISKS_SLOW] = { "disks-slow", 0, { FIELD_WORD, FIELD_DURATION },
                            { "all", "leader", "follower" }, draw_disks_slow, apply_disks_slow },
     [FAULT_BACKUP] = { "backup", 0, { FIELD_END }, { 0 }, NULL, apply_backup },
-    [FAULT_LOSS] = { "loss", 0, { FIELD_DURATION }, { 0 }, draw_loss, apply_loss },
+    [FAULT_LOSS] = { "loss", 0, { FIELD_WORD, FIELD_DURATION }, { "restored", "above", "low" },
+                     draw_loss, apply_loss },
     [FAULT_DAMAGE] = { "damage", 2, { FIELD_ISSUER, FIELD_WORD, FIELD_DURATION },
-                       { "bits", "block", "card" }, draw_damage, apply_damage },
+                       { "bits", "block", "card", "card-alone", "card-begun" }, draw_damage, apply_damage },
     [FAULT_MEMBER_ADD] = { "member-add", 0, { FIELD_ISSUER }, { 0 },
                            draw_member, apply_member_add },
     [FAULT_MEMBER_PROMOTE] = { "member-promote", 0, { FIELD_ISSUER }, { 0 },
@@ -1305,5 +1333,6 @@ void fault_quiet(struct world *world, const struct event *event)
         if (issuer->process.up && (issuer->store_failed || issuer->disk.sync_error != 0))
             fault_kill_issuer(world, i, false, 0);
     }
+    mend_beginnings(world);
     fault_operator(world, event);
 }

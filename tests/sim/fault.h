@@ -116,7 +116,7 @@ enum fault_field {
     FIELD_WORD
 };
 
-enum { FAULT_FIELDS_MAX = 5, FAULT_WORDS_MAX = 4 };
+enum { FAULT_FIELDS_MAX = 5, FAULT_WORDS_MAX = 5 };
 
 struct fault_row {
     const char *name;

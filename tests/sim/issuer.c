@@ -327,9 +327,12 @@ static bool open_journal(struct world *world, int node, struct journal_recovered
         world_cover(world, COVERAGE_DAMAGE_REPORTED);
         log_note(world, "%s: %s", world->name[node].text, recovered->damage);
     }
-    if (issuer->damaged && (recovered->set_aside || recovered->fresh))
+    bool lost = recovered->set_aside || recovered->fresh;
+    if (issuer->damaged && (lost || recovered->raft.standing == RAFT_UNSURE))
         oracle_forgets(world, node);
-    else if (recovered->set_aside)
+    if (issuer->damaged && !lost && recovered->raft.standing == RAFT_UNSURE)
+        oracle_begun_by_mistake(world, node, &recovered->raft);
+    else if (!issuer->damaged && recovered->set_aside)
         world_fail(world, ORACLE_DISK, "%s reports damage, there was none: %s",
                    world->name[node].text, recovered->damage);
     issuer->damaged = false;
@@ -342,8 +345,11 @@ static bool open_journal(struct world *world, int node, struct journal_recovered
         return false;
     }
     disk_settle(&issuer->disk);
-    if (recovered->raft.members.count == 0) {
+    if (recovered->raft.members.count == 0 || journal_holds_nothing(recovered)) {
         sim_bootstrap_members(world, &recovered->raft.members);
+        if (issuer->alone)
+            recovered->raft.members = (struct raft_members){
+                .count = 1, .member[0] = { .id = world->name[node], .voter = true } };
         journal_keep_members(&issuer->journal, &recovered->raft.members);
     }
     oracle_recovered(world, node, &recovered->raft);

@@ -217,10 +217,15 @@ void oracle_applied(struct world *world, int issuer);
  * All disks were lost, and every issuer has this table now. What was acknowledged after the backup
  * is lost, and the operator knows it; tokens and lines are judged on.
  */
+/* It forgot, and has what somebody began there. */
+void oracle_begun_by_mistake(struct world *world, int issuer,
+                             const struct raft_recovered *recovered);
 /* What an issuer's new journal says: a log up to `index`, and a term. */
 void oracle_issuer_begun(struct world *world, int issuer, uint64_t index, uint64_t term);
 /* The log goes on behind `index`, with every resource free. */
 void oracle_log_begun(struct world *world, uint64_t index);
+/* Somebody began with too low a number: tokens of before say nothing of those to come. */
+void oracle_tokens_begin_again(struct world *world);
 void oracle_restored(struct world *world, uint64_t index, uint64_t term,
                      const struct lease_table *table);
 /* An operator's change of members was accepted as this entry: under way until it is committed. */

@@ -66,8 +66,27 @@ static void end_token(struct world *world, uint64_t token, uint64_t index)
     grant->ended_us = world->now_us;
 }
 
-static void model_grant(struct world *world, uint64_t index, const struct lease_command *command,
-                        int resource)
+/* What the board's guard had is known to whoever grants it, since it came with the acquire. */
+static void check_first_grant(struct world *world, int issuer, uint64_t index,
+                              const struct lease_command *command, int resource)
+{
+    const struct lease_table *table = &world->issuer[issuer].replica->table;
+    int board = board_of(world, &command->holder);
+    if (board == ORACLE_NOBODY)
+        return;
+    if (world->board[board].agent.kept[resource] >= index)
+        world_fail(world, ORACLE_S2, "%s is granted %s with token %llu, its guard had %llu",
+                   world->name[board_node(world, board)].text, world->resource[resource].text,
+                   (unsigned long long)index,
+                   (unsigned long long)world->board[board].agent.kept[resource]);
+    if (command->settled)
+        world_cover(world, COVERAGE_GRANTS_SETTLED);
+    else if (table->unknown_us > 0)
+        world_cover(world, COVERAGE_GRANTS_EARLY);
+}
+
+static void model_grant(struct world *world, int issuer, uint64_t index,
+                        const struct lease_command *command, int resource)
 {
     struct oracle_entry *entry = &world->oracle.entry[index];
     struct oracle_lease *lease = &entry->lease[resource];
@@ -83,6 +102,7 @@ static void model_grant(struct world *world, uint64_t index, const struct lease_
                    world->resource[resource].text, (unsigned long long)index,
                    (unsigned long long)lease->token);
     world_cover(world, COVERAGE_GRANTS);
+    check_first_grant(world, issuer, index, command, resource);
     if (lease->token != 0 && lease->holder != board)
         world_cover(world, COVERAGE_TAKEOVERS);
     end_token(world, lease->token, index);
@@ -191,7 +211,7 @@ static void model_apply(struct world *world, int issuer, uint64_t index,
     HF_CHECK(resource >= 0);
     switch (command.kind) {
     case LEASE_COMMAND_GRANT:
-        model_grant(world, index, &command, resource);
+        model_grant(world, issuer, index, &command, resource);
         return;
     case LEASE_COMMAND_RELEASE:
     case LEASE_COMMAND_EXPIRE:
@@ -385,6 +405,14 @@ void oracle_log_begun(struct world *world, uint64_t index)
     oracle->last = index;
 }
 
+void oracle_tokens_begin_again(struct world *world)
+{
+    struct oracle *oracle = &world->oracle;
+    memset(oracle->leader, ORACLE_NOBODY, ORACLE_TERMS_MAX);
+    for (int i = 0; i < world->resource_count; i++)
+        oracle->drive[i].token = 0;
+}
+
 void oracle_issuer_begun(struct world *world, int issuer, uint64_t index, uint64_t term)
 {
     struct oracle_issuer *seen = &world->oracle.issuer[issuer];
@@ -433,6 +461,9 @@ static void check_released(struct world *world, int issuer, const struct lease_m
 {
     struct oracle *oracle = &world->oracle;
     if (message->token > oracle->last || !oracle->entry[message->token].grant)
+        return;
+    /* A token of before that was given again: what is released is not what the entry shows. */
+    if (world->begun_low)
         return;
     uint64_t ended = oracle->entry[message->token].ended_index;
     if (ended == 0 || ended > world->issuer[issuer].replica->table.applied)

@@ -28,10 +28,18 @@ void oracle_forgets(struct world *world, int issuer)
     seen->by_snapshot = false;
 }
 
+void oracle_begun_by_mistake(struct world *world, int issuer,
+                             const struct raft_recovered *recovered)
+{
+    issuer_of(world, issuer)->disk.log = (struct oracle_disk_log){
+        recovered->snapshot_index, recovered->snapshot_term, recovered->snapshot_index };
+}
+
 bool oracle_remembers(const struct world *world, int issuer)
 {
     const struct oracle_issuer *seen = &world->oracle.issuer[issuer];
-    return !seen->forgetful && !world->issuer[issuer].damaged && seen->durable_term > 0;
+    return !seen->forgetful && !world->issuer[issuer].damaged &&
+           seen->durable_term > world->begun_index; /* what was begun there is no memory yet */
 }
 
 void oracle_snapshot_installed(struct world *world, int issuer)

@@ -31,7 +31,7 @@ const char *restore_backup(struct world *world)
 }
 
 /* Above every term that anybody ever was in. */
-static uint64_t next_term(const struct world *world)
+uint64_t restore_next_term(const struct world *world)
 {
     uint64_t highest = 0;
     for (int i = 0; i < world->issuer_count; i++) {
@@ -84,7 +84,9 @@ const char *restore_cluster(struct world *world, int64_t down_us)
     uint64_t index = 0;
     if (world->backup.bytes.length == 0)
         return "there is no backup";
-    uint64_t term = next_term(world);
+    if (world->begun_low)
+        return "the log began again below it";
+    uint64_t term = restore_next_term(world);
     size_t length = make_state(world, &index);
     for (int i = 0; i < world->issuer_count; i++) {
         if (world->issuer[i].process.up)
@@ -92,6 +94,7 @@ const char *restore_cluster(struct world *world, int64_t down_us)
         write_journal(world, i, index, term, length);
     }
     oracle_restored(world, index, term, &restored);
+    world->begun_index = 0;
     world_cover(world, COVERAGE_RESTORES);
     return NULL;
 }

@@ -103,6 +103,7 @@ struct sim_doom {
 };
 
 struct sim_issuer {
+    bool alone; /* its file lists nobody else; counts while nothing is stored */
     struct process process; /* its holdfastd: the agent of its machine, if any, lives in it too */
     struct timer timer;
     struct replica *replica;
@@ -256,6 +257,9 @@ struct world {
     struct board board[SIM_BOARDS_MAX];
     struct network network;
     struct sim_backup backup;
+    uint64_t begun_above; /* with begun_low: what the next one must be above */
+    uint64_t begun_index; /* at which --init began the log; 0: it was restored */
+    bool begun_low; /* with a number that is not above every token of before */
     struct oracle oracle;
     int64_t leaderless_since_us; /* 0: somebody serves, or nobody ever did */
     uint64_t cut_term; /* of a leader that no cut may depose; 0: none */
@@ -509,9 +513,15 @@ void sim_write_journal(struct world *world, int node, const struct raft_persist 
 void sim_begin_issuer(struct world *world, int node, uint64_t index,
                       const struct raft_members *members);
 void sim_begin_cluster(struct world *world);
+/* On the card of one issuer, which is down, beside a cluster that goes on. */
+void sim_begin_by_mistake(struct world *world, int node);
+/* All is lost, and begun anew: NULL, or why it is not done now. */
+const char *sim_begin_anew(struct world *world, int64_t down_us, bool above);
 
 /* restore.c: NULL, or why it is not done now */
 const char *restore_backup(struct world *world);
+/* Above every term that anybody ever was in. */
+uint64_t restore_next_term(const struct world *world);
 /* Every issuer is lost now, with its disk, and starts from the last backup within `down_us`. */
 const char *restore_cluster(struct world *world, int64_t down_us);
 
