@@ -345,6 +345,7 @@ class Chaos:
         self.cluster.kill(issuer)
         self.mark(issuer, "down")
         if issuer not in self.images:
+            shutil.rmtree(image, ignore_errors=True)  # of its life before it was removed
             shutil.copytree(data, image)
             self.images[issuer] = image
             self.start(issuer)
