@@ -1,6 +1,6 @@
 """`make hostile`: one board gone bad, then strangers, against a cluster in which a board drives.
 
-    hostile.py [--minutes 60] [--seed N] [--modes churn,note,...] [--only board|strangers]
+    hostile.py [--minutes 60] [--seed N] [--modes churn,note,...] [--only board|strangers] [--together]
 
 Three issuers; board-a drives the pump, board-c waits for it, board-b's certificate is the
 attacker's: it may hold `fan` and `valve`, and has no say about the pump. Measured all the while:
@@ -18,7 +18,7 @@ import time
 
 from arena import RSS_MAX_KB, Verdict, Watch, metrics
 from cluster import Cluster, now_ns, wait_until
-from siege import strangers
+from siege import start_flood, strangers
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 RESOURCES = {"pump": ["board-a", "board-c"], "fan": ["board-c", "board-b"], "valve": ["board-b"]}
@@ -113,8 +113,8 @@ def tell_slices(slices, report):
               f"  {row['events']:6} events  {row['lines']:6} log lines  {row['kb']:5} KB resident  {frames:8} frames  {answers:6} answers")
 
 
-def hostile_board(verdict, minutes, seed, modes=None, slice_s=None):
-    """The certificate's part. Its claims go to `verdict`."""
+def hostile_board(verdict, minutes, seed, modes=None, slice_s=None, with_strangers=False):
+    """The certificate's part; with strangers at every port at the same time, or not."""
     seconds = minutes * 60
     cluster = start_attacked()
     names = cluster.issuers + ["board-a", "board-c"]
@@ -127,7 +127,11 @@ def hostile_board(verdict, minutes, seed, modes=None, slice_s=None):
         last = max(int(m["raft_commit_index"]) for m in before.values())
         config = attack_config(cluster, seed, seconds, modes or [],
                                slice_s or min(20, max(1, seconds / 30)))
+        flood = start_flood(cluster, "many", seconds + 60, seed) if with_strangers else None
         report, slices = run_attack(cluster, watch, config)
+        if flood:
+            flood.terminate()
+            flood.communicate(timeout=10)
         took = time.monotonic() - wall
         after, lines_after = watch.counters(), watch.logs.lines()
         used = {n: (s - processor[n]) / took for n, s in watch.processor().items()}
@@ -225,13 +229,14 @@ def main():
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 31))
     parser.add_argument("--modes", default="")
     parser.add_argument("--slice", type=float)
+    parser.add_argument("--together", action="store_true", help="strangers beside the board, too")
     parser.add_argument("--only", choices=("board", "strangers"))
     given = parser.parse_args()
     print(f"hostile: {given.minutes:g} minutes, seed {given.seed}", flush=True)
     verdict = Verdict()
     if given.only != "strangers":
         hostile_board(verdict, given.minutes, given.seed,
-                      [m for m in given.modes.split(",") if m], given.slice)
+                      [m for m in given.modes.split(",") if m], given.slice, given.together)
     if given.only != "board":
         strangers(verdict, max(2, given.minutes / 10) if given.minutes >= 1 else given.minutes,
                   given.seed)

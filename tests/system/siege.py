@@ -176,10 +176,11 @@ def targets(cluster):
     for node in cluster.nodes:
         host, port = cluster.console(node).rsplit(":", 1)
         rows.append((host, int(port)))
-    return rows + [cluster.gateway_address(board) for board in cluster.boards]
+    return rows + [cluster.gateway_address(b) for b in cluster.boards if cluster.gateway]
 
 
-def start_flood(cluster, source, seconds, seed, kinds):
+def start_flood(cluster, source, seconds, seed):
+    kinds = ["silent"] * 4 + ["half", "half", "cut", "garbage", "http", "modbus"]
     path = cluster.path("flood.json")
     with open(path, "w", encoding="utf-8") as file:
         json.dump({"targets": targets(cluster), "count": PER_PORT, "source": source, "seed": seed,
@@ -271,16 +272,15 @@ class Rounds:
         self.ask_gateway()
 
 
-def attack_from(verdict, source, seconds, seed, with_local=True):
+def attack_from(verdict, source, seconds, seed):
     """One phase, of one kind of source address; with a foreign local user, if we may be one."""
     cluster = start_cluster()
     watch = Watch(cluster, cluster.issuers + cluster.boards)
     rounds = Rounds(cluster)
     holder = cluster.driver()
-    flood = start_flood(cluster, source, seconds + 60, seed,
-                        ["silent"] * 4 + ["half", "half", "cut", "garbage", "http", "modbus"])
+    flood = start_flood(cluster, source, seconds + 60, seed)
     local = None
-    if with_local and os.geteuid() == 0:
+    if os.geteuid() == 0:
         os.chmod(cluster.folder, 0o711)
         local = hold_locks(cluster.path([b for b in cluster.boards if b != holder][0], "run"))
     try:

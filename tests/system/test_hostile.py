@@ -19,7 +19,7 @@ def one_board_gone_bad_wears_out_and_disturbs_nobody():
 
 def strangers_at_every_port_keep_nobody_out():
     verdict = Verdict()
-    attack_from(verdict, "one", 1, seed=5, with_local=False)
+    attack_from(verdict, "one", 1, seed=5)
     assert verdict.failed == 0, f"{verdict.failed} claims, see above"
 
 
