@@ -229,6 +229,7 @@ static void shell_look(uv_timer_t *timer)
     struct wire_store store;
     shell_tell_slow(issuer, store_watch_look(&issuer->watch, waiting_us, hal_clock_now()));
     budget_watch_look(&issuer->budgets, &issuer->replica.issuer, hal_clock_now());
+    issuers_look(issuer->node);
     shell_own_store(issuer, &store);
     for (uint8_t i = 0; i < members->count; i++) {
         if (!name_equal(&members->member[i].id, &issuer->node->conf.node_id))

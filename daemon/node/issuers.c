@@ -7,6 +7,8 @@
 #include "hal/clock.h"
 #include "issuer/issuer_shell.h"
 
+enum { LEADERLESS_LOOKS = 2 };
+
 static const struct conf_node_address *in_file(const struct node *node, const struct hf_name *id)
 {
     for (uint8_t i = 0; i < node->conf.issuer_count; i++) {
@@ -107,10 +109,16 @@ bool issuers_is_leaving(const struct node *node, const struct hf_name *id)
     return false;
 }
 
+/*
+ * The operator's file is heard as well as the log: one that was removed and is back may be needed by
+ * an issuer that missed its return, and nobody else may be there to say so. What it says is judged by
+ * Raft's own rules.
+ */
 bool issuers_hears(struct node *node, const struct hf_name *id)
 {
     const struct raft *raft = own_raft(node);
-    return issuers_find(node, id) != NULL || (raft != NULL && raft_hears(raft, id));
+    return issuers_find(node, id) != NULL || in_file(node, id) != NULL ||
+           (raft != NULL && raft_hears(raft, id));
 }
 
 static void hang_up(struct node *node, const struct hf_name *id)
@@ -132,7 +140,7 @@ static void hang_up_on_unheard(uv_timer_t *timer)
     for (uint8_t i = 0; i < count; i++) {
         if (issuers_find(node, &leaving[i]) != NULL)
             continue;
-        if (issuers_hears(node, &leaving[i]))
+        if (own_raft(node) != NULL && raft_hears(own_raft(node), &leaving[i]))
             node->leaving[node->leaving_count++] = leaving[i];
         else
             hang_up(node, &leaving[i]);
@@ -152,6 +160,28 @@ static void drop(struct node *node, const struct node_peer *peer)
     }
     node->leaving[node->leaving_count++] = peer->id;
     uv_timer_start(&node->leaving_timer, hang_up_on_unheard, patience_ms, patience_ms);
+}
+
+/* Those whom the file lists and the log does not are needed for as long as nobody leads. */
+void issuers_look(struct node *node)
+{
+    const struct raft *raft = own_raft(node);
+    if (raft == NULL || node->hub == NULL)
+        return;
+    if (!name_empty(&raft->leader))
+        node->leaderless = 0;
+    else if (node->leaderless < LEADERLESS_LOOKS)
+        node->leaderless++;
+    for (uint8_t i = 0; i < node->conf.issuer_count; i++) {
+        const struct conf_node_address *listed = &node->conf.issuer[i];
+        if (issuers_find(node, &listed->id) != NULL || issuers_is_leaving(node, &listed->id) ||
+            name_equal(&listed->id, &node->conf.node_id))
+            continue;
+        if (node->leaderless == LEADERLESS_LOOKS)
+            peer_hub_dial(node->hub, &listed->id, listed->address);
+        else if (node->leaderless == 0)
+            peer_hub_forget(node->hub, &listed->id);
+    }
 }
 
 void issuers_start(struct node *node)

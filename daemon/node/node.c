@@ -248,7 +248,7 @@ static void node_receive_store(struct node *node, const struct hf_name *from,
 static void node_receive_issuers(struct node *node, const struct hf_name *from,
                                  const struct wire_issuers *issuers)
 {
-    if (issuers_find(node, from) != NULL)
+    if (issuers_hears(node, from))
         issuers_told(node, issuers);
     else
         node_log_stray(node, from, "word of who the issuers are, from a node that is none here: "

@@ -57,6 +57,7 @@ struct node {
     struct node_peer issuer_peer[HF_ISSUERS_MAX]; /* node/issuers.h: as known now */
     /* In the list no more; their links stay up while they may still have something to say. */
     uint8_t leaving_count;
+    uint8_t leaderless; /* looks in a row at which no leader was known */
     struct hf_name leaving[HF_ISSUERS_MAX];
     uv_timer_t leaving_timer;
     struct wire_issuers told; /* the newest that an issuer has told; index 0: none yet */

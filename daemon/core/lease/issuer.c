@@ -531,15 +531,16 @@ static void refuse_waiters(struct issuer *issuer, struct issuer_lease *lease, st
     }
 }
 
+/* What a board says it had: by an acquire, or by a lease that it releases or renews. */
 static void hear_claim(struct issuer *issuer, const struct hf_name *node,
-                       const struct lease_message *message, struct instant now,
+                       const struct hf_name *resource, uint64_t token, struct instant now,
                        struct issuer_output *out)
 {
     /* No grant is at or below what is applied. */
-    if (message->highest <= issuer->table->applied || !issuer_policy_of(issuer, &message->resource))
+    if (token <= issuer->table->applied || !issuer_policy_of(issuer, resource))
         return;
-    struct issuer_lease *lease = find_or_add_lease(issuer, &message->resource, now);
-    if (lease && issuer_hear_claim(issuer, lease, node, message->highest))
+    struct issuer_lease *lease = find_or_add_lease(issuer, resource, now);
+    if (lease && issuer_hear_claim(issuer, lease, node, token))
         refuse_waiters(issuer, lease, now, out);
 }
 
@@ -564,7 +565,7 @@ static void on_acquire(struct issuer *issuer, struct issuer_client *client,
                        struct issuer_output *out)
 {
     char text[HF_REASON_MAX + 1];
-    hear_claim(issuer, &client->node, message, now, out);
+    hear_claim(issuer, &client->node, &message->resource, message->highest, now, out);
     note_seen_off(issuer, client, &message->resource, now, out);
     enum lease_refusal refusal = judge_acquire(issuer, &client->node, message, text);
     struct issuer_lease *lease = find_lease(issuer, &message->resource);
@@ -652,26 +653,6 @@ static void propose_release(struct issuer *issuer, struct issuer_lease *lease,
         lease->transfer.released = now;
 }
 
-static void on_release(struct issuer *issuer, const struct issuer_client *client,
-                       const struct lease_message *message, struct instant now,
-                       struct issuer_output *out)
-{
-    /* A token from beyond this log: granted by a newer leader. It is that one's to answer. */
-    if (message->token > issuer->table->applied)
-        return;
-    struct issuer_lease *lease = find_lease(issuer, &message->resource);
-    const struct lease_record *record = lease ? record_of(issuer, lease) : NULL;
-    bool current = record && holds(record, &client->node, message->token);
-    if (!current || (record->abandoned && !message->fenced)) {
-        answer_released(&client->node, &message->resource, message->token, message->nonce, out);
-        return;
-    }
-    if (lease->pending == ISSUER_PENDING_NONE)
-        propose_release(issuer, lease, &client->node, message, now, out);
-    else if (lease->pending == ISSUER_PENDING_RELEASE)
-        lease->pending_nonce = message->nonce;
-}
-
 /* A slot for a renewal: a new one, or that of the board's newest if it has its share already. */
 static struct issuer_renewal *claim_renewal(struct issuer *issuer, const struct hf_name *node)
 {
@@ -690,6 +671,48 @@ static struct issuer_renewal *claim_renewal(struct issuer *issuer, const struct 
     return &issuer->renewal[issuer->renewal_count++];
 }
 
+/*
+ * A token from beyond this log: granted by a newer leader, or before the log began anew. Only a round
+ * tells: if this leader is confirmed for one asked for now, nobody newer granted anything before.
+ */
+static void ask_about_release(struct issuer *issuer, const struct issuer_client *client,
+                              const struct lease_message *message, struct instant now,
+                              struct issuer_output *out)
+{
+    struct issuer_renewal *renewal = claim_renewal(issuer, &client->node);
+    hear_claim(issuer, &client->node, &message->resource, message->token, now, out);
+    if (!renewal)
+        return;
+    renewal->node = client->node;
+    renewal->nonce = message->nonce;
+    renewal->round = 0;
+    renewal->release = true;
+    renewal->item_count = 1;
+    renewal->item[0] = (struct lease_item){ message->resource, message->token, false };
+    add_action(out, ISSUER_CONFIRM);
+}
+
+static void on_release(struct issuer *issuer, const struct issuer_client *client,
+                       const struct lease_message *message, struct instant now,
+                       struct issuer_output *out)
+{
+    if (message->token > issuer->table->applied) {
+        ask_about_release(issuer, client, message, now, out);
+        return;
+    }
+    struct issuer_lease *lease = find_lease(issuer, &message->resource);
+    const struct lease_record *record = lease ? record_of(issuer, lease) : NULL;
+    bool current = record && holds(record, &client->node, message->token);
+    if (!current || (record->abandoned && !message->fenced)) {
+        answer_released(&client->node, &message->resource, message->token, message->nonce, out);
+        return;
+    }
+    if (lease->pending == ISSUER_PENDING_NONE)
+        propose_release(issuer, lease, &client->node, message, now, out);
+    else if (lease->pending == ISSUER_PENDING_RELEASE)
+        lease->pending_nonce = message->nonce;
+}
+
 static void on_renew(struct issuer *issuer, struct issuer_client *client,
                      const struct lease_message *message, struct instant now,
                      struct issuer_output *out)
@@ -705,9 +728,13 @@ static void on_renew(struct issuer *issuer, struct issuer_client *client,
     renewal->node = client->node;
     renewal->nonce = message->nonce;
     renewal->round = 0;
+    renewal->release = false;
     renewal->item_count = message->item_count;
     memcpy(renewal->item, message->items, sizeof(renewal->item[0]) * message->item_count);
     add_action(out, ISSUER_CONFIRM);
+    for (uint8_t i = 0; i < message->item_count; i++)
+        hear_claim(issuer, &client->node, &message->items[i].resource, message->items[i].token, now,
+                   out);
 }
 
 static void on_message(struct issuer *issuer, const struct issuer_event *event, struct instant now,
@@ -768,9 +795,23 @@ static void confirm_item(struct issuer *issuer, const struct hf_name *node,
     note_confirmed_for_transfer(lease, now);
 }
 
+/* Unless it turned out to be in this log after all: then the board's next release is for it. */
+static void confirm_release(struct issuer *issuer, const struct issuer_renewal *renewal,
+                            struct issuer_output *out)
+{
+    const struct lease_item *item = &renewal->item[0];
+    struct issuer_lease *lease = find_lease(issuer, &item->resource);
+    if (!lease || !holds(record_of(issuer, lease), &renewal->node, item->token))
+        answer_released(&renewal->node, &item->resource, item->token, renewal->nonce, out);
+}
+
 static void confirm_renewal(struct issuer *issuer, const struct issuer_renewal *renewal,
                             struct instant now, struct issuer_output *out)
 {
+    if (renewal->release) {
+        confirm_release(issuer, renewal, out);
+        return;
+    }
     struct lease_message *answer = send(out, &renewal->node, LEASE_RENEWED, NULL);
     answer->nonce = renewal->nonce;
     for (uint8_t i = 0; i < renewal->item_count; i++)

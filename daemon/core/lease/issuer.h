@@ -188,6 +188,7 @@ struct issuer_renewal {
     struct hf_name node;
     uint64_t nonce;
     uint64_t round; /* answered when this round is confirmed */
+    bool release;   /* of a token from beyond the log: the first item */
     uint8_t item_count;
     struct lease_item item[HF_LEASES_PER_AGENT_MAX];
 };

@@ -37,7 +37,9 @@
  * with the loss of every journal must be off before the start. And no board lies.
  *
  * A board's word on tokens. The agent keeps the highest token that its guard ever took of each
- * resource, and says it with every acquire (`highest`). A leader whose next token would not be above
+ * resource, and says it with every acquire (`highest`); a renewal or release of a token from beyond
+ * the log says it too, since a board that still holds or gives back such a lease acquires nothing. A
+ * leader whose next token would not be above
  * it began with too low a number; gateways, devices and guards that saw that token would refuse the
  * next one, or take it for a stale one. It grants nothing of that resource until the log is past it,
  * or an operator says that the board is wrong (LEASE_COMMAND_OVERRULE). Only the word of a board that
@@ -115,7 +117,7 @@ bool issuer_claim_of(const struct issuer *issuer, const struct hf_name *resource
     *claim = (struct issuer_claim){ .token = issuer->table->applied };
     for (uint8_t i = 0; lease && policy && i < policy->holder_count; i++) {
         if (lease->claim[i] > claim->token &&
-            !lease_table_overruled(issuer->table, resource, &policy->holder[i], lease->claim[i]))
+            !lease_table_overruled(issuer->table, resource, &policy->holder[i]))
             *claim = (struct issuer_claim){ policy->holder[i], lease->claim[i] };
     }
     return !name_empty(&claim->board);
@@ -127,6 +129,6 @@ uint64_t issuer_claim_by(const struct issuer *issuer, const struct hf_name *reso
     const struct issuer_lease *lease = issuer_lease_of(issuer, resource);
     int at = holder_index(issuer_policy_of(issuer, resource), node);
     bool counts = lease && at >= 0 && lease->claim[at] > issuer->table->applied &&
-                  !lease_table_overruled(issuer->table, resource, node, lease->claim[at]);
+                  !lease_table_overruled(issuer->table, resource, node);
     return counts ? lease->claim[at] : 0;
 }

@@ -18,8 +18,9 @@
  *    what: everything is free in it, and unknown_us says how long a lease of before may still count.
  *    Leaders hold off their first grant of each resource (issuer.h says for how long, and what ends
  *    it early). A settled GRANT was made when that time had passed: it ends it for all.
- *  - An OVERRULE makes one board's word on a token (ACQUIRE, `highest`) count no more, up to that
- *    token. It is forgotten when the log is past the token, since nothing is barred by it then.
+ *  - An OVERRULE makes one board's word on tokens (ACQUIRE, `highest`) count no more, whatever it says
+ *    next: a board that lies would only say more. It is forgotten when the log is past the token that
+ *    it was made for; until then what the board has from this log is below that.
  *  - REMOVE takes away a row that nobody holds, not even by the rest of a lease, and that is not
  *    pinned. Tokens are log indexes: what is granted later has a higher one than all before (S2).
  */
@@ -169,9 +170,9 @@ void lease_table_restore(struct lease_table *table, uint64_t index, int64_t unkn
  */
 void lease_table_begin(struct lease_table *table, uint64_t index);
 
-/* True while the word of `board` on tokens of `resource` does not count up to `token`. */
+/* True while the word of `board` on tokens of `resource` does not count. */
 bool lease_table_overruled(const struct lease_table *table, const struct hf_name *resource,
-                           const struct hf_name *board, uint64_t token);
+                           const struct hf_name *board);
 
 /* Index of the record, or -1. */
 int lease_table_find(const struct lease_table *table, const struct hf_name *resource);

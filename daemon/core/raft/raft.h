@@ -321,7 +321,7 @@ struct raft_progress {
     struct instant last_contact; /* last message received from it in this term */
     uint64_t confirmed_round;    /* greatest round that it acknowledged in this term */
     bool vote_granted;
-    bool down; /* its connection broke, and nothing was heard since */
+    bool down; /* nothing was heard in this term yet, or not since its connection broke */
     bool recovering; /* it has no memory: `match` is for the flow only and counts as 0 */
     uint64_t life;   /* 0, or: recovering, and since which start of it */
     uint64_t nonce;  /* of the probe that the present flow began with: other answers end no probe */

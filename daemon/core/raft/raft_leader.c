@@ -38,6 +38,7 @@ void raft_lead(struct raft_context *context)
     for (int i = 0; i < HF_ISSUERS_MAX; i++) {
         raft_progress_begin(raft, &raft->progress[i]);
         raft->progress[i].last_contact = context->now;
+        raft->progress[i].down = true;
     }
     raft_confirm_begin_lead(raft);
     raft_log_append(context, raft->term, RAFT_ENTRY_NOOP, (struct bytes){ NULL, 0 });

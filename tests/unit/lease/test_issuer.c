@@ -887,6 +887,32 @@ static void a_grant_after_the_time_is_settled_and_ends_it_for_all(void **state)
     assert_int_equal(table.unknown_us, 0);
 }
 
+/* A board that still has a lease of before acquires nothing: it gives that back first. */
+static void s2_a_release_from_beyond_the_log_is_a_word_on_tokens_and_answered_after_a_round(
+    void **state)
+{
+    (void)state;
+    begin_and_serve(1);
+    release("b", 12, true);
+    acquire("a", 0, false);
+    assert_int_equal(last_sent("a", LEASE_REFUSED)->refusal, LEASE_REFUSED_TOKEN);
+    assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 0);
+    assert_null(last_sent("b", LEASE_RELEASED));
+    confirm_round(round_asked);
+    assert_int_equal(last_sent("b", LEASE_RELEASED)->token, 12);
+}
+
+static void s2_a_renewal_from_beyond_the_log_is_a_word_on_tokens(void **state)
+{
+    (void)state;
+    begin_and_serve(1);
+    renew("b", 7, 12);
+    acquire("a", 0, false);
+    assert_int_equal(last_sent("a", LEASE_REFUSED)->refusal, LEASE_REFUSED_TOKEN);
+    confirm_round(round_asked);
+    assert_true(last_sent("b", LEASE_RENEWED)->items[0].lost);
+}
+
 static void s2_nothing_is_granted_at_or_below_a_token_that_a_board_had(void **state)
 {
     (void)state;
@@ -1583,6 +1609,8 @@ int main(void)
         CLAIM(s1_a_refused_acquire_is_not_waiting),
         CLAIM(s1_what_was_granted_early_is_held_off_no_more_but_the_rest_is),
         CLAIM(a_grant_after_the_time_is_settled_and_ends_it_for_all),
+        CLAIM(s2_a_release_from_beyond_the_log_is_a_word_on_tokens_and_answered_after_a_round),
+        CLAIM(s2_a_renewal_from_beyond_the_log_is_a_word_on_tokens),
         CLAIM(s2_nothing_is_granted_at_or_below_a_token_that_a_board_had),
         CLAIM(a_word_on_tokens_counts_for_what_the_policy_lets_the_board_hold),
         CLAIM(an_operator_overrules_a_board_that_lies),

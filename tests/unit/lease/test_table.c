@@ -423,7 +423,7 @@ static void a_new_clusters_table_is_empty_held_off_and_the_same_everywhere(void 
     assert_true(other.count == 0 && other.history_total == 0);
 }
 
-static void an_overrule_counts_for_one_board_up_to_one_token_until_the_log_is_past_it(void **state)
+static void an_overrule_counts_for_one_board_and_resource_until_the_log_is_past_it(void **state)
 {
     (void)state;
     struct hf_name pump_name = name("pump");
@@ -431,13 +431,12 @@ static void an_overrule_counts_for_one_board_up_to_one_token_until_the_log_is_pa
     struct hf_name liar = name("a");
     struct hf_name honest = name("b");
     assert_true(apply(3, command(LEASE_COMMAND_OVERRULE, "pump", "a", 20)).done);
-    assert_true(lease_table_overruled(&table, &pump_name, &liar, 20));
-    assert_false(lease_table_overruled(&table, &pump_name, &liar, 21));
-    assert_false(lease_table_overruled(&table, &pump_name, &honest, 20));
-    assert_false(lease_table_overruled(&table, &fan_name, &liar, 20));
+    assert_true(lease_table_overruled(&table, &pump_name, &liar));
+    assert_false(lease_table_overruled(&table, &pump_name, &honest));
+    assert_false(lease_table_overruled(&table, &fan_name, &liar));
     size_t length = lease_table_encode(&table, bytes, sizeof(bytes));
     assert_true(lease_table_decode(&other, (struct bytes){ bytes, length }));
-    assert_true(lease_table_overruled(&other, &pump_name, &liar, 20));
+    assert_true(lease_table_overruled(&other, &pump_name, &liar));
     assert_int_equal(other.unknown_us, 0);
     lease_table_skip(&table, 19);
     assert_int_equal(table.overrule_count, 1);
@@ -497,7 +496,7 @@ int main(void)
         cmocka_unit_test_setup(a_new_clusters_table_is_empty_held_off_and_the_same_everywhere,
                                set_up),
         cmocka_unit_test_setup(
-            an_overrule_counts_for_one_board_up_to_one_token_until_the_log_is_past_it, set_up),
+            an_overrule_counts_for_one_board_and_resource_until_the_log_is_past_it, set_up),
         cmocka_unit_test_setup(a_restored_table_is_free_and_held_off_until_a_settled_grant,
                                set_up),
         cmocka_unit_test_setup(a_table_without_hold_off_is_written_as_ever, set_up),

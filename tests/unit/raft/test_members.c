@@ -333,6 +333,19 @@ static void a_transfer_and_a_change_keep_out_of_each_others_way(void **state)
     assert_int_equal(cluster_transfer(&world, 1, 2), RAFT_BAD_TARGET);
 }
 
+/* n3 has been dead for long. That n1 has only just begun to lead does not make it heard. */
+static void a_new_leader_counts_nobody_as_in_contact_whom_it_has_not_heard(void **state)
+{
+    (void)state;
+    cluster_init_spare(&world, 3, 3);
+    cluster_isolate(&world, 3);
+    cluster_campaign(&world, 1);
+    cluster_beat(&world, 1);
+    assert_true(raft_of(1)->serving);
+    assert_int_equal(cluster_change(&world, 1, RAFT_CHANGE_REMOVE, 2), RAFT_MEMBERS_DOWN);
+    assert_int_equal(cluster_change(&world, 1, RAFT_CHANGE_REMOVE, 3), RAFT_ACCEPTED);
+}
+
 /* n3 is dead: without n2 as well, n1 would wait for n3 for ever. */
 static void a_change_that_its_own_majority_could_not_commit_is_refused(void **state)
 {
@@ -645,6 +658,7 @@ int main(void)
         cmocka_unit_test(nothing_is_changed_before_an_entry_of_the_own_term_is_committed),
         cmocka_unit_test(a_new_leader_finishes_the_change_that_it_finds),
         cmocka_unit_test(a_transfer_and_a_change_keep_out_of_each_others_way),
+        cmocka_unit_test(a_new_leader_counts_nobody_as_in_contact_whom_it_has_not_heard),
         cmocka_unit_test(a_change_that_its_own_majority_could_not_commit_is_refused),
         cmocka_unit_test(a_removed_voter_is_not_counted_and_hears_no_more),
         cmocka_unit_test(a_removed_server_disturbs_nobody),
