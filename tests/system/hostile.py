@@ -9,11 +9,13 @@ overlaps by the witness. Ends with one line "N passed, M failed".
 """
 
 import argparse
+import itertools
 import json
 import os
 import random
 import subprocess
 import sys
+import threading
 import time
 
 from arena import RSS_MAX_KB, Verdict, Watch, metrics
@@ -26,6 +28,7 @@ OWN = ["fan", "valve"]  # what the attacker may hold
 BYTES_AN_HOUR = 100 * 1024
 BURST_BYTES = 64 * 1024  # of a run shorter than an hour, on top of its share
 LOG_LINES_A_MINUTE = 120
+OPERATOR_S = 5  # until an operator is answered
 
 
 def grown(before, after, name):
@@ -67,6 +70,31 @@ def idle_stretch(watch, seconds):
         if not any(grown(begin, end, "raft_commit_index").values()):
             break
     return grown(begin, end, "store_written_bytes_total"), end
+
+
+class Operator:
+    """Asks an issuer's console every second or so, as a person with the certificate does."""
+
+    def __init__(self, cluster):
+        self.cluster, self.took = cluster, []
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._run, daemon=True)
+        self.thread.start()
+
+    def _run(self):
+        for node in itertools.cycle(self.cluster.issuers):
+            if self.over.wait(1):
+                return
+            began = time.monotonic()
+            while self.cluster.ctl(node, "leases", role="operator", check=False).returncode != 0 \
+                    and time.monotonic() < began + 30:
+                pass
+            self.took.append(time.monotonic() - began)
+
+    def end(self):
+        self.over.set()
+        self.thread.join()
+        return max(self.took, default=0)
 
 
 def run_attack(cluster, watch, config):
@@ -128,7 +156,9 @@ def hostile_board(verdict, minutes, seed, modes=None, slice_s=None, with_strange
         config = attack_config(cluster, seed, seconds, modes or [],
                                slice_s or min(20, max(1, seconds / 30)))
         flood = start_flood(cluster, "many", seconds + 60, seed) if with_strangers else None
+        operator = Operator(cluster)
         report, slices = run_attack(cluster, watch, config)
+        waited = operator.end()
         if flood:
             flood.terminate()
             flood.communicate(timeout=10)
@@ -138,7 +168,7 @@ def hostile_board(verdict, minutes, seed, modes=None, slice_s=None, with_strange
         judge_board(verdict, cluster, watch, {
             "before": before, "after": after, "idle": {i: b * took / idle_s for i, b in idle.items()},
             "took": took, "lines": {i: lines_after[i] - lines[i] for i in lines}, "used": used,
-            "report": report, "slices": slices, "began": began, "last": last})
+            "report": report, "slices": slices, "began": began, "last": last, "waited": waited})
     finally:
         watch.end()
         cluster.close()
@@ -177,6 +207,8 @@ def judge_board(verdict, cluster, watch, run):
     accepted = {k: n for k, n in report["answers"].items() if k.endswith("accepted")
                 and k.split(":")[0] in OPERATOR_WORDS}
     verdict.judge(not accepted, f"operators' acts accepted by a board's word: {accepted}")
+    verdict.judge(run["waited"] <= OPERATOR_S, f"an operator waited {run['waited']:.2f} s at the"
+                  f" most, bar {OPERATOR_S} s")
     losses = [l for l in cluster.losses("board-a", run["began"]) if "-late loop->" not in l]
     verdict.judge(not losses and cluster.driver("pump") == "board-a",
                   f"leases lost by the healthy holder: {len(losses)} {losses[:2]}")

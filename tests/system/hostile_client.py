@@ -612,7 +612,8 @@ class Attacker:
                     self.hello(self.random.choice(self.known.boards + self.known.issuers)),
                     {**self.hello(), "issuer": True}, {**self.hello(), "cluster": "other"},
                     {**self.hello(), "version": 7}, {**self.hello(), "config_digest": 1},
-                    {**self.hello(), "node": "a" * 31}, {}])
+                    {**self.hello(), "node": "a" * 31}, {},
+                    {**self.hello(), "console": "127.0.0.1:9", "issuer": True}])
                 link = Link(self, issuer, hello=hello)
                 link.send(wire.envelope(hello=self.hello()), self.acquire("pump"))
                 link.read(0.02)
