@@ -240,7 +240,7 @@ void sim_agent_clear_faults(struct world *world, int board)
         if (!guard->process.up || !blocked)
             continue;
         world_cover(world, COVERAGE_FAULTS_CLEARED);
-        oracle_said_go(world, i, board);
+        oracle_said_clear(world, i, board);
         step(world, board, &clear);
     }
 }

@@ -1029,7 +1029,7 @@ static const char *let_go(struct world *world, int resource)
     struct replica_event event = { .kind = REPLICA_CLEAR, .resource = world->resource[resource] };
     const char *skipped = leader_event(world, &event);
     if (!skipped)
-        oracle_said_go(world, resource, ORACLE_NOBODY);
+        oracle_said_go(world, resource, sim_issuer_leader(world));
     return skipped;
 }
 

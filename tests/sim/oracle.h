@@ -82,6 +82,7 @@ struct oracle_stuck {
     unsigned let_go; /* of them */
     unsigned cleared; /* an operator cleared the fault there, since its last row ended */
     unsigned noted;  /* the board was told so, and no operator's act has ended it */
+    unsigned go_for; /* an operator said go while their rows stood in the leader's table */
 };
 
 struct oracle_renewal {
@@ -314,8 +315,10 @@ bool oracle_model_held(struct world *world, uint64_t index, const struct lease_c
 /* This grant takes effect. */
 void oracle_granted(struct world *world, uint64_t index, int resource);
 void oracle_noted(struct world *world, int issuer, int board, const struct lease_message *message);
-/* An operator cleared the fault at this board, or (ORACLE_NOBODY) lets the resource go. */
-void oracle_said_go(struct world *world, int resource, int board);
+/* An operator cleared the fault at this board. */
+void oracle_said_clear(struct world *world, int resource, int board);
+/* An operator's word that lets the resource go was taken by this leader. */
+void oracle_said_go(struct world *world, int resource, int issuer);
 void oracle_compare_stuck(struct world *world, int issuer, const struct lease_table *table);
 void oracle_restore_stuck(struct world *world, const struct lease_table *table);
 

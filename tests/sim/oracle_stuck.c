@@ -1,6 +1,7 @@
 /*
  * S1, of outputs stuck on: once a board was told that its word is noted, nobody is granted the
- * resource until an operator said go, or the policy does. And the model of the table's list.
+ * resource until an operator said go, or the policy does. What he said counts once it is in the log,
+ * and for what stood in the table that he saw. And the model of the table's list.
  */
 #include "tests/sim/sim.h"
 
@@ -26,6 +27,7 @@ void oracle_model_clear(struct world *world, const struct lease_command *command
         if (stuck->rows & ~stuck->let_go)
             world_cover(world, COVERAGE_STUCK_LET_GO);
         stuck->let_go = stuck->rows;
+        stuck->noted &= ~stuck->go_for;
         return;
     }
     unsigned bit = 1u << board_of(world, &command->holder);
@@ -39,6 +41,7 @@ void oracle_model_clear(struct world *world, const struct lease_command *command
     stuck->let_go &= ~bit;
     stuck->cleared &= ~bit;
     stuck->noted &= ~bit;
+    stuck->go_for &= ~bit;
 }
 
 bool oracle_model_held(struct world *world, uint64_t index, const struct lease_command *command,
@@ -78,24 +81,35 @@ void oracle_noted(struct world *world, int issuer, int board, const struct lease
         stuck->noted |= 1u << board;
 }
 
-void oracle_said_go(struct world *world, int resource, int board)
+void oracle_said_clear(struct world *world, int resource, int board)
 {
-    if (board == ORACLE_NOBODY)
-        world->oracle.stuck[resource].noted = 0;
-    else
-        world->oracle.stuck[resource].cleared |= 1u << board;
+    world->oracle.stuck[resource].cleared |= 1u << board;
+}
+
+/* The boards that this table has a row of. */
+static struct oracle_stuck rows_of(const struct world *world, const struct lease_table *table,
+                                   int resource)
+{
+    struct oracle_stuck has = { 0 };
+    for (int board = 0; board < world->board_count; board++) {
+        const struct stuck_row *row = stuck_find(&table->stuck, &world->resource[resource],
+                                                 &world->name[board_node(world, board)]);
+        has.rows |= row ? 1u << board : 0;
+        has.let_go |= row && row->let_go ? 1u << board : 0;
+    }
+    return has;
+}
+
+void oracle_said_go(struct world *world, int resource, int issuer)
+{
+    world->oracle.stuck[resource].go_for |=
+        rows_of(world, &world->issuer[issuer].replica->table, resource).rows;
 }
 
 void oracle_compare_stuck(struct world *world, int issuer, const struct lease_table *table)
 {
     for (int i = 0; i < world->resource_count; i++) {
-        struct oracle_stuck has = { 0 };
-        for (int board = 0; board < world->board_count; board++) {
-            const struct stuck_row *row = stuck_find(&table->stuck, &world->resource[i],
-                                                     &world->name[board_node(world, board)]);
-            has.rows |= row ? 1u << board : 0;
-            has.let_go |= row && row->let_go ? 1u << board : 0;
-        }
+        struct oracle_stuck has = rows_of(world, table, i);
         if (has.rows != world->oracle.stuck[i].rows || has.let_go != world->oracle.stuck[i].let_go)
             world_fail(world, ORACLE_LOG, "%s: %s at entry %llu holds for %x, let go %x, not %x, %x",
                        world->name[issuer].text, world->resource[i].text,
@@ -106,14 +120,6 @@ void oracle_compare_stuck(struct world *world, int issuer, const struct lease_ta
 
 void oracle_restore_stuck(struct world *world, const struct lease_table *table)
 {
-    for (int i = 0; i < world->resource_count; i++) {
-        struct oracle_stuck *stuck = &world->oracle.stuck[i];
-        *stuck = (struct oracle_stuck){ 0 };
-        for (int board = 0; board < world->board_count; board++) {
-            const struct stuck_row *row = stuck_find(&table->stuck, &world->resource[i],
-                                                     &world->name[board_node(world, board)]);
-            stuck->rows |= row ? 1u << board : 0;
-            stuck->let_go |= row && row->let_go ? 1u << board : 0;
-        }
-    }
+    for (int i = 0; i < world->resource_count; i++)
+        world->oracle.stuck[i] = rows_of(world, table, i);
 }

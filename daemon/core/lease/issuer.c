@@ -1332,6 +1332,11 @@ static void on_clear(struct issuer *issuer, const struct issuer_event *event, st
                          "no output of it is known to be stuck on; ask the board with the fault";
         return;
     }
+    /* He means what he can see: a word on its way into the log would be let go with it. */
+    if (lease && lease->word_index > issuer->table->applied) {
+        out->error = "a word about its outputs is just being written down; look, and try again";
+        return;
+    }
     struct lease_command *command = propose_act(issuer, event, LEASE_COMMAND_CLEAR, out);
     text_copy(command->text, sizeof(command->text),
               "fault cleared: may be granted, though an output was seen stuck on");

@@ -14,6 +14,8 @@
  *    console it lets go what is held, though nothing proves it off: the row stays, and bars nothing,
  *    until the board is seen off and asks again. So a board that goes on about the same fault, or is
  *    reset by its watchdog again and again, does not hold again what an operator let go.
+ *  - A go is for the rows that stood when it was said: while a word of the resource is on its way
+ *    into the log it is refused, and may be said again a moment later.
  *  - A full list takes the place of a row that was let go, else refuses. The leader then holds by
  *    the board's word alone, which is repeated until it is written down.
  */

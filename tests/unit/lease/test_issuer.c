@@ -1420,6 +1420,23 @@ static void an_operator_lets_go(void **state)
     assert_non_null(strstr(ask_clear(), "no output of it is known to be stuck on"));
 }
 
+/* What he could not see yet would be let go with it. */
+static void a_go_waits_for_a_word_that_is_being_written_down(void **state)
+{
+    (void)state;
+    held_by_a();
+    stuck("b", false);
+    assert_int_equal(count_proposed(LEASE_COMMAND_STUCK), 1);
+    assert_non_null(strstr(ask_clear(), "is just being written down"));
+    commit_all();
+    assert_int_equal(table.stuck.count, 2);
+    assert_non_null(stuck_holds(&table.stuck, &table.stuck.row[0].resource));
+    assert_null(ask_clear());
+    assert_non_null(strstr(ask_clear(), "is just being written down"));
+    commit_all();
+    assert_null(stuck_holds(&table.stuck, &table.stuck.row[0].resource));
+}
+
 static void a_board_seen_off_after_a_go_holds_again_by_its_next_word(void **state)
 {
     (void)state;
@@ -1635,6 +1652,7 @@ int main(void)
         CLAIM(a_word_that_is_not_said_again_holds_for_a_while_only),
         CLAIM(a_new_leader_holds_as_well),
         CLAIM(an_operator_lets_go),
+        CLAIM(a_go_waits_for_a_word_that_is_being_written_down),
         CLAIM(a_board_seen_off_after_a_go_holds_again_by_its_next_word),
         CLAIM(asking_for_it_lets_nothing_go),
         CLAIM(cleared_at_the_board_and_shown_off_it_is_granted),
