@@ -1,4 +1,5 @@
 /* holdfastd: the daemon with the issuer's and the agent's role. See holdfastd(8). */
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -72,6 +73,19 @@ static void watch_signals(struct node *node, uv_signal_t handles[2])
     }
 }
 
+/*
+ * What was allocated for a peer goes back to the system with it: no arenas per thread, and large
+ * blocks are mapped by themselves, whatever was freed before (which fixes the threshold).
+ */
+static void settle_memory(void)
+{
+#ifdef __GLIBC__
+    (void)mallopt(M_ARENA_MAX, 1);
+    (void)mallopt(M_MMAP_THRESHOLD, 64 * 1024);
+    (void)mallopt(M_TRIM_THRESHOLD, 64 * 1024);
+#endif
+}
+
 int main(int argc, char **argv)
 {
     static struct node node;
@@ -81,6 +95,7 @@ int main(int argc, char **argv)
     int status = options_parse(&options, &program, argc, argv, stdout, stderr);
     if (status != OPTIONS_GO_ON)
         return status;
+    settle_memory();
     log_open("");
     signal(SIGPIPE, SIG_IGN);
     if (conf_load(&node.conf, options.file, stderr) != 0)

@@ -285,6 +285,11 @@ static void node_peer_message(void *context, const struct hf_name *from,
     hf_panic(__FILE__, __LINE__, "hello above the hub");
 }
 
+static bool node_peer_is_issuer(void *context, const struct hf_name *id)
+{
+    return issuers_find(context, id) != NULL;
+}
+
 static void node_peer_log(void *context, int level, const char *line)
 {
     (void)context;
@@ -301,6 +306,7 @@ static bool node_start_hub(struct node *node)
                                         .on_up = node_peer_up,
                                         .on_down = node_peer_down,
                                         .on_message = node_peer_message,
+                                        .is_issuer = node_peer_is_issuer,
                                         .on_log = node_peer_log };
     char error[200];
     config.self.version = WIRE_VERSION;

@@ -17,7 +17,11 @@
  *    Issuers' hosts, and those that somebody was let in from before, come first.
  *  - A newer connection of the same identity replaces the older one.
  *  - Output queued for one connection is bounded (PEER_QUEUE_MAX bytes); a connection above it is
- *    closed, as one that makes no progress for PEER_SILENCE_MS while data is queued.
+ *    closed, as one that makes no progress for PEER_SILENCE_MS while data is queued. From a board
+ *    that dialled nothing is read while more than PEER_HOLD_ABOVE bytes wait for it: whoever asks
+ *    without listening fills no memory here. Issuers are read in any case.
+ *  - At most PEER_GREETING_MAX connections of one identity wait for their hello; the oldest gives
+ *    way.
  */
 #ifndef HOLDFAST_PEER_PEER_H
 #define HOLDFAST_PEER_PEER_H
@@ -38,6 +42,8 @@ enum {
     PEER_PER_HOST_MAX = 8,    /* of them, from one address before it is crowded */
     PEER_CONNECTIONS_MAX = HF_AGENTS_MAX + 2 * HF_ISSUERS_MAX,
     PEER_QUEUE_MAX = 1024 * 1024,
+    PEER_HOLD_ABOVE = 64 * 1024, /* waiting for a board: it is not read meanwhile */
+    PEER_GREETING_MAX = 2,       /* connections of one identity that have not said hello */
     PEER_SILENCE_MS = 3000,
     PEER_HANDSHAKE_MS = 3000
 };
@@ -55,6 +61,8 @@ struct peer_events {
     /* One decoded frame (never a hello). *message is valid during the call only. */
     void (*on_message)(void *context, const struct hf_name *node,
                        const struct wire_message *message);
+    /* Is it an issuer, as far as the owner knows? May be NULL: all are. */
+    bool (*is_issuer)(void *context, const struct hf_name *node);
     /* One log line, already formatted, without newline; level as in syslog.h. */
     void (*on_log)(void *context, int level, const char *line);
 };

@@ -141,6 +141,17 @@ bool link_send(struct peer_link *link, struct bytes envelope)
     return false;
 }
 
+/* Each costs its TLS; newer ones stand first in the list. */
+static void link_limit_greeting(const struct peer_link *link)
+{
+    unsigned count = 0;
+    for (struct peer_link *other = link->hub->links; other != NULL; other = other->next) {
+        if (other->state == LINK_GREETING && name_equal(&other->node, &link->node) &&
+            ++count > PEER_GREETING_MAX)
+            link_abort(other, "newer connections of it came before its hello");
+    }
+}
+
 static void link_send_hello(struct peer_link *link)
 {
     (void)link_send(link, (struct bytes){ link->hub->hello, link->hub->hello_length });
@@ -172,6 +183,7 @@ static void link_secured(struct peer_link *link, const struct tls_name *peer)
     }
     link->node = name;
     link_step(link, LINK_SECURED);
+    link_limit_greeting(link);
     hub_tick_start(link->hub);
     if (link->dial != NULL)
         link_send_hello(link);
@@ -214,6 +226,12 @@ static void link_replace_others(struct peer_link *link)
     }
 }
 
+static bool link_of_issuer(const struct peer_link *link)
+{
+    const struct peer_events *events = &link->hub->events;
+    return events->is_issuer == NULL || events->is_issuer(events->context, &link->node);
+}
+
 static void link_hello(struct peer_link *link, const struct wire_hello *hello)
 {
     if (!hello_acceptable(link, hello))
@@ -226,6 +244,8 @@ static void link_hello(struct peer_link *link, const struct wire_hello *hello)
         return;
     link_step(link, LINK_ACCEPTED);
     link->hello = *hello;
+    if (link->dial == NULL && !link_of_issuer(link))
+        tls_stream_hold(link->stream, PEER_HOLD_ABOVE);
     link_replace_others(link);
     link->announced = true;
     hub_log(link->hub, LOG_INFO, "%s: connected, %s", link->node.text,

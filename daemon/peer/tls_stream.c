@@ -98,6 +98,7 @@ static void drain_finish(struct tls_stream *stream)
 }
 
 static void on_written(uv_write_t *request, int status);
+static void read_on(struct tls_stream *stream);
 
 static void on_shut(uv_shutdown_t *request, int status)
 {
@@ -159,6 +160,23 @@ static void on_written(uv_write_t *request, int status)
     }
     stream_flush(stream);
     drain_advance(stream);
+    if (stream->held && tls_stream_queued(stream) <= stream->hold_above / 4)
+        read_on(stream);
+}
+
+static void hold_if_full(struct tls_stream *stream)
+{
+    if (stream->hold_above == 0 || stream->held || stream->state != STREAM_OPEN ||
+        tls_stream_queued(stream) <= stream->hold_above)
+        return;
+    stream->held = true;
+    (void)uv_read_stop((uv_stream_t *)&stream->tcp);
+}
+
+void tls_stream_hold(struct tls_stream *stream, size_t above)
+{
+    stream->hold_above = above;
+    hold_if_full(stream);
 }
 
 bool tls_stream_write(struct tls_stream *stream, struct bytes data)
@@ -171,6 +189,7 @@ bool tls_stream_write(struct tls_stream *stream, struct bytes data)
         return false;
     }
     stream_flush(stream);
+    hold_if_full(stream);
     return stream->state == STREAM_OPEN;
 }
 
@@ -226,7 +245,7 @@ static void stream_handshake(struct tls_stream *stream)
 static void stream_read_plain(struct tls_stream *stream)
 {
     uint8_t plain[STREAM_PLAIN_BYTES];
-    while (stream->state == STREAM_OPEN) {
+    while (stream->state == STREAM_OPEN && !stream->held) {
         size_t length = 0;
         switch (tls_engine_read(&stream->engine, plain, sizeof(plain), &length)) {
         case TLS_DONE:
@@ -275,7 +294,29 @@ static void stream_take(struct tls_stream *stream, struct bytes in)
         stream_handshake(stream);
     if (stream->state == STREAM_OPEN)
         stream_read_plain(stream);
+    const struct bytes rest = stream->engine.in;
     tls_engine_lend(&stream->engine, (struct bytes){ NULL, 0 });
+    if (stream->held && stream->state == STREAM_OPEN && rest.length > 0 &&
+        !tls_buffer_append(&stream->heard, rest.data, rest.length))
+        stream_fail(stream, TLS_CAUSE_MEMORY, tls_cause_text(TLS_CAUSE_MEMORY));
+}
+
+static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buffer);
+
+/* What was kept, first; that may hold it again. */
+static void read_on(struct tls_stream *stream)
+{
+    struct tls_buffer heard = stream->heard;
+    stream->heard = (struct tls_buffer){ 0 };
+    stream->held = false;
+    if (stream->state == STREAM_OPEN)
+        stream_take(stream, (struct bytes){ heard.data, heard.length });
+    tls_buffer_free(&heard);
+    int code = stream->held || stream->state == STREAM_CLOSING
+                   ? 0
+                   : uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read);
+    if (code != 0 && code != UV_EALREADY)
+        stream_fail_network(stream, "cannot read", code);
 }
 
 /* ---- timer */
@@ -526,6 +567,8 @@ void tls_stream_close(struct tls_stream *stream)
     tls_engine_end(&stream->engine);
     stream_flush(stream);
     drain_advance(stream);
+    if (stream->held)
+        read_on(stream); /* for its end */
 }
 
 void tls_stream_abort(struct tls_stream *stream)

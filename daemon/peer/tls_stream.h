@@ -12,7 +12,8 @@
  *    the rest is queued, up to the limit given. No timer is in the path of data.
  *  - A handshake has a time limit; a stream whose queued output makes no progress, or whose host
  *    does not answer, for silence_ms is closed. An idle but living peer is not.
- *  - Received bytes are not queued: on_data gets them as they come.
+ *  - Received bytes are not queued: on_data gets them as they come. With tls_stream_hold(), nothing
+ *    is read while much waits to be sent: who asks and does not listen is not asked further.
  *  - The process ignores SIGPIPE: libuv writes without MSG_NOSIGNAL.
  */
 #ifndef HOLDFAST_PEER_TLS_STREAM_H
@@ -63,6 +64,13 @@ struct tls_stream *tls_stream_dial(uv_loop_t *loop, const struct tls_identity *i
  * the queue would pass its limit (nothing of `data` is sent then).
  */
 bool tls_stream_write(struct tls_stream *stream, struct bytes data);
+
+/*
+ * From now on nothing is read while more than `above` bytes (>= 4) wait to be sent, until a quarter
+ * of them is left; 0: it is read in any case. For a peer that itself reads in any case: two that
+ * hold each other would wait for ever.
+ */
+void tls_stream_hold(struct tls_stream *stream, size_t above);
 
 /* Bytes of ciphertext that the kernel has not taken yet. */
 size_t tls_stream_queued(const struct tls_stream *stream);

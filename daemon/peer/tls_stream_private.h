@@ -24,10 +24,12 @@ struct tls_stream {
     uv_shutdown_t shutdown;
     struct tls_engine engine;
     bool engaged; /* the engine is there: a listener's stream has none before its turn */
-    struct tls_buffer heard;   /* ciphertext that came before that */
+    struct tls_buffer heard;   /* ciphertext that came before that, or while it is held */
     struct tls_buffer sending; /* what the write under way reads */
     bool writing;
     bool shut;
+    bool held;         /* not read, since much waits to be sent */
+    size_t hold_above; /* see tls_stream_hold() */
     enum stream_state state;
     unsigned open_handles;
     struct tls_stream_limits limits;

@@ -40,8 +40,12 @@ struct client {
 
 static inline void client_talk(struct client *client, mbedtls_ssl_context *ssl)
 {
-    if (client->send_length > 0)
-        (void)mbedtls_ssl_write(ssl, client->send, client->send_length);
+    for (size_t sent = 0; sent < client->send_length;) {
+        int count = mbedtls_ssl_write(ssl, client->send + sent, client->send_length - sent);
+        if (count <= 0)
+            break;
+        sent += (size_t)count;
+    }
     while (atomic_load(&client->deaf))
         usleep(1000);
     for (;;) {

@@ -24,6 +24,8 @@ struct node {
     bool pumping; /* answers each frame with the next of its own */
     bool sending; /* inside peer_send() */
     bool stops_on_message;
+    size_t echoes; /* frames that it answers each with */
+    bool doubts;   /* it takes nobody for an issuer */
     bool gone;
     char log[LOG_BYTES];
 };
@@ -88,6 +90,15 @@ static void on_message(void *context, const struct hf_name *name,
         peer_hub_close(node->hub, on_gone, &node->gone);
     if (node->pumping && node->sent < FRAMES)
         assert_true(node_send(node, node->sent % 700));
+    for (size_t i = 0; i < node->echoes; i++)
+        (void)node_send(node, 2000);
+}
+
+static bool is_issuer(void *context, const struct hf_name *name)
+{
+    const struct node *node = context;
+    (void)name;
+    return !node->doubts;
 }
 
 static void on_log(void *context, int level, const char *line)
@@ -117,7 +128,8 @@ static void node_open(struct node *node, const char *ca, const char *certificate
 static void node_start(struct node *node, int listen, const char *to, uint16_t to_port)
 {
     static const struct peer_events callbacks = { .on_up = on_up, .on_down = on_down,
-                                                  .on_message = on_message, .on_log = on_log };
+                                                  .on_message = on_message,
+                                                  .is_issuer = is_issuer, .on_log = on_log };
     struct peer_events events = callbacks;
     struct peer_config config = { .self = node->self, .identity = node->identity,
                                   .random_seed = 42 };
@@ -597,6 +609,92 @@ static void client_without_a_hello_is_ended_after_its_time(void **state)
     end_pair();
 }
 
+/* ---- what one identity may cost */
+
+/* More than the kernel keeps for a connection; few enough at once for PEER_QUEUE_MAX. */
+enum { QUESTIONS = 400, QUESTION_BYTES = 900, ECHOES = 20, STILL_TURNS = 100 };
+
+static uint8_t questions[512 + QUESTIONS * (QUESTION_BYTES + 64)];
+
+static size_t put_questions(uint8_t *out)
+{
+    size_t used = put_hello(out, "board-c");
+    for (uint64_t id = 0; id < QUESTIONS; id++)
+        used += put_frame(out + used, envelope, encode_query(id, QUESTION_BYTES));
+    assert_true(used <= sizeof(questions));
+    return used;
+}
+
+static bool it_stands_still(void *context)
+{
+    static uint64_t seen;
+    unsigned *turns = context;
+    *turns = a.received > 0 && a.received == seen ? *turns + 1 : 0;
+    seen = a.received;
+    return *turns > STILL_TURNS || a.downs > 0;
+}
+
+static bool all_is_answered(void *context)
+{
+    (void)context;
+    return a.received == QUESTIONS || a.downs > 0;
+}
+
+static void who_asks_and_does_not_listen_is_not_read_until_it_does(void **state)
+{
+    struct client client = { .pki = &pki, .certificate = "board-c", .send = questions,
+                             .deaf = true };
+    unsigned turns = 0;
+    (void)state;
+    client.send_length = put_questions(questions);
+    open_pair();
+    a.doubts = true;
+    a.echoes = ECHOES;
+    client.port = peer_hub_port(a.hub);
+    client_start(&client);
+    assert_true(run_until(&loop, it_stands_still, &turns));
+    assert_int_equal(a.downs, 0);
+    assert_true(a.received < QUESTIONS);
+    atomic_store(&client.deaf, false);
+    assert_true(run_until(&loop, all_is_answered, NULL));
+    assert_int_equal(a.downs, 0);
+    assert_int_equal(a.sent, QUESTIONS * ECHOES);
+    assert_true(a.in_order);
+    node_stop(&a);
+    client_wait(&loop, &client);
+    tls_identity_free(a.identity);
+    tls_identity_free(b.identity);
+}
+
+static bool all_but_two_ended(void *context)
+{
+    struct client *client = context;
+    unsigned ended = 0;
+    for (int i = 0; i < 6; i++)
+        ended += client_has_ended(&client[i]);
+    return ended >= 6 - PEER_GREETING_MAX;
+}
+
+static void connections_of_one_identity_without_a_hello_are_few(void **state)
+{
+    static struct client client[6];
+    (void)state;
+    start_pair();
+    memset(client, 0, sizeof(client));
+    for (int i = 0; i < 6; i++) {
+        client[i] = (struct client){ .pki = &pki, .certificate = "board-c",
+                                     .port = peer_hub_port(a.hub) };
+        client_start(&client[i]);
+    }
+    assert_true(run_until(&loop, all_but_two_ended, client));
+    assert_null(strstr(a.log, "no hello: none within"));
+    for (int i = 0; i < 6; i++)
+        client_wait(&loop, &client[i]);
+    expect_line(&a, "no hello: none within"); /* the two that stayed */
+    assert_int_equal(a.downs + b.downs, 0);
+    end_pair();
+}
+
 static void repeated_refusals_are_one_line(void **state)
 {
     (void)state;
@@ -682,6 +780,8 @@ int main(void)
         HUB_TEST(second_hello_is_named),
         HUB_TEST(plain_text_and_old_tls_are_refused_and_others_go_on),
         HUB_TEST(client_without_a_hello_is_ended_after_its_time),
+        HUB_TEST(who_asks_and_does_not_listen_is_not_read_until_it_does),
+        HUB_TEST(connections_of_one_identity_without_a_hello_are_few),
         HUB_TEST(repeated_refusals_are_one_line),
         HUB_TEST(certificate_of_another_name_or_role_does_not_start),
     };
