@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "files/safe_file.h"
 #include "log/log.h"
 #include "store/crc32c.h"
 
@@ -132,16 +133,20 @@ static void read_file(const struct tokens *tokens, struct tokens_entry *entry, s
     char path[TOKENS_PATH_MAX];
     uint8_t text[TOKENS_TEXT_MAX + 1];
     snprintf(path, sizeof(path), "%s/tokens", tokens->data_dir);
-    int file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    char error[SAFE_FILE_TEXT_MAX];
     *count = 0;
-    if (file < 0 && errno == ENOENT)
+    if (access(path, F_OK) != 0 && errno == ENOENT)
         return;
-    ssize_t length = file >= 0 ? read(file, text, sizeof(text)) : -1;
-    int error = errno;
-    if (file >= 0)
-        close(file);
+    int file = safe_file_open(path, O_RDONLY, 0600, error, sizeof(error));
+    if (file < 0) {
+        log_line(LOG_WARNING, "%s; counts as none", error);
+        return;
+    }
+    ssize_t length = read(file, text, sizeof(text));
+    int code = errno;
+    close(file);
     if (length < 0)
-        log_line(LOG_WARNING, "%s: can't be read: %s; counts as none", path, strerror(error));
+        log_line(LOG_WARNING, "%s: can't be read: %s; counts as none", path, strerror(code));
     else if (!tokens_parse((struct bytes){ text, (size_t)length }, entry, count))
         log_line(LOG_WARNING, "%s: damaged; counts as none", path);
 }

@@ -145,6 +145,34 @@ static void a_damaged_file_counts_as_none(void **state)
     assert_int_equal(config.resource[0].highest, 12);
 }
 
+/* A pipe would be waited for, with no lease renewed meanwhile. */
+static void what_is_no_file_of_its_own_counts_as_none(void **state)
+{
+    (void)state;
+    char path[200];
+    char other[200];
+    start();
+    note(0, 12);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    snprintf(path, sizeof(path), "%s/tokens", folder);
+    snprintf(other, sizeof(other), "%s/other", folder);
+    assert_int_equal(rename(path, other), 0);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    start();
+    assert_int_equal(config.resource[0].highest, 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(symlink(other, path), 0);
+    start();
+    assert_int_equal(config.resource[0].highest, 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(link(other, path), 0);
+    start();
+    assert_int_equal(config.resource[0].highest, 0);
+    assert_int_equal(unlink(other), 0);
+    start();
+    assert_int_equal(config.resource[0].highest, 12);
+}
+
 static void a_resource_that_is_driven_no_more_is_not_forgotten(void **state)
 {
     (void)state;
@@ -193,6 +221,7 @@ int main(void)
         CLAIM(nothing_is_written_but_for_a_new_token),
         CLAIM(nothing_waits_for_the_disk_and_nothing_is_left_out),
         CLAIM(a_damaged_file_counts_as_none),
+        CLAIM(what_is_no_file_of_its_own_counts_as_none),
         CLAIM(a_resource_that_is_driven_no_more_is_not_forgotten),
         CLAIM(texts_that_are_none_are_refused),
     };
