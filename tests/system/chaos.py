@@ -137,6 +137,7 @@ class Chaos:
         self.weldable = b"on_stuck" in open(os.path.join(BIN, "holdfastd"), "rb").read()
         self.logs = RaftLogs(self.cluster)
         self.operator = Operator(self)
+        self.asked_whole = 0.0
         self.skipped = collections.Counter()
         self.done = collections.Counter()
         self.trouble = []
@@ -182,9 +183,20 @@ class Chaos:
                 self.mark(name, "down")
                 self.start(name)
         for issuer, since in list(self.lost.items()):
-            if self.logs.logs[issuer].read().said("this issuer votes again", since):
+            if self.logs.logs[issuer].read().said("this issuer votes again", since) or \
+                    self.says_whole(issuer, since):
                 self.tell(f"{issuer} is whole again")
+                self.marks.append((time.time(), issuer, "whole"))
                 del self.lost[issuer]
+
+    def says_whole(self, issuer, since):
+        """It may have died between its recovery and the line that tells of it: asks, now and then."""
+        if time.time() < max(since, self.asked_whole) + 1 or not self.running([issuer]):
+            return False
+        self.asked_whole = time.time()
+        result = self.cluster.ctl(issuer, "status", check=False)
+        told = json.loads(result.stdout) if result.returncode == 0 else {}
+        return told.get("recovery") == "none" and bool(told.get("leader"))
 
     # ---- processes
 
@@ -474,10 +486,12 @@ class Chaos:
             return None
         if self.learners:
             return self._promote(step, self.learners[0])
-        out = [i for i in self.spare if i not in self.members]
+        out = [i for i in self.cluster.issuers if i not in self.members]
         if out and (len(self.members) <= 3 or step.first % 2):
-            return self._add(step, out[0])
-        ins = [i for i in self.spare if i in self.members]
+            return self._add(step, out[step.second % len(out)])
+        # A board that restarts finds the issuers by its file: two of those must be left.
+        filed = [i for i in self.members if i not in self.spare]
+        ins = [i for i in self.members if i in self.spare or len(filed) > 2]
         return self._remove(step, ins[step.second % len(ins)]) if ins else None
 
     def _change(self, step, words, done):
