@@ -175,12 +175,13 @@ static void agent_guard_down_event(void *context)
 static void agent_note_terms(struct agent_guard_view *view, const struct guard_message *status,
                              const struct guard_terms *own)
 {
-    char text[CONF_TERMS_TEXT_MAX + 1];
     bool told = view->known && view->mismatch;
     view->mismatch = !guard_terms_equal(&status->terms, own);
-    if (view->mismatch && !told)
+    if (view->mismatch && !told) {
+        char text[CONF_TERMS_TEXT_MAX + 1];
         log_line(LOG_ERR, "%s: guard not used: %s", status->name.text,
                  conf_terms_differ(text, &status->terms, own));
+    }
 }
 
 static void agent_note_status(struct agent *agent, const struct guard_message *message)

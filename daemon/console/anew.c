@@ -131,10 +131,10 @@ void anew_status(struct report *report, const struct replica *replica)
 {
     size_t count = replica->issuer.config.policy_count;
     struct issuer_claim claim;
-    char boards[BOARDS_TEXT_MAX];
     char text[LINE_MAX_BYTES + BOARDS_TEXT_MAX];
     size_t at = next_held_off(replica, 0);
     if (at < count) {
+        char boards[BOARDS_TEXT_MAX];
         awaited(replica, at, boards);
         snprintf(text, sizeof(text), "%s%s, %" PRId64 " ms left, waits for %s",
                  resource_at(replica, at)->text,

@@ -413,7 +413,6 @@ static void guard_row(struct report *report, const struct conf_resource *resourc
                       const struct agent_guard_view *view, const struct holder_lease *lease)
 {
     const struct guard_message *status = &view->status;
-    char text[CONF_TERMS_TEXT_MAX + 1];
     report_row(report);
     report_text(report, "resource", resource->name.text);
     report_text(report, "agent", holder_state_name(lease->state));
@@ -435,11 +434,13 @@ static void guard_row(struct report *report, const struct conf_resource *resourc
     guard_levels(report, "readback", resource, status->readback_on, true);
     report_text(report, "fault", guard_fault_name((enum guard_fault)status->fault));
     report_flag(report, "proven", status->proven != 0);
-    if (view->mismatch)
+    if (view->mismatch) {
+        char text[CONF_TERMS_TEXT_MAX + 1];
         report_text(report, "mismatch", conf_terms_differ(text, &status->terms,
                                                             &lease->config.terms));
-    else
+    } else {
         report_none(report, "mismatch");
+    }
 }
 
 static const char *guard_watchdog(uint8_t watchdog)

@@ -131,8 +131,8 @@ static int firmness(const struct admission_place *place, uint64_t now_ms)
 static bool gives_way_before(const struct admission *admission, const struct admission_place *a,
                              const struct admission_place *b, uint64_t now_ms)
 {
-    int standing[] = { standing_of(admission, a), standing_of(admission, b) };
-    int firm[] = { firmness(a, now_ms), firmness(b, now_ms) };
+    const int standing[] = { standing_of(admission, a), standing_of(admission, b) };
+    const int firm[] = { firmness(a, now_ms), firmness(b, now_ms) };
     if (standing[0] != standing[1])
         return standing[0] < standing[1];
     if (firm[0] != firm[1])
