@@ -14,6 +14,8 @@
 #include "node/node.h"
 #include "options/options.h"
 
+enum { TRIM_MS = 10000 };
+
 static const struct options_program program = {
     .name = "holdfastd",
     .about = "Issuer and agent of this board.\n",
@@ -62,6 +64,23 @@ static void on_signal(uv_signal_t *handle, int number)
     node_stop(node);
 }
 
+#ifdef __GLIBC__
+static void on_trim(uv_timer_t *timer)
+{
+    (void)timer;
+    (void)malloc_trim(0); /* free pages between others, which no threshold gives back */
+}
+#endif
+
+static void watch_memory(struct node *node, uv_timer_t *timer)
+{
+    uv_timer_init(&node->loop, timer);
+#ifdef __GLIBC__
+    uv_timer_start(timer, on_trim, TRIM_MS, TRIM_MS);
+#endif
+    uv_unref((uv_handle_t *)timer);
+}
+
 static void watch_signals(struct node *node, uv_signal_t handles[2])
 {
     static const int numbers[2] = { SIGTERM, SIGINT };
@@ -90,6 +109,7 @@ int main(int argc, char **argv)
 {
     static struct node node;
     static uv_signal_t signals[2];
+    static uv_timer_t memory;
     struct options options;
 
     int status = options_parse(&options, &program, argc, argv, stdout, stderr);
@@ -112,6 +132,7 @@ int main(int argc, char **argv)
     if (status != 0)
         return status;
     watch_signals(&node, signals);
+    watch_memory(&node, &memory);
     uv_run(&node.loop, UV_RUN_DEFAULT);
     log_line(LOG_NOTICE, "stopped");
     return EXIT_SUCCESS;

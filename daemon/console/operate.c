@@ -8,6 +8,7 @@
 #include "console/purse.h"
 #include "hal/clock.h"
 #include "log/log.h"
+#include "log/quota.h"
 #include "node/issuers.h"
 #include "node/reach.h"
 #include "peer/address.h"
@@ -24,12 +25,16 @@ static bool operate_name(struct call *call, int word, const char *what, struct h
 /* A node that tries in a loop can't fill the log. */
 void operate_refuse_voucher(struct call *call)
 {
-    static struct log_brake brake;
+    static struct log_quota quota;
+    static const struct log_quota_rule rule = { .burst = 4, .each_ms = 20000 };
     const struct call_caller *caller = &call->caller;
-    uint64_t held = log_brake_release(&brake, hal_clock_now());
-    if (held > 0)
-        log_line(LOG_WARNING, "operators: %" PRIu64 " more acts refused for who vouched", held);
-    if (log_brake_admit(&brake, hal_clock_now()))
+    uint64_t now_ms = uv_now(&call->node->loop);
+    struct hf_name via;
+    uint32_t held;
+    while ((held = log_quota_collect(&quota, now_ms, &via)) > 0)
+        log_line(LOG_WARNING, "operators: %" PRIu32 " more acts refused that %s vouched for", held,
+                 via.text);
+    if (log_quota_admit(&quota, &rule, &caller->via, now_ms))
         log_line(LOG_WARNING, "operator %s: %s: refused: %s may not vouch for an operator",
                  caller->who.text, call->line, caller->via.text);
     call_fail(call, CALL_FORBIDDEN,

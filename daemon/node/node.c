@@ -149,7 +149,9 @@ static void node_peer_up(void *context, const struct wire_hello *hello)
 {
     struct node *node = context;
     struct node_peer *peer = issuers_find(node, &hello->node);
-    if (hello->config_digest != node->conf.cluster_digest)
+    static const struct log_quota_rule rule = { .burst = 4, .each_ms = 20000 };
+    if (hello->config_digest != node->conf.cluster_digest &&
+        log_quota_admit(&node->differing, &rule, &hello->node, uv_now(&node->loop)))
         log_line(LOG_WARNING,
                  "%s: its cluster configuration differs from ours (%016" PRIx64 ", ours %016" PRIx64
                  "): issuers and timing must be the same on all nodes",
@@ -189,11 +191,13 @@ static void node_peer_down(void *context, const struct hf_name *id, const char *
 /* A node that does so in a loop can't fill the log. */
 static void node_log_stray(struct node *node, const struct hf_name *from, const char *what)
 {
-    struct instant now = hal_clock_now();
-    uint64_t held = log_brake_release(&node->stray, now);
-    if (held > 0)
-        log_line(LOG_WARNING, "%s: %" PRIu64 " more messages refused or ignored", from->text, held);
-    if (log_brake_admit(&node->stray, now))
+    static const struct log_quota_rule rule = { .burst = 4, .each_ms = 20000 };
+    uint64_t now_ms = uv_now(&node->loop);
+    struct hf_name who;
+    uint32_t held;
+    while ((held = log_quota_collect(&node->stray, now_ms, &who)) > 0)
+        log_line(LOG_WARNING, "%s: %" PRIu32 " more messages refused or ignored", who.text, held);
+    if (log_quota_admit(&node->stray, &rule, from, now_ms))
         log_line(LOG_WARNING, "%s: %s", from->text, what);
 }
 

@@ -16,6 +16,7 @@
 #include "conf/conf.h"
 #include "lease/message.h"
 #include "log/log.h"
+#include "log/quota.h"
 #include "peer/peer.h"
 #include "wire/wire.h"
 
@@ -52,7 +53,8 @@ struct node {
     struct agent *agent;         /* NULL: holds no leases */
     struct console *console;     /* NULL: not configured */
     bool stopping;
-    struct log_brake stray;                       /* messages that their senders may not send */
+    struct log_quota stray;     /* lines on messages that their senders may not send */
+    struct log_quota differing; /* and on nodes with another configuration */
     uint8_t issuer_count;
     struct node_peer issuer_peer[HF_ISSUERS_MAX]; /* node/issuers.h: as known now */
     /* In the list no more; their links stay up while they may still have something to say. */

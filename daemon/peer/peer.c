@@ -21,6 +21,21 @@ void hub_log(struct peer_hub *hub, int level, const char *format, ...)
     hub->events.on_log(hub->events.context, level, line);
 }
 
+void hub_log_coming(struct peer_hub *hub, const struct hf_name *node, const char *format, ...)
+{
+    static const struct log_quota_rule rule = { .burst = 8, .each_ms = 6000 };
+    char line[HUB_LINE_MAX];
+    va_list arguments;
+    if (!log_quota_admit(&hub->comings, &rule, node, uv_now(hub->loop))) {
+        hub_tick_start(hub);
+        return;
+    }
+    va_start(arguments, format);
+    vsnprintf(line, sizeof(line), format, arguments);
+    va_end(arguments);
+    hub_log(hub, LOG_INFO, "%s: %s", node->text, line);
+}
+
 void hub_log_refusal(struct peer_hub *hub, int cause, const char *who, const char *detail)
 {
     const char *words = refusal_cause_text(cause);
@@ -46,6 +61,16 @@ static void log_held_back(struct peer_hub *hub, int cause)
                 REFUSALS_WINDOW_MS / 1000);
 }
 
+static void log_comings_held_back(struct peer_hub *hub)
+{
+    struct hf_name node;
+    uint32_t count;
+    while ((count = log_quota_collect(&hub->comings, uv_now(hub->loop), &node)) > 0)
+        hub_log(hub, LOG_WARNING, "%s: connected or disconnected %u more times within %d s; it is %s",
+                node.text, count, LOG_QUOTA_WINDOW_MS / 1000,
+                peer_is_up(hub, &node) ? "connected" : "not connected");
+}
+
 static void on_tick(uv_timer_t *timer)
 {
     struct peer_hub *hub = timer->data;
@@ -56,7 +81,8 @@ static void on_tick(uv_timer_t *timer)
     }
     for (int cause = 0; cause < REFUSAL_CAUSES; cause++)
         log_held_back(hub, cause);
-    if (!greeting && !refusals_pending(&hub->refusals))
+    log_comings_held_back(hub);
+    if (!greeting && !refusals_pending(&hub->refusals) && !log_quota_pending(&hub->comings))
         uv_timer_stop(timer);
 }
 

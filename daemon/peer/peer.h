@@ -20,6 +20,7 @@
  *    closed, as one that makes no progress for PEER_SILENCE_MS while data is queued. From a board
  *    that dialled nothing is read while more than PEER_HOLD_ABOVE bytes wait for it: whoever asks
  *    without listening fills no memory here. Issuers are read in any case.
+ *  - Who comes and goes in a loop is told 8 times at once, then 10 times a minute, with a count.
  *  - At most PEER_GREETING_MAX connections of one identity wait for their hello; the oldest gives
  *    way.
  */

@@ -41,7 +41,7 @@ static void link_announce_down(struct peer_link *link, const char *reason)
     link->announced = false;
     if (link->hub->closing)
         return;
-    hub_log(link->hub, LOG_INFO, "%s: disconnected: %s", link->node.text, reason);
+    hub_log_coming(link->hub, &link->node, "disconnected: %s", reason);
     link->hub->events.on_down(link->hub->events.context, &link->node, reason);
 }
 
@@ -248,8 +248,7 @@ static void link_hello(struct peer_link *link, const struct wire_hello *hello)
         tls_stream_hold(link->stream, PEER_HOLD_ABOVE);
     link_replace_others(link);
     link->announced = true;
-    hub_log(link->hub, LOG_INFO, "%s: connected, %s", link->node.text,
-            tls_stream_remote(link->stream));
+    hub_log_coming(link->hub, &link->node, "connected, %s", tls_stream_remote(link->stream));
     link->hub->events.on_up(link->hub->events.context, hello);
 }
 

@@ -5,6 +5,7 @@
 #ifndef HOLDFAST_PEER_PEER_PRIVATE_H
 #define HOLDFAST_PEER_PEER_PRIVATE_H
 
+#include "log/quota.h"
 #include "peer/frame.h"
 #include "peer/peer.h"
 #include "peer/refusals.h"
@@ -62,6 +63,7 @@ struct peer_hub {
     uv_timer_t tick;
     uv_timer_t watch; /* runs while a dialled link waits for acknowledgements */
     struct refusals refusals;
+    struct log_quota comings; /* lines on who connects and disconnects */
     uint64_t random;
     unsigned pending; /* handles, links and listener that must be gone before the hub is */
     bool closing;
@@ -75,6 +77,9 @@ struct peer_hub {
 
 /* peer.c */
 void hub_log(struct peer_hub *hub, int level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* A line on this node's coming or going, if it has not caused too many: "NODE: ...". */
+void hub_log_coming(struct peer_hub *hub, const struct hf_name *node, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* One rate-limited line: "WHO: refused: CAUSE: DETAIL"; empty detail: none. */
 void hub_log_refusal(struct peer_hub *hub, int cause, const char *who, const char *detail);

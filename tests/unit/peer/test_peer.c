@@ -695,6 +695,41 @@ static void connections_of_one_identity_without_a_hello_are_few(void **state)
     end_pair();
 }
 
+static unsigned lines_with(const char *log, const char *words)
+{
+    unsigned count = 0;
+    for (const char *at = log; (at = strstr(at, words)) != NULL; at++)
+        count++;
+    return count;
+}
+
+static bool one_more_came(void *context)
+{
+    return a.ups > *(unsigned *)context && a.downs == a.ups;
+}
+
+static void coming_and_going_in_a_loop_is_told_a_few_times(void **state)
+{
+    (void)state;
+    uint8_t bytes[512];
+    size_t length = put_hello(bytes, "board-c");
+    open_pair();
+    for (unsigned seen = a.ups; seen < 20; seen = a.ups) {
+        struct client client = { .pki = &pki, .certificate = "board-c", .send = bytes,
+                                 .port = peer_hub_port(a.hub) };
+        client.send_length = length + put_frame(bytes + length, (const uint8_t *)"\xff\xff", 2);
+        client_start(&client);
+        assert_true(run_until(&loop, one_more_came, &seen));
+        client_wait(&loop, &client);
+    }
+    assert_int_equal(lines_with(a.log, "board-c: connected,"), 4);
+    assert_int_equal(lines_with(a.log, "board-c: disconnected:"), 4);
+    node_start(&b, -1, "board-a", peer_hub_port(a.hub)); /* others are told as ever */
+    assert_true(run_until(&loop, both_up, NULL));
+    expect_line(&a, "board-b: connected,");
+    end_pair();
+}
+
 static void repeated_refusals_are_one_line(void **state)
 {
     (void)state;
@@ -782,6 +817,7 @@ int main(void)
         HUB_TEST(client_without_a_hello_is_ended_after_its_time),
         HUB_TEST(who_asks_and_does_not_listen_is_not_read_until_it_does),
         HUB_TEST(connections_of_one_identity_without_a_hello_are_few),
+        HUB_TEST(coming_and_going_in_a_loop_is_told_a_few_times),
         HUB_TEST(repeated_refusals_are_one_line),
         HUB_TEST(certificate_of_another_name_or_role_does_not_start),
     };
