@@ -101,7 +101,7 @@ static void settle_memory(void)
 #ifdef __GLIBC__
     (void)mallopt(M_ARENA_MAX, 1);
     (void)mallopt(M_MMAP_THRESHOLD, 64 * 1024);
-    (void)mallopt(M_TRIM_THRESHOLD, 64 * 1024);
+    (void)mallopt(M_TRIM_THRESHOLD, 256 * 1024);
 #endif
 }
 
