@@ -17,7 +17,11 @@ static void metric_one(struct text *text, const char *name, const char *type, co
                        double value)
 {
     metric(text, name, type, help);
-    text_print(text, "holdfast_%s %.9g\n", name, value);
+    /* What counts is told whole: terms and indices of a cluster that was restored have 16 digits. */
+    if (value == (double)(int64_t)value)
+        text_print(text, "holdfast_%s %" PRId64 "\n", name, (int64_t)value);
+    else
+        text_print(text, "holdfast_%s %.9g\n", name, value);
 }
 
 /* As this issuer knows them: of what was caused while it led. */
