@@ -639,6 +639,12 @@ class Chaos:
     def driven(self, resource, boards):
         if self.cluster.driver(resource):
             return True
+        leader = self.leader()
+        result = self.cluster.ctl(leader, "leases", check=False) if leader else None
+        if result and result.returncode == 0 and any(
+                r["resource"] == resource and r.get("stuck")
+                for r in json.loads(result.stdout)["leases"]):
+            self.operator.ask(leader, ["fault", "clear", resource])
         for board in boards:
             result = self.cluster.ctl(board, "guard", check=False)
             if result.returncode == 0 and any(
