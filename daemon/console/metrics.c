@@ -18,7 +18,7 @@ static void metric_one(struct text *text, const char *name, const char *type, co
 {
     metric(text, name, type, help);
     /* What counts is told whole: terms and indices of a cluster that was restored have 16 digits. */
-    if (value == (double)(int64_t)value)
+    if (value > -9e15 && value < 9e15 && value == (double)(int64_t)value)
         text_print(text, "holdfast_%s %" PRId64 "\n", name, (int64_t)value);
     else
         text_print(text, "holdfast_%s %.9g\n", name, value);
