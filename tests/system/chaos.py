@@ -408,7 +408,11 @@ class Chaos:
         self.settle()
         self.cluster.bench_ctl("stuck", "relay", board, line, "none")
         self.rest(0.5)
-        self.operator.ask(board, ["fault", "clear", resource])
+        clear = self.operator.ask(board, ["fault", "clear", resource])
+        if step.first // 7 % 2 and clear.outcome == "done":
+            self.kill([board], 0.05)  # before it can say that all is off again
+            self.rest(1)
+            self.operator.ask(self.leader() or self.members[0], ["fault", "clear", resource])
         return f"{resource} at {board}; transfer: {act.outcome}; then died: {', '.join(dies)}"
 
     def step_act_unheard(self, step):
