@@ -161,7 +161,36 @@ def a_leader_that_removes_itself_hands_over():
     assert cluster.close() == 0
 
 
+def one_that_missed_a_return_hears_who_came_back():
+    """issuer-4 goes and comes back while issuer-1 is off; those who could tell issuer-1 die then."""
+    cluster = Cluster(issuers=4, boards=1)
+    cluster.start_all()
+    cluster.wait_driver()
+    asked = "issuer-2"
+    act(cluster, asked, "remove", "issuer-4")
+    voters = ["issuer-1", "issuer-2", "issuer-3"]
+    # The leader must know issuer-1's word of it before it goes.
+    wait_until(lambda: all("issuer-4" not in members(cluster, node) for node in voters), 10,
+               "the removal is known", poll=0.05)
+    cluster.kill("issuer-1")
+    wait_until(lambda: cluster.leader() in voters[1:], 10, "another leads", poll=0.05)
+    act(cluster, asked, "add", "issuer-4", address_of(cluster, "issuer-4"))
+    promote(cluster, asked, "issuer-4")
+    act(cluster, asked, "remove", "issuer-3")
+    wait_until(lambda: "issuer-3" not in members(cluster, "issuer-4"), 10, "it is known", poll=0.05)
+    left = ("issuer-1", "issuer-4")
+    before = {node: led(cluster, node) for node in left}
+    cluster.kill("issuer-2", "issuer-3")
+    cluster.start_daemon("issuer-1")
+    began = now_ns()
+    wait_until(lambda: any(led(cluster, node) > before[node] for node in left), 20,
+               "the two that are left elect")
+    print(f"     {(now_ns() - began) / 1e6:.0f} ms to a leader of the two")
+    assert cluster.close() == 0
+
+
 if __name__ == "__main__":
-    sys.exit(run_tests([three_become_five_the_leader_leaves_and_grants_go_on,
+    sys.exit(run_tests([one_that_missed_a_return_hears_who_came_back,
+                        three_become_five_the_leader_leaves_and_grants_go_on,
                         a_leader_that_removes_itself_answers_whoever_dialled_whom,
                         a_leader_that_removes_itself_hands_over]))
