@@ -53,7 +53,7 @@ static void status_issuer(struct report *report, struct node *node, const struct
     const struct raft *raft = &replica->raft;
     const char *failure = issuer_shell_failure(node->issuer);
     char recovery[RECOVERY_TEXT_MAX];
-    recovery_describe(raft, recovery, sizeof(recovery));
+    issuer_shell_describe_recovery(node->issuer, recovery, sizeof(recovery));
     report_text(report, "issuer", issuer_role(raft));
     report_token(report, "term", raft->term);
     report_text(report, "leader", raft->leader.text);

@@ -13,7 +13,7 @@
 #include "log/log.h"
 #include "node/issuers.h"
 
-enum { STORE_LOOK_MS = 1000, STORE_STALE_MS = 5000 };
+enum { STORE_LOOK_MS = 1000, STORE_STALE_MS = 5000, LINK_SETTLES_US = 1000000 };
 
 /* What another issuer last said about its journal. */
 struct shell_peer {
@@ -146,6 +146,19 @@ static void shell_follow_members(struct issuer_shell *issuer)
     issuers_follow(issuer->node);
 }
 
+static bool shell_link_up(void *context, const struct hf_name *id)
+{
+    const struct issuer_shell *issuer = context;
+    const struct node_peer *peer = issuers_find(issuer->node, id);
+    return peer != NULL && peer->up && hal_clock_now().us - peer->since_us > LINK_SETTLES_US;
+}
+
+void issuer_shell_describe_recovery(struct issuer_shell *issuer, char *text, size_t size)
+{
+    const struct recovery_links links = { shell_link_up, issuer };
+    recovery_describe(&issuer->replica.raft, &links, text, size);
+}
+
 static void shell_carry_out(struct issuer_shell *issuer)
 {
     const struct replica_output *output = &issuer->output;
@@ -162,7 +175,8 @@ static void shell_carry_out(struct issuer_shell *issuer)
         shell_log_role(issuer);
     shell_follow_members(issuer);
     recovery_tell_forgetful(&output->forgetful);
-    recovery_watch(&issuer->recovery, &issuer->replica.raft, hal_clock_now());
+    const struct recovery_links links = { shell_link_up, issuer };
+    recovery_watch(&issuer->recovery, &issuer->replica.raft, &links, hal_clock_now());
     shell_arm(issuer);
 }
 

@@ -85,6 +85,8 @@ bool issuer_shell_store_of(const struct issuer_shell *issuer, const struct hf_na
                            struct wire_store *store);
 /* Slow appends to this issuer's journal since the start. */
 uint64_t issuer_shell_slow_total(const struct issuer_shell *issuer);
+/* As recovery_describe(), with this node's links. */
+void issuer_shell_describe_recovery(struct issuer_shell *issuer, char *text, size_t size);
 /* Empty, or why the store failed. */
 const char *issuer_shell_failure(const struct issuer_shell *issuer);
 

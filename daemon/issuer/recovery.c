@@ -4,21 +4,121 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backup/making.h"
 #include "log/log.h"
 
-enum { PATIENCE_MS = 2000 };
+enum { PATIENCE_MS = 2000, BEGUN_TEXT_MAX = 64 };
 
-void recovery_describe(const struct raft *raft, char *text, size_t size)
+/* ---- what is missing */
+
+static size_t add(char *text, size_t size, size_t used, const char *more)
+{
+    int length = used < size ? snprintf(text + used, size - used, "%s", more) : 0;
+    return used + (size_t)length < size ? used + (size_t)length : size - 1;
+}
+
+/* What an operator typed to begin a journal at this entry. */
+static void how_begun(uint64_t index, char text[BEGUN_TEXT_MAX])
+{
+    if (index > MAKING_JUMP)
+        snprintf(text, BEGUN_TEXT_MAX, "by --init --above %" PRIu64, index - MAKING_JUMP);
+    else if (index == 1)
+        snprintf(text, BEGUN_TEXT_MAX, "by --init without --above");
+    else
+        snprintf(text, BEGUN_TEXT_MAX, "at entry %" PRIu64, index);
+}
+
+/* The one that is to be begun again is the one below: no token may be given twice. */
+static void describe_apart(const struct raft *raft, const struct hf_name *other, uint64_t index,
+                           char *text, size_t size)
+{
+    const struct hf_name *self = &raft->config.self;
+    bool lower = raft->last_index < index;
+    uint64_t highest = lower ? index : raft->last_index;
+    char mine[BEGUN_TEXT_MAX];
+    char theirs[BEGUN_TEXT_MAX];
+    how_begun(raft->last_index, mine);
+    how_begun(index, theirs);
+    int used = snprintf(text, size, "begun %s, but %s %s: stop %s and begin it again with ", mine,
+                        other->text, theirs, lower ? self->text : other->text);
+    if (highest > MAKING_JUMP && (size_t)used < size)
+        snprintf(text + used, size - (size_t)used, "--init --above %" PRIu64 " --force",
+                 highest - MAKING_JUMP);
+    else
+        (void)add(text, size, (size_t)used, "the other's --init --above N --force");
+}
+
+static const struct raft_answer *answer_by(const struct raft *raft, const struct hf_name *id)
+{
+    for (int i = 0; i < HF_ISSUERS_MAX; i++) {
+        if (name_equal(&raft->recovery.answer[i].id, id))
+            return &raft->recovery.answer[i];
+    }
+    return NULL;
+}
+
+/*
+ * It said itself that it has no memory. One that is unsure hears nothing else of one that is up and
+ * not as new: if that one had a history, this issuer would recover by now.
+ */
+static bool has_nothing(const struct raft *raft, const struct hf_name *id,
+                        const struct recovery_links *links)
+{
+    const struct raft_answer *answer = answer_by(raft, id);
+    if (raft_standing(raft) == RAFT_UNSURE)
+        return links != NULL && links->is_up(links->context, id) &&
+               (answer == NULL || (!answer->fresh && answer->apart == 0));
+    return answer != NULL && answer->answered && !answer->whole && answer->life != 0;
+}
+
+/* Voters that have no memory now, this issuer with them. */
+static unsigned count_forgetful(const struct raft *raft, const struct recovery_links *links)
+{
+    unsigned count = 0;
+    for (int i = 0; i < raft->members.count; i++) {
+        const struct raft_member *member = &raft->members.member[i];
+        bool self = name_equal(&member->id, &raft->config.self);
+        if (member->voter && (self || has_nothing(raft, &member->id, links)))
+            count++;
+    }
+    return count;
+}
+
+static bool anybody_remembers(const struct raft *raft)
+{
+    for (int i = 0; i < HF_ISSUERS_MAX; i++) {
+        if (!name_empty(&raft->recovery.answer[i].id) && raft->recovery.answer[i].whole)
+            return true;
+    }
+    return false;
+}
+
+/* Waiting alone does not help. */
+static const char *way_out(const struct raft *raft, const struct recovery_links *links)
+{
+    if (raft_standing(raft) == RAFT_UNSURE)
+        return "; if the cluster is new: stop that one and begin it by --init; if not: see holdfastd(8)";
+    if (raft_voter_count(&raft->members) - count_forgetful(raft, links) >= raft_quorum(&raft->members))
+        return "";
+    if (!anybody_remembers(raft) && raft->term == 0)
+        return "; too few issuers have a memory: if the cluster is new: --init here and on each that "
+               "was not begun; if it is lost: --restore, see holdfastd(8)";
+    return "; too few issuers have a memory, as a majority has lost its journal: --restore, see "
+           "holdfastd(8)";
+}
+
+void recovery_describe(const struct raft *raft, const struct recovery_links *links, char *text,
+                       size_t size)
 {
     size_t used = 0;
     uint64_t index = 0;
+    bool stuck = false;
     const struct hf_name *name = raft_recover_begun_apart(raft, 0, &index);
     text[0] = '\0';
     if (raft_standing(raft) == RAFT_WHOLE)
         return;
     if (name != NULL) {
-        snprintf(text, size, "begun at entry %" PRIu64 ", but %s at entry %" PRIu64 ": one of them must "
-                 "be begun again with the other's --above", raft->last_index, name->text, index);
+        describe_apart(raft, name, index, text, size);
         return;
     }
     if (raft->members.count == 1 && raft_standing(raft) == RAFT_RECOVERING) {
@@ -26,11 +126,17 @@ void recovery_describe(const struct raft *raft, char *text, size_t size)
                  "other issuers");
         return;
     }
-    for (size_t i = 0; (name = raft_recover_waits_for(raft, i)) != NULL && used < size; i++)
-        used += (size_t)snprintf(text + used, size - used, "%s%s", i == 0 ? "waits for " : ", ",
-                                 name->text);
+    for (size_t i = 0; (name = raft_recover_waits_for(raft, i)) != NULL; i++) {
+        bool nothing = has_nothing(raft, name, links);
+        used = add(text, size, used, i == 0 ? "waits for " : ", ");
+        used = add(text, size, used, name->text);
+        used = add(text, size, used, nothing ? " (up, but has no memory)" : "");
+        stuck = stuck || nothing;
+    }
     if (used == 0)
-        snprintf(text, size, "waits for a leader's log");
+        used = add(text, size, used, "waits for a leader's log");
+    if (stuck)
+        (void)add(text, size, used, way_out(raft, links));
 }
 
 /* The card was put back as it was once, or bytes of it: all checksums are right. */
@@ -60,10 +166,11 @@ static void tell_standing(enum raft_standing before, const struct raft *raft)
                  "begun at entry %" PRIu64, raft->last_index);
 }
 
-static void tell_waiting(struct recovery_watch *watch, const struct raft *raft, struct instant now)
+static void tell_waiting(struct recovery_watch *watch, const struct raft *raft,
+                         const struct recovery_links *links, struct instant now)
 {
     char waits[RECOVERY_TEXT_MAX];
-    recovery_describe(raft, waits, sizeof(waits));
+    recovery_describe(raft, links, waits, sizeof(waits));
     if (strcmp(waits, watch->waits) != 0) {
         memcpy(watch->waits, waits, sizeof(waits));
         watch->since = now;
@@ -83,10 +190,11 @@ void recovery_tell_forgetful(const struct hf_name *peer)
                  "nothing until it has recovered", peer->text);
 }
 
-void recovery_watch(struct recovery_watch *watch, const struct raft *raft, struct instant now)
+void recovery_watch(struct recovery_watch *watch, const struct raft *raft,
+                    const struct recovery_links *links, struct instant now)
 {
     if (raft_standing(raft) != watch->standing)
         tell_standing(watch->standing, raft);
     watch->standing = raft_standing(raft);
-    tell_waiting(watch, raft, now);
+    tell_waiting(watch, raft, links, now);
 }

@@ -294,16 +294,22 @@ def it_is_begun_once_on_each_and_all_must_agree():
     wait_until(lambda: "waits for issuer-3" in status(cluster, "issuer-1").get("recovery", ""), 5,
                "it waits for the third")
     wait_until(lambda: "unsure: waits for issuer-3" in cluster.log("issuer-1"), 5, "and says so")
+    wait_until(lambda: "issuer-3 (up, but has no memory); if the cluster is new: stop that one and "
+               "begin it by --init" in status(cluster, "issuer-1").get("recovery", ""), 10,
+               "and what is to be done")
+    wait_until(lambda: "if the cluster is new: --init here" in
+               status(cluster, "issuer-3").get("recovery", ""), 10, "the third one says it, too")
     running = cluster.act("issuer-3", "--init")
     assert running.returncode == 1 and "held by another process" in running.stderr, running
     cluster.kill("issuer-3")
     # Started too soon it has written that it waits, no more: it may be begun. Above another number:
     cluster.init("issuer-3", above=12)
     cluster.start_daemon("issuer-3")
-    words = "begun at entry 1, but issuer-3 at entry"
+    words = "begun by --init without --above, but issuer-3 by --init --above 12: "
     wait_until(lambda: words in status(cluster, "issuer-1").get("recovery", ""), 5, "they differ")
     wait_until(lambda: words in cluster.log("issuer-2"), 10, "and say so")
-    assert "--above" in one_line(cluster.log("issuer-2"), words)
+    assert "issuer-2 and begin it again with --init --above 12 --force" in one_line(
+        cluster.log("issuer-2"), words)
     cluster.kill(*cluster.issuers)
     for issuer in ("issuer-1", "issuer-2"):
         done = cluster.act(issuer, "--init", "--above", "12", "--force")

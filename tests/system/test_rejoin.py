@@ -115,9 +115,28 @@ def without_one_of_the_others_it_waits_and_says_so():
     assert cluster.close() == 0
 
 
+def a_majority_without_a_memory_says_what_is_left_to_do():
+    cluster = Cluster().start_all()
+    leader, (one, other) = roles(cluster)
+    cluster.kill(one, other)
+    for issuer in (one, other):
+        empty(cluster, issuer)
+        cluster.start_daemon(issuer)
+    for issuer, peer in ((one, other), (other, one)):
+        told = wait_until(
+            lambda i=issuer: next((r for r in [status(cluster, i).get("recovery", "")]
+                                   if "--restore" in r), None), 10, "it names the way out")
+        assert told.startswith(f"waits for {peer} (up, but has no memory); "), told
+        assert "majority has lost its journal" in told and "--init" not in told, told
+        wait_until(lambda i=issuer, t=told: t in cluster.log(i), 10, "and its log says so")
+    assert status(cluster, leader)["recovery"] == "none"
+    assert cluster.close() == 0
+
+
 if __name__ == "__main__":
     sys.exit(run_tests([
         a_flipped_bit_is_reported_and_mended_from_the_peers,
         a_replaced_card_is_filled_from_the_peers,
         without_one_of_the_others_it_waits_and_says_so,
+        a_majority_without_a_memory_says_what_is_left_to_do,
     ]))
