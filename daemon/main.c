@@ -1,4 +1,5 @@
 /* holdfastd: the daemon with the issuer's and the agent's role. See holdfastd(8). */
+#include <inttypes.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -27,7 +28,8 @@ static bool take_above(const struct options *options, uint64_t *above)
 {
     if (options->above == NULL || making_take_above(options->above, above))
         return true;
-    fprintf(stderr, "holdfastd: --above %s: must be a whole number\n", options->above);
+    fprintf(stderr, "holdfastd: --above %s: must be a whole number, 1 to %" PRIu64 "\n", options->above,
+            MAKING_ABOVE_MAX);
     return false;
 }
 

@@ -29,8 +29,9 @@ static bool check_request(struct work *work)
     if (!request->conf->issuer_role)
         return REFUSE(work, "%s is no issuer: only issuers keep a journal\n",
                       request->conf->node_id.text);
-    if (request->has_above && request->above > MAKING_ABOVE_MAX)
-        return REFUSE(work, "--above %" PRIu64 ": must be at most %" PRIu64 "\n", request->above,
+    if (request->has_above && (request->above == 0 || request->above > MAKING_ABOVE_MAX))
+        return REFUSE(work, "--above %" PRIu64 ": must be 1 to %" PRIu64 ", the highest token ever "
+                      "given; where none ever was, leave --above out\n", request->above,
                       MAKING_ABOVE_MAX);
     work->index = request->has_above ? request->above + MAKING_JUMP : 1;
     return true;
@@ -52,6 +53,15 @@ static bool refuse_journal(struct work *work, const struct journal_recovered *fo
                   "without a backup, on each of them: holdfastd -c %s --init --above N --force\n",
                   conf->data_dir, last, raft->term,
                   raft->standing == RAFT_RECOVERING ? ", recovering" : "", conf->file, conf->file);
+}
+
+/* Not even with --force: what another issuer promised is not to be forgotten by a wrong file. */
+static bool refuse_foreign(struct work *work)
+{
+    const struct conf *conf = work->request->conf;
+    return REFUSE(work, "%s: %s: node.id, cluster.name and node.data_dir of %s must be those of this "
+                  "issuer; if they are, and nobody needs that journal, move it away\n", conf->data_dir,
+                  work->making.journal.error, conf->file);
 }
 
 /* With --force: what is there goes aside, and the log goes on above it. */
@@ -99,6 +109,8 @@ static bool check_data(struct work *work)
     if (!making_lock(&work->making))
         return false;
     enum journal_result result = making_read(&work->making, &work->making.files, &found);
+    if (result == JOURNAL_FOREIGN)
+        return refuse_foreign(work);
     if (result != JOURNAL_OK && (!work->request->force || !work->request->has_above))
         return REFUSE(work, "%s has a journal that cannot be read (%s): start it, it recovers from the "
                       "other issuers; if all are lost: holdfastd -c %s --restore BACKUP --force, or "

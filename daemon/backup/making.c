@@ -42,8 +42,9 @@ bool making_init(struct making *making, const char *act, const struct conf *conf
 bool making_lock(struct making *making)
 {
     char error[256];
-    return disk_file_open(&making->files, making->data_dir, error, sizeof(error)) == 0 ||
-           REFUSE(making, "%s\n", error);
+    int result = disk_file_open(&making->files, making->data_dir, error, sizeof(error));
+    return result == 0 ||
+           REFUSE(making, "%s%s\n", error, result == EWOULDBLOCK ? ": stop holdfastd first" : "");
 }
 
 enum journal_result making_read(struct making *making, struct disk_file *files,

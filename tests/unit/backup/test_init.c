@@ -163,7 +163,9 @@ static void s2_with_a_number_every_token_is_above_it(void **state)
     assert_int_equal(found.raft.term, found.raft.snapshot_index);
     assert_int_equal(table.begun, found.raft.snapshot_index);
     request.above = MAKING_ABOVE_MAX + 1;
-    expect_refusal("must be at most");
+    expect_refusal("must be 1 to 9007190664806400");
+    request.above = 0;
+    expect_refusal("--above 0: must be 1 to 9007190664806400");
 }
 
 static void the_second_time_it_refuses(void **state)
@@ -238,6 +240,27 @@ static void one_that_heard_of_a_term_may_not(void **state)
     expect_refusal("(entry 0 of term 4, recovering): start it");
 }
 
+/* A wrong file, or the card of another issuer: to start it would help nobody. */
+static void a_journal_of_another_node_or_cluster_is_left_alone_and_named(void **state)
+{
+    (void)state;
+    assert_true(run());
+    for (int forced = 0; forced < 2; forced++) {
+        request.force = request.has_above = forced == 1;
+        request.above = 12;
+        conf.node_id = name("issuer-2");
+        expect_refusal("belongs to node 'issuer-1', this is 'issuer-2': node.id");
+        assert_null(strstr(wrong, "start it"));
+        conf.node_id = name("issuer-1");
+        conf.cluster_name = name("line-4");
+        expect_refusal("belongs to cluster 'line-3', this is 'line-4': node.id");
+        assert_null(strstr(wrong, "start it"));
+        conf.cluster_name = name("line-3");
+    }
+    look(NULL);
+    assert_int_equal(found.raft.snapshot_index, 1);
+}
+
 static void remains_of_a_state_ask_for_a_number(void **state)
 {
     (void)state;
@@ -248,6 +271,7 @@ static void remains_of_a_state_ask_for_a_number(void **state)
     fclose(file);
     expect_refusal("journal.0.damaged shows that an issuer had a state here");
     request.has_above = true;
+    request.above = 9;
     assert_true(run());
 }
 
@@ -265,7 +289,7 @@ static void the_daemons_lock_is_respected(void **state)
     struct disk_file other;
     char error[200];
     assert_int_equal(disk_file_open(&other, folder, error, sizeof(error)), 0);
-    expect_refusal("held by another process");
+    expect_refusal("held by another process, one daemon may use it: stop holdfastd first");
     disk_file_close(&other);
 }
 
@@ -301,6 +325,7 @@ int main(void)
         CLAIM(s2_force_needs_a_number_above_what_the_journal_shows_and_keeps_it),
         CLAIM(an_issuer_that_waits_for_a_memory_and_heard_of_none_may_be_begun),
         CLAIM(one_that_heard_of_a_term_may_not),
+        CLAIM(a_journal_of_another_node_or_cluster_is_left_alone_and_named),
         CLAIM(remains_of_a_state_ask_for_a_number),
         CLAIM(who_is_no_issuer_begins_nothing),
         CLAIM(the_daemons_lock_is_respected),
