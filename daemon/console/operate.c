@@ -247,7 +247,53 @@ static void operate_act(struct call *call, struct replica_event *event, const ch
         operate_await(call, operate_done);
 }
 
+/* ---- names of the policy ---- */
+
+/*
+ * A name that no policy has, misspelt perhaps: a pin on it would take the resource from its holder,
+ * and of the rest the core could only say that it does not apply. `or` ends the list of boards.
+ */
+static bool operate_names_holder(struct call *call, const struct replica_event *event,
+                                 const char *or)
+{
+    const struct conf *conf = &call->node->conf;
+    for (size_t i = 0; i < conf->policy_count; i++) {
+        const struct conf_policy *policy = &conf->policy[i];
+        if (!name_equal(&policy->resource, &event->resource))
+            continue;
+        for (size_t k = 0; k < policy->holder_count; k++) {
+            if (name_empty(&event->node) || name_equal(&policy->holder[k], &event->node))
+                return true;
+        }
+        call_fail(call, CALL_NOT_FOUND, "board %s: must be one of the holders of %s in issuer.policy%s",
+                  event->node.text, event->resource.text, or);
+        return false;
+    }
+    call_fail(call, CALL_NOT_FOUND, "resource %s: must be one of issuer.policy",
+              event->resource.text);
+    return false;
+}
+
 /* ---- transfer ---- */
+
+/* Nobody holds it, and this is why. */
+static bool transfer_not_held_off(struct call *call, const struct replica_event *event)
+{
+    const struct issuer *issuer = &issuer_shell_replica(call->node->issuer)->issuer;
+    struct instant now = hal_clock_now();
+    struct instant until = issuer_unknown_until(issuer);
+    const struct hf_name *board = issuer_awaited(issuer, &event->resource, 0);
+    if (until.us == INSTANT_NEVER.us || !issuer_held_off(issuer, &event->resource, now))
+        return true;
+    call_fail(call, CALL_CONFLICT,
+              "%s: held off, not granted to anybody yet: leases from before may count for %" PRId64
+              " ms more, unless all of its boards wait (%s%s does not); see leases",
+              event->resource.text, instant_diff(until, now).us / 1000,
+              board != NULL ? board->text : "one of them",
+              board != NULL && issuer_awaited(issuer, &event->resource, 1) != NULL ? " and others"
+                                                                                  : "");
+    return false;
+}
 
 static void transfer_look(uv_timer_t *timer)
 {
@@ -282,7 +328,8 @@ void operate_transfer(struct call *call)
 {
     struct replica_event event = { .kind = REPLICA_TRANSFER };
     if (!operate_name(call, 1, "resource", &event.resource) ||
-        !operate_name(call, 2, "board", &event.node) || !operate_here(call, &event.resource))
+        !operate_name(call, 2, "board", &event.node) || !operate_here(call, &event.resource) ||
+        !operate_names_holder(call, &event, "") || !transfer_not_held_off(call, &event))
         return;
     call->resource = event.resource;
     if (operate_step(call, &event))
@@ -291,28 +338,6 @@ void operate_transfer(struct call *call)
 
 /* ---- pin, unpin ---- */
 
-/* A name that no board has, misspelt perhaps, would take the resource from its holder. */
-static bool pin_names_holder(struct call *call, const struct replica_event *event)
-{
-    const struct conf *conf = &call->node->conf;
-    for (size_t i = 0; i < conf->policy_count; i++) {
-        const struct conf_policy *policy = &conf->policy[i];
-        if (!name_equal(&policy->resource, &event->resource))
-            continue;
-        for (size_t k = 0; k < policy->holder_count; k++) {
-            if (name_empty(&event->node) || name_equal(&policy->holder[k], &event->node))
-                return true;
-        }
-        call_fail(call, CALL_NOT_FOUND,
-                  "board %s: must be one of the holders of %s in issuer.policy, or none",
-                  event->node.text, event->resource.text);
-        return false;
-    }
-    call_fail(call, CALL_NOT_FOUND, "resource %s: must be one of issuer.policy",
-              event->resource.text);
-    return false;
-}
-
 void operate_pin(struct call *call)
 {
     struct replica_event event = { .kind = REPLICA_PIN, .pinned = true };
@@ -320,7 +345,8 @@ void operate_pin(struct call *call)
         return;
     if (strcmp(call->word[2], "none") != 0 && !operate_name(call, 2, "board", &event.node))
         return;
-    if (operate_here(call, &event.resource) && pin_names_holder(call, &event))
+    if (operate_here(call, &event.resource) &&
+        operate_names_holder(call, &event, ", or none"))
         operate_act(call, &event, "pinned");
 }
 
@@ -333,11 +359,20 @@ void operate_unpin(struct call *call)
 
 /* ---- a board's word on tokens ---- */
 
+/* What keeps a resource back counts, whoever said it: a board that left the policy may have. */
+static bool overrule_names_known(struct call *call, const struct replica_event *event)
+{
+    const struct issuer *issuer = &issuer_shell_replica(call->node->issuer)->issuer;
+    return issuer_claim_by(issuer, &event->resource, &event->node) > 0 ||
+           operate_names_holder(call, event, "");
+}
+
 void operate_overrule(struct call *call)
 {
     struct replica_event event = { .kind = REPLICA_OVERRULE };
     if (operate_name(call, 1, "resource", &event.resource) &&
-        operate_name(call, 2, "board", &event.node) && operate_here(call, &event.resource))
+        operate_name(call, 2, "board", &event.node) && operate_here(call, &event.resource) &&
+        overrule_names_known(call, &event))
         operate_act(call, &event, "overruled: that board's word up to this token counts no more");
 }
 
@@ -464,6 +499,10 @@ void operate_leader_transfer(struct call *call)
     struct replica_event event = { .kind = REPLICA_LEADER_TRANSFER };
     if (!operate_name(call, 1, "issuer", &event.node) || !operate_here(call, NULL))
         return;
+    if (name_equal(&event.node, &call->node->conf.node_id)) {
+        call_fail(call, CALL_CONFLICT, "%s: leads already", event.node.text);
+        return;
+    }
     call->resource = event.node;
     if (!operate_step(call, &event))
         return;

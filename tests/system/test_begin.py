@@ -270,6 +270,9 @@ def a_cluster_with_all_boards_there_starts_at_once_and_one_without_waits():
     leader = cluster.leader()
     row = wait_until(lambda: held_off(cluster, leader).get("pump"), 5, "it is held off", poll=0.02)
     assert "board-b" in row["waits_for"], row
+    early = cluster.ctl(leader, "transfer", "pump", "board-a", role="operator", check=False)
+    assert early.returncode == 1, early
+    assert "pump: held off" in early.stderr and "board-b does not" in early.stderr, early
     cluster.start_board("board-b")
     on = cluster.first_drive_after(since, cluster.boards)
     assert (on["t_ns"] - since) / 1e6 < HOLD_OFF_MS, on

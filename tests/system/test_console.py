@@ -127,11 +127,15 @@ def mistakes_are_answered_and_the_session_goes_on():
                      "transfer ../x board-a", "pin pump -x", " ".join("abcdefghijklmn"), "\xff\xfe"):
             answer = console.ask(line)
             assert re.fullmatch(r"ERR 400 [^\n]+\n", answer), (line, answer)
-        acts = 409 if node == leader else 421  # a board takes none
-        for line, code in (("transfer nothing board-a", acts), ("transfer pump nobody", acts),
-                           ("fault clear nothing", 404 if node == leader else 421)):
+        code = 404 if node == leader else 421  # a board takes no act
+        for line, words in (("transfer nothing board-a", "resource nothing: must be one of"),
+                            ("transfer pump nobody", "board nobody: must be one of the holders"),
+                            ("token overrule nothing board-a", "resource nothing: must be one of"),
+                            ("token overrule pump nobody", "board nobody: must be one of the holders"),
+                            ("fault clear nothing", "resource nothing: must be one of")):
             answer = console.ask(line)
             assert re.fullmatch(rf"ERR {code} [^\n]+\n", answer), (line, answer)
+            assert node != leader or words in answer, (line, answer)
         assert console.ask("") == "" and console.ask(" \t ") == ""
         assert console.ask("status\r").startswith("node ")
         longest = "status" + " " * (512 - len("status"))
@@ -199,6 +203,8 @@ def leader_transfer_moves_the_leader_and_no_lease():
     cluster.ctl(follower, "leader", "transfer", leader, role="operator")
     wait_until(lambda: cluster.leader() == leader, what="the first leads again", poll=0.02)
     refusal(cluster, 409, leader, "leader", "transfer", "nobody", role="operator")
+    assert "leads already" in refusal(cluster, 409, leader, "leader", "transfer", leader,
+                                      role="operator")
     undisturbed(cluster, primary, started)
     assert cluster.close() == 0
 
