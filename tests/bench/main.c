@@ -41,13 +41,32 @@ _Noreturn void hf_panic(const char *file, int line, const char *what)
     abort();
 }
 
+static void print_usage(FILE *to)
+{
+    fprintf(to, "usage: holdfast-bench -c FILE [-t] [-f]\n"
+                "       holdfast-bench ctl -s CTL_SOCKET COMMAND...\n"
+                "       holdfast-bench check TRACE\n"
+                "       holdfast-bench --version | --help\n");
+}
+
 static int usage(void)
 {
-    fprintf(stderr, "usage: holdfast-bench -c FILE [-t] [-f]\n"
-                    "       holdfast-bench ctl -s CTL_SOCKET COMMAND...\n"
-                    "       holdfast-bench check TRACE\n"
-                    "       holdfast-bench --version\n");
+    print_usage(stderr);
     return EXIT_USAGE;
+}
+
+static int help(void)
+{
+    print_usage(stdout);
+    printf("\nThe simulated plant of a cluster without hardware; see holdfast-bench(1).\n"
+           "  -c FILE    the plant: boards, lines, actuators\n"
+           "  -t         checks FILE and exits\n"
+           "  -f         stays in the foreground, as always\n"
+           "  ctl        makes faults in a running bench\n"
+           "  check      judges a trace anew; status 1 on any overlap\n"
+           "  --version  prints the version and exits\n"
+           "  --help     prints this and exits\n");
+    return EXIT_SUCCESS;
 }
 
 /* ---- the loop */
@@ -224,6 +243,7 @@ static int run_ctl(int count, char *arguments[])
 int main(int argc, char *argv[])
 {
     static const struct option options[] = { { "version", no_argument, NULL, 'V' },
+                                             { "help", no_argument, NULL, 'h' },
                                              { NULL, 0, NULL, 0 } };
     const char *path = NULL;
     bool check_only = false;
@@ -231,7 +251,7 @@ int main(int argc, char *argv[])
         return run_ctl(argc - 1, argv + 1);
     if (argc > 1 && strcmp(argv[1], "check") == 0)
         return argc == 3 ? check_trace(argv[2], stdout, stderr) : usage();
-    for (int option = 0; (option = getopt_long(argc, argv, "c:tf", options, NULL)) != -1;) {
+    for (int option = 0; (option = getopt_long(argc, argv, "c:tfh", options, NULL)) != -1;) {
         switch (option) {
         case 'c':
             path = optarg;
@@ -244,6 +264,8 @@ int main(int argc, char *argv[])
         case 'V':
             printf("holdfast-bench %s\n", HOLDFAST_VERSION);
             return EXIT_SUCCESS;
+        case 'h':
+            return help();
         default:
             return usage();
         }
