@@ -40,10 +40,11 @@ const struct conf_key conf_schema[] = {
       .doc = "Where this node takes peers and agents. An issuer needs it." },
     { "cluster.issuers", CONF_TYPE_LIST, .required = true, .min = 1, .max = HF_ISSUERS_MAX,
       ELEMENTS(struct conf, issuer, issuer_count),
-      .doc = "The issuers: 1, 3, 5 or 7 of them; 4 or 6 while one is replaced. Counts at the "
-             "first start of a cluster, for which all of them must be there; later, they are "
-             "changed by member add, promote and remove, and a node learns of the others from any issuer of its file that is still one. Its "
-             "status tells what in the file is out of date; a new issuer's file lists itself." },
+      .doc = "The issuers: 1, 3, 5 or 7 of them; 4 or 6 while one is replaced. Counts when a "
+             "cluster begins: holdfastd --init once on each of them, then a first start for which "
+             "all of them must be there; later, they are changed by member add, promote and "
+             "remove, and a node learns of the others from any issuer of its file that is still "
+             "one. Its status tells what in the file is out of date; a new issuer's file lists itself." },
     { "cluster.issuers[].id", CONF_TYPE_NAME, .required = true,
       FIELD(struct conf_node_address, id), .doc = "The issuer's node.id." },
     { "cluster.issuers[].address", CONF_TYPE_ADDRESS, .required = true,
