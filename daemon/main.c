@@ -28,8 +28,8 @@ static bool take_above(const struct options *options, uint64_t *above)
 {
     if (options->above == NULL || making_take_above(options->above, above))
         return true;
-    fprintf(stderr, "holdfastd: --above %s: must be a whole number, 1 to %" PRIu64 "\n", options->above,
-            MAKING_ABOVE_MAX);
+    fprintf(stderr, "holdfastd: --above %s: must be a whole number, 1 to %" PRIu64 "\n",
+            options->above, MAKING_ABOVE_MAX);
     return false;
 }
 

@@ -59,9 +59,9 @@ static bool refuse_journal(struct work *work, const struct journal_recovered *fo
 static bool refuse_foreign(struct work *work)
 {
     const struct conf *conf = work->request->conf;
-    return REFUSE(work, "%s: %s: node.id, cluster.name and node.data_dir of %s must be those of this "
-                  "issuer; if they are, and nobody needs that journal, move it away\n", conf->data_dir,
-                  work->making.journal.error, conf->file);
+    return REFUSE(work, "%s: %s: node.id, cluster.name and node.data_dir of %s must be those of "
+                  "this issuer; if they are, and nobody needs that journal, move it away\n",
+                  conf->data_dir, work->making.journal.error, conf->file);
 }
 
 /* With --force: what is there goes aside, and the log goes on above it. */

@@ -108,9 +108,9 @@ static void list_barred(struct report *report, const struct replica *replica)
     for (; at < count; at = next_barred(replica, at + 1, &claim)) {
         const char *resource = resource_at(replica, at)->text;
         char mend[LINE_MAX_BYTES];
-        snprintf(mend, sizeof(mend), "on every issuer --restore BACKUP or --init --above %" PRIu64
-                 "; if the board is wrong: token overrule %s %s", claim.token, resource,
-                 claim.board.text);
+        snprintf(mend, sizeof(mend), "stop all issuers, then on each of them --restore BACKUP --force or "
+                 "--init --above %" PRIu64 " --force; if the board is wrong: token overrule %s %s, then "
+                 "restart its agent and guard", claim.token, resource, claim.board.text);
         report_row(report);
         report_text(report, "resource", resource);
         report_text(report, "board", claim.board.text);

@@ -53,6 +53,11 @@ static void metrics_issuer(struct node *node, struct text *text)
     const struct store_counters *store = issuer_shell_counters(node->issuer);
     metric_one(text, "issuer_leader", "gauge", "1 if this issuer leads and serves.",
                replica_serving(replica) ? 1 : 0);
+    metric_one(text, "recovery_standing", "gauge",
+               "0 if this issuer is whole; 1 unsure: begun, waits for all others; 2 recovering.",
+               raft_standing(raft) == RAFT_WHOLE    ? 0
+               : raft_standing(raft) == RAFT_UNSURE ? 1
+                                                    : 2);
     metric_one(text, "raft_term", "gauge", "Current term.", (double)raft->term);
     metric_one(text, "raft_commit_index", "gauge", "Last committed log index.",
                (double)raft->commit);

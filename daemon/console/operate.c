@@ -265,7 +265,8 @@ static bool operate_names_holder(struct call *call, const struct replica_event *
             if (name_empty(&event->node) || name_equal(&policy->holder[k], &event->node))
                 return true;
         }
-        call_fail(call, CALL_NOT_FOUND, "board %s: must be one of the holders of %s in issuer.policy%s",
+        call_fail(call, CALL_NOT_FOUND,
+                  "board %s: must be one of the holders of %s in issuer.policy%s",
                   event->node.text, event->resource.text, or);
         return false;
     }

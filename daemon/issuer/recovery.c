@@ -97,12 +97,14 @@ static bool anybody_remembers(const struct raft *raft)
 static const char *way_out(const struct raft *raft, const struct recovery_links *links)
 {
     if (raft_standing(raft) == RAFT_UNSURE)
-        return "; if the cluster is new: stop that one and begin it by --init; if not: see holdfastd(8)";
-    if (raft_voter_count(&raft->members) - count_forgetful(raft, links) >= raft_quorum(&raft->members))
+        return "; if the cluster is new: stop that one and begin it by --init; if not: see "
+               "holdfastd(8)";
+    if (raft_voter_count(&raft->members) - count_forgetful(raft, links) >=
+        raft_quorum(&raft->members))
         return "";
     if (!anybody_remembers(raft) && raft->term == 0)
-        return "; too few issuers have a memory: if the cluster is new: --init here and on each that "
-               "was not begun; if it is lost: --restore, see holdfastd(8)";
+        return "; too few issuers have a memory: if the cluster is new: --init here and on each "
+               "that was not begun; if it is lost: --restore, see holdfastd(8)";
     return "; too few issuers have a memory, as a majority has lost its journal: --restore, see "
            "holdfastd(8)";
 }

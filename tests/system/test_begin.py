@@ -183,8 +183,10 @@ def no_token_at_or_below_one_that_a_board_had():
     cluster.start_daemon("issuer-1")
     row = wait_until(lambda: barred(cluster, "issuer-1").get("pump"), 10, "barred", poll=0.02)
     assert row["took_token"] == token and row["next_here"] < token, (row, token)
-    assert f"--init --above {token}" in row["mend"], row
-    assert f"token overrule pump {row['board']}" in row["mend"], row
+    assert "--restore BACKUP --force or" in row["mend"], row
+    assert f"--init --above {token} --force; " in row["mend"], row
+    assert (f"token overrule pump {row['board']}, then restart its agent and guard" in
+            row["mend"]), row
     words = f"{row['board']} took token {token}, here is "
     for board in cluster.boards:
         wait_until(lambda b=board: words in cluster.log(b) and f"--init --above {token}" in
@@ -300,6 +302,8 @@ def it_is_begun_once_on_each_and_all_must_agree():
     wait_until(lambda: "issuer-3 (up, but has no memory); if the cluster is new: stop that one and "
                "begin it by --init" in status(cluster, "issuer-1").get("recovery", ""), 10,
                "and what is to be done")
+    assert "holdfast_recovery_standing 1\n" in cluster.ctl("issuer-1", "metrics")["metrics"]
+    assert "holdfast_recovery_standing 2\n" in cluster.ctl("issuer-3", "metrics")["metrics"]
     wait_until(lambda: "if the cluster is new: --init here" in
                status(cluster, "issuer-3").get("recovery", ""), 10, "the third one says it, too")
     running = cluster.act("issuer-3", "--init")

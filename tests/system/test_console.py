@@ -274,6 +274,7 @@ def prometheus_gets_its_metrics_over_http():
             assert re.fullmatch(rf"holdfast_{value}|# (HELP|TYPE) holdfast_[a-z_]+ .+", line), line
         names = re.findall(r"# TYPE (\S+)", body)
         assert len(names) == len(set(names)) and "holdfast_info" in names, names
+        assert ("holdfast_recovery_standing 0\n" in body) == (node in cluster.issuers), body
         assert get(cluster, node, "/secrets")[0] == 404
     assert 'holdfast_agent_holding{resource="pump"} 1' in body, body
     assert cluster.close() == 0
