@@ -309,6 +309,8 @@ void oracle_check_bounds(struct world *world);
 /* oracle_stuck.c */
 void oracle_model_stuck(struct world *world, const struct lease_command *command, int resource);
 void oracle_model_clear(struct world *world, const struct lease_command *command, int resource);
+/* A grant that took effect: what is stuck from now on is another fault. */
+void oracle_model_granted(struct world *world, const struct lease_command *command, int resource);
 /* The model of the table: this grant does nothing, as an output is stuck on. */
 bool oracle_model_held(struct world *world, uint64_t index, const struct lease_command *command,
                        int resource);

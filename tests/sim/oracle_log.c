@@ -97,6 +97,7 @@ static void model_grant(struct world *world, int issuer, uint64_t index,
         oracle_model_held(world, index, command, resource))
         return;
     oracle_granted(world, index, resource);
+    oracle_model_granted(world, command, resource);
     if (lease->token >= index)
         world_fail(world, ORACLE_S2, "%s: token %llu granted after %llu",
                    world->resource[resource].text, (unsigned long long)index,

@@ -20,6 +20,15 @@ void oracle_model_stuck(struct world *world, const struct lease_command *command
     stuck->rows |= bit;
 }
 
+static void forget_row(struct oracle_stuck *stuck, unsigned bit)
+{
+    stuck->rows &= ~bit;
+    stuck->let_go &= ~bit;
+    stuck->cleared &= ~bit;
+    stuck->noted &= ~bit;
+    stuck->go_for &= ~bit;
+}
+
 void oracle_model_clear(struct world *world, const struct lease_command *command, int resource)
 {
     struct oracle_stuck *stuck = &world->oracle.stuck[resource];
@@ -37,11 +46,12 @@ void oracle_model_clear(struct world *world, const struct lease_command *command
                    "fault", world->resource[resource].text, command->holder.text);
     if (stuck->rows & bit)
         world_cover(world, held ? COVERAGE_STUCK_CLEARED : COVERAGE_STUCK_SEEN_OFF);
-    stuck->rows &= ~bit;
-    stuck->let_go &= ~bit;
-    stuck->cleared &= ~bit;
-    stuck->noted &= ~bit;
-    stuck->go_for &= ~bit;
+    forget_row(stuck, bit);
+}
+
+void oracle_model_granted(struct world *world, const struct lease_command *command, int resource)
+{
+    forget_row(&world->oracle.stuck[resource], 1u << board_of(world, &command->holder));
 }
 
 bool oracle_model_held(struct world *world, uint64_t index, const struct lease_command *command,

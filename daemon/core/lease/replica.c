@@ -93,6 +93,7 @@ static uint64_t propose(struct turn *turn, struct lease_command *command,
         return 0;
     }
     command->wall_us = turn->wall_us;
+    command->payer = *payer;
     size_t length = wire_encode_command(command, bytes, sizeof(bytes));
     HF_CHECK(length > 0);
     const struct raft_event event = { .kind = RAFT_EVENT_PROPOSE, .command = { bytes, length } };
@@ -166,6 +167,9 @@ static bool apply_command(struct turn *turn, const struct raft_entry *entry)
                                           .change = &change };
     if (replica->issuer.serving)
         step_issuer(turn, &applied);
+    else /* so that a board finds no full budget at the next leader */
+        issuer_charge(&replica->issuer, &command.payer, budget_entry_bytes(entry->length, true),
+                      turn->now);
     return true;
 }
 

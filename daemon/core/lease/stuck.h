@@ -12,7 +12,8 @@
  *    policy lets it pass (on_stuck = "go").
  *  - `fault clear` at that board ends its row, once the guard proves the outputs off. At any other
  *    console it lets go what is held, though nothing proves it off: the row stays, and bars nothing,
- *    until the board is seen off and asks again. So a board that goes on about the same fault, or is
+ *    until the board is seen off and asks again; at the latest a grant to that board ends the row, so
+ *    that what sticks in its next drive is held again. So a board that goes on about the same fault, or is
  *    reset by its watchdog again and again, does not hold again what an operator let go.
  *  - A go is for the rows that stood when it was said: while a word of the resource is on its way
  *    into the log it is refused, and may be said again a moment later.

@@ -127,6 +127,8 @@ static void apply_grant(struct lease_table *table, const struct lease_command *c
         return;
     if (!command->go && stuck_holds(&table->stuck, &command->resource))
         return;
+    /* It asked for it with its outputs off: what is seen on from now on is another fault. */
+    (void)stuck_remove(&table->stuck, &command->resource, &command->holder);
     if (current != 0) {
         struct history_event expired = event_of(table, command, HISTORY_EXPIRE);
         expired.holder = record->holder;

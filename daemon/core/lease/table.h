@@ -81,6 +81,7 @@ struct lease_command {
     struct hf_name who;      /* who caused it: a board, an operator's certificate name, the issuer */
     struct hf_name via;      /* whose word `who` is: the node that relayed it; empty: seen by itself */
     bool unproven;           /* and that node is no issuer: anybody may be meant */
+    struct hf_name payer;    /* the board whose budget bears the entry; empty: nobody's */
     char address[HF_ADDRESS_MAX + 1];
     char text[HF_REASON_MAX + 1];
 };

@@ -19,7 +19,7 @@ _Static_assert(sizeof(((holdfast_Command *)0)->text) == HF_REASON_MAX + 1,
 enum { COMMAND_SCALARS(BIT_NUMBER) BIT_event, BIT_address };
 #define HAS(field) (1u << BIT_##field)
 
-/* Resource, holder, wall_us, who, via, unproven and text are every kind's. */
+/* Resource, holder, wall_us, who, via, unproven, payer and text are every kind's. */
 static const uint32_t fields_of_kind[LEASE_COMMAND_KINDS] = {
     [LEASE_COMMAND_GRANT] = HAS(token) | HAS(ttl_us) | HAS(fence_us) | HAS(address) |
                             HAS(priority) | HAS(ranked) | HAS(transferred) | HAS(settled) |
@@ -43,6 +43,7 @@ void fields_pack_command(holdfast_Command *out, const struct lease_command *comm
     fields_pack_name(out->holder, &command->holder);
     fields_pack_name(out->who, &command->who);
     fields_pack_name(out->via, &command->via);
+    fields_pack_name(out->payer, &command->payer);
     out->unproven = command->unproven;
     fields_pack_text(out->text, sizeof(out->text), command->text);
     out->wall_us = command->wall_us;
@@ -77,6 +78,8 @@ static const char *unpack_command_strings(struct lease_command *out,
         return "command: who is not a name";
     if (!fields_unpack_name(&out->via, command->via, command->unproven))
         return "command: via is not a name";
+    if (!fields_unpack_name(&out->payer, command->payer, false))
+        return "command: payer is not a name";
     out->unproven = command->unproven;
     if (!fields_unpack_text(out->address, sizeof(out->address), command->address))
         return "command: address is not printable";

@@ -518,6 +518,28 @@ static void s1_a_holder_that_is_cut_off_is_off_before_the_next_drives(void **sta
     assert_int_equal(holder_lease_of(&board[0].holder, &policy.resource)->state, HOLDER_WAITING);
 }
 
+/* A board that has leaders follow each other would have a full budget at each. */
+static void what_a_board_costs_is_known_to_the_next_leader(void **state)
+{
+    (void)state;
+    uint64_t entry = replica[leader()].table.applied;
+    struct lease_message yield = { .kind = LEASE_YIELD };
+    yield.resource = policy.resource;
+    yield.token = board[0].token;
+    post_lease(leader(), REPLICAS, &yield);
+    RUN_UNTIL(board[1].driving, 2 * TTL_MS);
+    int before = leader();
+    assert_true(replica[before].table.applied > entry);
+    kill_node(before);
+    RUN_UNTIL(leader() >= 0, 10 * ELECTION_MS);
+    const struct issuer *issuer = &replica[leader()].issuer;
+    bool charged = false;
+    for (size_t i = 0; i < HF_AGENTS_MAX; i++)
+        charged = charged || issuer->client[i].spent_bytes > 0;
+    assert_int_not_equal(leader(), before);
+    assert_true(charged);
+}
+
 static void s3_an_answered_release_survives_the_leader(void **state)
 {
     (void)state;
@@ -827,6 +849,7 @@ int main(void)
         CLAIM(l2_losing_the_leader_costs_the_holder_nothing),
         CLAIM(s4_a_leader_that_was_cut_off_confirms_nothing),
         CLAIM(s1_a_holder_that_is_cut_off_is_off_before_the_next_drives),
+        CLAIM(what_a_board_costs_is_known_to_the_next_leader),
         CLAIM(s3_an_answered_release_survives_the_leader),
         CLAIM(s2_tokens_rise_over_many_changes_of_leader_and_holder),
         CLAIM(a_transfer_is_done_within_milliseconds_and_tells_its_gap),

@@ -103,6 +103,18 @@ static void what_was_let_go_is_not_held_by_the_same_word_again(void **state)
     assert_true(held("pump"));
 }
 
+/* It asked with its outputs off: what sticks in its next drive is another fault, and held again. */
+static void a_grant_to_that_board_ends_what_was_let_go(void **state)
+{
+    (void)state;
+    apply(LEASE_COMMAND_STUCK, "pump", "a", false);
+    apply(LEASE_COMMAND_CLEAR, "pump", NULL, false);
+    assert_true(apply(LEASE_COMMAND_GRANT, "pump", "a", false).done);
+    assert_null(row("pump", "a"));
+    assert_true(apply(LEASE_COMMAND_STUCK, "pump", "a", false).done);
+    assert_true(held("pump"));
+}
+
 static void clearing_at_one_board_does_not_let_go_of_another(void **state)
 {
     (void)state;
@@ -227,6 +239,7 @@ int main(void)
         cmocka_unit_test_setup(the_policy_may_grant_beside_it, set_up),
         cmocka_unit_test_setup(an_operator_lets_go_of_all_that_hold, set_up),
         cmocka_unit_test_setup(what_was_let_go_is_not_held_by_the_same_word_again, set_up),
+        cmocka_unit_test_setup(a_grant_to_that_board_ends_what_was_let_go, set_up),
         cmocka_unit_test_setup(clearing_at_one_board_does_not_let_go_of_another, set_up),
         cmocka_unit_test_setup(a_row_that_is_removed_takes_what_held_it_along, set_up),
         cmocka_unit_test_setup(ends_of_leases_are_not_held, set_up),
