@@ -329,6 +329,8 @@ void oracle_restore_stuck(struct world *world, const struct lease_table *table);
 void oracle_transfer_asked(struct world *world, int resource, int board);
 void oracle_yield(struct world *world, int issuer, const struct lease_message *message);
 /* The run is over: what failback is to bring home is there, if its board is well. */
+/* The leader makes this board wait for its budget. */
+bool oracle_held_back(const struct world *world, int board);
 void oracle_check_failback(struct world *world);
 
 /* oracle_guard.c */

@@ -26,6 +26,23 @@ static bool is_for_long(const struct world *world, int board, int resource,
            world->now_us - since_us > PATIENCE_US;
 }
 
+/* In the whole of a run's faults a board may spend its budget: then it waits, and has nobody yield. */
+bool oracle_held_back(const struct world *world, int board)
+{
+    const struct hf_name *name = &world->name[board_node(world, board)];
+    for (int i = 0; i < world->issuer_count; i++) {
+        const struct replica *replica = world->issuer[i].replica;
+        if (!world->issuer[i].process.up || !replica_serving(replica))
+            continue;
+        for (size_t k = 0; k < HF_AGENTS_MAX; k++) {
+            const struct issuer_client *client = &replica->issuer.client[k];
+            if (client->held_back && name_equal(&client->node, name))
+                return true;
+        }
+    }
+    return false;
+}
+
 void oracle_check_failback(struct world *world)
 {
     for (int i = 0; i < world->resource_count; i++) {
@@ -34,7 +51,8 @@ void oracle_check_failback(struct world *world)
         if (lease->holder == ORACLE_NOBODY || lease->holder == preferred || lease->transferred ||
             (world->plan.failback & sim_failback_bit(i, preferred)) == 0)
             continue;
-        if (is_for_long(world, preferred, i, HOLDER_WAITING,
+        if (!oracle_held_back(world, preferred) &&
+            is_for_long(world, preferred, i, HOLDER_WAITING,
                         world->board[preferred].agent.waits_since_us[i]) &&
             is_for_long(world, lease->holder, i, HOLDER_HOLDING,
                         world->board[lease->holder].agent.holds_since_us[i]))

@@ -12,7 +12,7 @@ from test_refusals import Peer, field, frame, query, said
 from tls_client import Console
 
 ACQUIRE, RELEASE, GRANTED, RELEASED = 1, 4, 7, 9
-BURST = 24576  # daemon/core/lease/budget.h
+BURST = 49152  # daemon/core/lease/budget.h
 
 
 def zigzag(value):

@@ -22,8 +22,8 @@
 #include "base/instant.h"
 
 enum {
-    BUDGET_BOARD_BURST = 24576, /* bytes at once: 70 grants */
-    BUDGET_BOARD_HOUR = 73728,  /* bytes an hour: one grant in 17 s, for ever */
+    BUDGET_BOARD_BURST = 49152, /* bytes at once: 140 grants */
+    BUDGET_BOARD_HOUR = 49152,  /* bytes an hour: one grant in 25 s, for ever */
     /* Kept back for each lease of a board: its release, and the grant that follows. */
     BUDGET_LEASE_BYTES = 1024,
     BUDGET_ENTRY_RECORD = 2 * (8 + 20), /* beside twice its own bytes */
