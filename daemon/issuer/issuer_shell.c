@@ -497,8 +497,8 @@ static bool shell_open_store(struct issuer_shell *issuer, struct journal_recover
     if (recovered->repairs > 0)
         log_line(LOG_WARNING, "store: %u damaged or unfinished parts of the journal were restored "
                  "from their copies", recovered->repairs);
-    /* While nothing is known of the cluster, its configuration is the file's, also a mended one's. */
-    if (recovered->raft.members.count == 0 || journal_holds_nothing(recovered)) {
+    /* While nothing of its log is known, the configuration is the file's, also a mended one's. */
+    if (journal_knows_no_members(recovered)) {
         making_bootstrap(conf, &recovered->raft.members);
         store_keep_members(issuer->store, &recovered->raft.members);
     }

@@ -135,6 +135,12 @@ enum journal_result journal_open_or_begin_anew(struct journal *journal,
 bool journal_holds_nothing(const struct journal_recovered *found);
 
 /*
+ * True if what it has of members is a configuration file's, and may be an old one's: nothing of the
+ * cluster's log was received yet, at most a term.
+ */
+bool journal_knows_no_members(const struct journal_recovered *found);
+
+/*
  * The bootstrap members, if none were recovered: kept from the first image on, so that those of the
  * first start count, whatever a configuration file says at a later one. Before the first append.
  */

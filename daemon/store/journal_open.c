@@ -590,6 +590,13 @@ bool journal_holds_nothing(const struct journal_recovered *found)
                             raft->snapshot_index == 0 && raft->entry_count == 0);
 }
 
+bool journal_knows_no_members(const struct journal_recovered *found)
+{
+    const struct raft_recovered *raft = &found->raft;
+    return raft->members.count == 0 ||
+           (raft->standing == RAFT_RECOVERING && raft->snapshot_index == 0 && raft->entry_count == 0);
+}
+
 void journal_keep_members(struct journal *journal, const struct raft_members *members)
 {
     HF_CHECK(journal->snapshot_index == 0 && members->count > 0);

@@ -345,7 +345,7 @@ static bool open_journal(struct world *world, int node, struct journal_recovered
         return false;
     }
     disk_settle(&issuer->disk);
-    if (recovered->raft.members.count == 0 || journal_holds_nothing(recovered)) {
+    if (journal_knows_no_members(recovered)) {
         sim_bootstrap_members(world, &recovered->raft.members);
         if (issuer->alone)
             recovered->raft.members = (struct raft_members){
