@@ -87,8 +87,10 @@ const char *sim_begin_anew(struct world *world, int64_t down_us, bool above)
         index = term;
     if (index >= ORACLE_TERMS_MAX / 2)
         return "the log is too long for a term like that";
-    if (!above && !world->begun_low)
-        world->begun_above = (world->oracle.last > term ? world->oracle.last : term) + BEGIN_JUMP;
+    uint64_t reached = (world->oracle.last > term ? world->oracle.last : term) + BEGIN_JUMP;
+    /* Lost again before it was mended: the highest of all beginnings counts. */
+    if (!above && (!world->begun_low || reached > world->begun_above))
+        world->begun_above = reached;
     for (int i = 0; i < world->issuer_count; i++) {
         if (world->issuer[i].process.up)
             fault_kill_issuer(world, i, false, down_us);
