@@ -53,6 +53,9 @@ void oracle_memory_arrived(struct world *world, int issuer, const struct raft_me
     int from = world_issuer(world, &message->from);
     if (!seen->forgetful || message->kind != RAFT_RECOVER_REPLY)
         return;
+    /* It has had an answer of all, and waits for its disk: what one says again changes nothing. */
+    if (world->issuer[issuer].replica->raft.recovery.ending)
+        return;
     if (message->life != 0) {
         seen->excused[from] = true;
         return;
