@@ -673,7 +673,7 @@ static struct issuer_renewal *claim_renewal(struct issuer *issuer, const struct 
 
 /*
  * A token from beyond this log: granted by a newer leader, or before the log began anew. Only a round
- * tells: if this leader is confirmed for one asked for now, nobody newer granted anything before.
+ * shows it: if this leader is confirmed for one asked for now, nobody newer granted anything before.
  */
 static void ask_about_release(struct issuer *issuer, const struct issuer_client *client,
                               const struct lease_message *message, struct instant now,
