@@ -242,10 +242,10 @@ model:
 	@toolchain/setup.sh spin
 	@tests/model/run.sh
 
-# Static checks of all sources; cppcheck alone is part of `make check`.
+# Static checks of all sources and their format; cppcheck alone is part of `make check`.
 .PHONY: lint
 lint:
-	@toolchain/setup.sh cppcheck clang-tidy
+	@toolchain/setup.sh cppcheck clang-tidy clang-format
 	@BUILD=$(BUILD) toolchain/lint.sh
 
 .PHONY: clean

@@ -64,14 +64,13 @@ static struct sums sums_of(const struct conf *conf, const struct conf_resource *
                          .release = span_from_ms(res->release_ms) };
     const struct instant zero = { 0 };
     sums.held = timing_shrink(sums.ttl, conf->drift_ppm);
-    sums.deadline = instant_diff(
-        timing_holder_deadline(zero, sums.ttl, conf->drift_ppm, sums.release), zero);
+    sums.deadline =
+        instant_diff(timing_holder_deadline(zero, sums.ttl, conf->drift_ppm, sums.release), zero);
     sums.interval = timing_renew_interval(sums.ttl);
-    sums.free =
-        instant_diff(timing_issuer_free(zero, sums.ttl, res->fence, conf->drift_ppm), zero);
-    sums.advised = timing_recommended_ttl(span_from_ms(conf->election_ms),
-                                          span_from_ms(conf->heartbeat_ms), sums.release,
-                                          conf->drift_ppm);
+    sums.free = instant_diff(timing_issuer_free(zero, sums.ttl, res->fence, conf->drift_ppm), zero);
+    sums.advised =
+        timing_recommended_ttl(span_from_ms(conf->election_ms), span_from_ms(conf->heartbeat_ms),
+                               sums.release, conf->drift_ppm);
     sums.delay = timing_bearable_delay(sums.ttl, span_from_ms(conf->heartbeat_ms), sums.release,
                                        conf->drift_ppm);
     sums.bound = conf_failover_bound(conf, res);
@@ -90,10 +89,12 @@ static void print_output(const struct conf *conf, const struct conf_output *outp
     char why[160];
     snprintf(label, sizeof(label), "   %s", output->name.text);
     if (output->kind == CONF_OUTPUT_PULSE)
-        snprintf(why, sizeof(why), "pulse: drops hold_ms after the last edge; covers death and "
+        snprintf(why, sizeof(why),
+                 "pulse: drops hold_ms after the last edge; covers death and "
                  "hang of guard and kernel");
     else if (output->covers == CONF_COVERS_PROCESS)
-        snprintf(why, sizeof(why), "gpio: covers the guard's death alone, no hang of guard or "
+        snprintf(why, sizeof(why),
+                 "gpio: covers the guard's death alone, no hang of guard or "
                  "kernel");
     else
         snprintf(why, sizeof(why), "gpio: watchdog %u + %s %u + reset %u; covers a kernel hang",
@@ -138,14 +139,15 @@ static void print_resource(const struct conf *conf, const struct conf_resource *
     snprintf(why, sizeof(why), "t0 + T * (1 - rho) - r = t0 + %s - %s, t0: renewal sent",
              conf_ms(sums.held).text, conf_ms(sums.release).text);
     row(out, "holder's deadline, t0 +", sums.deadline, why);
-    snprintf(why, sizeof(why), "t1 + (T + F) * (1 + rho) = t1 + (%s + %s) * (1 + %u ppm), "
-             "t1: it was confirmed", conf_ms(sums.ttl).text, conf_ms(res->fence).text,
-             conf->drift_ppm);
+    snprintf(why, sizeof(why),
+             "t1 + (T + F) * (1 + rho) = t1 + (%s + %s) * (1 + %u ppm), "
+             "t1: it was confirmed",
+             conf_ms(sums.ttl).text, conf_ms(res->fence).text, conf->drift_ppm);
     row(out, "issuer frees it, t1 +", sums.free, why);
     row(out, "recommended ttl, at least", sums.advised,
-        sums.ttl.us < sums.advised.us
-            ? "T is BELOW it: losing the issuer leader may cost a healthy holder its lease"
-            : "T is above it: losing the issuer leader costs no healthy holder its lease");
+        sums.ttl.us < sums.advised.us ?
+            "T is BELOW it: losing the issuer leader may cost a healthy holder its lease" :
+            "T is above it: losing the issuer leader costs no healthy holder its lease");
     row(out, "slow leader borne, one way", sums.delay,
         "(T * (1 - rho) - r - renew interval - heartbeat) / 4: a round takes four ways");
     print_bound(&sums, conf->election_ms, out);
@@ -167,7 +169,8 @@ static void print_text(const struct conf *conf, FILE *out)
 static void print_resource_json(const struct conf *conf, const struct conf_resource *res, FILE *out)
 {
     struct sums sums = sums_of(conf, res);
-    fprintf(out, "{\"resource\":\"%s\",\"ttl_ms\":%u,\"release_ms\":%u,\"fence_ms\":%s,\"outputs\":[",
+    fprintf(out,
+            "{\"resource\":\"%s\",\"ttl_ms\":%u,\"release_ms\":%u,\"fence_ms\":%s,\"outputs\":[",
             res->name.text, res->ttl_ms, res->release_ms, conf_ms(res->fence).text);
     for (size_t i = 0; i < res->output_count; i++) {
         const struct conf_output *output = &res->output[i];

@@ -11,9 +11,9 @@
 
 enum {
     KEY_MAX = 128,
-    RENEWALS_WANTED = 2,          /* chances that must be left after a renewal was lost */
+    RENEWALS_WANTED = 2,            /* chances that must be left after a renewal was lost */
     BCM2835_TIMEOUT_MAX_MS = 15000, /* its register; kernels emulate longer ones by pinging */
-    SOCKET_PATH_MAX = 107         /* sizeof(sockaddr_un.sun_path) - 1 */
+    SOCKET_PATH_MAX = 107           /* sizeof(sockaddr_un.sun_path) - 1 */
 };
 
 struct check {
@@ -68,7 +68,8 @@ static void check_timing(const struct check *check)
         2 * conf->heartbeat_ms >= conf->election_ms)
         FAIL(check, "timing.heartbeat_ms",
              "%u ms, must be below election_ms / 2 = %u ms / 2 = %s ms, so that one lost heartbeat "
-             "starts no election", conf->heartbeat_ms, conf->election_ms,
+             "starts no election",
+             conf->heartbeat_ms, conf->election_ms,
              conf_ms(span_from_us((int64_t)conf->election_ms * 500)).text);
 }
 
@@ -84,8 +85,8 @@ static void check_issuer_count(const struct check *check)
     else if (count > 0 && count % 2 == 0)
         WARN(check, "cluster.issuers",
              "%u issuers, should be 1, 3, 5 or 7 unless one is being replaced: %u survive no more "
-             "losses than %u do", count, count,
-             count - 1);
+             "losses than %u do",
+             count, count, count - 1);
 }
 
 static void check_issuer_doubles(const struct check *check)
@@ -103,8 +104,10 @@ static void check_issuer_doubles(const struct check *check)
             }
             if (b->address[0] != '\0' && strcmp(a->address, b->address) == 0) {
                 snprintf(key, sizeof(key), "cluster.issuers[%u].address", i);
-                FAIL(check, key, "\"%s\" is that of issuers[%u] already, every address must be "
-                     "different", b->address, j);
+                FAIL(check, key,
+                     "\"%s\" is that of issuers[%u] already, every address must be "
+                     "different",
+                     b->address, j);
             }
         }
     }
@@ -122,14 +125,20 @@ static void check_issuer_role(const struct check *check)
     if (name_empty(&conf->node_id) || conf->issuer_count == 0)
         return;
     if (member && !given(check, "issuer"))
-        FAIL(check, "node.id", "\"%s\" is among cluster.issuers, so the group \"issuer\" with its "
-             "policy must be there", conf->node_id.text);
+        FAIL(check, "node.id",
+             "\"%s\" is among cluster.issuers, so the group \"issuer\" with its "
+             "policy must be there",
+             conf->node_id.text);
     if (!member && given(check, "issuer"))
-        FAIL(check, "issuer", "a group, allowed only on a node among cluster.issuers; \"%s\" is "
-             "none of them", conf->node_id.text);
+        FAIL(check, "issuer",
+             "a group, allowed only on a node among cluster.issuers; \"%s\" is "
+             "none of them",
+             conf->node_id.text);
     if (member && !given(check, "cluster.listen"))
-        FAIL(check, "cluster.listen", "missing, must be an address: node \"%s\" is an issuer and "
-             "its peers connect to it", conf->node_id.text);
+        FAIL(check, "cluster.listen",
+             "missing, must be an address: node \"%s\" is an issuer and "
+             "its peers connect to it",
+             conf->node_id.text);
 }
 
 static void check_policies(const struct check *check)
@@ -197,14 +206,16 @@ static void check_pulse(struct place *at, const struct conf_output *output, uint
     if (2 * period.us > (int64_t)output->hold_ms * 1000)
         FAIL(at->check, output_key(at, "hold_ms"),
              "%u ms, must be at least two periods of %u Hz = 2 * %s ms = %s ms, so that one late "
-             "rising edge does not drop it", output->hold_ms, output->rate_hz,
-             conf_ms(period).text, conf_ms(span_add(period, period)).text);
+             "rising edge does not drop it",
+             output->hold_ms, output->rate_hz, conf_ms(period).text,
+             conf_ms(span_add(period, period)).text);
     if (release_ms > 0 && (int64_t)release_ms * 1000 < half.us) {
         char key[KEY_MAX];
         snprintf(key, sizeof(key), "agent.resources[%u].release_ms", at->resource);
-        FAIL(at->check, key, "%u ms, must be at least half a period of outputs[%u], %s ms at %u "
-             "Hz: the guard acts once each edge", release_ms, at->output, conf_ms(half).text,
-             output->rate_hz);
+        FAIL(at->check, key,
+             "%u ms, must be at least half a period of outputs[%u], %s ms at %u "
+             "Hz: the guard acts once each edge",
+             release_ms, at->output, conf_ms(half).text, output->rate_hz);
     }
 }
 
@@ -225,7 +236,8 @@ static void check_gpio(struct place *at, const struct conf_output *output)
              "\"kernel\" needs the group \"watchdog\": without it nothing ends a hang; or say "
              "covers = \"process\"");
     if (!given(at->check, output_key(at, "reset_ms")))
-        FAIL(at->check, at->key, "missing, an output that covers the kernel must have it: 1 to "
+        FAIL(at->check, at->key,
+             "missing, an output that covers the kernel must have it: 1 to "
              "60000 ms from the watchdog's bite to the pin at its pull");
 }
 
@@ -238,13 +250,15 @@ static void check_readback(struct place *at, const struct conf_resource *res,
     uint32_t hold_ms = output->kind == CONF_OUTPUT_PULSE ? output->hold_ms : 0;
     const char *key = output_key(at, "readback.within_ms");
     if (res->ttl_ms > 0 && within_ms + hold_ms >= res->ttl_ms)
-        FAIL(at->check, key, "%u ms, hold_ms + within_ms = %u + %u = %u ms must be below ttl_ms = "
-             "%u ms: later, it proves nothing that the expiry does not", within_ms, hold_ms,
-             within_ms, hold_ms + within_ms, res->ttl_ms);
-    else if (output->kind == CONF_OUTPUT_GPIO && res->release_ms > 0 &&
-             within_ms > res->release_ms)
-        WARN(at->check, key, "%u ms is longer than release_ms = %u ms; if the output itself is "
-             "that slow, release_ms must say so", within_ms, res->release_ms);
+        FAIL(at->check, key,
+             "%u ms, hold_ms + within_ms = %u + %u = %u ms must be below ttl_ms = "
+             "%u ms: later, it proves nothing that the expiry does not",
+             within_ms, hold_ms, within_ms, hold_ms + within_ms, res->ttl_ms);
+    else if (output->kind == CONF_OUTPUT_GPIO && res->release_ms > 0 && within_ms > res->release_ms)
+        WARN(at->check, key,
+             "%u ms is longer than release_ms = %u ms; if the output itself is "
+             "that slow, release_ms must say so",
+             within_ms, res->release_ms);
 }
 
 static void check_output(const struct check *check, unsigned resource, unsigned index)
@@ -254,11 +268,13 @@ static void check_output(const struct check *check, unsigned resource, unsigned 
     struct place at = { .check = check, .resource = resource, .output = index };
     for (unsigned i = 0; i < index; i++) {
         if (!name_empty(&output->name) && name_equal(&output->name, &res->output[i].name))
-            FAIL(check, output_key(&at, "name"), "\"%s\" is outputs[%u] already, every name must "
-                 "be different", output->name.text, i);
+            FAIL(check, output_key(&at, "name"),
+                 "\"%s\" is outputs[%u] already, every name must "
+                 "be different",
+                 output->name.text, i);
     }
-    bool kind_known = given(check, output_key(&at, "kind")) &&
-                      !conf_report_has(check->report, at.key);
+    bool kind_known =
+        given(check, output_key(&at, "kind")) && !conf_report_has(check->report, at.key);
     if (kind_known && output->kind == CONF_OUTPUT_PULSE)
         check_pulse(&at, output, res->release_ms);
     else if (kind_known && !conf_report_has(check->report, output_key(&at, "covers")))
@@ -334,18 +350,21 @@ static void check_ttl_sum(const struct check *check, const struct conf_resource 
     struct span left = span_sub(span_sub(held, release), interval);
     struct span need = span_from_us(RENEWALS_WANTED * interval.us);
     if (left.us < need.us) {
-        FAIL(check, key, "%u ms does not add up: ttl * (1 - drift) - release_ms - renew interval = "
-             "%s - %u - %s = %s ms, must be at least %d more renew intervals = %s ms", res->ttl_ms,
-             conf_ms(held).text, res->release_ms, conf_ms(interval).text, conf_ms(left).text, RENEWALS_WANTED,
-             conf_ms(need).text);
+        FAIL(check, key,
+             "%u ms does not add up: ttl * (1 - drift) - release_ms - renew interval = "
+             "%s - %u - %s = %s ms, must be at least %d more renew intervals = %s ms",
+             res->ttl_ms, conf_ms(held).text, res->release_ms, conf_ms(interval).text,
+             conf_ms(left).text, RENEWALS_WANTED, conf_ms(need).text);
         return;
     }
-    struct span advised = timing_recommended_ttl(span_from_ms(conf->election_ms),
-                                                 span_from_ms(conf->heartbeat_ms), release,
-                                                 conf->drift_ppm);
+    struct span advised =
+        timing_recommended_ttl(span_from_ms(conf->election_ms), span_from_ms(conf->heartbeat_ms),
+                               release, conf->drift_ppm);
     if (ttl.us < advised.us && conf->election_ms > 0 && conf->heartbeat_ms > 0)
-        WARN(check, key, "%u ms is below the recommended %s ms, at which losing the issuer leader "
-             "costs no healthy holder its lease", res->ttl_ms, conf_ms(advised).text);
+        WARN(check, key,
+             "%u ms is below the recommended %s ms, at which losing the issuer leader "
+             "costs no healthy holder its lease",
+             res->ttl_ms, conf_ms(advised).text);
 }
 
 static void check_fence_policy(const struct check *check, const struct conf_resource *res,
@@ -356,9 +375,10 @@ static void check_fence_policy(const struct check *check, const struct conf_reso
         const struct conf_policy *policy = &conf->policy[i];
         if (policy->fence_max_ms > 0 && name_equal(&policy->resource, &res->name) &&
             res->fence.us > span_from_ms(policy->fence_max_ms).us)
-            FAIL(check, key, "a fence latency of %s ms, must be at most "
-                 "issuer.policy[%zu].fence_max_ms = %u ms", conf_ms(res->fence).text, i,
-                 policy->fence_max_ms);
+            FAIL(check, key,
+                 "a fence latency of %s ms, must be at most "
+                 "issuer.policy[%zu].fence_max_ms = %u ms",
+                 conf_ms(res->fence).text, i, policy->fence_max_ms);
     }
 }
 
@@ -392,7 +412,8 @@ static void check_hal(const struct check *check)
 {
     const struct conf *conf = check->conf;
     if (conf->agent_role && !given(check, "hal.backend") && !conf_report_has(check->report, "hal"))
-        FAIL(check, "agent", "a board with an agent must say what its lines are: hal = { backend = "
+        FAIL(check, "agent",
+             "a board with an agent must say what its lines are: hal = { backend = "
              "\"linux\"; }");
     if (conf_report_has(check->report, "hal") || !given(check, "hal.backend"))
         return;
@@ -404,12 +425,15 @@ static void check_hal(const struct check *check)
     if (conf->hal != CONF_HAL_LINUX || timeout_ms == 0)
         return;
     if (timeout_ms % 1000 != 0)
-        FAIL(check, "watchdog.timeout_ms", "%u ms, must be whole seconds, 1000 ms at least: "
-             "/dev/watchdog knows nothing finer", timeout_ms);
+        FAIL(check, "watchdog.timeout_ms",
+             "%u ms, must be whole seconds, 1000 ms at least: "
+             "/dev/watchdog knows nothing finer",
+             timeout_ms);
     else if (timeout_ms > BCM2835_TIMEOUT_MAX_MS)
-        WARN(check, "watchdog.timeout_ms", "%u ms is above the %d ms that bcm2835 (Raspberry Pi) "
-             "counts in hardware; its kernel feeds it by itself to reach more", timeout_ms,
-             BCM2835_TIMEOUT_MAX_MS);
+        WARN(check, "watchdog.timeout_ms",
+             "%u ms is above the %d ms that bcm2835 (Raspberry Pi) "
+             "counts in hardware; its kernel feeds it by itself to reach more",
+             timeout_ms, BCM2835_TIMEOUT_MAX_MS);
 }
 
 static void check_actuators(const struct check *check, const struct conf_resource *res)
@@ -423,9 +447,11 @@ static void check_actuators(const struct check *check, const struct conf_resourc
         char key[KEY_MAX];
         snprintf(key, sizeof(key), "gateway.actuators[%u].response_ms", i);
         if (known && span_from_ms(actuator->response_ms).us >= room.us)
-            FAIL(check, key, "%u ms, must be below ttl * (1 - drift) - release_ms of \"%s\" = %s - "
-                 "%u = %s ms: no write could ever start", actuator->response_ms, res->name.text,
-                 conf_ms(held).text, res->release_ms, conf_ms(room).text);
+            FAIL(check, key,
+                 "%u ms, must be below ttl * (1 - drift) - release_ms of \"%s\" = %s - "
+                 "%u = %s ms: no write could ever start",
+                 actuator->response_ms, res->name.text, conf_ms(held).text, res->release_ms,
+                 conf_ms(room).text);
     }
 }
 
@@ -463,11 +489,15 @@ static void check_sockets(const struct check *check)
     const struct conf *conf = check->conf;
     size_t guard = strlen(conf->run_dir) + strlen("/guard.sock");
     if (guard > SOCKET_PATH_MAX)
-        FAIL(check, "node.run_dir", "\"%.80s...\" makes RUN/guard.sock %zu characters long, at "
-             "most %d are allowed for a socket", conf->run_dir, guard, SOCKET_PATH_MAX);
+        FAIL(check, "node.run_dir",
+             "\"%.80s...\" makes RUN/guard.sock %zu characters long, at "
+             "most %d are allowed for a socket",
+             conf->run_dir, guard, SOCKET_PATH_MAX);
     if (strlen(conf->hal_socket) > SOCKET_PATH_MAX)
-        FAIL(check, "hal.socket", "\"%.80s...\" is %zu characters long, at most %d are allowed for "
-             "a socket", conf->hal_socket, strlen(conf->hal_socket), SOCKET_PATH_MAX);
+        FAIL(check, "hal.socket",
+             "\"%.80s...\" is %zu characters long, at most %d are allowed for "
+             "a socket",
+             conf->hal_socket, strlen(conf->hal_socket), SOCKET_PATH_MAX);
 }
 
 void conf_cross_check(const struct conf *conf, const config_t *tree, struct conf_report *report)

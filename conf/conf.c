@@ -36,8 +36,8 @@ uint64_t conf_cluster_digest(const struct conf *conf)
 
 struct span conf_output_fence(const struct conf *conf, const struct conf_output *output)
 {
-    enum timing_fence_kind gpio = output->covers == CONF_COVERS_KERNEL ? TIMING_FENCE_GPIO_KERNEL
-                                                                        : TIMING_FENCE_GPIO_PROCESS;
+    enum timing_fence_kind gpio =
+        output->covers == CONF_COVERS_KERNEL ? TIMING_FENCE_GPIO_KERNEL : TIMING_FENCE_GPIO_PROCESS;
     struct timing_fence fence = {
         .kind = output->kind == CONF_OUTPUT_PULSE ? TIMING_FENCE_PULSE : gpio,
         .hold = span_from_ms(output->hold_ms),

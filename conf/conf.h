@@ -46,10 +46,10 @@ struct conf_output {
     enum conf_output_kind kind;
     struct conf_line line;
     bool active_low;
-    uint32_t rate_hz;    /* pulse: full periods per second, 10..2000 */
-    uint32_t hold_ms;    /* pulse: time constant of the charge pump, 1..1000 */
+    uint32_t rate_hz;        /* pulse: full periods per second, 10..2000 */
+    uint32_t hold_ms;        /* pulse: time constant of the charge pump, 1..1000 */
     enum conf_covers covers; /* gpio: what F covers; default kernel */
-    uint32_t reset_ms;   /* gpio covering kernel: from watchdog bite to pins at their pulls */
+    uint32_t reset_ms;       /* gpio covering kernel: from watchdog bite to pins at their pulls */
     bool has_readback;
     struct conf_line readback;
     uint32_t readback_within_ms; /* 1..1000 */
@@ -60,8 +60,8 @@ enum conf_on_stuck { CONF_ON_STUCK_HOLD, CONF_ON_STUCK_GO };
 
 struct conf_resource {
     struct hf_name name;
-    uint32_t ttl_ms;    /* 50..600000 */
-    int32_t priority;   /* -1000..1000 */
+    uint32_t ttl_ms;  /* 50..600000 */
+    int32_t priority; /* -1000..1000 */
     enum conf_failback failback;
     uint32_t release_ms; /* 1..1000 */
     uint8_t output_count;
@@ -113,7 +113,7 @@ struct conf {
     struct conf_policy policy[CONF_POLICIES_MAX];
     uint32_t slow_store_ms;
 
-    bool agent_role; /* the group "agent" is there */
+    bool agent_role;       /* the group "agent" is there */
     uint32_t lease_log_kb; /* 0..65536; 0: none */
     uint8_t resource_count;
     struct conf_resource resource[HF_LEASES_PER_AGENT_MAX];

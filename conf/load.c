@@ -201,8 +201,8 @@ static void store_scalar(struct loader *loader, const struct conf_key *key, cons
         }
     } else if (type == CONFIG_TYPE_STRING) {
         const char *text = config_setting_get_string(value);
-        stored = key->type == CONF_TYPE_WORD ? store_word(key, field, text)
-                                             : store_text(loader, key, field, text);
+        stored = key->type == CONF_TYPE_WORD ? store_word(key, field, text) :
+                                               store_text(loader, key, field, text);
         if (stored)
             digest_value(loader, shown, text);
     }
@@ -214,7 +214,8 @@ static void store_scalar(struct loader *loader, const struct conf_key *key, cons
 static void store_names(struct loader *loader, const struct conf_key *key, const char *shown,
                         const struct frame *frame, config_setting_t *value)
 {
-    const struct conf_key element = { .path = key->path, .type = CONF_TYPE_NAME,
+    const struct conf_key element = { .path = key->path,
+                                      .type = CONF_TYPE_NAME,
                                       .size = key->size };
     int count = config_setting_length(value);
     for (int i = 0; i < count; i++) {
@@ -236,8 +237,7 @@ static void push_elements(struct loader *loader, const struct conf_key *key, con
         config_setting_t *element = config_setting_get_elem(value, (unsigned)i);
         snprintf(path, sizeof(path), "%.140s[%d]", shown, i);
         if (config_setting_is_group(element)) {
-            push(loader, element, pattern, path,
-                 frame->base + key->offset + (size_t)i * key->size);
+            push(loader, element, pattern, path, frame->base + key->offset + (size_t)i * key->size);
         } else {
             const struct conf_key group = { .path = pattern, .type = CONF_TYPE_GROUP };
             refuse(loader, &group, path, element);

@@ -27,13 +27,12 @@ const struct conf_key conf_schema[] = {
     { "node.id", CONF_TYPE_NAME, .required = true, FIELD(struct conf, node_id),
       .doc = "Its name in the cluster; the CN of its certificate." },
     { "node.data_dir", CONF_TYPE_PATH, FIELD(struct conf, data_dir),
-      .default_text = "/var/lib/holdfast",
-      .doc = "Where an issuer keeps its journal." },
-    { "node.run_dir", CONF_TYPE_PATH, FIELD(struct conf, run_dir),
-      .default_text = "/run/holdfast",
+      .default_text = "/var/lib/holdfast", .doc = "Where an issuer keeps its journal." },
+    { "node.run_dir", CONF_TYPE_PATH, FIELD(struct conf, run_dir), .default_text = "/run/holdfast",
       .doc = "Where guard.sock and lease.page live; cleared at boot." },
 
-    { "cluster", CONF_TYPE_GROUP, .required = true, .doc = "Who decides. The same on every board." },
+    { "cluster", CONF_TYPE_GROUP, .required = true,
+      .doc = "Who decides. The same on every board." },
     { "cluster.name", CONF_TYPE_NAME, .required = true, FIELD(struct conf, cluster_name),
       .doc = "Name of the cluster; peers of another name are refused." },
     { "cluster.listen", CONF_TYPE_ADDRESS, FIELD(struct conf, listen),
@@ -44,9 +43,10 @@ const struct conf_key conf_schema[] = {
              "cluster begins: holdfastd --init once on each of them, then a first start for which "
              "all of them must be there; later, they are changed by member add, promote and "
              "remove, and a node learns of the others from any issuer of its file that is still "
-             "one. Its status tells what in the file is out of date; a new issuer's file lists itself." },
-    { "cluster.issuers[].id", CONF_TYPE_NAME, .required = true,
-      FIELD(struct conf_node_address, id), .doc = "The issuer's node.id." },
+             "one. Its status tells what in the file is out of date; a new issuer's file lists "
+             "itself." },
+    { "cluster.issuers[].id", CONF_TYPE_NAME, .required = true, FIELD(struct conf_node_address, id),
+      .doc = "The issuer's node.id." },
     { "cluster.issuers[].address", CONF_TYPE_ADDRESS, .required = true,
       FIELD(struct conf_node_address, address), .doc = "Where it is reached." },
 
@@ -84,11 +84,13 @@ const struct conf_key conf_schema[] = {
       .doc = "Longest ttl that a board may ask for." },
     { "issuer.policy[].fence_max_ms", CONF_TYPE_INT, .unit = "ms", .min = 1, .max = 600000,
       .default_value = 60000, FIELD(struct conf_policy, fence_max_ms),
-      .doc = "Longest fence latency F that a board may declare; a longer one is refused. After a "
-             "restore from a backup nothing is granted for the largest ttl_max_ms + fence_max_ms." },
+      .doc =
+          "Longest fence latency F that a board may declare; a longer one is refused. After a "
+          "restore from a backup nothing is granted for the largest ttl_max_ms + fence_max_ms." },
     { "issuer.policy[].on_stuck", CONF_TYPE_WORD, .words = on_stuck_words,
       FIELD(struct conf_policy, on_stuck),
-      .doc = "After an output of the resource was seen stuck on at a board. hold: nobody is granted it "
+      .doc = "After an output of the resource was seen stuck on at a board. hold: nobody is "
+             "granted it "
              "until an operator says fault clear. go: the next board is, once the lease is over." },
     { "issuer.slow_store_ms", CONF_TYPE_INT, .unit = "ms", .min = 1, .max = 60000,
       .default_value = 500, FIELD(struct conf, slow_store_ms),
@@ -97,15 +99,15 @@ const struct conf_key conf_schema[] = {
 
     { "agent", CONF_TYPE_GROUP, FIELD(struct conf, agent_role),
       .doc = "What this board drives. Left out: it drives nothing." },
-    { "agent.resources", CONF_TYPE_LIST, .required = true, .min = 1,
-      .max = HF_LEASES_PER_AGENT_MAX, ELEMENTS(struct conf, resource, resource_count),
+    { "agent.resources", CONF_TYPE_LIST, .required = true, .min = 1, .max = HF_LEASES_PER_AGENT_MAX,
+      ELEMENTS(struct conf, resource, resource_count),
       .doc = "The resources that this board asks for." },
     { "agent.lease_log_kb", CONF_TYPE_INT, .unit = "KiB", .max = 65536,
       FIELD(struct conf, lease_log_kb),
       .doc = "Largest size of RUN/lease.log, a line for all that is said about leases, see "
              "holdfastd(8); the full one is kept as lease.log.1. 0: no such log." },
-    { "agent.resources[].name", CONF_TYPE_NAME, .required = true,
-      FIELD(struct conf_resource, name), .doc = "Name of the resource." },
+    { "agent.resources[].name", CONF_TYPE_NAME, .required = true, FIELD(struct conf_resource, name),
+      .doc = "Name of the resource." },
     { "agent.resources[].ttl_ms", CONF_TYPE_INT, .required = true, .unit = "ms", .min = 50,
       .max = 600000, FIELD(struct conf_resource, ttl_ms),
       .doc = "Lease time T. Short: fast takeover. Long: rides out longer outages of the issuers." },
@@ -197,7 +199,8 @@ const struct conf_key conf_schema[] = {
       FIELD(struct conf_actuator, tcp), .doc = "The actuator's Modbus TCP address." },
     { "gateway.actuators[].response_ms", CONF_TYPE_INT, .required = true, .unit = "ms", .min = 1,
       .max = 10000, FIELD(struct conf_actuator, response_ms),
-      .doc = "Longest time that it takes to answer; a write starts only if the lease outlives it." },
+      .doc =
+          "Longest time that it takes to answer; a write starts only if the lease outlives it." },
 
     { "console", CONF_TYPE_GROUP, FIELD(struct conf, has_console),
       .doc = "The operators' console. Left out: none." },

@@ -12,9 +12,9 @@
 #include <stdint.h>
 
 enum conf_type {
-    CONF_TYPE_GROUP,   /* { ... }; size 0: no presence flag, its defaults hold when it is left out */
-    CONF_TYPE_LIST,    /* ( { ... }, ... ) of groups */
-    CONF_TYPE_NAMES,   /* ( "a", "b" ) */
+    CONF_TYPE_GROUP, /* { ... }; size 0: no presence flag, its defaults hold when it is left out */
+    CONF_TYPE_LIST,  /* ( { ... }, ... ) of groups */
+    CONF_TYPE_NAMES, /* ( "a", "b" ) */
     CONF_TYPE_INT,
     CONF_TYPE_BOOL,
     CONF_TYPE_NAME,    /* struct hf_name */

@@ -64,14 +64,16 @@ const char *conf_terms_differ(char text[CONF_TERMS_TEXT_MAX + 1], const struct g
     for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++) {
         if (times[i].guard_us == times[i].agent_us)
             continue;
-        snprintf(text, size, "%s is %s ms by the guard's configuration, %s ms by the agent's: "
-                 "restart both with one file", times[i].what,
-                 conf_ms(span_from_us(times[i].guard_us)).text,
+        snprintf(text, size,
+                 "%s is %s ms by the guard's configuration, %s ms by the agent's: "
+                 "restart both with one file",
+                 times[i].what, conf_ms(span_from_us(times[i].guard_us)).text,
                  conf_ms(span_from_us(times[i].agent_us)).text);
         return text;
     }
-    snprintf(text, size, "outputs or watchdog are configured otherwise at the guard (digest %016"
-             PRIx64 ") than at the agent (%016" PRIx64 "): restart both with one file",
+    snprintf(text, size,
+             "outputs or watchdog are configured otherwise at the guard (digest %016" PRIx64
+             ") than at the agent (%016" PRIx64 "): restart both with one file",
              guard->digest, agent->digest);
     return text;
 }

@@ -128,7 +128,7 @@ uint16_t conf_address_port(const char *address)
     bool bracketed = length > 2 && host[0] == '[' && host[length - 1] == ']';
     if (bracketed)
         host[length - 1] = '\0';
-    int known = bracketed ? inet_pton(AF_INET6, host + 1, &binary)
-                          : inet_pton(AF_INET, host, &binary);
+    int known =
+        bracketed ? inet_pton(AF_INET6, host + 1, &binary) : inet_pton(AF_INET, host, &binary);
     return known == 1 ? (uint16_t)port : CONF_PORT_BAD;
 }

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Static checks: cppcheck over all sources at once, clang-tidy (.clang-tidy) a file at a time, on
-# all cores. `lint.sh cppcheck` does only the first, which is quick. A check is one tool over one
+# Static checks: cppcheck over all sources at once, clang-tidy (.clang-tidy) and clang-format
+# (.clang-format, Debian 12's version 14) a file at a time, on all cores. `lint.sh cppcheck` does only the first, which is quick. A check is one tool over one
 # file; ends with one line "N passed, M failed".
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -40,6 +40,15 @@ if [ "$only" = all ]; then
     printf '%s\n' "${files[@]}" | xargs -P"$jobs" -I{} bash -c 'tidy "$@"' _ {} -- "${flags[@]}"
     checks=$((checks + ${#files[@]}))
     failed=$((failed + $(find "$results" -name '*.bad' | wc -l)))
+fi
+# Every source and header, the tests' too.
+if [ "$only" = all ]; then
+    mapfile -t formatted < <(find daemon conf hal tests -name '*.[ch]' | sort)
+    printf '%s\0' "${formatted[@]}" | xargs -0 -P"$jobs" -n 40 clang-format --dry-run 2>"$results/format" || true
+    wrong=$(sed -nE 's/^([^ :]+):.*clang-format-violations.*/\1/p' "$results/format" | sort -u)
+    [ -z "$wrong" ] || sed 's/$/: not as clang-format -i leaves it/' <<<"$wrong"
+    checks=$((checks + ${#formatted[@]}))
+    failed=$((failed + $(grep -c . <<<"$wrong" || true)))
 fi
 echo "$((checks - failed)) passed, $failed failed"
 [ "$failed" -eq 0 ]

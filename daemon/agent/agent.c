@@ -19,7 +19,7 @@
 #include "log/log.h"
 
 enum {
-    AGENT_SLEPT_US = 10000,   /* more than this between two looks is sleep, not rounding */
+    AGENT_SLEPT_US = 10000, /* more than this between two looks is sleep, not rounding */
     AGENT_GUARD_SILENCE_MS = 10 * GUARD_STATUS_INTERVAL_MS
 };
 
@@ -144,7 +144,8 @@ static void agent_note_held(struct agent *agent, const struct lease_message *mes
 void agent_receive(struct agent *agent, const struct hf_name *issuer,
                    const struct lease_message *message)
 {
-    struct holder_event event = { .kind = HOLDER_EVENT_MESSAGE, .node = *issuer,
+    struct holder_event event = { .kind = HOLDER_EVENT_MESSAGE,
+                                  .node = *issuer,
                                   .message = message };
     if (message->kind == LEASE_REFUSED)
         log_line(LOG_WARNING, "%s: refused by %s: %s", message->resource.text, issuer->text,
@@ -278,8 +279,8 @@ static bool agent_register(struct agent *agent)
     const struct conf *conf = &agent->node->conf;
     if (conf->hal != CONF_HAL_SIM)
         return true;
-    enum hal_result result = hal_sim_open(&agent->hal, conf->hal_socket, conf->node_id.text,
-                                          "agent");
+    enum hal_result result =
+        hal_sim_open(&agent->hal, conf->hal_socket, conf->node_id.text, "agent");
     if (result != HAL_OK) {
         log_line(LOG_ERR, "bench: no connection at %s: %s", conf->hal_socket,
                  hal_result_name(result));

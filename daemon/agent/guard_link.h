@@ -15,9 +15,9 @@
 struct guard_link {
     uv_loop_t *loop;
     char path[256];
-    int fd; /* -1: down */
+    int fd;         /* -1: down */
     bool poll_open; /* poll is an open handle */
-    bool heard; /* a message came over this connection */
+    bool heard;     /* a message came over this connection */
     bool complained;
     uint32_t retry_ms; /* after a connection that ended: doubled while the guard says no word */
     bool stopping;

@@ -88,8 +88,7 @@ static void write_file(uv_work_t *work)
     snprintf(made, sizeof(made), "%s/tokens.new", tokens->data_dir);
     (void)unlink(made); /* what a write that was interrupted left */
     int file = open(made, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-    bool done = file >= 0 &&
-                write(file, tokens->text, tokens->length) == (ssize_t)tokens->length &&
+    bool done = file >= 0 && write(file, tokens->text, tokens->length) == (ssize_t)tokens->length &&
                 fsync(file) == 0;
     tokens->error = done ? 0 : errno != 0 ? errno : EIO;
     if (file >= 0)
@@ -111,8 +110,10 @@ static void written(uv_work_t *work, int status)
     int error = status != 0 ? ECANCELED : tokens->error;
     tokens->writing = false;
     if (error != 0 && !tokens->told)
-        log_line(LOG_WARNING, "%s/tokens: can't be written: %s; after a restart this board can't say "
-                 "which tokens it had", tokens->data_dir, strerror(error));
+        log_line(LOG_WARNING,
+                 "%s/tokens: can't be written: %s; after a restart this board can't say "
+                 "which tokens it had",
+                 tokens->data_dir, strerror(error));
     tokens->told = error != 0;
     if (tokens->changed)
         start_writing(tokens);

@@ -13,8 +13,8 @@
 #include "lease/message.h"
 
 enum {
-    LINE_BYTES = 57,       /* of the table in one line */
-    LINE_TEXT = 76,        /* base64 of them */
+    LINE_BYTES = 57, /* of the table in one line */
+    LINE_TEXT = 76,  /* base64 of them */
     HEAD_MAX = 2048,
     DIGEST_BYTES = 32,
     FIELD_MAX = 1024
@@ -55,7 +55,8 @@ struct writer {
     bool full;
 };
 
-__attribute__((format(printf, 2, 3))) static void put(struct writer *writer, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static void put(struct writer *writer, const char *format,
+                                                      ...)
 {
     va_list arguments;
     if (writer->full)
@@ -85,10 +86,11 @@ size_t backup_write(const struct backup *backup, char *out, size_t capacity)
     struct writer writer = { .out = out, .capacity = capacity, .full = capacity == 0 };
     char text[65];
     backup_time(backup->wall_us, text);
-    put(&writer, "%s%d\ncluster: %s\nnode: %s\nindex: %" PRIu64 "\nterm: %" PRIu64
-        "\ntime: %s\nwall_us: %" PRId64 "\nlease_max_us: %" PRId64 "\nmembers:", title,
-        BACKUP_VERSION, backup->cluster.text, backup->node.text, backup->index, backup->term, text,
-        backup->wall_us, backup->lease_max_us);
+    put(&writer,
+        "%s%d\ncluster: %s\nnode: %s\nindex: %" PRIu64 "\nterm: %" PRIu64
+        "\ntime: %s\nwall_us: %" PRId64 "\nlease_max_us: %" PRId64 "\nmembers:",
+        title, BACKUP_VERSION, backup->cluster.text, backup->node.text, backup->index, backup->term,
+        text, backup->wall_us, backup->lease_max_us);
     for (uint8_t i = 0; i < backup->members.count; i++) {
         const struct raft_member *member = &backup->members.member[i];
         put(&writer, " %s%s%s%s", member->id.text, member->address[0] != '\0' ? "=" : "",
@@ -111,8 +113,8 @@ struct reader {
     char *error;
 };
 
-__attribute__((format(printf, 2, 3)))
-static bool refuse(const struct reader *reader, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static bool refuse(const struct reader *reader,
+                                                         const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -217,7 +219,8 @@ static bool take_table(struct reader *reader, struct backup *backup, uint8_t *by
         size_t got = 0;
         if (!take_line(reader, line, sizeof(line)) ||
             mbedtls_base64_decode(bytes + at, capacity - at, &got, (const unsigned char *)line,
-                                  strlen(line)) != 0 || got != wanted)
+                                  strlen(line)) != 0 ||
+            got != wanted)
             return refuse(reader, "the table is not whole from byte %zu on", at);
         at += got;
     }
@@ -250,7 +253,8 @@ static bool check_digest(struct reader *reader, struct bytes text)
     char digest[65];
     if (text.length < LAST_LINE || text.data[text.length - 1] != '\n' ||
         memcmp(text.data + text.length - LAST_LINE, "sha256: ", 8) != 0)
-        return refuse(reader, "its last line is no checksum: it is cut short, or something follows");
+        return refuse(reader,
+                      "its last line is no checksum: it is cut short, or something follows");
     reader->end -= LAST_LINE;
     backup_digest((struct bytes){ text.data, text.length - LAST_LINE }, digest);
     return memcmp(digest, text.data + text.length - LAST_LINE + 8, 64) == 0 ||

@@ -17,21 +17,17 @@
 #include "lease/table.h"
 #include "raft/raft.h"
 
-enum {
-    BACKUP_VERSION = 1,
-    BACKUP_ERROR_MAX = 160,
-    BACKUP_TIME_MAX = 32
-};
+enum { BACKUP_VERSION = 1, BACKUP_ERROR_MAX = 160, BACKUP_TIME_MAX = 32 };
 
 struct backup {
     struct hf_name cluster;
-    struct hf_name node;   /* who wrote it: the leader */
-    uint64_t index;        /* last entry that is in it, 1..2^62 - 1 */
-    uint64_t term;         /* of the leader, 1..2^62 - 1 */
-    int64_t wall_us;       /* when, unix epoch; for people, and as a check of a later clock */
-    int64_t lease_max_us;  /* longest time that a lease may count by the policy then, > 0 */
+    struct hf_name node;  /* who wrote it: the leader */
+    uint64_t index;       /* last entry that is in it, 1..2^62 - 1 */
+    uint64_t term;        /* of the leader, 1..2^62 - 1 */
+    int64_t wall_us;      /* when, unix epoch; for people, and as a check of a later clock */
+    int64_t lease_max_us; /* longest time that a lease may count by the policy then, > 0 */
     struct raft_members members;
-    struct bytes table;    /* lease_table_encode() at `index` */
+    struct bytes table; /* lease_table_encode() at `index` */
 };
 
 /* Bytes of the longest text of a backup with a table of so many bytes, terminator included. */

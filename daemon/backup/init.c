@@ -20,7 +20,7 @@ struct work {
     struct making making;
 };
 
-#define TELL(work, ...) fprintf((work)->request->out, __VA_ARGS__)
+#define TELL(work, ...)   fprintf((work)->request->out, __VA_ARGS__)
 #define REFUSE(work, ...) (fprintf((work)->request->errors, "init: " __VA_ARGS__), false)
 
 static bool check_request(struct work *work)
@@ -30,9 +30,10 @@ static bool check_request(struct work *work)
         return REFUSE(work, "%s is no issuer: only issuers keep a journal\n",
                       request->conf->node_id.text);
     if (request->has_above && (request->above == 0 || request->above > MAKING_ABOVE_MAX))
-        return REFUSE(work, "--above %" PRIu64 ": must be 1 to %" PRIu64 ", the highest token ever "
-                      "given; where none ever was, leave --above out\n", request->above,
-                      MAKING_ABOVE_MAX);
+        return REFUSE(work,
+                      "--above %" PRIu64 ": must be 1 to %" PRIu64 ", the highest token ever "
+                      "given; where none ever was, leave --above out\n",
+                      request->above, MAKING_ABOVE_MAX);
     work->index = request->has_above ? request->above + MAKING_JUMP : 1;
     return true;
 }
@@ -46,20 +47,25 @@ static bool refuse_journal(struct work *work, const struct journal_recovered *fo
     const struct raft_recovered *raft = &found->raft;
     uint64_t last = raft->snapshot_index + (uint64_t)raft->entry_count;
     if (raft->standing == RAFT_UNSURE)
-        return REFUSE(work, "%s was begun already, at entry %" PRIu64 ": start it; to begin it above "
-                      "another number: --above N --force\n", conf->data_dir, last);
-    return REFUSE(work, "%s has a journal (entry %" PRIu64 " of term %" PRIu64 "%s): start it, it needs "
-                  "no --init; if all issuers are lost: holdfastd -c %s --restore BACKUP --force, or "
-                  "without a backup, on each of them: holdfastd -c %s --init --above N --force\n",
-                  conf->data_dir, last, raft->term,
-                  raft->standing == RAFT_RECOVERING ? ", recovering" : "", conf->file, conf->file);
+        return REFUSE(work,
+                      "%s was begun already, at entry %" PRIu64 ": start it; to begin it above "
+                      "another number: --above N --force\n",
+                      conf->data_dir, last);
+    return REFUSE(
+        work,
+        "%s has a journal (entry %" PRIu64 " of term %" PRIu64 "%s): start it, it needs "
+        "no --init; if all issuers are lost: holdfastd -c %s --restore BACKUP --force, or "
+        "without a backup, on each of them: holdfastd -c %s --init --above N --force\n",
+        conf->data_dir, last, raft->term, raft->standing == RAFT_RECOVERING ? ", recovering" : "",
+        conf->file, conf->file);
 }
 
 /* Not even with --force: what another issuer promised is not to be forgotten by a wrong file. */
 static bool refuse_foreign(struct work *work)
 {
     const struct conf *conf = work->request->conf;
-    return REFUSE(work, "%s: %s: node.id, cluster.name and node.data_dir of %s must be those of "
+    return REFUSE(work,
+                  "%s: %s: node.id, cluster.name and node.data_dir of %s must be those of "
                   "this issuer; if they are, and nobody needs that journal, move it away\n",
                   conf->data_dir, work->making.journal.error, conf->file);
 }
@@ -73,11 +79,16 @@ static bool check_force(struct work *work, const struct journal_recovered *found
     if (raft->standing == RAFT_UNSURE)
         known = 0; /* as it was begun: no token was given by it */
     if (!work->request->has_above)
-        return REFUSE(work, "--force: the journal that is there shows %" PRIu64 ": say --above N with "
-                      "the highest token ever given\n", known);
+        return REFUSE(work,
+                      "--force: the journal that is there shows %" PRIu64 ": say --above N with "
+                      "the highest token ever given\n",
+                      known);
     if (work->request->above < known)
-        return REFUSE(work, "--above %" PRIu64 ": must be at least %" PRIu64 ", shown by the journal that "
-                      "is there\n", work->request->above, known);
+        return REFUSE(work,
+                      "--above %" PRIu64 ": must be at least %" PRIu64
+                      ", shown by the journal that "
+                      "is there\n",
+                      work->request->above, known);
     work->has_journal = true;
     return true;
 }
@@ -112,10 +123,12 @@ static bool check_data(struct work *work)
     if (result == JOURNAL_FOREIGN)
         return refuse_foreign(work);
     if (result != JOURNAL_OK && (!work->request->force || !work->request->has_above))
-        return REFUSE(work, "%s has a journal that cannot be read (%s): start it, it recovers from the "
-                      "other issuers; if all are lost: holdfastd -c %s --restore BACKUP --force, or "
-                      "--init --above N --force\n",
-                      conf->data_dir, work->making.journal.error, conf->file);
+        return REFUSE(
+            work,
+            "%s has a journal that cannot be read (%s): start it, it recovers from the "
+            "other issuers; if all are lost: holdfastd -c %s --restore BACKUP --force, or "
+            "--init --above N --force\n",
+            conf->data_dir, work->making.journal.error, conf->file);
     if (result != JOURNAL_OK) {
         work->has_journal = true;
         return true;
@@ -123,7 +136,8 @@ static bool check_data(struct work *work)
     if (!journal_holds_nothing(&found))
         return work->request->force ? check_force(work, &found) : refuse_journal(work, &found);
     if (!work->request->has_above && find_remains(conf->data_dir, remains))
-        return REFUSE(work, "%s/%s shows that an issuer had a state here: if all issuers are lost and "
+        return REFUSE(work,
+                      "%s/%s shows that an issuer had a state here: if all issuers are lost and "
                       "there is no backup, say --above N with the highest token ever given\n",
                       conf->data_dir, remains);
     return true;
@@ -157,15 +171,18 @@ static bool make_journal(struct work *work)
 static void tell_done(struct work *work)
 {
     const struct conf *conf = work->request->conf;
-    TELL(work, "begun: %s, an issuer of the new cluster '%s', at entry and term %" PRIu64 "; issuers:",
+    TELL(work,
+         "begun: %s, an issuer of the new cluster '%s', at entry and term %" PRIu64 "; issuers:",
          conf->node_id.text, conf->cluster_name.text, work->index);
     for (uint8_t i = 0; i < conf->issuer_count; i++)
         TELL(work, " %s", conf->issuer[i].id.text);
     if (conf->issuer_count == 1)
         TELL(work, "\nnext: start it\n");
     else
-        TELL(work, "\nnext: the same on every other issuer%s; the first start waits until all are "
-             "there\n", work->request->has_above ? ", with the same number" : "");
+        TELL(work,
+             "\nnext: the same on every other issuer%s; the first start waits until all are "
+             "there\n",
+             work->request->has_above ? ", with the same number" : "");
 }
 
 bool init_run(const struct init *init)

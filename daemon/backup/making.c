@@ -10,7 +10,8 @@
 #include "lease/replica.h"
 
 #define REFUSE(making, ...)                                                                        \
-    (fprintf((making)->errors, "%s: ", (making)->act), fprintf((making)->errors, __VA_ARGS__), false)
+    (fprintf((making)->errors, "%s: ", (making)->act), fprintf((making)->errors, __VA_ARGS__),     \
+     false)
 
 static bool allocate(struct journal_config *memory)
 {
@@ -20,8 +21,8 @@ static bool allocate(struct journal_config *memory)
     memory->snapshot = malloc(REPLICA_SNAPSHOT_MAX);
     memory->buffer[0] = malloc(buffer);
     memory->buffer[1] = malloc(buffer);
-    return memory->entries && memory->recovered_snapshot && memory->snapshot &&
-           memory->buffer[0] && memory->buffer[1];
+    return memory->entries && memory->recovered_snapshot && memory->snapshot && memory->buffer[0] &&
+           memory->buffer[1];
 }
 
 bool making_init(struct making *making, const char *act, const struct conf *conf, FILE *errors)

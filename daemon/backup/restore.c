@@ -22,14 +22,14 @@ struct work {
     uint8_t state[REPLICA_SNAPSHOT_MAX]; /* the restored table's bytes */
     size_t state_length;
     char digest[65];
-    uint64_t index; /* and term, of the restored snapshot; the term to begin with is the next */
-    bool has_journal;       /* something is there */
-    uint64_t known;         /* highest index or term that anything here shows */
-    char shown_by[64];      /* what shows it */
+    uint64_t index;    /* and term, of the restored snapshot; the term to begin with is the next */
+    bool has_journal;  /* something is there */
+    uint64_t known;    /* highest index or term that anything here shows */
+    char shown_by[64]; /* what shows it */
     struct making making;
 };
 
-#define TELL(work, ...) fprintf((work)->request->out, __VA_ARGS__)
+#define TELL(work, ...)   fprintf((work)->request->out, __VA_ARGS__)
 #define REFUSE(work, ...) (fprintf((work)->request->errors, "restore: " __VA_ARGS__), false)
 
 /* ---- the backup */
@@ -70,8 +70,10 @@ static bool read_backup(struct work *work)
     if (!good)
         return false;
     backup_time(backup->wall_us, time);
-    TELL(work, "backup: %s: entry %" PRIu64 " of term %" PRIu64 ", written by %s at %s, checksum "
-         "good\n", work->request->file, backup->index, backup->term, backup->node.text, time);
+    TELL(work,
+         "backup: %s: entry %" PRIu64 " of term %" PRIu64 ", written by %s at %s, checksum "
+         "good\n",
+         work->request->file, backup->index, backup->term, backup->node.text, time);
     note_known(work, backup->index, "the backup");
     note_known(work, backup->term, "the backup's term");
     return true;
@@ -94,7 +96,8 @@ static bool check_identity(struct work *work)
                           conf->issuer[i].id.text);
     }
     if (members->count != conf->issuer_count)
-        return REFUSE(work, "the backup has %u issuers, cluster.issuers %u: they must be the same\n",
+        return REFUSE(work,
+                      "the backup has %u issuers, cluster.issuers %u: they must be the same\n",
                       members->count, conf->issuer_count);
     return true;
 }
@@ -149,11 +152,12 @@ static bool look_at_data(struct work *work)
     struct journal_recovered found;
     if (!making_lock(&work->making))
         return false;
-    enum journal_result result = look_at(work, &work->making.files, "the journal that is there",
-                                         &found);
+    enum journal_result result =
+        look_at(work, &work->making.files, "the journal that is there", &found);
     work->has_journal = result != JOURNAL_OK || !journal_holds_nothing(&found);
     if (result != JOURNAL_OK)
-        TELL(work, "journal: the one that is there cannot be read: %s\n", work->making.journal.error);
+        TELL(work, "journal: the one that is there cannot be read: %s\n",
+             work->making.journal.error);
     look_at_asides(work);
     return true;
 }
@@ -174,17 +178,20 @@ static bool propose_number(struct work *work)
     backup_time(request->wall_us, now);
     backup_time(work->backup.wall_us, then);
     if (!clock_is_sane(work))
-        return REFUSE(work, "this node's clock says %s, before the backup of %s: set it, or say "
-                      "--above TOKEN with a number above every token ever given\n", now, then);
+        return REFUSE(work,
+                      "this node's clock says %s, before the backup of %s: set it, or say "
+                      "--above TOKEN with a number above every token ever given\n",
+                      now, then);
     uint64_t wall = (uint64_t)request->wall_us;
     uint64_t above = work->known > wall ? work->known : wall;
     if (above > MAKING_ABOVE_MAX)
         return REFUSE(work, "%" PRIu64 ", shown by %s, leaves no room above it\n", above,
                       work->known > wall ? work->shown_by : "this node's clock");
-    TELL(work, "nothing was changed. Tokens given after the backup are not in it, so the log must go "
+    TELL(work,
+         "nothing was changed. Tokens given after the backup are not in it, so the log must go "
          "on above\nall of them. If %s is the time, run this on every issuer, with this number:\n"
-         "  holdfastd -c %s --restore %s --above %" PRIu64 "%s\n", now, request->conf->file,
-         request->file, above, request->force ? " --force" : "");
+         "  holdfastd -c %s --restore %s --above %" PRIu64 "%s\n",
+         now, request->conf->file, request->file, above, request->force ? " --force" : "");
     return false;
 }
 
@@ -202,7 +209,8 @@ static bool check_number(struct work *work)
         return REFUSE(work, "--above %" PRIu64 ": must be at least %" PRIu64 ", shown by %s\n",
                       request->above, work->known, work->shown_by);
     if (clock_is_sane(work) && wall > day_us && request->above < wall - day_us)
-        return REFUSE(work, "--above %" PRIu64 ": made more than a day ago by this node's clock, or "
+        return REFUSE(work,
+                      "--above %" PRIu64 ": made more than a day ago by this node's clock, or "
                       "by hand: leave it out to be told a new one, for all issuers\n",
                       request->above);
     work->index = request->above + MAKING_JUMP;
@@ -214,8 +222,10 @@ static bool check_journal(struct work *work)
     const struct conf *conf = work->request->conf;
     if (!work->has_journal || work->request->force)
         return true;
-    return REFUSE(work, "%s has a journal: if this issuer's state is lost all the same, --force "
-                  "moves it to %s/before-restore-N\n", conf->data_dir, conf->data_dir);
+    return REFUSE(work,
+                  "%s has a journal: if this issuer's state is lost all the same, --force "
+                  "moves it to %s/before-restore-N\n",
+                  conf->data_dir, conf->data_dir);
 }
 
 /* ---- making the new one */
@@ -270,15 +280,17 @@ static void tell_resources(struct work *work)
 static void tell_done(struct work *work)
 {
     const struct conf *conf = work->request->conf;
-    struct span hold_off = timing_stretch(span_from_us(work->backup.lease_max_us),
-                                          conf->drift_ppm);
+    struct span hold_off = timing_stretch(span_from_us(work->backup.lease_max_us), conf->drift_ppm);
     tell_resources(work);
     TELL(work, "restored: entry %" PRIu64 "; every new token is above it\n", work->index);
     TELL(work, "state: sha256 %s; must be the same on every issuer\n", work->digest);
-    TELL(work, "grants: none for %" PRId64 " ms, or longer by the policy now, after a leader is "
+    TELL(work,
+         "grants: none for %" PRId64 " ms, or longer by the policy now, after a leader is "
          "there: until then a board may hold\n"
-         "  a lease from after the backup\n", span_to_ms(hold_off));
-    TELL(work, "next: the same command on every other issuer; start no issuer before all are done\n");
+         "  a lease from after the backup\n",
+         span_to_ms(hold_off));
+    TELL(work,
+         "next: the same command on every other issuer; start no issuer before all are done\n");
 }
 
 bool restore_run(const struct restore *restore)

@@ -21,7 +21,7 @@ enum hf_error {
     HF_OK = 0,
     HF_ERROR_NOT_FOUND = -1, /* no page since the start: no guard has run yet */
     HF_ERROR_DENIED = -2,
-    HF_ERROR_FORMAT = -3,  /* not a lease page, or of another version */
+    HF_ERROR_FORMAT = -3, /* not a lease page, or of another version */
     HF_ERROR_MEMORY = -4,
     HF_ERROR_TIMEOUT = -5 /* hf_wait_change: nothing changed */
 };

@@ -26,7 +26,7 @@ enum {
     PAGE_NAME_SIZE = 32, /* with its terminating zero */
     PAGE_RESOURCES_MAX = 16,
     PAGE_OWNER_DIED = 0x40000000, /* the kernel's FUTEX_OWNER_DIED */
-    PAGE_READ_TRIES = 1000        /* a writer that stalls within its few stores counts as not valid */
+    PAGE_READ_TRIES = 1000 /* a writer that stalls within its few stores counts as not valid */
 };
 
 enum page_state { PAGE_SAFE, PAGE_DRIVING, PAGE_DROPPING, PAGE_FAULT };
@@ -103,8 +103,7 @@ static inline bool page_read(const struct page_resource *entry, struct page_read
 {
     for (int i = 0; i < PAGE_READ_TRIES; i++) {
         uint32_t before = atomic_load_explicit(&entry->sequence, memory_order_acquire);
-        value->state =
-            (enum page_state)atomic_load_explicit(&entry->state, memory_order_relaxed);
+        value->state = (enum page_state)atomic_load_explicit(&entry->state, memory_order_relaxed);
         value->token = atomic_load_explicit(&entry->token, memory_order_relaxed);
         value->deadline_us = atomic_load_explicit(&entry->deadline_us, memory_order_relaxed);
         atomic_thread_fence(memory_order_acquire);

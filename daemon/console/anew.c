@@ -64,7 +64,8 @@ void anew_note(struct report *report, const struct replica *replica)
 {
     if (next_held_off(replica, 0) == replica->issuer.config.policy_count)
         return;
-    report_text(report, "began_anew", "nothing is granted for the first time while leases from before "
+    report_text(report, "began_anew",
+                "nothing is granted for the first time while leases from before "
                 "may count, unless all of its boards wait");
     report_milli(report, "hold_off_ms", left_us(replica));
 }
@@ -108,9 +109,12 @@ static void list_barred(struct report *report, const struct replica *replica)
     for (; at < count; at = next_barred(replica, at + 1, &claim)) {
         const char *resource = resource_at(replica, at)->text;
         char mend[LINE_MAX_BYTES];
-        snprintf(mend, sizeof(mend), "stop all issuers, then on each of them --restore BACKUP --force or "
-                 "--init --above %" PRIu64 " --force; if the board is wrong: token overrule %s %s, then "
-                 "restart its agent and guard", claim.token, resource, claim.board.text);
+        snprintf(mend, sizeof(mend),
+                 "stop all issuers, then on each of them --restore BACKUP --force or "
+                 "--init --above %" PRIu64
+                 " --force; if the board is wrong: token overrule %s %s, then "
+                 "restart its agent and guard",
+                 claim.token, resource, claim.board.text);
         report_row(report);
         report_text(report, "resource", resource);
         report_text(report, "board", claim.board.text);
@@ -138,14 +142,15 @@ void anew_status(struct report *report, const struct replica *replica)
         awaited(replica, at, boards);
         snprintf(text, sizeof(text), "%s%s, %" PRId64 " ms left, waits for %s",
                  resource_at(replica, at)->text,
-                 next_held_off(replica, at + 1) < count ? " and others" : "", left_us(replica) / 1000,
-                 boards);
+                 next_held_off(replica, at + 1) < count ? " and others" : "",
+                 left_us(replica) / 1000, boards);
         report_text(report, "held_off", text);
     }
     at = next_barred(replica, 0, &claim);
     if (at == count)
         return;
-    snprintf(text, sizeof(text), "%s: %s took token %" PRIu64 ", the next here is %" PRIu64 ", see leases",
+    snprintf(text, sizeof(text),
+             "%s: %s took token %" PRIu64 ", the next here is %" PRIu64 ", see leases",
              resource_at(replica, at)->text, claim.board.text, claim.token,
              replica->table.applied + 1);
     report_text(report, "barred", text);
@@ -155,13 +160,15 @@ void anew_metrics(struct text *text, const struct replica *replica)
 {
     size_t count = replica->issuer.config.policy_count;
     struct issuer_claim claim;
-    text_print(text, "# HELP holdfast_lease_held_off_seconds Until the first grant, while leases from "
+    text_print(text,
+               "# HELP holdfast_lease_held_off_seconds Until the first grant, while leases from "
                "before the cluster began anew may count.\n"
                "# TYPE holdfast_lease_held_off_seconds gauge\n");
     for (size_t at = next_held_off(replica, 0); at < count; at = next_held_off(replica, at + 1))
         text_print(text, "holdfast_lease_held_off_seconds{resource=\"%s\"} %.9g\n",
                    resource_at(replica, at)->text, (double)left_us(replica) / 1e6);
-    text_print(text, "# HELP holdfast_lease_barred_token Token that a board had, not below the next one "
+    text_print(text,
+               "# HELP holdfast_lease_barred_token Token that a board had, not below the next one "
                "here: no grant.\n# TYPE holdfast_lease_barred_token gauge\n");
     for (size_t at = next_barred(replica, 0, &claim); at < count;
          at = next_barred(replica, at + 1, &claim))

@@ -72,8 +72,10 @@ static void backup_answer(struct call *call)
     else if (length == 0)
         call_fail(call, CALL_FAILED, "out of memory");
     else if (call->caller.relayed && length > BACKUP_RELAY_MAX)
-        call_fail(call, CALL_UNAVAILABLE, "the backup has %zu bytes, too many to be passed on: ask "
-                  "the console of the leader, %s", length, call->node->conf.node_id.text);
+        call_fail(call, CALL_UNAVAILABLE,
+                  "the backup has %zu bytes, too many to be passed on: ask "
+                  "the console of the leader, %s",
+                  length, call->node->conf.node_id.text);
     else
         answer_text(call, &backup, text, length);
     free(bytes);

@@ -40,8 +40,9 @@ static const struct {
     const char *name;
     enum voucher_act act;
 } by_board[] = {
-    { "leases", VOUCHER_READ },  { "issuers", VOUCHER_READ }, { "agents", VOUCHER_READ },
-    { "history", VOUCHER_READ }, { "watch", VOUCHER_READ },   { "note fault-cleared", VOUCHER_FAULT },
+    { "leases", VOUCHER_READ }, { "issuers", VOUCHER_READ },
+    { "agents", VOUCHER_READ }, { "history", VOUCHER_READ },
+    { "watch", VOUCHER_READ },  { "note fault-cleared", VOUCHER_FAULT },
 };
 
 static enum voucher_act call_by_board(const struct call_command *command)

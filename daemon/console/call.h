@@ -20,10 +20,10 @@
 enum {
     CALL_LINE_MAX = 512, /* bytes, as the console's */
     CALL_WORDS_MAX = 12,
-    CALL_RELAY_MS = 5000, /* a relayed command is answered within this, or fails */
+    CALL_RELAY_MS = 5000,  /* a relayed command is answered within this, or fails */
     CALL_COMMIT_MS = 4000, /* an act is committed, less than what a relay waits */
-    CALL_READ_MS = 2000,  /* a confirmation round */
-    CALL_POLL_MS = 5      /* how often a transfer's progress is looked at */
+    CALL_READ_MS = 2000,   /* a confirmation round */
+    CALL_POLL_MS = 5       /* how often a transfer's progress is looked at */
 };
 
 /* Error codes; the numbers are HTTP's, since everybody knows them. */
@@ -43,8 +43,8 @@ enum call_error {
 struct call_caller {
     struct hf_name who; /* certificate name */
     bool operator_role;
-    bool json;    /* asked for by the relaying node; a line may also say --json */
-    bool relayed; /* is not relayed a second time */
+    bool json;          /* asked for by the relaying node; a line may also say --json */
+    bool relayed;       /* is not relayed a second time */
     struct hf_name via; /* relayed: the node whose word `who` and `operator_role` are */
 };
 
@@ -76,7 +76,7 @@ struct call {
     char *word[CALL_WORDS_MAX];
     int word_count;
     bool json;
-    bool acts; /* an operator's command */
+    bool acts;                 /* an operator's command */
     enum voucher_act by_board; /* what a board may relay of it */
     struct report report;
     bool finished;
@@ -90,12 +90,12 @@ struct call {
     bool watching;
     bool endless; /* a watch, here or relayed: the caller ends it */
     struct hf_name resource;
-    enum raft_change change; /* of members */
+    enum raft_change change;   /* of members */
     struct issuer_waiting act; /* what an operator asked for, and where it stands in the log */
     bool awaiting;
     void (*on_done)(struct call *call); /* it is committed */
     const char *done;                   /* what it is called then */
-    uint64_t query_id; /* 0: not relayed */
+    uint64_t query_id;                  /* 0: not relayed */
     struct hf_name target;
     struct call *next;
 };

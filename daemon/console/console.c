@@ -24,8 +24,9 @@ struct session {
     struct call *call; /* NULL: ready for the next line */
     char input[CONSOLE_LINE_MAX + 2];
     size_t input_length;
-    uv_timer_t patience; /* open for the session's whole life: until the greeting, then of idleness */
-    uint64_t since_ms;   /* when its last command was answered, or it came */
+    uv_timer_t
+        patience;      /* open for the session's whole life: until the greeting, then of idleness */
+    uint64_t since_ms; /* when its last command was answered, or it came */
     bool greeted;
     bool first_line;
     bool reading; /* inside session_read_lines(), which goes on by itself */
@@ -244,9 +245,9 @@ static void session_data(void *context, struct bytes data)
     for (size_t i = 0; i < data.length && !session->ending; i++) {
         session_end_watch(session);
         if (session->input_length > CONSOLE_LINE_MAX) {
-            session_fail(session, session->call == NULL
-                                      ? "ERR 400 a command is at most 512 bytes long\n"
-                                      : "ERR 400 at most 512 bytes may wait for an answer\n");
+            session_fail(session, session->call == NULL ?
+                                      "ERR 400 a command is at most 512 bytes long\n" :
+                                      "ERR 400 at most 512 bytes may wait for an answer\n");
             return;
         }
         session->input[session->input_length++] = (char)data.data[i];

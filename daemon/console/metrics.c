@@ -55,9 +55,9 @@ static void metrics_issuer(struct node *node, struct text *text)
                replica_serving(replica) ? 1 : 0);
     metric_one(text, "recovery_standing", "gauge",
                "0 if this issuer is whole; 1 unsure: begun, waits for all others; 2 recovering.",
-               raft_standing(raft) == RAFT_WHOLE    ? 0
-               : raft_standing(raft) == RAFT_UNSURE ? 1
-                                                    : 2);
+               raft_standing(raft) == RAFT_WHOLE  ? 0 :
+               raft_standing(raft) == RAFT_UNSURE ? 1 :
+                                                    2);
     metric_one(text, "raft_term", "gauge", "Current term.", (double)raft->term);
     metric_one(text, "raft_commit_index", "gauge", "Last committed log index.",
                (double)raft->commit);

@@ -57,15 +57,17 @@ static void operate_elsewhere(struct call *call)
     const struct node_peer *peer =
         call_find_leader(call, &issuer) ? issuers_find(call->node, &issuer) : NULL;
     if (strncmp(call->line, "member", 6) == 0)
-        call_fail(call, CALL_FORBIDDEN,
-                  "%s may not vouch for an operator here: who the issuers are is said at the console "
-                  "of one of them", call->node->conf.node_id.text);
+        call_fail(
+            call, CALL_FORBIDDEN,
+            "%s may not vouch for an operator here: who the issuers are is said at the console "
+            "of one of them",
+            call->node->conf.node_id.text);
     else if (peer == NULL)
         call_fail(call, CALL_ELSEWHERE,
                   "acts are taken at the console of an issuer, and none is connected");
     else if (reach_console(peer->console, peer->address, console, sizeof(console)))
-        call_fail(call, CALL_ELSEWHERE,
-                  "acts are taken at the console of an issuer: ask %s at %s", issuer.text, console);
+        call_fail(call, CALL_ELSEWHERE, "acts are taken at the console of an issuer: ask %s at %s",
+                  issuer.text, console);
     else
         call_fail(call, CALL_ELSEWHERE,
                   "acts are taken at the console of an issuer, such as that of %s", issuer.text);
@@ -133,9 +135,9 @@ static const char *operate_refusal(enum raft_refusal refusal)
 /* The same may be accepted later, though nobody changes anything. */
 static bool operate_may_pass(enum raft_refusal refusal)
 {
-    return refusal == RAFT_NOT_LEADER || refusal == RAFT_TRANSFERRING ||
-           refusal == RAFT_LOG_FULL || refusal == RAFT_CHANGE_PENDING ||
-           refusal == RAFT_MEMBER_BEHIND || refusal == RAFT_MEMBERS_DOWN;
+    return refusal == RAFT_NOT_LEADER || refusal == RAFT_TRANSFERRING || refusal == RAFT_LOG_FULL ||
+           refusal == RAFT_CHANGE_PENDING || refusal == RAFT_MEMBER_BEHIND ||
+           refusal == RAFT_MEMBERS_DOWN;
 }
 
 enum { OPERATORS_MAX = 16, ACTS_BURST = 120, ACT_US = 500000 };
@@ -153,9 +155,11 @@ static bool operate_affords(struct call *call)
         budget_spend(budget, &acts, 1, now);
         return true;
     }
-    call_fail(call, CALL_TOO_MANY,
-              "the certificate %s has done %d acts within a minute, more than are taken of one: try "
-              "again in a second", call->caller.who.text, ACTS_BURST);
+    call_fail(
+        call, CALL_TOO_MANY,
+        "the certificate %s has done %d acts within a minute, more than are taken of one: try "
+        "again in a second",
+        call->caller.who.text, ACTS_BURST);
     return false;
 }
 
@@ -187,7 +191,8 @@ static bool operate_step(struct call *call, struct replica_event *event)
 static void operate_unknown(struct call *call)
 {
     call_fail(call, CALL_TIMEOUT,
-              "not known yet: entry %" PRIu64 " of term %" PRIu64 " is not known to be committed, and "
+              "not known yet: entry %" PRIu64 " of term %" PRIu64
+              " is not known to be committed, and "
               "may be yet; see history%s for whether it was done",
               call->act.act.index, call->act.act.term,
               strncmp(call->line, "member", 6) == 0 ? " and issuers" : " and leases");
@@ -206,8 +211,10 @@ static void operate_outcome(void *context, enum replica_outcome outcome)
         call->on_done(call);
     else if (outcome == REPLICA_ACT_REPLACED)
         call_fail(call, CALL_UNAVAILABLE,
-                  "not done: leadership was lost before entry %" PRIu64 " was committed, and another "
-                  "stands in its place; try again", call->act.act.index);
+                  "not done: leadership was lost before entry %" PRIu64
+                  " was committed, and another "
+                  "stands in its place; try again",
+                  call->act.act.index);
     else
         operate_unknown(call);
 }
@@ -254,7 +261,7 @@ static void operate_act(struct call *call, struct replica_event *event, const ch
  * and of the rest the core could only say that it does not apply. `or` ends the list of boards.
  */
 static bool operate_names_holder(struct call *call, const struct replica_event *event,
-                                 const char *or)
+                                 const char * or)
 {
     const struct conf *conf = &call->node->conf;
     for (size_t i = 0; i < conf->policy_count; i++) {
@@ -266,8 +273,8 @@ static bool operate_names_holder(struct call *call, const struct replica_event *
                 return true;
         }
         call_fail(call, CALL_NOT_FOUND,
-                  "board %s: must be one of the holders of %s in issuer.policy%s",
-                  event->node.text, event->resource.text, or);
+                  "board %s: must be one of the holders of %s in issuer.policy%s", event->node.text,
+                  event->resource.text, or);
         return false;
     }
     call_fail(call, CALL_NOT_FOUND, "resource %s: must be one of issuer.policy",
@@ -291,8 +298,8 @@ static bool transfer_not_held_off(struct call *call, const struct replica_event 
               " ms more, unless all of its boards wait (%s%s does not); see leases",
               event->resource.text, instant_diff(until, now).us / 1000,
               board != NULL ? board->text : "one of them",
-              board != NULL && issuer_awaited(issuer, &event->resource, 1) != NULL ? " and others"
-                                                                                  : "");
+              board != NULL && issuer_awaited(issuer, &event->resource, 1) != NULL ? " and others" :
+                                                                                     "");
     return false;
 }
 
@@ -346,8 +353,7 @@ void operate_pin(struct call *call)
         return;
     if (strcmp(call->word[2], "none") != 0 && !operate_name(call, 2, "board", &event.node))
         return;
-    if (operate_here(call, &event.resource) &&
-        operate_names_holder(call, &event, ", or none"))
+    if (operate_here(call, &event.resource) && operate_names_holder(call, &event, ", or none"))
         operate_act(call, &event, "pinned");
 }
 
@@ -490,7 +496,8 @@ static void leader_transfer_look(uv_timer_t *timer)
         call_fail(call, CALL_CONFLICT, "%s: did not take over in time; %s leads on",
                   call->resource.text, call->node->conf.node_id.text);
     } else if (waited_us > span_from_ms(CALL_COMMIT_MS).us) {
-        call_fail(call, CALL_TIMEOUT, "not known yet: %s was asked to lead; see status for who does",
+        call_fail(call, CALL_TIMEOUT,
+                  "not known yet: %s was asked to lead; see status for who does",
                   call->resource.text);
     }
 }

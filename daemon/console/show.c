@@ -43,9 +43,9 @@ static bool call_sent_to_leader(struct call *call)
 /* The role, or why there is none. */
 static const char *issuer_role(const struct raft *raft)
 {
-    return raft->role == RAFT_HALTED || raft_standing(raft) == RAFT_WHOLE
-               ? raft_role_name(raft->role)
-               : raft_standing_name(raft_standing(raft));
+    return raft->role == RAFT_HALTED || raft_standing(raft) == RAFT_WHOLE ?
+               raft_role_name(raft->role) :
+               raft_standing_name(raft_standing(raft));
 }
 
 static void status_issuer(struct report *report, struct node *node, const struct replica *replica)
@@ -58,9 +58,9 @@ static void status_issuer(struct report *report, struct node *node, const struct
     report_token(report, "term", raft->term);
     report_text(report, "leader", raft->leader.text);
     report_flag(report, "quorum",
-                raft->role == RAFT_LEADER
-                    ? raft_has_quorum(raft, hal_clock_now())
-                    : raft->role == RAFT_FOLLOWER && !name_empty(&raft->leader));
+                raft->role == RAFT_LEADER ?
+                    raft_has_quorum(raft, hal_clock_now()) :
+                    raft->role == RAFT_FOLLOWER && !name_empty(&raft->leader));
     anew_status(report, replica);
     report_text(report, "recovery", recovery[0] != '\0' ? recovery : "none");
     report_token(report, "commit", raft->commit);
@@ -92,8 +92,8 @@ static void status_peers(struct report *report, const struct node *node)
         report_text(report, "link", self ? "self" : peer->up ? "up" : "down");
         if (self || peer->up)
             report_text(report, "config",
-                        self || peer->config_digest == node->conf.cluster_digest ? "agrees"
-                                                                                 : "differs");
+                        self || peer->config_digest == node->conf.cluster_digest ? "agrees" :
+                                                                                   "differs");
         else
             report_none(report, "config");
     }
@@ -263,8 +263,8 @@ static void issuer_store_fields(struct report *report, struct node *node, const 
         return;
     }
     /* The one under way counts as soon as it is longer than what is known. */
-    uint64_t last_us = store.waiting_us > store.sync_last_us ? store.waiting_us :
-                                                               store.sync_last_us;
+    uint64_t last_us =
+        store.waiting_us > store.sync_last_us ? store.waiting_us : store.sync_last_us;
     uint64_t worst_us = last_us > store.sync_worst_us ? last_us : store.sync_worst_us;
     report_text(report, "store", store.failed ? "FAILED" : store.slow ? "SLOW" : "good");
     report_milli(report, "sync_last_ms", (int64_t)last_us);
@@ -304,11 +304,12 @@ static void issuers_answer(struct call *call)
         report_row(report);
         report_text(report, "id", member->id.text);
         report_text(report, "role",
-                    self && (member->voter || raft_standing(raft) != RAFT_WHOLE) ? issuer_role(raft)
-                    : name_equal(&member->id, &raft->leader) ? "leader"
-                    : raft->role == RAFT_LEADER && raft->progress[i].recovering ? "recovering"
-                    : member->voter                          ? "voter"
-                                                             : "learner");
+                    self && (member->voter || raft_standing(raft) != RAFT_WHOLE) ?
+                        issuer_role(raft) :
+                    name_equal(&member->id, &raft->leader)                    ? "leader" :
+                    raft->role == RAFT_LEADER && raft->progress[i].recovering ? "recovering" :
+                    member->voter                                             ? "voter" :
+                                                                                "learner");
         report_text(report, "address", member->address);
         if (self)
             report_token(report, "match", raft_durable_index(raft));
@@ -418,7 +419,7 @@ static void guard_row(struct report *report, const struct conf_resource *resourc
     report_text(report, "agent", holder_state_name(lease->state));
     if (!view->known) {
         static const char *const keys[] = { "guard",    "token", "left_ms", "outputs",
-                                            "readback", "fault", "proven", "mismatch" };
+                                            "readback", "fault", "proven",  "mismatch" };
         for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
             report_none(report, keys[i]);
         return;
@@ -436,8 +437,8 @@ static void guard_row(struct report *report, const struct conf_resource *resourc
     report_flag(report, "proven", status->proven != 0);
     if (view->mismatch) {
         char text[CONF_TERMS_TEXT_MAX + 1];
-        report_text(report, "mismatch", conf_terms_differ(text, &status->terms,
-                                                            &lease->config.terms));
+        report_text(report, "mismatch",
+                    conf_terms_differ(text, &status->terms, &lease->config.terms));
     } else {
         report_none(report, "mismatch");
     }

@@ -17,10 +17,10 @@ enum ctl_answer_part { CTL_ANSWER_GREETING, CTL_ANSWER_BODY, CTL_ANSWER_DONE };
 
 struct ctl_answer {
     enum ctl_answer_part part;
-    bool greeted;  /* the greeting was one of Holdfast's */
-    bool refused;  /* the answer is an ERR */
-    bool misused;  /* and says that the command is none, or written wrong */
-    bool moved;    /* and says to ask elsewhere: its line is in `line`, and was not let out */
+    bool greeted; /* the greeting was one of Holdfast's */
+    bool refused; /* the answer is an ERR */
+    bool misused; /* and says that the command is none, or written wrong */
+    bool moved;   /* and says to ask elsewhere: its line is in `line`, and was not let out */
     char line[256];
     size_t line_length;
     bool fresh;    /* at the start of the first line of the answer */

@@ -29,9 +29,10 @@ static void print_json(const struct backup *backup, const struct lease_table *ta
 {
     char time[BACKUP_TIME_MAX];
     backup_time(backup->wall_us, time);
-    fprintf(out, "{\"ok\":true,\"cluster\":\"%s\",\"node\":\"%s\",\"index\":%" PRIu64
-            ",\"term\":%" PRIu64 ",\"time\":\"%s\",\"members\":[", backup->cluster.text,
-            backup->node.text, backup->index, backup->term, time);
+    fprintf(out,
+            "{\"ok\":true,\"cluster\":\"%s\",\"node\":\"%s\",\"index\":%" PRIu64
+            ",\"term\":%" PRIu64 ",\"time\":\"%s\",\"members\":[",
+            backup->cluster.text, backup->node.text, backup->index, backup->term, time);
     for (uint8_t i = 0; i < backup->members.count; i++)
         fprintf(out, "%s\"%s\"", i > 0 ? "," : "", backup->members.member[i].id.text);
     fprintf(out, "],\"resources\":%" PRIu32 ",\"history\":%" PRIu64 "}\n", table->count,
@@ -43,10 +44,11 @@ static void print_text(const struct backup *backup, const struct lease_table *ta
 {
     char time[BACKUP_TIME_MAX];
     backup_time(backup->wall_us, time);
-    fprintf(out, "%s: good; cluster %s, entry %" PRIu64 " of term %" PRIu64 ", %" PRIu32
-            " resources, %u issuers, written by %s at %s\n", file, backup->cluster.text,
-            backup->index, backup->term, table->count, backup->members.count, backup->node.text,
-            time);
+    fprintf(out,
+            "%s: good; cluster %s, entry %" PRIu64 " of term %" PRIu64 ", %" PRIu32
+            " resources, %u issuers, written by %s at %s\n",
+            file, backup->cluster.text, backup->index, backup->term, table->count,
+            backup->members.count, backup->node.text, time);
 }
 
 /* Checks the text and says what is in it, or what is wrong with it. */

@@ -168,12 +168,12 @@ static int judge(void *context, mbedtls_x509_crt *crt, int depth, uint32_t *flag
 static enum ctl_exit set_up_tls(struct client *client)
 {
     mbedtls_ssl_config *ssl_config = &client->ssl_config;
-    int error = mbedtls_ctr_drbg_seed(&client->random, mbedtls_entropy_func, &client->entropy,
-                                      NULL, 0);
+    int error =
+        mbedtls_ctr_drbg_seed(&client->random, mbedtls_entropy_func, &client->entropy, NULL, 0);
     if (error == 0)
-        error = mbedtls_ssl_config_defaults(ssl_config, MBEDTLS_SSL_IS_CLIENT,
-                                            MBEDTLS_SSL_TRANSPORT_STREAM,
-                                            MBEDTLS_SSL_PRESET_DEFAULT);
+        error =
+            mbedtls_ssl_config_defaults(ssl_config, MBEDTLS_SSL_IS_CLIENT,
+                                        MBEDTLS_SSL_TRANSPORT_STREAM, MBEDTLS_SSL_PRESET_DEFAULT);
     if (error == 0)
         error = mbedtls_ssl_conf_own_cert(ssl_config, &client->cert, &client->key);
     if (error != 0)
@@ -247,8 +247,10 @@ static enum ctl_exit read_part(struct client *client, struct ctl_answer *answer)
         if (count <= 0 && answer->refused)
             return CTL_EXIT_REFUSED;
         if (closed)
-            return fail(client, CTL_EXIT_UNREACHABLE, "closed the connection before its answer "
-                        "was whole", 0);
+            return fail(client, CTL_EXIT_UNREACHABLE,
+                        "closed the connection before its answer "
+                        "was whole",
+                        0);
         if (count == MBEDTLS_ERR_SSL_TIMEOUT)
             return fail(client, CTL_EXIT_UNREACHABLE, "no answer in time", 0);
         if (count < 0)

@@ -20,7 +20,7 @@ struct run {
 struct command {
     const char *name;
     const char *usage;
-    int words_min; /* the command's own included */
+    int words_min;                                 /* the command's own included */
     enum ctl_exit (*local)(const struct run *run); /* NULL: the console does it */
     uint32_t silence_ms;
 };
@@ -72,10 +72,11 @@ static enum ctl_exit run_check(const struct run *run)
     int count = certificate_check_files(conf->tls_ca, conf->tls_cert, conf->tls_key,
                                         conf->node_id.text, run->errors);
     if (count == 0 && run->options->json)
-        fprintf(run->out,
-                "{\"ok\":true,\"node\":\"%s\",\"digest\":\"%016llx\",\"cluster_digest\":\"%016llx\"}\n",
-                conf->node_id.text, (unsigned long long)conf->digest,
-                (unsigned long long)conf->cluster_digest);
+        fprintf(
+            run->out,
+            "{\"ok\":true,\"node\":\"%s\",\"digest\":\"%016llx\",\"cluster_digest\":\"%016llx\"}\n",
+            conf->node_id.text, (unsigned long long)conf->digest,
+            (unsigned long long)conf->cluster_digest);
     else if (count == 0)
         fprintf(run->out, "%s: good; node %s, digest %016llx, cluster digest %016llx\n", conf->file,
                 conf->node_id.text, (unsigned long long)conf->digest,
@@ -104,8 +105,8 @@ struct pki_option {
 };
 
 static const struct pki_option pki_options[] = {
-    { "--dir", true, true, true },       { "--cluster", true, false, false },
-    { "--name", false, true, true },     { "--role", false, true, false },
+    { "--dir", true, true, true },   { "--cluster", true, false, false },
+    { "--name", false, true, true }, { "--role", false, true, false },
     { "--days", true, true, true },
 };
 
@@ -124,9 +125,9 @@ static bool pki_word_known(const struct ctl_options *options, const char *what, 
     for (size_t i = 0; i < sizeof(pki_options) / sizeof(pki_options[0]); i++) {
         const struct pki_option *option = &pki_options[i];
         size_t length = strlen(option->name);
-        bool allowed = strcmp(what, "init") == 0    ? option->for_init
-                       : strcmp(what, "issue") == 0 ? option->for_issue
-                                                    : option->for_renew;
+        bool allowed = strcmp(what, "init") == 0  ? option->for_init :
+                       strcmp(what, "issue") == 0 ? option->for_issue :
+                                                    option->for_renew;
         if (!allowed || strncmp(word, option->name, length) != 0)
             continue;
         if (word[length] == '=')
@@ -259,7 +260,8 @@ static void print_help(FILE *out)
             "  -o json        one JSON object on one line\n"
             "  --help, --version\n\n"
             "Exit status: 0 done, 1 refused, 2 usage, 3 unreachable.\n\n"
-            "Asked of the console:\n", CTL_DEFAULT_CONF);
+            "Asked of the console:\n",
+            CTL_DEFAULT_CONF);
     for (size_t i = 0; i < command_count; i++) {
         if (!commands[i].local)
             fprintf(out, "  %s\n", commands[i].usage);
@@ -288,8 +290,8 @@ static bool join_words(const struct ctl_options *options, char *line, size_t siz
 {
     size_t used = 0;
     for (int i = 0; i < options->word_count && used < size; i++)
-        used += (size_t)snprintf(line + used, size - used, "%s%s", i > 0 ? " " : "",
-                                 options->words[i]);
+        used +=
+            (size_t)snprintf(line + used, size - used, "%s%s", i > 0 ? " " : "", options->words[i]);
     if (options->json && used < size)
         used += (size_t)snprintf(line + used, size - used, " --json");
     return used < size;
@@ -323,8 +325,10 @@ static enum ctl_exit ask_console(const struct run *run, const char *line, uint32
                                  FILE *out)
 {
     const struct ctl_options *options = run->options;
-    struct client_config config = { .address = options->host, .node = options->node,
-                                    .ca = options->ca, .cert = options->cert,
+    struct client_config config = { .address = options->host,
+                                    .node = options->node,
+                                    .ca = options->ca,
+                                    .cert = options->cert,
                                     .key = options->key };
     char address[HF_ADDRESS_MAX + 16];
     struct conf *conf = NULL;

@@ -16,7 +16,7 @@ enum { CTL_WORDS_MAX = 16, CTL_LINE_MAX = 500 };
 
 enum ctl_exit {
     CTL_EXIT_OK = 0,
-    CTL_EXIT_REFUSED = 1,     /* the console said ERR, or a local command could not be done */
+    CTL_EXIT_REFUSED = 1, /* the console said ERR, or a local command could not be done */
     CTL_EXIT_USAGE = 2,
     CTL_EXIT_UNREACHABLE = 3, /* no connection, no trust, or no whole answer */
     CTL_EXIT_MORE = -1        /* inside ctl: not decided yet */

@@ -20,12 +20,7 @@
 #include "ctl/certificate.h"
 #include "ctl/pki_file.h"
 
-enum {
-    PEM_MAX = 4096,
-    SERIAL_BYTES = 16,
-    SUBJECT_MAX = 160,
-    DAY_SECONDS = 24 * 60 * 60
-};
+enum { PEM_MAX = 4096, SERIAL_BYTES = 16, SUBJECT_MAX = 160, DAY_SECONDS = 24 * 60 * 60 };
 
 /* Nothing was made before 2020: a clock that shows less was never set. */
 static const time_t clock_unset_before = 1577836800;
@@ -141,16 +136,17 @@ static int write_key_purposes(mbedtls_x509write_cert *cert)
     int length = 0;
     /* cppcheck-suppress unusedVariable ; MBEDTLS_ASN1_CHK_ADD's own */
     int ret;
-    MBEDTLS_ASN1_CHK_ADD(length, mbedtls_asn1_write_oid(
-        &at, buffer, MBEDTLS_OID_CLIENT_AUTH, MBEDTLS_OID_SIZE(MBEDTLS_OID_CLIENT_AUTH)));
-    MBEDTLS_ASN1_CHK_ADD(length, mbedtls_asn1_write_oid(
-        &at, buffer, MBEDTLS_OID_SERVER_AUTH, MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH)));
+    MBEDTLS_ASN1_CHK_ADD(length, mbedtls_asn1_write_oid(&at, buffer, MBEDTLS_OID_CLIENT_AUTH,
+                                                        MBEDTLS_OID_SIZE(MBEDTLS_OID_CLIENT_AUTH)));
+    MBEDTLS_ASN1_CHK_ADD(length, mbedtls_asn1_write_oid(&at, buffer, MBEDTLS_OID_SERVER_AUTH,
+                                                        MBEDTLS_OID_SIZE(MBEDTLS_OID_SERVER_AUTH)));
     MBEDTLS_ASN1_CHK_ADD(length, mbedtls_asn1_write_len(&at, buffer, (size_t)length));
-    MBEDTLS_ASN1_CHK_ADD(length, mbedtls_asn1_write_tag(
-        &at, buffer, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE));
-    return mbedtls_x509write_crt_set_extension(
-        cert, MBEDTLS_OID_EXTENDED_KEY_USAGE, MBEDTLS_OID_SIZE(MBEDTLS_OID_EXTENDED_KEY_USAGE), 0,
-        at, (size_t)length);
+    MBEDTLS_ASN1_CHK_ADD(
+        length,
+        mbedtls_asn1_write_tag(&at, buffer, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE));
+    return mbedtls_x509write_crt_set_extension(cert, MBEDTLS_OID_EXTENDED_KEY_USAGE,
+                                               MBEDTLS_OID_SIZE(MBEDTLS_OID_EXTENDED_KEY_USAGE), 0,
+                                               at, (size_t)length);
 }
 
 /* SEQUENCE { [2] dNSName }, for tools that look nowhere else. */
@@ -162,16 +158,17 @@ static int write_alternative_name(mbedtls_x509write_cert *cert, const char *name
     /* cppcheck-suppress unusedVariable ; MBEDTLS_ASN1_CHK_ADD's own */
     int ret;
     MBEDTLS_ASN1_CHK_ADD(length, mbedtls_asn1_write_raw_buffer(
-        &at, buffer, (const unsigned char *)name, strlen(name)));
+                                     &at, buffer, (const unsigned char *)name, strlen(name)));
     MBEDTLS_ASN1_CHK_ADD(length, mbedtls_asn1_write_len(&at, buffer, strlen(name)));
-    MBEDTLS_ASN1_CHK_ADD(length, mbedtls_asn1_write_tag(
-        &at, buffer, MBEDTLS_ASN1_CONTEXT_SPECIFIC | 2));
+    MBEDTLS_ASN1_CHK_ADD(length,
+                         mbedtls_asn1_write_tag(&at, buffer, MBEDTLS_ASN1_CONTEXT_SPECIFIC | 2));
     MBEDTLS_ASN1_CHK_ADD(length, mbedtls_asn1_write_len(&at, buffer, (size_t)length));
-    MBEDTLS_ASN1_CHK_ADD(length, mbedtls_asn1_write_tag(
-        &at, buffer, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE));
-    return mbedtls_x509write_crt_set_extension(
-        cert, MBEDTLS_OID_SUBJECT_ALT_NAME, MBEDTLS_OID_SIZE(MBEDTLS_OID_SUBJECT_ALT_NAME), 0, at,
-        (size_t)length);
+    MBEDTLS_ASN1_CHK_ADD(
+        length,
+        mbedtls_asn1_write_tag(&at, buffer, MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE));
+    return mbedtls_x509write_crt_set_extension(cert, MBEDTLS_OID_SUBJECT_ALT_NAME,
+                                               MBEDTLS_OID_SIZE(MBEDTLS_OID_SUBJECT_ALT_NAME), 0,
+                                               at, (size_t)length);
 }
 
 /* What a certificate says besides its keys, dates and serial number. */
@@ -186,8 +183,8 @@ static bool write_extensions(struct pki *pki, const struct content *content,
                              mbedtls_x509write_cert *cert)
 {
     bool ca = content->node == NULL;
-    unsigned usage = ca ? MBEDTLS_X509_KU_KEY_CERT_SIGN | MBEDTLS_X509_KU_CRL_SIGN
-                        : MBEDTLS_X509_KU_DIGITAL_SIGNATURE;
+    unsigned usage = ca ? MBEDTLS_X509_KU_KEY_CERT_SIGN | MBEDTLS_X509_KU_CRL_SIGN :
+                          MBEDTLS_X509_KU_DIGITAL_SIGNATURE;
     int error = mbedtls_x509write_crt_set_basic_constraints(cert, ca ? 1 : 0, ca ? 0 : -1);
     if (error == 0)
         error = mbedtls_x509write_crt_set_key_usage(cert, usage);
@@ -247,16 +244,19 @@ static bool save_key(struct pki *pki, const char *name, mbedtls_pk_context *key)
 {
     char pem[PEM_MAX];
     int error = mbedtls_pk_write_key_pem(key, (unsigned char *)pem, sizeof(pem));
-    bool done = error == 0 ? save(pki, name, "key", pem, pki->request->force)
-                           : fail(pki, "writing a key", error);
+    bool done = error == 0 ? save(pki, name, "key", pem, pki->request->force) :
+                             fail(pki, "writing a key", error);
     mbedtls_platform_zeroize(pem, sizeof(pem));
     return done;
 }
 
 static time_t time_of(const mbedtls_x509_time *date)
 {
-    struct tm parts = { .tm_year = date->year - 1900, .tm_mon = date->mon - 1,
-                        .tm_mday = date->day, .tm_hour = date->hour, .tm_min = date->min,
+    struct tm parts = { .tm_year = date->year - 1900,
+                        .tm_mon = date->mon - 1,
+                        .tm_mday = date->day,
+                        .tm_hour = date->hour,
+                        .tm_min = date->min,
                         .tm_sec = date->sec };
     return timegm(&parts);
 }
@@ -274,8 +274,7 @@ static bool load_ca(struct pki *pki)
         done = false;
     }
     if (done && mbedtls_x509_time_is_past(&pki->ca.valid_to)) {
-        snprintf(error, sizeof(error), "%.200s/ca.crt: the CA has expired",
-                 pki->request->folder);
+        snprintf(error, sizeof(error), "%.200s/ca.crt: the CA has expired", pki->request->folder);
         done = false;
     }
     if (!done)
@@ -291,14 +290,17 @@ static bool issue_certificate(struct pki *pki, const char *name, const char *rol
     struct certificate_subject ca;
     certificate_read_subject(&pki->ca, &ca);
     if (ca.organization[0] == '\0') {
-        fprintf(pki->request->errors, "holdfastctl: %s/ca.crt: no cluster name (O) in it, must be "
-                "made by pki init\n", pki->request->folder);
+        fprintf(pki->request->errors,
+                "holdfastctl: %s/ca.crt: no cluster name (O) in it, must be "
+                "made by pki init\n",
+                pki->request->folder);
         return false;
     }
     snprintf(issuer, sizeof(issuer), "CN=%s CA,O=%s", ca.organization, ca.organization);
     snprintf(subject, sizeof(subject), "CN=%s,O=%s,OU=%s", name, ca.organization, role);
-    const struct content content = { .subject = subject, .issuer = issuer, .node = name,
-                                     .end_limit = time_of(&pki->ca.valid_to) };
+    const struct content content = {
+        .subject = subject, .issuer = issuer, .node = name, .end_limit = time_of(&pki->ca.valid_to)
+    };
     return make_certificate(pki, &content, pem) && save(pki, name, "crt", pem, force);
 }
 
@@ -344,8 +346,10 @@ static bool run_renew(struct pki *pki)
         if (mbedtls_pk_check_pair(&pki->old.pk, &pki->key) == 0 && pki_role_known(subject.unit) &&
             strcmp(subject.common_name, request->name) == 0)
             return load_ca(pki) && issue_certificate(pki, request->name, subject.unit, true);
-        snprintf(error, sizeof(error), "%.200s: key, name and role do not fit the certificate "
-                 "beside it; issue a new one", file);
+        snprintf(error, sizeof(error),
+                 "%.200s: key, name and role do not fit the certificate "
+                 "beside it; issue a new one",
+                 file);
     }
     fprintf(request->errors, "holdfastctl: %s\n", error);
     return false;
@@ -356,7 +360,7 @@ static bool with_pki(const struct pki_request *request, bool (*run)(struct pki *
     struct pki pki = { .request = request };
     if (time(NULL) < clock_unset_before) {
         fprintf(request->errors, "holdfastctl: this machine's clock shows a time before 2020, must "
-                "be set before certificates are made\n");
+                                 "be set before certificates are made\n");
         return false;
     }
     mbedtls_entropy_init(&pki.entropy);

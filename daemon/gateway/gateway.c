@@ -270,9 +270,8 @@ static struct gateway_master *find_place(struct gateway *gateway)
         if (gateway->master[i].state == GATEWAY_MASTER_FREE)
             return &gateway->master[i];
     }
-    struct gateway_master *silent =
-        gateway_master_spare(gateway->master, GATEWAY_PLACES_MAX, false, (struct span){ 0 },
-                             hal_clock_now());
+    struct gateway_master *silent = gateway_master_spare(gateway->master, GATEWAY_PLACES_MAX, false,
+                                                         (struct span){ 0 }, hal_clock_now());
     if (silent != NULL)
         close_master(silent);
     return silent;

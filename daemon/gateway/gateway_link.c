@@ -24,8 +24,9 @@ enum {
 bool gateway_link_open(struct gateway_link *link, const struct gateway_address *address,
                        uint32_t response_ms, int stop_fd)
 {
-    *link = (struct gateway_link){ .address = *address, .response_ms = response_ms,
-                                   .stop_fd = stop_fd, .fd = -1 };
+    *link = (struct gateway_link){
+        .address = *address, .response_ms = response_ms, .stop_fd = stop_fd, .fd = -1
+    };
     link->modbus = modbus_new_tcp_pi(link->address.host, link->address.port);
     if (link->modbus == NULL)
         return false;
@@ -108,8 +109,8 @@ static bool connected(int fd)
 
 static int finish_connecting(struct gateway_link *link)
 {
-    uint32_t limit_ms = link->response_ms > GATEWAY_CONNECT_MIN_MS ? link->response_ms
-                                                                   : GATEWAY_CONNECT_MIN_MS;
+    uint32_t limit_ms =
+        link->response_ms > GATEWAY_CONNECT_MIN_MS ? link->response_ms : GATEWAY_CONNECT_MIN_MS;
     struct instant end = instant_add(hal_clock_now(), span_from_ms(limit_ms));
     for (;;) {
         int left_ms = milliseconds_until(end);

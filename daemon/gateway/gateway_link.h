@@ -20,7 +20,7 @@
 #include "gateway/gateway_pdu.h"
 
 enum {
-    GATEWAY_LEASE_POLL_MS = 2,  /* how often a write under way looks at the lease */
+    GATEWAY_LEASE_POLL_MS = 2,   /* how often a write under way looks at the lease */
     GATEWAY_CONNECT_MIN_MS = 250 /* a connection may take response_ms, or this if that is less */
 };
 

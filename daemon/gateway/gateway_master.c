@@ -9,12 +9,12 @@
 #include "base/check.h"
 #include "gateway/gateway_address.h"
 
-#define FREE GATEWAY_MASTER_FREE
-#define READING GATEWAY_MASTER_READING
-#define WAITING GATEWAY_MASTER_WAITING
-#define WRITING GATEWAY_MASTER_WRITING
+#define FREE      GATEWAY_MASTER_FREE
+#define READING   GATEWAY_MASTER_READING
+#define WAITING   GATEWAY_MASTER_WAITING
+#define WRITING   GATEWAY_MASTER_WRITING
 #define ABANDONED GATEWAY_MASTER_ABANDONED
-#define ILLEGAL GATEWAY_MASTER_ILLEGAL
+#define ILLEGAL   GATEWAY_MASTER_ILLEGAL
 
 /* Columns: ACCEPTED, FORWARDED, ANSWERED, FLUSHED, CLOSED, LEFT. */
 static const enum gateway_master_state table[GATEWAY_MASTER_STATES][GATEWAY_MASTER_EVENTS] = {
@@ -115,8 +115,8 @@ void gateway_master_answer(struct gateway_master *master, const uint8_t *pdu, si
 bool gateway_master_send(struct gateway_master *master)
 {
     size_t left = master->out_length - master->out_sent;
-    ssize_t sent = send(master->fd, master->out + master->out_sent, left,
-                        MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t sent =
+        send(master->fd, master->out + master->out_sent, left, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0)
         return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
     master->out_sent += (size_t)sent;

@@ -41,7 +41,7 @@ enum { GATEWAY_PEER_TEXT_MAX = 63, GATEWAY_SPARE_S = 60 };
 
 struct gateway_master {
     enum gateway_master_state state;
-    int fd; /* -1 in FREE and ABANDONED */
+    int fd;               /* -1 in FREE and ABANDONED */
     bool asked;           /* it has sent a whole request */
     struct instant since; /* its last one, or when it came */
     char peer[GATEWAY_PEER_TEXT_MAX + 1];
@@ -55,9 +55,9 @@ struct gateway_master {
 };
 
 enum gateway_frame {
-    GATEWAY_FRAME_NONE,  /* not all there yet */
+    GATEWAY_FRAME_NONE, /* not all there yet */
     GATEWAY_FRAME_WHOLE,
-    GATEWAY_FRAME_BAD    /* no Modbus TCP header: the stream cannot be followed any more */
+    GATEWAY_FRAME_BAD /* no Modbus TCP header: the stream cannot be followed any more */
 };
 
 /* The state that `event` leads to from `state`, or GATEWAY_MASTER_ILLEGAL. For tests. */

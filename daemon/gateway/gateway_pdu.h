@@ -15,10 +15,10 @@
 #include <stdint.h>
 
 enum {
-    GATEWAY_PDU_MAX = 253,          /* bytes: function code and data */
-    GATEWAY_MBAP_LENGTH = 7,        /* transaction, protocol, length, unit */
+    GATEWAY_PDU_MAX = 253,   /* bytes: function code and data */
+    GATEWAY_MBAP_LENGTH = 7, /* transaction, protocol, length, unit */
     GATEWAY_ADU_MAX = GATEWAY_MBAP_LENGTH + GATEWAY_PDU_MAX,
-    GATEWAY_EXCEPTION_LENGTH = 2    /* bytes of an exception PDU */
+    GATEWAY_EXCEPTION_LENGTH = 2 /* bytes of an exception PDU */
 };
 
 enum gateway_exception {

@@ -95,9 +95,9 @@ bool gateway_upstream_permits(struct gateway_upstream *upstream,
     if (!access_needs_lease(upstream, facts))
         return true;
     /* A read has no effect that could be late. */
-    struct span need = facts->access == GATEWAY_ACCESS_WRITE
-                           ? gateway_worst_transit(upstream->actuator.response_ms)
-                           : span_from_us(0);
+    struct span need = facts->access == GATEWAY_ACCESS_WRITE ?
+                           gateway_worst_transit(upstream->actuator.response_ms) :
+                           span_from_us(0);
     struct span left;
     enum gateway_lease_answer answer = gateway_lease_check(&upstream->shared->lease, need, &left);
     if (answer == GATEWAY_LEASE_ENOUGH)

@@ -16,9 +16,9 @@
 #include "gateway/gateway_pdu.h"
 
 enum {
-    GATEWAY_MASTERS_MAX = 16,   /* each has one request under way at most, so a queue holds all */
-    GATEWAY_PLACES_MAX = 96,    /* connections, with those that have not asked for anything yet */
-    GATEWAY_RECONNECT_MS = 500  /* after a connection failed; requests fail at once until then */
+    GATEWAY_MASTERS_MAX = 16,  /* each has one request under way at most, so a queue holds all */
+    GATEWAY_PLACES_MAX = 96,   /* connections, with those that have not asked for anything yet */
+    GATEWAY_RECONNECT_MS = 500 /* after a connection failed; requests fail at once until then */
 };
 
 /* Who wants to know of connections to actuators, if anyone. */

@@ -102,8 +102,7 @@ static bool peer_allowed(struct agent_socket *sockets, int fd)
     log_line(LOG_WARNING,
              "agent: uid %u (pid %d) refused: only root, uid %u and the run directory's owner, uid "
              "%u, may connect",
-             (unsigned)peer.uid, (int)peer.pid, (unsigned)geteuid(),
-             (unsigned)sockets->run_owner);
+             (unsigned)peer.uid, (int)peer.pid, (unsigned)geteuid(), (unsigned)sockets->run_owner);
     return false;
 }
 

@@ -39,8 +39,8 @@ static bool board_open_hal(struct board *board, const struct conf *conf)
 {
     bool sim = conf->hal == CONF_HAL_SIM;
     enum hal_result result =
-        sim ? hal_sim_open(&board->hal, conf->hal_socket, conf->node_id.text, "guard")
-            : hal_linux_open(&board->hal);
+        sim ? hal_sim_open(&board->hal, conf->hal_socket, conf->node_id.text, "guard") :
+              hal_linux_open(&board->hal);
     board->hal_open = result == HAL_OK;
     if (result != HAL_OK)
         log_line(LOG_ERR, "hal %s %s: %s", sim ? "sim" : "linux", conf->hal_socket,

@@ -367,10 +367,10 @@ static bool lock_run_dir(struct loop *loop, const char *run_dir)
         return false;
     }
     snprintf(path, sizeof(path), "%s/guard.lock", run_dir);
-    loop->lock_fd = safe_folder(run_dir, true, error, sizeof(error))
-                        ? safe_file_lock(path, "held: another guard runs on this directory", error,
-                                         sizeof(error))
-                        : -1;
+    loop->lock_fd = safe_folder(run_dir, true, error, sizeof(error)) ?
+                        safe_file_lock(path, "held: another guard runs on this directory", error,
+                                       sizeof(error)) :
+                        -1;
     if (loop->lock_fd < 0)
         log_line(LOG_ERR, "%s", error);
     return loop->lock_fd >= 0;

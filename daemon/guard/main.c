@@ -76,7 +76,7 @@ int main(int argc, char **argv)
         return status;
     bool proven = loop_run(&guard_loop);
     loop_close(&guard_loop, run_dir, proven);
-    log_line(proven ? LOG_NOTICE : LOG_ERR, proven ? "stopped, outputs proven off"
-                                                   : "stopped with a fault, watchdog left running");
+    log_line(proven ? LOG_NOTICE : LOG_ERR, proven ? "stopped, outputs proven off" :
+                                                     "stopped with a fault, watchdog left running");
     return proven ? EXIT_SUCCESS : EXIT_FAILURE;
 }

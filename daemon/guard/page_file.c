@@ -38,10 +38,10 @@ static struct lease_page *page_map_file(const char *path, int flags)
     int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags, 0644);
     if (fd < 0)
         return NULL;
-    bool sized = (flags & O_CREAT)
-                     ? ftruncate(fd, sizeof(struct lease_page)) == 0 && fchmod(fd, 0644) == 0
-                     : fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_uid == geteuid() &&
-                           info.st_size >= (off_t)sizeof(struct lease_page);
+    bool sized = (flags & O_CREAT) ?
+                     ftruncate(fd, sizeof(struct lease_page)) == 0 && fchmod(fd, 0644) == 0 :
+                     fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_uid == geteuid() &&
+                         info.st_size >= (off_t)sizeof(struct lease_page);
     if (sized)
         map = mmap(NULL, sizeof(struct lease_page), PROT_READ | PROT_WRITE,
                    MAP_SHARED | MAP_POPULATE, fd, 0);

@@ -17,12 +17,13 @@ int64_t budget_watch_wait_s(const struct issuer *issuer, const struct issuer_cli
 static void tell(const struct issuer *issuer, const struct issuer_client *client,
                  struct instant now)
 {
-    log_line(LOG_WARNING,
-             "%s: over its budget: it has caused %" PRIu64 " bytes of journal since this issuer "
-             "started, %d at once and as many an hour are taken: its acquires wait, its refusals are "
-             "not noted; the next in %" PRId64 " s",
-             client->node.text, client->spent_bytes, BUDGET_BOARD_BURST,
-             budget_watch_wait_s(issuer, client, now));
+    log_line(
+        LOG_WARNING,
+        "%s: over its budget: it has caused %" PRIu64 " bytes of journal since this issuer "
+        "started, %d at once and as many an hour are taken: its acquires wait, its refusals are "
+        "not noted; the next in %" PRId64 " s",
+        client->node.text, client->spent_bytes, BUDGET_BOARD_BURST,
+        budget_watch_wait_s(issuer, client, now));
 }
 
 void budget_watch_look(struct budget_watch *watch, const struct issuer *issuer, struct instant now)

@@ -203,11 +203,13 @@ static void shell_tell_slow(const struct issuer_shell *issuer, enum store_watch_
     const struct store_watch *watch = &issuer->watch;
     uint64_t threshold_ms = watch->threshold_us / 1000;
     if (news == STORE_WATCH_BEGAN)
-        log_line(LOG_WARNING, "store: slow: a sync takes %" PRIu64 " ms, above %" PRIu64 " ms: grants "
+        log_line(LOG_WARNING,
+                 "store: slow: a sync takes %" PRIu64 " ms, above %" PRIu64 " ms: grants "
                  "wait for the disks of a majority, renewals do not",
                  watch->worst_us / 1000, threshold_ms);
     else if (news == STORE_WATCH_OVER)
-        log_line(LOG_NOTICE, "store: no longer slow: %" PRIu64 " syncs took more than %" PRIu64
+        log_line(LOG_NOTICE,
+                 "store: no longer slow: %" PRIu64 " syncs took more than %" PRIu64
                  " ms, the longest %" PRIu64 " ms",
                  watch->count, threshold_ms, watch->worst_us / 1000);
 }
@@ -272,7 +274,8 @@ void issuer_shell_raft(struct issuer_shell *issuer, const struct raft_message *m
 void issuer_shell_lease(struct issuer_shell *issuer, const struct hf_name *agent,
                         const struct lease_message *message)
 {
-    struct replica_event event = { .kind = REPLICA_LEASE_MESSAGE, .node = *agent,
+    struct replica_event event = { .kind = REPLICA_LEASE_MESSAGE,
+                                   .node = *agent,
                                    .lease_message = message };
     shell_step(issuer, &event);
 }
@@ -461,14 +464,19 @@ static void shell_tell_nothing(const struct conf *conf, const struct journal_rec
     else
         snprintf(what, sizeof(what), "%.150s holds no journal", conf->data_dir);
     if (conf->issuer_count > 1)
-        log_line(LOG_ERR, "store: %s: this issuer has no say until it has recovered from the others; "
-                 "only if the cluster is new, or all are lost: holdfastd -c %s --init, or --restore "
-                 "BACKUP, on each of them", what, conf->file);
+        log_line(
+            LOG_ERR,
+            "store: %s: this issuer has no say until it has recovered from the others; "
+            "only if the cluster is new, or all are lost: holdfastd -c %s --init, or --restore "
+            "BACKUP, on each of them",
+            what, conf->file);
     else
-        log_line(LOG_ERR, "store: %s: this issuer has no say, and cluster.issuers lists nobody to "
-                 "recover from: list the others if there are any; if the cluster is new: holdfastd -c "
-                 "%s --init; if all is lost: --restore BACKUP, or --init --above N, see holdfastd(8)",
-                 what, conf->file);
+        log_line(
+            LOG_ERR,
+            "store: %s: this issuer has no say, and cluster.issuers lists nobody to "
+            "recover from: list the others if there are any; if the cluster is new: holdfastd -c "
+            "%s --init; if all is lost: --restore BACKUP, or --init --above N, see holdfastd(8)",
+            what, conf->file);
 }
 
 static bool shell_open_store(struct issuer_shell *issuer, struct journal_recovered *recovered)
@@ -492,11 +500,15 @@ static bool shell_open_store(struct issuer_shell *issuer, struct journal_recover
     if (journal_holds_nothing(recovered))
         shell_tell_nothing(conf, recovered);
     if (recovered->cut_bytes > 0)
-        log_line(LOG_WARNING, "store: cut a torn tail of %" PRIu64 " bytes that was never "
-                 "acknowledged", recovered->cut_bytes);
+        log_line(LOG_WARNING,
+                 "store: cut a torn tail of %" PRIu64 " bytes that was never "
+                 "acknowledged",
+                 recovered->cut_bytes);
     if (recovered->repairs > 0)
-        log_line(LOG_WARNING, "store: %u damaged or unfinished parts of the journal were restored "
-                 "from their copies", recovered->repairs);
+        log_line(LOG_WARNING,
+                 "store: %u damaged or unfinished parts of the journal were restored "
+                 "from their copies",
+                 recovered->repairs);
     /* While nothing of its log is known, the configuration is the file's, also a mended one's. */
     if (journal_knows_no_members(recovered)) {
         making_bootstrap(conf, &recovered->raft.members);

@@ -124,7 +124,8 @@ void recovery_describe(const struct raft *raft, const struct recovery_links *lin
         return;
     }
     if (raft->members.count == 1 && raft_standing(raft) == RAFT_RECOVERING) {
-        snprintf(text, size, "has no memory and nobody to recover from: --init, --restore, or list the "
+        snprintf(text, size,
+                 "has no memory and nobody to recover from: --init, --restore, or list the "
                  "other issuers");
         return;
     }
@@ -145,11 +146,13 @@ void recovery_describe(const struct raft *raft, const struct recovery_links *lin
 static void tell_loss(const struct raft *raft)
 {
     const struct raft_loss *loss = &raft->recovery.loss;
-    log_line(LOG_ALERT, "recovery: what is stored here is older than what this issuer promised: it "
-             "acknowledged entry %" PRIu64 " in term %" PRIu64 " to %s, and came back with entry %"
-             PRIu64 " in term %" PRIu64 ": was its card put back from an image? It votes no more "
-             "until it has recovered from its peers", loss->match, loss->term, loss->told_by.text,
-             loss->has_last, loss->has_term);
+    log_line(LOG_ALERT,
+             "recovery: what is stored here is older than what this issuer promised: it "
+             "acknowledged entry %" PRIu64 " in term %" PRIu64
+             " to %s, and came back with entry %" PRIu64 " in term %" PRIu64
+             ": was its card put back from an image? It votes no more "
+             "until it has recovered from its peers",
+             loss->match, loss->term, loss->told_by.text, loss->has_last, loss->has_term);
 }
 
 static void tell_standing(enum raft_standing before, const struct raft *raft)
@@ -159,13 +162,17 @@ static void tell_standing(enum raft_standing before, const struct raft *raft)
         tell_loss(raft);
     else if (now == RAFT_RECOVERING)
         log_line(LOG_WARNING, "recovery: this issuer was begun by --init, but the cluster has a "
-                 "history: it has no say until it has recovered from the others");
+                              "history: it has no say until it has recovered from the others");
     else if (before == RAFT_RECOVERING)
-        log_line(LOG_NOTICE, "recovery: done in term %" PRIu64 " at entry %" PRIu64 ", this issuer "
-                 "votes again", raft->term, raft_durable_index(raft));
+        log_line(LOG_NOTICE,
+                 "recovery: done in term %" PRIu64 " at entry %" PRIu64 ", this issuer "
+                 "votes again",
+                 raft->term, raft_durable_index(raft));
     else
-        log_line(LOG_NOTICE, "recovery: none is needed, the cluster is new: all its issuers were "
-                 "begun at entry %" PRIu64, raft->last_index);
+        log_line(LOG_NOTICE,
+                 "recovery: none is needed, the cluster is new: all its issuers were "
+                 "begun at entry %" PRIu64,
+                 raft->last_index);
 }
 
 static void tell_waiting(struct recovery_watch *watch, const struct raft *raft,
@@ -188,8 +195,10 @@ static void tell_waiting(struct recovery_watch *watch, const struct raft *raft,
 void recovery_tell_forgetful(const struct hf_name *peer)
 {
     if (!name_empty(peer))
-        log_line(LOG_WARNING, "recovery: %s has lost its memory: what it acknowledged counts for "
-                 "nothing until it has recovered", peer->text);
+        log_line(LOG_WARNING,
+                 "recovery: %s has lost its memory: what it acknowledged counts for "
+                 "nothing until it has recovered",
+                 peer->text);
 }
 
 void recovery_watch(struct recovery_watch *watch, const struct raft *raft,

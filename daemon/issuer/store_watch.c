@@ -27,8 +27,8 @@ static enum store_watch_news note_calm(struct store_watch *watch, struct instant
 enum store_watch_news store_watch_done(struct store_watch *watch, uint64_t took_us,
                                        struct instant now)
 {
-    enum store_watch_news news = took_us > watch->threshold_us ? note_slow(watch, took_us, now) :
-                                                                 note_calm(watch, now);
+    enum store_watch_news news =
+        took_us > watch->threshold_us ? note_slow(watch, took_us, now) : note_calm(watch, now);
     watch->counted = false;
     return news;
 }

@@ -18,13 +18,13 @@ enum { STORE_WATCH_CALM_MS = 5000 }; /* so long without a slow append: over */
 enum store_watch_news { STORE_WATCH_NOTHING, STORE_WATCH_BEGAN, STORE_WATCH_OVER };
 
 struct store_watch {
-    uint64_t threshold_us; /* an append that takes longer is slow */
-    bool slow;             /* within an episode */
-    uint64_t count;        /* slow appends of this episode, the one under way included */
-    uint64_t worst_us;     /* of this episode */
-    uint64_t total;        /* slow appends since the start */
+    uint64_t threshold_us;  /* an append that takes longer is slow */
+    bool slow;              /* within an episode */
+    uint64_t count;         /* slow appends of this episode, the one under way included */
+    uint64_t worst_us;      /* of this episode */
+    uint64_t total;         /* slow appends since the start */
     struct instant calm_at; /* over, if none is slow until then */
-    bool counted;          /* the append under way is counted already */
+    bool counted;           /* the append under way is counted already */
 };
 
 /* An append was done, after `took_us`. */

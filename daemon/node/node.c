@@ -245,8 +245,9 @@ static void node_receive_store(struct node *node, const struct hf_name *from,
     if (node->issuer != NULL && issuers_find(node, from) != NULL)
         issuer_shell_store(node->issuer, from, store);
     else
-        node_log_stray(node, from, "word of its journal, from a node that is no issuer here: "
-                                   "ignored");
+        node_log_stray(node, from,
+                       "word of its journal, from a node that is no issuer here: "
+                       "ignored");
 }
 
 static void node_receive_issuers(struct node *node, const struct hf_name *from,
@@ -255,8 +256,9 @@ static void node_receive_issuers(struct node *node, const struct hf_name *from,
     if (issuers_hears(node, from))
         issuers_told(node, issuers);
     else
-        node_log_stray(node, from, "word of who the issuers are, from a node that is none here: "
-                                   "ignored");
+        node_log_stray(node, from,
+                       "word of who the issuers are, from a node that is none here: "
+                       "ignored");
 }
 
 static void node_peer_message(void *context, const struct hf_name *from,

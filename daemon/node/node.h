@@ -41,7 +41,7 @@ struct node_peer {
     bool agent;
     uint64_t config_digest;
     char console[HF_ADDRESS_MAX + 1]; /* what it listens on, as it says; see node/reach.h */
-    int64_t since_us; /* raw clock, of the last change of `up` */
+    int64_t since_us;                 /* raw clock, of the last change of `up` */
 };
 
 struct node {

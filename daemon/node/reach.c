@@ -33,7 +33,7 @@ bool reach_console(const char *told, const char *peer, char *out, size_t size)
     if (is_own(told) && !is_own(peer))
         return false;
     int length = everywhere ? snprintf(out, size, "%.*s%s", (int)host_length(peer), peer,
-                                       told + host_length(told))
-                            : snprintf(out, size, "%s", told);
+                                       told + host_length(told)) :
+                              snprintf(out, size, "%s", told);
     return length > 0 && (size_t)length < size;
 }

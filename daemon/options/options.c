@@ -15,19 +15,23 @@ static void print_usage(const struct options_program *program, FILE *to)
             "  --help     print this and exit\n",
             program->name, program->about);
     if (program->restores)
-        fputs("  --init [--above N [--force]]\n"
-              "             begins a new cluster on this issuer and exits; once, on each of its "
-              "issuers\n"
-              "  --restore BACKUP [--above N] [--force]\n"
-              "             makes a lost cluster's journal of a backup and exits; see holdfastd(8)\n",
-              to);
+        fputs(
+            "  --init [--above N [--force]]\n"
+            "             begins a new cluster on this issuer and exits; once, on each of its "
+            "issuers\n"
+            "  --restore BACKUP [--above N] [--force]\n"
+            "             makes a lost cluster's journal of a backup and exits; see holdfastd(8)\n",
+            to);
 }
 
 /* The long options, those of the acts on a journal last. */
 static const struct option longs[] = {
-    { "version", no_argument, NULL, 'V' },       { "help", no_argument, NULL, 'h' },
-    { "restore", required_argument, NULL, 'R' }, { "above", required_argument, NULL, 'A' },
-    { "force", no_argument, NULL, 'F' },         { "init", no_argument, NULL, 'I' },
+    { "version", no_argument, NULL, 'V' },
+    { "help", no_argument, NULL, 'h' },
+    { "restore", required_argument, NULL, 'R' },
+    { "above", required_argument, NULL, 'A' },
+    { "force", no_argument, NULL, 'F' },
+    { "init", no_argument, NULL, 'I' },
     { NULL, 0, NULL, 0 },
 };
 static const struct option longs_plain[] = { { "version", no_argument, NULL, 'V' },

@@ -12,8 +12,8 @@
 enum { OPTIONS_GO_ON = -1, OPTIONS_EXIT_USAGE = 2 };
 
 struct options {
-    const char *file; /* -c; default /etc/holdfast/holdfast.conf */
-    bool check_only;  /* -t */
+    const char *file;    /* -c; default /etc/holdfast/holdfast.conf */
+    bool check_only;     /* -t */
     bool init;           /* --init */
     const char *restore; /* --restore; NULL: not asked for */
     const char *above;   /* --above, of --init or --restore; NULL: not given */

@@ -158,9 +158,9 @@ static int weakest(const struct admission *admission, uint64_t now_ms, bool shak
 
 static void count_phase(struct admission *admission, enum admission_phase phase, bool enters)
 {
-    uint16_t *count = phase == ADMISSION_SHAKING  ? &admission->shaking
-                      : phase == ADMISSION_QUEUED ? &admission->queued
-                                                  : NULL;
+    uint16_t *count = phase == ADMISSION_SHAKING ? &admission->shaking :
+                      phase == ADMISSION_QUEUED  ? &admission->queued :
+                                                   NULL;
     if (count != NULL)
         *count = (uint16_t)(enters ? *count + 1 : *count - 1);
 }

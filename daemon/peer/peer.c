@@ -66,8 +66,9 @@ static void log_comings_held_back(struct peer_hub *hub)
     struct hf_name node;
     uint32_t count;
     while ((count = log_quota_collect(&hub->comings, uv_now(hub->loop), &node)) > 0)
-        hub_log(hub, LOG_WARNING, "%s: connected or disconnected %u more times within %d s; it is %s",
-                node.text, count, LOG_QUOTA_WINDOW_MS / 1000,
+        hub_log(hub, LOG_WARNING,
+                "%s: connected or disconnected %u more times within %d s; it is %s", node.text,
+                count, LOG_QUOTA_WINDOW_MS / 1000,
                 peer_is_up(hub, &node) ? "connected" : "not connected");
 }
 
@@ -118,8 +119,8 @@ void dial_again(struct peer_dial *dial, bool steady)
         dial->delay_ms = DIAL_DELAY_MIN_MS;
     uint32_t half = dial->delay_ms / 2;
     uint64_t wait_ms = half + random_next(dial->hub) % (half + 1);
-    dial->delay_ms = dial->delay_ms * 2 < DIAL_DELAY_MAX_MS ? dial->delay_ms * 2
-                                                            : DIAL_DELAY_MAX_MS;
+    dial->delay_ms =
+        dial->delay_ms * 2 < DIAL_DELAY_MAX_MS ? dial->delay_ms * 2 : DIAL_DELAY_MAX_MS;
     uv_timer_start(&dial->timer, dial_now, wait_ms, 0);
 }
 
@@ -248,7 +249,8 @@ static struct peer_link *second_link(const struct peer_link *link)
 static void link_rescue(struct peer_link *link, const struct tls_stream_flight *flight)
 {
     struct peer_link *second = second_link(link);
-    uint64_t patience_ms = flight->round_ms * 2 > HUB_WATCH_MS ? flight->round_ms * 2 : HUB_WATCH_MS;
+    uint64_t patience_ms =
+        flight->round_ms * 2 > HUB_WATCH_MS ? flight->round_ms * 2 : HUB_WATCH_MS;
     bool connecting = second != NULL && !tls_stream_connected(second->stream);
     if (connecting &&
         (!flight->lost || uv_now(link->hub->loop) - second->since_ms + 5 >= patience_ms)) {

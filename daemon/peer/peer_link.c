@@ -194,8 +194,8 @@ static void link_secured(struct peer_link *link, const struct tls_name *peer)
 static bool hello_acceptable(struct peer_link *link, const struct wire_hello *hello)
 {
     const struct wire_hello *self = &link->hub->self;
-    bool foreign_terms = hello->version != self->version ||
-                         strcmp(hello->cluster, self->cluster) != 0;
+    bool foreign_terms =
+        hello->version != self->version || strcmp(hello->cluster, self->cluster) != 0;
     /* The dialler is told what this side speaks, so that its log names the cause as well. */
     if (foreign_terms && link->dial == NULL)
         link_send_hello(link);

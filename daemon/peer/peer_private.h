@@ -16,11 +16,11 @@ enum {
     DIAL_DELAY_MIN_MS = 50,
     /* Within a lease's slack: a board that is not connected to the next leader loses its lease. */
     DIAL_DELAY_MAX_MS = 500,
-    LINK_STEADY_MS = 1000,     /* a link that held this long lets the next dial start afresh */
-    HUB_TICK_MS = 500,         /* while a hello is awaited or refusals are counted */
-    HUB_WATCH_MS = 50,         /* between two looks at what is not acknowledged, and two redials */
-    HUB_HELLO_MAX = 256,       /* bytes of an encoded hello */
-    HUB_LINE_MAX = 400,        /* characters of a log line */
+    LINK_STEADY_MS = 1000, /* a link that held this long lets the next dial start afresh */
+    HUB_TICK_MS = 500,     /* while a hello is awaited or refusals are counted */
+    HUB_WATCH_MS = 50,     /* between two looks at what is not acknowledged, and two redials */
+    HUB_HELLO_MAX = 256,   /* bytes of an encoded hello */
+    HUB_LINE_MAX = 400,    /* characters of a log line */
     HUB_DIALS_MAX = 2 * HF_ISSUERS_MAX /* those dialled now, and those whose link still closes */
 };
 
@@ -41,10 +41,10 @@ struct peer_link {
     struct peer_dial *dial; /* NULL: accepted */
     struct tls_stream *stream;
     enum link_state state;
-    bool announced;       /* on_up was told, on_down not yet */
-    struct hf_name node;  /* by its certificate; empty before TLS is up */
+    bool announced;          /* on_up was told, on_down not yet */
+    struct hf_name node;     /* by its certificate; empty before TLS is up */
     struct wire_hello hello; /* once up: what it said */
-    uint64_t since_ms;    /* in this state, by the loop's clock */
+    uint64_t since_ms;       /* in this state, by the loop's clock */
     struct frame_reader reader;
     char reason[REFUSAL_WHO_MAX]; /* why this side closed it; empty: it did not */
     struct peer_link *previous;

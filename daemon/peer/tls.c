@@ -52,8 +52,7 @@ static int key_parse(mbedtls_pk_context *key, const char *path)
 static void config_limits(mbedtls_ssl_config *config)
 {
     static const mbedtls_ecp_group_id curves[] = { MBEDTLS_ECP_DP_CURVE25519,
-                                                   MBEDTLS_ECP_DP_SECP256R1,
-                                                   MBEDTLS_ECP_DP_NONE };
+                                                   MBEDTLS_ECP_DP_SECP256R1, MBEDTLS_ECP_DP_NONE };
     mbedtls_ssl_conf_min_version(config, MBEDTLS_SSL_MAJOR_VERSION_3, MBEDTLS_SSL_MINOR_VERSION_3);
     mbedtls_ssl_conf_curves(config, curves);
 }
@@ -206,8 +205,8 @@ static bool check_files(struct tls_identity *identity, const char *ca_path,
 {
     const mbedtls_x509_crt *certificate = &identity->certificate;
     const mbedtls_x509_time *ca_from = &identity->ca.valid_from;
-    identity->floor = time_before(ca_from, &certificate->valid_from) ? certificate->valid_from
-                                                                     : *ca_from;
+    identity->floor =
+        time_before(ca_from, &certificate->valid_from) ? certificate->valid_from : *ca_from;
     uint32_t flags = 0;
     if (mbedtls_x509_crt_verify(&identity->certificate, &identity->ca, NULL, NULL, &flags,
                                 judge_time, identity) != 0) {
@@ -267,9 +266,9 @@ static int configure_both(struct tls_identity *identity)
     if (code == 0)
         code = configure(identity, &identity->client, MBEDTLS_SSL_IS_CLIENT);
     if (code == 0)
-        code = mbedtls_ssl_ticket_setup(&identity->tickets, mbedtls_ctr_drbg_random,
-                                        &identity->random, MBEDTLS_CIPHER_AES_256_GCM,
-                                        TLS_TICKET_SECONDS);
+        code =
+            mbedtls_ssl_ticket_setup(&identity->tickets, mbedtls_ctr_drbg_random, &identity->random,
+                                     MBEDTLS_CIPHER_AES_256_GCM, TLS_TICKET_SECONDS);
     if (code != 0)
         return code;
     mbedtls_ssl_conf_session_tickets_cb(&identity->server, mbedtls_ssl_ticket_write,

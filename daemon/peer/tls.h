@@ -23,21 +23,21 @@ enum { TLS_TEXT_MAX = 160, TLS_TICKET_SECONDS = 3600 };
 
 /* Why a connection ended or was refused. */
 enum tls_cause {
-    TLS_CAUSE_NONE,           /* closed in order, by either side */
-    TLS_CAUSE_NETWORK,        /* refused, reset, unreachable, silent */
-    TLS_CAUSE_TIMEOUT,        /* handshake not finished in time */
-    TLS_CAUSE_BUSY,           /* too many handshakes or connections */
-    TLS_CAUSE_OVERFLOW,       /* its output queue is full */
+    TLS_CAUSE_NONE,     /* closed in order, by either side */
+    TLS_CAUSE_NETWORK,  /* refused, reset, unreachable, silent */
+    TLS_CAUSE_TIMEOUT,  /* handshake not finished in time */
+    TLS_CAUSE_BUSY,     /* too many handshakes or connections */
+    TLS_CAUSE_OVERFLOW, /* its output queue is full */
     TLS_CAUSE_MEMORY,
     TLS_CAUSE_PROTOCOL,       /* not TLS, too old a version, no acceptable cipher, bad record */
     TLS_CAUSE_NO_CERTIFICATE, /* the peer showed none */
     TLS_CAUSE_CA,             /* not signed by the configured CA */
     TLS_CAUSE_EXPIRED,
     TLS_CAUSE_NOT_YET_VALID,
-    TLS_CAUSE_CERTIFICATE,    /* any other fault of the peer's certificate */
-    TLS_CAUSE_BY_PEER,        /* the peer refused this node: its alert says why */
-    TLS_CAUSE_ROLE,           /* the certificate's OU does not allow this */
-    TLS_CAUSE_NAME,           /* the certificate names another node */
+    TLS_CAUSE_CERTIFICATE, /* any other fault of the peer's certificate */
+    TLS_CAUSE_BY_PEER,     /* the peer refused this node: its alert says why */
+    TLS_CAUSE_ROLE,        /* the certificate's OU does not allow this */
+    TLS_CAUSE_NAME,        /* the certificate names another node */
     TLS_CAUSES
 };
 

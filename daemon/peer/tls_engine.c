@@ -42,7 +42,8 @@ void tls_buffer_free(struct tls_buffer *buffer)
 static int engine_send(void *context, const unsigned char *data, size_t length)
 {
     struct tls_engine *engine = context;
-    return tls_buffer_append(&engine->out, data, length) ? (int)length : MBEDTLS_ERR_SSL_ALLOC_FAILED;
+    return tls_buffer_append(&engine->out, data, length) ? (int)length :
+                                                           MBEDTLS_ERR_SSL_ALLOC_FAILED;
 }
 
 static int engine_receive(void *context, unsigned char *out, size_t length)
@@ -62,8 +63,8 @@ bool tls_engine_init(struct tls_engine *engine, const struct tls_identity *ident
 {
     *engine = (struct tls_engine){ .identity = identity, .session = session };
     mbedtls_ssl_init(&engine->ssl);
-    const mbedtls_ssl_config *config = server ? tls_identity_server_config(identity)
-                                              : tls_identity_client_config(identity);
+    const mbedtls_ssl_config *config =
+        server ? tls_identity_server_config(identity) : tls_identity_client_config(identity);
     if (mbedtls_ssl_setup(&engine->ssl, config) != 0)
         return false;
     mbedtls_ssl_set_bio(&engine->ssl, engine, engine_send, engine_receive, NULL);

@@ -20,8 +20,8 @@ struct tls_listener {
     struct tls_listener_events events;
     struct admission admission;
     struct tls_stream *waiting[ADMISSION_PLACES_MAX]; /* by place */
-    struct tls_stream *streams; /* every stream that lives, adopted or not */
-    uint32_t count;             /* of them */
+    struct tls_stream *streams;                       /* every stream that lives, adopted or not */
+    uint32_t count;                                   /* of them */
     uint32_t adopted;
     uint64_t begun_ms; /* when a handshake last began */
     unsigned accepts;  /* in this turn */
@@ -159,8 +159,8 @@ void listener_heard(struct tls_listener *listener, struct tls_stream *stream, bo
         begin_handshake(listener);
 }
 
-void listener_shook(struct tls_listener *listener, struct tls_stream *stream,
-                    uint64_t microseconds, bool on)
+void listener_shook(struct tls_listener *listener, struct tls_stream *stream, uint64_t microseconds,
+                    bool on)
 {
     uint64_t now_ms = uv_now(listener->tcp.loop);
     if (stream->place == ADMISSION_NONE)
@@ -233,14 +233,13 @@ static void let_in(struct tls_listener *listener, struct tls_stream *stream)
 static void take_one(struct tls_listener *listener)
 {
     uv_loop_t *loop = listener->tcp.loop;
-    struct tls_stream *stream = stream_create_server(loop, listener->config.identity,
-                                                     &listener->config.limits);
+    struct tls_stream *stream =
+        stream_create_server(loop, listener->config.identity, &listener->config.limits);
     if (stream == NULL) {
         turn_away(listener, "out of memory");
         return;
     }
-    stream->events = (struct tls_stream_events){ .context = stream,
-                                                 .on_ready = on_handshake_done };
+    stream->events = (struct tls_stream_events){ .context = stream, .on_ready = on_handshake_done };
     stream_link(listener, stream);
     if (uv_accept((uv_stream_t *)&listener->tcp, (uv_stream_t *)&stream->tcp) != 0)
         tls_stream_abort(stream);

@@ -280,9 +280,8 @@ static void on_read_end(struct tls_stream *stream, int code)
         drain_finish(stream);
     else if (code == UV_EOF)
         stream_fail(stream, TLS_CAUSE_NETWORK,
-                    stream->state == STREAM_OPEN
-                        ? "connection ended by the other side"
-                        : "closed by the other side during the handshake");
+                    stream->state == STREAM_OPEN ? "connection ended by the other side" :
+                                                   "closed by the other side during the handshake");
     else
         stream_fail_network(stream, "connection lost", code);
 }
@@ -312,9 +311,9 @@ static void read_on(struct tls_stream *stream)
     if (stream->state == STREAM_OPEN)
         stream_take(stream, (struct bytes){ heard.data, heard.length });
     tls_buffer_free(&heard);
-    int code = stream->held || stream->state == STREAM_CLOSING
-                   ? 0
-                   : uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read);
+    int code = stream->held || stream->state == STREAM_CLOSING ?
+                   0 :
+                   uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read);
     if (code != 0 && code != UV_EALREADY)
         stream_fail_network(stream, "cannot read", code);
 }
@@ -434,9 +433,9 @@ static struct tls_stream *stream_create(uv_loop_t *loop, const struct tls_identi
     stream->state = server ? STREAM_HANDSHAKING : STREAM_DIALLING;
     stream->place = ADMISSION_NONE;
     snprintf(stream->remote, sizeof(stream->remote), "?");
-    stream->first_ms = !server                                  ? 0
-                       : limits->handshake_ms < STREAM_FIRST_MS ? limits->handshake_ms
-                                                                : STREAM_FIRST_MS;
+    stream->first_ms = !server                                ? 0 :
+                       limits->handshake_ms < STREAM_FIRST_MS ? limits->handshake_ms :
+                                                                STREAM_FIRST_MS;
     uv_timer_start(&stream->timer, on_timer, server ? stream->first_ms : limits->handshake_ms, 0);
     return stream;
 }
@@ -473,9 +472,9 @@ void stream_engage(struct tls_stream *stream)
     else
         stream_take(stream, (struct bytes){ heard.data, heard.length });
     tls_buffer_free(&heard);
-    int code = stream->state == STREAM_CLOSING
-                   ? 0
-                   : uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read);
+    int code = stream->state == STREAM_CLOSING ?
+                   0 :
+                   uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read);
     if (code != 0)
         stream_fail_network(stream, "cannot read", code);
 }
@@ -513,8 +512,8 @@ struct tls_stream *tls_stream_dial(uv_loop_t *loop, const struct tls_identity *i
         stream_fail(stream, TLS_CAUSE_NETWORK, "address is not HOST:PORT with a numeric host");
         return stream;
     }
-    int code = uv_tcp_connect(&stream->connect, &stream->tcp, (const struct sockaddr *)&to,
-                              on_connected);
+    int code =
+        uv_tcp_connect(&stream->connect, &stream->tcp, (const struct sockaddr *)&to, on_connected);
     if (code != 0)
         stream_fail_network(stream, "cannot connect", code);
     return stream;

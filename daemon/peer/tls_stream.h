@@ -102,7 +102,7 @@ void tls_stream_close(struct tls_stream *stream);
 void tls_stream_abort(struct tls_stream *stream);
 
 struct tls_listener_config {
-    const char *address; /* "a.b.c.d:port" or "[ipv6]:port"; port 0: any free one */
+    const char *address;                 /* "a.b.c.d:port" or "[ipv6]:port"; port 0: any free one */
     const struct tls_identity *identity; /* outlives the listener */
     /* Of those nothing is proven about, see peer/admission.h: */
     uint32_t places_max;      /* connections, 1..ADMISSION_PLACES_MAX */
@@ -120,8 +120,7 @@ struct tls_listener_events {
      */
     void (*on_stream)(void *context, struct tls_stream *stream, const struct tls_name *peer);
     /* A connection was turned away or failed its handshake. */
-    void (*on_refused)(void *context, const char *remote, enum tls_cause cause,
-                       const char *reason);
+    void (*on_refused)(void *context, const char *remote, enum tls_cause cause, const char *reason);
 };
 
 /* Binds and listens. NULL with one line in `error` (TLS_TEXT_MAX bytes or more). */

@@ -12,8 +12,8 @@
 
 enum {
     STREAM_REASON_MAX = 200,
-    STREAM_FIRST_MS = 1000,   /* from TCP's connect to a whole first message */
-    STREAM_FIRST_MAX = 8192   /* bytes of a first message: a ClientHello has some hundreds */
+    STREAM_FIRST_MS = 1000, /* from TCP's connect to a whole first message */
+    STREAM_FIRST_MAX = 8192 /* bytes of a first message: a ClientHello has some hundreds */
 };
 
 struct tls_stream {
@@ -23,8 +23,8 @@ struct tls_stream {
     uv_write_t write;
     uv_shutdown_t shutdown;
     struct tls_engine engine;
-    bool engaged; /* the engine is there: a listener's stream has none before its turn */
-    struct tls_buffer heard;   /* ciphertext that came before that, or while it is held */
+    bool engaged;            /* the engine is there: a listener's stream has none before its turn */
+    struct tls_buffer heard; /* ciphertext that came before that, or while it is held */
     struct tls_buffer sending; /* what the write under way reads */
     bool writing;
     bool shut;
@@ -42,7 +42,7 @@ struct tls_stream {
     struct tls_stream *previous;
     struct tls_stream *next;
     uint32_t first_ms; /* limit of its first message, while that is awaited */
-    int place; /* in the listener's admission; ADMISSION_NONE: none (any more) */
+    int place;         /* in the listener's admission; ADMISSION_NONE: none (any more) */
     bool adopted;
 };
 
@@ -66,8 +66,8 @@ void stream_refuse(struct tls_stream *stream, enum tls_cause cause, const char *
 void listener_heard(struct tls_listener *listener, struct tls_stream *stream, bool whole);
 
 /* A step of this stream's handshake took so long; `on`: it is another state now. */
-void listener_shook(struct tls_listener *listener, struct tls_stream *stream,
-                    uint64_t microseconds, bool on);
+void listener_shook(struct tls_listener *listener, struct tls_stream *stream, uint64_t microseconds,
+                    bool on);
 
 /* The stream is about to be closed, or (forget) freed. */
 void listener_leave(struct tls_listener *listener, struct tls_stream *stream);

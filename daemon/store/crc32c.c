@@ -7,6 +7,7 @@ enum { NIBBLES = 8 }; /* of a word that is taken at once */
  * nibbles as its row says. 512 bytes: small, and four bytes take eight loads that do not wait for
  * each other.
  */
+/* clang-format off */
 static const uint32_t remainder_of[NIBBLES][16] = {
     {
         0x00000000, 0x105EC76F, 0x20BD8EDE, 0x30E349B1,
@@ -57,6 +58,7 @@ static const uint32_t remainder_of[NIBBLES][16] = {
         0x8D665215, 0x5023F8AD, 0x32017194, 0xEF44DB2C,
     },
 };
+/* clang-format on */
 
 static uint32_t add_byte(uint32_t crc, uint8_t byte)
 {

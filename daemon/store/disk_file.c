@@ -115,8 +115,8 @@ static int file_set_aside(void *context, bool *kept)
     int error = 0;
     for (int i = 0; i < DISK_SLOTS && error == 0; i++) {
         error = file_size(disk, i, &bytes[i]);
-        if (error == 0 && renameat(disk->directory, slot_names[i], disk->directory,
-                                   damaged_names[i]) != 0)
+        if (error == 0 &&
+            renameat(disk->directory, slot_names[i], disk->directory, damaged_names[i]) != 0)
             error = errno;
     }
     if (error == 0)
@@ -150,8 +150,7 @@ static int explain(char *error, size_t error_size, const char *directory, const 
         snprintf(error, error_size, "%s/%s: held by another process, one daemon may use it",
                  directory, name);
     else
-        snprintf(error, error_size, "%s/%s: cannot %s: %s", directory, name, act,
-                 strerror(number));
+        snprintf(error, error_size, "%s/%s: cannot %s: %s", directory, name, act, strerror(number));
     return number;
 }
 
@@ -163,8 +162,10 @@ static int check_owner(int descriptor, const char *directory, const char *name, 
     if (fstat(descriptor, &status) != 0)
         return explain(error, error_size, directory, name, "examine");
     if (status.st_uid != geteuid()) {
-        snprintf(error, error_size, "%s/%s: owned by user %u, must be owned by user %u, who runs "
-                 "this daemon", directory, name, (unsigned)status.st_uid, (unsigned)geteuid());
+        snprintf(error, error_size,
+                 "%s/%s: owned by user %u, must be owned by user %u, who runs "
+                 "this daemon",
+                 directory, name, (unsigned)status.st_uid, (unsigned)geteuid());
         return EPERM;
     }
     if (status.st_mode & S_IWOTH) {
@@ -182,8 +183,8 @@ static int check_owner(int descriptor, const char *directory, const char *name, 
 static int open_slot(struct disk_file *disk, int slot, const char *directory, char *error,
                      size_t error_size)
 {
-    disk->slot[slot] = openat(disk->directory, slot_names[slot],
-                              O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    disk->slot[slot] =
+        openat(disk->directory, slot_names[slot], O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (disk->slot[slot] < 0)
         return explain(error, error_size, directory, slot_names[slot], "open");
     /* After a failed sync the kernel may keep pages as clean that never reached the disk. */
@@ -191,8 +192,7 @@ static int open_slot(struct disk_file *disk, int slot, const char *directory, ch
     return check_owner(disk->slot[slot], directory, slot_names[slot], error, error_size);
 }
 
-static int open_files(struct disk_file *disk, const char *directory, char *error,
-                      size_t error_size)
+static int open_files(struct disk_file *disk, const char *directory, char *error, size_t error_size)
 {
     int result;
     disk->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);

@@ -58,7 +58,7 @@ enum format_record {
 
 enum {
     FORMAT_HARD_STATE_BYTES = 8 + HF_NAME_MAX + 1,
-    FORMAT_ENTRY_BYTES = 20,   /* before the data */
+    FORMAT_ENTRY_BYTES = 20,    /* before the data */
     FORMAT_SNAPSHOT_BYTES = 20, /* before the members */
     FORMAT_MEMBERS_MAX = 768
 };

@@ -50,8 +50,8 @@ struct journal_config {
     uint8_t *recovered_snapshot; /* snapshot_capacity bytes; never changed after journal_open() */
     uint8_t *snapshot;           /* snapshot_capacity bytes: copy of the last snapshot appended */
     size_t snapshot_capacity;
-    uint8_t *buffer[2];          /* each journal_buffer_bytes(snapshot_capacity) */
-    uint64_t growth_bytes;       /* JOURNAL_GROWTH_BYTES, or less in tests */
+    uint8_t *buffer[2];    /* each journal_buffer_bytes(snapshot_capacity) */
+    uint64_t growth_bytes; /* JOURNAL_GROWTH_BYTES, or less in tests */
 };
 
 struct journal_recovered {
@@ -60,8 +60,8 @@ struct journal_recovered {
     bool set_aside;             /* it was damaged: it begins anew, and the issuer must recover */
     bool kept;                  /* with set_aside: what was damaged is kept for inspection */
     char damage[JOURNAL_ERROR_MAX + 1]; /* with set_aside: what is damaged */
-    uint64_t cut_bytes;         /* length of a torn tail that was left out */
-    unsigned repairs;           /* parts that were damaged or unfinished, and written again */
+    uint64_t cut_bytes;                 /* length of a torn tail that was left out */
+    unsigned repairs; /* parts that were damaged or unfinished, and written again */
 };
 
 /* One batch of records on its way to the disk. */

@@ -31,7 +31,7 @@ static uint8_t *add_record(struct journal_batch *batch, enum format_record kind,
 
 static void add_hard_state(struct journal *journal)
 {
-    enum format_record kind = journal->begun        ? FORMAT_BEGUN :
+    enum format_record kind = journal->begun      ? FORMAT_BEGUN :
                               journal->recovering ? FORMAT_RECOVERING :
                                                     FORMAT_HARD_STATE;
     uint8_t *body = add_record(&journal->pending, kind, FORMAT_HARD_STATE_BYTES);
@@ -50,8 +50,8 @@ static void add_entries(struct journal *journal, const struct journal_log *log, 
     for (uint64_t index = first; index <= last; index++) {
         const struct raft_entry *entry = log->entry_at(log->log, index);
         HF_CHECK(entry && entry->index == index && entry->length <= RAFT_ENTRY_DATA_MAX);
-        uint8_t *body = add_record(&journal->pending, FORMAT_ENTRY,
-                                   FORMAT_ENTRY_BYTES + (size_t)entry->length);
+        uint8_t *body =
+            add_record(&journal->pending, FORMAT_ENTRY, FORMAT_ENTRY_BYTES + (size_t)entry->length);
         format_put_u64(body, entry->index);
         format_put_u64(body + 8, entry->term);
         format_put_u32(body + 16, (uint32_t)entry->kind);
@@ -101,7 +101,8 @@ static void append_image(struct journal *journal, const struct journal_log *log)
 static size_t batch_bytes(const struct raft_persist *persist)
 {
     size_t entries = persist->last_index >= persist->first_index ?
-                         (size_t)(persist->last_index - persist->first_index + 1) : 0;
+                         (size_t)(persist->last_index - persist->first_index + 1) :
+                         0;
     return SMALL_RECORDS_MAX + entries * ENTRY_RECORD_MAX;
 }
 
@@ -142,8 +143,8 @@ static void note_batch(struct journal *journal, const struct raft_persist *persi
         if (persist->snapshot_bytes.length > 0)
             memcpy(journal->config.snapshot, persist->snapshot_bytes.data,
                    persist->snapshot_bytes.length);
-        journal->snapshot = (struct bytes){ journal->config.snapshot,
-                                            persist->snapshot_bytes.length };
+        journal->snapshot =
+            (struct bytes){ journal->config.snapshot, persist->snapshot_bytes.length };
         if (!persist->keep_log || journal->last_index < persist->snapshot_index)
             journal->last_index = persist->snapshot_index;
     }
@@ -166,8 +167,8 @@ enum journal_result journal_append(struct journal *journal, const struct raft_pe
         return JOURNAL_FULL;
     note_batch(journal, persist);
     journal->pending.last_seq = persist->seq;
-    bool must = persist->snapshot || persist->forget || (journal->slot < 0 && !journal->pending.image) ||
-                !batch_fits(journal, bytes);
+    bool must = persist->snapshot || persist->forget ||
+                (journal->slot < 0 && !journal->pending.image) || !batch_fits(journal, bytes);
     if (must || slot_is_long(journal, bytes)) {
         if (image_possible(journal, log)) {
             append_image(journal, log);

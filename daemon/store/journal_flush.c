@@ -56,8 +56,9 @@ bool journal_write_mark(struct journal *journal, int slot, uint64_t offset, cons
     struct format_frame head;
     size_t copied = length <= FORMAT_COPIED_MAX ? length : 0;
     HF_CHECK(format_get_frame(&head, frame));
-    struct format_mark mark = { .length = (uint32_t)copied, .seq = head.seq,
-                                .generation = head.generation, .offset = offset };
+    struct format_mark mark = {
+        .length = (uint32_t)copied, .seq = head.seq, .generation = head.generation, .offset = offset
+    };
     format_put_mark(bytes, &mark);
     memcpy(bytes + FORMAT_MARK_BYTES, frame, copied);
     return journal_write_bytes(journal, slot, format_mark_at(head.seq), bytes,
@@ -68,8 +69,10 @@ bool journal_write_header(struct journal *journal, int slot, int copy, enum form
                           uint64_t generation, uint64_t image_end)
 {
     uint8_t bytes[FORMAT_HEADER_BYTES];
-    struct format_header header = { .version = JOURNAL_VERSION, .state = (uint32_t)state,
-                                    .generation = generation, .image_end = image_end,
+    struct format_header header = { .version = JOURNAL_VERSION,
+                                    .state = (uint32_t)state,
+                                    .generation = generation,
+                                    .image_end = image_end,
                                     .node = journal->config.node };
     memcpy(header.cluster, journal->config.cluster, sizeof(header.cluster));
     format_put_header(bytes, &header);
@@ -81,8 +84,10 @@ bool journal_write_header(struct journal *journal, int slot, int copy, enum form
 static void finish_frame(struct journal_batch *batch)
 {
     size_t payload = batch->length - FORMAT_FRAME_BYTES;
-    struct format_frame frame = { .length = (uint32_t)payload, .seq = batch->frame_seq,
-                                  .generation = batch->generation, .records = batch->records };
+    struct format_frame frame = { .length = (uint32_t)payload,
+                                  .seq = batch->frame_seq,
+                                  .generation = batch->generation,
+                                  .records = batch->records };
     frame.payload_crc = crc32c(0, batch->data + FORMAT_FRAME_BYTES, payload);
     format_put_frame(batch->data, &frame);
 }
@@ -97,9 +102,9 @@ static bool write_frame(struct journal *journal)
     if ((batch->image || batch->length > FORMAT_COPIED_MAX) && !journal_sync(journal, batch->slot))
         return false;
     /* The headers vouch for an image. */
-    return batch->image || (journal_write_mark(journal, batch->slot, batch->offset, batch->data,
-                                               batch->length) &&
-                            journal_sync(journal, batch->slot));
+    return batch->image ||
+           (journal_write_mark(journal, batch->slot, batch->offset, batch->data, batch->length) &&
+            journal_sync(journal, batch->slot));
 }
 
 /* One copy is synced before the other is touched, so that one of them is whole at any time. */

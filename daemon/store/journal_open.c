@@ -28,9 +28,8 @@ struct recovery {
     bool restored;           /* the last frame came from that mark's copy */
 };
 
-__attribute__((format(printf, 3, 4)))
-static enum journal_result refuse(struct journal *journal, enum journal_result result,
-                                  const char *format, ...)
+__attribute__((format(printf, 3, 4))) static enum journal_result
+refuse(struct journal *journal, enum journal_result result, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
@@ -106,8 +105,8 @@ static enum journal_result check_identity(struct recovery *recovery, int slot)
     const struct journal_config *config = &recovery->journal->config;
     if (header->version < JOURNAL_VERSION_OLDEST || header->version > JOURNAL_VERSION)
         return refuse(recovery->journal, JOURNAL_FOREIGN,
-                      "journal.%d: format version %" PRIu32 ", this program reads %d to %d",
-                      slot, header->version, JOURNAL_VERSION_OLDEST, JOURNAL_VERSION);
+                      "journal.%d: format version %" PRIu32 ", this program reads %d to %d", slot,
+                      header->version, JOURNAL_VERSION_OLDEST, JOURNAL_VERSION);
     if (strcmp(header->cluster, config->cluster) != 0)
         return refuse(recovery->journal, JOURNAL_FOREIGN,
                       "journal.%d: belongs to cluster '%s', this is '%s'", slot, header->cluster,
@@ -147,8 +146,8 @@ static bool take_hard_state(struct recovery *recovery, const uint8_t *body, size
     struct hf_name vote = { { 0 } };
     if (length != FORMAT_HARD_STATE_BYTES || format_get_u64(body) < raft->term)
         return false;
-    if (body[8] != 0 && !name_set(&vote, (const char *)body + 8, strnlen((const char *)body + 8,
-                                                                         HF_NAME_MAX + 1)))
+    if (body[8] != 0 &&
+        !name_set(&vote, (const char *)body + 8, strnlen((const char *)body + 8, HF_NAME_MAX + 1)))
         return false;
     raft->term = format_get_u64(body);
     raft->vote = vote;
@@ -293,8 +292,8 @@ static enum journal_result find_later_frame(struct recovery *recovery, int slot,
     bool torn;
     *found = 0;
     for (; offset < recovery->slot[slot].size; offset += WINDOW) {
-        enum journal_result result = read_bytes(recovery, slot, offset, window,
-                                                WINDOW + FORMAT_FRAME_BYTES);
+        enum journal_result result =
+            read_bytes(recovery, slot, offset, window, WINDOW + FORMAT_FRAME_BYTES);
         for (size_t i = 0; result == JOURNAL_OK && i < WINDOW; i += FORMAT_ALIGNMENT) {
             if (window[i] != 'H' || !format_get_frame(&frame, window + i) || frame.seq <= seq)
                 continue;
@@ -413,7 +412,8 @@ static enum journal_result restore_last(struct recovery *recovery, int slot)
     if (mark->offset != journal->end && mark->offset != format_next_block(journal->end))
         return refuse(journal, JOURNAL_CORRUPT,
                       "journal.%d: record %" PRIu64 " is not where it was written, at byte "
-                      "%" PRIu64, slot, mark->seq, mark->offset);
+                      "%" PRIu64,
+                      slot, mark->seq, mark->offset);
     enum journal_result result = read_bytes(
         recovery, slot, format_mark_at(mark->seq) + FORMAT_MARK_BYTES, buffer, mark->length);
     if (result != JOURNAL_OK)
@@ -508,8 +508,8 @@ static bool repair_last(struct recovery *recovery, int slot)
     bool torn;
     uint64_t at = recovery->restored ? format_mark_at(journal->frame_seq) + FORMAT_MARK_BYTES :
                                        recovery->last_at;
-    if (!recovery->restored && (journal->frame_seq == 1 ||
-                                recovery->mark.seq == journal->frame_seq))
+    if (!recovery->restored &&
+        (journal->frame_seq == 1 || recovery->mark.seq == journal->frame_seq))
         return true;
     if (read_frame(recovery, slot, at, &head, &valid, &torn) != JOURNAL_OK)
         return false;
@@ -535,8 +535,7 @@ static bool repair_headers(struct recovery *recovery, int slot, enum format_stat
             (copy->generation == journal->generation) == current)
             continue;
         recovery->out->repairs++;
-        if (!journal_write_header(journal, slot, i, state,
-                                  journal->generation - (current ? 0 : 1),
+        if (!journal_write_header(journal, slot, i, state, journal->generation - (current ? 0 : 1),
                                   view->header.image_end))
             return false;
     }
@@ -593,8 +592,8 @@ bool journal_holds_nothing(const struct journal_recovered *found)
 bool journal_knows_no_members(const struct journal_recovered *found)
 {
     const struct raft_recovered *raft = &found->raft;
-    return raft->members.count == 0 ||
-           (raft->standing == RAFT_RECOVERING && raft->snapshot_index == 0 && raft->entry_count == 0);
+    return raft->members.count == 0 || (raft->standing == RAFT_RECOVERING &&
+                                        raft->snapshot_index == 0 && raft->entry_count == 0);
 }
 
 void journal_keep_members(struct journal *journal, const struct raft_members *members)

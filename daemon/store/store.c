@@ -15,7 +15,7 @@ struct store {
     struct journal journal;
     struct store_counters counters;
     uint64_t total_us;
-    bool writing; /* a batch was handed to the writer and not yet collected */
+    bool writing;      /* a batch was handed to the writer and not yet collected */
     uint64_t began_ns; /* then: when */
     bool failed;
     enum journal_result append_result; /* of a batch that could not even be encoded */
@@ -162,15 +162,16 @@ static bool allocate(struct journal_config *config, size_t snapshot_capacity)
     config->snapshot = malloc(snapshot_capacity);
     config->buffer[0] = malloc(buffer);
     config->buffer[1] = malloc(buffer);
-    return config->entries && config->recovered_snapshot && config->snapshot &&
-           config->buffer[0] && config->buffer[1];
+    return config->entries && config->recovered_snapshot && config->snapshot && config->buffer[0] &&
+           config->buffer[1];
 }
 
 static enum journal_result open_journal(struct store *store, const struct store_config *config,
                                         struct journal_recovered *recovered, char *error,
                                         size_t error_size)
 {
-    struct journal_config journal = { .ops = config->ops, .disk = config->disk,
+    struct journal_config journal = { .ops = config->ops,
+                                      .disk = config->disk,
                                       .node = config->node };
     bool allocated = allocate(&journal, config->snapshot_capacity);
     store->journal.config = journal;
@@ -221,8 +222,7 @@ void store_keep_members(struct store *store, const struct raft_members *members)
 }
 
 enum journal_result store_open(struct store **out, const struct store_config *config,
-                               struct journal_recovered *recovered, char *error,
-                               size_t error_size)
+                               struct journal_recovered *recovered, char *error, size_t error_size)
 {
     *out = NULL;
     struct store *store = calloc(1, sizeof(*store));

@@ -41,8 +41,8 @@ struct store_config {
 struct store_counters {
     uint64_t bytes_written; /* to the journal since store_open() */
     uint64_t syncs;
-    uint64_t flushes;       /* appends that were written and synced */
-    uint64_t last_us;       /* duration of such a flush, CLOCK_MONOTONIC */
+    uint64_t flushes; /* appends that were written and synced */
+    uint64_t last_us; /* duration of such a flush, CLOCK_MONOTONIC */
     uint64_t worst_us;
     uint64_t mean_us;
 };
@@ -54,8 +54,7 @@ struct store_counters {
  * JOURNAL_OK with recovered->set_aside.
  */
 enum journal_result store_open(struct store **store, const struct store_config *config,
-                               struct journal_recovered *recovered, char *error,
-                               size_t error_size);
+                               struct journal_recovered *recovered, char *error, size_t error_size);
 
 /* As journal_keep_members(). */
 void store_keep_members(struct store *store, const struct raft_members *members);

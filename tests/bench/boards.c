@@ -147,8 +147,8 @@ static void act_hello(struct boards *boards, struct boards_connection *connectio
         snprintf(error, BENCH_ERROR_MAX, "hello: board: %s, allowed: a board of the bench file",
                  name);
     else if (plant->boards[board].reset_until_ns > late_ns)
-        snprintf(error, BENCH_ERROR_MAX, "hello: %s: in reset, allowed: hello in %" PRId64 " ms", name,
-                 (plant->boards[board].reset_until_ns - late_ns) / 1000000 + 1);
+        snprintf(error, BENCH_ERROR_MAX, "hello: %s: in reset, allowed: hello in %" PRId64 " ms",
+                 name, (plant->boards[board].reset_until_ns - late_ns) / 1000000 + 1);
     else if (connection->peer != 0 && connection->peer != command->pid)
         snprintf(error, BENCH_ERROR_MAX, "hello: pid: %d, allowed: the sender's own, %d",
                  (int)command->pid, (int)connection->peer);

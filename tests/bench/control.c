@@ -49,9 +49,9 @@ static bool find_line(struct control *control, const char *text, int *resource, 
     const struct bench_config *config = control->plant->config;
     struct hf_name resource_name;
     struct hf_name line_name;
-    *resource = bench_parse_line_name(text, &resource_name, &line_name)
-                    ? bench_config_find_resource(config, &resource_name)
-                    : -1;
+    *resource = bench_parse_line_name(text, &resource_name, &line_name) ?
+                    bench_config_find_resource(config, &resource_name) :
+                    -1;
     for (int i = 0; *resource >= 0 && i < config->resources[*resource].line_count; i++)
         if (name_equal(&config->resources[*resource].lines[i].name, &line_name)) {
             *line = i;

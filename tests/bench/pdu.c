@@ -86,8 +86,8 @@ static size_t read_registers(const struct exchange *exchange)
     if (!in_range(address, count))
         return refuse(exchange, ILLEGAL_ADDRESS);
     return put_registers(exchange,
-                         exchange->request[0] == 3 ? exchange->image->holding
-                                                   : exchange->image->input_registers,
+                         exchange->request[0] == 3 ? exchange->image->holding :
+                                                     exchange->image->input_registers,
                          address, count);
 }
 

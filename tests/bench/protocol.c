@@ -162,10 +162,10 @@ bool bench_protocol_parse(const char *text, enum bench_role role, struct bench_c
         bool first = role == BENCH_ROLE_NONE;
         snprintf(error, BENCH_ERROR_MAX, "%s: not from %s, allowed: %s", form->usage,
                  first ? "a stranger" : bench_role_name(role),
-                 first                           ? "hello BOARD ROLE PID first"
-                 : command->verb == BENCH_HELLO  ? "one hello per connection"
-                 : command->verb == BENCH_MODBUS ? "a gateway"
-                                                 : "a guard");
+                 first                         ? "hello BOARD ROLE PID first" :
+                 command->verb == BENCH_HELLO  ? "one hello per connection" :
+                 command->verb == BENCH_MODBUS ? "a gateway" :
+                                                 "a guard");
         return false;
     }
     return !form->parse || form->parse(words, command, error);

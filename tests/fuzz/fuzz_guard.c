@@ -105,10 +105,10 @@ static void make_message(const uint8_t *at)
 /* How many of the `size` bytes are used up. */
 static size_t play(const uint8_t *at, size_t size)
 {
-    static const enum guard_input_kind plain[] = {
-        GUARD_INPUT_TICK,     GUARD_INPUT_AGENT_UP, GUARD_INPUT_AGENT_LOST, GUARD_INPUT_READBACK,
-        GUARD_INPUT_IO_ERROR, GUARD_INPUT_CLOCK,    GUARD_INPUT_SLEPT,      GUARD_INPUT_STOP
-    };
+    static const enum guard_input_kind plain[] = { GUARD_INPUT_TICK,       GUARD_INPUT_AGENT_UP,
+                                                   GUARD_INPUT_AGENT_LOST, GUARD_INPUT_READBACK,
+                                                   GUARD_INPUT_IO_ERROR,   GUARD_INPUT_CLOCK,
+                                                   GUARD_INPUT_SLEPT,      GUARD_INPUT_STOP };
     if (at[0] % 16 == 15)
         now.us = now.us > 100000 ? now.us - at[1] * 100 : now.us;
     else

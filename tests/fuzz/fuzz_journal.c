@@ -79,11 +79,17 @@ static int disk_preallocate(void *context, int slot, uint64_t bytes)
 
 static enum journal_result open_journal(void)
 {
-    static const struct disk_ops ops = { .read = disk_read, .write = disk_write, .sync = disk_sync,
-                                         .size = disk_size, .preallocate = disk_preallocate };
-    struct journal_config config = { .ops = &ops, .cluster = "line-3", .entries = entries,
+    static const struct disk_ops ops = { .read = disk_read,
+                                         .write = disk_write,
+                                         .sync = disk_sync,
+                                         .size = disk_size,
+                                         .preallocate = disk_preallocate };
+    struct journal_config config = { .ops = &ops,
+                                     .cluster = "line-3",
+                                     .entries = entries,
                                      .recovered_snapshot = recovered_snapshot,
-                                     .snapshot = snapshot, .snapshot_capacity = SNAPSHOT_BYTES,
+                                     .snapshot = snapshot,
+                                     .snapshot_capacity = SNAPSHOT_BYTES,
                                      .buffer = { buffers[0], buffers[1] },
                                      .growth_bytes = GROWTH_BYTES };
     HF_CHECK(journal_buffer_bytes(SNAPSHOT_BYTES) <= sizeof(buffers[0]));
@@ -117,8 +123,12 @@ static void write_good(void)
 {
     HF_CHECK(open_journal() == JOURNAL_OK && recovered.fresh);
     for (uint64_t i = 1; i <= ENTRIES; i++) {
-        struct raft_persist persist = { .wanted = true, .seq = i, .hard_state = true, .term = i,
-                                        .first_index = i, .last_index = i };
+        struct raft_persist persist = { .wanted = true,
+                                        .seq = i,
+                                        .hard_state = true,
+                                        .term = i,
+                                        .first_index = i,
+                                        .last_index = i };
         HF_CHECK(name_from_string(&persist.vote, "board-b"));
         written[i].index = i;
         written[i].term = i;
@@ -204,8 +214,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     check_recovered();
     uint64_t term = recovered.raft.term;
-    struct raft_persist persist = { .wanted = true, .seq = 1, .hard_state = true, .term = term + 1,
-                                    .first_index = 1 };
+    struct raft_persist persist = {
+        .wanted = true, .seq = 1, .hard_state = true, .term = term + 1, .first_index = 1
+    };
     if (term < UINT64_MAX && flush(&persist) == JOURNAL_OK) {
         HF_CHECK(open_journal() == JOURNAL_OK);
         check_recovered();

@@ -72,8 +72,9 @@ static void send_to_guard(struct world *world, int board, const struct guard_mes
     if (at_us <= agent->socket_busy_us)
         at_us = agent->socket_busy_us + 1;
     agent->socket_busy_us = at_us;
-    world_post(world, EVENT_GUARD_MESSAGE, board_node(world, board), at_us - world->now_us,
-               message, sizeof(*message))->epoch = agent->socket;
+    world_post(world, EVENT_GUARD_MESSAGE, board_node(world, board), at_us - world->now_us, message,
+               sizeof(*message))
+        ->epoch = agent->socket;
 }
 
 static void act(struct world *world, int board, const struct holder_action *action)
@@ -97,10 +98,9 @@ static void note_changes(struct world *world, int board)
     for (size_t i = 0; i < world->scratch->holder_output.change_count; i++) {
         const struct holder_change *change = &world->scratch->holder_output.change[i];
         log_note(world, "%s: agent: %s: %s -%s-> %s%s%s", text_of(world, board),
-                 change->resource.text,
-                 holder_state_name(change->from), holder_input_name(change->input),
-                 holder_state_name(change->to), change->reason ? ": " : "",
-                 change->reason ? change->reason : "");
+                 change->resource.text, holder_state_name(change->from),
+                 holder_input_name(change->input), holder_state_name(change->to),
+                 change->reason ? ": " : "", change->reason ? change->reason : "");
         meet_holder_changed(world, board, change);
         if (change->input == HOLDER_INPUT_LEFTOVER)
             world_cover(world, COVERAGE_LEFTOVERS);
@@ -235,8 +235,8 @@ void sim_agent_clear_faults(struct world *world, int board)
         const struct holder_lease *lease =
             holder_lease_of(&world->board[board].agent.holder, &world->resource[i]);
         /* A guard that died in its fault knows of none: the agent stays blocked, and says so. */
-        bool blocked = lease->state == HOLDER_BLOCKED ||
-                       guard->guard.resource[i].state == GUARD_FAULT;
+        bool blocked =
+            lease->state == HOLDER_BLOCKED || guard->guard.resource[i].state == GUARD_FAULT;
         if (!guard->process.up || !blocked)
             continue;
         world_cover(world, COVERAGE_FAULTS_CLEARED);
@@ -260,7 +260,8 @@ static void configure(struct world *world, int board, struct holder_config *conf
         struct holder_resource_config *resource = &config->resource[i];
         resource->resource = world->resource[i];
         resource->ttl = span_from_us(world->plan.ttl_us);
-        resource->fence = span_from_us(refit_fence_us(world, board, agent_of(world, board)->hold_ms));
+        resource->fence =
+            span_from_us(refit_fence_us(world, board, agent_of(world, board)->hold_ms));
         resource->terms = refit_terms(world, board, agent_of(world, board)->hold_ms);
         resource->release = span_from_ms(SIM_RELEASE_MS);
         resource->priority = board == i % world->board_count ? 100 : 50;

@@ -62,8 +62,10 @@ static const char *const names[COVERAGE_KINDS] = {
     [COVERAGE_SNAPSHOTS_TAKEN] = "snapshots taken",
     [COVERAGE_SNAPSHOTS_INSTALLED] = "snapshots installed",
     [COVERAGE_LAGGARDS] = "issuers left behind by the log",
-    [COVERAGE_SNAPSHOTS_SENT_IN_TRANSFER] = "parts of snapshots sent while leadership is handed over",
-    [COVERAGE_SNAPSHOTS_INSTALLED_IN_TRANSFER] = "snapshots installed while leadership is handed over",
+    [COVERAGE_SNAPSHOTS_SENT_IN_TRANSFER] =
+        "parts of snapshots sent while leadership is handed over",
+    [COVERAGE_SNAPSHOTS_INSTALLED_IN_TRANSFER] =
+        "snapshots installed while leadership is handed over",
     [COVERAGE_TERM_CHANGES_IN_INSTALL] = "terms changed while a snapshot comes in",
     [COVERAGE_LOG_TRUNCATIONS] = "log truncations",
     [COVERAGE_MEMBERS_ADDED] = "issuers added",

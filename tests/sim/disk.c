@@ -111,8 +111,8 @@ static int disk_set_aside(void *context, bool *kept)
     return 0;
 }
 
-const struct disk_ops sim_disk_ops = { disk_read, disk_write, disk_sync, disk_size,
-                                       disk_preallocate, disk_set_aside };
+const struct disk_ops sim_disk_ops = { disk_read, disk_write,       disk_sync,
+                                       disk_size, disk_preallocate, disk_set_aside };
 
 void disk_init(struct world *world, struct sim_disk *disk, int node)
 {

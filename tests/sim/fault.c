@@ -10,25 +10,25 @@
 #include "tests/sim/sim.h"
 
 enum {
-    OPERATOR_US = 300000,     /* between an operator's acts in the quiet phase */
+    OPERATOR_US = 300000,        /* between an operator's acts in the quiet phase */
     SLOW_TRANSFER_ELECTIONS = 3, /* the others have elected another one meanwhile */
-    SLOW_SYNC_US = 2000000, /* times the scale: longer than a lease */
-    TAKEOVER_SLACK_US = 60000 /* grant, first renewal, energise, all wake-ups late */
+    SLOW_SYNC_US = 2000000,      /* times the scale: longer than a lease */
+    TAKEOVER_SLACK_US = 60000    /* grant, first renewal, energise, all wake-ups late */
 };
 
-enum { WORD_KILL, WORD_POWER };         /* of a death */
-enum { WORD_HANDED_OVER, WORD_LEADER_DIES }; /* to a laggard */
-enum { WORD_HANGS, WORD_GUARD_DIES };   /* of the end of a lease */
-enum { WORD_OFF, WORD_ON };             /* of a readback */
-enum { WORD_BOTH_WAYS, WORD_ONE_WAY };  /* of a partition */
+enum { WORD_KILL, WORD_POWER };                      /* of a death */
+enum { WORD_HANDED_OVER, WORD_LEADER_DIES };         /* to a laggard */
+enum { WORD_HANGS, WORD_GUARD_DIES };                /* of the end of a lease */
+enum { WORD_OFF, WORD_ON };                          /* of a readback */
+enum { WORD_BOTH_WAYS, WORD_ONE_WAY };               /* of a partition */
 enum { WORD_DUMB = 1, WORD_DEAF, WORD_FROM_LEADER }; /* of a cut, if not both ways */
-enum { WORD_EARLY, WORD_LATE };         /* of a step of MONOTONIC */
-enum { WORD_AT_ONCE, WORD_SLOW_DISK };  /* of a leader transfer */
-enum { WORD_ALL, WORD_LEADER, WORD_FOLLOWER }; /* of slow disks */
-enum { WORD_FORWARD, WORD_BACK };       /* of a step of the date */
+enum { WORD_EARLY, WORD_LATE };                      /* of a step of MONOTONIC */
+enum { WORD_AT_ONCE, WORD_SLOW_DISK };               /* of a leader transfer */
+enum { WORD_ALL, WORD_LEADER, WORD_FOLLOWER };       /* of slow disks */
+enum { WORD_FORWARD, WORD_BACK };                    /* of a step of the date */
 /* of a damage; a new card may come with a file that lists nobody else, or be begun by mistake */
 enum { WORD_BITS, WORD_BLOCK, WORD_CARD, WORD_CARD_ALONE, WORD_CARD_BEGUN, DAMAGES };
-enum { CUT_WAYS = 4 }; /* words of a cut */
+enum { CUT_WAYS = 4 };                                /* words of a cut */
 enum { WORD_RESTORED, WORD_ABOVE, WORD_LOW, LOSSES }; /* what an operator does after a loss */
 
 /* ---- drawing */
@@ -97,8 +97,7 @@ static void draw_death_within(const struct sim_plan *plan, struct random *random
 }
 
 /* Mostly one node alone: a leader, or a board that drives. */
-static void draw_partition(const struct sim_plan *plan, struct random *random,
-                           struct fault *fault)
+static void draw_partition(const struct sim_plan *plan, struct random *random, struct fault *fault)
 {
     fault->nodes = 1u << some_node(plan, random);
     if (random_chance(random, 400000)) {
@@ -120,21 +119,18 @@ static void draw_break(const struct sim_plan *plan, struct random *random, struc
     fault->duration_us = random_chance(random, 700000) ? 5000 : 2000000;
 }
 
-static void draw_disk_fail(const struct sim_plan *plan, struct random *random,
-                           struct fault *fault)
+static void draw_disk_fail(const struct sim_plan *plan, struct random *random, struct fault *fault)
 {
     fault->node = some_issuer(plan, random);
 }
 
-static void draw_disk_slow(const struct sim_plan *plan, struct random *random,
-                           struct fault *fault)
+static void draw_disk_slow(const struct sim_plan *plan, struct random *random, struct fault *fault)
 {
     fault->node = some_issuer(plan, random);
     fault->duration_us = some_time(plan, random, fault, 200000, 5000000);
 }
 
-static void draw_clock_rate(const struct sim_plan *plan, struct random *random,
-                            struct fault *fault)
+static void draw_clock_rate(const struct sim_plan *plan, struct random *random, struct fault *fault)
 {
     fault->node = some_node(plan, random);
     fault->ppm = clock_some_rate(plan, random, fault->node < FAULT_BOARD);
@@ -159,8 +155,7 @@ static void draw_laggard(const struct sim_plan *plan, struct random *random, str
     fault->word = random_chance(random, 500000) ? WORD_LEADER_DIES : WORD_HANDED_OVER;
 }
 
-static void draw_lease_end(const struct sim_plan *plan, struct random *random,
-                           struct fault *fault)
+static void draw_lease_end(const struct sim_plan *plan, struct random *random, struct fault *fault)
 {
     fault->resource = (int)random_below(random, (uint64_t)plan->resources);
     fault->word = random_chance(random, 500000) ? WORD_GUARD_DIES : WORD_HANGS;
@@ -173,8 +168,7 @@ static void draw_sleep(const struct sim_plan *plan, struct random *random, struc
     fault->duration_us = some_time(plan, random, fault, 20000, most_us[random_below(random, 3)]);
 }
 
-static void draw_wake_step(const struct sim_plan *plan, struct random *random,
-                           struct fault *fault)
+static void draw_wake_step(const struct sim_plan *plan, struct random *random, struct fault *fault)
 {
     static const int64_t most_us[] = { 4000, 100000, 3000000 };
     fault->node = some_node(plan, random);
@@ -182,18 +176,16 @@ static void draw_wake_step(const struct sim_plan *plan, struct random *random,
     fault->duration_us = random_between(random, 1000, most_us[random_below(random, 3)]);
 }
 
-static void draw_raw_step(const struct sim_plan *plan, struct random *random,
-                          struct fault *fault)
+static void draw_raw_step(const struct sim_plan *plan, struct random *random, struct fault *fault)
 {
     fault->node = some_board(plan, random);
     fault->word = random_chance(random, 500000) ? WORD_FORWARD : WORD_BACK;
     /* A guard sees a step back that is longer than the time since its last look. */
-    fault->duration_us = 2 * SIM_GUARD_STATUS_MS * 1000 * plan->scale +
-                         random_between(random, 1000, 3000000);
+    fault->duration_us =
+        2 * SIM_GUARD_STATUS_MS * 1000 * plan->scale + random_between(random, 1000, 3000000);
 }
 
-static void draw_raw_stands(const struct sim_plan *plan, struct random *random,
-                            struct fault *fault)
+static void draw_raw_stands(const struct sim_plan *plan, struct random *random, struct fault *fault)
 {
     fault->node = some_node(plan, random);
     fault->duration_us = some_time(plan, random, fault, 100000, 5000000);
@@ -245,19 +237,18 @@ static void draw_leader_transfer(const struct sim_plan *plan, struct random *ran
     fault->word = random_chance(random, 300000) ? WORD_SLOW_DISK : WORD_AT_ONCE;
 }
 
-static void draw_wall_step(const struct sim_plan *plan, struct random *random,
-                           struct fault *fault)
+static void draw_wall_step(const struct sim_plan *plan, struct random *random, struct fault *fault)
 {
     fault->node = some_issuer(plan, random);
     fault->word = random_chance(random, 500000) ? WORD_FORWARD : WORD_BACK;
     fault->duration_us = random_between(random, 1, 4000) * 1000000;
 }
 
-static void draw_disks_slow(const struct sim_plan *plan, struct random *random,
-                            struct fault *fault)
+static void draw_disks_slow(const struct sim_plan *plan, struct random *random, struct fault *fault)
 {
     fault->word = random_chance(random, 600000) ? WORD_ALL :
-                  random_chance(random, 500000) ? WORD_LEADER : WORD_FOLLOWER;
+                  random_chance(random, 500000) ? WORD_LEADER :
+                                                  WORD_FOLLOWER;
     fault->duration_us = plan->fault_interval_us * 4 / 5;
 }
 
@@ -537,13 +528,13 @@ void fault_refit(struct world *world, const struct event *event)
 }
 
 /* The death comes with the next flush or recovery, whenever that is. */
-static const char *await_death(struct world *world, const struct fault *fault,
-                               enum sim_doom_at at)
+static const char *await_death(struct world *world, const struct fault *fault, enum sim_doom_at at)
 {
     int node = node_of(world, fault->node);
     if (node < 0)
         return missing(fault->node);
-    world->issuer[node].doom = (struct sim_doom){ .at = at, .power = fault->word == WORD_POWER,
+    world->issuer[node].doom = (struct sim_doom){ .at = at,
+                                                  .power = fault->word == WORD_POWER,
                                                   .down_us = fault->duration_us };
     return NULL;
 }
@@ -597,8 +588,7 @@ static const char *apply_lease_end(struct world *world, const struct fault *faul
 }
 
 /* NULL, and the machine of a fault's node; or why its clocks are left alone now. */
-static const char *whole_machine(const struct world *world, const struct fault *fault,
-                                 int *machine)
+static const char *whole_machine(const struct world *world, const struct fault *fault, int *machine)
 {
     int node = node_of(world, fault->node);
     if (node < 0)
@@ -686,8 +676,8 @@ static const char *whole_line(struct world *world, const struct fault *fault, st
 
 static void repair_later(struct world *world, const struct fault *fault)
 {
-    world_post(world, EVENT_REPAIR, node_of(world, fault->node), fault->duration_us, NULL,
-               0)->peer = fault->resource;
+    world_post(world, EVENT_REPAIR, node_of(world, fault->node), fault->duration_us, NULL, 0)
+        ->peer = fault->resource;
 }
 
 static const char *apply_weld(struct world *world, const struct fault *fault)
@@ -801,13 +791,12 @@ static bool enough_remember(const struct world *world, int node)
 {
     int leader = sim_issuer_leader(world);
     if (world->oracle.change.index != 0 &&
-        (leader < 0 || world->issuer[leader].replica->raft.members_index <
-                           world->oracle.change.index))
+        (leader < 0 ||
+         world->issuer[leader].replica->raft.members_index < world->oracle.change.index))
         return false;
     for (int i = 0; i < world->issuer_count; i++) {
         const struct sim_issuer *issuer = &world->issuer[i];
-        if (issuer->process.up &&
-            !most_remember(world, &issuer->replica->raft.members, node, -1))
+        if (issuer->process.up && !most_remember(world, &issuer->replica->raft.members, node, -1))
             return false;
     }
     return most_remember(world, &world->oracle.members, node, -1);
@@ -836,7 +825,7 @@ static const char *apply_damage(struct world *world, const struct fault *fault)
         world_cover(world, COVERAGE_DAMAGED_IN_A_CHANGE);
     if (forgetful)
         world_cover(world, COVERAGE_DAMAGED_AGAIN);
-    world_cover(world, fault->word == WORD_CARD_ALONE   ? COVERAGE_CARDS_ALONE :
+    world_cover(world, fault->word == WORD_CARD_ALONE ? COVERAGE_CARDS_ALONE :
                        fault->word == WORD_CARD_BEGUN ? COVERAGE_CARDS_BEGUN :
                        fault->word == WORD_CARD       ? COVERAGE_CARDS_REPLACED :
                                                         COVERAGE_JOURNALS_DAMAGED);
@@ -883,7 +872,8 @@ static const char *apply_transfer(struct world *world, const struct fault *fault
     int node = node_of(world, fault->node);
     if (node < 0 || fault->resource >= world->resource_count)
         return missing(fault->node);
-    struct replica_event event = { .kind = REPLICA_TRANSFER, .node = world->name[node],
+    struct replica_event event = { .kind = REPLICA_TRANSFER,
+                                   .node = world->name[node],
                                    .resource = world->resource[fault->resource] };
     const char *skipped = leader_event(world, &event);
     if (skipped && strstr(skipped, "stuck on"))
@@ -931,7 +921,8 @@ static const char *apply_pin(struct world *world, const struct fault *fault)
     int node = node_of(world, fault->node);
     if (node < 0 || fault->resource >= world->resource_count)
         return missing(fault->node);
-    struct replica_event event = { .kind = REPLICA_PIN, .pinned = true,
+    struct replica_event event = { .kind = REPLICA_PIN,
+                                   .pinned = true,
                                    .resource = world->resource[fault->resource],
                                    .node = world->name[node] };
     return leader_event(world, &event);
@@ -954,8 +945,10 @@ static const char *change_members(struct world *world, const struct fault *fault
     if (leader < 0 || node < 0)
         return missing(fault->node);
     const struct raft *raft = &world->issuer[leader].replica->raft;
-    struct replica_event event = { .kind = REPLICA_MEMBERS, .change = change,
-                                   .node = world->name[node], .address = "10.0.0.1:7400",
+    struct replica_event event = { .kind = REPLICA_MEMBERS,
+                                   .change = change,
+                                   .node = world->name[node],
+                                   .address = "10.0.0.1:7400",
                                    .text = "simulated" };
     if (change == RAFT_CHANGE_REMOVE && raft_voter_count(&raft->members) <= 2)
         return "two voters are left";
@@ -1014,8 +1007,10 @@ static const char *apply_notes(struct world *world, const struct fault *fault)
 
 void fault_note(struct world *world, const struct event *event)
 {
-    struct replica_event note = { .kind = REPLICA_NOTE, .resource = world->resource[0],
-                                  .history = HISTORY_OPERATOR, .text = "simulated" };
+    struct replica_event note = { .kind = REPLICA_NOTE,
+                                  .resource = world->resource[0],
+                                  .history = HISTORY_OPERATOR,
+                                  .text = "simulated" };
     (void)event;
     world->notes_posted = !world->quiet && world->now_us < world->notes_until_us;
     if (!world->notes_posted)
@@ -1092,8 +1087,8 @@ static const char *apply_board_death(struct world *world, const struct fault *fa
     struct span fence = span_from_us(world->plan.hardware[board].fence_us);
     struct span lease = span_add(span_from_us(world->plan.ttl_us), fence);
     /* Stretched by the issuer's reckoning, and once more by its clock. */
-    int64_t bound_us = timing_stretch(timing_stretch(lease, SIM_DRIFT_PPM), SIM_DRIFT_PPM).us +
-                       TAKEOVER_SLACK_US;
+    int64_t bound_us =
+        timing_stretch(timing_stretch(lease, SIM_DRIFT_PPM), SIM_DRIFT_PPM).us + TAKEOVER_SLACK_US;
     for (int i = 0; i < world->resource_count; i++) {
         if (world->oracle.drive[i].board == board)
             oracle_board_died(world, i, world->now_us + bound_us);
@@ -1109,8 +1104,10 @@ static void check_leader_stayed(struct world *world, int leader)
 {
     uint64_t term = world->issuer[leader].replica->raft.term;
     if (world->cut_term != 0 && term != world->cut_term)
-        world_fail(world, ORACLE_L2, "a healthy leader of term %llu was deposed, %s leads in term "
-                   "%llu", (unsigned long long)world->cut_term, world->name[leader].text,
+        world_fail(world, ORACLE_L2,
+                   "a healthy leader of term %llu was deposed, %s leads in term "
+                   "%llu",
+                   (unsigned long long)world->cut_term, world->name[leader].text,
                    (unsigned long long)term);
 }
 
@@ -1200,84 +1197,201 @@ static void mend_beginnings(struct world *world)
 /* ---- all kinds */
 
 const struct fault_row fault_table[FAULT_KINDS] = {
-    [FAULT_PAUSE] = { "pause", 12, { FIELD_PART, FIELD_NODE, FIELD_DURATION }, { 0 },
-                      draw_pause, apply_pause },
-    [FAULT_KILL] = { "kill", 10, { FIELD_PART, FIELD_NODE, FIELD_DURATION }, { 0 },
-                     draw_kill, apply_kill },
-    [FAULT_POWER] = { "power", 6, { FIELD_NODE, FIELD_DURATION }, { 0 },
-                      draw_power, apply_power },
-    [FAULT_KILL_IN_FLUSH] = { "die-in-flush", 4, { FIELD_ISSUER, FIELD_WORD, FIELD_DURATION },
-                              { "kill", "power" }, draw_death_within, apply_kill_in_flush },
-    [FAULT_KILL_IN_START] = { "die-in-start", 2, { FIELD_ISSUER, FIELD_WORD, FIELD_DURATION },
-                              { "kill", "power" }, draw_death_within, apply_kill_in_start },
-    [FAULT_PARTITION] = { "partition", 8, { FIELD_NODES, FIELD_WORD, FIELD_DURATION },
-                          { "both-ways", "one-way" }, draw_partition, apply_partition },
-    [FAULT_BREAK] = { "break", 4, { FIELD_NODE, FIELD_PEER, FIELD_DURATION }, { 0 },
-                      draw_break, apply_break },
-    [FAULT_DISK_FAIL] = { "disk-fail", 1, { FIELD_ISSUER }, { 0 },
-                          draw_disk_fail, apply_disk_fail },
-    [FAULT_DISK_SLOW] = { "disk-slow", 3, { FIELD_ISSUER, FIELD_DURATION }, { 0 },
-                          draw_disk_slow, apply_disk_slow },
-    [FAULT_CLOCK_RATE] = { "clock-rate", 4, { FIELD_NODE, FIELD_PPM }, { 0 },
-                           draw_clock_rate, apply_clock_rate },
+    [FAULT_PAUSE] = { "pause",
+                      12,
+                      { FIELD_PART, FIELD_NODE, FIELD_DURATION },
+                      { 0 },
+                      draw_pause,
+                      apply_pause },
+    [FAULT_KILL] = { "kill",
+                     10,
+                     { FIELD_PART, FIELD_NODE, FIELD_DURATION },
+                     { 0 },
+                     draw_kill,
+                     apply_kill },
+    [FAULT_POWER] = { "power", 6, { FIELD_NODE, FIELD_DURATION }, { 0 }, draw_power, apply_power },
+    [FAULT_KILL_IN_FLUSH] = { "die-in-flush",
+                              4,
+                              { FIELD_ISSUER, FIELD_WORD, FIELD_DURATION },
+                              { "kill", "power" },
+                              draw_death_within,
+                              apply_kill_in_flush },
+    [FAULT_KILL_IN_START] = { "die-in-start",
+                              2,
+                              { FIELD_ISSUER, FIELD_WORD, FIELD_DURATION },
+                              { "kill", "power" },
+                              draw_death_within,
+                              apply_kill_in_start },
+    [FAULT_PARTITION] = { "partition",
+                          8,
+                          { FIELD_NODES, FIELD_WORD, FIELD_DURATION },
+                          { "both-ways", "one-way" },
+                          draw_partition,
+                          apply_partition },
+    [FAULT_BREAK] = { "break",
+                      4,
+                      { FIELD_NODE, FIELD_PEER, FIELD_DURATION },
+                      { 0 },
+                      draw_break,
+                      apply_break },
+    [FAULT_DISK_FAIL] = { "disk-fail",
+                          1,
+                          { FIELD_ISSUER },
+                          { 0 },
+                          draw_disk_fail,
+                          apply_disk_fail },
+    [FAULT_DISK_SLOW] = { "disk-slow",
+                          3,
+                          { FIELD_ISSUER, FIELD_DURATION },
+                          { 0 },
+                          draw_disk_slow,
+                          apply_disk_slow },
+    [FAULT_CLOCK_RATE] = { "clock-rate",
+                           4,
+                           { FIELD_NODE, FIELD_PPM },
+                           { 0 },
+                           draw_clock_rate,
+                           apply_clock_rate },
     [FAULT_HANG] = { "hang", 4, { FIELD_BOARD, FIELD_DURATION }, { 0 }, draw_hang, apply_hang },
-    [FAULT_LEASE_END] = { "lease-end", 5, { FIELD_RESOURCE, FIELD_WORD }, { "hang", "guard-dies" },
-                          draw_lease_end, apply_lease_end },
-    [FAULT_SLEEP] = { "sleep", 4, { FIELD_NODE, FIELD_DURATION }, { 0 },
-                      draw_sleep, apply_sleep },
-    [FAULT_WAKE_STEP] = { "wake-step", 3, { FIELD_NODE, FIELD_WORD, FIELD_DURATION },
-                          { "early", "late" }, draw_wake_step, apply_wake_step },
-    [FAULT_RAW_STEP] = { "raw-step", 2, { FIELD_BOARD, FIELD_WORD, FIELD_DURATION },
-                         { "forward", "back" }, draw_raw_step, apply_raw_step },
-    [FAULT_RAW_STANDS] = { "raw-stands", 2, { FIELD_NODE, FIELD_DURATION }, { 0 },
-                           draw_raw_stands, apply_raw_stands },
-    [FAULT_WELD] = { "weld", 4, { FIELD_RESOURCE, FIELD_BOARD, FIELD_DURATION }, { 0 },
-                     draw_weld, apply_weld },
-    [FAULT_READBACK] = { "readback", 3,
+    [FAULT_LEASE_END] = { "lease-end",
+                          5,
+                          { FIELD_RESOURCE, FIELD_WORD },
+                          { "hang", "guard-dies" },
+                          draw_lease_end,
+                          apply_lease_end },
+    [FAULT_SLEEP] = { "sleep", 4, { FIELD_NODE, FIELD_DURATION }, { 0 }, draw_sleep, apply_sleep },
+    [FAULT_WAKE_STEP] = { "wake-step",
+                          3,
+                          { FIELD_NODE, FIELD_WORD, FIELD_DURATION },
+                          { "early", "late" },
+                          draw_wake_step,
+                          apply_wake_step },
+    [FAULT_RAW_STEP] = { "raw-step",
+                         2,
+                         { FIELD_BOARD, FIELD_WORD, FIELD_DURATION },
+                         { "forward", "back" },
+                         draw_raw_step,
+                         apply_raw_step },
+    [FAULT_RAW_STANDS] = { "raw-stands",
+                           2,
+                           { FIELD_NODE, FIELD_DURATION },
+                           { 0 },
+                           draw_raw_stands,
+                           apply_raw_stands },
+    [FAULT_WELD] = { "weld",
+                     4,
+                     { FIELD_RESOURCE, FIELD_BOARD, FIELD_DURATION },
+                     { 0 },
+                     draw_weld,
+                     apply_weld },
+    [FAULT_READBACK] = { "readback",
+                         3,
                          { FIELD_RESOURCE, FIELD_BOARD, FIELD_WORD, FIELD_DURATION },
-                         { "off", "on" }, draw_readback, apply_readback },
-    [FAULT_TRANSFER] = { "transfer", 4, { FIELD_RESOURCE, FIELD_BOARD }, { 0 },
-                         draw_resource_and_board, apply_transfer },
-    [FAULT_LEADER_TRANSFER] = { "leader-transfer", 4, { FIELD_ISSUER, FIELD_WORD },
-                                { "at-once", "slow-disk" }, draw_leader_transfer,
+                         { "off", "on" },
+                         draw_readback,
+                         apply_readback },
+    [FAULT_TRANSFER] = { "transfer",
+                         4,
+                         { FIELD_RESOURCE, FIELD_BOARD },
+                         { 0 },
+                         draw_resource_and_board,
+                         apply_transfer },
+    [FAULT_LEADER_TRANSFER] = { "leader-transfer",
+                                4,
+                                { FIELD_ISSUER, FIELD_WORD },
+                                { "at-once", "slow-disk" },
+                                draw_leader_transfer,
                                 apply_leader_transfer },
-    [FAULT_PIN] = { "pin", 2, { FIELD_RESOURCE, FIELD_BOARD }, { 0 },
-                    draw_resource_and_board, apply_pin },
-    [FAULT_UNPIN] = { "unpin", 2, { FIELD_RESOURCE }, { 0 },
-                      draw_resource, apply_unpin },
+    [FAULT_PIN] = { "pin",
+                    2,
+                    { FIELD_RESOURCE, FIELD_BOARD },
+                    { 0 },
+                    draw_resource_and_board,
+                    apply_pin },
+    [FAULT_UNPIN] = { "unpin", 2, { FIELD_RESOURCE }, { 0 }, draw_resource, apply_unpin },
     [FAULT_CLEAR] = { "clear", 0, { FIELD_END }, { 0 }, NULL, apply_clear },
     [FAULT_GO] = { "go", 2, { FIELD_RESOURCE }, { 0 }, draw_resource, apply_go },
     [FAULT_NOTES] = { "notes", 0, { FIELD_DURATION, FIELD_PERIOD }, { 0 }, NULL, apply_notes },
-    [FAULT_LEADER_DEATH] = { "leader-death", 0, { FIELD_WORD, FIELD_DURATION },
-                             { "kill", "power" }, draw_leader_death, apply_leader_death },
-    [FAULT_BOARD_DEATH] = { "board-death", 0, { FIELD_DURATION }, { 0 },
-                            draw_board_death, apply_board_death },
-    [FAULT_CUT] = { "cut", 0, { FIELD_ISSUER, FIELD_WORD, FIELD_DURATION },
-                    { "both-ways", "dumb", "deaf", "from-leader" }, draw_cut, apply_cut },
-    [FAULT_WALL_STEP] = { "wall-step", 2, { FIELD_ISSUER, FIELD_WORD, FIELD_DURATION },
-                          { "forward", "back" }, draw_wall_step, apply_wall_step },
-    [FAULT_LAGGARD] = { "laggard", 1, { FIELD_ISSUER, FIELD_WORD }, { "handed-over", "leader-dies" },
-                        draw_laggard, apply_laggard },
-    [FAULT_DISKS_SLOW] = { "disks-slow", 0, { FIELD_WORD, FIELD_DURATION },
-                           { "all", "leader", "follower" }, draw_disks_slow, apply_disks_slow },
+    [FAULT_LEADER_DEATH] = { "leader-death",
+                             0,
+                             { FIELD_WORD, FIELD_DURATION },
+                             { "kill", "power" },
+                             draw_leader_death,
+                             apply_leader_death },
+    [FAULT_BOARD_DEATH] = { "board-death",
+                            0,
+                            { FIELD_DURATION },
+                            { 0 },
+                            draw_board_death,
+                            apply_board_death },
+    [FAULT_CUT] = { "cut",
+                    0,
+                    { FIELD_ISSUER, FIELD_WORD, FIELD_DURATION },
+                    { "both-ways", "dumb", "deaf", "from-leader" },
+                    draw_cut,
+                    apply_cut },
+    [FAULT_WALL_STEP] = { "wall-step",
+                          2,
+                          { FIELD_ISSUER, FIELD_WORD, FIELD_DURATION },
+                          { "forward", "back" },
+                          draw_wall_step,
+                          apply_wall_step },
+    [FAULT_LAGGARD] = { "laggard",
+                        1,
+                        { FIELD_ISSUER, FIELD_WORD },
+                        { "handed-over", "leader-dies" },
+                        draw_laggard,
+                        apply_laggard },
+    [FAULT_DISKS_SLOW] = { "disks-slow",
+                           0,
+                           { FIELD_WORD, FIELD_DURATION },
+                           { "all", "leader", "follower" },
+                           draw_disks_slow,
+                           apply_disks_slow },
     [FAULT_BACKUP] = { "backup", 0, { FIELD_END }, { 0 }, NULL, apply_backup },
-    [FAULT_LOSS] = { "loss", 0, { FIELD_WORD, FIELD_DURATION }, { "restored", "above", "low" },
-                     draw_loss, apply_loss },
-    [FAULT_DAMAGE] = { "damage", 2, { FIELD_ISSUER, FIELD_WORD, FIELD_DURATION },
-                       { "bits", "block", "card", "card-alone", "card-begun" }, draw_damage, apply_damage },
-    [FAULT_MEMBER_ADD] = { "member-add", 0, { FIELD_ISSUER }, { 0 },
-                           draw_member, apply_member_add },
-    [FAULT_MEMBER_PROMOTE] = { "member-promote", 0, { FIELD_ISSUER }, { 0 },
-                               draw_member, apply_member_promote },
-    [FAULT_MEMBER_REMOVE] = { "member-remove", 0, { FIELD_ISSUER }, { 0 },
-                              draw_member_remove, apply_member_remove },
-    [FAULT_REFIT] = { "refit", 5, { FIELD_PART, FIELD_BOARD, FIELD_PERIOD, FIELD_DURATION }, { 0 },
-                      draw_refit, apply_refit },
-    [FAULT_SLOW_LEADER] = { "slow-leader", 0, { FIELD_WORD, FIELD_PERIOD, FIELD_DURATION },
-                            { "at-once", "gently", "boards" }, slack_draw_slow,
+    [FAULT_LOSS] = { "loss",
+                     0,
+                     { FIELD_WORD, FIELD_DURATION },
+                     { "restored", "above", "low" },
+                     draw_loss,
+                     apply_loss },
+    [FAULT_DAMAGE] = { "damage",
+                       2,
+                       { FIELD_ISSUER, FIELD_WORD, FIELD_DURATION },
+                       { "bits", "block", "card", "card-alone", "card-begun" },
+                       draw_damage,
+                       apply_damage },
+    [FAULT_MEMBER_ADD] = { "member-add",
+                           0,
+                           { FIELD_ISSUER },
+                           { 0 },
+                           draw_member,
+                           apply_member_add },
+    [FAULT_MEMBER_PROMOTE] = { "member-promote",
+                               0,
+                               { FIELD_ISSUER },
+                               { 0 },
+                               draw_member,
+                               apply_member_promote },
+    [FAULT_MEMBER_REMOVE] = { "member-remove",
+                              0,
+                              { FIELD_ISSUER },
+                              { 0 },
+                              draw_member_remove,
+                              apply_member_remove },
+    [FAULT_REFIT] = { "refit",
+                      5,
+                      { FIELD_PART, FIELD_BOARD, FIELD_PERIOD, FIELD_DURATION },
+                      { 0 },
+                      draw_refit,
+                      apply_refit },
+    [FAULT_SLOW_LEADER] = { "slow-leader",
+                            0,
+                            { FIELD_WORD, FIELD_PERIOD, FIELD_DURATION },
+                            { "at-once", "gently", "boards" },
+                            slack_draw_slow,
                             slack_apply_slow },
-    [FAULT_STALL] = { "stall", 0, { FIELD_DURATION }, { 0 }, slack_draw_stall,
-                      slack_apply_stall },
+    [FAULT_STALL] = { "stall", 0, { FIELD_DURATION }, { 0 }, slack_draw_stall, slack_apply_stall },
 };
 
 void fault_apply(struct world *world, const struct fault *fault)
@@ -1297,8 +1411,8 @@ static void post_next(struct world *world)
 {
     const struct scenario *scenario = world->scenario;
     if (world->next_fault < scenario->count)
-        world_post(world, EVENT_FAULT, 0,
-                   scenario->fault[world->next_fault].at_us - world->now_us, NULL, 0);
+        world_post(world, EVENT_FAULT, 0, scenario->fault[world->next_fault].at_us - world->now_us,
+                   NULL, 0);
 }
 
 void fault_start(struct world *world)

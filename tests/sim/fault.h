@@ -19,46 +19,46 @@
 struct world;
 
 enum fault_kind {
-    FAULT_PAUSE,          /* a process stands still */
-    FAULT_KILL,           /* a process dies; it is back after `duration` */
-    FAULT_POWER,          /* a node's power is cut; it is back after `duration` */
-    FAULT_KILL_IN_FLUSH,  /* an issuer dies within its next flush */
-    FAULT_KILL_IN_START,  /* an issuer dies within its next recovery */
+    FAULT_PAUSE,         /* a process stands still */
+    FAULT_KILL,          /* a process dies; it is back after `duration` */
+    FAULT_POWER,         /* a node's power is cut; it is back after `duration` */
+    FAULT_KILL_IN_FLUSH, /* an issuer dies within its next flush */
+    FAULT_KILL_IN_START, /* an issuer dies within its next recovery */
     FAULT_PARTITION,
-    FAULT_BREAK,          /* one connection; both sides are told within `duration` */
+    FAULT_BREAK, /* one connection; both sides are told within `duration` */
     FAULT_DISK_FAIL,
     FAULT_DISK_SLOW,
     FAULT_CLOCK_RATE,
-    FAULT_HANG,           /* a board's kernel, until its watchdog or `duration` ends it */
-    FAULT_LEASE_END,      /* whoever drives stops at its lease's end, its watchdog just fed */
-    FAULT_SLEEP,          /* a machine is suspended */
-    FAULT_WAKE_STEP,      /* MONOTONIC steps */
-    FAULT_RAW_STEP,       /* RAW steps, which no kernel does; of a board alone */
-    FAULT_RAW_STANDS,     /* RAW stands still */
-    FAULT_WELD,           /* a relay stays on once it is on, until it is repaired */
-    FAULT_READBACK,       /* stuck at a level, until it is repaired */
-    FAULT_TRANSFER,       /* operators: */
+    FAULT_HANG,       /* a board's kernel, until its watchdog or `duration` ends it */
+    FAULT_LEASE_END,  /* whoever drives stops at its lease's end, its watchdog just fed */
+    FAULT_SLEEP,      /* a machine is suspended */
+    FAULT_WAKE_STEP,  /* MONOTONIC steps */
+    FAULT_RAW_STEP,   /* RAW steps, which no kernel does; of a board alone */
+    FAULT_RAW_STANDS, /* RAW stands still */
+    FAULT_WELD,       /* a relay stays on once it is on, until it is repaired */
+    FAULT_READBACK,   /* stuck at a level, until it is repaired */
+    FAULT_TRANSFER,   /* operators: */
     FAULT_LEADER_TRANSFER,
     FAULT_PIN,
     FAULT_UNPIN,
-    FAULT_CLEAR,          /* latched faults of all boards */
-    FAULT_GO,             /* what is held for an output stuck on is let go */
-    FAULT_NOTES,          /* entries that make the log grow: one per `period` for `duration` */
-    FAULT_LEADER_DEATH,   /* the leader, and L2 is watched */
-    FAULT_BOARD_DEATH,    /* the board that drives, and L1 is watched */
-    FAULT_CUT,            /* one issuer's links to the others, and L1 and L2 are watched */
-    FAULT_WALL_STEP,      /* the date of an issuer's machine is set */
-    FAULT_LAGGARD,        /* an issuer falls behind the log, and something is up when it is back */
-    FAULT_DISKS_SLOW,     /* nothing else for `duration`, and L2 is watched */
-    FAULT_BACKUP,         /* of the leader's state */
-    FAULT_LOSS,           /* of every disk; the last backup is restored */
-    FAULT_DAMAGE,         /* an issuer's power is cut, and its journal is damaged meanwhile */
-    FAULT_MEMBER_ADD,     /* operators: of an issuer */
+    FAULT_CLEAR,        /* latched faults of all boards */
+    FAULT_GO,           /* what is held for an output stuck on is let go */
+    FAULT_NOTES,        /* entries that make the log grow: one per `period` for `duration` */
+    FAULT_LEADER_DEATH, /* the leader, and L2 is watched */
+    FAULT_BOARD_DEATH,  /* the board that drives, and L1 is watched */
+    FAULT_CUT,          /* one issuer's links to the others, and L1 and L2 are watched */
+    FAULT_WALL_STEP,    /* the date of an issuer's machine is set */
+    FAULT_LAGGARD,      /* an issuer falls behind the log, and something is up when it is back */
+    FAULT_DISKS_SLOW,   /* nothing else for `duration`, and L2 is watched */
+    FAULT_BACKUP,       /* of the leader's state */
+    FAULT_LOSS,         /* of every disk; the last backup is restored */
+    FAULT_DAMAGE,       /* an issuer's power is cut, and its journal is damaged meanwhile */
+    FAULT_MEMBER_ADD,   /* operators: of an issuer */
     FAULT_MEMBER_PROMOTE,
-    FAULT_MEMBER_REMOVE,  /* down to two voters */
-    FAULT_REFIT,          /* a board's pump and file; `part` is restarted, the other `period` later */
-    FAULT_SLOW_LEADER,    /* its links, `period` one way for `duration`, and L2 is watched */
-    FAULT_STALL,          /* of the agent that drives, and L2 is watched */
+    FAULT_MEMBER_REMOVE, /* down to two voters */
+    FAULT_REFIT,       /* a board's pump and file; `part` is restarted, the other `period` later */
+    FAULT_SLOW_LEADER, /* its links, `period` one way for `duration`, and L2 is watched */
+    FAULT_STALL,       /* of the agent that drives, and L2 is watched */
     FAULT_KINDS
 };
 

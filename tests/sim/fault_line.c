@@ -9,7 +9,9 @@
 enum { WORD_MAX = 64, PLACES = SIM_ISSUERS_MAX + SIM_BOARDS_MAX };
 
 static const char *const part_names[FAULT_PARTS] = {
-    [PART_ISSUER] = "issuer", [PART_AGENT] = "agent", [PART_GUARD] = "guard",
+    [PART_ISSUER] = "issuer",
+    [PART_AGENT] = "agent",
+    [PART_GUARD] = "guard",
     [PART_BOARD] = "board",
 };
 
@@ -47,13 +49,12 @@ static void print_nodes(char *text, size_t size, unsigned nodes)
         if (!(nodes >> place & 1))
             continue;
         fault_place_name(place, name, sizeof(name));
-        length += (size_t)snprintf(text + length, size - length, "%s%s", length > 0 ? "+" : "",
-                                   name);
+        length +=
+            (size_t)snprintf(text + length, size - length, "%s%s", length > 0 ? "+" : "", name);
     }
 }
 
-static void print_field(const struct fault *fault, enum fault_field field, char *text,
-                        size_t size)
+static void print_field(const struct fault *fault, enum fault_field field, char *text, size_t size)
 {
     switch (field) {
     case FIELD_PART:
@@ -258,8 +259,8 @@ static const char *field_what(enum fault_field field)
 static const char *refuse_field(const struct fault_row *row, enum fault_field field,
                                 const char *text, char *error)
 {
-    int length = snprintf(error, FAULT_LINE_MAX, "%s: '%s' is not %s", row->name, text,
-                          field_what(field));
+    int length =
+        snprintf(error, FAULT_LINE_MAX, "%s: '%s' is not %s", row->name, text, field_what(field));
     if (field != FIELD_WORD)
         return error;
     for (int i = 0; i < FAULT_WORDS_MAX && row->word[i] && length < FAULT_LINE_MAX; i++)

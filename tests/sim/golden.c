@@ -43,7 +43,8 @@ static char *run(const char *path)
     const char *wrong = scenario_parse(text, &settings, &scenario, error);
     free(text);
     if (!wrong) {
-        struct trace state = { .out = out, .from_us = scenario.trace_from_us,
+        struct trace state = { .out = out,
+                               .from_us = scenario.trace_from_us,
                                .disk = scenario.trace_disk,
                                .renewals = scenario.trace_renewals };
         settings.trace = &state;

@@ -40,7 +40,8 @@ static void send_to_agent(struct world *world, int board, const struct guard_mes
         at_us = guard->socket_busy_us + 1;
     guard->socket_busy_us = at_us;
     world_post(world, EVENT_AGENT_GUARD, board_node(world, board), at_us - world->now_us, message,
-               sizeof(*message))->epoch = guard->socket;
+               sizeof(*message))
+        ->epoch = guard->socket;
 }
 
 static void send_statuses(struct world *world, int board, uint32_t mask)
@@ -133,7 +134,8 @@ static void read_lines(struct world *world, int board)
     for (int i = 0; i < world->resource_count; i++) {
         const struct guard_output *output = &guard->guard.resource[i].output[0];
         bool on = line_reads(world, board, i);
-        const struct guard_input input = { .kind = GUARD_INPUT_READBACK, .resource = (uint8_t)i,
+        const struct guard_input input = { .kind = GUARD_INPUT_READBACK,
+                                           .resource = (uint8_t)i,
                                            .on = on };
         if (!output->readback_known || output->readback != on)
             step(world, board, &input);
@@ -187,7 +189,8 @@ static void check_clocks(struct world *world, int board)
     step(world, board, &slept);
     if (guard->socket != 0)
         world_post(world, EVENT_AGENT_GUARD, board_node(world, board),
-                   some_time(world, board, 20, NOTICE_MAX_US), NULL, 0)->epoch = guard->socket;
+                   some_time(world, board, 20, NOTICE_MAX_US), NULL, 0)
+            ->epoch = guard->socket;
     guard->socket = 0;
 }
 
@@ -369,5 +372,6 @@ void sim_guard_stop(struct world *world, int board)
         feed_watchdog(world, board);
     if (agent->process->up && agent->socket_open)
         world_post(world, EVENT_AGENT_GUARD, board_node(world, board),
-                   some_time(world, board, 20, NOTICE_MAX_US), NULL, 0)->epoch = agent->socket;
+                   some_time(world, board, 20, NOTICE_MAX_US), NULL, 0)
+            ->epoch = agent->socket;
 }

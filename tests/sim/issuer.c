@@ -252,7 +252,8 @@ void sim_issuer_frame(struct world *world, const struct event *event)
         sim_issuer_step(world, event->node, &raft);
         return;
     }
-    struct replica_event lease = { .kind = REPLICA_LEASE_MESSAGE, .node = world->name[event->peer],
+    struct replica_event lease = { .kind = REPLICA_LEASE_MESSAGE,
+                                   .node = world->name[event->peer],
                                    .lease_message = &world->scratch->message.lease };
     if (world->scratch->message.lease.kind == LEASE_RENEW)
         oracle_renewal_arrived(world, event->node, event->peer - world->issuer_count,
@@ -285,8 +286,7 @@ int sim_issuer_leader(const struct world *world)
         const struct sim_issuer *issuer = &world->issuer[i];
         if (!issuer->process.up || !replica_serving(issuer->replica))
             continue;
-        if (leader < 0 ||
-            issuer->replica->raft.term > world->issuer[leader].replica->raft.term)
+        if (leader < 0 || issuer->replica->raft.term > world->issuer[leader].replica->raft.term)
             leader = i;
     }
     return leader;
@@ -348,8 +348,9 @@ static bool open_journal(struct world *world, int node, struct journal_recovered
     if (journal_knows_no_members(recovered)) {
         sim_bootstrap_members(world, &recovered->raft.members);
         if (issuer->alone)
-            recovered->raft.members = (struct raft_members){
-                .count = 1, .member[0] = { .id = world->name[node], .voter = true } };
+            recovered->raft.members =
+                (struct raft_members){ .count = 1,
+                                       .member[0] = { .id = world->name[node], .voter = true } };
         journal_keep_members(&issuer->journal, &recovered->raft.members);
     }
     oracle_recovered(world, node, &recovered->raft);
@@ -387,8 +388,7 @@ void sim_issuer_start(struct world *world, int node)
              (unsigned long long)recovered.raft.snapshot_index + 1,
              (unsigned long long)(recovered.raft.snapshot_index + recovered.raft.entry_count));
     if (issuer->replica->halted)
-        world_fail(world, ORACLE_DISK, "%s: %s", world->name[node].text,
-                   issuer->replica->halted);
+        world_fail(world, ORACLE_DISK, "%s: %s", world->name[node].text, issuer->replica->halted);
     oracle_term(world, node);
     oracle_applied(world, node);
     issuer->wake_at = clock_local(world, node);

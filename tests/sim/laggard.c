@@ -45,8 +45,7 @@ static void heal(struct world *world, int node)
 
 static bool is_linked(const struct world *world, int a, int b)
 {
-    const struct connection *connection =
-        &world->network.connection[a < b ? a : b][a < b ? b : a];
+    const struct connection *connection = &world->network.connection[a < b ? a : b][a < b ? b : a];
     return connection->open && connection->up[0] && connection->up[1];
 }
 

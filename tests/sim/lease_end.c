@@ -8,9 +8,9 @@
 #include "tests/sim/sim.h"
 
 enum {
-    LOOK_US = 20000,       /* between looks at how lease and feeds lie, times the scale */
+    LOOK_US = 20000,        /* between looks at how lease and feeds lie, times the scale */
     LOOKS_MAX_US = 3000000, /* then as they lie, times the scale */
-    GAP_PARTS = 16,        /* of the time between two feeds: so near is near enough */
+    GAP_PARTS = 16,         /* of the time between two feeds: so near is near enough */
     BEFORE_US = 1000,
     BEFORE_BITE_US = 500
 };

@@ -33,8 +33,8 @@ static void rise(struct world *world, int board, int resource)
     if (!line_is_on(line, world->now_us)) {
         line->on_us = world->now_us;
         world_cover(world, COVERAGE_DRIVES);
-        log_note(world, "%s: %s: line on, token %llu",
-                 world->name[board_node(world, board)].text, world->resource[resource].text,
+        log_note(world, "%s: %s: line on, token %llu", world->name[board_node(world, board)].text,
+                 world->resource[resource].text,
                  (unsigned long long)world->board[board].guard.guard.resource[resource].token);
     }
     line->rise_us = world->now_us;

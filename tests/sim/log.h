@@ -11,8 +11,8 @@ enum { LOG_LINES = 40, LOG_LINE_MAX = 200 };
 
 void log_reset(bool verbose);
 /* One line, with the true time in front. */
-__attribute__((format(printf, 2, 3)))
-void log_note(const struct world *world, const char *format, ...);
+__attribute__((format(printf, 2, 3))) void log_note(const struct world *world, const char *format,
+                                                    ...);
 /* The last LOG_LINES lines, oldest first, each behind `prefix`. */
 void log_print_last(FILE *out, const char *prefix);
 

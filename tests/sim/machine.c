@@ -126,12 +126,12 @@ void machine_pins(struct world *world, const struct event *event)
 static void watchdog_sleeps(struct world *world, int board, int64_t duration_us)
 {
     struct sim_guard *guard = &world->board[board].guard;
-    if (guard->watchdog_us == INT64_MAX ||
-        world->plan.hardware[board].output == OUTPUT_GPIO_KERNEL)
+    if (guard->watchdog_us == INT64_MAX || world->plan.hardware[board].output == OUTPUT_GPIO_KERNEL)
         return;
     guard->watchdog_us += duration_us;
     world_post(world, EVENT_GUARD_WATCHDOG, board_node(world, board),
-               guard->watchdog_us - world->now_us, NULL, 0)->epoch = ++guard->watchdog_id;
+               guard->watchdog_us - world->now_us, NULL, 0)
+        ->epoch = ++guard->watchdog_id;
 }
 
 /* Its loop looks at its clocks at its next turn, a report's interval away at the most. */
@@ -204,12 +204,10 @@ void machine_stand_raw(struct world *world, int machine, int64_t duration_us)
         struct sim_guard *guard = &world->board[board].guard;
         guard->clock_fault = false;
         /* What was asked for until the clock goes on is reckoned from a time too early. */
-        guard->clock_bad_until_us =
-            world->now_us + duration_us + 2 * world->plan.ttl_us +
-            world->board[board].hold_ms * 1000;
+        guard->clock_bad_until_us = world->now_us + duration_us + 2 * world->plan.ttl_us +
+                                    world->board[board].hold_ms * 1000;
     }
-    world_post(world, EVENT_CLOCK_GOES, machine, duration_us, NULL, 0)->life =
-        world->boot[machine];
+    world_post(world, EVENT_CLOCK_GOES, machine, duration_us, NULL, 0)->life = world->boot[machine];
 }
 
 void machine_raw_goes(struct world *world, const struct event *event)

@@ -33,7 +33,7 @@ enum {
     SHRUNK_MAX = 2,       /* so many failing seeds of a set are shrunk */
     PLANT_FAULTS_MAX = 5, /* what a planted bug shrinks to, in one of the first */
     PLANT_TRIES = 3,      /* seeds that show it: a race may hide in many faults */
-    COVERAGE_SEEDS = 1000  /* fewer cannot be expected to meet everything */
+    COVERAGE_SEEDS = 1000 /* fewer cannot be expected to meet everything */
 };
 
 struct plant {
@@ -107,7 +107,7 @@ struct total {
     uint64_t failed;
     double hours; /* simulated */
     double events;
-    double taken_s; /* of one core */
+    double taken_s;     /* of one core */
     double small_hours; /* of them in worlds of 3 issuers and 2 boards, and the time for those */
     double small_s;
 };
@@ -147,7 +147,8 @@ static void print_total(const struct total *total)
            total->hours, total->passed + total->failed, total->hours / total->taken_s,
            total->events / total->taken_s / 1e3, sim_commit);
     printf("figure: simulator: %.2f hours per CPU second of one core with 3 issuers and 2 boards "
-           "(%.2f hours)\n", total->small_hours / total->small_s, total->small_hours);
+           "(%.2f hours)\n",
+           total->small_hours / total->small_s, total->small_hours);
 }
 
 /*
@@ -188,8 +189,7 @@ static bool skew_beyond_breaks(uint64_t from, uint64_t seeds)
             .seed = from + i,
             .skew_beyond = true,
             .only = SIM_TYPES,
-            .tolerated = 1u << ORACLE_S1 | 1u << ORACLE_S2 | 1u << ORACLE_S5 |
-                         1u << ORACLE_L1,
+            .tolerated = 1u << ORACLE_S1 | 1u << ORACLE_S2 | 1u << ORACLE_S5 | 1u << ORACLE_L1,
         };
         struct run_result result;
         run_seed(&settings, &result, ignored);
@@ -199,8 +199,8 @@ static bool skew_beyond_breaks(uint64_t from, uint64_t seeds)
         }
         seeds_broken += result.tolerated[ORACLE_S1] > 0;
     }
-    printf("clocks 10 %% off: S1 broken in %" PRIu64 " of %" PRIu64 " seeds%s\n",
-           seeds_broken, seeds, seeds_broken > 0 ? ", as expected" : ": NOT SEEN");
+    printf("clocks 10 %% off: S1 broken in %" PRIu64 " of %" PRIu64 " seeds%s\n", seeds_broken,
+           seeds, seeds_broken > 0 ? ", as expected" : ": NOT SEEN");
     return seeds_broken > 0;
 }
 
@@ -255,7 +255,8 @@ static int set(const struct options *options)
 
 static int one(const struct options *options)
 {
-    const struct settings settings = { .seed = options->seed, .verbose = options->verbose,
+    const struct settings settings = { .seed = options->seed,
+                                       .verbose = options->verbose,
                                        .plant = (enum sim_plant)options->plant,
                                        .only = (enum sim_type)options->only };
     uint64_t coverage[COVERAGE_KINDS] = { 0 };
@@ -273,8 +274,10 @@ static int one(const struct options *options)
 
 static int hunt_from(const struct options *options)
 {
-    const struct hunt wanted = { .oracles = options->hunted, .from = options->from,
-                                 .seeds = options->seeds, .cpu_s = options->cpu_s,
+    const struct hunt wanted = { .oracles = options->hunted,
+                                 .from = options->from,
+                                 .seeds = options->seeds,
+                                 .cpu_s = options->cpu_s,
                                  .only = (enum sim_type)options->only };
     return !hunt(&wanted);
 }
@@ -290,15 +293,16 @@ static int golden(const struct options *options)
 
 static int usage(void)
 {
-    fputs("usage: holdfast-sim --check [--seeds N] [--from SEED]\n"
-          "       holdfast-sim --set [--seeds N] [--from SEED]\n"
-          "       holdfast-sim --seed SEED [-v] [--plant N]\n"
-          "       holdfast-sim --seed SEED --shrink [--plant N]\n"
-          "       holdfast-sim --schedule FILE [-v]\n"
-          "       holdfast-sim --golden FOLDER [--update]\n"
-          "       holdfast-sim --skew-beyond [--seeds N] [--from SEED]\n"
-          "       holdfast-sim --hunt ORACLE[,ORACLE...] [--seeds N] [--from SEED] [--cpu SECONDS]\n",
-          stderr);
+    fputs(
+        "usage: holdfast-sim --check [--seeds N] [--from SEED]\n"
+        "       holdfast-sim --set [--seeds N] [--from SEED]\n"
+        "       holdfast-sim --seed SEED [-v] [--plant N]\n"
+        "       holdfast-sim --seed SEED --shrink [--plant N]\n"
+        "       holdfast-sim --schedule FILE [-v]\n"
+        "       holdfast-sim --golden FOLDER [--update]\n"
+        "       holdfast-sim --skew-beyond [--seeds N] [--from SEED]\n"
+        "       holdfast-sim --hunt ORACLE[,ORACLE...] [--seeds N] [--from SEED] [--cpu SECONDS]\n",
+        stderr);
     return 2;
 }
 
@@ -353,16 +357,16 @@ static bool parse(int count, char **arguments, struct options *options)
             return false;
     }
     int modes = options->check + options->set + options->one + options->skew_beyond +
-                (options->hunted != 0) + (options->schedule != NULL) +
-                (options->golden != NULL);
+                (options->hunted != 0) + (options->schedule != NULL) + (options->golden != NULL);
     return modes == 1 && options->plant < PLANTS && options->only <= SIM_TYPES &&
            (options->one || !options->shrink) && (options->golden || !options->update);
 }
 
 int main(int count, char **arguments)
 {
-    struct options options = { .from = 1, .seeds = SEEDS_DEFAULT, .only = SIM_TYPES,
-                               .cpu_s = UINT32_MAX };
+    struct options options = {
+        .from = 1, .seeds = SEEDS_DEFAULT, .only = SIM_TYPES, .cpu_s = UINT32_MAX
+    };
     if (!parse(count, arguments, &options))
         return usage();
     setvbuf(stdout, NULL, _IOLBF, 0);

@@ -10,9 +10,9 @@ enum {
     DIAL_MIN_US = 50000,
     DIAL_MAX_US = 500000,
     OWN_MAX_US = 100,
-    LINK_MAX_US = 5000,        /* between a connection and the word of it */
-    RESET_MAX_US = 3000,       /* a peer's process died */
-    SILENCE_MIN_US = 1000000,  /* a peer's power was cut, or the way is blocked */
+    LINK_MAX_US = 5000,       /* between a connection and the word of it */
+    RESET_MAX_US = 3000,      /* a peer's process died */
+    SILENCE_MIN_US = 1000000, /* a peer's power was cut, or the way is blocked */
     SILENCE_MAX_US = 3000000,
     RESEND_MIN_US = 20000,
     RESEND_MAX_US = 200000,
@@ -173,8 +173,8 @@ static enum event_kind frame_kind(const struct world *world, int to)
     return is_issuer(world, to) ? EVENT_ISSUER_FRAME : EVENT_AGENT_FRAME;
 }
 
-static void post_frame(struct world *world, int from, int to, uint32_t epoch,
-                       const uint8_t *frame, size_t length)
+static void post_frame(struct world *world, int from, int to, uint32_t epoch, const uint8_t *frame,
+                       size_t length)
 {
     int ends[2] = { world->machine_of[from], world->machine_of[to] };
     struct connection *connection = connection_of(world, ends[0], ends[1]);

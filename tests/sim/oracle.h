@@ -78,11 +78,11 @@ struct oracle_pin {
 
 /* Of one resource; a bit per board. */
 struct oracle_stuck {
-    unsigned rows;   /* the table's list */
-    unsigned let_go; /* of them */
+    unsigned rows;    /* the table's list */
+    unsigned let_go;  /* of them */
     unsigned cleared; /* an operator cleared the fault there, since its last row ended */
-    unsigned noted;  /* the board was told so, and no operator's act has ended it */
-    unsigned go_for; /* an operator said go while their rows stood in the leader's table */
+    unsigned noted;   /* the board was told so, and no operator's act has ended it */
+    unsigned go_for;  /* an operator said go while their rows stood in the leader's table */
 };
 
 struct oracle_renewal {
@@ -132,11 +132,11 @@ struct oracle_issuer {
     struct hf_name lost_vote;
     uint64_t lost_last;
     uint64_t lost_last_term;
-    uint64_t applied_then;     /* last entry that anybody had applied */
+    uint64_t applied_then;          /* last entry that anybody had applied */
     bool answered[SIM_ISSUERS_MAX]; /* since then, from memory */
     bool excused[SIM_ISSUERS_MAX];  /* said that it has none either */
-    uint64_t answered_term;    /* the greatest */
-    int64_t first_answer_us;   /* 0: none yet */
+    uint64_t answered_term;         /* the greatest */
+    int64_t first_answer_us;        /* 0: none yet */
     bool by_snapshot;
     /* Of the latest answer to a heartbeat that came in from there. */
     int64_t reply_sent_us[SIM_ISSUERS_MAX];
@@ -154,8 +154,8 @@ struct oracle_board {
     struct oracle_renewal renewal[ORACLE_RENEWALS];
     uint64_t confirmed_token[SIM_RESOURCES_MAX];
     uint64_t released_token[SIM_RESOURCES_MAX]; /* highest that its agent ever gave up */
-    int64_t deadline_us[SIM_RESOURCES_MAX]; /* true: sent + ttl, of that token */
-    uint64_t driven_token[SIM_RESOURCES_MAX]; /* of the last rising edge */
+    int64_t deadline_us[SIM_RESOURCES_MAX];     /* true: sent + ttl, of that token */
+    uint64_t driven_token[SIM_RESOURCES_MAX];   /* of the last rising edge */
     int64_t driven_deadline_us[SIM_RESOURCES_MAX];
     struct oracle_doubt doubt[SIM_RESOURCES_MAX];
 };
@@ -200,12 +200,12 @@ struct oracle {
     uint64_t members_index;
     struct oracle_change change; /* the last that an operator asked for; index 0: none waits */
     struct oracle_act act[ORACLE_ACTS];
-    uint32_t acts;       /* ever asked for */
+    uint32_t acts;        /* ever asked for */
     size_t promise_count; /* of what was said about entries that nobody had applied yet */
     struct oracle_told promise[ORACLE_PROMISES];
     uint64_t quiet_index; /* applied somewhere when the faults ended; 0: they go on */
-    bool no_drop;       /* L2 is in force */
-    uint64_t kill_term; /* of the leader that was killed last */
+    bool no_drop;         /* L2 is in force */
+    uint64_t kill_term;   /* of the leader that was killed last */
     uint64_t steady_term; /* nobody may leave it; 0: everybody may */
 };
 

@@ -10,14 +10,16 @@
 
 static void fail_done(struct world *world, const struct replica_act *act)
 {
-    world_fail(world, ORACLE_S3, "an act was said to be done at entry %llu of term %llu, another "
-               "entry stands there", (unsigned long long)act->index,
-               (unsigned long long)act->term);
+    world_fail(world, ORACLE_S3,
+               "an act was said to be done at entry %llu of term %llu, another "
+               "entry stands there",
+               (unsigned long long)act->index, (unsigned long long)act->term);
 }
 
 static void fail_never(struct world *world, const struct replica_act *act)
 {
-    world_fail(world, ORACLE_S3, "an act was said never to be done, it is at entry %llu of term %llu",
+    world_fail(world, ORACLE_S3,
+               "an act was said never to be done, it is at entry %llu of term %llu",
                (unsigned long long)act->index, (unsigned long long)act->term);
 }
 

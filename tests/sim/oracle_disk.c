@@ -19,8 +19,8 @@ static struct oracle_disk *disk_of(struct world *world, int issuer)
 static void check_truncation(struct world *world, int issuer, uint64_t from)
 {
     const struct oracle_disk *disk = disk_of(world, issuer);
-    bool applied = from > disk->log.snapshot_index && from <= disk->log.last &&
-                   from <= world->oracle.last;
+    bool applied =
+        from > disk->log.snapshot_index && from <= disk->log.last && from <= world->oracle.last;
     if (applied && disk->term[from] == world->oracle.entry[from].term)
         world_fail(world, ORACLE_LOG, "%s truncates its log from entry %llu on, which was applied",
                    world->name[issuer].text, (unsigned long long)from);
@@ -90,12 +90,13 @@ static bool same_log(const struct oracle_disk *disk, bool flying,
 void oracle_disk_recovered(struct world *world, int issuer, const struct raft_recovered *recovered)
 {
     struct oracle_disk *disk = disk_of(world, issuer);
-    bool whole = same_log(disk, false, recovered) ||
-                 (disk->flying && same_log(disk, true, recovered));
+    bool whole =
+        same_log(disk, false, recovered) || (disk->flying && same_log(disk, true, recovered));
     if (!whole)
-        world_fail(world, ORACLE_DISK, "%s recovers the log %llu..%llu; it had another one, up to "
-                   "%llu", world->name[issuer].text,
-                   (unsigned long long)recovered->snapshot_index + 1,
+        world_fail(world, ORACLE_DISK,
+                   "%s recovers the log %llu..%llu; it had another one, up to "
+                   "%llu",
+                   world->name[issuer].text, (unsigned long long)recovered->snapshot_index + 1,
                    (unsigned long long)recovered_last(recovered),
                    (unsigned long long)disk->log.last);
     disk->flying = false;
@@ -173,7 +174,8 @@ void oracle_disk_committed(struct world *world, int issuer, const struct raft_en
         world_fail(world, ORACLE_S3, "%s commits entry %llu that %d of %d voters' disks have",
                    world->name[issuer].text, (unsigned long long)entry->index, holders, voters);
     if (raft->role == RAFT_LEADER && 2 * behind <= voters)
-        world_fail(world, ORACLE_S3, "%s commits entry %llu of term %llu in term %llu, of which %d "
+        world_fail(world, ORACLE_S3,
+                   "%s commits entry %llu of term %llu in term %llu, of which %d "
                    "of %d voters' disks have an entry",
                    world->name[issuer].text, (unsigned long long)entry->index,
                    (unsigned long long)entry->term, (unsigned long long)raft->term, behind, voters);

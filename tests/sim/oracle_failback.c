@@ -17,13 +17,12 @@ void oracle_yield(struct world *world, int issuer, const struct lease_message *m
         world_cover(world, COVERAGE_YIELDS_INHERITED);
 }
 
-static bool is_for_long(const struct world *world, int board, int resource,
-                        enum holder_state state, int64_t since_us)
+static bool is_for_long(const struct world *world, int board, int resource, enum holder_state state,
+                        int64_t since_us)
 {
     const struct sim_agent *agent = &world->board[board].agent;
     return agent->process->up && agent->process->paused_until_us <= world->now_us &&
-           agent->holder.lease[resource].state == state &&
-           world->now_us - since_us > PATIENCE_US;
+           agent->holder.lease[resource].state == state && world->now_us - since_us > PATIENCE_US;
 }
 
 /* In the whole of a run's faults a board may spend its budget: then it waits, and has nobody yield. */
@@ -57,8 +56,7 @@ void oracle_check_failback(struct world *world)
             is_for_long(world, lease->holder, i, HOLDER_HOLDING,
                         world->board[lease->holder].agent.holds_since_us[i]))
             world_fail(world, ORACLE_L1, "%s: %s holds, %s is preferred and waits",
-                       world->resource[i].text,
-                       world->name[board_node(world, lease->holder)].text,
+                       world->resource[i].text, world->name[board_node(world, lease->holder)].text,
                        world->name[board_node(world, preferred)].text);
     }
 }

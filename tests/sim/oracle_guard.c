@@ -7,8 +7,8 @@
 #include "tests/sim/sim.h"
 
 enum {
-    TURN_US = 1000,     /* from the end of a pause to the guard's first turn */
-    NOTICE_EDGES = 8,   /* a charge pump may need so many before its readback shows on */
+    TURN_US = 1000,   /* from the end of a pause to the guard's first turn */
+    NOTICE_EDGES = 8, /* a charge pump may need so many before its readback shows on */
     NOTICE_MARGIN_US = 5000
 };
 
@@ -25,20 +25,23 @@ void oracle_fall(struct world *world, int board, int resource)
     int64_t deadline_us = seen->driven_deadline_us[resource];
     int64_t late_us = world->now_us - deadline_us;
     int64_t fence_us = world->plan.hardware[board].fence_us;
-    bool absent = guard->absent_from_us <= deadline_us &&
-                  world->now_us - TURN_US <= guard->absent_until_us;
+    bool absent =
+        guard->absent_from_us <= deadline_us && world->now_us - TURN_US <= guard->absent_until_us;
     if (late_us <= 0 || world->board[board].line[resource].welded ||
         sim_guard_clock_is_bad(world, board))
         return;
     world_cover(world, COVERAGE_FENCES);
     if (late_us > fence_us)
-        world_fail(world, ORACLE_S5, "%s: %s off %lld us after its lease, the fence latency is "
-                   "%lld us", board_text(world, board), world->resource[resource].text,
-                   (long long)late_us, (long long)fence_us);
+        world_fail(world, ORACLE_S5,
+                   "%s: %s off %lld us after its lease, the fence latency is "
+                   "%lld us",
+                   board_text(world, board), world->resource[resource].text, (long long)late_us,
+                   (long long)fence_us);
     if (!absent)
-        world_fail(world, ORACLE_S5, "%s: the guard was there and left %s on %lld us past its "
-                   "lease", board_text(world, board), world->resource[resource].text,
-                   (long long)late_us);
+        world_fail(world, ORACLE_S5,
+                   "%s: the guard was there and left %s on %lld us past its "
+                   "lease",
+                   board_text(world, board), world->resource[resource].text, (long long)late_us);
 }
 
 void oracle_check_fences(struct world *world)
@@ -47,8 +50,7 @@ void oracle_check_fences(struct world *world)
         const struct oracle_board *seen = &world->oracle.board[board];
         for (int i = 0; i < world->resource_count; i++) {
             const struct line *line = &world->board[board].line[i];
-            int64_t until_us =
-                seen->driven_deadline_us[i] + world->plan.hardware[board].fence_us;
+            int64_t until_us = seen->driven_deadline_us[i] + world->plan.hardware[board].fence_us;
             if (line->off_us == INT64_MAX && !line->welded && world->now_us > until_us &&
                 !sim_guard_clock_is_bad(world, board))
                 world_fail(world, ORACLE_S5, "%s: %s still on %lld us after its fence latency",
@@ -58,8 +60,7 @@ void oracle_check_fences(struct world *world)
     }
 }
 
-void oracle_status(struct world *world, int board, int resource,
-                   const struct guard_message *status)
+void oracle_status(struct world *world, int board, int resource, const struct guard_message *status)
 {
     const struct line *line = &world->board[board].line[resource];
     if (status->proven && line->reading == READING_TRUE && line_reads(world, board, resource))
@@ -91,7 +92,8 @@ static int64_t notice_us(const struct world *world, int board)
     const struct sim_plan *plan = &world->plan;
     int64_t us = (plan->readback_ms + SIM_RELEASE_MS) * 1000 + NOTICE_MARGIN_US;
     if (plan->hardware[board].output == OUTPUT_PULSE)
-        us += world->board[board].hold_ms * 1000 + NOTICE_EDGES * 1000000 / (2 * (int64_t)plan->rate_hz);
+        us += world->board[board].hold_ms * 1000 +
+              NOTICE_EDGES * 1000000 / (2 * (int64_t)plan->rate_hz);
     return us + us * SIM_DRIFT_PPM / 1000000;
 }
 
@@ -105,8 +107,8 @@ void oracle_turn_ended(struct world *world, int board)
     const struct sim_guard *sim_guard = &world->board[board].guard;
     const struct guard *guard = &sim_guard->guard;
     /* Its time is not ours: it was away, or its clock stood. */
-    bool cannot_tell = world->now_us <= sim_guard->absent_until_us ||
-                       sim_guard_clock_is_bad(world, board);
+    bool cannot_tell =
+        world->now_us <= sim_guard->absent_until_us || sim_guard_clock_is_bad(world, board);
     for (int i = 0; i < world->resource_count; i++) {
         struct oracle_doubt *doubt = &world->oracle.board[board].doubt[i];
         enum guard_state state = guard->resource[i].state;
@@ -115,10 +117,11 @@ void oracle_turn_ended(struct world *world, int board)
         if (agrees || cannot_tell || !doubt->open || doubt->state != state)
             *doubt = (struct oracle_doubt){ !agrees, state, world->now_us };
         else if (world->now_us - doubt->since_us > notice_us(world, board))
-            world_fail(world, ORACLE_S5, "%s: %s reads %s for %lld us while the guard is in state "
-                       "%s", board_text(world, board), world->resource[i].text,
-                       wants ? "off" : "on", (long long)(world->now_us - doubt->since_us),
-                       guard_state_name(state));
+            world_fail(world, ORACLE_S5,
+                       "%s: %s reads %s for %lld us while the guard is in state "
+                       "%s",
+                       board_text(world, board), world->resource[i].text, wants ? "off" : "on",
+                       (long long)(world->now_us - doubt->since_us), guard_state_name(state));
     }
 }
 

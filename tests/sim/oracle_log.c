@@ -110,8 +110,11 @@ static void model_grant(struct world *world, int issuer, uint64_t index,
     if (command->transferred && (world->oracle.transfer_asked[resource] & 1u << board) == 0)
         world_fail(world, ORACLE_LOG, "entry %llu says that an operator handed %s over",
                    (unsigned long long)index, world->resource[resource].text);
-    *lease = (struct oracle_lease){ .holder = board, .token = index, .ttl_us = command->ttl_us,
-                                    .fence_us = command->fence_us, .priority = command->priority,
+    *lease = (struct oracle_lease){ .holder = board,
+                                    .token = index,
+                                    .ttl_us = command->ttl_us,
+                                    .fence_us = command->fence_us,
+                                    .priority = command->priority,
                                     .ranked = command->ranked,
                                     .transferred = command->transferred };
     entry->grant = true;
@@ -128,8 +131,10 @@ static void model_end(struct world *world, uint64_t index, const struct lease_co
         lease->holder != board_of(world, &command->holder))
         return;
     if (release && lease->token > world->oracle.board[lease->holder].released_token[resource])
-        world_fail(world, ORACLE_S3, "%s: token %llu is ended by a release that its holder did not "
-                   "send", world->resource[resource].text, (unsigned long long)lease->token);
+        world_fail(world, ORACLE_S3,
+                   "%s: token %llu is ended by a release that its holder did not "
+                   "send",
+                   world->resource[resource].text, (unsigned long long)lease->token);
     end_token(world, lease->token, index);
     if (release && !command->fenced) {
         world_cover(world, COVERAGE_UNFENCED_RELEASES);
@@ -167,8 +172,9 @@ static void model_members(struct world *world, int issuer, const struct raft_ent
             world_fail(world, ORACLE_LOG, "entry %llu makes %s a voter that was no learner",
                        (unsigned long long)entry->index, world->name[i].text);
         if (before != after)
-            world_cover(world, after == 0   ? COVERAGE_MEMBERS_REMOVED :
-                               after == 1 ? COVERAGE_MEMBERS_ADDED : COVERAGE_MEMBERS_PROMOTED);
+            world_cover(world, after == 0 ? COVERAGE_MEMBERS_REMOVED :
+                               after == 1 ? COVERAGE_MEMBERS_ADDED :
+                                            COVERAGE_MEMBERS_PROMOTED);
         if (after == 0 && before == 2 && oracle->leader[entry->term] == i)
             world_cover(world, COVERAGE_LEADERS_REMOVED);
     }
@@ -190,8 +196,10 @@ static void compare_members(struct world *world, int issuer)
     for (int i = 0; i < world->issuer_count; i++) {
         if (standing_of(&raft->members, &world->name[i]) !=
             standing_of(&world->oracle.members, &world->name[i]))
-            world_fail(world, ORACLE_LOG, "%s at entry %llu has another configuration than that of "
-                       "entry %llu", world->name[issuer].text, (unsigned long long)raft->applied,
+            world_fail(world, ORACLE_LOG,
+                       "%s at entry %llu has another configuration than that of "
+                       "entry %llu",
+                       world->name[issuer].text, (unsigned long long)raft->applied,
                        (unsigned long long)world->oracle.members_index);
     }
 }
@@ -219,8 +227,9 @@ static void model_apply(struct world *world, int issuer, uint64_t index,
         model_end(world, index, &command, resource);
         return;
     case LEASE_COMMAND_PIN:
-        world->oracle.pin[resource] = (struct oracle_pin){
-            command.pinned, command.pinned ? board_of(world, &command.holder) : ORACLE_NOBODY };
+        world->oracle.pin[resource] =
+            (struct oracle_pin){ command.pinned, command.pinned ? board_of(world, &command.holder) :
+                                                                  ORACLE_NOBODY };
         world_cover(world, COVERAGE_PINS);
         return;
     case LEASE_COMMAND_STUCK:
@@ -286,8 +295,8 @@ static void compare_table(struct world *world, int issuer, const struct lease_ta
         const struct oracle_lease *lease = &entry->lease[i];
         int found = lease_table_find(table, &world->resource[i]);
         uint64_t token = found < 0 ? 0 : table->record[found].token;
-        int board = found < 0 || token == 0 ? ORACLE_NOBODY :
-                                              board_of(world, &table->record[found].holder);
+        int board =
+            found < 0 || token == 0 ? ORACLE_NOBODY : board_of(world, &table->record[found].holder);
         bool abandoned = found >= 0 && table->record[found].abandoned;
         if (token != lease->token || board != lease->holder || abandoned != lease->abandoned)
             world_fail(world, ORACLE_LOG, "%s: %s at entry %llu has token %llu, not %llu",
@@ -297,13 +306,17 @@ static void compare_table(struct world *world, int issuer, const struct lease_ta
         if (token != 0 && (table->record[found].priority != lease->priority ||
                            table->record[found].ranked != lease->ranked ||
                            table->record[found].transferred != lease->transferred))
-            world_fail(world, ORACLE_LOG, "%s: %s at entry %llu ranks its holder otherwise than it "
-                       "was granted", world->name[issuer].text, world->resource[i].text,
+            world_fail(world, ORACLE_LOG,
+                       "%s: %s at entry %llu ranks its holder otherwise than it "
+                       "was granted",
+                       world->name[issuer].text, world->resource[i].text,
                        (unsigned long long)table->applied);
         if (token != 0 && (table->record[found].ttl_us != lease->ttl_us ||
                            table->record[found].fence_us != lease->fence_us))
-            world_fail(world, ORACLE_LOG, "%s: %s at entry %llu waits for another time than was "
-                       "granted", world->name[issuer].text, world->resource[i].text,
+            world_fail(world, ORACLE_LOG,
+                       "%s: %s at entry %llu waits for another time than was "
+                       "granted",
+                       world->name[issuer].text, world->resource[i].text,
                        (unsigned long long)table->applied);
         compare_pin(world, issuer, table, i);
     }
@@ -435,8 +448,9 @@ void oracle_restored(struct world *world, uint64_t index, uint64_t term,
     for (int i = 0; i < world->resource_count; i++) {
         int found = lease_table_find(table, &world->resource[i]);
         bool pinned = found >= 0 && table->record[found].pinned;
-        oracle->pin[i] = (struct oracle_pin){
-            pinned, pinned ? board_of(world, &table->record[found].pinned_to) : ORACLE_NOBODY };
+        oracle->pin[i] =
+            (struct oracle_pin){ pinned, pinned ? board_of(world, &table->record[found].pinned_to) :
+                                                  ORACLE_NOBODY };
     }
     for (int i = 0; i < world->issuer_count; i++)
         oracle_issuer_begun(world, i, index, term);

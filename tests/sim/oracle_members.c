@@ -11,13 +11,16 @@ static void check_change(struct world *world, int issuer, uint64_t index)
     for (uint64_t i = oracle->last + 1; i < index; i++) {
         const struct raft_entry *entry = raft_entry_at(raft, i);
         if (entry && entry->kind == RAFT_ENTRY_MEMBERS)
-            world_fail(world, ORACLE_LOG, "%s changes the members in entry %llu while entry %llu, "
-                       "another change, is not committed", world->name[issuer].text,
-                       (unsigned long long)index, (unsigned long long)i);
+            world_fail(world, ORACLE_LOG,
+                       "%s changes the members in entry %llu while entry %llu, "
+                       "another change, is not committed",
+                       world->name[issuer].text, (unsigned long long)index, (unsigned long long)i);
     }
     if (oracle->entry[oracle->last].term < raft->term)
-        world_fail(world, ORACLE_LOG, "%s changes the members in term %llu, of which nothing is "
-                   "committed", world->name[issuer].text, (unsigned long long)raft->term);
+        world_fail(world, ORACLE_LOG,
+                   "%s changes the members in term %llu, of which nothing is "
+                   "committed",
+                   world->name[issuer].text, (unsigned long long)raft->term);
 }
 
 void oracle_members_appended(struct world *world, int issuer, const struct raft_persist *batch)

@@ -31,8 +31,9 @@ void oracle_forgets(struct world *world, int issuer)
 void oracle_begun_by_mistake(struct world *world, int issuer,
                              const struct raft_recovered *recovered)
 {
-    issuer_of(world, issuer)->disk.log = (struct oracle_disk_log){
-        recovered->snapshot_index, recovered->snapshot_term, recovered->snapshot_index };
+    issuer_of(world, issuer)->disk.log =
+        (struct oracle_disk_log){ recovered->snapshot_index, recovered->snapshot_term,
+                                  recovered->snapshot_index };
 }
 
 bool oracle_remembers(const struct world *world, int issuer)
@@ -74,8 +75,8 @@ void oracle_memory_sent(struct world *world, const struct raft_message *message)
                 message->kind == RAFT_VOTE_REQUEST;
     bool counts = (message->kind == RAFT_APPEND_REPLY && message->success) ||
                   (message->kind == RAFT_SNAPSHOT_REPLY && message->installed);
-    if (seen->forgetful && (vote || message->kind == RAFT_HEARTBEAT_REPLY ||
-                            (counts && !message->recovering)) &&
+    if (seen->forgetful &&
+        (vote || message->kind == RAFT_HEARTBEAT_REPLY || (counts && !message->recovering)) &&
         raft_standing(&world->issuer[world_issuer(world, &message->from)].replica->raft) !=
             RAFT_WHOLE)
         world_fail(world, ORACLE_VOTE, "%s has a say in term %llu, without a memory",
@@ -93,8 +94,8 @@ static void check_recovered(struct world *world, int issuer)
     int voters = raft_voter_count(members);
     int answers = 0;
     for (int m = 0; m < members->count; m++)
-        answers += members->member[m].voter &&
-                   seen->answered[world_issuer(world, &members->member[m].id)];
+        answers +=
+            members->member[m].voter && seen->answered[world_issuer(world, &members->member[m].id)];
     for (int m = 0; m < members->count; m++) {
         int i = world_issuer(world, &members->member[m].id);
         if (i != issuer && members->member[m].voter && !seen->answered[i] &&
@@ -103,10 +104,11 @@ static void check_recovered(struct world *world, int issuer)
                        world->name[issuer].text, world->name[i].text);
     }
     if (seen->durable_term < seen->answered_term || seen->disk.log.last < seen->applied_then)
-        world_fail(world, ORACLE_VOTE, "%s recovered in term %llu with entry %llu; it was told of "
-                   "term %llu, and entry %llu was applied", world->name[issuer].text,
-                   (unsigned long long)seen->durable_term, (unsigned long long)seen->disk.log.last,
-                   (unsigned long long)seen->answered_term,
+        world_fail(world, ORACLE_VOTE,
+                   "%s recovered in term %llu with entry %llu; it was told of "
+                   "term %llu, and entry %llu was applied",
+                   world->name[issuer].text, (unsigned long long)seen->durable_term,
+                   (unsigned long long)seen->disk.log.last, (unsigned long long)seen->answered_term,
                    (unsigned long long)seen->applied_then);
 }
 
@@ -114,8 +116,7 @@ void oracle_memory(struct world *world, int issuer)
 {
     struct oracle_issuer *seen = issuer_of(world, issuer);
     const struct sim_issuer *node = &world->issuer[issuer];
-    if (!seen->forgetful || !node->process.up ||
-        raft_standing(&node->replica->raft) != RAFT_WHOLE)
+    if (!seen->forgetful || !node->process.up || raft_standing(&node->replica->raft) != RAFT_WHOLE)
         return;
     check_recovered(world, issuer);
     seen->forgetful = false;

@@ -15,11 +15,12 @@ static void check_elected(struct world *world, int issuer, uint64_t term)
     for (int i = 0; i < members->count; i++) {
         int node = world_issuer(world, &members->member[i].id);
         const struct oracle_issuer *seen = &world->oracle.issuer[node];
-        bool voted = seen->durable_term == term &&
-                     name_equal(&seen->durable_vote, &world->name[issuer]);
-        bool promised = seen->forgetful && (seen->lost_term > term ||
-                                            (seen->lost_term == term &&
-                                             name_equal(&seen->lost_vote, &world->name[issuer])));
+        bool voted =
+            seen->durable_term == term && name_equal(&seen->durable_vote, &world->name[issuer]);
+        bool promised =
+            seen->forgetful &&
+            (seen->lost_term > term ||
+             (seen->lost_term == term && name_equal(&seen->lost_vote, &world->name[issuer])));
         voters += members->member[i].voter;
         votes += members->member[i].voter && (voted || promised || seen->durable_term > term);
     }
@@ -69,8 +70,8 @@ void oracle_check_one_leads(struct world *world)
 /* Was the issuer up, in a term not above `term`, at some instant since `since_us`? */
 static bool followed_since(const struct oracle_issuer *seen, int64_t since_us, uint64_t term)
 {
-    uint32_t oldest = seen->change_count > ORACLE_TERM_CHANGES ?
-                          seen->change_count - ORACLE_TERM_CHANGES : 0;
+    uint32_t oldest =
+        seen->change_count > ORACLE_TERM_CHANGES ? seen->change_count - ORACLE_TERM_CHANGES : 0;
     for (uint32_t i = seen->change_count; i-- > oldest;) {
         const struct oracle_term *change = &seen->change[i % ORACLE_TERM_CHANGES];
         if (change->up && change->term <= term)
@@ -160,7 +161,8 @@ void oracle_renewal_sent(struct world *world, int board, const struct lease_mess
     /* One renewal goes to several issuers: it was sent once. */
     if (renewal->nonce == message->nonce)
         return;
-    *renewal = (struct oracle_renewal){ .nonce = message->nonce, .sent_us = world->now_us,
+    *renewal = (struct oracle_renewal){ .nonce = message->nonce,
+                                        .sent_us = world->now_us,
                                         .life = world->board[board].agent.process->life };
 }
 
@@ -202,16 +204,16 @@ static void check_majority(struct world *world, int issuer, int64_t received_us)
         answered += i == issuer || asked;
     }
     if (2 * followed <= voters)
-        world_fail(world, ORACLE_S4, "%s answers a renewal in term %llu that %d of %d issuers had "
-                   "left", world->name[issuer].text, (unsigned long long)term,
-                   voters - followed, voters);
+        world_fail(world, ORACLE_S4,
+                   "%s answers a renewal in term %llu that %d of %d issuers had "
+                   "left",
+                   world->name[issuer].text, (unsigned long long)term, voters - followed, voters);
     if (2 * answered <= voters)
         world_fail(world, ORACLE_S4, "%s answers a renewal that %d of %d issuers confirmed",
                    world->name[issuer].text, answered, voters);
 }
 
-void oracle_renewed(struct world *world, int issuer, int board,
-                    const struct lease_message *message)
+void oracle_renewed(struct world *world, int issuer, int board, const struct lease_message *message)
 {
     const struct oracle *oracle = &world->oracle;
     const struct oracle_renewal *renewal =

@@ -42,8 +42,10 @@ void oracle_model_clear(struct world *world, const struct lease_command *command
     unsigned bit = 1u << board_of(world, &command->holder);
     bool held = (stuck->rows & ~stuck->let_go & bit) != 0;
     if (held && (stuck->cleared & bit) == 0 && !world->plan.stuck_go)
-        world_fail(world, ORACLE_S1, "%s: %s is no longer held for, and no operator cleared its "
-                   "fault", world->resource[resource].text, command->holder.text);
+        world_fail(world, ORACLE_S1,
+                   "%s: %s is no longer held for, and no operator cleared its "
+                   "fault",
+                   world->resource[resource].text, command->holder.text);
     if (stuck->rows & bit)
         world_cover(world, held ? COVERAGE_STUCK_CLEARED : COVERAGE_STUCK_SEEN_OFF);
     forget_row(stuck, bit);
@@ -60,8 +62,10 @@ bool oracle_model_held(struct world *world, uint64_t index, const struct lease_c
     const struct oracle_stuck *stuck = &world->oracle.stuck[resource];
     bool held = (stuck->rows & ~stuck->let_go) != 0;
     if (command->go && !world->plan.stuck_go)
-        world_fail(world, ORACLE_S1, "entry %llu grants %s though an output is stuck on, the policy "
-                   "does not say so", (unsigned long long)index, world->resource[resource].text);
+        world_fail(world, ORACLE_S1,
+                   "entry %llu grants %s though an output is stuck on, the policy "
+                   "does not say so",
+                   (unsigned long long)index, world->resource[resource].text);
     if (held)
         world_cover(world, command->go ? COVERAGE_STUCK_GRANTED : COVERAGE_STUCK_OVERTAKEN);
     return held && !command->go;
@@ -70,9 +74,10 @@ bool oracle_model_held(struct world *world, uint64_t index, const struct lease_c
 void oracle_granted(struct world *world, uint64_t index, int resource)
 {
     if (world->oracle.stuck[resource].noted != 0 && !world->plan.stuck_go)
-        world_fail(world, ORACLE_S1, "entry %llu grants %s, an output was noted to be stuck on and "
-                   "no operator said go", (unsigned long long)index,
-                   world->resource[resource].text);
+        world_fail(world, ORACLE_S1,
+                   "entry %llu grants %s, an output was noted to be stuck on and "
+                   "no operator said go",
+                   (unsigned long long)index, world->resource[resource].text);
 }
 
 void oracle_noted(struct world *world, int issuer, int board, const struct lease_message *message)
@@ -124,7 +129,8 @@ void oracle_compare_stuck(struct world *world, int issuer, const struct lease_ta
     for (int i = 0; i < world->resource_count; i++) {
         struct oracle_stuck has = rows_of(world, table, i);
         if (has.rows != world->oracle.stuck[i].rows || has.let_go != world->oracle.stuck[i].let_go)
-            world_fail(world, ORACLE_LOG, "%s: %s at entry %llu holds for %x, let go %x, not %x, %x",
+            world_fail(world, ORACLE_LOG,
+                       "%s: %s at entry %llu holds for %x, let go %x, not %x, %x",
                        world->name[issuer].text, world->resource[i].text,
                        (unsigned long long)table->applied, has.rows, has.let_go,
                        world->oracle.stuck[i].rows, world->oracle.stuck[i].let_go);

@@ -11,10 +11,10 @@ enum {
     KILL_EVERY_US = 5000000,
     SLOW_EVERY_US = 10000000,
     SLOW_NOTES_US = 300000,
-    CLEAR_EVERY_US = 2000000, /* mean */
-    MEMBERS_EVERY_US = 1500000, /* mean */
+    CLEAR_EVERY_US = 2000000,                              /* mean */
+    MEMBERS_EVERY_US = 1500000,                            /* mean */
     FAILBACKS = 1 << (SIM_RESOURCES_MAX * SIM_BOARDS_MAX), /* half of the draws: all of them */
-    NOTES_US = 1000000,       /* notes come in lots of so long */
+    NOTES_US = 1000000,                                    /* notes come in lots of so long */
     BEYOND_PPM = 100000
 };
 
@@ -69,15 +69,12 @@ static void plan_hardware(const struct settings *settings, int board, struct sim
     struct sim_hardware *hardware = &plan->hardware[board];
     random_init(&random, settings->seed, STREAM_PLAN, FAULT_BOARD + board);
     /* Where clocks are to break S1, no long fence latency may hide it. */
-    bool plain = plan_is_chaos(plan) && !settings->skew_beyond &&
-                 random_chance(&random, 400000);
+    bool plain = plan_is_chaos(plan) && !settings->skew_beyond && random_chance(&random, 400000);
     bool kernel = random_chance(&random, 600000);
     hardware->output = !plain ? OUTPUT_PULSE : kernel ? OUTPUT_GPIO_KERNEL : OUTPUT_GPIO_PROCESS;
-    hardware->watchdog =
-        hardware->output == OUTPUT_GPIO_KERNEL || random_chance(&random, 500000);
+    hardware->watchdog = hardware->output == OUTPUT_GPIO_KERNEL || random_chance(&random, 500000);
     hardware->close_pings = random_chance(&random, 500000);
-    hardware->retains =
-        hardware->output == OUTPUT_GPIO_KERNEL && random_chance(&random, 500000);
+    hardware->retains = hardware->output == OUTPUT_GPIO_KERNEL && random_chance(&random, 500000);
     hardware->reset_us = random_between(&random, 1000, 500000);
 }
 
@@ -100,7 +97,8 @@ static void plan_kills(struct sim_plan *plan, struct random *random)
                                                      span_from_ms(SIM_HEARTBEAT_MS * plan->scale),
                                                      span_from_ms(SIM_RELEASE_MS), SIM_DRIFT_PPM);
     plan->ttl_us = plan->type != SIM_BOARD_KILL ?
-                       recommended.us : random_between(random, 2, 10) * 100000 * plan->scale;
+                       recommended.us :
+                       random_between(random, 2, 10) * 100000 * plan->scale;
     plan->failback = 0;
     plan->shared_machines = 0;
     plan->note_interval_us = 0;
@@ -141,8 +139,10 @@ static enum sim_type plan_type(const struct settings *settings, struct random *r
         return SIM_RESTORE;
     if (kind == 9 && !settings->skew_beyond && settings->plant == PLANT_NONE) {
         uint64_t rare = random_below(random, 4);
-        return rare == 0 ? SIM_SLOW_DISKS : rare == 1 ? SIM_RESTORE : rare == 2 ? SIM_SLACK :
-                                                                                   SIM_CHAOS;
+        return rare == 0 ? SIM_SLOW_DISKS :
+               rare == 1 ? SIM_RESTORE :
+               rare == 2 ? SIM_SLACK :
+                           SIM_CHAOS;
     }
     if (kind >= 3 || settings->skew_beyond || settings->plant != PLANT_NONE)
         return SIM_CHAOS;
@@ -187,8 +187,8 @@ static void plan_world(const struct settings *settings, struct sim_plan *plan)
         plan_slack(plan, random);
     /* Longer or shorter; where clocks are to break S1, no other latency may hide it. */
     if (plan->type == SIM_CHAOS && !settings->skew_beyond && random_chance(random, 300000))
-        plan->refit_hold_ms = random_chance(random, 700000) ? 4 * plan->hold_ms :
-                                                              plan->hold_ms * 3 / 4;
+        plan->refit_hold_ms =
+            random_chance(random, 700000) ? 4 * plan->hold_ms : plan->hold_ms * 3 / 4;
     if (plan->refit_hold_ms != 0)
         plan->end_us = plan_driven_by_us(plan) + CHECKED_US;
     if (plan->type == SIM_CHAOS && plan->issuers == 5 && random_chance(random, 600000))
@@ -225,10 +225,8 @@ int64_t plan_driven_by_us(const struct sim_plan *plan)
 static void add_deaths(struct scenario *scenario, struct random *random)
 {
     static const enum fault_kind kinds[SIM_TYPES] = {
-        [SIM_LEADER_KILL] = FAULT_LEADER_DEATH,
-        [SIM_BOARD_KILL] = FAULT_BOARD_DEATH,
-        [SIM_ISSUER_CUT] = FAULT_CUT,
-        [SIM_SLOW_DISKS] = FAULT_DISKS_SLOW,
+        [SIM_LEADER_KILL] = FAULT_LEADER_DEATH, [SIM_BOARD_KILL] = FAULT_BOARD_DEATH,
+        [SIM_ISSUER_CUT] = FAULT_CUT,           [SIM_SLOW_DISKS] = FAULT_DISKS_SLOW,
         [SIM_SLACK] = FAULT_SLOW_LEADER,
     };
     const struct sim_plan *plan = &scenario->plan;
@@ -255,8 +253,8 @@ static void add_loss_beside(struct scenario *scenario, struct random *random,
     struct fault loss = { .kind = FAULT_DAMAGE };
     if ((!passes && !again) || !random_chance(random, 250000))
         return;
-    loss.at_us = act->at_us + (again ? act->duration_us + random_between(random, 1000, 300000)
-                                     : random_between(random, 100, 5000));
+    loss.at_us = act->at_us + (again ? act->duration_us + random_between(random, 1000, 300000) :
+                                       random_between(random, 100, 5000));
     if (loss.at_us >= scenario->plan.quiet_us)
         return;
     fault_table[loss.kind].draw(&scenario->plan, random, &loss);
@@ -284,7 +282,9 @@ static void add_operators(struct scenario *scenario, struct random *random)
     int64_t begin_us = SIM_SETTLE_US * plan->scale;
     int64_t notes_us = NOTES_US * plan->scale;
     struct fault clear = { .kind = FAULT_CLEAR, .at_us = begin_us };
-    struct fault notes = { .kind = FAULT_NOTES, .at_us = begin_us, .duration_us = notes_us,
+    struct fault notes = { .kind = FAULT_NOTES,
+                           .at_us = begin_us,
+                           .duration_us = notes_us,
                            .period_us = plan->note_interval_us };
     for (; clear.at_us < plan->quiet_us;
          clear.at_us += random_between(random, 1000, 2 * CLEAR_EVERY_US * plan->scale))

@@ -52,8 +52,7 @@ bool queue_take(struct queue *queue, struct event *event)
     uint32_t at = 0;
     *event = queue->event[first.event];
     for (uint32_t child = 1; child < queue->count; child = 2 * at + 1) {
-        if (child + 1 < queue->count &&
-            comes_before(&queue->heap[child + 1], &queue->heap[child]))
+        if (child + 1 < queue->count && comes_before(&queue->heap[child + 1], &queue->heap[child]))
             child++;
         if (!comes_before(&queue->heap[child], &last))
             break;

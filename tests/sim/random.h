@@ -15,9 +15,9 @@ enum stream {
     STREAM_NET,      /* delays, losses, dials: of the sending node */
     STREAM_DISK,     /* latencies, torn writes */
     STREAM_CLOCK,
-    STREAM_TIMER,    /* late wake-ups */
-    STREAM_PROCESS,  /* sockets, seeds and nonces of agent, guard and issuer */
-    STREAM_PLANT,    /* planted bugs */
+    STREAM_TIMER,   /* late wake-ups */
+    STREAM_PROCESS, /* sockets, seeds and nonces of agent, guard and issuer */
+    STREAM_PLANT,   /* planted bugs */
     STREAMS
 };
 

@@ -27,8 +27,7 @@ static const struct refusal {
     { "1 partition board-1+ both-ways 2",
       "line 1: partition: 'board-1+' is not nodes joined by +" },
     { "1 notes 1 0", "line 1: notes: '0' is not a period in seconds, above 0" },
-    { "1 clock-rate board-1 600000",
-      "line 1: clock-rate: '600000' is not -500000 to 500000 ppm" },
+    { "1 clock-rate board-1 600000", "line 1: clock-rate: '600000' is not -500000 to 500000 ppm" },
 };
 
 static bool is_refused(const struct refusal *refusal)

@@ -73,8 +73,7 @@ char *replay_read(const char *path)
 static void print_outcome(const char *what, const struct run_result *result)
 {
     if (result->passed)
-        printf("%s: %.6f s simulated, nothing broken\n", what,
-               (double)result->simulated_us / 1e6);
+        printf("%s: %.6f s simulated, nothing broken\n", what, (double)result->simulated_us / 1e6);
     else
         printf("%s: %s broken at %.6f s: %s\n", what, oracle_name(result->failed),
                (double)result->simulated_us / 1e6, result->failure);

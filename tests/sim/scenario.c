@@ -11,8 +11,7 @@ void scenario_add(struct scenario *scenario, const struct fault *fault)
     size_t at = scenario->count;
     if (scenario->count == scenario->capacity) {
         scenario->capacity = scenario->capacity ? 2 * scenario->capacity : 64;
-        scenario->fault =
-            realloc(scenario->fault, scenario->capacity * sizeof(scenario->fault[0]));
+        scenario->fault = realloc(scenario->fault, scenario->capacity * sizeof(scenario->fault[0]));
         HF_CHECK(scenario->fault);
     }
     while (at > 0 && scenario->fault[at - 1].at_us > fault->at_us)

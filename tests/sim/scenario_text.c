@@ -23,12 +23,14 @@ struct key {
 
 #define PLAN(field) offsetof(struct sim_plan, field)
 /* `output` as in enum sim_output; no key is F, which follows from the rest. */
-#define HARDWARE(board, n) \
-    { board "output", VALUE_INT, PLAN(hardware[n].output), 0, OUTPUT_GPIO_KERNEL }, \
-    { board "watchdog", VALUE_BOOL, PLAN(hardware[n].watchdog), 0, 1 }, \
-    { board "close-pings", VALUE_BOOL, PLAN(hardware[n].close_pings), 0, 1 }, \
-    { board "retains", VALUE_BOOL, PLAN(hardware[n].retains), 0, 1 }, \
-    { board "reset", VALUE_SECONDS, PLAN(hardware[n].reset_us), 1, 60000000 }
+#define HARDWARE(board, n)                                                                         \
+    { board "output", VALUE_INT, PLAN(hardware[n].output), 0, OUTPUT_GPIO_KERNEL },                \
+        { board "watchdog", VALUE_BOOL, PLAN(hardware[n].watchdog), 0, 1 },                        \
+        { board "close-pings", VALUE_BOOL, PLAN(hardware[n].close_pings), 0, 1 },                  \
+        { board "retains", VALUE_BOOL, PLAN(hardware[n].retains), 0, 1 },                          \
+    {                                                                                              \
+        board "reset", VALUE_SECONDS, PLAN(hardware[n].reset_us), 1, 60000000                      \
+    }
 static const struct key keys[] = {
     { "issuers", VALUE_INT, PLAN(issuers), 1, SIM_ISSUERS_MAX },
     { "boards", VALUE_INT, PLAN(boards), 1, SIM_BOARDS_MAX },
@@ -65,12 +67,9 @@ _Static_assert(SIM_BOARDS_MAX == 3, "a HARDWARE() for each board");
 enum { KEYS = sizeof(keys) / sizeof(keys[0]) };
 
 static const char *const type_names[SIM_TYPES] = {
-    [SIM_CHAOS] = "chaos",
-    [SIM_LEADER_KILL] = "leader-kill",
-    [SIM_BOARD_KILL] = "board-kill",
-    [SIM_ISSUER_CUT] = "issuer-cut",
-    [SIM_SLOW_DISKS] = "slow-disks",
-    [SIM_RESTORE] = "restore",
+    [SIM_CHAOS] = "chaos",           [SIM_LEADER_KILL] = "leader-kill",
+    [SIM_BOARD_KILL] = "board-kill", [SIM_ISSUER_CUT] = "issuer-cut",
+    [SIM_SLOW_DISKS] = "slow-disks", [SIM_RESTORE] = "restore",
     [SIM_SLACK] = "slack",
 };
 
@@ -105,7 +104,7 @@ static int64_t get(const struct sim_plan *plan, const struct key *key)
     case VALUE_UINT32:
         return *(const uint32_t *)at;
     case VALUE_UINT64:
-        return (int64_t)*(const uint64_t *)at;
+        return (int64_t) * (const uint64_t *)at;
     case VALUE_INT64:
     case VALUE_SECONDS:
         return *(const int64_t *)at;
@@ -143,8 +142,7 @@ static void print_key(FILE *out, const struct sim_plan *plan, const struct key *
 {
     int64_t value = get(plan, key);
     if (key->type == VALUE_SECONDS)
-        fprintf(out, "%s %" PRId64 ".%06" PRId64 "\n", key->name, value / 1000000,
-                value % 1000000);
+        fprintf(out, "%s %" PRId64 ".%06" PRId64 "\n", key->name, value / 1000000, value % 1000000);
     else
         fprintf(out, "%s %" PRId64 "\n", key->name, value);
 }
@@ -246,7 +244,8 @@ static const char *parse_setting(const char *name, const char *value, struct set
     for (size_t i = 0; i < KEYS; i++) {
         if (strcmp(keys[i].name, name) == 0)
             return parse_value(&scenario->plan, &keys[i], value) ?
-                       NULL : refuse_value(&keys[i], value, error);
+                       NULL :
+                       refuse_value(&keys[i], value, error);
     }
     if (strcmp(name, "seed") == 0)
         good = parse_whole(value, &settings->seed);

@@ -28,22 +28,22 @@ enum sim_type {
     SIM_CHAOS,       /* every fault, then a quiet phase */
     SIM_LEADER_KILL, /* only the leader dies, at the recommended ttl: nobody may drop (L2) */
     SIM_BOARD_KILL,  /* only the driving board dies: the next drives within the bound (L1) */
-    SIM_ISSUER_CUT,  /* one issuer is cut off from the others: a healthy leader stays, a deaf one goes */
-    SIM_SLOW_DISKS,  /* syncs take far longer than a lease: nobody drops, the leader stays */
-    SIM_RESTORE,     /* chaos, in which all is lost and restored from a backup of before */
-    SIM_SLACK,       /* a slow leader, a stalled agent, by what a healthy holder bears: nobody drops */
+    SIM_ISSUER_CUT, /* one issuer is cut off from the others: a healthy leader stays, a deaf one goes */
+    SIM_SLOW_DISKS, /* syncs take far longer than a lease: nobody drops, the leader stays */
+    SIM_RESTORE,    /* chaos, in which all is lost and restored from a backup of before */
+    SIM_SLACK, /* a slow leader, a stalled agent, by what a healthy holder bears: nobody drops */
     SIM_TYPES
 };
 
 /* Bugs that the world itself plants, to show that the oracles see them. */
 enum sim_plant {
     PLANT_NONE,
-    PLANT_DEADLINE, /* a permit reaches the guard with a later deadline */
-    PLANT_ANSWER,   /* an issuer that does not lead answers renewals */
-    PLANT_VOTE,     /* a refused vote is turned into a granted one */
-    PLANT_DISK,     /* the disk says "synced" and is not */
-    PLANT_RELEASE,  /* an agent releases as proven what still drives */
-    PLANT_TOKEN,    /* a grant is announced with another token */
+    PLANT_DEADLINE,      /* a permit reaches the guard with a later deadline */
+    PLANT_ANSWER,        /* an issuer that does not lead answers renewals */
+    PLANT_VOTE,          /* a refused vote is turned into a granted one */
+    PLANT_DISK,          /* the disk says "synced" and is not */
+    PLANT_RELEASE,       /* an agent releases as proven what still drives */
+    PLANT_TOKEN,         /* a grant is announced with another token */
     PLANT_RESTORED_FREE, /* a restored cluster grants at once */
     PLANT_RESTORED_LOG,  /* a restored log goes on where its backup ends */
     PLANTS
@@ -52,10 +52,10 @@ enum sim_plant {
 struct settings {
     uint64_t seed;
     bool verbose;
-    bool skew_beyond; /* clocks far outside drift_ppm: S1 must break */
+    bool skew_beyond;   /* clocks far outside drift_ppm: S1 must break */
     enum sim_type only; /* the type of the run; SIM_TYPES: as the seed chooses */
     enum sim_plant plant;
-    uint32_t tolerated; /* bit per oracle: counted, does not end the run */
+    uint32_t tolerated;  /* bit per oracle: counted, does not end the run */
     struct trace *trace; /* written by the run; NULL: none */
 };
 
@@ -69,10 +69,10 @@ enum sim_output {
 struct sim_hardware {
     enum sim_output output;
     bool watchdog;
-    bool close_pings;  /* a guard that dies leaves the watchdog freshly fed */
-    bool retains;      /* a pin keeps its level when the guard dies */
-    int64_t reset_us;  /* from the watchdog's bite to the pins at their pull, at most */
-    int64_t fence_us;  /* declared: as the configuration reckons it */
+    bool close_pings; /* a guard that dies leaves the watchdog freshly fed */
+    bool retains;     /* a pin keeps its level when the guard dies */
+    int64_t reset_us; /* from the watchdog's bite to the pins at their pull, at most */
+    int64_t fence_us; /* declared: as the configuration reckons it */
 };
 
 /* In sim_plan.failback. */
@@ -89,20 +89,20 @@ struct sim_plan {
     int resources;
     int64_t scale; /* of every period, ttls, faults and the run's length */
     int64_t ttl_us;
-    int64_t hold_ms; /* of the pulse outputs: their declared fence latency */
+    int64_t hold_ms;       /* of the pulse outputs: their declared fence latency */
     int64_t refit_hold_ms; /* of the pump that a board is refitted with; 0: none is */
     uint32_t rate_hz;
     int64_t readback_ms;
     int64_t fault_interval_us; /* mean */
     int64_t note_interval_us;  /* operator's entries that make the log grow; 0: none */
     uint64_t growth_bytes;     /* of a journal slot */
-    int shared_machines; /* so many boards live on an issuer's machine each */
+    int shared_machines;       /* so many boards live on an issuer's machine each */
     struct sim_hardware hardware[SIM_BOARDS_MAX];
     int spare_issuers; /* the last so many are no members at first */
     uint32_t failback; /* where it is automatic: a bit per resource and board */
-    bool stuck_go; /* policy: granted although an output is stuck on */
+    bool stuck_go;     /* policy: granted although an output is stuck on */
     int32_t skew_ppm_max;
-    bool steady; /* no jitter: every delay and latency is the middle of its range */
+    bool steady;  /* no jitter: every delay and latency is the middle of its range */
     bool ordered; /* network: as TCP, nothing is lost, repeated or overtaken in a connection */
     unsigned loss_ppm;
     unsigned repeat_ppm;

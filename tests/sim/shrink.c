@@ -212,7 +212,7 @@ static bool try_way(struct search *search, void (*way)(struct sim_plan *))
 static bool simplify_world(struct search *search)
 {
     static void (*const ways[])(struct sim_plan *) = {
-        fewer_boards, fewer_issuers, one_resource,  no_sharing,  only_pulses,
+        fewer_boards, fewer_issuers, one_resource,  no_sharing,      only_pulses,
         no_watchdog,  no_failback,   no_stragglers, ordered_network, true_clocks,
     };
     bool simpler = false;
@@ -247,7 +247,8 @@ static void shorten_run(struct search *search)
 void shrink_scenario(const struct settings *settings, const struct scenario *scenario,
                      const struct run_result *failure, struct shrunk *shrunk)
 {
-    struct search search = { .settings = *settings, .oracle = failure->failed,
+    struct search search = { .settings = *settings,
+                             .oracle = failure->failed,
                              .failed_us = failure->simulated_us };
     search.settings.verbose = false;
     scenario_copy(&search.best, scenario);
@@ -264,7 +265,9 @@ void shrink_scenario(const struct settings *settings, const struct scenario *sce
     shorten_run(&search);
     if (settings->plant != PLANT_NONE)
         search.best.expected = search.oracle;
-    *shrunk = (struct shrunk){ .settings = search.settings, .scenario = search.best,
-                               .faults_before = scenario->count, .runs = search.runs,
+    *shrunk = (struct shrunk){ .settings = search.settings,
+                               .scenario = search.best,
+                               .faults_before = scenario->count,
+                               .runs = search.runs,
                                .exhausted = search.exhausted };
 }

@@ -40,8 +40,8 @@ struct process {
 
 /* One per role: a process with two roles has two. */
 struct timer {
-    uint32_t id;   /* of the armed one: others that fire are stale */
-    int64_t at_us; /* true time at which it fires; INT64_MAX: none */
+    uint32_t id;            /* of the armed one: others that fire are stale */
+    int64_t at_us;          /* true time at which it fires; INT64_MAX: none */
     struct instant wake_at; /* what it was set for */
 };
 
@@ -56,8 +56,8 @@ struct skewed_clock {
 struct machine_clock {
     struct skewed_clock raw;
     struct skewed_clock monotonic;
-    int32_t slew_ppm;  /* of MONOTONIC against RAW */
-    int64_t slept_us;  /* BOOTTIME - MONOTONIC */
+    int32_t slew_ppm; /* of MONOTONIC against RAW */
+    int64_t slept_us; /* BOOTTIME - MONOTONIC */
 };
 
 /* ---- disk: what the process sees, and what a power cut would leave */
@@ -77,10 +77,10 @@ struct sim_disk {
     uint8_t *stable[DISK_SLOTS];
     uint64_t size[DISK_SLOTS];
     uint64_t *used[DISK_SLOTS]; /* highest byte ever written */
-    size_t count;              /* operations that are not on stable storage for certain */
-    size_t begun;              /* of them, those of an earlier life: done, but not stable */
+    size_t count;               /* operations that are not on stable storage for certain */
+    size_t begun;               /* of them, those of an earlier life: done, but not stable */
     struct disk_operation operation[SIM_DISK_OPERATIONS_MAX];
-    int sync_error;         /* errno of every sync from now on */
+    int sync_error; /* errno of every sync from now on */
     int64_t slow_until_us;
     int64_t slow_us; /* each flush until then takes so long; 0: some time */
 };
@@ -103,7 +103,7 @@ struct sim_doom {
 };
 
 struct sim_issuer {
-    bool alone; /* its file lists nobody else; counts while nothing is stored */
+    bool alone;             /* its file lists nobody else; counts while nothing is stored */
     struct process process; /* its holdfastd: the agent of its machine, if any, lives in it too */
     struct timer timer;
     struct replica *replica;
@@ -114,7 +114,7 @@ struct sim_issuer {
     bool flushing;
     struct sim_doom doom;
     bool flush_failed;
-    bool damaged; /* its disk was, since it was last started */
+    bool damaged;             /* its disk was, since it was last started */
     struct wire_issuers told; /* the newest configuration that another issuer told; index 0: none */
     uint64_t tells_index;     /* of the committed configuration that it tells others */
     bool store_failed;
@@ -127,12 +127,12 @@ struct sim_issuer {
 enum line_reading { READING_TRUE, READING_OFF, READING_ON };
 
 struct line {
-    bool level;       /* of the pin */
-    bool welded;      /* the relay: once on, it stays on whatever it is told */
+    bool level;                /* of the pin */
+    bool welded;               /* the relay: once on, it stays on whatever it is told */
     enum line_reading reading; /* of its readback: true, or stuck */
-    int64_t on_us;    /* of the present or last drive: its first rising edge */
-    int64_t rise_us;  /* last rising edge */
-    int64_t off_us;   /* not on from then on; INT64_MAX: for as long as nothing happens */
+    int64_t on_us;             /* of the present or last drive: its first rising edge */
+    int64_t rise_us;           /* last rising edge */
+    int64_t off_us;            /* not on from then on; INT64_MAX: for as long as nothing happens */
 };
 
 struct sim_agent {
@@ -141,14 +141,14 @@ struct sim_agent {
     struct timer timer;
     struct holder holder;
     struct instant wake_at;
-    uint64_t kept[SIM_RESOURCES_MAX]; /* on the board's disk: the highest token of each */
-    int64_t slept_us; /* as it knows */
+    uint64_t kept[SIM_RESOURCES_MAX];          /* on the board's disk: the highest token of each */
+    int64_t slept_us;                          /* as it knows */
     int64_t waits_since_us[SIM_RESOURCES_MAX]; /* for a grant */
     int64_t holds_since_us[SIM_RESOURCES_MAX];
     bool socket_open;
-    uint32_t socket; /* number of the connection to the guard */
+    uint32_t socket;        /* number of the connection to the guard */
     int64_t socket_busy_us; /* no message overtakes another */
-    int64_t hold_ms; /* of the file that it read */
+    int64_t hold_ms;        /* of the file that it read */
 };
 
 struct sim_guard {
@@ -165,10 +165,10 @@ struct sim_guard {
     int64_t slept_us;              /* as it knows */
     int64_t compared_monotonic_us; /* when it compared its clocks last; 0: never */
     struct instant compared_raw;
-    bool clock_went_back;          /* and it has not looked yet */
-    int64_t fault_left_us;         /* when an operator cleared one last */
-    bool clock_fault;              /* it latched one for its clock since the clock stood */
-    int64_t clock_bad_until_us;    /* a clock that stood: what it reckoned with is no good till then */
+    bool clock_went_back;       /* and it has not looked yet */
+    int64_t fault_left_us;      /* when an operator cleared one last */
+    bool clock_fault;           /* it latched one for its clock since the clock stood */
+    int64_t clock_bad_until_us; /* a clock that stood: what it reckoned with is no good till then */
 };
 
 struct board {
@@ -185,16 +185,16 @@ struct board {
 struct connection {
     uint32_t epoch;
     bool open;
-    bool up[2];            /* as the side was told */
+    bool up[2];             /* as the side was told */
     uint32_t side_epoch[2]; /* of the connection that it was told of */
-    int64_t busy_us[2];    /* in-order links: last arrival at the side */
+    int64_t busy_us[2];     /* in-order links: last arrival at the side */
 };
 
 /* A node all of whose links, or those with boards, take long. */
 struct slowness {
     int node;
     bool boards_only;
-    bool gently; /* little by little, so that no answer is missed */
+    bool gently;      /* little by little, so that no answer is missed */
     int64_t delay_us; /* one way */
     int64_t from_us;
     int64_t until_us;
@@ -204,7 +204,7 @@ struct network {
     struct slowness slowness;
     struct connection connection[SIM_NODES_MAX][SIM_NODES_MAX];
     int64_t blocked_until_us[SIM_NODES_MAX][SIM_NODES_MAX]; /* from, to */
-    bool ordered;   /* as TCP: nothing is lost, repeated or overtaken within a connection */
+    bool ordered; /* as TCP: nothing is lost, repeated or overtaken within a connection */
     unsigned loss_ppm;
     unsigned repeat_ppm;
     int64_t delay_max_us;
@@ -259,10 +259,10 @@ struct world {
     struct sim_backup backup;
     uint64_t begun_above; /* with begun_low: what the next one must be above */
     uint64_t begun_index; /* at which --init began the log; 0: it was restored */
-    bool begun_low; /* with a number that is not above every token of before */
+    bool begun_low;       /* with a number that is not above every token of before */
     struct oracle oracle;
     int64_t leaderless_since_us; /* 0: somebody serves, or nobody ever did */
-    uint64_t cut_term; /* of a leader that no cut may depose; 0: none */
+    uint64_t cut_term;           /* of a leader that no cut may depose; 0: none */
     int64_t wall_offset_us[SIM_ISSUERS_MAX];
     struct issuer_policy policy[SIM_RESOURCES_MAX];
     uint64_t coverage[COVERAGE_KINDS];
@@ -271,7 +271,7 @@ struct world {
     enum oracle_kind failed;
     char failure[SIM_FAILURE_MAX];
     uint64_t tolerated[ORACLE_KINDS]; /* counted, where settings.tolerated says so */
-    uint64_t digest; /* of every event: two runs of a seed have the same */
+    uint64_t digest;                  /* of every event: two runs of a seed have the same */
     struct scratch *scratch;
 };
 
@@ -291,8 +291,8 @@ static inline int board_node(const struct world *world, int board)
 }
 void world_cover(struct world *world, enum coverage_kind kind);
 /* Ends the run, unless settings.tolerated has the oracle. */
-__attribute__((format(printf, 3, 4)))
-void world_fail(struct world *world, enum oracle_kind oracle, const char *format, ...);
+__attribute__((format(printf, 3, 4))) void world_fail(struct world *world, enum oracle_kind oracle,
+                                                      const char *format, ...);
 /* Schedules an event `delay_us` from now; copies `data`. Its place is valid until the next one. */
 struct event *world_post(struct world *world, enum event_kind kind, int node, int64_t delay_us,
                          const void *data, size_t length);

@@ -10,10 +10,10 @@
 enum { WORD_AT_ONCE, WORD_GENTLY, WORD_BOARDS }; /* of a leader that becomes slow */
 
 enum {
-    MARGIN_US = 5000,      /* what frames and wake-ups take beside */
+    MARGIN_US = 5000, /* what frames and wake-ups take beside */
     STALL_MARGIN_US = 15000,
     STALL_MIN_US = 10000,
-    GENTLY = 4             /* the delay grows by one of so many */
+    GENTLY = 4 /* the delay grows by one of so many */
 };
 
 /* ---- drawing */
@@ -22,7 +22,9 @@ static int64_t bearable_us(const struct sim_plan *plan)
 {
     return timing_bearable_delay(span_from_us(plan->ttl_us),
                                  span_from_ms(SIM_HEARTBEAT_MS * plan->scale),
-                                 span_from_ms(SIM_RELEASE_MS), SIM_DRIFT_PPM).us - MARGIN_US;
+                                 span_from_ms(SIM_RELEASE_MS), SIM_DRIFT_PPM)
+               .us -
+           MARGIN_US;
 }
 
 void slack_draw_slow(const struct sim_plan *plan, struct random *random, struct fault *fault)
@@ -56,7 +58,8 @@ static const char *begin(struct world *world, int *leader, bool stays)
     uint64_t term = world->issuer[*leader].replica->raft.term;
     oracle_check_driven(world);
     if (world->cut_term != 0 && term != world->cut_term)
-        world_fail(world, ORACLE_L2, "a slow leader of term %llu was deposed, %s leads in term %llu",
+        world_fail(world, ORACLE_L2,
+                   "a slow leader of term %llu was deposed, %s leads in term %llu",
                    (unsigned long long)world->cut_term, world->name[*leader].text,
                    (unsigned long long)term);
     world->cut_term = stays ? term : 0;

@@ -71,8 +71,8 @@ static void put_now(const struct world *world, const char *who, const char *what
     put(world, world->now_us, who, what);
 }
 
-__attribute__((format(printf, 3, 4)))
-static void say(const struct world *world, int node, const char *format, ...)
+__attribute__((format(printf, 3, 4))) static void say(const struct world *world, int node,
+                                                      const char *format, ...)
 {
     char text[TEXT_MAX];
     va_list arguments;

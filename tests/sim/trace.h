@@ -21,13 +21,13 @@ struct lease_message;
 /* Renewals of one board that were not shown one by one. */
 struct trace_renewals {
     uint64_t shown_token[SIM_RESOURCES_MAX]; /* its first renewal was */
-    bool wanted;         /* the next one is shown: the leader is new */
-    bool shown;          /* the one under way is, in full */
-    uint64_t nonce;      /* of the latest one */
+    bool wanted;                             /* the next one is shown: the leader is new */
+    bool shown;                              /* the one under way is, in full */
+    uint64_t nonce;                          /* of the latest one */
     unsigned sent;
     unsigned confirmed;
-    int64_t since_us;    /* of the first that is not shown */
-    unsigned flushes;    /* of all issuers before that one */
+    int64_t since_us; /* of the first that is not shown */
+    unsigned flushes; /* of all issuers before that one */
 };
 
 struct trace {
@@ -41,9 +41,9 @@ struct trace {
     unsigned flushes;
     /* An agent asks every issuer, and again: only what is new is shown. */
     bool asked[SIM_BOARDS_MAX][SIM_RESOURCES_MAX];
-    uint32_t queued[SIM_BOARDS_MAX][SIM_RESOURCES_MAX]; /* position */
+    uint32_t queued[SIM_BOARDS_MAX][SIM_RESOURCES_MAX];   /* position */
     uint64_t released[SIM_BOARDS_MAX][SIM_RESOURCES_MAX]; /* token */
-    int64_t leases_us; /* when they were shown last */
+    int64_t leases_us;                                    /* when they were shown last */
     struct trace_renewals of[SIM_BOARDS_MAX];
 };
 

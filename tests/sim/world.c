@@ -74,8 +74,11 @@ void world_fail(struct world *world, enum oracle_kind oracle, const char *format
 struct event *world_post(struct world *world, enum event_kind kind, int node, int64_t delay_us,
                          const void *data, size_t length)
 {
-    struct event event = { .at_us = world->now_us + delay_us, .kind = kind, .node = node,
-                           .sent_us = world->now_us, .length = length };
+    struct event event = { .at_us = world->now_us + delay_us,
+                           .kind = kind,
+                           .node = node,
+                           .sent_us = world->now_us,
+                           .length = length };
     const struct process *process = process_of(world, kind, node);
     event.life = process ? process->life : 0;
     if (length > 0)

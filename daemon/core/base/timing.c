@@ -67,8 +67,8 @@ struct timing_bound timing_failover_bound(struct span ttl, struct span fence, ui
     return bound;
 }
 
-struct span timing_recommended_ttl(struct span election, struct span heartbeat,
-                                   struct span release, uint32_t drift_ppm)
+struct span timing_recommended_ttl(struct span election, struct span heartbeat, struct span release,
+                                   uint32_t drift_ppm)
 {
     /* ttl*(1-rho) - ttl/renewals >= 2*election + heartbeat + release, solved for ttl. */
     int64_t need_us = 2 * election.us + heartbeat.us + release.us;
@@ -80,7 +80,7 @@ struct span timing_recommended_ttl(struct span election, struct span heartbeat,
 struct span timing_bearable_delay(struct span ttl, struct span heartbeat, struct span release,
                                   uint32_t drift_ppm)
 {
-    int64_t left_us = timing_shrink(ttl, drift_ppm).us - release.us - timing_renew_interval(ttl).us -
-                      heartbeat.us;
+    int64_t left_us = timing_shrink(ttl, drift_ppm).us - release.us -
+                      timing_renew_interval(ttl).us - heartbeat.us;
     return span_from_us(left_us > 0 ? left_us / 4 : 0);
 }

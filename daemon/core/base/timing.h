@@ -70,9 +70,9 @@ struct span timing_fence_latency(const struct timing_fence *fence);
 
 /* The parts of the failover bound; each >= 0, sum in `total`. */
 struct timing_bound {
-    struct span lease;   /* (T + F)*(1 + rho) */
-    struct span grant;   /* commit of the grant at a majority, and its push */
-    struct span renewal; /* the first renewal: one confirmation round */
+    struct span lease;    /* (T + F)*(1 + rho) */
+    struct span grant;    /* commit of the grant at a majority, and its push */
+    struct span renewal;  /* the first renewal: one confirmation round */
     struct span energise; /* permit to the guard, outputs on */
     struct span total;
 };
@@ -86,8 +86,8 @@ struct timing_bound timing_failover_bound(struct span ttl, struct span fence, ui
  * one renewal interval, the longest usual election (2 * election timeout), one heartbeat and the
  * release time must fit into ttl*(1-rho).
  */
-struct span timing_recommended_ttl(struct span election, struct span heartbeat,
-                                   struct span release, uint32_t drift_ppm);
+struct span timing_recommended_ttl(struct span election, struct span heartbeat, struct span release,
+                                   uint32_t drift_ppm);
 
 /*
  * The longest one-way delay of all of a leader's links at which a healthy holder loses nothing, >= 0.

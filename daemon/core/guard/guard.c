@@ -55,8 +55,8 @@ static void output_start(struct turn *turn, uint8_t index, uint8_t number)
     output_set(turn, index, number, true);
     output->confirmed = false;
     output->settle_at = INSTANT_NEVER;
-    output->edge_at = output_is_pulse(config) ? instant_add(turn->now, output_half_period(config))
-                                              : INSTANT_NEVER;
+    output->edge_at = output_is_pulse(config) ? instant_add(turn->now, output_half_period(config)) :
+                                                INSTANT_NEVER;
     output->check_at =
         config->has_readback ? instant_add(turn->now, output_on_grace(config)) : INSTANT_NEVER;
 }
@@ -102,8 +102,8 @@ static void output_drop(struct turn *turn, uint8_t index, uint8_t number)
     const struct guard_output_config *config = &resource_config(turn->guard, index)->output[number];
     struct guard_output *output = &turn->guard->resource[index].output[number];
     struct span hold = output_is_pulse(config) ? config->hold : span_from_us(0);
-    struct span settle = output_settle(resource_config(turn->guard, index), number,
-                                       output->confirmed);
+    struct span settle =
+        output_settle(resource_config(turn->guard, index), number, output->confirmed);
     output_silence(turn, index, number);
     output->edge_at = INSTANT_NEVER;
     output->settle_at = instant_add(turn->now, settle);
@@ -197,8 +197,8 @@ static void resource_check_time(struct turn *turn, uint8_t index)
         if (!instant_reached(resource->output[number].check_at, turn->now))
             continue;
         resource_event(turn, index,
-                       resource->state == GUARD_DRIVING ? GUARD_EVENT_STUCK_OFF
-                                                        : GUARD_EVENT_STUCK_ON);
+                       resource->state == GUARD_DRIVING ? GUARD_EVENT_STUCK_OFF :
+                                                          GUARD_EVENT_STUCK_ON);
         return;
     }
     if (resource->state == GUARD_DROPPING && resource_shown_off(turn->guard, index, turn->now))

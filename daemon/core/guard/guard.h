@@ -41,16 +41,16 @@ enum guard_output_kind { GUARD_OUTPUT_GPIO, GUARD_OUTPUT_PULSE };
 
 struct guard_output_config {
     enum guard_output_kind kind;
-    uint32_t rate_hz;  /* pulse: full periods per second, 1..2000 */
-    struct span hold;  /* pulse: time constant of the charge pump, > 0 */
+    uint32_t rate_hz; /* pulse: full periods per second, 1..2000 */
+    struct span hold; /* pulse: time constant of the charge pump, > 0 */
     bool has_readback;
     struct span within; /* readback follows the output within this, > 0 */
 };
 
 struct guard_resource_config {
     struct hf_name name;
-    struct span ttl;     /* a permit reaches at most this far ahead, > 0 */
-    struct span release; /* from the guard's decision to output off, own lateness included, > 0 */
+    struct span ttl;      /* a permit reaches at most this far ahead, > 0 */
+    struct span release;  /* from the guard's decision to output off, own lateness included, > 0 */
     uint8_t output_count; /* 0..HF_OUTPUTS_MAX */
     struct guard_output_config output[HF_OUTPUTS_MAX];
     struct guard_terms terms; /* a permit under others is refused */
@@ -67,22 +67,22 @@ struct guard_config {
 
 /* What can happen to one resource. */
 enum guard_event {
-    GUARD_EVENT_PERMIT,      /* a new token, checked and taken */
-    GUARD_EVENT_RENEW,       /* a new deadline for the token that drives */
-    GUARD_EVENT_DROP,        /* the agent gives up */
+    GUARD_EVENT_PERMIT, /* a new token, checked and taken */
+    GUARD_EVENT_RENEW,  /* a new deadline for the token that drives */
+    GUARD_EVENT_DROP,   /* the agent gives up */
     GUARD_EVENT_AGENT_UP,
     GUARD_EVENT_AGENT_LOST,
-    GUARD_EVENT_DEADLINE,    /* reached, within the release time */
-    GUARD_EVENT_OVERRUN,     /* reached, and noticed later than the release time */
-    GUARD_EVENT_LATE,        /* loop late by more than the release time, deadline still ahead */
-    GUARD_EVENT_SHOWN_OFF,   /* every output is off, by readback or by its release time */
+    GUARD_EVENT_DEADLINE,  /* reached, within the release time */
+    GUARD_EVENT_OVERRUN,   /* reached, and noticed later than the release time */
+    GUARD_EVENT_LATE,      /* loop late by more than the release time, deadline still ahead */
+    GUARD_EVENT_SHOWN_OFF, /* every output is off, by readback or by its release time */
     GUARD_EVENT_STUCK_ON,
     GUARD_EVENT_STUCK_OFF,
     GUARD_EVENT_IO_ERROR,
-    GUARD_EVENT_CLOCK,       /* went back, or the shell found it standing still */
-    GUARD_EVENT_SLEPT,       /* the board was suspended */
+    GUARD_EVENT_CLOCK, /* went back, or the shell found it standing still */
+    GUARD_EVENT_SLEPT, /* the board was suspended */
     GUARD_EVENT_CLEAR_FAULT,
-    GUARD_EVENT_STOP,        /* planned end of the guard */
+    GUARD_EVENT_STOP, /* planned end of the guard */
     GUARD_EVENTS
 };
 
@@ -101,10 +101,10 @@ const struct guard_cell *guard_cell(enum guard_state state, enum guard_event eve
 const char *guard_event_name(enum guard_event event);
 
 struct guard_output {
-    bool level;            /* what the line was last told */
-    bool readback;         /* last level read */
+    bool level;    /* what the line was last told */
+    bool readback; /* last level read */
     bool readback_known;
-    bool confirmed;        /* readback has shown on in this drive */
+    bool confirmed;           /* readback has shown on in this drive */
     struct instant edge_at;   /* pulse while driving: next edge; else INSTANT_NEVER */
     struct instant settle_at; /* dropping: not shown off before this */
     struct instant check_at;  /* readback must agree by then; INSTANT_NEVER while it does */
@@ -122,9 +122,9 @@ struct guard_resource {
 struct guard {
     struct guard_config config;
     struct guard_resource resource[GUARD_RESOURCES_MAX];
-    bool agent;    /* an agent is connected */
-    bool stopping; /* no more permits are taken */
-    bool watchdog_fed; /* the last due feed was done */
+    bool agent;             /* an agent is connected */
+    bool stopping;          /* no more permits are taken */
+    bool watchdog_fed;      /* the last due feed was done */
     struct instant now;     /* of the last step */
     struct instant wake_at; /* as told to the shell by the last step */
     struct instant status_at;
@@ -134,13 +134,13 @@ struct guard {
 };
 
 enum guard_input_kind {
-    GUARD_INPUT_TICK,       /* nothing but time */
+    GUARD_INPUT_TICK, /* nothing but time */
     GUARD_INPUT_AGENT_UP,
     GUARD_INPUT_AGENT_LOST,
-    GUARD_INPUT_MESSAGE,    /* message: permit, drop, clear fault or terms */
-    GUARD_INPUT_READBACK,   /* resource, output, on */
-    GUARD_INPUT_IO_ERROR,   /* resource */
-    GUARD_INPUT_CLOCK,      /* the shell found the raw clock standing still */
+    GUARD_INPUT_MESSAGE,  /* message: permit, drop, clear fault or terms */
+    GUARD_INPUT_READBACK, /* resource, output, on */
+    GUARD_INPUT_IO_ERROR, /* resource */
+    GUARD_INPUT_CLOCK,    /* the shell found the raw clock standing still */
     GUARD_INPUT_SLEPT,
     GUARD_INPUT_STOP
 };
@@ -165,8 +165,8 @@ struct guard_change {
 struct guard_effects {
     uint8_t set_mask[GUARD_RESOURCES_MAX];   /* outputs to be told their level */
     uint8_t level_mask[GUARD_RESOURCES_MAX]; /* the levels */
-    uint32_t status_mask;   /* resources whose status goes to the agent, if there is one */
-    uint32_t publish_mask;  /* resources whose entry of the lease page changed */
+    uint32_t status_mask;  /* resources whose status goes to the agent, if there is one */
+    uint32_t publish_mask; /* resources whose entry of the lease page changed */
     bool feed_watchdog;
     enum guard_refusal refusal; /* other than NONE: answer the message with GUARD_REFUSED */
     struct instant wake_at;

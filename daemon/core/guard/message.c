@@ -12,8 +12,8 @@ void guard_message_init(struct guard_message *message, enum guard_message_kind k
 
 bool guard_terms_equal(const struct guard_terms *a, const struct guard_terms *b)
 {
-    return a->ttl_us == b->ttl_us && a->release_us == b->release_us &&
-           a->fence_us == b->fence_us && a->digest == b->digest;
+    return a->ttl_us == b->ttl_us && a->release_us == b->release_us && a->fence_us == b->fence_us &&
+           a->digest == b->digest;
 }
 
 /* Valid characters, terminated, and zero padded, so that names compare as bytes. */

@@ -25,11 +25,11 @@ enum {
 
 enum guard_message_kind {
     /* agent to guard */
-    GUARD_HELLO = 1,   /* name = node id: first message; the guard answers HELLO, then STATUS each */
-    GUARD_PERMIT,      /* name, token, deadline_us, terms */
-    GUARD_DROP,        /* name, token */
+    GUARD_HELLO = 1, /* name = node id: first message; the guard answers HELLO, then STATUS each */
+    GUARD_PERMIT,    /* name, token, deadline_us, terms */
+    GUARD_DROP,      /* name, token */
     GUARD_CLEAR_FAULT, /* name */
-    GUARD_TERMS,       /* name, terms: the agent's, after its HELLO; refused if the guard's differ */
+    GUARD_TERMS, /* name, terms: the agent's, after its HELLO; refused if the guard's differ */
     /* guard to agent */
     GUARD_STATUS,  /* name and everything below */
     GUARD_REFUSED, /* name, token, refusal */
@@ -90,14 +90,14 @@ struct guard_message {
     uint8_t refusal;     /* enum guard_refusal */
     uint8_t proven;      /* status: outputs off, shown so by readback, else by their release time */
     uint8_t output_count;
-    uint8_t watchdog;    /* 0 none, 1 fed, 2 not fed */
-    uint8_t realtime;    /* 1: SCHED_FIFO and mlockall are in force */
+    uint8_t watchdog; /* 0 none, 1 fed, 2 not fed */
+    uint8_t realtime; /* 1: SCHED_FIFO and mlockall are in force */
     uint8_t spare;
-    uint32_t outputs_on; /* bit per output: commanded level (pulse: toggling) */
-    uint32_t readback_on; /* bit per output: last level read; 0 without readback */
-    int64_t changed_us;  /* instant of the last change of state */
+    uint32_t outputs_on;       /* bit per output: commanded level (pulse: toggling) */
+    uint32_t readback_on;      /* bit per output: last level read; 0 without readback */
+    int64_t changed_us;        /* instant of the last change of state */
     int64_t lateness_worst_us; /* of the guard's loop since its start */
-    uint32_t pid;        /* of the guard */
+    uint32_t pid;              /* of the guard */
     uint32_t permits_refused;
     struct guard_terms terms; /* terms, permit: the agent's; status: the guard's */
 };

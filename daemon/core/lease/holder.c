@@ -199,8 +199,8 @@ static void note_taken(struct holder_lease *lease, uint64_t token)
 
 static void send_permit(struct step *step, struct holder_lease *lease)
 {
-    struct guard_message *permit = send_to_guard(step, GUARD_PERMIT, &lease->config.resource,
-                                                 lease->token);
+    struct guard_message *permit =
+        send_to_guard(step, GUARD_PERMIT, &lease->config.resource, lease->token);
     permit->deadline_us = lease->deadline.us;
     permit->terms = lease->config.terms;
     lease->permitted = lease->token;
@@ -420,8 +420,8 @@ static bool token_alive(const struct holder_lease *lease, uint64_t token)
 static void on_confirmed(struct step *step, struct holder_lease *lease, struct instant sent)
 {
     struct holder *holder = step->holder;
-    struct instant deadline = timing_holder_deadline(sent, lease->ttl, holder->config.drift_ppm,
-                                                     lease->config.release);
+    struct instant deadline =
+        timing_holder_deadline(sent, lease->ttl, holder->config.drift_ppm, lease->config.release);
     if (instant_reached(deadline, step->now))
         return; /* came too late to be of any use */
     if (lease->state == HOLDER_HOLDING) {
@@ -719,8 +719,8 @@ static struct instant lease_wake_at(const struct step *step, const struct holder
     case HOLDER_BLOCKED:
         return INSTANT_NEVER;
     case HOLDER_WAITING:
-        return instant_min(lease->ask_at, instant_add(lease->guard.heard,
-                                                      step->holder->config.guard_silence));
+        return instant_min(lease->ask_at,
+                           instant_add(lease->guard.heard, step->holder->config.guard_silence));
     case HOLDER_GRANTED:
     case HOLDER_HOLDING:
         return lease->deadline;

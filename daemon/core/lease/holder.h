@@ -53,8 +53,8 @@ enum {
     HOLDER_NONCES = 2 * TIMING_RENEWALS_PER_TTL + HF_LEASES_PER_AGENT_MAX,
     HOLDER_ACTIONS_MAX = 256,
     HOLDER_CHANGES_MAX = 4 * HF_LEASES_PER_AGENT_MAX,
-    HOLDER_RESEND_MS = 1000,     /* an acquire or release is sent again after this */
-    HOLDER_DROP_REPEAT_MS = 100  /* a drop is sent again until the guard proves it */
+    HOLDER_RESEND_MS = 1000,    /* an acquire or release is sent again after this */
+    HOLDER_DROP_REPEAT_MS = 100 /* a drop is sent again until the guard proves it */
 };
 
 enum holder_state {
@@ -111,10 +111,10 @@ struct holder_event {
 };
 
 enum holder_action_kind {
-    HOLDER_SEND,      /* message to issuer `node` */
-    HOLDER_GUARD,     /* guard message to the guard */
-    HOLDER_ACQUIRED,  /* hook: resource, token; the guard reported it driving */
-    HOLDER_LOST_HOOK  /* hook: resource, token; the guard reported it safe again */
+    HOLDER_SEND,     /* message to issuer `node` */
+    HOLDER_GUARD,    /* guard message to the guard */
+    HOLDER_ACQUIRED, /* hook: resource, token; the guard reported it driving */
+    HOLDER_LOST_HOOK /* hook: resource, token; the guard reported it safe again */
 };
 
 struct holder_action {
@@ -129,20 +129,20 @@ struct holder_action {
 
 /* What happens to one lease; holder.c maps events of the outside to these. */
 enum holder_input {
-    HOLDER_INPUT_READY,   /* guard safe and proven, an issuer connected */
-    HOLDER_INPUT_UNREADY, /* no more */
-    HOLDER_INPUT_GRANTED, /* a new token, higher than all that were given up */
+    HOLDER_INPUT_READY,     /* guard safe and proven, an issuer connected */
+    HOLDER_INPUT_UNREADY,   /* no more */
+    HOLDER_INPUT_GRANTED,   /* a new token, higher than all that were given up */
     HOLDER_INPUT_CONFIRMED, /* a renewal of this token, not given up, was answered in time */
-    HOLDER_INPUT_LOST,    /* the issuer says that the token is not ours */
-    HOLDER_INPUT_YIELD,   /* the issuer asks for a hand-over */
-    HOLDER_INPUT_LEFTOVER, /* the issuer says that we hold a token not got in this start */
-    HOLDER_INPUT_RELEASED, /* the release is answered */
-    HOLDER_INPUT_OVERDUE, /* deadline passed; or the first renewal took too long */
-    HOLDER_INPUT_DROPPED, /* the guard refused the permit, dropped by itself, or is gone */
-    HOLDER_INPUT_PROVEN,  /* the guard proves the outputs off; blocked: and the fault is cleared */
+    HOLDER_INPUT_LOST,      /* the issuer says that the token is not ours */
+    HOLDER_INPUT_YIELD,     /* the issuer asks for a hand-over */
+    HOLDER_INPUT_LEFTOVER,  /* the issuer says that we hold a token not got in this start */
+    HOLDER_INPUT_RELEASED,  /* the release is answered */
+    HOLDER_INPUT_OVERDUE,   /* deadline passed; or the first renewal took too long */
+    HOLDER_INPUT_DROPPED,   /* the guard refused the permit, dropped by itself, or is gone */
+    HOLDER_INPUT_PROVEN,   /* the guard proves the outputs off; blocked: and the fault is cleared */
     HOLDER_INPUT_UNPROVEN, /* deadline passed, guard safe, but nothing proves it for this token */
-    HOLDER_INPUT_FAULT,   /* the guard latched a fault */
-    HOLDER_INPUT_SLEPT,   /* the board slept */
+    HOLDER_INPUT_FAULT,    /* the guard latched a fault */
+    HOLDER_INPUT_SLEPT,    /* the board slept */
     HOLDER_INPUTS
 };
 
@@ -174,7 +174,7 @@ struct holder_output {
 
 /* What holder.c last heard from the guard about one resource. */
 struct holder_guard_view {
-    bool known; /* on this connection */
+    bool known;  /* on this connection */
     bool agrees; /* its terms are ours */
     enum guard_state state;
     enum guard_fault fault;
@@ -185,10 +185,10 @@ struct holder_guard_view {
 
 /* What the leader is told about outputs that are on though told off. */
 struct holder_word {
-    bool stuck;     /* seen so, and not cleared here since */
-    bool off;       /* cleared, and shown off: the leader does not know that yet */
-    bool noted;     /* the present word is */
-    uint64_t nonce; /* of the first time that it was said; 0: not yet */
+    bool stuck;              /* seen so, and not cleared here since */
+    bool off;                /* cleared, and shown off: the leader does not know that yet */
+    bool noted;              /* the present word is */
+    uint64_t nonce;          /* of the first time that it was said; 0: not yet */
     struct instant on_since; /* another fault: readback on since then; INSTANT_NEVER: it is off */
     struct instant say_at;
 };
@@ -196,24 +196,24 @@ struct holder_word {
 struct holder_lease {
     struct holder_resource_config config;
     enum holder_state state;
-    uint64_t token;           /* granted .. releasing; else 0 */
-    uint64_t highest;         /* token that the guard ever took, or was given in a permit; 0: none */
-    uint64_t disowned;        /* highest token ever given up: nothing of it counts any more */
-    struct span ttl;          /* as granted */
-    struct instant deadline;  /* holding: the guard's; granted: when the grant is given up */
-    struct instant ask_at;    /* when acquire, release or drop is sent (again) */
-    bool answered;            /* the last acquire or release was answered */
-    uint64_t permitted;       /* highest token permitted on this guard connection, 0: none */
-    bool fenced;              /* releasing: proven */
-    bool cleared;             /* blocked: an operator cleared the fault */
-    uint64_t driving;         /* token that the guard was seen driving, until its lost hook */
+    uint64_t token;          /* granted .. releasing; else 0 */
+    uint64_t highest;        /* token that the guard ever took, or was given in a permit; 0: none */
+    uint64_t disowned;       /* highest token ever given up: nothing of it counts any more */
+    struct span ttl;         /* as granted */
+    struct instant deadline; /* holding: the guard's; granted: when the grant is given up */
+    struct instant ask_at;   /* when acquire, release or drop is sent (again) */
+    bool answered;           /* the last acquire or release was answered */
+    uint64_t permitted;      /* highest token permitted on this guard connection, 0: none */
+    bool fenced;             /* releasing: proven */
+    bool cleared;            /* blocked: an operator cleared the fault */
+    uint64_t driving;        /* token that the guard was seen driving, until its lost hook */
     struct holder_guard_view guard;
     struct holder_word word;
-    struct hf_name held_by;   /* from QUEUED, for people */
-    uint32_t position;        /* in the queue, 0: unknown */
+    struct hf_name held_by;     /* from QUEUED, for people */
+    uint32_t position;          /* in the queue, 0: unknown */
     enum lease_refusal refusal; /* last answer, if it was one */
-    const char *reason;       /* of the last loss; static text */
-    struct span slack;        /* smallest time that was left when a renewal was confirmed */
+    const char *reason;         /* of the last loss; static text */
+    struct span slack;          /* smallest time that was left when a renewal was confirmed */
 };
 
 struct holder_nonce {
@@ -236,7 +236,7 @@ struct holder {
     uint64_t next_nonce;
     size_t nonce_next; /* slot of the next one */
     struct holder_nonce nonce[HOLDER_NONCES];
-    uint64_t renew_nonce;      /* of the last renewal sent */
+    uint64_t renew_nonce; /* of the last renewal sent */
     struct instant renew_sent;
     struct span renew_interval;
     struct instant renew_at; /* half an interval after an unanswered one */

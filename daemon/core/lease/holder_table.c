@@ -2,14 +2,23 @@
 #include "base/check.h"
 #include "lease/holder.h"
 
-#define STAY { HOLDER_CELL_STAY, HOLDER_STATES, NULL }
-#define GO(next) { HOLDER_CELL_GO, next, NULL }
-#define ILLEGAL(why) { HOLDER_CELL_ILLEGAL, HOLDER_STATES, why }
-#define NO_TOKEN ILLEGAL("there is no token that it could be about")
-#define NOT_ASKED ILLEGAL("nothing was released")
-#define DISOWNED ILLEGAL("answers to a token that was given up are not passed on")
+#define STAY                                                                                       \
+    {                                                                                              \
+        HOLDER_CELL_STAY, HOLDER_STATES, NULL                                                      \
+    }
+#define GO(next)                                                                                   \
+    {                                                                                              \
+        HOLDER_CELL_GO, next, NULL                                                                 \
+    }
+#define ILLEGAL(why)                                                                               \
+    {                                                                                              \
+        HOLDER_CELL_ILLEGAL, HOLDER_STATES, why                                                    \
+    }
+#define NO_TOKEN    ILLEGAL("there is no token that it could be about")
+#define NOT_ASKED   ILLEGAL("nothing was released")
+#define DISOWNED    ILLEGAL("answers to a token that was given up are not passed on")
 #define NO_DEADLINE ILLEGAL("a deadline runs only while granted or holding")
-#define NO_PROOF ILLEGAL("a proof is looked for only while stopping or blocked")
+#define NO_PROOF    ILLEGAL("a proof is looked for only while stopping or blocked")
 
 static const struct holder_cell cells[HOLDER_STATES][HOLDER_INPUTS] = {
     [HOLDER_IDLE] = {
@@ -127,9 +136,8 @@ static const struct holder_cell cells[HOLDER_STATES][HOLDER_INPUTS] = {
 };
 
 static const char *const state_names[HOLDER_STATES] = {
-    [HOLDER_IDLE] = "idle",         [HOLDER_WAITING] = "waiting",
-    [HOLDER_GRANTED] = "granted",   [HOLDER_HOLDING] = "holding",
-    [HOLDER_STOPPING] = "stopping", [HOLDER_RELEASING] = "releasing",
+    [HOLDER_IDLE] = "idle",       [HOLDER_WAITING] = "waiting",   [HOLDER_GRANTED] = "granted",
+    [HOLDER_HOLDING] = "holding", [HOLDER_STOPPING] = "stopping", [HOLDER_RELEASING] = "releasing",
     [HOLDER_BLOCKED] = "blocked",
 };
 

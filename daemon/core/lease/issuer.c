@@ -105,8 +105,8 @@ static void note_holder(struct issuer *issuer, struct issuer_lease *lease)
 }
 
 /* NULL if the leader's memory is full. */
-static struct issuer_lease *find_or_add_lease(struct issuer *issuer,
-                                              const struct hf_name *resource, struct instant now)
+static struct issuer_lease *find_or_add_lease(struct issuer *issuer, const struct hf_name *resource,
+                                              struct instant now)
 {
     struct issuer_lease *lease = find_lease(issuer, resource);
     if (lease || issuer->lease_count == HF_RESOURCES_MAX)
@@ -362,8 +362,8 @@ static const char *begin_transfer(struct issuer *issuer, const struct issuer_eve
         return "the board is not waiting for this resource";
     if (!pin_allows(record, &event->node))
         return "the resource is pinned to another board, or to nobody";
-    struct span patience = span_add(span_from_us(record->ttl_us),
-                                    span_from_ms(ISSUER_TRANSFER_MARGIN_MS));
+    struct span patience =
+        span_add(span_from_us(record->ttl_us), span_from_ms(ISSUER_TRANSFER_MARGIN_MS));
     memset(&lease->transfer, 0, sizeof(lease->transfer));
     lease->transfer.state = ISSUER_TRANSFER_PENDING;
     lease->transfer.from = record->holder;
@@ -442,8 +442,7 @@ static void refuse(struct issuer *issuer, struct issuer_client *client,
 /* ---- messages of boards */
 
 static void answer_queued(struct issuer *issuer, const struct issuer_lease *lease,
-                          const struct hf_name *node, uint32_t position,
-                          struct issuer_output *out)
+                          const struct hf_name *node, uint32_t position, struct issuer_output *out)
 {
     const struct lease_record *record = record_of(issuer, lease);
     struct lease_message *answer = send(out, node, LEASE_QUEUED, &lease->resource);
@@ -972,8 +971,7 @@ static void propose_grant(struct issuer *issuer, struct issuer_lease *lease,
     command->token = record_of(issuer, lease)->token;
     command->ttl_us = waiter->ttl_us;
     command->fence_us = waiter->fence_us;
-    command->settled = issuer->table->unknown_us > 0 &&
-                       instant_reached(issuer->unknown_until, now);
+    command->settled = issuer->table->unknown_us > 0 && instant_reached(issuer->unknown_until, now);
     command->priority = waiter->priority;
     command->ranked = true;
     command->go = policy_says_go(issuer, &lease->resource);
@@ -1090,8 +1088,8 @@ static void decide_lease(struct issuer *issuer, struct issuer_lease *lease,
         return;
     }
     struct issuer_claim claim;
-    bool barred = is_held(issuer, lease, pass->now) ||
-                  issuer_claim_of(issuer, &lease->resource, &claim);
+    bool barred =
+        is_held(issuer, lease, pass->now) || issuer_claim_of(issuer, &lease->resource, &claim);
     const struct issuer_waiter *waiter = barred ? NULL : next_waiter(issuer, lease);
     if (!instant_reached(lease->word_until, pass->now))
         wake_by(pass, lease->word_until);
@@ -1215,8 +1213,8 @@ static struct lease_command *propose_act(struct issuer *issuer, const struct iss
     return command;
 }
 
-static void on_transfer(struct issuer *issuer, const struct issuer_event *event,
-                        struct instant now, struct issuer_output *out)
+static void on_transfer(struct issuer *issuer, const struct issuer_event *event, struct instant now,
+                        struct issuer_output *out)
 {
     out->error = begin_transfer(issuer, event, now);
     if (out->error)
@@ -1342,8 +1340,8 @@ static void on_clear(struct issuer *issuer, const struct issuer_event *event, st
               "fault cleared: may be granted, though an output was seen stuck on");
 }
 
-static void on_operator(struct issuer *issuer, const struct issuer_event *event,
-                        struct instant now, struct issuer_output *out)
+static void on_operator(struct issuer *issuer, const struct issuer_event *event, struct instant now,
+                        struct issuer_output *out)
 {
     if (!issuer->serving) {
         out->error = "this issuer does not lead";
@@ -1458,8 +1456,8 @@ struct span issuer_time_left(const struct issuer *issuer, const struct hf_name *
     const struct issuer_lease *lease = issuer_lease_of(issuer, resource);
     if (!lease)
         return span_from_us(0);
-    struct instant end = instant_add(lease->confirmed,
-                                     span_from_us(record_of(issuer, lease)->ttl_us));
+    struct instant end =
+        instant_add(lease->confirmed, span_from_us(record_of(issuer, lease)->ttl_us));
     bool held = record_of(issuer, lease)->token != 0 && instant_before(now, end);
     return held ? instant_diff(end, now) : span_from_us(0);
 }

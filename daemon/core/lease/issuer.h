@@ -60,7 +60,7 @@
 #include "lease/table.h"
 
 enum {
-    ISSUER_ACTIONS_MAX = 512,   /* out of one step */
+    ISSUER_ACTIONS_MAX = 512,      /* out of one step */
     ISSUER_ANSWERS_PER_STEP = 256, /* renewals answered by one step; the rest at once in the next */
     ISSUER_YIELDS_PER_STEP = 64,
     /* Sent twice per interval while unanswered: as many as a round that a lease survives takes. */
@@ -71,8 +71,8 @@ enum {
     ISSUER_NOTES_PER_NODE = HF_LEASES_PER_AGENT_MAX, /* refusals remembered of one board */
     ISSUER_NOTE_INTERVAL_MS = 60000,
     ISSUER_YIELD_REPEAT_MS = 1000,
-    ISSUER_WORD_MS = 3000,         /* a board's word of an output stuck on, before it is committed */
-    ISSUER_RETRY_MS = 20,          /* a proposal that Raft refused is made again after this */
+    ISSUER_WORD_MS = 3000, /* a board's word of an output stuck on, before it is committed */
+    ISSUER_RETRY_MS = 20,  /* a proposal that Raft refused is made again after this */
     ISSUER_TRANSFER_MARGIN_MS = 5000 /* a transfer is given up after ttl plus this */
 };
 
@@ -140,8 +140,8 @@ enum issuer_pending {
 /* The leader's memory of one resource. */
 struct issuer_lease {
     struct hf_name resource;
-    int record;               /* in table.record, -1: not in the table yet */
-    struct instant confirmed; /* t1 */
+    int record;                  /* in table.record, -1: not in the table yet */
+    struct instant confirmed;    /* t1 */
     enum issuer_pending pending; /* proposal under way */
     uint64_t pending_index;      /* its log index */
     struct hf_name pending_node; /* grant: to whom; release: who waits for the answer */
@@ -151,17 +151,18 @@ struct issuer_lease {
     uint64_t word_index;         /* log index of the last proposal about that */
     uint8_t waiter_count;
     struct issuer_waiter waiter[HF_WAITERS_MAX]; /* in order of service */
-    struct hf_name holder;   /* as of the last applied command, to tell it when it lost */
+    struct hf_name holder; /* as of the last applied command, to tell it when it lost */
     uint64_t token;
     struct instant yield_at; /* the holder is not asked (again) to yield before this */
     uint64_t claim[ISSUER_POLICY_HOLDERS_MAX]; /* highest token that each of the policy's said */
     struct issuer_transfer transfer;
-    struct hf_name cause; /* who pays for the next grant: it gave the lease up, or had it given up */
+    struct hf_name
+        cause; /* who pays for the next grant: it gave the lease up, or had it given up */
 };
 
 /* A refusal that is in the history already. */
 struct issuer_note {
-    struct hf_name resource; /* empty: unused */
+    struct hf_name resource;    /* empty: unused */
     enum lease_refusal refusal; /* the last one noted; NONE: accepted since */
     struct instant again_at;    /* no note before this */
 };
@@ -175,13 +176,13 @@ struct issuer_client {
     int64_t round_trip_us; /* as the board says */
     int64_t slack_us;      /* smallest, as the board says */
     struct issuer_note note[ISSUER_NOTES_PER_NODE];
-    struct budget budget;  /* of entries that it causes, in bytes of journal */
-    uint64_t spent_bytes;  /* ever */
-    bool held_back;        /* by the last look: too little is left for another lease */
-    bool bitten;           /* something waited, or was left out, since the budget was last good */
-    uint64_t bites;        /* how often that began */
-    bool word_heard; /* of outputs stuck on, on this connection */
-    uint64_t word_nonce; /* of the newest */
+    struct budget budget; /* of entries that it causes, in bytes of journal */
+    uint64_t spent_bytes; /* ever */
+    bool held_back;       /* by the last look: too little is left for another lease */
+    bool bitten;          /* something waited, or was left out, since the budget was last good */
+    uint64_t bites;       /* how often that began */
+    bool word_heard;      /* of outputs stuck on, on this connection */
+    uint64_t word_nonce;  /* of the newest */
 };
 
 struct issuer_renewal {
@@ -202,12 +203,12 @@ enum issuer_event_kind {
     ISSUER_EVENT_APPLIED,     /* index, change: a command took effect (or not) in the table */
     ISSUER_EVENT_ROUND,       /* round: confirmed */
     ISSUER_EVENT_TIMER,
-    ISSUER_EVENT_TRANSFER,    /* resource, node: hand over to this board; who */
-    ISSUER_EVENT_PIN,         /* resource, pinned, node (empty: nobody); who */
-    ISSUER_EVENT_NOTE,        /* resource, history kind, text; who: into the history */
-    ISSUER_EVENT_OVERRULE,    /* resource, node: its word on tokens counts no more; who */
-    ISSUER_EVENT_REMOVE,      /* resource: its row, which no policy names any more; who */
-    ISSUER_EVENT_CLEAR,       /* resource; who: what is held for outputs stuck on is let go */
+    ISSUER_EVENT_TRANSFER, /* resource, node: hand over to this board; who */
+    ISSUER_EVENT_PIN,      /* resource, pinned, node (empty: nobody); who */
+    ISSUER_EVENT_NOTE,     /* resource, history kind, text; who: into the history */
+    ISSUER_EVENT_OVERRULE, /* resource, node: its word on tokens counts no more; who */
+    ISSUER_EVENT_REMOVE,   /* resource: its row, which no policy names any more; who */
+    ISSUER_EVENT_CLEAR,    /* resource; who: what is held for outputs stuck on is let go */
     ISSUER_EVENT_KINDS
 };
 
@@ -257,7 +258,7 @@ struct issuer {
     uint64_t term;
     uint64_t arrivals;
     struct instant unknown_until; /* while table->unknown_us counts: no grant before this */
-    uint64_t round_confirmed; /* greatest so far */
+    uint64_t round_confirmed;     /* greatest so far */
     uint32_t lease_count;
     struct issuer_lease lease[HF_RESOURCES_MAX];
     struct issuer_client client[HF_AGENTS_MAX];

@@ -20,8 +20,8 @@ enum lease_message_kind {
     LEASE_RENEW,    /* nonce, item_count, items; round_trip_us, slack_us for people */
     LEASE_RELEASE,  /* nonce, resource, token, fenced, text (why) */
     /* issuer (leader) to agent */
-    LEASE_LEADER,   /* term: the sender leads and serves since its no-op was applied */
-    LEASE_QUEUED,   /* resource, holder, token (the holder's), position from 1, text (held why) */
+    LEASE_LEADER, /* term: the sender leads and serves since its no-op was applied */
+    LEASE_QUEUED, /* resource, holder, token (the holder's), position from 1, text (held why) */
     /* resource, token, ttl_us, fence_us: complete one renewal before driving */
     LEASE_GRANTED,
     LEASE_RENEWED,  /* nonce, item_count, items with lost set or not */
@@ -49,10 +49,10 @@ enum lease_refusal {
 };
 
 enum {
-    LEASE_PRIORITY_MAX = 1000,     /* and as far below 0 */
-    LEASE_TTL_MIN_US = 50000,      /* 50 ms */
-    LEASE_TTL_MAX_US = 600000000,  /* 10 min */
-    LEASE_FENCE_MAX_US = 600000000, /* 10 min */
+    LEASE_PRIORITY_MAX = 1000,                                   /* and as far below 0 */
+    LEASE_TTL_MIN_US = 50000,                                    /* 50 ms */
+    LEASE_TTL_MAX_US = 600000000,                                /* 10 min */
+    LEASE_FENCE_MAX_US = 600000000,                              /* 10 min */
     LEASE_UNKNOWN_MAX_US = LEASE_TTL_MAX_US + LEASE_FENCE_MAX_US /* how long a lost lease counts */
 };
 
@@ -72,9 +72,9 @@ struct lease_message {
     uint64_t term;
     int64_t ttl_us;
     int64_t fence_us;
-    int32_t priority; /* -1000..1000, higher first */
+    int32_t priority;   /* -1000..1000, higher first */
     bool failback_auto; /* a waiter that outranks the holder makes the issuer ask it to yield */
-    bool fenced;      /* outputs proven off by readback */
+    bool fenced;        /* outputs proven off by readback */
     uint32_t position;
     enum lease_refusal refusal;
     int64_t round_trip_us;

@@ -102,8 +102,8 @@ static uint64_t propose(struct turn *turn, struct lease_command *command,
     if (turn->out->refusal != RAFT_ACCEPTED)
         return 0;
     /* The first goes to the disk alone, what follows while that is written with the second. */
-    issuer_charge(&turn->replica->issuer, payer,
-                  budget_entry_bytes(length, turn->proposals++ < 2), turn->now);
+    issuer_charge(&turn->replica->issuer, payer, budget_entry_bytes(length, turn->proposals++ < 2),
+                  turn->now);
     return turn->replica->raft_out.proposed_index;
 }
 
@@ -163,7 +163,8 @@ static bool apply_command(struct turn *turn, const struct raft_entry *entry)
         return false;
     struct table_change change = lease_table_apply(&replica->table, entry->index, &command);
     keep_history(turn, events);
-    const struct issuer_event applied = { .kind = ISSUER_EVENT_APPLIED, .index = entry->index,
+    const struct issuer_event applied = { .kind = ISSUER_EVENT_APPLIED,
+                                          .index = entry->index,
                                           .change = &change };
     if (replica->issuer.serving)
         step_issuer(turn, &applied);
@@ -255,8 +256,8 @@ static void compact(struct turn *turn)
     struct replica *replica = turn->replica;
     if (!raft_wants_snapshot(&replica->raft))
         return;
-    size_t length = lease_table_encode(&replica->table, replica->own_snapshot,
-                                       sizeof(replica->own_snapshot));
+    size_t length =
+        lease_table_encode(&replica->table, replica->own_snapshot, sizeof(replica->own_snapshot));
     HF_CHECK(length > 0);
     const struct raft_event event = { .kind = RAFT_EVENT_COMPACT,
                                       .snapshot = { replica->own_snapshot, length } };
@@ -266,8 +267,9 @@ static void compact(struct turn *turn)
 static void pass_to_raft(struct turn *turn, const struct replica_event *event,
                          enum raft_event_kind kind)
 {
-    const struct raft_event raft = { .kind = kind, .message = event->raft_message,
-                                     .seq = event->seq, .peer = event->node };
+    const struct raft_event raft = {
+        .kind = kind, .message = event->raft_message, .seq = event->seq, .peer = event->node
+    };
     step_raft(turn, &raft);
     turn->out->refusal = turn->replica->raft_out.refusal;
     if (kind == RAFT_EVENT_CONFIRM && turn->out->refusal == RAFT_ACCEPTED)
@@ -318,8 +320,10 @@ static void pass_to_operator(struct turn *turn, const struct replica_event *even
  */
 static void change_members(struct turn *turn, const struct replica_event *event)
 {
-    const struct raft_event change = { .kind = RAFT_EVENT_MEMBERS, .change = event->change,
-                                       .peer = event->node, .address = event->address };
+    const struct raft_event change = { .kind = RAFT_EVENT_MEMBERS,
+                                       .change = event->change,
+                                       .peer = event->node,
+                                       .address = event->address };
     struct replica_event note = *event;
     note.history = HISTORY_OPERATOR;
     turn->out->refusal = raft_judge_change(&turn->replica->raft, &change, turn->now);
@@ -404,7 +408,10 @@ static void take_event(struct turn *turn, const struct replica_event *event)
 void replica_step(struct replica *replica, const struct replica_event *event, struct instant now,
                   struct replica_output *out)
 {
-    struct turn turn = { .replica = replica, .now = now, .wall_us = event->wall_us, .out = out,
+    struct turn turn = { .replica = replica,
+                         .now = now,
+                         .wall_us = event->wall_us,
+                         .out = out,
                          .issuer_wake_at = INSTANT_NEVER };
     out->persist_count = 0;
     out->raft_message_count = 0;

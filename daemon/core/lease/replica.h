@@ -34,21 +34,21 @@ enum {
 
 enum replica_event_kind {
     REPLICA_TIMER,
-    REPLICA_RAFT_MESSAGE,   /* raft_message */
-    REPLICA_LEASE_MESSAGE,  /* node, lease_message */
-    REPLICA_CLIENT_UP,      /* node: an agent's connection is up */
-    REPLICA_CLIENT_DOWN,    /* node */
-    REPLICA_PEER_DOWN,      /* node: an issuer's connection is down */
-    REPLICA_PERSISTED,      /* seq */
+    REPLICA_RAFT_MESSAGE,  /* raft_message */
+    REPLICA_LEASE_MESSAGE, /* node, lease_message */
+    REPLICA_CLIENT_UP,     /* node: an agent's connection is up */
+    REPLICA_CLIENT_DOWN,   /* node */
+    REPLICA_PEER_DOWN,     /* node: an issuer's connection is down */
+    REPLICA_PERSISTED,     /* seq */
     REPLICA_STORE_FAILED,
-    REPLICA_COMPACT,        /* takes a snapshot of the table */
-    REPLICA_CONFIRM,        /* a linearizable read: see requested_round */
-    REPLICA_TRANSFER,       /* operator: resource to node; who */
-    REPLICA_PIN,            /* operator: resource, pinned, node; who */
-    REPLICA_OVERRULE,       /* operator: resource, node: its word on tokens counts no more; who */
-    REPLICA_NOTE,           /* operator act for the history: resource, history, text; who */
-    REPLICA_REMOVE,         /* operator: the row of a resource that no policy names; who */
-    REPLICA_CLEAR,          /* operator act: resource, held for outputs stuck on, is let go; who */
+    REPLICA_COMPACT,         /* takes a snapshot of the table */
+    REPLICA_CONFIRM,         /* a linearizable read: see requested_round */
+    REPLICA_TRANSFER,        /* operator: resource to node; who */
+    REPLICA_PIN,             /* operator: resource, pinned, node; who */
+    REPLICA_OVERRULE,        /* operator: resource, node: its word on tokens counts no more; who */
+    REPLICA_NOTE,            /* operator act for the history: resource, history, text; who */
+    REPLICA_REMOVE,          /* operator: the row of a resource that no policy names; who */
+    REPLICA_CLEAR,           /* operator act: resource, held for outputs stuck on, is let go; who */
     REPLICA_LEADER_TRANSFER, /* node */
     REPLICA_MEMBERS, /* operator: change of an issuer, node, address; who, text for the history */
     REPLICA_EVENT_KINDS
@@ -79,8 +79,8 @@ struct replica_act {
 };
 
 enum replica_outcome {
-    REPLICA_ACT_OPEN,     /* not committed as far as is known here; it may be yet, by another leader */
-    REPLICA_ACT_DONE,     /* committed and applied: every later leader has it */
+    REPLICA_ACT_OPEN, /* not committed as far as is known here; it may be yet, by another leader */
+    REPLICA_ACT_DONE, /* committed and applied: every later leader has it */
     REPLICA_ACT_REPLACED, /* another entry is committed in its place: it will never be done */
     REPLICA_ACT_UNKNOWN   /* a snapshot came in that covers it: this replica can't tell any more */
 };
@@ -101,13 +101,14 @@ struct replica_output {
     struct history_event history[REPLICA_HISTORY_MAX];
     bool role_changed;
     bool members_changed;
-    struct hf_name forgetful; /* as raft_output */
-    uint64_t confirmed_round; /* as raft_output */
-    uint64_t requested_round; /* of REPLICA_CONFIRM */
+    struct hf_name forgetful;  /* as raft_output */
+    uint64_t confirmed_round;  /* as raft_output */
+    uint64_t requested_round;  /* of REPLICA_CONFIRM */
     enum raft_refusal refusal; /* of an operator's event */
-    struct replica_act act; /* of an accepted operator's event but REPLICA_LEADER_TRANSFER: done once
+    struct replica_act
+        act;           /* of an accepted operator's event but REPLICA_LEADER_TRANSFER: done once
                                replica_act_outcome() says so, and nobody is told so before */
-    const char *error;         /* of an operator's event that was refused: static text, or NULL */
+    const char *error; /* of an operator's event that was refused: static text, or NULL */
     struct instant wake_at;
 };
 
@@ -116,12 +117,12 @@ struct replica {
     struct lease_table table;
     struct issuer issuer;
     struct instant raft_wake_at;
-    const char *halted; /* why it cannot go on; NULL: it can */
+    const char *halted;     /* why it cannot go on; NULL: it can */
     uint64_t sends_dropped; /* messages to agents that did not fit into an output; as lost ones */
     uint8_t own_snapshot[REPLICA_SNAPSHOT_MAX];      /* of the last REPLICA_COMPACT */
     uint8_t received_snapshot[REPLICA_SNAPSHOT_MAX]; /* raft's */
-    struct raft_output raft_out;     /* scratch of one step */
-    struct issuer_output issuer_out; /* scratch of one step */
+    struct raft_output raft_out;                     /* scratch of one step */
+    struct issuer_output issuer_out;                 /* scratch of one step */
 };
 
 /*

@@ -51,8 +51,8 @@ static void remove_at(struct stuck_list *list, int at)
         list->row[i] = list->row[i + 1];
 }
 
-bool stuck_add(struct stuck_list *list, const struct hf_name *resource,
-               const struct hf_name *board, int64_t wall_us)
+bool stuck_add(struct stuck_list *list, const struct hf_name *resource, const struct hf_name *board,
+               int64_t wall_us)
 {
     if (find(list, resource, board) >= 0 || !stuck_has_room(list))
         return false;

@@ -54,8 +54,8 @@ const struct stuck_row *stuck_holds(const struct stuck_list *list, const struct 
 bool stuck_has_room(const struct stuck_list *list);
 
 /* Adds a row. False: it is there already, or the list is full of what is held. */
-bool stuck_add(struct stuck_list *list, const struct hf_name *resource,
-               const struct hf_name *board, int64_t wall_us);
+bool stuck_add(struct stuck_list *list, const struct hf_name *resource, const struct hf_name *board,
+               int64_t wall_us);
 
 /* Takes a board's row away. False: there is none. */
 bool stuck_remove(struct stuck_list *list, const struct hf_name *resource,

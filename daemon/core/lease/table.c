@@ -468,9 +468,11 @@ size_t lease_table_encode(const struct lease_table *table, uint8_t *out, size_t 
         return 0;
     uint64_t kept = history_kept(table->history_total);
     put_number(out, &at, SNAPSHOT_MAGIC, 4);
-    put_number(out, &at, stuck  ? SNAPSHOT_VERSION_STUCK :
-                         anew   ? SNAPSHOT_VERSION_ANEW :
-                                  SNAPSHOT_VERSION, 4);
+    put_number(out, &at,
+               stuck ? SNAPSHOT_VERSION_STUCK :
+               anew  ? SNAPSHOT_VERSION_ANEW :
+                       SNAPSHOT_VERSION,
+               4);
     put_number(out, &at, table->applied, 8);
     put_number(out, &at, table->count, 4);
     put_number(out, &at, table->history_total, 8);
@@ -480,13 +482,14 @@ size_t lease_table_encode(const struct lease_table *table, uint8_t *out, size_t 
     if (stuck)
         at += stuck_encode(&table->stuck, out + at);
     for (uint32_t i = 0; i < table->count; i++) {
-        if (!close_part(out, &at, wire_encode_record(&table->record[i], out + at + 2,
-                                                     SNAPSHOT_RECORD_MAX)))
+        if (!close_part(out, &at,
+                        wire_encode_record(&table->record[i], out + at + 2, SNAPSHOT_RECORD_MAX)))
             return 0;
     }
     for (uint64_t n = table->history_total - kept; n < table->history_total; n++) {
-        if (!close_part(out, &at, wire_encode_event(&table->history[n % HF_HISTORY_MAX],
-                                                    out + at + 2, SNAPSHOT_EVENT_MAX)))
+        if (!close_part(out, &at,
+                        wire_encode_event(&table->history[n % HF_HISTORY_MAX], out + at + 2,
+                                          SNAPSHOT_EVENT_MAX)))
             return 0;
     }
     put_number(out, &at, checksum(out, at), 8);

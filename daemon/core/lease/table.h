@@ -40,14 +40,14 @@ enum lease_command_kind {
     /* resource, holder, token (replaced one), ttl_us, fence_us, address, priority, ranked,
      * transferred, settled, go */
     LEASE_COMMAND_GRANT,
-    LEASE_COMMAND_RELEASE, /* resource, holder, token, fenced, text */
-    LEASE_COMMAND_EXPIRE,  /* resource, holder, token */
-    LEASE_COMMAND_PIN,     /* resource, holder (empty: nobody), pinned; who, text */
-    LEASE_COMMAND_NOTE,    /* event kind, resource, holder, who, text: history only */
+    LEASE_COMMAND_RELEASE,  /* resource, holder, token, fenced, text */
+    LEASE_COMMAND_EXPIRE,   /* resource, holder, token */
+    LEASE_COMMAND_PIN,      /* resource, holder (empty: nobody), pinned; who, text */
+    LEASE_COMMAND_NOTE,     /* event kind, resource, holder, who, text: history only */
     LEASE_COMMAND_OVERRULE, /* resource, holder (the board), token: its word up to this */
-    LEASE_COMMAND_REMOVE,  /* resource, who, text: its row, if it is free and not pinned */
-    LEASE_COMMAND_STUCK,   /* resource, holder (the board), text: an output of it is stuck on */
-    LEASE_COMMAND_CLEAR,   /* resource, holder (empty: all are let go, else its row ends), text */
+    LEASE_COMMAND_REMOVE,   /* resource, who, text: its row, if it is free and not pinned */
+    LEASE_COMMAND_STUCK,    /* resource, holder (the board), text: an output of it is stuck on */
+    LEASE_COMMAND_CLEAR,    /* resource, holder (empty: all are let go, else its row ends), text */
     LEASE_COMMAND_KINDS
 };
 
@@ -74,14 +74,14 @@ struct lease_command {
     int32_t priority; /* of the holder, as it asked */
     bool ranked;      /* the priority is known: false in a log of before it was written down */
     bool transferred; /* by a planned hand-over: no failback from it */
-    bool settled; /* GRANT: no lease of before the table began anew can count any more */
+    bool settled;     /* GRANT: no lease of before the table began anew can count any more */
     bool go;          /* the policy grants though an output is stuck on */
     enum history_kind event; /* NOTE */
     int64_t wall_us;         /* leader's wall clock when proposed, for people only; unix epoch */
-    struct hf_name who;      /* who caused it: a board, an operator's certificate name, the issuer */
-    struct hf_name via;      /* whose word `who` is: the node that relayed it; empty: seen by itself */
-    bool unproven;           /* and that node is no issuer: anybody may be meant */
-    struct hf_name payer;    /* the board whose budget bears the entry; empty: nobody's */
+    struct hf_name who;   /* who caused it: a board, an operator's certificate name, the issuer */
+    struct hf_name via;   /* whose word `who` is: the node that relayed it; empty: seen by itself */
+    bool unproven;        /* and that node is no issuer: anybody may be meant */
+    struct hf_name payer; /* the board whose budget bears the entry; empty: nobody's */
     char address[HF_ADDRESS_MAX + 1];
     char text[HF_REASON_MAX + 1];
 };
@@ -140,8 +140,8 @@ struct lease_table {
 
 /* What applying one command did. */
 struct table_change {
-    bool done; /* false: overtaken or not matching, nothing changed */
-    int record; /* index into record, or -1 */
+    bool done;    /* false: overtaken or not matching, nothing changed */
+    int record;   /* index into record, or -1 */
     bool removed; /* a row is gone; those behind it have moved up by one */
     bool event_added;
     struct history_event event;

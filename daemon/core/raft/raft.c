@@ -23,13 +23,13 @@ static void store_failed(struct raft_context *context, const struct raft_event *
     raft_change_role(context, RAFT_ROLE_STORE_FAILED);
 }
 
-#define WITHOUT_LEADERSHIP                                                                        \
-    {                                                                                             \
-        [RAFT_EVENT_TIMER] = raft_election_timeout, [RAFT_EVENT_MESSAGE] = raft_receive,          \
-        [RAFT_EVENT_PROPOSE] = refuse_not_leader, [RAFT_EVENT_CONFIRM] = refuse_not_leader,       \
-        [RAFT_EVENT_PERSISTED] = raft_persisted, [RAFT_EVENT_STORE_FAILED] = store_failed,        \
-        [RAFT_EVENT_COMPACT] = raft_compact, [RAFT_EVENT_TRANSFER] = refuse_not_leader,           \
-        [RAFT_EVENT_MEMBERS] = refuse_not_leader, [RAFT_EVENT_PEER_DOWN] = ignore                 \
+#define WITHOUT_LEADERSHIP                                                                         \
+    {                                                                                              \
+        [RAFT_EVENT_TIMER] = raft_election_timeout, [RAFT_EVENT_MESSAGE] = raft_receive,           \
+        [RAFT_EVENT_PROPOSE] = refuse_not_leader, [RAFT_EVENT_CONFIRM] = refuse_not_leader,        \
+        [RAFT_EVENT_PERSISTED] = raft_persisted, [RAFT_EVENT_STORE_FAILED] = store_failed,         \
+        [RAFT_EVENT_COMPACT] = raft_compact, [RAFT_EVENT_TRANSFER] = refuse_not_leader,            \
+        [RAFT_EVENT_MEMBERS] = refuse_not_leader, [RAFT_EVENT_PEER_DOWN] = ignore                  \
     }
 
 const raft_event_handler raft_event_table[RAFT_ROLES][RAFT_EVENT_KINDS] = {
@@ -65,8 +65,7 @@ const raft_event_handler raft_event_table[RAFT_ROLES][RAFT_EVENT_KINDS] = {
 static void recover_log(struct raft *raft, const struct raft_recovered *recovered)
 {
     HF_CHECK(recovered->entry_count <= RAFT_LOG_MAX);
-    raft_log_reset(raft, recovered->snapshot_index, recovered->snapshot_term,
-                   &recovered->members);
+    raft_log_reset(raft, recovered->snapshot_index, recovered->snapshot_term, &recovered->members);
     for (size_t i = 0; i < recovered->entry_count; i++) {
         const struct raft_entry *entry = &recovered->entries[i];
 

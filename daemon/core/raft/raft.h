@@ -53,16 +53,16 @@
 #include "base/name.h"
 
 enum {
-    RAFT_ENTRY_DATA_MAX = 320,    /* bytes of an entry's payload */
-    RAFT_LOG_MAX = 1024,          /* entries held in memory above the snapshot */
+    RAFT_ENTRY_DATA_MAX = 320, /* bytes of an entry's payload */
+    RAFT_LOG_MAX = 1024,       /* entries held in memory above the snapshot */
     /* entries kept below a snapshot for followers that lag a little */
     RAFT_TRAILING = 64,
-    RAFT_COMPACT_AT = 512,        /* applied entries above the snapshot at which one is wanted */
-    RAFT_APPEND_MAX = 16,         /* entries of one append message */
-    RAFT_UNCOMMITTED_MAX = 256,   /* uncommitted entries that a leader accepts */
-    RAFT_INFLIGHT_MAX = 8,        /* append messages under way to one follower */
-    RAFT_SNAPSHOT_CHUNK = 4096,   /* bytes of one snapshot chunk */
-    RAFT_MESSAGES_MAX = 64        /* messages out of one step */
+    RAFT_COMPACT_AT = 512,      /* applied entries above the snapshot at which one is wanted */
+    RAFT_APPEND_MAX = 16,       /* entries of one append message */
+    RAFT_UNCOMMITTED_MAX = 256, /* uncommitted entries that a leader accepts */
+    RAFT_INFLIGHT_MAX = 8,      /* append messages under way to one follower */
+    RAFT_SNAPSHOT_CHUNK = 4096, /* bytes of one snapshot chunk */
+    RAFT_MESSAGES_MAX = 64      /* messages out of one step */
 };
 
 enum raft_role {
@@ -109,7 +109,7 @@ enum raft_message_kind {
     RAFT_HEARTBEAT_REPLY, /* from memory, never waits for a disk */
     RAFT_SNAPSHOT_REQUEST,
     RAFT_SNAPSHOT_REPLY,
-    RAFT_TIMEOUT_NOW, /* 3.10: the leader asks its successor to campaign at once */
+    RAFT_TIMEOUT_NOW,   /* 3.10: the leader asks its successor to campaign at once */
     RAFT_RECOVER,       /* what an issuer without a memory asks all others: raft_recover.c */
     RAFT_RECOVER_REPLY, /* from memory, in any role but halted */
     RAFT_MESSAGE_KINDS
@@ -136,7 +136,7 @@ struct raft_message {
     /* append request: entry_count consecutive entries; borrowed */
     const struct raft_entry *entries;
 
-    bool success;         /* append reply */
+    bool success; /* append reply */
     /*
      * append reply: durable and verified up to here; append request, heartbeat: what the leader
      * counts of the receiver; recover reply: what whoever asks acknowledged in last_term
@@ -144,7 +144,7 @@ struct raft_message {
     uint64_t match_index;
     /* append reply, refused: first index of the conflicting term; 0: a snapshot must come first */
     uint64_t hint_index;
-    uint64_t hint_term;   /* append reply, refused: 0 or the conflicting term (5.3) */
+    uint64_t hint_term; /* append reply, refused: 0 or the conflicting term (5.3) */
 
     uint64_t round; /* heartbeat and its reply: confirmation round, 0 = none */
 
@@ -153,8 +153,8 @@ struct raft_message {
     uint64_t offset;         /* snapshot request: of chunk; reply: the next offset wanted */
     uint64_t total;          /* snapshot request: bytes of the whole */
     const struct raft_members *members; /* snapshot request: as of snapshot_index; borrowed */
-    struct bytes chunk;      /* snapshot request: borrowed */
-    bool installed;          /* snapshot reply: durable and restored */
+    struct bytes chunk;                 /* snapshot request: borrowed */
+    bool installed;                     /* snapshot reply: durable and restored */
 
     /* append and snapshot reply: of one that recovers; for the flow only, it counts for nothing */
     bool recovering;
@@ -163,8 +163,8 @@ struct raft_message {
      * with; recover: of the question; replies: the same
      */
     uint64_t nonce;
-    bool fresh;      /* recover reply: it is as it was begun, at last_index */
-    bool leads;      /* recover reply: leads in `term`, and last_index is of its log */
+    bool fresh; /* recover reply: it is as it was begun, at last_index */
+    bool leads; /* recover reply: leads in `term`, and last_index is of its log */
     /*
      * append, snapshot and recover reply, recover: 0, or: the sender has no memory, since the start
      * that is named here
@@ -174,9 +174,9 @@ struct raft_message {
 
 struct raft_config {
     struct hf_name self;
-    struct span election;  /* base timeout E, 10..60000 ms; the timer is drawn from [E, 2E) */
-    struct span heartbeat; /* > 0, < election */
-    uint64_t random_seed;  /* from outside; differs between nodes and starts */
+    struct span election;     /* base timeout E, 10..60000 ms; the timer is drawn from [E, 2E) */
+    struct span heartbeat;    /* > 0, < election */
+    uint64_t random_seed;     /* from outside; differs between nodes and starts */
     uint8_t *snapshot_buffer; /* receives a snapshot; owned by the caller for raft's lifetime */
     size_t snapshot_capacity; /* bytes */
 };
@@ -200,8 +200,8 @@ struct raft_recovered {
     struct hf_name vote; /* empty: none in `term` */
     uint64_t snapshot_index;
     uint64_t snapshot_term;
-    struct raft_members members; /* of the snapshot, or the bootstrap configuration */
-    struct bytes snapshot;       /* stays alive as in duty 8 */
+    struct raft_members members;      /* of the snapshot, or the bootstrap configuration */
+    struct bytes snapshot;            /* stays alive as in duty 8 */
     const struct raft_entry *entries; /* consecutive from snapshot_index + 1; copied */
     size_t entry_count;               /* 0..RAFT_LOG_MAX */
 };
@@ -273,14 +273,14 @@ enum raft_refusal {
     RAFT_LOG_FULL,     /* too many uncommitted entries, or no room before a snapshot */
     RAFT_BAD_TARGET,   /* a transfer to no voter, to itself, or to one that recovers */
     /* of a change of members */
-    RAFT_CHANGE_PENDING,  /* the one before is not committed yet */
-    RAFT_MEMBER_KNOWN,    /* add: it is a member; promote: it is a voter */
-    RAFT_MEMBER_UNKNOWN,  /* promote, remove: it is no member */
-    RAFT_MEMBER_BEHIND,   /* promote: it has not caught up */
-    RAFT_MEMBER_LAST,     /* remove: nobody would be left to vote */
-    RAFT_MEMBERS_FULL,    /* add: there are HF_ISSUERS_MAX */
-    RAFT_MEMBERS_LONG,    /* names and addresses together fit no entry */
-    RAFT_MEMBERS_DOWN,    /* too few of the voters that would be are in contact */
+    RAFT_CHANGE_PENDING, /* the one before is not committed yet */
+    RAFT_MEMBER_KNOWN,   /* add: it is a member; promote: it is a voter */
+    RAFT_MEMBER_UNKNOWN, /* promote, remove: it is no member */
+    RAFT_MEMBER_BEHIND,  /* promote: it has not caught up */
+    RAFT_MEMBER_LAST,    /* remove: nobody would be left to vote */
+    RAFT_MEMBERS_FULL,   /* add: there are HF_ISSUERS_MAX */
+    RAFT_MEMBERS_LONG,   /* names and addresses together fit no entry */
+    RAFT_MEMBERS_DOWN,   /* too few of the voters that would be are in contact */
     RAFT_REFUSALS
 };
 
@@ -293,10 +293,10 @@ struct raft_output {
     struct bytes restore_bytes;
     uint64_t apply_first; /* apply_last < apply_first: nothing to apply */
     uint64_t apply_last;
-    bool role_changed;    /* role, term or known leader differ from before the step */
-    bool standing_changed; /* raft_standing() differs from before the step */
-    bool members_changed; /* raft.members differs from before the step */
-    bool serving_began;   /* leader, and its own no-op is among what is applied now */
+    bool role_changed;        /* role, term or known leader differ from before the step */
+    bool standing_changed;    /* raft_standing() differs from before the step */
+    bool members_changed;     /* raft.members differs from before the step */
+    bool serving_began;       /* leader, and its own no-op is among what is applied now */
     struct hf_name forgetful; /* leader: empty, or a peer that turned out to have lost its memory */
     uint64_t confirmed_round; /* 0, or: all confirmations up to this round hold */
     enum raft_refusal refusal; /* of PROPOSE, CONFIRM, TRANSFER, MEMBERS */
@@ -314,14 +314,14 @@ struct raft_progress {
     uint64_t next;
     uint8_t inflight; /* append messages sent and not answered, while replicating */
     uint64_t inflight_last[RAFT_INFLIGHT_MAX]; /* last index of each, oldest first */
-    bool paused; /* probe: one message out, waits for its reply or the next heartbeat */
-    uint64_t snapshot_index;  /* snapshot: the one being sent, 0 = not begun */
+    bool paused;             /* probe: one message out, waits for its reply or the next heartbeat */
+    uint64_t snapshot_index; /* snapshot: the one being sent, 0 = not begun */
     uint64_t snapshot_offset; /* snapshot: of the chunk that it wants next */
     struct instant resend_at; /* replicate: unanswered until then is lost; snapshot: next chunk */
     struct instant last_contact; /* last message received from it in this term */
     uint64_t confirmed_round;    /* greatest round that it acknowledged in this term */
     bool vote_granted;
-    bool down; /* nothing was heard in this term yet, or not since its connection broke */
+    bool down;       /* nothing was heard in this term yet, or not since its connection broke */
     bool recovering; /* it has no memory: `match` is for the flow only and counts as 0 */
     uint64_t life;   /* 0, or: recovering, and since which start of it */
     uint64_t nonce;  /* of the probe that the present flow began with: other answers end no probe */
@@ -359,8 +359,8 @@ struct raft_loss {
 
 struct raft_recovery {
     enum raft_standing standing;
-    bool mark_due;     /* the store must have it that this node recovers */
-    bool ending;       /* it has all that it needs; true memory once end_seq is durable */
+    bool mark_due; /* the store must have it that this node recovers */
+    bool ending;   /* it has all that it needs; true memory once end_seq is durable */
     uint64_t end_seq;
     uint64_t born;     /* index and term of what a new cluster began with; 0: not known */
     uint64_t unproven; /* 0, or: what is stored up to here may be of no history but this node's */
@@ -409,14 +409,14 @@ struct raft {
     uint64_t persisted_seq; /* all batches up to here are on stable storage */
     uint64_t hard_seq;      /* the batch that carries the present term and vote */
     bool vote_for_self;     /* candidate: its own vote, and its requests, wait for hard_seq */
-    bool vote_split; /* candidate: refused in this term; its next try is drawn sooner */
+    bool vote_split;        /* candidate: refused in this term; its next try is drawn sooner */
     bool campaign_transfer; /* candidate: campaigns because the leader said so */
     struct hf_name vote_reply_to; /* empty, or: this grant waits for hard_seq */
     uint64_t vote_reply_nonce;    /* of the request that it answers */
     bool append_reply_due;
     /* prev_index of the append request that the next reply answers */
     uint64_t append_reply_prev;
-    uint64_t append_reply_nonce; /* and its nonce */
+    uint64_t append_reply_nonce;   /* and its nonce */
     uint64_t append_acknowledged;  /* match index of the last append reply in this term */
     uint64_t snapshot_reply_index; /* 0, or: `installed` is due once this index is durable */
 
@@ -437,7 +437,7 @@ struct raft {
     bool serving;        /* leader: the no-op is applied */
     uint64_t round;      /* leader: last round started; monotonic across terms in this start */
     uint64_t round_confirmed;
-    bool round_wanted; /* somebody waits for round + 1 */
+    bool round_wanted;          /* somebody waits for round + 1 */
     struct hf_name transfer_to; /* empty: no transfer under way */
     bool transfer_sent;         /* the target was told to campaign */
     struct instant transfer_until;
@@ -521,7 +521,6 @@ const struct hf_name *raft_recover_waits_for(const struct raft *raft, size_t n);
  * Of a node that is unsure: who is as new, but was begun at another index, by n from 0; NULL when
  * there is no n-th one. Such a cluster never starts: one of them must be begun again.
  */
-const struct hf_name *raft_recover_begun_apart(const struct raft *raft, size_t n,
-                                               uint64_t *index);
+const struct hf_name *raft_recover_begun_apart(const struct raft *raft, size_t n, uint64_t *index);
 
 #endif

@@ -67,8 +67,8 @@ void raft_election_timeout(struct raft_context *context, const struct raft_event
      * A disk slower than the timeout must not drive the term up, a log without room for the first
      * entry of a term can't lead one, and a change of members may have taken the vote away.
      */
-    if (!raft_may_campaign(raft) ||
-        (raft->role == RAFT_CANDIDATE && raft->vote_for_self) || raft_log_room(raft) == 0) {
+    if (!raft_may_campaign(raft) || (raft->role == RAFT_CANDIDATE && raft->vote_for_self) ||
+        raft_log_room(raft) == 0) {
         raft_draw_election(raft, context->now);
         return;
     }
@@ -196,9 +196,9 @@ void raft_vote_request_received(struct raft_context *context, const struct raft_
 void raft_vote_reply_received(struct raft_context *context, const struct raft_message *message)
 {
     struct raft *raft = context->raft;
-    bool expected = message->pre
-                        ? raft->role == RAFT_PRE_CANDIDATE && message->term == raft->term + 1
-                        : raft->role == RAFT_CANDIDATE && message->term == raft->term;
+    bool expected = message->pre ?
+                        raft->role == RAFT_PRE_CANDIDATE && message->term == raft->term + 1 :
+                        raft->role == RAFT_CANDIDATE && message->term == raft->term;
 
     /* An answer to what an earlier start of this node asked: that one may have known more. */
     if (!expected || message->nonce != raft->life)

@@ -210,8 +210,7 @@ void raft_snapshot_begin(struct raft_progress *progress);
 void raft_snapshot_send(struct raft_context *context, int peer);
 void raft_snapshot_request_received(struct raft_context *context,
                                     const struct raft_message *message);
-void raft_snapshot_reply_received(struct raft_context *context,
-                                  const struct raft_message *message);
+void raft_snapshot_reply_received(struct raft_context *context, const struct raft_message *message);
 void raft_snapshot_persisted(struct raft_context *context);
 void raft_snapshot_reply(struct raft_context *context); /* if one is due and durable */
 

@@ -241,8 +241,7 @@ void raft_advance_commit(struct raft_context *context)
     uint64_t reached;
 
     for (int i = 0; i < raft->members.count; i++)
-        match[i] = i == self ? raft_durable_index(raft)
-                              : raft_counted_match(&raft->progress[i]);
+        match[i] = i == self ? raft_durable_index(raft) : raft_counted_match(&raft->progress[i]);
     reached = raft_majority_value(&raft->members, match);
     if (reached > raft->commit && raft_term_at(raft, reached) == raft->term)
         raft->commit = reached;

@@ -117,8 +117,7 @@ static bool may_be_member(const struct raft *raft, const struct hf_name *id, boo
 
 bool raft_hears(const struct raft *raft, const struct hf_name *id)
 {
-    return !name_empty(id) &&
-           (name_equal(&raft->leader, id) || may_be_member(raft, id, false));
+    return !name_empty(id) && (name_equal(&raft->leader, id) || may_be_member(raft, id, false));
 }
 
 bool raft_change_pending(const struct raft *raft)
@@ -211,8 +210,7 @@ static bool changed_members(const struct raft *raft, const struct raft_event *ev
 /* 4.2.1: else commits would have to wait for it while it catches up. */
 static bool caught_up(const struct raft *raft, const struct hf_name *peer)
 {
-    const struct raft_progress *progress =
-        &raft->progress[raft_member_index(&raft->members, peer)];
+    const struct raft_progress *progress = &raft->progress[raft_member_index(&raft->members, peer)];
 
     return progress->state == RAFT_REPLICATE && !progress->recovering &&
            progress->match + RAFT_APPEND_MAX >= raft->last_index;
@@ -305,8 +303,8 @@ static int successor(const struct raft *raft)
 
     for (int i = 0; i < raft->members.count; i++) {
         if (raft->members.member[i].voter &&
-            (best < 0 || raft_counted_match(&raft->progress[i]) >
-                             raft_counted_match(&raft->progress[best])))
+            (best < 0 ||
+             raft_counted_match(&raft->progress[i]) > raft_counted_match(&raft->progress[best])))
             best = i;
     }
     return best;

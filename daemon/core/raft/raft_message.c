@@ -17,8 +17,8 @@ struct raft_message *raft_send(struct raft_context *context, enum raft_message_k
     message->from = context->raft->config.self;
     message->to = *to;
     message->term = context->raft->term;
-    message->recovering = (kind == RAFT_APPEND_REPLY || kind == RAFT_SNAPSHOT_REPLY) &&
-                          !raft_has_say(context->raft);
+    message->recovering =
+        (kind == RAFT_APPEND_REPLY || kind == RAFT_SNAPSHOT_REPLY) && !raft_has_say(context->raft);
     if (message->recovering || kind == RAFT_RECOVER || kind == RAFT_RECOVER_REPLY)
         message->life = raft_has_say(context->raft) ? 0 : context->raft->life;
     return message;
@@ -83,18 +83,26 @@ struct gate_row {
 static const struct gate_row gate[RAFT_MESSAGE_KINDS] = {
     [RAFT_VOTE_REQUEST] = { .handle = raft_vote_request_received },
     [RAFT_VOTE_REPLY] = { .from_member = true, .handle = raft_vote_reply_received },
-    [RAFT_APPEND_REQUEST] = { .from_leader = true, .reply_to_old = true,
-                              .old_reply = RAFT_APPEND_REPLY, .handle = raft_append_received },
-    [RAFT_APPEND_REPLY] = { .to_leader = true, .from_member = true,
+    [RAFT_APPEND_REQUEST] = { .from_leader = true,
+                              .reply_to_old = true,
+                              .old_reply = RAFT_APPEND_REPLY,
+                              .handle = raft_append_received },
+    [RAFT_APPEND_REPLY] = { .to_leader = true,
+                            .from_member = true,
                             .handle = raft_append_reply_received },
-    [RAFT_HEARTBEAT] = { .from_leader = true, .reply_to_old = true,
-                         .old_reply = RAFT_HEARTBEAT_REPLY, .handle = raft_heartbeat_received },
-    [RAFT_HEARTBEAT_REPLY] = { .to_leader = true, .from_member = true,
+    [RAFT_HEARTBEAT] = { .from_leader = true,
+                         .reply_to_old = true,
+                         .old_reply = RAFT_HEARTBEAT_REPLY,
+                         .handle = raft_heartbeat_received },
+    [RAFT_HEARTBEAT_REPLY] = { .to_leader = true,
+                               .from_member = true,
                                .handle = raft_heartbeat_reply_received },
-    [RAFT_SNAPSHOT_REQUEST] = { .from_leader = true, .reply_to_old = true,
+    [RAFT_SNAPSHOT_REQUEST] = { .from_leader = true,
+                                .reply_to_old = true,
                                 .old_reply = RAFT_SNAPSHOT_REPLY,
                                 .handle = raft_snapshot_request_received },
-    [RAFT_SNAPSHOT_REPLY] = { .to_leader = true, .from_member = true,
+    [RAFT_SNAPSHOT_REPLY] = { .to_leader = true,
+                              .from_member = true,
                               .handle = raft_snapshot_reply_received },
     [RAFT_TIMEOUT_NOW] = { .handle = raft_timeout_now_received },
     [RAFT_RECOVER] = { .handle = raft_recover_received },

@@ -155,8 +155,9 @@ bool raft_has_say(const struct raft *raft)
 /* A snapshot at I of term I, the term I, no vote, no entries. */
 static bool is_as_begun(const struct raft *raft)
 {
-    return raft->last_index == raft->snapshot_index && raft->snapshot_index == raft->snapshot_term &&
-           raft->term == raft->snapshot_term && name_empty(&raft->vote);
+    return raft->last_index == raft->snapshot_index &&
+           raft->snapshot_index == raft->snapshot_term && raft->term == raft->snapshot_term &&
+           name_empty(&raft->vote);
 }
 
 void raft_recover_init(struct raft *raft, enum raft_standing standing, struct instant now)
@@ -441,8 +442,10 @@ static void lose_say(struct raft_context *context, const struct raft_message *to
 {
     struct raft *raft = context->raft;
 
-    raft->recovery.loss = (struct raft_loss){ .told_by = told->from, .term = term,
-                                              .match = told->match_index, .has_term = raft->term,
+    raft->recovery.loss = (struct raft_loss){ .told_by = told->from,
+                                              .term = term,
+                                              .match = told->match_index,
+                                              .has_term = raft->term,
                                               .has_last = raft->last_index };
     raft->vote_reply_to = (struct hf_name){ { 0 } };
     /* What was asked for with this memory is not to be counted by it. */
@@ -518,8 +521,8 @@ static bool is_to_be_asked(const struct raft *raft, const struct raft_member *me
     if (raft_has_say(raft) || !answer->answered)
         return !answer->answered;
     /* One without a memory may have recovered since, and who did not lead may lead now. */
-    return !answer->whole || (name_equal(&member->id, &raft->leader) &&
-                              raft->recovery.leader_term != raft->term);
+    return !answer->whole ||
+           (name_equal(&member->id, &raft->leader) && raft->recovery.leader_term != raft->term);
 }
 
 static void ask(struct raft_context *context)
@@ -542,9 +545,9 @@ static void ask(struct raft_context *context)
         if (message)
             message->nonce = recovery->nonce;
     }
-    recovery->ask_at = all && raft_has_say(raft)
-                           ? INSTANT_NEVER
-                           : instant_add(context->now, raft->config.heartbeat);
+    recovery->ask_at = all && raft_has_say(raft) ?
+                           INSTANT_NEVER :
+                           instant_add(context->now, raft->config.heartbeat);
 }
 
 const struct hf_name *raft_recover_waits_for(const struct raft *raft, size_t n)

@@ -3,8 +3,14 @@
 
 #include "raft/raft_internal.h"
 
-#define LEGAL(role)   { (role), NULL }
-#define ILLEGAL(what) { RAFT_ROLES, (what) }
+#define LEGAL(role)                                                                                \
+    {                                                                                              \
+        (role), NULL                                                                               \
+    }
+#define ILLEGAL(what)                                                                              \
+    {                                                                                              \
+        RAFT_ROLES, (what)                                                                         \
+    }
 
 const struct raft_role_cell raft_role_table[RAFT_ROLES][RAFT_ROLE_EVENTS] = {
     [RAFT_FOLLOWER] = {
@@ -101,8 +107,8 @@ void raft_draw_election(struct raft *raft, struct instant now)
 void raft_draw_retry(struct raft *raft, struct instant now)
 {
     int64_t half_us = raft->config.election.us / 2;
-    struct span delay = span_from_us(half_us / 2 + (int64_t)((raft_random(raft) >> 11) %
-                                                             (uint64_t)half_us));
+    struct span delay =
+        span_from_us(half_us / 2 + (int64_t)((raft_random(raft) >> 11) % (uint64_t)half_us));
 
     raft->election_at = instant_min(raft->election_at, instant_add(now, delay));
 }

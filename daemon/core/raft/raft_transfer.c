@@ -45,9 +45,8 @@ void raft_hand_over_lost(struct raft_context *context)
         const struct raft_progress *progress = &raft->progress[i];
         struct instant silent = instant_add(progress->last_contact, raft->config.election);
 
-        if (i == raft_self_index(raft) || !raft->members.member[i].voter ||
-            progress->recovering || !instant_reached(silent, context->now) ||
-            (successor && progress->match <= best))
+        if (i == raft_self_index(raft) || !raft->members.member[i].voter || progress->recovering ||
+            !instant_reached(silent, context->now) || (successor && progress->match <= best))
             continue;
         successor = &raft->members.member[i];
         best = progress->match;

@@ -21,17 +21,14 @@ struct complaint {
 static const struct complaint hello_complaints[] = { holdfast_Hello_FIELDLIST(COMPLAINT, "hello") };
 static const struct complaint raft_complaints[] = { holdfast_Raft_FIELDLIST(COMPLAINT, "raft") };
 static const struct complaint entry_complaints[] = { holdfast_Entry_FIELDLIST(COMPLAINT, "entry") };
-static const struct complaint members_complaints[] = {
-    holdfast_Members_FIELDLIST(COMPLAINT, "members")
-};
-static const struct complaint member_complaints[] = {
-    holdfast_Member_FIELDLIST(COMPLAINT, "member")
-};
+static const struct complaint members_complaints[] = { holdfast_Members_FIELDLIST(COMPLAINT,
+                                                                                  "members") };
+static const struct complaint member_complaints[] = { holdfast_Member_FIELDLIST(COMPLAINT,
+                                                                                "member") };
 static const struct complaint lease_complaints[] = { holdfast_Lease_FIELDLIST(COMPLAINT, "lease") };
 static const struct complaint item_complaints[] = { holdfast_Item_FIELDLIST(COMPLAINT, "item") };
-static const struct complaint issuers_complaints[] = {
-    holdfast_Issuers_FIELDLIST(COMPLAINT, "issuers")
-};
+static const struct complaint issuers_complaints[] = { holdfast_Issuers_FIELDLIST(COMPLAINT,
+                                                                                  "issuers") };
 static const struct complaint query_complaints[] = { holdfast_Query_FIELDLIST(COMPLAINT, "query") };
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
@@ -101,8 +98,8 @@ static const char *examine_field(struct level *levels, size_t *depth)
     pb_field_iter_t field;
     if (!pb_decode_tag(&level->stream, &wire_type, &tag, &end))
         return unexplained;
-    bool known = pb_field_iter_begin(&field, level->descriptor, NULL) &&
-                 pb_field_iter_find(&field, tag);
+    bool known =
+        pb_field_iter_begin(&field, level->descriptor, NULL) && pb_field_iter_find(&field, tag);
     if (known && PB_HTYPE(field.type) == PB_HTYPE_REPEATED &&
         ++level->list_count > field.array_size)
         return complaint_about(level->descriptor, tag);

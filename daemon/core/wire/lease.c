@@ -16,9 +16,11 @@ _Static_assert(sizeof(((holdfast_Lease *)0)->text) == HF_REASON_MAX + 1,
                "holdfast.options follows limits.h");
 
 /* The fields that depend on the kind. */
+/* clang-format off */
 #define LEASE_SCALARS(X)                                                                           \
     X(token) X(nonce) X(term) X(ttl_us) X(fence_us) X(priority) X(failback_auto) X(fenced)         \
     X(position) X(round_trip_us) X(slack_us) X(highest)
+/* clang-format on */
 
 #define BIT_NUMBER(field) BIT_##field,
 enum {

@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-_Static_assert((int)holdfast_Raft_Kind_RECOVER_REPLY == RAFT_MESSAGE_KINDS, "one for one, plus one");
+_Static_assert((int)holdfast_Raft_Kind_RECOVER_REPLY == RAFT_MESSAGE_KINDS,
+               "one for one, plus one");
 _Static_assert((int)holdfast_Entry_Kind_MEMBERS == RAFT_ENTRY_KINDS, "one for one, plus one");
 _Static_assert(sizeof(((holdfast_Raft *)0)->entries) / sizeof(holdfast_Entry) == RAFT_APPEND_MAX,
                "holdfast.options follows raft.h");
@@ -19,20 +20,21 @@ _Static_assert(sizeof(((holdfast_Member *)0)->address) == HF_ADDRESS_MAX + 1,
                "holdfast.options follows limits.h");
 
 /* The fields that depend on the kind. */
-#define RAFT_FLAGS(X) X(pre) X(transfer) X(granted) X(success) X(installed) \
-    X(recovering) X(fresh) X(leads) X(voter)
+/* clang-format off */
+#define RAFT_FLAGS(X)                                                                              \
+    X(pre) X(transfer) X(granted) X(success) X(installed) X(recovering) X(fresh) X(leads) X(voter)
 #define RAFT_COUNTERS(X)                                                                           \
     X(last_index) X(last_term) X(prev_index) X(prev_term) X(commit) X(match_index) X(hint_index)   \
-    X(hint_term) X(round) X(snapshot_index) X(snapshot_term) X(offset) X(total) X(nonce) \
-    X(life)
+    X(hint_term) X(round) X(snapshot_index) X(snapshot_term) X(offset) X(total) X(nonce) X(life)
+/* clang-format on */
 
 #define BIT_NUMBER(field) BIT_##field,
 enum { RAFT_FLAGS(BIT_NUMBER) RAFT_COUNTERS(BIT_NUMBER) BIT_entries, BIT_chunk };
 #define HAS(field) (1u << BIT_##field)
 
 static const uint32_t fields_of_kind[RAFT_MESSAGE_KINDS] = {
-    [RAFT_VOTE_REQUEST] = HAS(pre) | HAS(transfer) | HAS(last_index) | HAS(last_term) |
-                          HAS(nonce) | HAS(voter),
+    [RAFT_VOTE_REQUEST] =
+        HAS(pre) | HAS(transfer) | HAS(last_index) | HAS(last_term) | HAS(nonce) | HAS(voter),
     [RAFT_VOTE_REPLY] = HAS(pre) | HAS(granted) | HAS(nonce),
     [RAFT_APPEND_REQUEST] = HAS(prev_index) | HAS(prev_term) | HAS(commit) | HAS(entries) |
                             HAS(match_index) | HAS(nonce),
@@ -40,10 +42,10 @@ static const uint32_t fields_of_kind[RAFT_MESSAGE_KINDS] = {
                           HAS(hint_term) | HAS(recovering) | HAS(nonce) | HAS(life),
     [RAFT_HEARTBEAT] = HAS(commit) | HAS(round) | HAS(match_index),
     [RAFT_HEARTBEAT_REPLY] = HAS(round),
-    [RAFT_SNAPSHOT_REQUEST] = HAS(snapshot_index) | HAS(snapshot_term) | HAS(offset) | HAS(total) |
-                              HAS(chunk),
-    [RAFT_SNAPSHOT_REPLY] = HAS(snapshot_index) | HAS(offset) | HAS(installed) | HAS(recovering) |
-                            HAS(life),
+    [RAFT_SNAPSHOT_REQUEST] =
+        HAS(snapshot_index) | HAS(snapshot_term) | HAS(offset) | HAS(total) | HAS(chunk),
+    [RAFT_SNAPSHOT_REPLY] =
+        HAS(snapshot_index) | HAS(offset) | HAS(installed) | HAS(recovering) | HAS(life),
     [RAFT_TIMEOUT_NOW] = 0,
     [RAFT_RECOVER] = HAS(nonce) | HAS(life),
     [RAFT_RECOVER_REPLY] = HAS(nonce) | HAS(last_index) | HAS(fresh) | HAS(leads) | HAS(life) |

@@ -4,16 +4,15 @@
 #include <string.h>
 
 _Static_assert((int)holdfast_Command_Kind_CLEAR == LEASE_COMMAND_KINDS, "one for one, plus one");
-_Static_assert((int)holdfast_HistoryKind_HISTORY_FAULT == HISTORY_KINDS,
-               "one for one, plus one");
+_Static_assert((int)holdfast_HistoryKind_HISTORY_FAULT == HISTORY_KINDS, "one for one, plus one");
 _Static_assert(sizeof(((holdfast_Command *)0)->address) == HF_ADDRESS_MAX + 1,
                "holdfast.options follows limits.h");
 _Static_assert(sizeof(((holdfast_Command *)0)->text) == HF_REASON_MAX + 1,
                "holdfast.options follows limits.h");
 
 #define COMMAND_SCALARS(X)                                                                         \
-    X(token) X(ttl_us) X(fence_us) X(fenced) X(pinned) X(priority) X(ranked) X(transferred)        \
-    X(settled) X(go)
+    X(token)                                                                                       \
+    X(ttl_us) X(fence_us) X(fenced) X(pinned) X(priority) X(ranked) X(transferred) X(settled) X(go)
 
 #define BIT_NUMBER(field) BIT_##field,
 enum { COMMAND_SCALARS(BIT_NUMBER) BIT_event, BIT_address };
@@ -22,8 +21,7 @@ enum { COMMAND_SCALARS(BIT_NUMBER) BIT_event, BIT_address };
 /* Resource, holder, wall_us, who, via, unproven, payer and text are every kind's. */
 static const uint32_t fields_of_kind[LEASE_COMMAND_KINDS] = {
     [LEASE_COMMAND_GRANT] = HAS(token) | HAS(ttl_us) | HAS(fence_us) | HAS(address) |
-                            HAS(priority) | HAS(ranked) | HAS(transferred) | HAS(settled) |
-                            HAS(go),
+                            HAS(priority) | HAS(ranked) | HAS(transferred) | HAS(settled) | HAS(go),
     [LEASE_COMMAND_RELEASE] = HAS(token) | HAS(fenced),
     [LEASE_COMMAND_EXPIRE] = HAS(token),
     [LEASE_COMMAND_PIN] = HAS(pinned),
@@ -68,8 +66,8 @@ static const char *unpack_command_strings(struct lease_command *out,
                                           const holdfast_Command *command)
 {
     bool note = out->kind == LEASE_COMMAND_NOTE;
-    bool holderless = note || out->kind == LEASE_COMMAND_PIN ||
-                      out->kind == LEASE_COMMAND_REMOVE || out->kind == LEASE_COMMAND_CLEAR;
+    bool holderless = note || out->kind == LEASE_COMMAND_PIN || out->kind == LEASE_COMMAND_REMOVE ||
+                      out->kind == LEASE_COMMAND_CLEAR;
     if (!fields_unpack_name(&out->resource, command->resource, !note))
         return "command: resource is not a name";
     if (!fields_unpack_name(&out->holder, command->holder, !holderless))
@@ -125,8 +123,7 @@ const char *fields_unpack_command(struct lease_command *out, const holdfast_Comm
                        out->kind == LEASE_COMMAND_OVERRULE;
     if (names_grant && out->token == 0)
         return "command: token is missing";
-    if (out->kind == LEASE_COMMAND_GRANT &&
-        !times_ok(out->ttl_us, LEASE_TTL_MIN_US, out->fence_us))
+    if (out->kind == LEASE_COMMAND_GRANT && !times_ok(out->ttl_us, LEASE_TTL_MIN_US, out->fence_us))
         return "command: ttl_us or fence_us is out of range";
     if (!fields_in_range(out->priority, -LEASE_PRIORITY_MAX, LEASE_PRIORITY_MAX))
         return "command: priority is out of range, -1000 to 1000 is allowed";

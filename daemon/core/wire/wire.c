@@ -9,8 +9,7 @@
 
 _Static_assert(sizeof(((holdfast_Query *)0)->text.bytes) == WIRE_TEXT_MAX,
                "holdfast.options follows wire.h");
-_Static_assert(sizeof(((holdfast_Hello *)0)->cluster) ==
-                   sizeof(((struct wire_hello *)0)->cluster),
+_Static_assert(sizeof(((holdfast_Hello *)0)->cluster) == sizeof(((struct wire_hello *)0)->cluster),
                "holdfast.options follows wire.h");
 
 /*

@@ -42,17 +42,17 @@ struct wire_hello {
     struct hf_name node;
     bool issuer;
     bool agent;
-    uint64_t config_digest; /* of what all nodes must agree on */
+    uint64_t config_digest;           /* of what all nodes must agree on */
     char console[HF_ADDRESS_MAX + 1]; /* "HOST:PORT"; empty: none that others can reach */
 };
 
 struct wire_query {
     uint64_t id;
-    struct hf_name who;  /* certificate name at the console */
-    bool operator_role;  /* who may act */
-    bool json;           /* machine form wanted */
-    bool last;           /* reply: no more chunks follow */
-    uint32_t error;      /* reply: 0 or the console's error code */
+    struct hf_name who; /* certificate name at the console */
+    bool operator_role; /* who may act */
+    bool json;          /* machine form wanted */
+    bool last;          /* reply: no more chunks follow */
+    uint32_t error;     /* reply: 0 or the console's error code */
     uint16_t length;
     char text[WIRE_TEXT_MAX];
 };

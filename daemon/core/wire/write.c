@@ -102,7 +102,7 @@ static void nested_end(struct writer *out, uint8_t *content)
     WRITE_##label##_##type(message, field, number)
 #define WRITE_SINGULAR_UENUM(message, field, number)                                               \
     write_number(out, number, (uint64_t)message->field);
-#define WRITE_SINGULAR_BOOL(message, field, number) write_number(out, number, message->field);
+#define WRITE_SINGULAR_BOOL(message, field, number)   write_number(out, number, message->field);
 #define WRITE_SINGULAR_UINT32(message, field, number) write_number(out, number, message->field);
 #define WRITE_SINGULAR_UINT64(message, field, number) write_number(out, number, message->field);
 #define WRITE_SINGULAR_INT64(message, field, number)                                               \
@@ -236,22 +236,19 @@ size_t fields_write_command(const holdfast_Command *command, uint8_t *bytes, siz
 {
     struct writer writer = writer_of(bytes, capacity);
     struct writer *out = &writer;
-    holdfast_Command_FIELDLIST(WRITE, command)
-    return written(out);
+    holdfast_Command_FIELDLIST(WRITE, command) return written(out);
 }
 
 size_t fields_write_record(const holdfast_Record *record, uint8_t *bytes, size_t capacity)
 {
     struct writer writer = writer_of(bytes, capacity);
     struct writer *out = &writer;
-    holdfast_Record_FIELDLIST(WRITE, record)
-    return written(out);
+    holdfast_Record_FIELDLIST(WRITE, record) return written(out);
 }
 
 size_t fields_write_event(const holdfast_Event *event, uint8_t *bytes, size_t capacity)
 {
     struct writer writer = writer_of(bytes, capacity);
     struct writer *out = &writer;
-    holdfast_Event_FIELDLIST(WRITE, event)
-    return written(out);
+    holdfast_Event_FIELDLIST(WRITE, event) return written(out);
 }

@@ -10,7 +10,7 @@
 #include "tests/unit/support/unit.h"
 
 #define MEMBERS "members: i1 i2=[fd00::1]:7400 i3=10.0.0.3:7400/learner"
-#define LONG "1234567890123456"
+#define LONG    "1234567890123456"
 
 static struct lease_table table;
 static struct lease_table decoded;
@@ -30,9 +30,12 @@ static struct hf_name name(const char *from)
 
 static void grant(uint64_t index, const char *resource)
 {
-    struct lease_command command = { .kind = LEASE_COMMAND_GRANT, .resource = name(resource),
-                                     .holder = name("board-a"), .ttl_us = 1000000,
-                                     .fence_us = 20000, .who = name("issuer-1") };
+    struct lease_command command = { .kind = LEASE_COMMAND_GRANT,
+                                     .resource = name(resource),
+                                     .holder = name("board-a"),
+                                     .ttl_us = 1000000,
+                                     .fence_us = 20000,
+                                     .who = name("issuer-1") };
     assert_true(lease_table_apply(&table, index, &command).done);
 }
 

@@ -129,8 +129,12 @@ static void the_mark_is_gone_with_the_next_hard_state(void **state)
 {
     (void)state;
     assert_true(run());
-    const struct raft_persist vote = { .wanted = true, .seq = 1, .hard_state = true, .term = 2,
-                                        .vote = name("issuer-2"), .first_index = 1 };
+    const struct raft_persist vote = { .wanted = true,
+                                       .seq = 1,
+                                       .hard_state = true,
+                                       .term = 2,
+                                       .vote = name("issuer-2"),
+                                       .first_index = 1 };
     look(&vote);
     look(NULL);
     assert_int_equal(found.raft.standing, RAFT_WHOLE);
@@ -142,8 +146,12 @@ static void what_recovers_after_all_is_remembered_as_such(void **state)
 {
     (void)state;
     assert_true(run());
-    const struct raft_persist recovers = { .wanted = true, .seq = 1, .hard_state = true, .term = 1,
-                                            .recovering = true, .first_index = 1 };
+    const struct raft_persist recovers = { .wanted = true,
+                                           .seq = 1,
+                                           .hard_state = true,
+                                           .term = 1,
+                                           .recovering = true,
+                                           .first_index = 1 };
     look(&recovers);
     look(NULL);
     assert_int_equal(found.raft.standing, RAFT_RECOVERING);
@@ -181,8 +189,9 @@ static void where_a_journal_is_it_refuses_and_names_the_other_acts(void **state)
 {
     (void)state;
     assert_true(run());
-    const struct raft_persist vote = { .wanted = true, .seq = 1, .hard_state = true, .term = 7,
-                                        .first_index = 1 };
+    const struct raft_persist vote = {
+        .wanted = true, .seq = 1, .hard_state = true, .term = 7, .first_index = 1
+    };
     look(&vote);
     expect_refusal("has a journal (entry 1 of term 7): start it, it needs no --init");
     assert_non_null(strstr(wrong, "holdfastd -c board.conf --restore BACKUP --force"));
@@ -196,8 +205,9 @@ static void s2_force_needs_a_number_above_what_the_journal_shows_and_keeps_it(vo
     (void)state;
     char kept[128];
     assert_true(run());
-    const struct raft_persist vote = { .wanted = true, .seq = 1, .hard_state = true, .term = 7,
-                                        .first_index = 1 };
+    const struct raft_persist vote = {
+        .wanted = true, .seq = 1, .hard_state = true, .term = 7, .first_index = 1
+    };
     look(&vote);
     request.force = true;
     expect_refusal("shows 7: say --above N");
@@ -222,8 +232,9 @@ static void s2_force_needs_a_number_above_what_the_journal_shows_and_keeps_it(vo
 static void an_issuer_that_waits_for_a_memory_and_heard_of_none_may_be_begun(void **state)
 {
     (void)state;
-    struct raft_persist waits = { .wanted = true, .seq = 1, .hard_state = true, .recovering = true,
-                                  .first_index = 1 };
+    struct raft_persist waits = {
+        .wanted = true, .seq = 1, .hard_state = true, .recovering = true, .first_index = 1
+    };
     look(&waits);
     assert_true(run());
     look(NULL);
@@ -234,8 +245,12 @@ static void an_issuer_that_waits_for_a_memory_and_heard_of_none_may_be_begun(voi
 static void one_that_heard_of_a_term_may_not(void **state)
 {
     (void)state;
-    struct raft_persist waits = { .wanted = true, .seq = 1, .hard_state = true, .recovering = true,
-                                  .term = 4, .first_index = 1 };
+    struct raft_persist waits = { .wanted = true,
+                                  .seq = 1,
+                                  .hard_state = true,
+                                  .recovering = true,
+                                  .term = 4,
+                                  .first_index = 1 };
     look(&waits);
     expect_refusal("(entry 0 of term 4, recovering): start it");
 }

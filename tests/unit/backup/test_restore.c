@@ -21,7 +21,7 @@
 #include "tests/unit/support/unit.h"
 
 #define BACKUP_WALL_US INT64_C(1763704357000000)
-#define HOUR_US INT64_C(3600000000)
+#define HOUR_US        INT64_C(3600000000)
 
 static char folder[64];
 static char file[96];
@@ -42,7 +42,8 @@ static struct hf_name name(const char *from)
 
 static void apply(uint64_t index, enum lease_command_kind kind, const char *resource)
 {
-    struct lease_command command = { .kind = kind, .resource = name(resource),
+    struct lease_command command = { .kind = kind,
+                                     .resource = name(resource),
                                      .who = name("issuer-1") };
     if (kind == LEASE_COMMAND_GRANT) {
         command.holder = name("board-a");
@@ -54,8 +55,11 @@ static void apply(uint64_t index, enum lease_command_kind kind, const char *reso
 
 static void write_backup(void)
 {
-    struct backup backup = { .cluster = name("line-3"), .node = name("issuer-2"), .term = 5,
-                             .wall_us = BACKUP_WALL_US, .lease_max_us = 65000000 };
+    struct backup backup = { .cluster = name("line-3"),
+                             .node = name("issuer-2"),
+                             .term = 5,
+                             .wall_us = BACKUP_WALL_US,
+                             .lease_max_us = 65000000 };
     lease_table_init(&table);
     apply(7, LEASE_COMMAND_GRANT, "pump");
     apply(9, LEASE_COMMAND_PIN, "fan");
@@ -93,8 +97,7 @@ static int set_up(void **state)
     if (mkdir(conf.data_dir, 0700) != 0)
         return -1;
     write_backup();
-    request = (struct restore){ .conf = &conf, .file = file,
-                                .wall_us = BACKUP_WALL_US + HOUR_US };
+    request = (struct restore){ .conf = &conf, .file = file, .wall_us = BACKUP_WALL_US + HOUR_US };
     return 0;
 }
 
@@ -177,8 +180,10 @@ static void open_journal(const char *path)
         if (!buffer[i])
             buffer[i] = malloc(journal_buffer_bytes(REPLICA_SNAPSHOT_MAX));
     }
-    struct journal_config config = { .ops = &disk_file_ops, .disk = &start.files,
-                                     .node = conf.node_id, .entries = start.entries,
+    struct journal_config config = { .ops = &disk_file_ops,
+                                     .disk = &start.files,
+                                     .node = conf.node_id,
+                                     .entries = start.entries,
                                      .recovered_snapshot = start.recovered,
                                      .snapshot = start.snapshot,
                                      .snapshot_capacity = REPLICA_SNAPSHOT_MAX,
@@ -207,9 +212,14 @@ static const struct raft_entry *no_entry(const void *log, uint64_t index)
 static void make_old_journal(uint64_t term, uint64_t index)
 {
     const struct journal_log log = { no_entry, NULL };
-    struct raft_persist persist = { .wanted = true, .seq = 1, .hard_state = true, .term = term,
-                                    .snapshot = true, .snapshot_index = index,
-                                    .snapshot_term = term, .first_index = 1,
+    struct raft_persist persist = { .wanted = true,
+                                    .seq = 1,
+                                    .hard_state = true,
+                                    .term = term,
+                                    .snapshot = true,
+                                    .snapshot_index = index,
+                                    .snapshot_term = term,
+                                    .first_index = 1,
                                     .snapshot_bytes = { bytes, 100 } };
     persist.members.count = 1;
     persist.members.member[0] = (struct raft_member){ .id = conf.node_id, .voter = true };
@@ -260,7 +270,8 @@ static void s2_log_and_term_go_on_above_the_number(void **state)
     assert_int_equal(table.record[0].token, 0);
     assert_true(table.record[1].pinned);
     assert_non_null(strstr(told, "resource: pump: free, last token in the backup 7\n"));
-    assert_non_null(strstr(told, "resource: fan: free, last token in the backup 0, pinned to nobody"));
+    assert_non_null(
+        strstr(told, "resource: fan: free, last token in the backup 0, pinned to nobody"));
     assert_non_null(strstr(told, "grants: none for 65130 ms"));
 }
 
@@ -360,7 +371,8 @@ static void s2_journals_that_were_moved_aside_count(void **state)
     assert_refused("shown by before-restore-1");
     with_above(old);
     assert_true(run());
-    assert_refused("shown by the journal that is there"); /* the same once more, over what it made */
+    assert_refused(
+        "shown by the journal that is there"); /* the same once more, over what it made */
     with_above(old + MAKING_JUMP + 1);
     assert_true(run());
     read_journal(path_in_data("before-restore-2"));
@@ -446,8 +458,8 @@ static void numbers_are_digits_only(void **state)
     uint64_t above = 0;
     assert_true(making_take_above("1763704357000000", &above));
     assert_int_equal(above, 1763704357000000);
-    static const char *const bad[] = { "", "-1", "+1", " 1", "1 ", "1e9", "0x10",
-                                       "99999999999999999999" };
+    static const char *const bad[] = { "",   "-1",  "+1",   " 1",
+                                       "1 ", "1e9", "0x10", "99999999999999999999" };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_false(making_take_above(bad[i], &above));
 }

@@ -15,8 +15,8 @@ static void rounds_to_the_safe_side(void **state)
 static void deadline_counts_from_the_sending_less_the_release(void **state)
 {
     (void)state;
-    struct instant deadline = timing_holder_deadline((struct instant){ 5000 }, span_from_ms(1000),
-                                                     2000, span_from_ms(5));
+    struct instant deadline =
+        timing_holder_deadline((struct instant){ 5000 }, span_from_ms(1000), 2000, span_from_ms(5));
     assert_int_equal(deadline.us, 5000 + 998000 - 5000);
 }
 
@@ -29,8 +29,8 @@ static void holder_is_off_before_the_issuer_frees_at_the_worst_clocks(void **sta
             struct span ttl = span_from_ms(ttl_ms);
             struct span fence = span_from_ms(20);
             double rho = ppm / 1e6;
-            double holder = (double)timing_holder_deadline((struct instant){ 0 }, ttl, ppm,
-                                                           span_from_us(0)).us;
+            double holder =
+                (double)timing_holder_deadline((struct instant){ 0 }, ttl, ppm, span_from_us(0)).us;
             double issuer = (double)timing_issuer_free((struct instant){ 0 }, ttl, fence, ppm).us;
             assert_true(holder / (1.0 - rho) <= (double)ttl.us + 0.001);
             assert_true(issuer / (1.0 + rho) >= (double)(ttl.us + fence.us) - 0.001);
@@ -41,9 +41,11 @@ static void holder_is_off_before_the_issuer_frees_at_the_worst_clocks(void **sta
 static void fence_latency_counts_what_is_covered(void **state)
 {
     (void)state;
-    struct timing_fence fence = { .kind = TIMING_FENCE_PULSE, .hold = span_from_ms(20),
+    struct timing_fence fence = { .kind = TIMING_FENCE_PULSE,
+                                  .hold = span_from_ms(20),
                                   .watchdog_timeout = span_from_ms(2000),
-                                  .reset_time = span_from_ms(500), .close_pings = true };
+                                  .reset_time = span_from_ms(500),
+                                  .close_pings = true };
     assert_int_equal(timing_fence_latency(&fence).us, 20000);
     fence.kind = TIMING_FENCE_GPIO_PROCESS;
     assert_int_equal(timing_fence_latency(&fence).us, 0);
@@ -56,9 +58,9 @@ static void fence_latency_counts_what_is_covered(void **state)
 static void bound_is_the_sum_of_its_parts(void **state)
 {
     (void)state;
-    struct timing_bound bound = timing_failover_bound(span_from_ms(1000), span_from_ms(20), 2000,
-                                                      span_from_ms(3), span_from_ms(2),
-                                                      span_from_ms(1));
+    struct timing_bound bound =
+        timing_failover_bound(span_from_ms(1000), span_from_ms(20), 2000, span_from_ms(3),
+                              span_from_ms(2), span_from_ms(1));
     assert_int_equal(bound.lease.us, 1022040);
     assert_int_equal(bound.total.us, 1022040 + 6000);
 }
@@ -66,8 +68,8 @@ static void bound_is_the_sum_of_its_parts(void **state)
 static void recommended_ttl_survives_the_loss_of_the_leader(void **state)
 {
     (void)state;
-    struct span ttl = timing_recommended_ttl(span_from_ms(300), span_from_ms(50), span_from_ms(5),
-                                             2000);
+    struct span ttl =
+        timing_recommended_ttl(span_from_ms(300), span_from_ms(50), span_from_ms(5), 2000);
     int64_t left = timing_shrink(ttl, 2000).us - timing_renew_interval(ttl).us;
     assert_true(left >= 655000);
     assert_true(ttl.us <= 1000000);
@@ -76,16 +78,16 @@ static void recommended_ttl_survives_the_loss_of_the_leader(void **state)
 static void four_ways_of_a_slow_leader_fit_beside_interval_and_heartbeat(void **state)
 {
     (void)state;
-    struct span delay = timing_bearable_delay(span_from_ms(1000), span_from_ms(50),
-                                              span_from_ms(5), 2000);
+    struct span delay =
+        timing_bearable_delay(span_from_ms(1000), span_from_ms(50), span_from_ms(5), 2000);
     assert_int_equal(delay.us, (998000 - 5000 - 200000 - 50000) / 4);
     /* At the recommended ttl: half an election timeout. */
-    struct span ttl = timing_recommended_ttl(span_from_ms(300), span_from_ms(50), span_from_ms(5),
-                                             2000);
+    struct span ttl =
+        timing_recommended_ttl(span_from_ms(300), span_from_ms(50), span_from_ms(5), 2000);
     assert_in_range(timing_bearable_delay(ttl, span_from_ms(50), span_from_ms(5), 2000).us, 149999,
                     150001);
-    assert_int_equal(timing_bearable_delay(span_from_ms(50), span_from_ms(50), span_from_ms(5),
-                                           2000).us, 0);
+    assert_int_equal(
+        timing_bearable_delay(span_from_ms(50), span_from_ms(50), span_from_ms(5), 2000).us, 0);
 }
 
 static void never_stays_never(void **state)

@@ -383,8 +383,8 @@ static void a_slow_actuator_acts_late_even_for_a_master_that_has_gone(void **sta
 static void wrong_usage_and_a_bad_file_have_their_own_exit_status(void **state)
 {
     struct fixture *fixture = need(state);
-    static const char *const rest[] = { "-x", "", "-c /nonexistent -t", "ctl status", "--version",
-                                        "--help" };
+    static const char *const rest[] = { "-x",         "",          "-c /nonexistent -t",
+                                        "ctl status", "--version", "--help" };
     static const int expected[] = { 2, 2, 78, 2, 0, 0 };
     char command[1024];
     for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++) {

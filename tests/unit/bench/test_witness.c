@@ -319,8 +319,7 @@ int main(void)
         cmocka_unit_test_setup(reports_it_when_the_board_flickers_in_between, start),
         cmocka_unit_test_setup(touching_intervals_are_no_overlap, start),
         cmocka_unit_test_setup(a_pulse_is_on_until_its_hold_after_the_last_rising_edge, start),
-        cmocka_unit_test_setup(
-            a_fall_of_a_pulse_line_neither_drives_nor_extends, start),
+        cmocka_unit_test_setup(a_fall_of_a_pulse_line_neither_drives_nor_extends, start),
         cmocka_unit_test_setup(the_tail_of_a_pulse_overlaps_too, start),
         cmocka_unit_test_setup(an_edge_that_extends_a_pulse_over_another_board_is_seen, start),
         cmocka_unit_test_setup(a_toggling_pulse_writes_nothing_and_a_standing_level_ends, start),

@@ -179,8 +179,7 @@ static size_t edit(char *out, const char *after, const char *from, const char *t
     const char *at = start ? strstr(start, from) : NULL;
     if (!at)
         fail_msg("no \"%s\" behind \"%s\" in the good file", from, after);
-    int length = snprintf(out, TEXT_MAX, "%.*s%s%s", (int)(at - good), good, to,
-                          at + strlen(from));
+    int length = snprintf(out, TEXT_MAX, "%.*s%s%s", (int)(at - good), good, to, at + strlen(from));
     assert_in_range(length, 1, TEXT_MAX - 1);
     return (size_t)(at - good);
 }
@@ -369,8 +368,8 @@ static void every_required_key_is_missed_at_the_line_of_its_group(void **state)
         assert_non_null(start);
         *start = '#';
         int count = load_text(fix, text);
-        if (count != 1 || !strstr(fix->told, "missing") ||
-            !strstr(fix->told, conf_key_leaf(key)) || strstr(fix->told, ":0:"))
+        if (count != 1 || !strstr(fix->told, "missing") || !strstr(fix->told, conf_key_leaf(key)) ||
+            strstr(fix->told, ":0:"))
             fail_msg("%s left out: %d\n%s", key->path, count, fix->told);
     }
 }
@@ -396,7 +395,7 @@ struct cross {
     const char *after; /* in the good file, where to begin looking */
     const char *from;
     const char *to;
-    const char *at;   /* text at whose line the error is, in the edited file */
+    const char *at; /* text at whose line the error is, in the edited file */
     const char *says;
 };
 
@@ -404,12 +403,14 @@ static const struct cross crosses[] = {
     { "heartbeat_ms", "50", "150", "heartbeat_ms", "300 ms / 2 = 150 ms" },
     { "issuers", "} );", "}, { id = \"b\"; address = \"10.0.0.2:1\"; } );", "issuers",
       "a majority of two is two" },
-    { "issuers", "} );", "}, { id = \"b\"; address = \"10.0.0.2:1\"; },\n"
-      "{ id = \"b\"; address = \"10.0.0.3:1\"; } );", "{ id = \"b\"; address = \"10.0.0.3",
-      "every id must be different" },
-    { "issuers", "} );", "}, { id = \"b\"; address = \"10.0.0.2:1\"; },\n"
-      "{ id = \"c\"; address = \"10.0.0.2:1\"; } );", "{ id = \"c\"; address",
-      "every address must be different" },
+    { "issuers", "} );",
+      "}, { id = \"b\"; address = \"10.0.0.2:1\"; },\n"
+      "{ id = \"b\"; address = \"10.0.0.3:1\"; } );",
+      "{ id = \"b\"; address = \"10.0.0.3", "every id must be different" },
+    { "issuers", "} );",
+      "}, { id = \"b\"; address = \"10.0.0.2:1\"; },\n"
+      "{ id = \"c\"; address = \"10.0.0.2:1\"; } );",
+      "{ id = \"c\"; address", "every address must be different" },
     { "node", "id = \"board-a\"", "id = \"board-z\"", "issuer = {", "is none of them" },
     { "cluster = {", "listen = ", "# ", "cluster = {", "its peers connect to it" },
     { "ttl_max_ms", "5000", "900", "ttl_ms = 1000", "ttl_max_ms = 900 ms" },
@@ -650,8 +651,7 @@ static void the_bound_is_the_sum_of_its_printed_parts(void **state)
     assert_int_equal(bound.lease.us, 1022040);
     assert_int_equal(bound.total.us,
                      bound.lease.us + bound.grant.us + bound.renewal.us + bound.energise.us);
-    assert_true(conf_failover_bound_leader(conf, &conf->resource[0]).us >=
-                bound.total.us + 600000);
+    assert_true(conf_failover_bound_leader(conf, &conf->resource[0]).us >= bound.total.us + 600000);
     FILE *out = fmemopen(text, sizeof(text), "w");
     conf_print_budget(conf, out, false);
     fclose(out);

@@ -9,11 +9,14 @@
 
 static const char text[] =
     "node = { id = \"board-a\"; };\n"
-    "cluster = { name = \"line-3\"; issuers = ( { id = \"i1\"; address = \"10.0.0.1:7400\"; } ); };\n"
+    "cluster = { name = \"line-3\"; issuers = ( { id = \"i1\"; address = \"10.0.0.1:7400\"; } ); "
+    "};\n"
     "tls = { ca = \"ca.crt\"; cert = \"a.crt\"; key = \"a.key\"; };\n"
-    "agent = { resources = ( { name = \"pump\"; ttl_ms = 9000; release_ms = 50; priority = 3; outputs = (\n"
+    "agent = { resources = ( { name = \"pump\"; ttl_ms = 9000; release_ms = 50; priority = 3; "
+    "outputs = (\n"
     "  { name = \"p\"; kind = \"pulse\"; chip = \"c0\"; line = 4; rate_hz = 250; hold_ms = 20; },\n"
-    "  { name = \"g\"; kind = \"gpio\"; chip = \"c1\"; line = 5; reset_ms = 300; active_low = false;\n"
+    "  { name = \"g\"; kind = \"gpio\"; chip = \"c1\"; line = 5; reset_ms = 300; active_low = "
+    "false;\n"
     "    readback = { chip = \"c2\"; line = 6; within_ms = 30; }; } ); } ); };\n"
     "watchdog = { device = \"wd\"; timeout_ms = 2000; close_pings = true; };\n"
     "hal = { backend = \"sim\"; socket = \"s\"; };\n";

@@ -42,14 +42,13 @@ static void table_is_aligned_and_shows_units(void **state)
     (void)state;
     struct report report;
     fill(&report, false);
-    assert_string_equal(report.out.data,
-                        "node             board-a\n"
-                        "leader           yes\n"
-                        "\nleases:\n"
-                        "  resource     token                 left\n"
-                        "  pump         18446744073709551615  742 ms\n"
-                        "  a-long-name  7                     -\n"
-                        "gap              12.345 ms\n");
+    assert_string_equal(report.out.data, "node             board-a\n"
+                                         "leader           yes\n"
+                                         "\nleases:\n"
+                                         "  resource     token                 left\n"
+                                         "  pump         18446744073709551615  742 ms\n"
+                                         "  a-long-name  7                     -\n"
+                                         "gap              12.345 ms\n");
     text_free(&report.out);
 }
 

@@ -49,7 +49,8 @@ static void a_refusal_goes_to_the_errors(void **state)
 {
     (void)state;
     struct heard heard = { 0 };
-    feed(&heard, "holdfast a console, role viewer\nholdfast> ERR 403 operators only\nholdfast> ", 7);
+    feed(&heard, "holdfast a console, role viewer\nholdfast> ERR 403 operators only\nholdfast> ",
+         7);
     assert_true(heard.answer.refused);
     assert_int_equal(heard.answer.part, CTL_ANSWER_DONE);
     assert_string_equal(heard.out, "");
@@ -91,19 +92,25 @@ static void an_answer_that_says_to_ask_elsewhere_names_whom_and_where(void **sta
     char node[32];
     char address[64];
     struct heard heard = { 0 };
-    feed(&heard, "holdfast b console, role operator\nholdfast> ERR 421 acts are taken at the console "
-         "of an issuer: ask issuer-1 at [::1]:7500\nholdfast> ", 5);
+    feed(&heard,
+         "holdfast b console, role operator\nholdfast> ERR 421 acts are taken at the console "
+         "of an issuer: ask issuer-1 at [::1]:7500\nholdfast> ",
+         5);
     assert_true(heard.answer.refused && heard.answer.moved);
     assert_string_equal(heard.errors, "");
     assert_true(ctl_answer_elsewhere(&heard.answer, node, sizeof(node), address, sizeof(address)));
     assert_string_equal(node, "issuer-1");
     assert_string_equal(address, "[::1]:7500");
-    feed(&heard, "holdfast b console, role operator\nholdfast> ERR 421 acts are taken at the console "
-         "of an issuer, such as that of issuer-1\nholdfast> ", 3);
+    feed(&heard,
+         "holdfast b console, role operator\nholdfast> ERR 421 acts are taken at the console "
+         "of an issuer, such as that of issuer-1\nholdfast> ",
+         3);
     assert_false(ctl_answer_elsewhere(&heard.answer, node, sizeof(node), address, sizeof(address)));
-    assert_string_equal(heard.answer.line, "ERR 421 acts are taken at the console of an issuer, such "
+    assert_string_equal(heard.answer.line,
+                        "ERR 421 acts are taken at the console of an issuer, such "
                         "as that of issuer-1\n");
-    feed(&heard, "holdfast b console, role operator\nholdfast> ERR 409 x: ask a at b\nholdfast> ", 3);
+    feed(&heard, "holdfast b console, role operator\nholdfast> ERR 409 x: ask a at b\nholdfast> ",
+         3);
     assert_false(ctl_answer_elsewhere(&heard.answer, node, sizeof(node), address, sizeof(address)));
 }
 

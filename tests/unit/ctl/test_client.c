@@ -167,8 +167,9 @@ static enum ctl_exit call(struct fixture *fix, const char *ca_name, const char *
     file_of(fix, ca_name, ca);
     file_of(fix, "alice.crt", cert);
     file_of(fix, "alice.key", key);
-    const struct client_config config = { .address = address, .node = fix->node, .ca = ca,
-                                          .cert = cert, .key = key };
+    const struct client_config config = {
+        .address = address, .node = fix->node, .ca = ca, .cert = cert, .key = key
+    };
     memset(fix->out, 0, sizeof(fix->out));
     memset(fix->errors, 0, sizeof(fix->errors));
     FILE *out = fmemopen(fix->out, sizeof(fix->out), "w");
@@ -190,8 +191,13 @@ static enum ctl_exit call_console(struct fixture *fix, const char *ca_name, uint
 static bool make(const char *folder, bool (*command)(const struct pki_request *), const char *name,
                  const char *role, FILE *quiet)
 {
-    const struct pki_request request = { .folder = folder, .name = name, .role = role, .days = 30,
-                                         .force = true, .out = quiet, .errors = stderr };
+    const struct pki_request request = { .folder = folder,
+                                         .name = name,
+                                         .role = role,
+                                         .days = 30,
+                                         .force = true,
+                                         .out = quiet,
+                                         .errors = stderr };
     return command(&request);
 }
 

@@ -36,13 +36,17 @@ static int tear_down(void **state)
     return 0;
 }
 
-static bool run(struct fixture *fix, bool (*command)(const struct pki_request *),
-                const char *name, const char *role, int days, bool force)
+static bool run(struct fixture *fix, bool (*command)(const struct pki_request *), const char *name,
+                const char *role, int days, bool force)
 {
     FILE *out = fmemopen(fix->told, sizeof(fix->told), "w");
     FILE *errors = fmemopen(fix->errors, sizeof(fix->errors), "w");
-    const struct pki_request request = { .folder = fix->folder, .name = name, .role = role,
-                                         .days = days, .force = force, .out = out,
+    const struct pki_request request = { .folder = fix->folder,
+                                         .name = name,
+                                         .role = role,
+                                         .days = days,
+                                         .force = force,
+                                         .out = out,
                                          .errors = errors };
     bool done = command(&request);
     fclose(out);
@@ -206,8 +210,8 @@ static void a_renewed_certificate_has_the_same_key_and_name_and_later_dates(void
     assert_int_equal(old.subject_raw.len, new.subject_raw.len);
     assert_memory_equal(old.subject_raw.p, new.subject_raw.p, old.subject_raw.len);
     assert_true(new.valid_to.year > old.valid_to.year);
-    assert_false(old.serial.len == new.serial.len &&
-                 memcmp(old.serial.p, new.serial.p, old.serial.len) == 0);
+    assert_false(old.serial.len ==
+                 new.serial.len &&memcmp(old.serial.p, new.serial.p, old.serial.len) == 0);
     mbedtls_x509_crt_free(&old);
     mbedtls_x509_crt_free(&new);
 }

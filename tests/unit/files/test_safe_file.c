@@ -66,8 +66,10 @@ static void a_folder_that_others_may_write_is_refused_and_named(void **state)
     assert_true(folder_with(0700));
     assert_true(folder_with(0755));
     assert_false(folder_with(0757));
-    snprintf(text, sizeof(text), "%s: owned by user %u, mode 0757: must not be writable by other "
-             "users, 0755 or stricter is allowed", folder, (unsigned)geteuid());
+    snprintf(text, sizeof(text),
+             "%s: owned by user %u, mode 0757: must not be writable by other "
+             "users, 0755 or stricter is allowed",
+             folder, (unsigned)geteuid());
     assert_string_equal(error, text);
     assert_false(folder_with(01777)); /* as /tmp is */
     says("mode 1777");

@@ -21,8 +21,11 @@ static inline void page_publish(const char *folder, const char *resource, uint32
     char draft[256];
     snprintf(path, sizeof(path), "%s/lease.page", folder);
     snprintf(draft, sizeof(draft), "%s/lease.page.new", folder);
-    struct lease_page page = { .magic = PAGE_MAGIC, .version = PAGE_VERSION, .size = sizeof(page),
-                               .resource_count = 1, .boot = page_boot_id() };
+    struct lease_page page = { .magic = PAGE_MAGIC,
+                               .version = PAGE_VERSION,
+                               .size = sizeof(page),
+                               .resource_count = 1,
+                               .boot = page_boot_id() };
     atomic_init(&page.owner, owner);
     strcpy(page.resource[0].name, resource);
     struct page_reading value = { PAGE_DRIVING, 7, hal_clock_now().us + left_us };

@@ -114,7 +114,8 @@ static void end_master(modbus_t *master)
 /* A master without libmodbus, for what libmodbus would not send. */
 static int connect_raw(const struct rig *rig)
 {
-    struct sockaddr_in to = { .sin_family = AF_INET, .sin_port = htons(gateway_port(rig->gateway)),
+    struct sockaddr_in to = { .sin_family = AF_INET,
+                              .sin_port = htons(gateway_port(rig->gateway)),
                               .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     struct timeval patience = { .tv_sec = PATIENCE_MS / 1000 };
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -149,8 +150,8 @@ static size_t receive_raw(int fd, uint8_t *pdu)
     return length;
 }
 
-static void assert_exception(const struct rig *rig, uint8_t unit, const uint8_t *pdu,
-                             size_t length, uint8_t code)
+static void assert_exception(const struct rig *rig, uint8_t unit, const uint8_t *pdu, size_t length,
+                             uint8_t code)
 {
     uint8_t answer[GATEWAY_PDU_MAX];
     int fd = connect_raw(rig);
@@ -247,9 +248,9 @@ static const struct {
     uint8_t pdu[12];
     size_t length;
 } writes[] = {
-    { { 5, 0, 1, 0xFF, 0 }, 5 },        { { 6, 0, 12, 0, 1 }, 5 },
-    { { 15, 0, 1, 0, 3, 1, 7 }, 7 },    { { 16, 0, 1, 0, 1, 2, 0, 9 }, 8 },
-    { { 22, 0, 1, 0, 1, 0, 2 }, 7 },    { { 23, 0, 1, 0, 1, 0, 2, 0, 1, 2, 0, 7 }, 12 },
+    { { 5, 0, 1, 0xFF, 0 }, 5 },     { { 6, 0, 12, 0, 1 }, 5 },
+    { { 15, 0, 1, 0, 3, 1, 7 }, 7 }, { { 16, 0, 1, 0, 1, 2, 0, 9 }, 8 },
+    { { 22, 0, 1, 0, 1, 0, 2 }, 7 }, { { 23, 0, 1, 0, 1, 0, 2, 0, 1, 2, 0, 7 }, 12 },
 };
 
 static void no_write_passes_without_a_lease(void **state)
@@ -491,19 +492,19 @@ static void bad_requests_get_their_exception_and_the_gateway_goes_on(void **stat
         size_t length;
         uint8_t code;
     } bad[] = {
-        { UNIT, { 3, 0, 0, 0, 0 }, 5, 0x03 },                     /* quantity 0 */
-        { UNIT, { 3, 0, 0, 0, 126 }, 5, 0x03 },                   /* too many */
-        { UNIT, { 1, 0, 0, 0x07, 0xD1 }, 5, 0x03 },               /* 2001 coils */
-        { UNIT, { 3, 0, 0 }, 3, 0x03 },                           /* too short */
-        { UNIT, { 6, 0, 0, 0, 1, 9 }, 6, 0x03 },                  /* too long */
-        { UNIT, { 16, 0, 0, 0, 2, 2, 0, 1 }, 8, 0x03 },           /* byte count */
-        { UNIT, { 5, 0, 0, 0x12, 0x34 }, 5, 0x03 },               /* neither on nor off */
+        { UNIT, { 3, 0, 0, 0, 0 }, 5, 0x03 },           /* quantity 0 */
+        { UNIT, { 3, 0, 0, 0, 126 }, 5, 0x03 },         /* too many */
+        { UNIT, { 1, 0, 0, 0x07, 0xD1 }, 5, 0x03 },     /* 2001 coils */
+        { UNIT, { 3, 0, 0 }, 3, 0x03 },                 /* too short */
+        { UNIT, { 6, 0, 0, 0, 1, 9 }, 6, 0x03 },        /* too long */
+        { UNIT, { 16, 0, 0, 0, 2, 2, 0, 1 }, 8, 0x03 }, /* byte count */
+        { UNIT, { 5, 0, 0, 0x12, 0x34 }, 5, 0x03 },     /* neither on nor off */
         { UNIT, { 7 }, 1, 0x01 },
         { UNIT, { 43, 14, 1, 0 }, 4, 0x01 },
         { UNIT, { 0 }, 1, 0x01 },
         { UNIT, { 0x86, 0, 0, 0, 1 }, 5, 0x01 },
         { 99, { 3, 0, 0, 0, 1 }, 5, 0x0A },
-        { 0, { 6, 0, 0, 0, 1 }, 5, 0x0A },                        /* broadcast */
+        { 0, { 6, 0, 0, 0, 1 }, 5, 0x0A }, /* broadcast */
     };
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
         assert_exception(rig, bad[i].unit, bad[i].pdu, bad[i].length, bad[i].code);

@@ -73,8 +73,9 @@ static void frames_come_out_whole_however_they_arrive(void **state)
     struct gateway_master master = { .fd = -1 };
     gateway_master_accept(&master, pair[0], (struct instant){ 0 });
     assert_int_equal(master.state, GATEWAY_MASTER_READING);
-    const uint8_t two[] = { 1, 2, 0, 0, 0, 6, 9, 6, 0, 7, 0, 8,
-                            3, 4, 0, 0, 0, 6, 5, 3, 0, 0, 0, 1 };
+    const uint8_t two[] = {
+        1, 2, 0, 0, 0, 6, 9, 6, 0, 7, 0, 8, 3, 4, 0, 0, 0, 6, 5, 3, 0, 0, 0, 1
+    };
     uint8_t unit;
     const uint8_t *pdu;
     size_t length;
@@ -108,7 +109,8 @@ static void frames_come_out_whole_however_they_arrive(void **state)
 static void longest_frame_fits_and_a_longer_one_is_bad(void **state)
 {
     (void)state;
-    struct gateway_master master = { .fd = -1, .in = { 0, 0, 0, 0, 0, 254, 1, 16 },
+    struct gateway_master master = { .fd = -1,
+                                     .in = { 0, 0, 0, 0, 0, 254, 1, 16 },
                                      .in_length = GATEWAY_ADU_MAX };
     uint8_t unit;
     const uint8_t *pdu;

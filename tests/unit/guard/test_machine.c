@@ -301,8 +301,10 @@ static void s1_a_permit_of_another_configuration_is_refused(void **state)
 {
     static struct fixture f;
     static const struct guard_terms own = { 1000000, 5000, 20000, 77 };
-    const struct guard_terms other[] = { { 1000001, 5000, 20000, 77 }, { 1000000, 5001, 20000, 77 },
-                                         { 1000000, 5000, 19999, 77 }, { 1000000, 5000, 20000, 78 },
+    const struct guard_terms other[] = { { 1000001, 5000, 20000, 77 },
+                                         { 1000000, 5001, 20000, 77 },
+                                         { 1000000, 5000, 19999, 77 },
+                                         { 1000000, 5000, 20000, 78 },
                                          { 0, 0, 0, 0 } };
     struct guard_message status;
     (void)state;
@@ -752,8 +754,8 @@ static void random_input(struct fixture *f, uint64_t *seed, int64_t *permitted_u
     case 6:
     case 7:
         /* Mostly what the plant would show. */
-        readback(f, PUMP, (f->guard.resource[PUMP].state == GUARD_DRIVING) !=
-                              (random_next(seed) % 16 == 0));
+        readback(f, PUMP,
+                 (f->guard.resource[PUMP].state == GUARD_DRIVING) != (random_next(seed) % 16 == 0));
         break;
     case 8:
         happen(f, random_next(seed) % 32 == 0 ? GUARD_INPUT_SLEPT : GUARD_INPUT_TICK);

@@ -200,12 +200,12 @@ static int tear_down(void **state)
     return 0;
 }
 
-#define SKIP_WITHOUT_PROGRAM(f)                                               \
-    do {                                                                      \
-        if ((f)->folder[0] == '\0') {                                         \
-            print_message("skipped: HOLDFAST_BIN has no holdfast-guard\n");   \
-            skip();                                                           \
-        }                                                                     \
+#define SKIP_WITHOUT_PROGRAM(f)                                                                    \
+    do {                                                                                           \
+        if ((f)->folder[0] == '\0') {                                                              \
+            print_message("skipped: HOLDFAST_BIN has no holdfast-guard\n");                        \
+            skip();                                                                                \
+        }                                                                                          \
     } while (0)
 
 static void lost_agent_is_off_and_the_same_token_stays_dropped(void **state)
@@ -332,7 +332,7 @@ static void s1_agent_of_another_configuration_gets_no_edge_and_both_numbers_are_
     assert_true(agent_hear(f->agent, GUARD_REFUSED, 0, &message));
     assert_int_equal(message.refusal, GUARD_REFUSED_TERMS);
     assert_true(log_gets(f, "pump: agent refused: fence latency is 60 ms by the guard's "
-                           "configuration, 20 ms by the agent's: restart both with one file"));
+                            "configuration, 20 ms by the agent's: restart both with one file"));
     agent_say(f->agent, GUARD_PERMIT, "pump", 7, 2000);
     assert_true(agent_hear(f->agent, GUARD_REFUSED, 0, &message));
     assert_int_equal(message.refusal, GUARD_REFUSED_TERMS);

@@ -98,7 +98,8 @@ static inline void *fake_bench_thread(void *argument)
 {
     struct fake_bench *bench = argument;
     for (;;) {
-        struct pollfd polled[2] = { { bench->listen_fd, POLLIN, 0 }, { bench->stop[0], POLLIN, 0 } };
+        struct pollfd polled[2] = { { bench->listen_fd, POLLIN, 0 },
+                                    { bench->stop[0], POLLIN, 0 } };
         if (poll(polled, 2, -1) < 0 || polled[1].revents)
             return NULL;
         int fd = accept(bench->listen_fd, NULL, NULL);
@@ -151,18 +152,18 @@ static inline void nap_ms(long ms)
 }
 
 /* Polls `condition` for at most 5 s, with the bench's lock held while it looks. */
-#define AWAIT(bench, condition)                                \
-    do {                                                       \
-        bool met_ = false;                                     \
-        for (int tries_ = 0; tries_ < 5000 && !met_; tries_++) { \
-            pthread_mutex_lock(&(bench)->lock);                \
-            met_ = (condition);                                \
-            pthread_mutex_unlock(&(bench)->lock);              \
-            if (!met_)                                         \
-                nap_ms(1);                                     \
-        }                                                      \
-        if (!met_)                                             \
-            fail_msg("never came true: %s", #condition);       \
+#define AWAIT(bench, condition)                                                                    \
+    do {                                                                                           \
+        bool met_ = false;                                                                         \
+        for (int tries_ = 0; tries_ < 5000 && !met_; tries_++) {                                   \
+            pthread_mutex_lock(&(bench)->lock);                                                    \
+            met_ = (condition);                                                                    \
+            pthread_mutex_unlock(&(bench)->lock);                                                  \
+            if (!met_)                                                                             \
+                nap_ms(1);                                                                         \
+        }                                                                                          \
+        if (!met_)                                                                                 \
+            fail_msg("never came true: %s", #condition);                                           \
     } while (0)
 
 #endif

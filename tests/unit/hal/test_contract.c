@@ -18,7 +18,7 @@ struct world {
     const char *chip;
     uint32_t output_line;
     uint32_t input_line;
-    bool wired; /* levels are physical: polarity shows */
+    bool wired;                                         /* levels are physical: polarity shows */
     bool (*output_is)(struct world *world, bool level); /* awaits it */
     void (*set_input)(struct world *world, bool level);
 };
@@ -121,8 +121,11 @@ static void sim_set_input(struct world *world, bool level)
 static void sim_keeps_the_contract(void **state)
 {
     struct sim_fixture *f = *state;
-    struct world world = { .hal = f->hal, .context = &f->bench, .chip = "sim",
-                           .output_is = sim_output_is, .set_input = sim_set_input };
+    struct world world = { .hal = f->hal,
+                           .context = &f->bench,
+                           .chip = "sim",
+                           .output_is = sim_output_is,
+                           .set_input = sim_set_input };
     contract(&world);
 }
 
@@ -134,9 +137,8 @@ static void sim_passes_over_words_that_it_does_not_know(void **state)
     pthread_mutex_lock(&f->bench.lock);
     fake_bench_say(&f->bench, "weather is fine\nin pump/late 1\n");
     pthread_mutex_unlock(&f->bench.lock);
-    assert_int_equal(f->hal.output->open_input(f->hal.context, "sim", 0, false, "pump", "late",
-                                               &line),
-                     HAL_OK);
+    assert_int_equal(
+        f->hal.output->open_input(f->hal.context, "sim", 0, false, "pump", "late", &line), HAL_OK);
     f->hal.output->close(line);
 }
 
@@ -166,9 +168,9 @@ static void sim_line_that_the_bench_does_not_name_is_not_found(void **state)
 {
     struct sim_fixture *f = *state;
     struct hal_line *line = NULL;
-    assert_int_equal(f->hal.output->open_input(f->hal.context, "sim", 0, false, "pump", "other",
-                                               &line),
-                     HAL_NOT_FOUND);
+    assert_int_equal(
+        f->hal.output->open_input(f->hal.context, "sim", 0, false, "pump", "other", &line),
+        HAL_NOT_FOUND);
     assert_null(line);
 }
 
@@ -187,9 +189,8 @@ static void sim_loses_a_bench_that_goes_or_talks_nonsense(void **state)
         f->bench.last[0] = '\0';
         pthread_mutex_unlock(&f->bench.lock);
         assert_int_equal(hal_sim_open(&hal, f->bench.path, "board-a", "agent"), HAL_OK);
-        assert_int_equal(hal.output->open_output(hal.context, "sim", 0, false, "pump", "enable",
-                                                 &line),
-                         HAL_OK);
+        assert_int_equal(
+            hal.output->open_output(hal.context, "sim", 0, false, "pump", "enable", &line), HAL_OK);
         AWAIT(&f->bench, f->bench.last[0] == 'o');
         pthread_mutex_lock(&f->bench.lock);
         fake_bench_say(&f->bench, words[i] != NULL ? words[i] : "");
@@ -233,15 +234,14 @@ static void linux_refuses_what_is_no_gpio_chip(void **state)
     assert_string_equal(hal.backend, "linux");
     assert_int_equal(hal.fd, -1);
     assert_int_equal(hal.service(hal.context), HAL_OK);
-    assert_int_equal(hal.output->open_output(hal.context, "gpiochip999", 0, false, "pump",
-                                             "enable", &line),
-                     HAL_NOT_FOUND);
-    assert_int_equal(hal.output->open_input(hal.context, "/dev/null", 0, false, "pump", "enable",
-                                            &line),
-                     HAL_IO);
-    assert_int_equal(hal.output->open_output(hal.context, "null", 0, false, "pump", "enable",
-                                             &line),
-                     HAL_IO);
+    assert_int_equal(
+        hal.output->open_output(hal.context, "gpiochip999", 0, false, "pump", "enable", &line),
+        HAL_NOT_FOUND);
+    assert_int_equal(
+        hal.output->open_input(hal.context, "/dev/null", 0, false, "pump", "enable", &line),
+        HAL_IO);
+    assert_int_equal(
+        hal.output->open_output(hal.context, "null", 0, false, "pump", "enable", &line), HAL_IO);
     assert_null(line);
     hal.close(&hal);
 }
@@ -334,8 +334,13 @@ static void linux_keeps_the_contract(void **state)
         gpio_sim_remove();
         skip();
     }
-    struct world world = { .context = &sim, .chip = sim.chip, .output_line = 1, .input_line = 2, .wired = true,
-                           .output_is = gpio_sim_output_is, .set_input = gpio_sim_set_input };
+    struct world world = { .context = &sim,
+                           .chip = sim.chip,
+                           .output_line = 1,
+                           .input_line = 2,
+                           .wired = true,
+                           .output_is = gpio_sim_output_is,
+                           .set_input = gpio_sim_set_input };
     assert_int_equal(hal_linux_open(&world.hal), HAL_OK);
     contract(&world);
     assert_int_equal(world.hal.output->open_output(world.hal.context, sim.chip, 8, false, "pump",

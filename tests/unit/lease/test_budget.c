@@ -22,7 +22,7 @@ static struct issuer_output out;
 static struct issuer_policy policy[RESOURCES];
 static struct instant now;
 static uint64_t next_index;
-static int64_t written;     /* by the journal, since it was cleared */
+static int64_t written; /* by the journal, since it was cleared */
 static uint64_t entries;
 static uint64_t rounds;
 static struct lease_message last; /* sent to anybody */
@@ -39,7 +39,8 @@ static void step(const struct issuer_event *event);
 static void commit(const struct lease_command *command, uint64_t index)
 {
     struct table_change change = lease_table_apply(&table, index, command);
-    const struct issuer_event applied = { .kind = ISSUER_EVENT_APPLIED, .index = index,
+    const struct issuer_event applied = { .kind = ISSUER_EVENT_APPLIED,
+                                          .index = index,
                                           .change = &change };
     step(&applied);
 }
@@ -81,7 +82,8 @@ static void tick(void)
 
 static void say(const char *node, struct lease_message *message)
 {
-    const struct issuer_event event = { .kind = ISSUER_EVENT_MESSAGE, .node = name(node),
+    const struct issuer_event event = { .kind = ISSUER_EVENT_MESSAGE,
+                                        .node = name(node),
                                         .message = message };
     step(&event);
     tick();
@@ -144,8 +146,8 @@ static void pass(int64_t us)
 
 static void set_link(const char *node, bool up)
 {
-    const struct issuer_event event = { .kind = up ? ISSUER_EVENT_CLIENT_UP :
-                                                     ISSUER_EVENT_CLIENT_DOWN,
+    const struct issuer_event event = { .kind =
+                                            up ? ISSUER_EVENT_CLIENT_UP : ISSUER_EVENT_CLIENT_DOWN,
                                         .node = name(node) };
     step(&event);
 }
@@ -164,14 +166,17 @@ static int set_up(void **state)
 {
     (void)state;
     const struct issuer_event serving = { .kind = ISSUER_EVENT_SERVING, .term = 3 };
-    struct issuer_config config = { .self = name("issuer-1"), .drift_ppm = 2000, .policy = policy,
-                                    .policy_count = RESOURCES };
+    struct issuer_config config = {
+        .self = name("issuer-1"), .drift_ppm = 2000, .policy = policy, .policy_count = RESOURCES
+    };
     for (int i = 0; i < RESOURCES; i++) {
         char text[16];
         snprintf(text, sizeof(text), "resource-%02d", i);
-        policy[i] = (struct issuer_policy){ .resource = name(text), .holder_count = 2,
+        policy[i] = (struct issuer_policy){ .resource = name(text),
+                                            .holder_count = 2,
                                             .holder = { name("board-a"), name("board-b") },
-                                            .ttl_max_us = 5000000, .fence_max_us = 1000000 };
+                                            .ttl_max_us = 5000000,
+                                            .fence_max_us = 1000000 };
     }
     memset(&issuer, 0, sizeof(issuer));
     lease_table_init(&table);
@@ -422,8 +427,10 @@ static void what_operators_ask_for_costs_no_board(void **state)
     acquire("board-a", 0, 100, false);
     acquire("board-b", 0, 0, false);
     int64_t before = budget_left(&client("board-a")->budget, &budget_board, now);
-    const struct issuer_event transfer = { .kind = ISSUER_EVENT_TRANSFER, .node = name("board-b"),
-                                           .resource = policy[0].resource, .who = name("olga") };
+    const struct issuer_event transfer = { .kind = ISSUER_EVENT_TRANSFER,
+                                           .node = name("board-b"),
+                                           .resource = policy[0].resource,
+                                           .who = name("olga") };
     step(&transfer);
     assert_null(out.error);
     release("board-a", 0, true);
@@ -436,9 +443,12 @@ static void what_operators_ask_for_costs_no_board(void **state)
 static void a_note_on_a_boards_word_is_that_boards_to_pay(void **state)
 {
     (void)state;
-    struct issuer_event note = { .kind = ISSUER_EVENT_NOTE, .history = HISTORY_OPERATOR,
-                                 .resource = policy[0].resource, .who = name("olga"),
-                                 .via = name("board-a"), .unproven = true,
+    struct issuer_event note = { .kind = ISSUER_EVENT_NOTE,
+                                 .history = HISTORY_OPERATOR,
+                                 .resource = policy[0].resource,
+                                 .who = name("olga"),
+                                 .via = name("board-a"),
+                                 .unproven = true,
                                  .text = "fault cleared" };
     for (int i = 0; i < 1000; i++) {
         step(&note);
@@ -447,8 +457,7 @@ static void a_note_on_a_boards_word_is_that_boards_to_pay(void **state)
     assert_true(written <= BUDGET_BOARD_BURST);
     step(&note);
     assert_non_null(out.error);
-    const struct history_event *event =
-        &table.history[(table.history_total - 1) % HF_HISTORY_MAX];
+    const struct history_event *event = &table.history[(table.history_total - 1) % HF_HISTORY_MAX];
     assert_true(event->unproven && name_equal(&event->via, &note.via));
     note.unproven = false;
     note.via = name("issuer-2");
@@ -481,7 +490,8 @@ static void honest_boards_are_not_held_back(void **state)
         }
     }
     printf("figure: two hours of takeovers, three a minute and board: the longest took %lld ms, "
-           "%lld bytes of budget are left\n", (long long)(longest_us / 1000),
+           "%lld bytes of budget are left\n",
+           (long long)(longest_us / 1000),
            (long long)budget_left(&client(board[0])->budget, &budget_board, now));
     assert_true(longest_us < TTL_US + FENCE_US + 50000);
     assert_int_equal(client(board[0])->bites + client(board[1])->bites, 0);
@@ -491,8 +501,11 @@ static void honest_boards_are_not_held_back(void **state)
 
 static struct issuer_event act(enum issuer_event_kind kind, const char *resource)
 {
-    struct issuer_event event = { .kind = kind, .resource = name(resource), .who = name("olga"),
-                                  .history = HISTORY_OPERATOR, .node = name("board-a"),
+    struct issuer_event event = { .kind = kind,
+                                  .resource = name(resource),
+                                  .who = name("olga"),
+                                  .history = HISTORY_OPERATOR,
+                                  .node = name("board-a"),
                                   .text = "by hand" };
     return event;
 }
@@ -500,7 +513,8 @@ static struct issuer_event act(enum issuer_event_kind kind, const char *resource
 static void nothing_is_replicated_for_a_resource_that_no_policy_names(void **state)
 {
     (void)state;
-    struct lease_message message = { .kind = LEASE_ACQUIRE, .resource = name("stray"),
+    struct lease_message message = { .kind = LEASE_ACQUIRE,
+                                     .resource = name("stray"),
                                      .ttl_us = TTL_US };
     say("board-a", &message);
     assert_int_equal(last.kind, LEASE_REFUSED);

@@ -50,7 +50,8 @@ static void link_event(const char *node, enum holder_event_kind kind)
 
 static void hear_message(const char *node, const struct lease_message *message)
 {
-    const struct holder_event event = { .kind = HOLDER_EVENT_MESSAGE, .node = name(node),
+    const struct holder_event event = { .kind = HOLDER_EVENT_MESSAGE,
+                                        .node = name(node),
                                         .message = message };
     holder_step(&holder, &event, now, &out);
 }
@@ -344,8 +345,8 @@ static void deadline_counts_from_the_sending_of_the_renewal(void **state)
     uint64_t nonce = sent(LEASE_RENEW)->nonce;
     now.us += 90000;
     hear_renewed(nonce, 10, false);
-    struct instant expected = timing_holder_deadline(sent_at, span_from_us(TTL_US), DRIFT_PPM,
-                                                     span_from_us(RELEASE_US));
+    struct instant expected =
+        timing_holder_deadline(sent_at, span_from_us(TTL_US), DRIFT_PPM, span_from_us(RELEASE_US));
     assert_int_equal(told(GUARD_PERMIT)->deadline_us, expected.us);
 }
 
@@ -406,9 +407,10 @@ static void a_late_answer_is_matched_to_when_it_was_sent(void **state)
         hear_guard(GUARD_SAFE, 0);
     }
     hear_renewed(first, 10, false);
-    assert_int_equal(pump()->deadline.us,
-                     timing_holder_deadline(sent_at, span_from_us(TTL_US), DRIFT_PPM,
-                                            span_from_us(RELEASE_US)).us);
+    assert_int_equal(
+        pump()->deadline.us,
+        timing_holder_deadline(sent_at, span_from_us(TTL_US), DRIFT_PPM, span_from_us(RELEASE_US))
+            .us);
 }
 
 static void an_answer_older_than_the_nonces_remembered_counts_for_nothing(void **state)
@@ -520,7 +522,8 @@ static void a_shorter_ttl_than_asked_for_is_the_one_that_counts(void **state)
     hear_renewed(sent(LEASE_RENEW)->nonce, 10, false);
     assert_int_equal(told(GUARD_PERMIT)->deadline_us,
                      timing_holder_deadline(sent_at, span_from_us(TTL_US / 2), DRIFT_PPM,
-                                            span_from_us(RELEASE_US)).us);
+                                            span_from_us(RELEASE_US))
+                         .us);
 }
 
 static void a_guard_that_saw_a_higher_token_ends_the_lease(void **state)
@@ -945,8 +948,8 @@ static void every_cell_of_the_table_is_named(void **state)
     for (int from = 0; from < HOLDER_STATES; from++) {
         assert_non_null(holder_state_name((enum holder_state)from));
         for (int input = 0; input < HOLDER_INPUTS; input++) {
-            const struct holder_cell *cell = holder_cell((enum holder_state)from,
-                                                         (enum holder_input)input);
+            const struct holder_cell *cell =
+                holder_cell((enum holder_state)from, (enum holder_input)input);
             assert_non_null(holder_input_name((enum holder_input)input));
             /* A cell that nobody wrote would read as STAY towards state 0. */
             assert_int_equal(cell->kind == HOLDER_CELL_GO, cell->next != HOLDER_STATES);
@@ -1243,8 +1246,7 @@ int main(void)
         CLAIM(a_holder_releases_without_proof_and_tells_it, set_up_holding),
         CLAIM(every_new_leader_is_told_once_more, set_up_waiting),
         CLAIM(an_agent_that_restarts_learns_it_from_the_guard, set_up_waiting),
-        CLAIM(off_is_told_after_an_operator_cleared_it_and_the_guard_shows_it,
-              set_up_waiting),
+        CLAIM(off_is_told_after_an_operator_cleared_it_and_the_guard_shows_it, set_up_waiting),
         CLAIM(a_clear_that_the_output_defies_tells_nothing_off, set_up_waiting),
         CLAIM(stuck_again_before_off_was_noted_is_the_word_that_counts, set_up_waiting),
         CLAIM(an_output_on_in_another_fault_is_told_past_the_fence_latency, set_up_waiting),

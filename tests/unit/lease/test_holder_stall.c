@@ -13,13 +13,13 @@ enum {
     TTL_US = 1000000,
     RELEASE_US = 5000,
     DRIFT_PPM = 2000,
-    TURN_US = 1000,          /* of the simulated time */
-    ANSWER_US = 2000,        /* from a renewal to its answer */
+    TURN_US = 1000,   /* of the simulated time */
+    ANSWER_US = 2000, /* from a renewal to its answer */
     STATUS_US = GUARD_STATUS_INTERVAL_MS * 1000,
     SILENCE_MS = 10 * GUARD_STATUS_INTERVAL_MS,
-    SOCKET_STATUSES = 42,    /* what fits into the guard's socket; more is left out */
+    SOCKET_STATUSES = 42, /* what fits into the guard's socket; more is left out */
     ANSWERS_MAX = 64,
-    TOKEN = 10,              /* of resource 0; the others' follow */
+    TOKEN = 10, /* of resource 0; the others' follow */
     WARM_UP_US = 2000000,
     COOL_DOWN_US = 2000000
 };
@@ -208,8 +208,10 @@ static void set_up_driving(size_t resources, enum order order)
     guard_says();
     take_statuses();
     for (size_t i = 0; i < resources; i++) {
-        const struct lease_message grant = { .kind = LEASE_GRANTED, .resource = resource_name(i),
-                                             .token = TOKEN + i, .ttl_us = TTL_US };
+        const struct lease_message grant = { .kind = LEASE_GRANTED,
+                                             .resource = resource_name(i),
+                                             .token = TOKEN + i,
+                                             .ttl_us = TTL_US };
         hear(&grant);
     }
 }
@@ -223,8 +225,7 @@ static size_t count_lost(size_t resources)
 }
 
 /* How many a board loses that stands still for `length_us`, `phase_us` after the warming up. */
-static size_t lost_to_stall(size_t resources, enum order order, int64_t phase_us,
-                            int64_t length_us)
+static size_t lost_to_stall(size_t resources, enum order order, int64_t phase_us, int64_t length_us)
 {
     set_up_driving(resources, order);
     run(WARM_UP_US + phase_us, false);

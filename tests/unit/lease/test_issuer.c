@@ -76,10 +76,11 @@ static void commit(void)
     size_t count = log_count;
     log_count = 0;
     for (size_t i = 0; i < count; i++) {
-        struct table_change change = lease_table_apply(&table, entries[i].index,
-                                                       &entries[i].command);
+        struct table_change change =
+            lease_table_apply(&table, entries[i].index, &entries[i].command);
         const struct issuer_event event = { .kind = ISSUER_EVENT_APPLIED,
-                                            .index = entries[i].index, .change = &change };
+                                            .index = entries[i].index,
+                                            .change = &change };
         size_t before = log_count;
         step(&event);
         assert_int_equal(log_count, before);
@@ -103,7 +104,8 @@ static void client(const char *node, enum issuer_event_kind kind)
 
 static void say(const char *node, const struct lease_message *message)
 {
-    const struct issuer_event event = { .kind = ISSUER_EVENT_MESSAGE, .node = name(node),
+    const struct issuer_event event = { .kind = ISSUER_EVENT_MESSAGE,
+                                        .node = name(node),
                                         .message = message };
     step(&event);
 }
@@ -331,8 +333,8 @@ static void s1_no_grant_to_another_before_the_lease_is_free(void **state)
 {
     (void)state;
     grant_to("a", 0);
-    struct instant expected = timing_issuer_free(now, span_from_us(TTL_US), span_from_us(FENCE_US),
-                                                 DRIFT_PPM);
+    struct instant expected =
+        timing_issuer_free(now, span_from_us(TTL_US), span_from_us(FENCE_US), DRIFT_PPM);
     acquire("b", 100, false);
     assert_int_equal(free_time().us, expected.us);
     tick(expected.us - now.us - 1);
@@ -400,7 +402,8 @@ static void renewals_of_a_round_that_was_refused_are_forgotten(void **state)
     message.item_count = 1;
     message.items[0].resource = name("pump");
     message.items[0].token = token();
-    const struct issuer_event event = { .kind = ISSUER_EVENT_MESSAGE, .node = name("a"),
+    const struct issuer_event event = { .kind = ISSUER_EVENT_MESSAGE,
+                                        .node = name("a"),
                                         .message = &message };
     issuer_step(&issuer, &event, now, &out);
     issuer_round_asked(&issuer, 0);
@@ -473,8 +476,8 @@ static void new_leader_counts_every_lease_from_when_it_serves(void **state)
     step_kind(ISSUER_EVENT_NOT_SERVING);
     now.us += 900000;
     step_kind(ISSUER_EVENT_SERVING);
-    struct instant expected = timing_issuer_free(now, span_from_us(TTL_US), span_from_us(FENCE_US),
-                                                 DRIFT_PPM);
+    struct instant expected =
+        timing_issuer_free(now, span_from_us(TTL_US), span_from_us(FENCE_US), DRIFT_PPM);
     assert_int_equal(free_time().us, expected.us);
     acquire("b", 100, false);
     tick(800000);
@@ -496,8 +499,8 @@ static void renewals_of_a_former_leadership_are_never_answered(void **state)
 }
 
 /* Proposed by a former leader, applied just before the no-op of this one. */
-static void s1_a_grant_of_a_former_leader_counts_by_its_own_times_from_when_this_one_serves(
-    void **state)
+static void
+s1_a_grant_of_a_former_leader_counts_by_its_own_times_from_when_this_one_serves(void **state)
 {
     (void)state;
     grant_to("a", 0);
@@ -514,8 +517,8 @@ static void s1_a_grant_of_a_former_leader_counts_by_its_own_times_from_when_this
     assert_true(lease_table_apply(&table, next_index++, &grant).done);
     now.us += 700000;
     step_kind(ISSUER_EVENT_SERVING);
-    struct instant expected = timing_issuer_free(now, span_from_us(3 * TTL_US),
-                                                 span_from_us(5 * FENCE_US), DRIFT_PPM);
+    struct instant expected =
+        timing_issuer_free(now, span_from_us(3 * TTL_US), span_from_us(5 * FENCE_US), DRIFT_PPM);
     assert_int_equal(free_time().us, expected.us);
     renew("a", 1, former);
     confirm_round(round_asked);
@@ -533,8 +536,9 @@ static void s1_the_time_of_a_grant_counts_from_its_commit(void **state)
     acquire("a", 0, false);
     now.us += 400000;
     commit();
-    assert_int_equal(free_time().us, timing_issuer_free(now, span_from_us(TTL_US),
-                                                        span_from_us(FENCE_US), DRIFT_PPM).us);
+    assert_int_equal(
+        free_time().us,
+        timing_issuer_free(now, span_from_us(TTL_US), span_from_us(FENCE_US), DRIFT_PPM).us);
 }
 
 static void a_holder_that_asks_again_is_told_its_token_and_never_granted_twice(void **state)
@@ -672,7 +676,8 @@ static void a_board_that_alternates_its_mistakes_fills_no_disk(void **state)
     }
     assert_in_range(notes, 2, SECONDS * 1000 / ISSUER_NOTE_INTERVAL_MS + 1);
     printf("figure: a board that is refused for two reasons in turn, %d times in %d s: %zu history "
-           "entries\n", SECONDS * PER_SECOND * 2 / 3, SECONDS, notes);
+           "entries\n",
+           SECONDS * PER_SECOND * 2 / 3, SECONDS, notes);
 }
 
 static void a_longer_fence_than_the_policy_allows_is_refused(void **state)
@@ -713,8 +718,8 @@ static void s1_after_a_restore_nothing_is_granted_until_no_lease_of_before_can_c
     grant_to("a", 0);
     uint64_t before = token();
     restore_and_serve(UNKNOWN_US);
-    struct instant end = timing_issuer_free(now, span_from_us(UNKNOWN_US), span_from_us(0),
-                                            DRIFT_PPM);
+    struct instant end =
+        timing_issuer_free(now, span_from_us(UNKNOWN_US), span_from_us(0), DRIFT_PPM);
     assert_int_equal(issuer_unknown_until(&issuer).us, end.us);
     acquire("b", 100, false);
     assert_int_equal(last_sent("b", LEASE_QUEUED)->position, 1);
@@ -735,9 +740,9 @@ static void s1_the_present_policy_counts_too_after_a_restore(void **state)
     (void)state;
     use_policy(3 * UNKNOWN_US, UNKNOWN_US);
     restore_and_serve(UNKNOWN_US);
-    assert_int_equal(issuer_unknown_until(&issuer).us,
-                     timing_issuer_free(now, span_from_us(4 * UNKNOWN_US), span_from_us(0),
-                                        DRIFT_PPM).us);
+    assert_int_equal(
+        issuer_unknown_until(&issuer).us,
+        timing_issuer_free(now, span_from_us(4 * UNKNOWN_US), span_from_us(0), DRIFT_PPM).us);
 }
 
 static void s1_a_second_leader_waits_anew_after_a_restore(void **state)
@@ -888,8 +893,8 @@ static void a_grant_after_the_time_is_settled_and_ends_it_for_all(void **state)
 }
 
 /* A board that still has a lease of before acquires nothing: it gives that back first. */
-static void s2_a_release_from_beyond_the_log_is_a_word_on_tokens_and_answered_after_a_round(
-    void **state)
+static void
+s2_a_release_from_beyond_the_log_is_a_word_on_tokens_and_answered_after_a_round(void **state)
 {
     (void)state;
     begin_and_serve(1);
@@ -964,8 +969,10 @@ static void an_operator_overrules_a_board_that_lies(void **state)
     claim("a", 30);
     claim("b", 1000);
     commit();
-    struct issuer_event overrule = { .kind = ISSUER_EVENT_OVERRULE, .resource = name("pump"),
-                                     .node = name("b"), .who = name("ann") };
+    struct issuer_event overrule = { .kind = ISSUER_EVENT_OVERRULE,
+                                     .resource = name("pump"),
+                                     .node = name("b"),
+                                     .who = name("ann") };
     step(&overrule);
     assert_null(out.error);
     assert_int_equal(count_proposed(LEASE_COMMAND_OVERRULE), 1);
@@ -1015,8 +1022,9 @@ static void a_full_queue_refuses(void **state)
 
 static void pin(const char *node)
 {
-    struct issuer_event event = { .kind = ISSUER_EVENT_PIN, .resource = name("pump"),
-                                  .pinned = true, .who = name("olga") };
+    struct issuer_event event = {
+        .kind = ISSUER_EVENT_PIN, .resource = name("pump"), .pinned = true, .who = name("olga")
+    };
     if (node)
         event.node = name(node);
     step(&event);
@@ -1108,8 +1116,10 @@ static void a_holder_whose_priority_was_never_written_down_is_not_asked_back(voi
 
 static const char *ask_transfer(const char *node)
 {
-    const struct issuer_event event = { .kind = ISSUER_EVENT_TRANSFER, .resource = name("pump"),
-                                        .node = name(node), .who = name("olga") };
+    const struct issuer_event event = { .kind = ISSUER_EVENT_TRANSFER,
+                                        .resource = name("pump"),
+                                        .node = name(node),
+                                        .who = name("olga") };
     step(&event);
     const char *error = out.error;
     tick(0);
@@ -1296,7 +1306,8 @@ static void stuck(const char *node, bool off)
 
 static const char *ask_clear(void)
 {
-    const struct issuer_event event = { .kind = ISSUER_EVENT_CLEAR, .resource = name("pump"),
+    const struct issuer_event event = { .kind = ISSUER_EVENT_CLEAR,
+                                        .resource = name("pump"),
                                         .who = name("olga") };
     step(&event);
     return out.error;

@@ -125,8 +125,8 @@ static void step_replica(int i, const struct replica_event *event)
         if (!connected(i, to))
             continue;
         struct packet *sent = post(PACKET_RAFT, i, to);
-        sent->length = wire_encode_raft(&replica_out.raft_message[n], sent->bytes,
-                                        sizeof(sent->bytes));
+        sent->length =
+            wire_encode_raft(&replica_out.raft_message[n], sent->bytes, sizeof(sent->bytes));
         assert_true(sent->length > 0);
     }
     for (size_t n = 0; n < replica_out.client_send_count; n++)
@@ -190,7 +190,8 @@ static void deliver(struct packet *what)
     if (!connected(taken.from, taken.to))
         return;
     struct replica_event event = { .node = name(names[taken.from]), .seq = taken.seq };
-    struct holder_event heard = { .node = event.node, .message = &taken.lease,
+    struct holder_event heard = { .node = event.node,
+                                  .message = &taken.lease,
                                   .guard = &taken.guard };
     if (taken.kind == PACKET_RAFT) {
         const char *complaint = wire_decode(&decoded, (struct bytes){ taken.bytes, taken.length });
@@ -357,11 +358,13 @@ static void start_holder(int i, int32_t priority)
 
 static void start_replica(int i)
 {
-    struct raft_config raft = { .self = name(names[i]), .election = span_from_ms(ELECTION_MS),
+    struct raft_config raft = { .self = name(names[i]),
+                                .election = span_from_ms(ELECTION_MS),
                                 .heartbeat = span_from_ms(25),
                                 .random_seed = 77 + (uint64_t)i };
-    struct issuer_config issuer = { .self = name(names[i]), .drift_ppm = DRIFT_PPM,
-                                    .policy = &policy, .policy_count = 1 };
+    struct issuer_config issuer = {
+        .self = name(names[i]), .drift_ppm = DRIFT_PPM, .policy = &policy, .policy_count = 1
+    };
     struct raft_recovered recovered;
     memset(&recovered, 0, sizeof(recovered));
     recovered.members.count = REPLICAS;
@@ -409,8 +412,8 @@ static void a_free_resource_is_granted_and_driven(void **state)
     assert_int_equal(board[0].token, highest_token);
     assert_int_equal(holder_lease_of(&board[1].holder, &policy.resource)->state, HOLDER_WAITING);
     size_t waiters;
-    const struct issuer_waiter *first = replica_waiters(&replica[leader()], &policy.resource,
-                                                        &waiters);
+    const struct issuer_waiter *first =
+        replica_waiters(&replica[leader()], &policy.resource, &waiters);
     assert_int_equal(waiters, 1);
     assert_string_equal(first->node.text, "b");
 }
@@ -611,8 +614,10 @@ static void a_leader_that_removes_itself_is_noted_and_costs_the_holder_nothing(v
 {
     (void)state;
     int at = leader();
-    struct replica_event event = { .kind = REPLICA_MEMBERS, .change = RAFT_CHANGE_REMOVE,
-                                   .node = name(names[at]), .who = name("olga"),
+    struct replica_event event = { .kind = REPLICA_MEMBERS,
+                                   .change = RAFT_CHANGE_REMOVE,
+                                   .node = name(names[at]),
+                                   .who = name("olga"),
                                    .text = "member remove" };
     step_replica(at, &event);
     assert_int_equal(replica_out.refusal, RAFT_ACCEPTED);
@@ -642,8 +647,11 @@ static void a_leader_that_removes_itself_is_noted_and_costs_the_holder_nothing(v
 
 static struct replica_act ask(int at, enum replica_event_kind kind)
 {
-    struct replica_event event = { .kind = kind, .resource = policy.resource, .pinned = true,
-                                   .history = HISTORY_OPERATOR, .text = "by hand",
+    struct replica_event event = { .kind = kind,
+                                   .resource = policy.resource,
+                                   .pinned = true,
+                                   .history = HISTORY_OPERATOR,
+                                   .text = "by hand",
                                    .who = name("olga") };
     step_replica(at, &event);
     assert_int_equal(replica_out.refusal, RAFT_ACCEPTED);
@@ -790,8 +798,10 @@ static void a_replica_that_was_away_is_restored_by_snapshot(void **state)
     cut_off(away, true);
     bool compacted = false;
     for (int i = 0; i < 1500; i++) {
-        struct replica_event note = { .kind = REPLICA_NOTE, .resource = policy.resource,
-                                      .history = HISTORY_OPERATOR, .text = "tightened a screw",
+        struct replica_event note = { .kind = REPLICA_NOTE,
+                                      .resource = policy.resource,
+                                      .history = HISTORY_OPERATOR,
+                                      .text = "tightened a screw",
                                       .who = name("olga") };
         step_replica(leader(), &note);
         run_ms();
@@ -819,8 +829,10 @@ static void an_unreadable_snapshot_halts_the_replica(void **state)
     (void)state;
     static struct replica lone;
     static const uint8_t junk[64];
-    struct raft_config raft = { .self = name("i1"), .election = span_from_ms(ELECTION_MS),
-                                .heartbeat = span_from_ms(25), .random_seed = 1 };
+    struct raft_config raft = { .self = name("i1"),
+                                .election = span_from_ms(ELECTION_MS),
+                                .heartbeat = span_from_ms(25),
+                                .random_seed = 1 };
     struct issuer_config issuer = { .self = name("i1"), .drift_ppm = DRIFT_PPM };
     struct raft_recovered recovered;
     memset(&recovered, 0, sizeof(recovered));

@@ -92,9 +92,9 @@ static struct packet *post(enum packet_kind kind, int from, int to)
         struct packet *packet = &rig.packet[i];
         if (packet->kind != PACKET_NONE)
             continue;
-        int64_t late_us = rig.delay_us[from][to] > FAST_US && rig.jitter_us > 0
-                              ? (int64_t)random_below((uint64_t)rig.jitter_us)
-                              : 0;
+        int64_t late_us = rig.delay_us[from][to] > FAST_US && rig.jitter_us > 0 ?
+                              (int64_t)random_below((uint64_t)rig.jitter_us) :
+                              0;
         packet->kind = kind;
         packet->from = from;
         packet->to = to;
@@ -118,8 +118,8 @@ static void step_replica(int i, const struct replica_event *event)
     for (size_t n = 0; n < replica_out.raft_message_count; n++) {
         rig.heartbeats += replica_out.raft_message[n].kind == RAFT_HEARTBEAT;
         struct packet *sent = post(PACKET_RAFT, i, node_of(&replica_out.raft_message[n].to));
-        sent->length = wire_encode_raft(&replica_out.raft_message[n], sent->bytes,
-                                        sizeof(sent->bytes));
+        sent->length =
+            wire_encode_raft(&replica_out.raft_message[n], sent->bytes, sizeof(sent->bytes));
         assert_true(sent->length > 0);
     }
     for (size_t n = 0; n < replica_out.client_send_count; n++)
@@ -172,7 +172,8 @@ static void deliver(struct packet *what)
     taken = *what;
     what->kind = PACKET_NONE;
     struct replica_event event = { .node = name(names[taken.from]), .seq = taken.seq };
-    const struct holder_event heard = { .kind = HOLDER_EVENT_MESSAGE, .node = event.node,
+    const struct holder_event heard = { .kind = HOLDER_EVENT_MESSAGE,
+                                        .node = event.node,
                                         .message = &taken.lease };
     if (taken.to == BOARD) {
         step_holder(&heard);
@@ -250,11 +251,13 @@ static int leader(void)
 
 static void start_replica(int i, uint64_t seed)
 {
-    struct raft_config raft = { .self = name(names[i]), .election = span_from_ms(ELECTION_MS),
+    struct raft_config raft = { .self = name(names[i]),
+                                .election = span_from_ms(ELECTION_MS),
                                 .heartbeat = span_from_ms(HEARTBEAT_MS),
                                 .random_seed = seed * 3 + (uint64_t)i };
-    struct issuer_config issuer = { .self = name(names[i]), .drift_ppm = DRIFT_PPM,
-                                    .policy = &rig.policy, .policy_count = 1 };
+    struct issuer_config issuer = {
+        .self = name(names[i]), .drift_ppm = DRIFT_PPM, .policy = &rig.policy, .policy_count = 1
+    };
     struct raft_recovered recovered;
     memset(&recovered, 0, sizeof(recovered));
     recovered.members.count = REPLICAS;
@@ -339,7 +342,9 @@ static int64_t bearable_us(void)
 {
     /* Less the turns of this network: each hop waits for the next millisecond. */
     return timing_bearable_delay(span_from_us(TTL_US), span_from_ms(HEARTBEAT_MS),
-                                 span_from_us(RELEASE_US), DRIFT_PPM).us - 2 * FAST_US;
+                                 span_from_us(RELEASE_US), DRIFT_PPM)
+               .us -
+           2 * FAST_US;
 }
 
 /* Some phase of renewals and heartbeats, by the seed. */

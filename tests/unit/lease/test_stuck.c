@@ -22,8 +22,9 @@ static struct hf_name name(const char *text)
 static struct table_change apply(enum lease_command_kind kind, const char *resource,
                                  const char *board, bool go)
 {
-    struct lease_command command = { .kind = kind, .resource = name(resource), .go = go,
-                                     .who = name("issuer-1"), .wall_us = 77 };
+    struct lease_command command = {
+        .kind = kind, .resource = name(resource), .go = go, .who = name("issuer-1"), .wall_us = 77
+    };
     if (board)
         command.holder = name(board);
     if (kind == LEASE_COMMAND_GRANT) {
@@ -145,8 +146,9 @@ static void ends_of_leases_are_not_held(void **state)
     (void)state;
     apply(LEASE_COMMAND_GRANT, "pump", "a", false);
     apply(LEASE_COMMAND_STUCK, "pump", "a", false);
-    struct lease_command end = { .kind = LEASE_COMMAND_EXPIRE, .resource = name("pump"),
-                                 .holder = name("a"), .token = 1 };
+    struct lease_command end = {
+        .kind = LEASE_COMMAND_EXPIRE, .resource = name("pump"), .holder = name("a"), .token = 1
+    };
     assert_true(lease_table_apply(&table, next_index++, &end).done);
 }
 

@@ -78,8 +78,8 @@ static void s2_tokens_rise_across_release_expiry_and_restored_snapshots(void **s
         apply(index, command(LEASE_COMMAND_GRANT, "pump", "a", 0));
         assert_true(pump()->token > last);
         last = pump()->token;
-        struct lease_command end = command(index % 2 ? LEASE_COMMAND_RELEASE : LEASE_COMMAND_EXPIRE,
-                                           "pump", "a", last);
+        struct lease_command end =
+            command(index % 2 ? LEASE_COMMAND_RELEASE : LEASE_COMMAND_EXPIRE, "pump", "a", last);
         end.fenced = index % 2;
         assert_true(apply(index + 1, end).done);
         assert_int_equal(pump()->token, 0);
@@ -497,8 +497,7 @@ int main(void)
                                set_up),
         cmocka_unit_test_setup(
             an_overrule_counts_for_one_board_and_resource_until_the_log_is_past_it, set_up),
-        cmocka_unit_test_setup(a_restored_table_is_free_and_held_off_until_a_settled_grant,
-                               set_up),
+        cmocka_unit_test_setup(a_restored_table_is_free_and_held_off_until_a_settled_grant, set_up),
         cmocka_unit_test_setup(a_table_without_hold_off_is_written_as_ever, set_up),
         cmocka_unit_test_setup(a_hold_off_out_of_range_is_refused, set_up),
         cmocka_unit_test_setup(every_message_and_refusal_has_a_name, set_up),

@@ -30,10 +30,10 @@ struct client {
     size_t send_length;
     atomic_bool deaf; /* reads nothing while it is set */
     /* Results, valid once `ended`. */
-    int handshake;         /* 0 or mbedTLS's error */
+    int handshake; /* 0 or mbedTLS's error */
     const char *suite;
     size_t received;
-    uint8_t last[256];     /* the first bytes received */
+    uint8_t last[256]; /* the first bytes received */
     atomic_bool ended;
     uv_thread_t thread;
 };

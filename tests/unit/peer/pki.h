@@ -20,7 +20,7 @@
 #include "tests/unit/support/folder.h"
 
 #define PKI_FROM "20200101000000"
-#define PKI_TO "20491231235959"
+#define PKI_TO   "20491231235959"
 
 struct pki {
     char folder[64];
@@ -51,7 +51,8 @@ static inline void pki_make_key(struct pki *pki, const char *name, mbedtls_pk_co
     mbedtls_pk_init(key);
     assert_int_equal(mbedtls_pk_setup(key, mbedtls_pk_info_from_type(MBEDTLS_PK_ECKEY)), 0);
     assert_int_equal(mbedtls_ecp_gen_key(MBEDTLS_ECP_DP_SECP256R1, mbedtls_pk_ec(*key),
-                                         mbedtls_ctr_drbg_random, &pki->random), 0);
+                                         mbedtls_ctr_drbg_random, &pki->random),
+                     0);
     assert_int_equal(mbedtls_pk_write_key_pem(key, (unsigned char *)text, sizeof(text)), 0);
     pki_write_text(pki_path(pki, name, "key"), text);
 }
@@ -84,7 +85,8 @@ static inline void pki_issue(struct pki *pki, const char *ca, const char *name, 
     assert_int_equal(mbedtls_x509write_crt_set_validity(&writer, from, to), 0);
     assert_int_equal(mbedtls_x509write_crt_set_basic_constraints(&writer, is_ca, -1), 0);
     assert_int_equal(mbedtls_x509write_crt_pem(&writer, (unsigned char *)text, sizeof(text),
-                                               mbedtls_ctr_drbg_random, &pki->random), 0);
+                                               mbedtls_ctr_drbg_random, &pki->random),
+                     0);
     pki_write_text(pki_path(pki, name, "crt"), text);
     mbedtls_x509write_crt_free(&writer);
     mbedtls_mpi_free(&serial);
@@ -104,8 +106,8 @@ static inline void pki_open(struct pki *pki)
     signal(SIGPIPE, SIG_IGN);
     mbedtls_entropy_init(&pki->entropy);
     mbedtls_ctr_drbg_init(&pki->random);
-    assert_int_equal(mbedtls_ctr_drbg_seed(&pki->random, mbedtls_entropy_func, &pki->entropy, NULL,
-                                           0), 0);
+    assert_int_equal(
+        mbedtls_ctr_drbg_seed(&pki->random, mbedtls_entropy_func, &pki->entropy, NULL, 0), 0);
     pki_make_ca(pki, "ca", PKI_FROM, PKI_TO);
 }
 
@@ -119,10 +121,9 @@ static inline void pki_close(struct pki *pki)
 static inline struct tls_identity *pki_load(const struct pki *pki, const char *ca, const char *name)
 {
     char error[TLS_TEXT_MAX] = "";
-    struct tls_identity *identity = tls_identity_load(pki_path(pki, ca, "crt"),
-                                                      pki_path(pki, name, "crt"),
-                                                      pki_path(pki, name, "key"), error,
-                                                      sizeof(error));
+    struct tls_identity *identity =
+        tls_identity_load(pki_path(pki, ca, "crt"), pki_path(pki, name, "crt"),
+                          pki_path(pki, name, "key"), error, sizeof(error));
     if (identity == NULL)
         fail_msg("%s", error);
     return identity;

@@ -21,8 +21,8 @@ static struct admission_key host(const char *text)
     struct sockaddr_storage address = { .ss_family = AF_INET };
     if (inet_pton(AF_INET, text, &((struct sockaddr_in *)&address)->sin_addr) != 1) {
         address.ss_family = AF_INET6;
-        assert_int_equal(
-            inet_pton(AF_INET6, text, &((struct sockaddr_in6 *)&address)->sin6_addr), 1);
+        assert_int_equal(inet_pton(AF_INET6, text, &((struct sockaddr_in6 *)&address)->sin6_addr),
+                         1);
     }
     return admission_key(&address);
 }
@@ -83,7 +83,8 @@ static void the_longest_silent_gives_way_first(void **state)
     }
 }
 
-static void silence_gives_way_before_half_a_word_and_that_before_a_handshake_that_stands(void **state)
+static void
+silence_gives_way_before_half_a_word_and_that_before_a_handshake_that_stands(void **state)
 {
     (void)state;
     fill("10.0.0.9", ADMISSION_SILENT);
@@ -177,7 +178,7 @@ static void turns_go_by_arrival_and_handshakes_that_stand_still_make_room(void *
     fill("10.0.0.9", ADMISSION_QUEUED);
     assert_int_equal(next(10), 0);
     assert_int_equal(next(10), 1);
-    assert_int_equal(next(10), ADMISSION_NONE); /* both are fresh */
+    assert_int_equal(next(10), ADMISSION_NONE);                                /* both are fresh */
     admission_move(&admission, 1, ADMISSION_SHAKING, 10 + ADMISSION_STALL_MS); /* goes on */
     assert_int_equal(next(10 + ADMISSION_STALL_MS), 2);
     assert_int_equal(victim, 0);
@@ -277,8 +278,7 @@ static void any_crowd_lets_a_known_host_in(void **state)
             assert_true(mine == ADMISSION_NONE || victim != mine);
             if (place != ADMISSION_NONE && random_below(2) == 0)
                 admission_move(&admission, place,
-                               random_below(2) ? ADMISSION_PARTIAL : ADMISSION_QUEUED,
-                               now_ms);
+                               random_below(2) ? ADMISSION_PARTIAL : ADMISSION_QUEUED, now_ms);
             int begun = next(now_ms);
             done = begun != ADMISSION_NONE && begun == mine;
             if (begun != ADMISSION_NONE)

@@ -127,11 +127,14 @@ static void node_open(struct node *node, const char *ca, const char *certificate
 /* `listen`: port, 0 for any; -1: none. Dials `to`, an id at a port, unless NULL. */
 static void node_start(struct node *node, int listen, const char *to, uint16_t to_port)
 {
-    static const struct peer_events callbacks = { .on_up = on_up, .on_down = on_down,
+    static const struct peer_events callbacks = { .on_up = on_up,
+                                                  .on_down = on_down,
                                                   .on_message = on_message,
-                                                  .is_issuer = is_issuer, .on_log = on_log };
+                                                  .is_issuer = is_issuer,
+                                                  .on_log = on_log };
     struct peer_events events = callbacks;
-    struct peer_config config = { .self = node->self, .identity = node->identity,
+    struct peer_config config = { .self = node->self,
+                                  .identity = node->identity,
                                   .random_seed = 42 };
     char here[32];
     char there[32];
@@ -577,7 +580,8 @@ static void second_hello_is_named(void **state)
 
 static void plain_text_and_old_tls_are_refused_and_others_go_on(void **state)
 {
-    struct client client = { .pki = &pki, .certificate = "board-c",
+    struct client client = { .pki = &pki,
+                             .certificate = "board-c",
                              .version_minor = MBEDTLS_SSL_MINOR_VERSION_2 };
     (void)state;
     start_pair();
@@ -642,8 +646,9 @@ static bool all_is_answered(void *context)
 
 static void who_asks_and_does_not_listen_is_not_read_until_it_does(void **state)
 {
-    struct client client = { .pki = &pki, .certificate = "board-c", .send = questions,
-                             .deaf = true };
+    struct client client = {
+        .pki = &pki, .certificate = "board-c", .send = questions, .deaf = true
+    };
     unsigned turns = 0;
     (void)state;
     client.send_length = put_questions(questions);
@@ -682,8 +687,8 @@ static void connections_of_one_identity_without_a_hello_are_few(void **state)
     start_pair();
     memset(client, 0, sizeof(client));
     for (int i = 0; i < 6; i++) {
-        client[i] = (struct client){ .pki = &pki, .certificate = "board-c",
-                                     .port = peer_hub_port(a.hub) };
+        client[i] =
+            (struct client){ .pki = &pki, .certificate = "board-c", .port = peer_hub_port(a.hub) };
         client_start(&client[i]);
     }
     assert_true(run_until(&loop, all_but_two_ended, client));
@@ -715,8 +720,9 @@ static void coming_and_going_in_a_loop_is_told_a_few_times(void **state)
     size_t length = put_hello(bytes, "board-c");
     open_pair();
     for (unsigned seen = a.ups; seen < 20; seen = a.ups) {
-        struct client client = { .pki = &pki, .certificate = "board-c", .send = bytes,
-                                 .port = peer_hub_port(a.hub) };
+        struct client client = {
+            .pki = &pki, .certificate = "board-c", .send = bytes, .port = peer_hub_port(a.hub)
+        };
         client.send_length = length + put_frame(bytes + length, (const uint8_t *)"\xff\xff", 2);
         client_start(&client);
         assert_true(run_until(&loop, one_more_came, &seen));

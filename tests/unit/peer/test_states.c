@@ -5,8 +5,13 @@
 
 static void every_cell_of_a_stream_is_as_designed(void **state)
 {
-    enum { NO = STREAM_ILLEGAL, HS = STREAM_HANDSHAKING, OP = STREAM_OPEN, DR = STREAM_DRAINING,
-           CL = STREAM_CLOSING };
+    enum {
+        NO = STREAM_ILLEGAL,
+        HS = STREAM_HANDSHAKING,
+        OP = STREAM_OPEN,
+        DR = STREAM_DRAINING,
+        CL = STREAM_CLOSING
+    };
     static const int expected[STREAM_STATES][STREAM_EVENTS] = {
         /*                connected established close drained fail */
         /* dialling    */ { HS, NO, CL, NO, CL },

@@ -507,15 +507,15 @@ static void dialling_failures_come_as_on_closed(void **state)
     const struct tls_stream_limits limits = { HANDSHAKE_MS, 1000, 65536 };
     const struct tls_stream_events events = { &end, on_ready, on_data, on_closed };
     (void)state;
-    end.stream = tls_stream_dial(&world.loop, client_identity, "pump-house", NULL, &limits,
-                                 &events);
+    end.stream =
+        tls_stream_dial(&world.loop, client_identity, "pump-house", NULL, &limits, &events);
     assert_non_null(end.stream);
     assert_false(end.closed);
     assert_true(run_until(&world.loop, is_set, &end.closed));
     assert_non_null(strstr(end.reason, "HOST:PORT"));
     end = (struct end){ 0 };
-    end.stream = tls_stream_dial(&world.loop, client_identity, "127.0.0.1:1", NULL, &limits,
-                                 &events);
+    end.stream =
+        tls_stream_dial(&world.loop, client_identity, "127.0.0.1:1", NULL, &limits, &events);
     assert_true(run_until(&world.loop, is_set, &end.closed));
     assert_int_equal(end.cause, TLS_CAUSE_NETWORK);
     assert_non_null(strstr(end.reason, "cannot connect"));
@@ -529,8 +529,11 @@ static void address_in_use_is_told(void **state)
     (void)state;
     world_listen(HANDSHAKE_MS);
     snprintf(address, sizeof(address), "127.0.0.1:%u", tls_listener_port(world.listener));
-    struct tls_listener_config config = { .address = address, .identity = server_identity,
-                                          .places_max = 1, .handshakes_max = 1, .per_host_max = 1 };
+    struct tls_listener_config config = { .address = address,
+                                          .identity = server_identity,
+                                          .places_max = 1,
+                                          .handshakes_max = 1,
+                                          .per_host_max = 1 };
     assert_null(tls_listener_create(&world.loop, &config, &events, error, sizeof(error)));
     assert_non_null(strstr(error, address));
     assert_non_null(strstr(error, "address already in use"));

@@ -66,11 +66,11 @@ static inline void network_post(struct network *network, const struct raft_messa
         packet->used = true;
         if (i >= network->packet_end)
             network->packet_end = i + 1;
-        packet->at = network_later(network, network->straggle_percent > 0 &&
-                                                    network_random(network, 100) <
-                                                        network->straggle_percent
-                                                ? network->straggle_max_us
-                                                : network->delay_max_us);
+        packet->at =
+            network_later(network, network->straggle_percent > 0 && network_random(network, 100) <
+                                                                        network->straggle_percent ?
+                                       network->straggle_max_us :
+                                       network->delay_max_us);
         packet->message = *message;
         if (message->entry_count > 0)
             memcpy(packet->entries, message->entries,
@@ -139,8 +139,9 @@ static inline void network_tick_packet(struct network *network, struct packet *p
         !network->hears(network, to, &packet->message.from))
         return;
     if (to >= 0 && network->up[to] && !network->cut[to])
-        network_step(network, to, &(struct raft_event){ .kind = RAFT_EVENT_MESSAGE,
-                                                        .message = &packet->message });
+        network_step(
+            network, to,
+            &(struct raft_event){ .kind = RAFT_EVENT_MESSAGE, .message = &packet->message });
 }
 
 /* One millisecond goes by. */
@@ -171,8 +172,9 @@ static inline void network_crash(struct network *network, int i)
     network->up[i] = false;
     for (int peer = 0; peer < network->count; peer++) {
         if (network->up[peer])
-            network_step(network, peer, &(struct raft_event){ .kind = RAFT_EVENT_PEER_DOWN,
-                                                              .peer = node->config.self });
+            network_step(
+                network, peer,
+                &(struct raft_event){ .kind = RAFT_EVENT_PEER_DOWN, .peer = node->config.self });
     }
 }
 

@@ -124,8 +124,8 @@ static inline void machine_load(struct bytes bytes, uint64_t *index, uint64_t *h
 
 static inline void disk_truncate(struct disk *disk, uint64_t from)
 {
-    size_t keep = from > disk->state.snapshot_index
-                      ? (size_t)(from - disk->state.snapshot_index - 1) : 0;
+    size_t keep =
+        from > disk->state.snapshot_index ? (size_t)(from - disk->state.snapshot_index - 1) : 0;
 
     if (keep < disk->state.entry_count)
         disk->state.entry_count = keep;
@@ -326,17 +326,16 @@ static inline void node_receive(struct node *node, struct raft_message message)
 
 static inline void node_propose(struct node *node, const char *text)
 {
-    node_step(node, &(struct raft_event){
-                        .kind = RAFT_EVENT_PROPOSE,
-                        .command = { (const uint8_t *)text, strlen(text) } });
+    node_step(node, &(struct raft_event){ .kind = RAFT_EVENT_PROPOSE,
+                                          .command = { (const uint8_t *)text, strlen(text) } });
 }
 
 static inline void node_compact(struct node *node)
 {
     machine_save(node->compact_bytes, node->machine_index, node->machine_hash);
-    node_step(node, &(struct raft_event){ .kind = RAFT_EVENT_COMPACT,
-                                          .snapshot = { node->compact_bytes,
-                                                        NODE_SNAPSHOT_BYTES } });
+    node_step(node,
+              &(struct raft_event){ .kind = RAFT_EVENT_COMPACT,
+                                    .snapshot = { node->compact_bytes, NODE_SNAPSHOT_BYTES } });
 }
 
 static inline void node_wait(struct node *node, int64_t ms)
@@ -347,8 +346,8 @@ static inline void node_wait(struct node *node, int64_t ms)
 /* The clock goes to wake_at, and the timer fires. */
 static inline void node_time_out(struct node *node)
 {
-    node->now = instant_max(node->now, node->raft.role == RAFT_LEADER ? node->raft.heartbeat_at
-                                                                      : node->raft.election_at);
+    node->now = instant_max(node->now, node->raft.role == RAFT_LEADER ? node->raft.heartbeat_at :
+                                                                        node->raft.election_at);
     node_event(node, RAFT_EVENT_TIMER);
 }
 
@@ -378,23 +377,29 @@ static inline const struct raft_message *node_sent_to(const struct node *node,
 /* A vote reply to what the node asks now. */
 static inline void node_grant(struct node *node, const char *from, bool pre)
 {
-    node_receive(node, (struct raft_message){ .kind = RAFT_VOTE_REPLY, .from = name_of(from),
+    node_receive(node, (struct raft_message){ .kind = RAFT_VOTE_REPLY,
+                                              .from = name_of(from),
                                               .term = node->raft.term + (pre ? 1 : 0),
-                                              .pre = pre, .granted = true });
+                                              .pre = pre,
+                                              .granted = true });
 }
 
 static inline void node_acknowledge(struct node *node, const char *from, uint64_t match)
 {
-    node_receive(node, (struct raft_message){ .kind = RAFT_APPEND_REPLY, .from = name_of(from),
-                                              .term = node->raft.term, .success = true,
+    node_receive(node, (struct raft_message){ .kind = RAFT_APPEND_REPLY,
+                                              .from = name_of(from),
+                                              .term = node->raft.term,
+                                              .success = true,
                                               .match_index = match });
 }
 
 static inline void node_acknowledge_round(struct node *node, const char *from, uint64_t term,
                                           uint64_t round)
 {
-    node_receive(node, (struct raft_message){ .kind = RAFT_HEARTBEAT_REPLY, .from = name_of(from),
-                                              .term = term, .round = round });
+    node_receive(node, (struct raft_message){ .kind = RAFT_HEARTBEAT_REPLY,
+                                              .from = name_of(from),
+                                              .term = term,
+                                              .round = round });
 }
 
 /* Leads by the votes of `voters` ("n2", ...), no-op appended and durable, not yet committed. */

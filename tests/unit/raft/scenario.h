@@ -189,9 +189,9 @@ static inline void cluster_crash(struct cluster *cluster, int number)
     cluster->down[number] = true;
     for (int i = 1; i <= cluster->count; i++) {
         if (i != number && !cluster->down[i])
-            cluster_event(cluster, i, &(struct raft_event){
-                                          .kind = RAFT_EVENT_PEER_DOWN,
-                                          .peer = cluster->node[number].config.self });
+            cluster_event(cluster, i,
+                          &(struct raft_event){ .kind = RAFT_EVENT_PEER_DOWN,
+                                                .peer = cluster->node[number].config.self });
     }
 }
 
@@ -231,8 +231,10 @@ static inline void cluster_init_spare(struct cluster *cluster, int count, int vo
 static inline enum raft_refusal cluster_ask_change(struct cluster *cluster, int leader,
                                                    enum raft_change change, int number)
 {
-    const struct raft_event event = { .kind = RAFT_EVENT_MEMBERS, .change = change,
-                                      .peer = name_number(number), .address = "host:1" };
+    const struct raft_event event = { .kind = RAFT_EVENT_MEMBERS,
+                                      .change = change,
+                                      .peer = name_number(number),
+                                      .address = "host:1" };
     enum raft_refusal judged;
 
     cluster->node[leader].now = cluster->now;
@@ -301,8 +303,7 @@ static inline void cluster_run(struct cluster *cluster, int ms)
     for (int t = 0; t < ms; t++) {
         cluster_pass(cluster, 1);
         for (int i = 1; i <= cluster->count; i++) {
-            if (!cluster->down[i] &&
-                instant_reached(cluster->node[i].out.wake_at, cluster->now))
+            if (!cluster->down[i] && instant_reached(cluster->node[i].out.wake_at, cluster->now))
                 cluster_timer(cluster, i);
         }
         cluster_settle(cluster);
@@ -327,8 +328,8 @@ static inline enum raft_refusal cluster_transfer(struct cluster *cluster, int fr
     enum raft_refusal refusal;
 
     cluster->node[from].now = cluster->now;
-    node_step(&cluster->node[from], &(struct raft_event){ .kind = RAFT_EVENT_TRANSFER,
-                                                          .peer = name_number(to) });
+    node_step(&cluster->node[from],
+              &(struct raft_event){ .kind = RAFT_EVENT_TRANSFER, .peer = name_number(to) });
     refusal = cluster->node[from].out.refusal;
     cluster_after(cluster, from);
     cluster_settle(cluster);

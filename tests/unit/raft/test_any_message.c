@@ -55,8 +55,8 @@ static void make_entries(struct raft_message *message)
 
         if (one_in(3) && term < message->term)
             term++;
-        *entry = (struct raft_entry){ .index = message->prev_index + 1 + i, .term = term,
-                                      .length = 1 };
+        *entry =
+            (struct raft_entry){ .index = message->prev_index + 1 + i, .term = term, .length = 1 };
         if (!one_in(5))
             continue;
         entry->kind = RAFT_ENTRY_MEMBERS;
@@ -93,18 +93,31 @@ static struct raft_message any_message(void)
 {
     const struct raft *raft = &node.raft;
     struct raft_message message = {
-        .kind = raft->receiving_index > 0 && one_in(2)
-                    ? RAFT_SNAPSHOT_REQUEST : (enum raft_message_kind)any(RAFT_MESSAGE_KINDS),
+        .kind = raft->receiving_index > 0 && one_in(2) ?
+                    RAFT_SNAPSHOT_REQUEST :
+                    (enum raft_message_kind)any(RAFT_MESSAGE_KINDS),
         .from = name_number(2 + (int)any(4)),
         .term = one_in(3) ? near(raft->term) : raft->term,
-        .pre = one_in(2), .transfer = one_in(2), .granted = one_in(2), .success = one_in(2),
-        .installed = one_in(2), .recovering = one_in(3), .fresh = one_in(2), .leads = one_in(2),
-        .last_index = near(raft->last_index), .last_term = near(raft->term),
+        .pre = one_in(2),
+        .transfer = one_in(2),
+        .granted = one_in(2),
+        .success = one_in(2),
+        .installed = one_in(2),
+        .recovering = one_in(3),
+        .fresh = one_in(2),
+        .leads = one_in(2),
+        .last_index = near(raft->last_index),
+        .last_term = near(raft->term),
         .prev_index = near(one_in(2) ? raft->last_index : raft->commit),
-        .match_index = near(raft->last_index), .hint_index = near(raft->last_index),
-        .hint_term = near(raft->term), .commit = near(raft->commit + 2), .round = near(raft->round),
-        .snapshot_index = near(raft->last_index), .offset = any(NODE_SNAPSHOT_BYTES),
-        .nonce = one_in(2) ? raft->life : raft->recovery.nonce, .life = any(3),
+        .match_index = near(raft->last_index),
+        .hint_index = near(raft->last_index),
+        .hint_term = near(raft->term),
+        .commit = near(raft->commit + 2),
+        .round = near(raft->round),
+        .snapshot_index = near(raft->last_index),
+        .offset = any(NODE_SNAPSHOT_BYTES),
+        .nonce = one_in(2) ? raft->life : raft->recovery.nonce,
+        .life = any(3),
     };
 
     if (!one_in(3) && !name_empty(&raft->leader) && !name_equal(&raft->leader, &node.config.self))
@@ -120,8 +133,10 @@ static struct raft_message any_message(void)
 
 static void own_event(void)
 {
-    struct raft_event event = { .kind = RAFT_EVENT_MEMBERS, .peer = name_number(1 + (int)any(7)),
-                                .change = (enum raft_change)any(RAFT_CHANGES), .address = "" };
+    struct raft_event event = { .kind = RAFT_EVENT_MEMBERS,
+                                .peer = name_number(1 + (int)any(7)),
+                                .change = (enum raft_change)any(RAFT_CHANGES),
+                                .address = "" };
 
     if (one_in(4)) {
         node_event(&node, RAFT_EVENT_CONFIRM);

@@ -10,12 +10,16 @@ static void append(uint64_t term, uint64_t prev_index, uint64_t prev_term, const
     static struct raft_entry entries[RAFT_APPEND_MAX];
 
     for (uint8_t i = 0; i < count; i++)
-        entries[i] = (struct raft_entry){ .index = prev_index + 1 + i, .term = terms[i],
-                                          .length = 1 };
-    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST, .from = name_of("n2"),
-                                               .term = term, .prev_index = prev_index,
-                                               .prev_term = prev_term, .entry_count = count,
-                                               .entries = entries, .commit = commit });
+        entries[i] =
+            (struct raft_entry){ .index = prev_index + 1 + i, .term = terms[i], .length = 1 };
+    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST,
+                                               .from = name_of("n2"),
+                                               .term = term,
+                                               .prev_index = prev_index,
+                                               .prev_term = prev_term,
+                                               .entry_count = count,
+                                               .entries = entries,
+                                               .commit = commit });
 }
 
 static const struct raft_message *reply(void)
@@ -49,8 +53,8 @@ static void a_completion_that_brings_no_entry_is_not_an_answer(void **state)
     static const uint64_t terms[] = { 1, 1 };
 
     node_init(&node, 1, 3, 1);
-    node_receive(&node, (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of("n2"),
-                                               .term = 1 });
+    node_receive(&node,
+                 (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of("n2"), .term = 1 });
     append(1, 0, 0, terms, 2, 0);
     node_complete(&node, 1);
     assert_null(reply());
@@ -115,10 +119,12 @@ static void a_leader_brings_every_log_of_figure_7_into_line(void **state)
         size_t count;
         uint64_t terms[12];
     } rows[] = {
-        { 9, { 1, 1, 1, 4, 4, 5, 5, 6, 6 } },          { 4, { 1, 1, 1, 4 } },
+        { 9, { 1, 1, 1, 4, 4, 5, 5, 6, 6 } },
+        { 4, { 1, 1, 1, 4 } },
         { 11, { 1, 1, 1, 4, 4, 5, 5, 6, 6, 6, 6 } },
         { 12, { 1, 1, 1, 4, 4, 5, 5, 6, 6, 6, 7, 7 } },
-        { 7, { 1, 1, 1, 4, 4, 4, 4 } },                { 11, { 1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 3 } },
+        { 7, { 1, 1, 1, 4, 4, 4, 4 } },
+        { 11, { 1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 3 } },
     };
     static const char *const voters[] = { "n3" };
     static struct node leader;
@@ -155,8 +161,9 @@ static void commit_never_passes_what_is_verified(void **state)
 
     node_init(&node, 1, 3, 1);
     node_restart_with_log(&node, 2, log, 4);
-    node_receive(&node, (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of("n2"),
-                                               .term = 2, .commit = 4 });
+    node_receive(&node,
+                 (struct raft_message){
+                     .kind = RAFT_HEARTBEAT, .from = name_of("n2"), .term = 2, .commit = 4 });
     assert_int_equal(node.raft.commit, 0);
     append(2, 1, 1, next, 1, 4);
     assert_int_equal(node.raft.commit, 2);
@@ -358,15 +365,21 @@ static void an_entry_of_a_lower_term_than_the_one_before_it_is_not_taken(void **
     (void)state;
     node_init(&node, 1, 3, 1);
     node_restart_with_log(&node, 4, (const uint64_t[]){ 4, 4 }, 2);
-    node_receive(&node, (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of("n2"),
-                                               .term = 4 });
-    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST, .from = name_of("n2"),
-                                               .term = 4, .prev_index = 2, .prev_term = 4,
+    node_receive(&node,
+                 (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of("n2"), .term = 4 });
+    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST,
+                                               .from = name_of("n2"),
+                                               .term = 4,
+                                               .prev_index = 2,
+                                               .prev_term = 4,
                                                .commit = 2 });
     assert_int_equal(node.raft.commit, 2);
     /* The first two are committed here, so they are not compared. */
-    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST, .from = name_of("n2"),
-                                               .term = 4, .entry_count = 3, .entries = entries });
+    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST,
+                                               .from = name_of("n2"),
+                                               .term = 4,
+                                               .entry_count = 3,
+                                               .entries = entries });
     node_complete_all(&node);
     assert_int_equal(node.raft.last_index, 2);
     node_start(&node);

@@ -217,8 +217,8 @@ static void a_follower_answers_from_memory_while_its_disk_hangs(void **state)
 {
     (void)state;
     node_init(&node, 1, 3, 1);
-    node_receive(&node, (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of("n2"),
-                                               .term = 3, .round = 8 });
+    node_receive(&node, (struct raft_message){
+                            .kind = RAFT_HEARTBEAT, .from = name_of("n2"), .term = 3, .round = 8 });
     assert_int_equal(node.pending_count, 1);
     assert_int_equal(node_sent_to(&node, RAFT_HEARTBEAT_REPLY, "n2")->round, 8);
     assert_int_equal(node_sent_to(&node, RAFT_HEARTBEAT_REPLY, "n2")->term, 3);

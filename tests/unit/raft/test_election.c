@@ -6,16 +6,19 @@ static struct node node;
 static void ask_vote(uint64_t term, const char *from, uint64_t last_index, uint64_t last_term,
                      bool pre, bool transfer)
 {
-    node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REQUEST, .from = name_of(from),
-                                               .term = term, .pre = pre, .transfer = transfer,
+    node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REQUEST,
+                                               .from = name_of(from),
+                                               .term = term,
+                                               .pre = pre,
+                                               .transfer = transfer,
                                                .last_index = last_index,
                                                .last_term = last_term });
 }
 
 static void hear_heartbeat(uint64_t term, const char *from)
 {
-    node_receive(&node, (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of(from),
-                                               .term = term });
+    node_receive(&node, (struct raft_message){
+                            .kind = RAFT_HEARTBEAT, .from = name_of(from), .term = term });
 }
 
 static void times_out_between_one_and_two_election_timeouts_and_redraws(void **state)
@@ -337,10 +340,12 @@ static void misdirected_messages_and_answers_of_strangers_are_not_heard(void **s
         if (kind == RAFT_VOTE_REPLY || kind == RAFT_APPEND_REPLY || kind == RAFT_HEARTBEAT_REPLY ||
             kind == RAFT_SNAPSHOT_REPLY)
             node_receive(&node, (struct raft_message){ .kind = (enum raft_message_kind)kind,
-                                                       .from = name_of("stranger"), .term = 4 });
+                                                       .from = name_of("stranger"),
+                                                       .term = 4 });
     }
-    struct raft_message message = { .kind = RAFT_HEARTBEAT, .from = name_of("n2"),
-                                    .to = name_of("n3"), .term = 4 };
+    struct raft_message message = {
+        .kind = RAFT_HEARTBEAT, .from = name_of("n2"), .to = name_of("n3"), .term = 4
+    };
     node_step(&node, &(struct raft_event){ .kind = RAFT_EVENT_MESSAGE, .message = &message });
     assert_int_equal(node.raft.term, 0);
     assert_int_equal(node.out.message_count, 0);

@@ -40,8 +40,8 @@ static void a_silent_peer_is_sent_one_append_per_heartbeat_until_it_answers(void
     struct node *leader = &world.node[1];
 
     begin(3);
-    cluster_event(&world, 1, &(struct raft_event){ .kind = RAFT_EVENT_PEER_DOWN,
-                                                   .peer = name_of("n3") });
+    cluster_event(&world, 1,
+                  &(struct raft_event){ .kind = RAFT_EVENT_PEER_DOWN, .peer = name_of("n3") });
     world.cut[1][3] = true;
     for (int beats = 0; beats < 2 * TEST_ELECTION_MS / TEST_HEARTBEAT_MS; beats++) {
         cluster_pass(&world, TEST_HEARTBEAT_MS);
@@ -86,8 +86,8 @@ static void a_backlog_leaves_in_full_messages_when_the_peer_answers(void **state
     struct node *leader = &world.node[1];
 
     begin(3);
-    cluster_event(&world, 1, &(struct raft_event){ .kind = RAFT_EVENT_PEER_DOWN,
-                                                   .peer = name_of("n3") });
+    cluster_event(&world, 1,
+                  &(struct raft_event){ .kind = RAFT_EVENT_PEER_DOWN, .peer = name_of("n3") });
     world.cut[1][3] = true;
     propose_many(1, 2 * RAFT_APPEND_MAX + 3);
     node_acknowledge(leader, "n3", 1);
@@ -152,8 +152,10 @@ static void a_late_refusal_does_not_throw_a_peer_back(void **state)
     propose_many(1, 5);
     assert_int_equal(progress_of(1, 2)->match, 6);
     for (uint64_t prev = 1; prev <= 6; prev++) {
-        node_receive(leader, (struct raft_message){ .kind = RAFT_APPEND_REPLY, .term = 1,
-                                                    .from = name_of("n2"), .prev_index = prev,
+        node_receive(leader, (struct raft_message){ .kind = RAFT_APPEND_REPLY,
+                                                    .term = 1,
+                                                    .from = name_of("n2"),
+                                                    .prev_index = prev,
                                                     .hint_index = 1 });
         assert_int_equal(progress_of(1, 2)->state, RAFT_REPLICATE);
         assert_int_equal(progress_of(1, 2)->next, 7);
@@ -177,8 +179,10 @@ static void a_refusal_moves_the_probe_to_the_end_of_what_may_match(void **state)
         world.lost[RAFT_APPEND_REQUEST] = true;
         cluster_campaign(&world, 1);
         assert_int_equal(raft_of(1)->role, RAFT_LEADER);
-        node_receive(leader, (struct raft_message){ .kind = RAFT_APPEND_REPLY, .term = 8,
-                                                    .from = name_of("n2"), .prev_index = 10,
+        node_receive(leader, (struct raft_message){ .kind = RAFT_APPEND_REPLY,
+                                                    .term = 8,
+                                                    .from = name_of("n2"),
+                                                    .prev_index = 10,
                                                     .hint_term = rows[r].hint_term,
                                                     .hint_index = rows[r].hint_index });
         assert_int_equal(node_sent_to(leader, RAFT_APPEND_REQUEST, "n2")->prev_index,
@@ -222,8 +226,9 @@ static void a_heartbeat_moves_commit_forward_never_back(void **state)
     propose_many(1, 3);
     cluster_beat(&world, 1);
     assert_int_equal(raft_of(2)->commit, 4);
-    node_receive(&world.node[2], (struct raft_message){ .kind = RAFT_HEARTBEAT, .term = 1,
-                                                        .from = name_of("n1"), .commit = 2 });
+    node_receive(&world.node[2],
+                 (struct raft_message){
+                     .kind = RAFT_HEARTBEAT, .term = 1, .from = name_of("n1"), .commit = 2 });
     assert_int_equal(raft_of(2)->commit, 4);
     assert_non_null(node_sent_to(&world.node[2], RAFT_HEARTBEAT_REPLY, "n1"));
 }
@@ -237,7 +242,7 @@ static void a_node_leads_if_a_majority_answers(void **state)
         int size;
         int silent;
         bool leads;
-    } rows[] = { { 3, 0, true }, { 3, 1, true }, { 3, 2, false }, { 4, 2, false },
+    } rows[] = { { 3, 0, true }, { 3, 1, true },  { 3, 2, false }, { 4, 2, false },
                  { 5, 2, true }, { 5, 3, false }, { 2, 1, false } };
 
     for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
@@ -336,17 +341,19 @@ static void a_vote_that_passes_stickiness_is_given_from_any_role(void **state)
             uint64_t term = node->raft.term;
             struct hf_name vote = node->raft.vote;
 
-            node_receive(node, (struct raft_message){ .kind = RAFT_VOTE_REQUEST, .pre = pre != 0,
-                                                      .from = name_of("n3"), .term = term + 1,
-                                                      .transfer = !pre, .last_index = 42,
+            node_receive(node, (struct raft_message){ .kind = RAFT_VOTE_REQUEST,
+                                                      .pre = pre != 0,
+                                                      .from = name_of("n3"),
+                                                      .term = term + 1,
+                                                      .transfer = !pre,
+                                                      .last_index = 42,
                                                       .last_term = term + 1 });
             if (pre) {
                 assert_int_equal(node->raft.role, role);
                 assert_int_equal(node->raft.term, term);
                 assert_true(name_equal(&node->raft.vote, &vote));
                 assert_false(node->out.persist.wanted);
-                assert_int_equal(node_sent(node, RAFT_VOTE_REPLY, 0) != NULL,
-                                 role != RAFT_LEADER);
+                assert_int_equal(node_sent(node, RAFT_VOTE_REPLY, 0) != NULL, role != RAFT_LEADER);
                 continue;
             }
             assert_int_equal(node->raft.role, RAFT_FOLLOWER);
@@ -407,7 +414,8 @@ static void an_own_vote_that_becomes_durable_too_late_asks_nobody(void **state)
     world.disk_held[1] = true;
     cluster_campaign(&world, 1);
     assert_int_equal(node->raft.role, RAFT_CANDIDATE);
-    node_receive(node, (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of("n2"),
+    node_receive(node, (struct raft_message){ .kind = RAFT_HEARTBEAT,
+                                              .from = name_of("n2"),
                                               .term = node->raft.term });
     assert_int_equal(node->raft.role, RAFT_FOLLOWER);
     node_complete_all(node);
@@ -426,8 +434,8 @@ static void a_leaders_own_write_that_completes_after_its_term_commits_nothing(vo
     world.disk_held[1] = true;
     world.cut[1][3] = true;
     assert_int_equal(cluster_propose(&world, 1, "x"), 2); /* n2 has it: one more is a majority */
-    node_receive(node, (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of("n3"),
-                                              .term = 2 });
+    node_receive(node,
+                 (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of("n3"), .term = 2 });
     assert_int_equal(node->raft.role, RAFT_FOLLOWER);
     node_complete_all(node);
     assert_int_equal(node->raft.role, RAFT_FOLLOWER);
@@ -528,16 +536,18 @@ static void a_learner_that_is_asked_votes_and_campaigns_never(void **state)
 
     cluster_init(&world, 3);
     cluster_learner(&world, 3);
-    node_receive(learner, (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of("n1"),
-                                                 .term = 1 });
-    node_receive(learner, (struct raft_message){ .kind = RAFT_TIMEOUT_NOW, .from = name_of("n1"),
-                                                 .term = 1 });
+    node_receive(learner,
+                 (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of("n1"), .term = 1 });
+    node_receive(learner, (struct raft_message){
+                              .kind = RAFT_TIMEOUT_NOW, .from = name_of("n1"), .term = 1 });
     assert_int_equal(learner->raft.role, RAFT_FOLLOWER);
     cluster_pass(&world, (int64_t)3 * TEST_ELECTION_MS);
     cluster_timer(&world, 3);
     assert_int_equal(learner->raft.role, RAFT_FOLLOWER);
-    node_receive(learner, (struct raft_message){ .kind = RAFT_VOTE_REQUEST, .term = 2,
-                                                 .from = name_of("n2"), .last_index = 11,
+    node_receive(learner, (struct raft_message){ .kind = RAFT_VOTE_REQUEST,
+                                                 .term = 2,
+                                                 .from = name_of("n2"),
+                                                 .last_index = 11,
                                                  .last_term = 1 });
     node_complete_all(learner);
     assert_true(node_sent_to(learner, RAFT_VOTE_REPLY, "n2")->granted);
@@ -575,9 +585,13 @@ static void the_members_of_a_snapshot_are_taken_over(void **state)
     cluster_init(&world, 3);
     machine_save(image, 40, 77);
     for (size_t offset = 0; offset < sizeof image; offset += RAFT_SNAPSHOT_CHUNK) {
-        struct raft_message chunk = { .kind = RAFT_SNAPSHOT_REQUEST, .from = name_of("n2"),
-                                      .term = 2, .snapshot_index = 40, .snapshot_term = 1,
-                                      .offset = offset, .total = sizeof image,
+        struct raft_message chunk = { .kind = RAFT_SNAPSHOT_REQUEST,
+                                      .from = name_of("n2"),
+                                      .term = 2,
+                                      .snapshot_index = 40,
+                                      .snapshot_term = 1,
+                                      .offset = offset,
+                                      .total = sizeof image,
                                       .members = &members };
         size_t left = sizeof image - offset;
 
@@ -589,8 +603,8 @@ static void the_members_of_a_snapshot_are_taken_over(void **state)
     assert_int_equal(node->raft.members.count, 4);
     assert_int_equal(raft_voter_count(&node->raft.members), 3);
     assert_int_equal(node->disk.state.members.count, 4);
-    node_receive(node, (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of("n2"),
-                                              .term = 2 });
+    node_receive(node,
+                 (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of("n2"), .term = 2 });
     assert_int_equal(node->raft.election_at.us, INT64_MAX); /* it has become a learner */
     node_start(node);
     assert_int_equal(node->raft.members.count, 4);
@@ -674,9 +688,12 @@ static void an_append_of_an_old_leader_that_arrives_late_is_ignored(void **state
     begin(3);
     cluster_campaign(&world, 2);
     cluster_campaign(&world, 1);
-    node_receive(&world.node[1], (struct raft_message){ .kind = RAFT_APPEND_REQUEST, .term = 2,
-                                                        .from = name_of("n2"), .prev_index = 2,
-                                                        .prev_term = 2, .entry_count = 1,
+    node_receive(&world.node[1], (struct raft_message){ .kind = RAFT_APPEND_REQUEST,
+                                                        .term = 2,
+                                                        .from = name_of("n2"),
+                                                        .prev_index = 2,
+                                                        .prev_term = 2,
+                                                        .entry_count = 1,
                                                         .entries = &old });
     cluster_after(&world, 1);
     cluster_settle(&world);
@@ -711,8 +728,8 @@ static void a_slow_target_is_brought_up_to_date_first(void **state)
     begin(3);
     world.cut[1][3] = true;
     (void)cluster_propose(&world, 1, "x");
-    cluster_event(&world, 1, &(struct raft_event){ .kind = RAFT_EVENT_PEER_DOWN,
-                                                   .peer = name_of("n3") });
+    cluster_event(&world, 1,
+                  &(struct raft_event){ .kind = RAFT_EVENT_PEER_DOWN, .peer = name_of("n3") });
     cluster_heal(&world);
     assert_int_equal(cluster_transfer(&world, 1, 3), RAFT_ACCEPTED);
     assert_int_equal(raft_of(1)->role, RAFT_LEADER);
@@ -746,8 +763,9 @@ static void a_higher_term_ends_a_transfer(void **state)
     assert_false(name_empty(&raft_of(1)->transfer_to));
     cluster_campaign(&world, 2); /* n1 is sticky: no answer, hence no election */
     assert_int_equal(raft_of(1)->role, RAFT_LEADER);
-    node_receive(&world.node[1], (struct raft_message){ .kind = RAFT_HEARTBEAT_REPLY, .term = 2,
-                                                        .from = name_of("n2") });
+    node_receive(
+        &world.node[1],
+        (struct raft_message){ .kind = RAFT_HEARTBEAT_REPLY, .term = 2, .from = name_of("n2") });
     assert_int_equal(raft_of(1)->role, RAFT_FOLLOWER);
     assert_true(name_empty(&raft_of(1)->transfer_to));
     cluster_after(&world, 1);

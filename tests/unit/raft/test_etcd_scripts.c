@@ -73,9 +73,12 @@ static void append_of(uint64_t term, const char *from)
     struct raft_entry entry = { .index = 2, .term = term, .length = 1 };
 
     node_receive(&world.node[1], (struct raft_message){ .kind = RAFT_APPEND_REQUEST,
-                                                        .from = name_of(from), .term = term,
-                                                        .prev_index = 1, .prev_term = 1,
-                                                        .entry_count = 1, .entries = &entry });
+                                                        .from = name_of(from),
+                                                        .term = term,
+                                                        .prev_index = 1,
+                                                        .prev_term = 1,
+                                                        .entry_count = 1,
+                                                        .entries = &entry });
 }
 
 /* Three leaders write one index, while the first write is still on its way to the disk. */
@@ -90,8 +93,8 @@ static void completions_of_overwritten_appends_acknowledge_nothing(void **state)
     world.disk_held[1] = true;
     append_of(1, "n2");
     append_of(2, "n3");
-    node_receive(node, (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of("n4"),
-                                              .term = 3 });
+    node_receive(node,
+                 (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of("n4"), .term = 3 });
     append_of(3, "n4");
     assert_int_equal(node->pending_count, 4);
     for (uint64_t done = 1; done <= 3; done++) {
@@ -132,8 +135,8 @@ static void a_peer_that_has_everything_is_replicated_to_again_after_a_break(void
     (void)state;
     begin(3);
     assert_int_equal(progress_of(1, 2), RAFT_REPLICATE);
-    cluster_event(&world, 1, &(struct raft_event){ .kind = RAFT_EVENT_PEER_DOWN,
-                                                   .peer = name_of("n2") });
+    cluster_event(&world, 1,
+                  &(struct raft_event){ .kind = RAFT_EVENT_PEER_DOWN, .peer = name_of("n2") });
     cluster_settle(&world);
     assert_int_equal(progress_of(1, 2), RAFT_PROBE);
     cluster_beat(&world, 1);
@@ -315,10 +318,10 @@ static void an_older_snapshot_will_do_if_the_log_goes_on_from_it(void **state)
     cluster_beat(&world, 1);
     assert_true(raft_of(3)->install_seq > 0);
     propose_many(1, 3);
-    cluster_event(&world, 1, &(struct raft_event){
-                                 .kind = RAFT_EVENT_COMPACT,
-                                 .snapshot = { world.node[1].compact_bytes,
-                                               NODE_SNAPSHOT_BYTES } });
+    cluster_event(
+        &world, 1,
+        &(struct raft_event){ .kind = RAFT_EVENT_COMPACT,
+                              .snapshot = { world.node[1].compact_bytes, NODE_SNAPSHOT_BYTES } });
     assert_true(raft_of(1)->snapshot_index > older);
     assert_int_equal(progress_of(1, 3), RAFT_SNAPSHOT);
     world.disk_held[3] = false;

@@ -23,8 +23,11 @@ static void lead(unsigned proposals)
 
 static struct raft_message reply_of_n3(uint64_t life)
 {
-    return (struct raft_message){ .kind = RAFT_APPEND_REPLY, .from = name_of("n3"),
-                                  .term = node.raft.term, .recovering = life != 0, .life = life,
+    return (struct raft_message){ .kind = RAFT_APPEND_REPLY,
+                                  .from = name_of("n3"),
+                                  .term = node.raft.term,
+                                  .recovering = life != 0,
+                                  .life = life,
                                   .nonce = of_n3()->nonce };
 }
 
@@ -74,11 +77,11 @@ static void a_question_of_another_life_is_a_new_loss_as_well(void **state)
     lead(3);
     refuse_as_n3(7, 1);
     acknowledge_as_n3(7, 4);
-    node_receive(&node, (struct raft_message){ .kind = RAFT_RECOVER, .from = name_of("n3"),
-                                               .nonce = 5, .life = 8 });
+    node_receive(&node, (struct raft_message){
+                            .kind = RAFT_RECOVER, .from = name_of("n3"), .nonce = 5, .life = 8 });
     assert_int_equal(of_n3()->match, 0);
-    node_receive(&node, (struct raft_message){ .kind = RAFT_RECOVER, .from = name_of("n3"),
-                                               .nonce = 5, .life = 8 });
+    node_receive(&node, (struct raft_message){
+                            .kind = RAFT_RECOVER, .from = name_of("n3"), .nonce = 5, .life = 8 });
     assert_true(name_empty(&node.out.forgetful));
 }
 
@@ -109,7 +112,8 @@ static void a_change_is_not_accepted_that_only_one_without_a_memory_would_commit
 {
     (void)state;
     lead(1);
-    const struct raft_event remove = { .kind = RAFT_EVENT_MEMBERS, .change = RAFT_CHANGE_REMOVE,
+    const struct raft_event remove = { .kind = RAFT_EVENT_MEMBERS,
+                                       .change = RAFT_CHANGE_REMOVE,
                                        .peer = name_of("n2") };
     assert_int_equal(raft_judge_change(&node.raft, &remove, node.now), RAFT_ACCEPTED);
     refuse_as_n3(7, 1);
@@ -121,7 +125,8 @@ static void nor_one_that_only_one_would_commit_whose_connection_broke(void **sta
 {
     (void)state;
     lead(1);
-    const struct raft_event remove = { .kind = RAFT_EVENT_MEMBERS, .change = RAFT_CHANGE_REMOVE,
+    const struct raft_event remove = { .kind = RAFT_EVENT_MEMBERS,
+                                       .change = RAFT_CHANGE_REMOVE,
                                        .peer = name_of("n2") };
     node_step(&node, &(struct raft_event){ .kind = RAFT_EVENT_PEER_DOWN, .peer = name_of("n3") });
     assert_int_equal(raft_judge_change(&node.raft, &remove, node.now), RAFT_MEMBERS_DOWN);
@@ -142,23 +147,32 @@ static void start_from_an_older_card(void)
 
 static void heartbeat_of_n2(uint64_t term, uint64_t match)
 {
-    node_receive(&node, (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of("n2"),
-                                               .term = term, .match_index = match, .round = 4 });
+    node_receive(&node, (struct raft_message){ .kind = RAFT_HEARTBEAT,
+                                               .from = name_of("n2"),
+                                               .term = term,
+                                               .match_index = match,
+                                               .round = 4 });
 }
 
 static void append_of_n2(uint64_t term, uint64_t prev, uint64_t prev_term, uint64_t match)
 {
     node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST,
-                                               .from = name_of("n2"), .term = term,
-                                               .prev_index = prev, .prev_term = prev_term,
-                                               .match_index = match, .nonce = 9 });
+                                               .from = name_of("n2"),
+                                               .term = term,
+                                               .prev_index = prev,
+                                               .prev_term = prev_term,
+                                               .match_index = match,
+                                               .nonce = 9 });
 }
 
 static void promise_told_by(const char *from, uint64_t term, uint64_t match, bool vote)
 {
-    node_receive(&node, (struct raft_message){ .kind = RAFT_RECOVER_REPLY, .from = name_of(from),
-                                               .term = term, .nonce = node.raft.recovery.nonce,
-                                               .last_term = term, .match_index = match,
+    node_receive(&node, (struct raft_message){ .kind = RAFT_RECOVER_REPLY,
+                                               .from = name_of(from),
+                                               .term = term,
+                                               .nonce = node.raft.recovery.nonce,
+                                               .last_term = term,
+                                               .match_index = match,
                                                .granted = vote });
 }
 
@@ -254,9 +268,13 @@ static void a_vote_that_waits_for_the_disk_is_not_given_any_more(void **state)
 {
     (void)state;
     start_from_an_older_card();
-    node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REQUEST, .from = name_of("n3"),
-                                               .term = 5, .last_index = 9, .last_term = 4,
-                                               .voter = true, .nonce = 1 });
+    node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REQUEST,
+                                               .from = name_of("n3"),
+                                               .term = 5,
+                                               .last_index = 9,
+                                               .last_term = 4,
+                                               .voter = true,
+                                               .nonce = 1 });
     promise_told_by("n2", 6, 3, false);
     assert_true(found_out());
     node_complete_all(&node);
@@ -281,8 +299,9 @@ static void one_that_stands_for_election_stops(void **state)
 
 static const struct raft_message *asked_by_n3(uint64_t life)
 {
-    node_receive(&node, (struct raft_message){ .kind = RAFT_RECOVER, .from = name_of("n3"),
-                                               .nonce = 5, .life = life });
+    node_receive(&node,
+                 (struct raft_message){
+                     .kind = RAFT_RECOVER, .from = name_of("n3"), .nonce = 5, .life = life });
     return node_sent_to(&node, RAFT_RECOVER_REPLY, "n3");
 }
 
@@ -291,7 +310,8 @@ static void whoever_led_tells_what_was_promised_to_it_also_when_it_leads_no_more
     (void)state;
     lead(3);
     acknowledge_as_n3(0, 4);
-    node_receive(&node, (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of("n2"),
+    node_receive(&node, (struct raft_message){ .kind = RAFT_HEARTBEAT,
+                                               .from = name_of("n2"),
                                                .term = node.raft.term + 1 });
     const struct raft_message *reply = asked_by_n3(0);
     assert_int_equal(reply->last_term, 1);
@@ -324,8 +344,11 @@ static void whoever_says_that_it_has_no_memory_is_told_of_no_promise(void **stat
 
 static struct raft_message answer_of(const char *from, uint64_t term, uint64_t life)
 {
-    return (struct raft_message){ .kind = RAFT_RECOVER_REPLY, .from = name_of(from), .term = term,
-                                  .life = life, .nonce = node.raft.recovery.nonce };
+    return (struct raft_message){ .kind = RAFT_RECOVER_REPLY,
+                                  .from = name_of(from),
+                                  .term = term,
+                                  .life = life,
+                                  .nonce = node.raft.recovery.nonce };
 }
 
 /* n1 of `count` starts with an empty disk. */
@@ -363,10 +386,13 @@ static void append_removal(const char *removed)
 
     members.member[at] = members.member[--members.count];
     memset(&members.member[members.count], 0, sizeof members.member[0]);
-    entries[1].length = (uint16_t)wire_encode_members(&members, entries[1].data,
-                                                      sizeof entries[1].data);
-    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST, .from = name_of("n2"),
-                                               .term = 3, .entry_count = 2, .entries = entries,
+    entries[1].length =
+        (uint16_t)wire_encode_members(&members, entries[1].data, sizeof entries[1].data);
+    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST,
+                                               .from = name_of("n2"),
+                                               .term = 3,
+                                               .entry_count = 2,
+                                               .entries = entries,
                                                .commit = 1 });
     node_complete_all(&node);
 }
@@ -410,8 +436,8 @@ static void lose_memory(int i)
 }
 
 /* The leader has taken the change in, and needs for it the one that loses its memory now. */
-static void a_removal_that_was_taken_in_before_the_loss_ends_well_while_its_leader_leads(
-    void **state)
+static void
+a_removal_that_was_taken_in_before_the_loss_ends_well_while_its_leader_leads(void **state)
 {
     (void)state;
     for (uint64_t seed = 1; seed <= 30; seed++) {

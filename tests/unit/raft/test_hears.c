@@ -11,8 +11,8 @@ static struct raft_entry members_entry(uint64_t index, uint64_t term, const char
 
     for (const char *at = names; *at != '\0'; at++) {
         char name[3] = { 'n', *at, '\0' };
-        members.member[members.count++] = (struct raft_member){ .id = name_of(name),
-                                                                .voter = true };
+        members.member[members.count++] =
+            (struct raft_member){ .id = name_of(name), .voter = true };
     }
     entry.length = (uint16_t)wire_encode_members(&members, entry.data, sizeof entry.data);
     return entry;
@@ -41,8 +41,10 @@ static void start_with(struct node *at, int number, uint64_t term, size_t count,
 
 static void commit_by_n2(uint64_t term, uint64_t index)
 {
-    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST, .from = name_of("n2"),
-                                               .term = term, .prev_index = index,
+    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST,
+                                               .from = name_of("n2"),
+                                               .term = term,
+                                               .prev_index = index,
                                                .prev_term = raft_term_at(&node.raft, index),
                                                .commit = index });
     assert_int_equal(node.raft.commit, index);
@@ -90,8 +92,8 @@ static void it_hears_its_leader_though_that_removed_itself(void **state)
     start_with(&node, 1, 1, 1, "13");
     commit_by_n2(1, 1);
     assert_true(hears("n2"));
-    node_receive(&node, (struct raft_message){ .kind = RAFT_TIMEOUT_NOW, .from = name_of("n2"),
-                                               .term = 1 });
+    node_receive(
+        &node, (struct raft_message){ .kind = RAFT_TIMEOUT_NOW, .from = name_of("n2"), .term = 1 });
     assert_int_equal(node.raft.role, RAFT_CANDIDATE);
     assert_false(hears("n2"));
 }
@@ -100,9 +102,14 @@ static void it_hears_its_leader_though_that_removed_itself(void **state)
 
 static const struct raft_message *asked_for_a_vote(const char *from, bool pre, bool voter)
 {
-    node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REQUEST, .from = name_of(from),
-                                               .term = 5, .pre = pre, .last_index = 9,
-                                               .last_term = 4, .voter = voter, .nonce = 1 });
+    node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REQUEST,
+                                               .from = name_of(from),
+                                               .term = 5,
+                                               .pre = pre,
+                                               .last_index = 9,
+                                               .last_term = 4,
+                                               .voter = voter,
+                                               .nonce = 1 });
     node_complete_all(&node);
     return node_sent(&node, RAFT_VOTE_REPLY, 0);
 }
@@ -129,8 +136,8 @@ static void it_gets_the_vote_of_one_who_does_not_know_yet(void **state)
 /*
  * It was added, and removes itself, and restarted: it knows of no commit. Its log alone can win.
  */
-static void it_stands_for_election_while_any_configuration_that_may_be_committed_has_its_vote(
-    void **state)
+static void
+it_stands_for_election_while_any_configuration_that_may_be_committed_has_its_vote(void **state)
 {
     (void)state;
     start_with(&node, 4, 1, 2, "1234", "123");

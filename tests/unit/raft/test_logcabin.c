@@ -10,11 +10,16 @@ static void snapshot_chunk(uint64_t term, const char *from, uint64_t index, size
 
     machine_save(image, index, index * 77);
     node_receive(&node, (struct raft_message){
-                            .kind = RAFT_SNAPSHOT_REQUEST, .from = name_of(from), .term = term,
-                            .snapshot_index = index, .snapshot_term = 2, .offset = offset,
-                            .total = sizeof image, .members = members_lent(3),
-                            .chunk = { image + offset, left < RAFT_SNAPSHOT_CHUNK
-                                                           ? left : RAFT_SNAPSHOT_CHUNK } });
+                            .kind = RAFT_SNAPSHOT_REQUEST,
+                            .from = name_of(from),
+                            .term = term,
+                            .snapshot_index = index,
+                            .snapshot_term = 2,
+                            .offset = offset,
+                            .total = sizeof image,
+                            .members = members_lent(3),
+                            .chunk = { image + offset,
+                                       left < RAFT_SNAPSHOT_CHUNK ? left : RAFT_SNAPSHOT_CHUNK } });
 }
 
 /* n1 has a snapshot of everything up to `index`, of term 2, and no log above it. */
@@ -35,8 +40,12 @@ static void a_majority_has_reached_the_middle_value_or_less(void **state)
         uint64_t values[HF_ISSUERS_MAX];
         uint64_t reached;
     } rows[] = {
-        { 1, { 7 }, 7 },          { 2, { 7, 3 }, 3 },       { 3, { 1, 9, 4 }, 4 },
-        { 3, { 9, 9, 0 }, 9 },    { 4, { 1, 2, 3, 4 }, 2 }, { 5, { 5, 1, 4, 2, 3 }, 3 },
+        { 1, { 7 }, 7 },
+        { 2, { 7, 3 }, 3 },
+        { 3, { 1, 9, 4 }, 4 },
+        { 3, { 9, 9, 0 }, 9 },
+        { 4, { 1, 2, 3, 4 }, 2 },
+        { 5, { 5, 1, 4, 2, 3 }, 3 },
         { 5, { 0, 0, 0, 9, 9 }, 0 },
     };
 
@@ -49,8 +58,8 @@ static void a_majority_has_reached_the_middle_value_or_less(void **state)
             continue;
         members.member[0].voter = false; /* two are left, and both must have it */
         assert_int_equal(raft_majority_value(&members, rows[r].values),
-                         rows[r].values[1] < rows[r].values[2] ? rows[r].values[1]
-                                                               : rows[r].values[2]);
+                         rows[r].values[1] < rows[r].values[2] ? rows[r].values[1] :
+                                                                 rows[r].values[2]);
     }
 }
 
@@ -66,7 +75,8 @@ static void a_leaders_append_or_chunk_ends_a_candidacy_and_restarts_the_timer(vo
         if (chunk)
             snapshot_chunk(10, "n3", 40, 0);
         else
-            node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST, .term = 10,
+            node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST,
+                                                       .term = 10,
                                                        .from = name_of("n3") });
         assert_int_equal(node.raft.role, RAFT_FOLLOWER);
         assert_int_equal(node.raft.term, 10);
@@ -87,9 +97,12 @@ static void an_append_that_begins_below_the_snapshot_is_known_already(void **sta
         entries[i] = (struct raft_entry){ .index = 2 + i, .term = i < 4 ? 1 : 3, .length = 1 };
     begin_with_snapshot(5);
     for (uint8_t count = 0; count <= 6; count++) {
-        node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST, .term = 3,
-                                                   .from = name_of("n2"), .prev_index = 1,
-                                                   .prev_term = 1, .entry_count = count,
+        node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST,
+                                                   .term = 3,
+                                                   .from = name_of("n2"),
+                                                   .prev_index = 1,
+                                                   .prev_term = 1,
+                                                   .entry_count = count,
                                                    .entries = entries });
         node_complete_all(&node);
         assert_true(node_sent(&node, RAFT_APPEND_REPLY, 0)->success);
@@ -108,8 +121,11 @@ static void an_empty_log_ends_where_its_snapshot_ends(void **state)
     assert_int_equal(node.raft.last_index, 40);
     assert_int_equal(raft_term_at(&node.raft, 40), 2);
     assert_int_equal(node.raft.commit, 40);
-    node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REQUEST, .from = name_of("n2"),
-                                               .term = 4, .last_index = 39, .last_term = 2 });
+    node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REQUEST,
+                                               .from = name_of("n2"),
+                                               .term = 4,
+                                               .last_index = 39,
+                                               .last_term = 2 });
     assert_false(node_sent(&node, RAFT_VOTE_REPLY, 0)->granted);
     node_time_out(&node);
     assert_int_equal(node_sent(&node, RAFT_VOTE_REQUEST, 0)->last_index, 40);
@@ -127,9 +143,13 @@ static void any_reply_of_a_later_term_ends_the_leadership(void **state)
         node_serve(&node);
         node_propose(&node, "x");
         node_complete_all(&node);
-        node_receive(&node, (struct raft_message){ .kind = kinds[k], .from = name_of("n3"),
-                                                   .term = 5, .success = true, .match_index = 2,
-                                                   .installed = true, .snapshot_index = 2 });
+        node_receive(&node, (struct raft_message){ .kind = kinds[k],
+                                                   .from = name_of("n3"),
+                                                   .term = 5,
+                                                   .success = true,
+                                                   .match_index = 2,
+                                                   .installed = true,
+                                                   .snapshot_index = 2 });
         assert_int_equal(node.raft.role, RAFT_FOLLOWER);
         assert_int_equal(node.raft.term, 5);
         assert_int_equal(node.raft.commit, 1); /* and it is no acknowledgement */
@@ -144,7 +164,8 @@ static void a_vote_that_comes_after_the_election_is_won_changes_nothing(void **s
     node_init(&node, 1, 3, 1);
     node_serve(&node);
     for (int granted = 0; granted < 2; granted++) {
-        node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REPLY, .from = name_of("n3"),
+        node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REPLY,
+                                                   .from = name_of("n3"),
                                                    .term = node.raft.term,
                                                    .granted = granted != 0 });
         assert_int_equal(node.raft.role, RAFT_LEADER);
@@ -165,13 +186,19 @@ static void a_higher_term_alone_does_not_postpone_the_own_campaign(void **state)
     struct instant before = node.raft.election_at;
 
     node_wait(&node, TEST_ELECTION_MS / 2);
-    node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REQUEST, .from = name_of("n2"),
-                                               .term = 9, .last_index = 9, .last_term = 1 });
+    node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REQUEST,
+                                               .from = name_of("n2"),
+                                               .term = 9,
+                                               .last_index = 9,
+                                               .last_term = 1 });
     assert_int_equal(node.raft.term, 9);
     assert_false(node_sent(&node, RAFT_VOTE_REPLY, 0)->granted);
     assert_int_equal(node.raft.election_at.us, before.us);
-    node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REQUEST, .from = name_of("n3"),
-                                               .term = 9, .last_index = 9, .last_term = 2 });
+    node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REQUEST,
+                                               .from = name_of("n3"),
+                                               .term = 9,
+                                               .last_index = 9,
+                                               .last_term = 2 });
     assert_true(name_equal(&node.raft.vote, &(struct hf_name){ "n3" }));
     assert_int_not_equal(node.raft.election_at.us, before.us); /* a vote does */
     assert_true(instant_diff(node.raft.election_at, node.now).us >= TEST_ELECTION_MS * 1000);

@@ -191,13 +191,18 @@ static void a_learner_promoted_through_a_snapshot_gets_an_election_timer(void **
     for (size_t offset = 0; offset < sizeof image; offset += RAFT_SNAPSHOT_CHUNK) {
         size_t left = sizeof image - offset;
 
-        node_receive(node, (struct raft_message){
-                               .kind = RAFT_SNAPSHOT_REQUEST, .from = name_of("n1"),
-                               .term = node->raft.term, .snapshot_index = 40,
-                               .snapshot_term = node->raft.term, .offset = offset,
-                               .total = sizeof image, .members = members_lent(4),
-                               .chunk = { image + offset, left < RAFT_SNAPSHOT_CHUNK
-                                                              ? left : RAFT_SNAPSHOT_CHUNK } });
+        node_receive(node,
+                     (struct raft_message){ .kind = RAFT_SNAPSHOT_REQUEST,
+                                            .from = name_of("n1"),
+                                            .term = node->raft.term,
+                                            .snapshot_index = 40,
+                                            .snapshot_term = node->raft.term,
+                                            .offset = offset,
+                                            .total = sizeof image,
+                                            .members = members_lent(4),
+                                            .chunk = { image + offset, left < RAFT_SNAPSHOT_CHUNK ?
+                                                                           left :
+                                                                           RAFT_SNAPSHOT_CHUNK } });
     }
     assert_true(node->out.members_changed);
     assert_int_not_equal(node->raft.election_at.us, INT64_MAX);
@@ -249,7 +254,8 @@ static void names_and_addresses_must_fit_an_entry(void **state)
 {
     (void)state;
     char address[HF_ADDRESS_MAX + 1];
-    struct raft_event event = { .kind = RAFT_EVENT_MEMBERS, .change = RAFT_CHANGE_ADD,
+    struct raft_event event = { .kind = RAFT_EVENT_MEMBERS,
+                                .change = RAFT_CHANGE_ADD,
                                 .address = address };
     int number = 2;
 
@@ -594,10 +600,14 @@ static void an_entry_that_is_no_configuration_is_refused(void **state)
 {
     (void)state;
     struct raft_members nobody = members_of(2);
-    struct raft_entry entry = { .index = 1, .term = 1, .kind = RAFT_ENTRY_MEMBERS, .length = 3,
-                                .data = { 0xff, 0xff, 0xff } };
-    struct raft_message message = { .kind = RAFT_APPEND_REQUEST, .from = name_of("n2"), .term = 1,
-                                    .entry_count = 1, .entries = &entry };
+    struct raft_entry entry = {
+        .index = 1, .term = 1, .kind = RAFT_ENTRY_MEMBERS, .length = 3, .data = { 0xff, 0xff, 0xff }
+    };
+    struct raft_message message = { .kind = RAFT_APPEND_REQUEST,
+                                    .from = name_of("n2"),
+                                    .term = 1,
+                                    .entry_count = 1,
+                                    .entries = &entry };
 
     cluster_init(&world, 3);
     node_receive(&world.node[1], message);
@@ -624,8 +634,7 @@ static void the_whole_cluster_is_replaced_one_by_one(void **state)
     for (int i = 4; i <= 6; i++) {
         add_and_promote(leader, i);
         (void)cluster_propose(&world, leader, "x");
-        assert_int_equal(cluster_change(&world, leader, RAFT_CHANGE_REMOVE, i - 3),
-                         RAFT_ACCEPTED);
+        assert_int_equal(cluster_change(&world, leader, RAFT_CHANGE_REMOVE, i - 3), RAFT_ACCEPTED);
         cluster_beat(&world, leader);
         leader = cluster_leader(&world);
         assert_true(leader > i - 3);

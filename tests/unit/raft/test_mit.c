@@ -58,8 +58,9 @@ static uint64_t propose(int i, unsigned value)
     char text[16];
 
     (void)snprintf(text, sizeof text, "%08x", value);
-    network_step(&world, i, &(struct raft_event){ .kind = RAFT_EVENT_PROPOSE,
-                                                  .command = { (const uint8_t *)text, 8 } });
+    network_step(&world, i,
+                 &(struct raft_event){ .kind = RAFT_EVENT_PROPOSE,
+                                       .command = { (const uint8_t *)text, 8 } });
     return raft_of(i)->last_index > last ? raft_of(i)->last_index : 0;
 }
 
@@ -660,23 +661,32 @@ static void survive(const struct churn *churn, uint64_t seed)
 static void figure_8_on_a_bad_network_keeps_one_history(void **state)
 {
     (void)state;
-    survive(&(struct churn){ .count = 5, .ms = 20000, .proposals = 1, .cut_one_in = 120,
-                             .unreliable = true }, 17);
+    survive(
+        &(struct churn){
+            .count = 5, .ms = 20000, .proposals = 1, .cut_one_in = 120, .unreliable = true },
+        17);
     assert_true(raft_of(0)->term > 10);
 }
 
 static void clients_lose_nothing_while_nodes_come_and_go(void **state)
 {
     (void)state;
-    survive(&(struct churn){ .count = 5, .ms = 20000, .proposals = 1, .cut_one_in = 400,
-                             .crash_one_in = 400 }, 18);
+    survive(
+        &(struct churn){
+            .count = 5, .ms = 20000, .proposals = 1, .cut_one_in = 400, .crash_one_in = 400 },
+        18);
 }
 
 static void clients_lose_nothing_on_a_bad_network_either(void **state)
 {
     (void)state;
-    survive(&(struct churn){ .count = 5, .ms = 20000, .proposals = 1, .cut_one_in = 400,
-                             .crash_one_in = 400, .unreliable = true }, 19);
+    survive(&(struct churn){ .count = 5,
+                             .ms = 20000,
+                             .proposals = 1,
+                             .cut_one_in = 400,
+                             .crash_one_in = 400,
+                             .unreliable = true },
+            19);
 }
 
 /* ---- 2D: snapshots */
@@ -707,8 +717,10 @@ static void nodes_that_were_cut_off_are_restored_by_snapshot(void **state)
 static void nodes_are_restored_by_snapshot_over_a_bad_network(void **state)
 {
     (void)state;
-    survive(&(struct churn){ .count = 3, .ms = 6000, .proposals = 3, .cut_one_in = 900,
-                             .unreliable = true }, 22);
+    survive(
+        &(struct churn){
+            .count = 3, .ms = 6000, .proposals = 3, .cut_one_in = 900, .unreliable = true },
+        22);
     check_compacted();
 }
 
@@ -722,8 +734,10 @@ static void nodes_that_crashed_are_restored_by_snapshot(void **state)
 static void nodes_that_crashed_are_restored_over_a_bad_network(void **state)
 {
     (void)state;
-    survive(&(struct churn){ .count = 3, .ms = 6000, .proposals = 3, .crash_one_in = 900,
-                             .unreliable = true }, 24);
+    survive(
+        &(struct churn){
+            .count = 3, .ms = 6000, .proposals = 3, .crash_one_in = 900, .unreliable = true },
+        24);
     check_compacted();
 }
 

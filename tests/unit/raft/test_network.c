@@ -130,10 +130,11 @@ static void disturb(struct network *network)
         break;
     case 6:
         if (network->up[victim])
-            network_step(network, victim, &(struct raft_event){
-                .kind = RAFT_EVENT_TRANSFER,
-                .peer = name_number(1 + (int)network_random(network,
-                                                            (unsigned)network->count)) });
+            network_step(network, victim,
+                         &(struct raft_event){
+                             .kind = RAFT_EVENT_TRANSFER,
+                             .peer = name_number(
+                                 1 + (int)network_random(network, (unsigned)network->count)) });
         break;
     case 7:
         network->disk_max_us = 1 + network_random(network, 400000);
@@ -185,8 +186,7 @@ static void must_recover(struct network *network, uint64_t seed)
             network_after(network, leader);
         }
         network_tick(network);
-        if (target > 0 && all_caught_up(network, target) &&
-            all_caught_up(network, applied_last))
+        if (target > 0 && all_caught_up(network, target) && all_caught_up(network, applied_last))
             return;
     }
     for (int i = 0; i < network->count; i++)

@@ -25,8 +25,8 @@ static void enter_role(enum raft_role role, uint64_t term)
     node_start(&node);
     switch (role) {
     case RAFT_FOLLOWER:
-        node_receive(&node, (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of("n2"),
-                                                   .term = term + 1 });
+        node_receive(&node, (struct raft_message){
+                                .kind = RAFT_HEARTBEAT, .from = name_of("n2"), .term = term + 1 });
         node_complete_all(&node);
         break;
     case RAFT_PRE_CANDIDATE:
@@ -54,12 +54,18 @@ static void append(uint64_t term, uint64_t prev_index, uint64_t prev_term, const
     static struct raft_entry entries[RAFT_APPEND_MAX];
 
     for (uint8_t i = 0; i < count; i++)
-        entries[i] = (struct raft_entry){ .index = prev_index + 1 + i, .term = terms[i],
-                                          .length = 1, .data = { (uint8_t)('a' + i) } };
-    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST, .from = name_of("n2"),
-                                               .term = term, .prev_index = prev_index,
-                                               .prev_term = prev_term, .entry_count = count,
-                                               .entries = entries, .commit = commit });
+        entries[i] = (struct raft_entry){ .index = prev_index + 1 + i,
+                                          .term = terms[i],
+                                          .length = 1,
+                                          .data = { (uint8_t)('a' + i) } };
+    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST,
+                                               .from = name_of("n2"),
+                                               .term = term,
+                                               .prev_index = prev_index,
+                                               .prev_term = prev_term,
+                                               .entry_count = count,
+                                               .entries = entries,
+                                               .commit = commit });
 }
 
 /* Lets n1 of `size` lead in a new term, its no-op committed by all. */
@@ -87,8 +93,9 @@ static void every_role_follows_a_higher_term(void **state)
             enter_role((enum raft_role)role, 0);
             uint64_t last = node.raft.last_index;
 
-            node_receive(&node, (struct raft_message){ .kind = kinds[k], .from = name_of("n3"),
-                                                       .term = 7, .transfer = true });
+            node_receive(
+                &node, (struct raft_message){
+                           .kind = kinds[k], .from = name_of("n3"), .term = 7, .transfer = true });
             assert_int_equal(node.raft.role, RAFT_FOLLOWER);
             assert_int_equal(node.raft.term, 7);
             assert_int_equal(node.raft.last_index, last);
@@ -112,15 +119,26 @@ static void a_message_of_an_old_term_changes_nothing(void **state)
 
         for (int kind = 0; kind < RAFT_MESSAGE_KINDS; kind++) {
             for (int pre = 0; pre < 2 && kind != RAFT_RECOVER; pre++) { /* has no term */
-                node_receive(&node, (struct raft_message){
-                                        .kind = (enum raft_message_kind)kind,
-                                        .from = name_of("n3"), .term = 4, .pre = pre != 0,
-                                        .transfer = true, .granted = true, .success = true,
-                                        .match_index = 1, .round = 1, .last_index = 99,
-                                        .last_term = 4, .entry_count = 1, .entries = &entry,
-                                        .commit = 1, .snapshot_index = 1, .snapshot_term = 1,
-                                        .total = 1, .members = members_lent(3),
-                                        .chunk = { &byte, 1 }, .installed = true });
+                node_receive(&node, (struct raft_message){ .kind = (enum raft_message_kind)kind,
+                                                           .from = name_of("n3"),
+                                                           .term = 4,
+                                                           .pre = pre != 0,
+                                                           .transfer = true,
+                                                           .granted = true,
+                                                           .success = true,
+                                                           .match_index = 1,
+                                                           .round = 1,
+                                                           .last_index = 99,
+                                                           .last_term = 4,
+                                                           .entry_count = 1,
+                                                           .entries = &entry,
+                                                           .commit = 1,
+                                                           .snapshot_index = 1,
+                                                           .snapshot_term = 1,
+                                                           .total = 1,
+                                                           .members = members_lent(3),
+                                                           .chunk = { &byte, 1 },
+                                                           .installed = true });
                 assert_false(node.out.persist.wanted);
                 assert_false(node.out.role_changed);
                 assert_memory_equal(&node.raft, &before, sizeof before);
@@ -222,12 +240,12 @@ static void an_election_is_won_by_a_majority_and_by_nothing_less(void **state)
         const char *votes; /* of n2 on: y, n, or silent */
         enum raft_role role;
     } rows[] = {
-        { 1, "", RAFT_LEADER },        { 3, "yy", RAFT_LEADER },      { 3, "y.", RAFT_LEADER },
-        { 3, ".y", RAFT_LEADER },      { 5, "yyyy", RAFT_LEADER },    { 5, "yyy.", RAFT_LEADER },
-        { 5, "yy..", RAFT_LEADER },    { 5, "n.yy", RAFT_LEADER },    { 2, ".", RAFT_CANDIDATE },
-        { 3, "nn", RAFT_CANDIDATE },   { 5, "nnnn", RAFT_CANDIDATE }, { 5, "ynnn", RAFT_CANDIDATE },
-        { 3, "..", RAFT_CANDIDATE },   { 5, "y...", RAFT_CANDIDATE }, { 5, "nn..", RAFT_CANDIDATE },
-        { 4, "y..", RAFT_CANDIDATE },  { 4, "yy.", RAFT_LEADER },     { 5, "....", RAFT_CANDIDATE },
+        { 1, "", RAFT_LEADER },       { 3, "yy", RAFT_LEADER },      { 3, "y.", RAFT_LEADER },
+        { 3, ".y", RAFT_LEADER },     { 5, "yyyy", RAFT_LEADER },    { 5, "yyy.", RAFT_LEADER },
+        { 5, "yy..", RAFT_LEADER },   { 5, "n.yy", RAFT_LEADER },    { 2, ".", RAFT_CANDIDATE },
+        { 3, "nn", RAFT_CANDIDATE },  { 5, "nnnn", RAFT_CANDIDATE }, { 5, "ynnn", RAFT_CANDIDATE },
+        { 3, "..", RAFT_CANDIDATE },  { 5, "y...", RAFT_CANDIDATE }, { 5, "nn..", RAFT_CANDIDATE },
+        { 4, "y..", RAFT_CANDIDATE }, { 4, "yy.", RAFT_LEADER },     { 5, "....", RAFT_CANDIDATE },
     };
 
     for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {
@@ -238,7 +256,8 @@ static void an_election_is_won_by_a_majority_and_by_nothing_less(void **state)
         node_complete_all(&node);
         for (size_t v = 0; v < strlen(rows[r].votes); v++) {
             if (rows[r].votes[v] != '.')
-                node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REPLY, .term = 1,
+                node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REPLY,
+                                                           .term = 1,
                                                            .from = name_of(voters[v]),
                                                            .granted = rows[r].votes[v] == 'y' });
         }
@@ -256,8 +275,8 @@ static void a_candidate_that_hears_a_leader_of_its_term_or_later_follows(void **
         uint64_t term = 1 + (uint64_t)(i % 2);
 
         enter_role(i < 4 ? RAFT_CANDIDATE : RAFT_PRE_CANDIDATE, 0);
-        node_receive(&node, (struct raft_message){ .kind = kinds[i / 2 % 2],
-                                                   .from = name_of("n2"), .term = term });
+        node_receive(&node, (struct raft_message){
+                                .kind = kinds[i / 2 % 2], .from = name_of("n2"), .term = term });
         assert_int_equal(node.raft.role, RAFT_FOLLOWER);
         assert_int_equal(node.raft.term, term);
         assert_true(name_equal(&node.raft.leader, &(struct hf_name){ "n2" }));
@@ -283,8 +302,8 @@ static void election_timeouts_spread_over_all_of_their_range(void **state)
             if (candidate)
                 node_time_out(&node);
             else
-                node_receive(&node, (struct raft_message){ .kind = RAFT_HEARTBEAT,
-                                                           .from = name_of("n2"), .term = 1 });
+                node_receive(&node, (struct raft_message){
+                                        .kind = RAFT_HEARTBEAT, .from = name_of("n2"), .term = 1 });
             assert_in_range(tenth_of_timeout(&node), 10, 19);
             seen[tenth_of_timeout(&node)] = true;
         }
@@ -308,7 +327,8 @@ static unsigned rounds_with_a_tie(bool candidates)
                 node_time_out(&cluster.node[i]);
             else
                 node_receive(&cluster.node[i],
-                             (struct raft_message){ .kind = RAFT_HEARTBEAT, .term = 1,
+                             (struct raft_message){ .kind = RAFT_HEARTBEAT,
+                                                    .term = 1,
                                                     .from = name_number(i % 5 + 1) });
         }
         for (int i = 1; i <= 5; i++) {
@@ -386,10 +406,10 @@ static void an_entry_commits_once_a_majority_has_it(void **state)
         const char *acknowledged; /* by n2 on */
         bool committed;
     } rows[] = {
-        { 1, "", true },      { 2, ".", false },    { 2, "y", true },     { 3, "..", false },
-        { 3, "y.", true },    { 3, ".y", true },    { 3, "yy", true },    { 4, "y..", false },
-        { 4, "y.y", true },   { 5, "....", false }, { 5, "y...", false }, { 5, "...y", false },
-        { 5, "y..y", true },  { 5, "yyy.", true },  { 5, "yyyy", true },
+        { 1, "", true },     { 2, ".", false },    { 2, "y", true },     { 3, "..", false },
+        { 3, "y.", true },   { 3, ".y", true },    { 3, "yy", true },    { 4, "y..", false },
+        { 4, "y.y", true },  { 5, "....", false }, { 5, "y...", false }, { 5, "...y", false },
+        { 5, "y..y", true }, { 5, "yyy.", true },  { 5, "yyyy", true },
     };
 
     for (size_t r = 0; r < sizeof rows / sizeof rows[0]; r++) {

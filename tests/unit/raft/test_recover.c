@@ -30,7 +30,9 @@ static void start_recovering(int count)
 
 static struct raft_message answer_of(const char *from, uint64_t term)
 {
-    return (struct raft_message){ .kind = RAFT_RECOVER_REPLY, .from = name_of(from), .term = term,
+    return (struct raft_message){ .kind = RAFT_RECOVER_REPLY,
+                                  .from = name_of(from),
+                                  .term = term,
                                   .nonce = node.raft.recovery.nonce };
 }
 
@@ -55,15 +57,19 @@ static void append(const char *from, uint64_t term, uint64_t last, uint64_t comm
 
     for (uint64_t i = 0; i < last; i++)
         entries[i] = (struct raft_entry){ .index = i + 1, .term = 1, .length = 1 };
-    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST, .from = name_of(from),
-                                               .term = term, .entry_count = (uint8_t)last,
-                                               .entries = entries, .commit = commit });
+    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST,
+                                               .from = name_of(from),
+                                               .term = term,
+                                               .entry_count = (uint8_t)last,
+                                               .entries = entries,
+                                               .commit = commit });
 }
 
 static void heartbeat(const char *from, uint64_t term)
 {
-    node_receive(&node, (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of(from),
-                                               .term = term, .round = 7 });
+    node_receive(&node,
+                 (struct raft_message){
+                     .kind = RAFT_HEARTBEAT, .from = name_of(from), .term = term, .round = 7 });
 }
 
 static bool has_say(void)
@@ -76,10 +82,14 @@ static void it_grants_no_vote(void **state)
     (void)state;
     start_recovering(3);
     for (int kind = 0; kind < 3; kind++) {
-        node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REQUEST, .from = name_of("n2"),
-                                                   .term = 9, .pre = kind == 0,
-                                                   .transfer = kind == 2, .last_index = 99,
-                                                   .last_term = 8, .nonce = 1 });
+        node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REQUEST,
+                                                   .from = name_of("n2"),
+                                                   .term = 9,
+                                                   .pre = kind == 0,
+                                                   .transfer = kind == 2,
+                                                   .last_index = 99,
+                                                   .last_term = 8,
+                                                   .nonce = 1 });
         node_complete_all(&node);
         assert_null(node_sent(&node, RAFT_VOTE_REPLY, 0));
         assert_true(name_empty(&node.raft.vote));
@@ -91,8 +101,8 @@ static void it_never_campaigns(void **state)
     (void)state;
     start_recovering(3);
     heartbeat("n2", 3);
-    node_receive(&node, (struct raft_message){ .kind = RAFT_TIMEOUT_NOW, .from = name_of("n2"),
-                                               .term = 3 });
+    node_receive(
+        &node, (struct raft_message){ .kind = RAFT_TIMEOUT_NOW, .from = name_of("n2"), .term = 3 });
     assert_int_equal(node.raft.role, RAFT_FOLLOWER);
     for (int i = 0; i < 100; i++) {
         node_wait(&node, TEST_ELECTION_MS);
@@ -210,8 +220,11 @@ static void it_has_voted_for_its_leader_in_the_present_term(void **state)
     assert_true(has_say());
     assert_string_equal(node.disk.state.vote.text, "n2");
     node_start(&node);
-    node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REQUEST, .from = name_of("n3"),
-                                               .term = 3, .last_index = 9, .last_term = 3 });
+    node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REQUEST,
+                                               .from = name_of("n3"),
+                                               .term = 3,
+                                               .last_index = 9,
+                                               .last_term = 3 });
     node_complete_all(&node);
     assert_true(node_sent(&node, RAFT_VOTE_REPLY, 0) == NULL ||
                 !node_sent(&node, RAFT_VOTE_REPLY, 0)->granted);
@@ -341,7 +354,9 @@ static void an_answer_tells_the_term_and_of_a_leader_its_last_index(void **state
 {
     (void)state;
     const struct raft_message *reply;
-    const struct raft_message question = { .kind = RAFT_RECOVER, .from = name_of("n3"), .nonce = 5 };
+    const struct raft_message question = { .kind = RAFT_RECOVER,
+                                           .from = name_of("n3"),
+                                           .nonce = 5 };
 
     node_init(&node, 1, 3, 1);
     node_receive(&node, question);
@@ -370,9 +385,12 @@ static void lead_with_one_that_recovers(void)
 
 static void acknowledge_recovering(uint64_t match)
 {
-    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REPLY, .from = name_of("n3"),
-                                               .term = node.raft.term, .success = true,
-                                               .match_index = match, .recovering = true });
+    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REPLY,
+                                               .from = name_of("n3"),
+                                               .term = node.raft.term,
+                                               .success = true,
+                                               .match_index = match,
+                                               .recovering = true });
 }
 
 static void a_leader_commits_nothing_by_one_that_recovers(void **state)
@@ -401,9 +419,12 @@ static void a_leader_drops_what_it_believed_of_the_log_that_was_lost(void **stat
     (void)state;
     lead_with_one_that_recovers();
     node_acknowledge(&node, "n3", 2);
-    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REPLY, .from = name_of("n3"),
-                                               .term = node.raft.term, .prev_index = 2,
-                                               .hint_index = 1, .recovering = true });
+    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REPLY,
+                                               .from = name_of("n3"),
+                                               .term = node.raft.term,
+                                               .prev_index = 2,
+                                               .hint_index = 1,
+                                               .recovering = true });
     assert_int_equal(node.raft.progress[2].match, 0);
     const struct raft_message *retry = node_sent_to(&node, RAFT_APPEND_REQUEST, "n3");
     assert_non_null(retry);
@@ -416,8 +437,8 @@ static void a_leader_that_is_asked_tries_the_one_who_asks_anew(void **state)
     (void)state;
     lead_with_one_that_recovers();
     node_acknowledge(&node, "n3", 2);
-    node_receive(&node, (struct raft_message){ .kind = RAFT_RECOVER, .from = name_of("n3"),
-                                               .nonce = 5, .life = 6 });
+    node_receive(&node, (struct raft_message){
+                            .kind = RAFT_RECOVER, .from = name_of("n3"), .nonce = 5, .life = 6 });
     assert_int_equal(node.raft.progress[2].match, 0);
     assert_non_null(node_sent_to(&node, RAFT_APPEND_REQUEST, "n3"));
 }
@@ -462,8 +483,10 @@ static void votes_that_were_asked_for_with_the_lost_log_do_not_count(void **stat
     node_grant(&node, "n2", true);
     node_complete_all(&node);
     assert_int_equal(node.raft.role, RAFT_CANDIDATE);
-    node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REPLY, .from = name_of("n2"),
-                                               .term = node.raft.term, .granted = true,
+    node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REPLY,
+                                               .from = name_of("n2"),
+                                               .term = node.raft.term,
+                                               .granted = true,
                                                .nonce = before });
     assert_int_equal(node.raft.role, RAFT_CANDIDATE);
     node_grant(&node, "n2", false);
@@ -474,8 +497,9 @@ static void a_vote_repeats_the_nonce_of_its_request(void **state)
 {
     (void)state;
     node_init(&node, 1, 3, 1);
-    node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REQUEST, .from = name_of("n2"),
-                                               .term = 2, .nonce = 42 });
+    node_receive(&node,
+                 (struct raft_message){
+                     .kind = RAFT_VOTE_REQUEST, .from = name_of("n2"), .term = 2, .nonce = 42 });
     node_complete_all(&node);
     assert_true(node_sent(&node, RAFT_VOTE_REPLY, 0)->granted);
     assert_int_equal(node_sent(&node, RAFT_VOTE_REPLY, 0)->nonce, 42);
@@ -593,7 +617,9 @@ static void a_new_cluster_starts_when_all_were_begun_at_one_index(void **state)
  */
 static void it_has_its_say_only_when_that_outlives_a_power_cut(void **state)
 {
-    const struct raft_message question = { .kind = RAFT_RECOVER, .from = name_of("n3"), .nonce = 5 };
+    const struct raft_message question = { .kind = RAFT_RECOVER,
+                                           .from = name_of("n3"),
+                                           .nonce = 5 };
 
     (void)state;
     node_init(&node, 1, 3, 1);
@@ -615,7 +641,9 @@ static void it_has_its_say_only_when_that_outlives_a_power_cut(void **state)
 
 static void from_its_next_term_on_it_is_not_new_any_more(void **state)
 {
-    const struct raft_message question = { .kind = RAFT_RECOVER, .from = name_of("n3"), .nonce = 5 };
+    const struct raft_message question = { .kind = RAFT_RECOVER,
+                                           .from = name_of("n3"),
+                                           .nonce = 5 };
 
     (void)state;
     node_init(&node, 1, 3, 1);
@@ -632,8 +660,8 @@ static void from_its_next_term_on_it_is_not_new_any_more(void **state)
     assert_false(node_sent_to(&node, RAFT_RECOVER_REPLY, "n3")->fresh);
 }
 
-static void one_that_has_nothing_says_neither_that_there_is_a_history_nor_that_there_is_none(
-    void **state)
+static void
+one_that_has_nothing_says_neither_that_there_is_a_history_nor_that_there_is_none(void **state)
 {
     struct raft_message message;
 
@@ -675,8 +703,10 @@ static void what_it_was_begun_with_is_no_floor_for_the_log_of_others(void **stat
         answer_as_leader("n2", 20, 4);
         answer("n3", 12);
         node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST,
-                                                   .from = name_of("n2"), .term = 20,
-                                                   .prev_index = 9, .prev_term = 9 });
+                                                   .from = name_of("n2"),
+                                                   .term = 20,
+                                                   .prev_index = 9,
+                                                   .prev_term = 9 });
         const struct raft_message *reply = node_sent_to(&node, RAFT_APPEND_REPLY, "n2");
         assert_false(reply->success);
         assert_int_equal(reply->hint_index, 0);
@@ -697,12 +727,18 @@ static void what_it_was_begun_with_is_no_floor_for_the_log_of_others(void **stat
     machine_save(bytes, 9, 18);
     for (size_t offset = 0; offset < sizeof bytes; offset += RAFT_SNAPSHOT_CHUNK) {
         size_t left = sizeof bytes - offset;
-        node_receive(&node, (struct raft_message){
-                                .kind = RAFT_SNAPSHOT_REQUEST, .from = name_of("n2"), .term = 20,
-                                .snapshot_index = 9, .snapshot_term = 9, .offset = offset,
-                                .total = sizeof bytes, .members = members_lent(3),
-                                .chunk = { bytes + offset, left < RAFT_SNAPSHOT_CHUNK
-                                                               ? left : RAFT_SNAPSHOT_CHUNK } });
+        node_receive(&node,
+                     (struct raft_message){ .kind = RAFT_SNAPSHOT_REQUEST,
+                                            .from = name_of("n2"),
+                                            .term = 20,
+                                            .snapshot_index = 9,
+                                            .snapshot_term = 9,
+                                            .offset = offset,
+                                            .total = sizeof bytes,
+                                            .members = members_lent(3),
+                                            .chunk = { bytes + offset, left < RAFT_SNAPSHOT_CHUNK ?
+                                                                           left :
+                                                                           RAFT_SNAPSHOT_CHUNK } });
     }
     assert_true(node.out.persist.snapshot);
     node_complete_all(&node);
@@ -731,8 +767,11 @@ static void begun_above_a_history_that_goes_on_it_is_as_if_nothing_were_stored(v
     answer_as_leader("n2", 20, 4);
     answer("n3", 12);
     assert_int_equal(node.raft.term, 20);
-    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST, .from = name_of("n2"),
-                                               .term = 20, .prev_index = 4, .prev_term = 20 });
+    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST,
+                                               .from = name_of("n2"),
+                                               .term = 20,
+                                               .prev_index = 4,
+                                               .prev_term = 20 });
     const struct raft_message *reply = node_sent_to(&node, RAFT_APPEND_REPLY, "n2");
     assert_int_equal(reply->term, 20); /* nobody is deposed by it */
     assert_false(reply->success);
@@ -744,8 +783,10 @@ static void a_leader_sends_a_snapshot_to_one_that_can_take_no_entries(void **sta
     (void)state;
     node_init(&node, 1, 3, 1);
     node_serve(&node);
-    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REPLY, .from = name_of("n3"),
-                                               .term = node.raft.term, .prev_index = 0,
+    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REPLY,
+                                               .from = name_of("n3"),
+                                               .term = node.raft.term,
+                                               .prev_index = 0,
                                                .recovering = true });
     assert_true(raft_wants_snapshot(&node.raft));
     node_compact(&node);
@@ -815,12 +856,16 @@ static void an_old_vote_and_a_new_acknowledgement_do_not_meet(void **state)
     assert_false(has_say());
     /* What it says counts for nothing at n3, though n5 makes it two of five. */
     node_acknowledge(leader, "n5", 1);
-    node_receive(leader, (struct raft_message){ .kind = RAFT_APPEND_REPLY, .from = name_of("n1"),
-                                                .term = 1, .success = true, .match_index = 1,
+    node_receive(leader, (struct raft_message){ .kind = RAFT_APPEND_REPLY,
+                                                .from = name_of("n1"),
+                                                .term = 1,
+                                                .success = true,
+                                                .match_index = 1,
                                                 .recovering = true });
     assert_int_equal(leader->raft.commit, 0);
     /* The candidate's answer takes it out of term 1 for good. */
-    node_receive(candidate, (struct raft_message){ .kind = RAFT_RECOVER, .from = name_of("n1"),
+    node_receive(candidate, (struct raft_message){ .kind = RAFT_RECOVER,
+                                                   .from = name_of("n1"),
                                                    .nonce = node.raft.recovery.nonce });
     deliver(candidate, &node);
     node_complete_all(&node);
@@ -881,9 +926,13 @@ static void a_learner_may_stand_by_a_promotion_that_is_forgotten_and_is_waited_f
     node_grant(candidate, "n1", false); /* the old vote */
     assert_int_equal(candidate->raft.role, RAFT_CANDIDATE);
     start_recovering(3);
-    struct raft_entry log[2] = { *raft_entry_at(&leader->raft, 1), *raft_entry_at(&leader->raft, 2) };
-    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST, .from = name_of("n2"),
-                                               .term = 2, .entry_count = 2, .entries = log,
+    struct raft_entry log[2] = { *raft_entry_at(&leader->raft, 1),
+                                 *raft_entry_at(&leader->raft, 2) };
+    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST,
+                                               .from = name_of("n2"),
+                                               .term = 2,
+                                               .entry_count = 2,
+                                               .entries = log,
                                                .commit = 1 });
     node_complete_all(&node);
     answer_as_leader("n2", 2, 2);
@@ -941,7 +990,8 @@ static void recover_and_carry_on(unsigned entries, unsigned loss_percent, uint64
     /* With one of the others gone, it is the one that is needed. */
     uint64_t committed = 0;
     for (int i = 0; i < 3; i++)
-        committed = network.node[i].raft.commit > committed ? network.node[i].raft.commit : committed;
+        committed =
+            network.node[i].raft.commit > committed ? network.node[i].raft.commit : committed;
     network_crash(&network, (damaged + 1) % 3);
     propose_some(5);
     assert_true(network.node[damaged].raft.commit >= committed);
@@ -1045,7 +1095,8 @@ int main(void)
         cmocka_unit_test(a_crash_in_the_middle_goes_on_recovering_and_asks_all_again),
         cmocka_unit_test(a_crash_before_the_end_is_durable_goes_on_recovering),
         cmocka_unit_test(alone_it_recovers_from_nobody),
-        cmocka_unit_test(whoever_has_no_memory_counts_only_in_a_question_asked_after_that_was_known),
+        cmocka_unit_test(
+            whoever_has_no_memory_counts_only_in_a_question_asked_after_that_was_known),
         cmocka_unit_test(it_waits_while_no_majority_has_a_memory),
         cmocka_unit_test(an_answer_tells_the_term_and_of_a_leader_its_last_index),
         cmocka_unit_test(a_leader_commits_nothing_by_one_that_recovers),

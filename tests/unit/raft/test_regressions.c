@@ -37,9 +37,12 @@ static void tell_figure_8_until_c(void)
     cluster_campaign(&world, 1);
     assert_int_equal(raft_of(1)->role, RAFT_LEADER);
     assert_int_equal(raft_of(1)->term, 3);
-    node_receive(&world.node[3], (struct raft_message){ .kind = RAFT_APPEND_REQUEST, .term = 3,
-                                                        .from = name_of("n1"), .prev_index = 1,
-                                                        .prev_term = 1, .entry_count = 1,
+    node_receive(&world.node[3], (struct raft_message){ .kind = RAFT_APPEND_REQUEST,
+                                                        .term = 3,
+                                                        .from = name_of("n1"),
+                                                        .prev_index = 1,
+                                                        .prev_term = 1,
+                                                        .entry_count = 1,
                                                         .entries = &old });
     cluster_after(&world, 3);
     cluster_settle(&world);

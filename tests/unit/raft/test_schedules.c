@@ -61,8 +61,8 @@ static bool hears(struct network *at, int to, const struct hf_name *from)
 {
     const struct raft *raft = &at->node[to].raft;
 
-    return raft_hears(raft, from) || (told_index[to] > raft->members_index &&
-                                      raft_member_index(&told[to], from) >= 0);
+    return raft_hears(raft, from) ||
+           (told_index[to] > raft->members_index && raft_member_index(&told[to], from) >= 0);
 }
 
 static void tell(int from)
@@ -204,8 +204,10 @@ static void change_members(int leader)
                                               RAFT_CHANGE_PROMOTE, RAFT_CHANGE_REMOVE };
     const struct raft_members *members = &network.node[leader].raft.members;
     struct node *node = &network.node[leader];
-    struct raft_event event = { .kind = RAFT_EVENT_MEMBERS, .change = kinds[chance(4)],
-                                .peer = name_number((int)chance(NODES) + 1), .address = "" };
+    struct raft_event event = { .kind = RAFT_EVENT_MEMBERS,
+                                .change = kinds[chance(4)],
+                                .peer = name_number((int)chance(NODES) + 1),
+                                .address = "" };
 
     if (event.change == RAFT_CHANGE_PROMOTE)
         event.peer = members->member[members->count - 1].id;
@@ -418,11 +420,11 @@ static void describe(void)
         const struct hf_name *waits = raft_recover_waits_for(raft, 0);
 
         print_message("n%d: %s, %s, term %llu, commit %llu, last %llu, leader '%s', waits for "
-                      "'%s', members as of %llu:", i + 1, raft_role_name(raft->role),
-                      raft_standing_name(raft_standing(raft)), (unsigned long long)raft->term,
-                      (unsigned long long)raft->commit, (unsigned long long)raft->last_index,
-                      raft->leader.text, waits ? waits->text : "",
-                      (unsigned long long)raft->members_index);
+                      "'%s', members as of %llu:",
+                      i + 1, raft_role_name(raft->role), raft_standing_name(raft_standing(raft)),
+                      (unsigned long long)raft->term, (unsigned long long)raft->commit,
+                      (unsigned long long)raft->last_index, raft->leader.text,
+                      waits ? waits->text : "", (unsigned long long)raft->members_index);
         for (int m = 0; m < raft->members.count; m++)
             print_message(" %s%s", raft->members.member[m].id.text,
                           raft->members.member[m].voter ? "" : "-");
@@ -502,8 +504,8 @@ static void all_laws_hold_under_any_schedule(void **state)
         heal();
     }
     print_message("%u memories lost, %u of them again; %u images put back, %u found out; "
-                  "%u changes, %u transfers, %u ends with one dead\n", wipes, second_wipes, images,
-                  found_out, changes, transfers, minorities);
+                  "%u changes, %u transfers, %u ends with one dead\n",
+                  wipes, second_wipes, images, found_out, changes, transfers, minorities);
     if (count >= SCHEDULES)
         assert_true(wipes && second_wipes && images && found_out && changes && transfers &&
                     minorities);

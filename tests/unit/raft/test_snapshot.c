@@ -13,12 +13,16 @@ static const struct raft_message *chunk(uint64_t term, uint64_t index, uint64_t 
 
     machine_save(image, index, index * 77);
     node_receive(&node, (struct raft_message){
-                            .kind = RAFT_SNAPSHOT_REQUEST, .from = name_of("n2"), .term = term,
-                            .snapshot_index = index, .snapshot_term = snapshot_term,
-                            .offset = offset, .total = NODE_SNAPSHOT_BYTES,
+                            .kind = RAFT_SNAPSHOT_REQUEST,
+                            .from = name_of("n2"),
+                            .term = term,
+                            .snapshot_index = index,
+                            .snapshot_term = snapshot_term,
+                            .offset = offset,
+                            .total = NODE_SNAPSHOT_BYTES,
                             .members = members_lent(3),
-                            .chunk = { image + offset, left < RAFT_SNAPSHOT_CHUNK
-                                                           ? left : RAFT_SNAPSHOT_CHUNK } });
+                            .chunk = { image + offset,
+                                       left < RAFT_SNAPSHOT_CHUNK ? left : RAFT_SNAPSHOT_CHUNK } });
     return node_sent(&node, RAFT_SNAPSHOT_REPLY, 0);
 }
 
@@ -32,9 +36,12 @@ static void append_one(uint64_t term, uint64_t prev_index, uint64_t prev_term)
 {
     struct raft_entry entry = { .index = prev_index + 1, .term = term };
 
-    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST, .from = name_of("n2"),
-                                               .term = term, .prev_index = prev_index,
-                                               .prev_term = prev_term, .entry_count = 1,
+    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST,
+                                               .from = name_of("n2"),
+                                               .term = term,
+                                               .prev_index = prev_index,
+                                               .prev_term = prev_term,
+                                               .entry_count = 1,
                                                .entries = &entry });
 }
 
@@ -79,8 +86,9 @@ static void a_higher_term_in_between_does_not_lose_the_install(void **state)
     (void)state;
     node_init(&node, 1, 3, 1);
     chunks(2, 40, 1);
-    node_receive(&node, (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of("n3"),
-                                               .term = 5, .commit = 60 });
+    node_receive(&node,
+                 (struct raft_message){
+                     .kind = RAFT_HEARTBEAT, .from = name_of("n3"), .term = 5, .commit = 60 });
     node_complete(&node, 2);
     assert_true(node.out.restore);
     assert_int_equal(node.machine_index, 40);
@@ -103,8 +111,9 @@ static void entries_behind_a_waiting_install_follow_it(void **state)
     chunks(2, 40, 1);
     append_one(2, 40, 1);
     assert_null(node_sent(&node, RAFT_APPEND_REPLY, 0));
-    node_receive(&node, (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of("n2"),
-                                               .term = 2, .commit = 41 });
+    node_receive(&node,
+                 (struct raft_message){
+                     .kind = RAFT_HEARTBEAT, .from = name_of("n2"), .term = 2, .commit = 41 });
     assert_int_equal(node.machine_index, 0);
     node_complete_all(&node);
     assert_int_equal(node.machine_index, 41);
@@ -184,8 +193,10 @@ static void a_partly_received_snapshot_is_never_served(void **state)
     (void)chunk(2, 60, 1, 0);
     node_elect(&node, voters, 1);
     node_complete_all(&node);
-    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REPLY, .from = name_of("n2"),
-                                               .term = node.raft.term, .prev_index = 40,
+    node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REPLY,
+                                               .from = name_of("n2"),
+                                               .term = node.raft.term,
+                                               .prev_index = 40,
                                                .hint_index = 1 });
     assert_null(node_sent(&node, RAFT_SNAPSHOT_REQUEST, 0));
     assert_true(raft_wants_snapshot(&node.raft));
@@ -226,10 +237,12 @@ static void lead_with_snapshot(void)
 
 static const struct raft_message *answer_chunk(uint64_t offset, bool installed)
 {
-    node_receive(&node, (struct raft_message){ .kind = RAFT_SNAPSHOT_REPLY, .from = name_of("n3"),
+    node_receive(&node, (struct raft_message){ .kind = RAFT_SNAPSHOT_REPLY,
+                                               .from = name_of("n3"),
                                                .term = node.raft.term,
                                                .snapshot_index = node.raft.snapshot_index,
-                                               .offset = offset, .installed = installed });
+                                               .offset = offset,
+                                               .installed = installed });
     return node_sent_to(&node, RAFT_SNAPSHOT_REQUEST, "n3");
 }
 

@@ -85,8 +85,9 @@ static void every_event_is_survived_in_every_role(void **state)
 {
     (void)state;
     static const uint8_t bytes[NODE_SNAPSHOT_BYTES] = { 1 };
-    struct raft_message message = { .kind = RAFT_HEARTBEAT, .from = name_of("n2"),
-                                    .to = name_of("n1"), .term = 9 };
+    struct raft_message message = {
+        .kind = RAFT_HEARTBEAT, .from = name_of("n2"), .to = name_of("n1"), .term = 9
+    };
 
     for (int role = 0; role < RAFT_ROLES; role++) {
         for (int kind = 0; kind < RAFT_EVENT_KINDS; kind++) {
@@ -119,7 +120,8 @@ static void a_halted_node_emits_nothing_any_more(void **state)
     assert_true(node.out.role_changed);
     for (int kind = 0; kind < RAFT_MESSAGE_KINDS; kind++) {
         node_receive(&node, (struct raft_message){ .kind = (enum raft_message_kind)kind,
-                                                   .from = name_of("n2"), .term = 99 });
+                                                   .from = name_of("n2"),
+                                                   .term = 99 });
         assert_int_equal(node.out.message_count, 0);
         assert_false(node.out.persist.wanted);
         assert_int_equal(node.out.wake_at.us, INT64_MAX);
@@ -147,9 +149,10 @@ static void no_message_from_a_peer_reaches_an_assertion(void **state)
     for (int i = 0; i < 200000; i++) {
         uint64_t r = random;
         struct raft_message m = { .kind = (enum raft_message_kind)(r % RAFT_MESSAGE_KINDS) };
-        uint64_t *const fields[] = { &m.last_index, &m.last_term, &m.prev_index, &m.prev_term,
-                                     &m.commit, &m.match_index, &m.hint_index, &m.hint_term,
-                                     &m.round, &m.snapshot_index, &m.snapshot_term, &m.offset,
+        uint64_t *const fields[] = { &m.last_index,     &m.last_term,     &m.prev_index,
+                                     &m.prev_term,      &m.commit,        &m.match_index,
+                                     &m.hint_index,     &m.hint_term,     &m.round,
+                                     &m.snapshot_index, &m.snapshot_term, &m.offset,
                                      &m.total };
 
         if (i % 200 == 0)
@@ -180,9 +183,10 @@ static void no_message_from_a_peer_reaches_an_assertion(void **state)
         raft_step(&node.raft, &(struct raft_event){ .kind = RAFT_EVENT_MESSAGE, .message = &m },
                   node.now, &node.out);
         if (node.out.persist.wanted)
-            raft_step(&node.raft, &(struct raft_event){ .kind = RAFT_EVENT_PERSISTED,
-                                                        .seq = node.out.persist.seq },
-                      node.now, &node.out);
+            raft_step(
+                &node.raft,
+                &(struct raft_event){ .kind = RAFT_EVENT_PERSISTED, .seq = node.out.persist.seq },
+                node.now, &node.out);
     }
 }
 

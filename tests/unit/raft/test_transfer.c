@@ -70,8 +70,7 @@ static void a_transfer_that_does_not_happen_is_aborted(void **state)
 
 static void hear(enum raft_message_kind kind, const char *from, uint64_t term)
 {
-    node_receive(&node, (struct raft_message){ .kind = kind, .from = name_of(from),
-                                               .term = term });
+    node_receive(&node, (struct raft_message){ .kind = kind, .from = name_of(from), .term = term });
 }
 
 static void the_target_campaigns_at_once_without_a_pre_vote(void **state)
@@ -127,8 +126,12 @@ static void transfer_does_not_vote_twice_in_a_term(void **state)
 static void a_candidate_by_transfer_does_not_vote_for_another(void **state)
 {
     (void)state;
-    struct raft_message request = { .kind = RAFT_VOTE_REQUEST, .from = name_of("n3"), .term = 5,
-                                    .transfer = true, .last_index = 99, .last_term = 4 };
+    struct raft_message request = { .kind = RAFT_VOTE_REQUEST,
+                                    .from = name_of("n3"),
+                                    .term = 5,
+                                    .transfer = true,
+                                    .last_index = 99,
+                                    .last_term = 4 };
 
     node_init(&node, 1, 3, 1);
     hear(RAFT_HEARTBEAT, "n2", 4);

@@ -82,9 +82,8 @@ static inline void rig_poke(struct rig_disk *disk, int slot, uint64_t offset, co
 {
     assert_true(offset + length <= RIG_SLOT_BYTES && disk->undos < RIG_UNDO_MAX);
     if (!disk->keeps)
-        disk->undo[disk->undos++] = (struct rig_undo){
-            slot, offset, length, rig_copy(disk->bytes[slot] + offset, length)
-        };
+        disk->undo[disk->undos++] =
+            (struct rig_undo){ slot, offset, length, rig_copy(disk->bytes[slot] + offset, length) };
     memcpy(disk->bytes[slot] + offset, data, length);
 }
 
@@ -113,9 +112,8 @@ static inline void rig_note(struct rig_disk *disk, enum rig_kind kind, int slot,
     if (!disk->keeps)
         return;
     assert_true(disk->operations < RIG_OPERATIONS_MAX);
-    disk->operation[disk->operations++] = (struct rig_operation){
-        kind, slot, offset, length, data ? rig_copy(data, length) : NULL
-    };
+    disk->operation[disk->operations++] =
+        (struct rig_operation){ kind, slot, offset, length, data ? rig_copy(data, length) : NULL };
 }
 
 static inline int rig_read(void *context, int slot, uint64_t offset, void *data, size_t length)
@@ -191,8 +189,8 @@ static inline int rig_set_aside(void *context, bool *kept)
     return 0;
 }
 
-static const struct disk_ops rig_ops = { rig_read, rig_write, rig_sync, rig_size,
-                                         rig_preallocate, rig_set_aside };
+static const struct disk_ops rig_ops = { rig_read, rig_write,       rig_sync,
+                                         rig_size, rig_preallocate, rig_set_aside };
 
 static inline void rig_forget_operations(struct rig_disk *disk)
 {
@@ -248,8 +246,11 @@ static inline struct journal_config rig_config(struct rig_disk *disk)
             buffer[i] = malloc(journal_buffer_bytes(RIG_SNAPSHOT_CAPACITY));
         assert_non_null(buffer[i]);
     }
-    struct journal_config config = { .ops = &rig_ops, .disk = disk, .cluster = "line-3",
-                                     .entries = entries, .recovered_snapshot = recovered,
+    struct journal_config config = { .ops = &rig_ops,
+                                     .disk = disk,
+                                     .cluster = "line-3",
+                                     .entries = entries,
+                                     .recovered_snapshot = recovered,
                                      .snapshot = snapshot,
                                      .snapshot_capacity = RIG_SNAPSHOT_CAPACITY,
                                      .buffer = { buffer[0], buffer[1] },
@@ -325,7 +326,10 @@ static inline uint64_t rig_digest_expected(void)
 static inline uint64_t rig_digest_recovered(void)
 {
     const struct raft_recovered *raft = &rig_recovered.raft;
-    struct rig_state state = { raft->term, raft->vote, raft->snapshot_index, raft->snapshot_term,
+    struct rig_state state = { raft->term,
+                               raft->vote,
+                               raft->snapshot_index,
+                               raft->snapshot_term,
                                raft->snapshot.length,
                                crc32c(0, raft->snapshot.data, raft->snapshot.length) };
     uint64_t digest = rig_mix_state(&state);
@@ -361,7 +365,8 @@ static inline void rig_entries(struct raft_persist *persist, uint64_t count, siz
     for (uint64_t i = 0; i < count; i++) {
         assert_true(rig_last + 1 < RIG_INDEX_MAX);
         struct raft_entry *entry = &rig_entry[++rig_last];
-        *entry = (struct raft_entry){ .index = rig_last, .term = rig_state.term,
+        *entry = (struct raft_entry){ .index = rig_last,
+                                      .term = rig_state.term,
                                       .kind = RAFT_ENTRY_COMMAND,
                                       .length = (uint16_t)(1 + random_below(length_max)) };
         for (uint16_t j = 0; j < entry->length; j++)

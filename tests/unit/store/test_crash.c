@@ -17,11 +17,11 @@ struct piece {
 };
 
 static struct rig_disk rig_crashed; /* what a power cut left */
-static int pending[PENDING_MAX]; /* operations that no sync has covered */
+static int pending[PENDING_MAX];    /* operations that no sync has covered */
 static int pendings;
 static struct piece piece[PIECES_MAX];
 static int pieces;
-static int end; /* operations done when the power goes */
+static int end;      /* operations done when the power goes */
 static uint64_t low; /* batches acknowledged, batches asked for */
 static uint64_t high;
 static struct {
@@ -102,8 +102,8 @@ static uint64_t assert_opens_in_range(void)
         if (digest == rig_digest[i])
             return i;
     }
-    fail_msg("cut after %d operations: none of the states %llu..%llu", end,
-             (unsigned long long)low, (unsigned long long)high);
+    fail_msg("cut after %d operations: none of the states %llu..%llu", end, (unsigned long long)low,
+             (unsigned long long)high);
     return 0;
 }
 
@@ -125,10 +125,15 @@ static void assert_goes_on(void)
     uint64_t term = raft->term + 1;
     assert_true(raft->entry_count < RAFT_LOG_MAX);
     struct raft_entry *entry = &rig_journal.config.entries[raft->entry_count++];
-    *entry = (struct raft_entry){ .index = index, .term = term, .kind = RAFT_ENTRY_COMMAND,
-                                  .length = 40, .data = "goes on" };
-    struct raft_persist persist = { .wanted = true, .seq = 1, .hard_state = true, .term = term,
-                                    .vote = raft->vote, .first_index = index,
+    *entry = (struct raft_entry){
+        .index = index, .term = term, .kind = RAFT_ENTRY_COMMAND, .length = 40, .data = "goes on"
+    };
+    struct raft_persist persist = { .wanted = true,
+                                    .seq = 1,
+                                    .hard_state = true,
+                                    .term = term,
+                                    .vote = raft->vote,
+                                    .first_index = index,
                                     .last_index = index };
     raft->term = term;
     uint64_t digest = rig_digest_recovered();
@@ -231,8 +236,8 @@ static void cut_everywhere(void)
     }
 }
 
-static void a_power_cut_after_any_operation_loses_nothing_acknowledged_and_invents_nothing(
-    void **state)
+static void
+a_power_cut_after_any_operation_loses_nothing_acknowledged_and_invents_nothing(void **state)
 {
     (void)state;
     rig_growth_bytes = 24000;

@@ -17,8 +17,11 @@ static void damage(struct rig_disk *disk)
 
 static void append_hard_state(uint64_t seq, uint64_t term, bool recovering)
 {
-    const struct raft_persist persist = { .wanted = true, .seq = seq, .hard_state = true,
-                                          .term = term, .recovering = recovering,
+    const struct raft_persist persist = { .wanted = true,
+                                          .seq = seq,
+                                          .hard_state = true,
+                                          .term = term,
+                                          .recovering = recovering,
                                           .first_index = 1 };
     const struct journal_log none = { NULL, NULL };
     assert_int_equal(journal_append(&rig_journal, &persist, &none), JOURNAL_OK);
@@ -67,9 +70,14 @@ static void a_snapshot_on_the_way_keeps_the_mark(void **state)
     begin_anew();
     append_hard_state(1, 3, true);
     const struct raft_persist snapshot = {
-        .wanted = true, .seq = 2, .snapshot = true, .snapshot_index = 40, .snapshot_term = 3,
+        .wanted = true,
+        .seq = 2,
+        .snapshot = true,
+        .snapshot_index = 40,
+        .snapshot_term = 3,
         .members = { .count = 1, .member[0] = { .id = { "board-a" }, .voter = true } },
-        .snapshot_bytes = { bytes, sizeof(bytes) }, .first_index = 1,
+        .snapshot_bytes = { bytes, sizeof(bytes) },
+        .first_index = 1,
     };
     const struct journal_log none = { NULL, NULL };
     assert_int_equal(journal_append(&rig_journal, &snapshot, &none), JOURNAL_OK);

@@ -28,8 +28,10 @@ static void name_numbered(struct hf_name *name, const char *stem, unsigned numbe
 /* A grant that replaces the one before, as the leader proposes it. */
 static struct lease_command grant_command(unsigned number)
 {
-    struct lease_command command = { .kind = LEASE_COMMAND_GRANT, .ttl_us = 1000000,
-                                     .fence_us = 20000, .wall_us = 1700000000000000 + number };
+    struct lease_command command = { .kind = LEASE_COMMAND_GRANT,
+                                     .ttl_us = 1000000,
+                                     .fence_us = 20000,
+                                     .wall_us = 1700000000000000 + number };
     name_numbered(&command.resource, "pump", number % RESOURCES);
     name_numbered(&command.holder, "board", number % 7);
     int record = lease_table_find(&table, &command.resource);
@@ -57,8 +59,9 @@ static void append_grant(unsigned number)
     entry->length = (uint16_t)wire_encode_command(&command, entry->data, sizeof(entry->data));
     assert_true(entry->length > 0);
     assert_true(lease_table_apply(&table, rig_last, &command).done);
-    struct raft_persist persist = { .wanted = true, .seq = ++rig_batches,
-                                    .first_index = rig_last, .last_index = rig_last };
+    struct raft_persist persist = {
+        .wanted = true, .seq = ++rig_batches, .first_index = rig_last, .last_index = rig_last
+    };
     assert_int_equal(journal_append(&rig_journal, &persist, &ring), JOURNAL_OK);
 }
 
@@ -66,9 +69,13 @@ static void append_snapshot(void)
 {
     size_t length = lease_table_encode(&table, rig_snapshot, sizeof(rig_snapshot));
     assert_true(length > 0);
-    struct raft_persist persist = { .wanted = true, .seq = ++rig_batches, .snapshot = true,
-                                    .snapshot_index = rig_last, .snapshot_term = 1,
-                                    .keep_log = true, .first_index = 1,
+    struct raft_persist persist = { .wanted = true,
+                                    .seq = ++rig_batches,
+                                    .snapshot = true,
+                                    .snapshot_index = rig_last,
+                                    .snapshot_term = 1,
+                                    .keep_log = true,
+                                    .first_index = 1,
                                     .members.count = 1,
                                     .snapshot_bytes = { rig_snapshot, length } };
     assert_true(name_from_string(&persist.members.member[0].id, "board-a"));
@@ -219,7 +226,8 @@ static void fill(void)
 /* One batch more; false if that switched the slot. The log is full: the last entry is replaced. */
 static bool replace_last_entry(void)
 {
-    struct raft_persist persist = { .wanted = true, .seq = rig_journal.pending.last_seq + 1,
+    struct raft_persist persist = { .wanted = true,
+                                    .seq = rig_journal.pending.last_seq + 1,
                                     .truncate_from = rig_last };
     rig_last--;
     rig_entries(&persist, 1, RAFT_ENTRY_DATA_MAX);
@@ -242,8 +250,9 @@ static void copy_to(struct disk_file *files)
 {
     for (int slot = 0; slot < DISK_SLOTS; slot++) {
         assert_int_equal(disk_file_ops.preallocate(files, slot, rig_disk.size[slot]), 0);
-        assert_int_equal(disk_file_ops.write(files, slot, 0, rig_disk.bytes[slot],
-                                             (size_t)rig_disk.size[slot]), 0);
+        assert_int_equal(
+            disk_file_ops.write(files, slot, 0, rig_disk.bytes[slot], (size_t)rig_disk.size[slot]),
+            0);
         assert_int_equal(disk_file_ops.sync(files, slot), 0);
     }
 }

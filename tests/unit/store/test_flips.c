@@ -13,7 +13,7 @@ static struct {
 } count;
 
 static struct rig_disk rig_crashed; /* what is damaged */
-static uint64_t used[DISK_SLOTS]; /* behind the last byte ever written, a block more */
+static uint64_t used[DISK_SLOTS];   /* behind the last byte ever written, a block more */
 
 /* The files end behind what is used: opening need not read a megabyte of zeros each time. */
 static void measure_used(struct rig_disk *disk)
@@ -51,8 +51,9 @@ static void assert_begins_anew(void)
     assert_int_equal(rig_recovered.raft.term, 0);
     assert_int_equal(rig_recovered.raft.entry_count, 0);
     assert_int_equal(rig_recovered.raft.snapshot_index, 0);
-    const struct raft_persist mark = { .wanted = true, .seq = 1, .hard_state = true,
-                                       .recovering = true, .first_index = 1 };
+    const struct raft_persist mark = {
+        .wanted = true, .seq = 1, .hard_state = true, .recovering = true, .first_index = 1
+    };
     const struct journal_log none = { NULL, NULL };
     assert_int_equal(journal_append(&rig_journal, &mark, &none), JOURNAL_OK);
     assert_true(journal_take(&rig_journal));

@@ -100,8 +100,11 @@ static int sim_preallocate(void *context, int slot, uint64_t bytes)
     return 0;
 }
 
-static const struct disk_ops sim_ops = { .read = sim_read, .write = sim_write, .sync = sim_sync,
-                                         .size = sim_size, .preallocate = sim_preallocate };
+static const struct disk_ops sim_ops = { .read = sim_read,
+                                         .write = sim_write,
+                                         .sync = sim_sync,
+                                         .size = sim_size,
+                                         .preallocate = sim_preallocate };
 
 static void disk_reset(struct sim_disk *sim)
 {
@@ -147,12 +150,15 @@ static struct journal_config config_on(struct sim_disk *sim)
             buffer[i] = malloc(journal_buffer_bytes(SNAPSHOT_CAPACITY));
         assert_non_null(buffer[i]);
     }
-    struct journal_config config = { .ops = &sim_ops, .disk = sim, .cluster = "line-3",
+    struct journal_config config = { .ops = &sim_ops,
+                                     .disk = sim,
+                                     .cluster = "line-3",
                                      .entries = entries_memory,
                                      .recovered_snapshot = recovered_memory,
                                      .snapshot = snapshot_memory,
                                      .snapshot_capacity = SNAPSHOT_CAPACITY,
-                                     .buffer = { buffer[0], buffer[1] }, .growth_bytes = 6000 };
+                                     .buffer = { buffer[0], buffer[1] },
+                                     .growth_bytes = 6000 };
     assert_true(name_from_string(&config.node, "board-a"));
     return config;
 }
@@ -221,9 +227,9 @@ static uint64_t digest_model(void)
 static uint64_t digest_recovered(void)
 {
     const struct raft_recovered *raft = &recovered.raft;
-    uint64_t digest = digest_head(raft->term, &raft->vote, raft->snapshot_index,
-                                  raft->snapshot_term, raft->snapshot.length,
-                                  crc32c(0, raft->snapshot.data, raft->snapshot.length));
+    uint64_t digest =
+        digest_head(raft->term, &raft->vote, raft->snapshot_index, raft->snapshot_term,
+                    raft->snapshot.length, crc32c(0, raft->snapshot.data, raft->snapshot.length));
     for (size_t i = 0; i < raft->entry_count; i++)
         digest = mix_entry(digest, &raft->entries[i]);
     return digest;
@@ -252,7 +258,8 @@ static void batch_entries(struct raft_persist *persist, uint64_t count)
     for (uint64_t i = 0; i < count; i++) {
         struct raft_entry *entry = &log_entry[++model.last];
         assert_true(model.last < INDEX_MAX);
-        *entry = (struct raft_entry){ .index = model.last, .term = model.term,
+        *entry = (struct raft_entry){ .index = model.last,
+                                      .term = model.term,
                                       .kind = RAFT_ENTRY_COMMAND,
                                       .length = (uint16_t)(1 + random_below(RAFT_ENTRY_DATA_MAX)) };
         for (uint16_t j = 0; j < entry->length; j++)
@@ -408,8 +415,8 @@ static void assert_recovers_what_was_acknowledged(int end)
         if (digest == digest_of[i])
             return;
     }
-    fail_msg("cut after %d operations: none of the states %llu..%llu", end,
-             (unsigned long long)low, (unsigned long long)high);
+    fail_msg("cut after %d operations: none of the states %llu..%llu", end, (unsigned long long)low,
+             (unsigned long long)high);
 }
 
 static void a_power_cut_at_any_write_loses_nothing_acknowledged(void **state)
@@ -436,8 +443,9 @@ static void work_goes_on_after_a_power_cut(void **state)
         /* The same log goes on from what came back. */
         uint64_t last = recovered.raft.snapshot_index + recovered.raft.entry_count;
         uint64_t term = recovered.raft.term + 1;
-        struct raft_persist persist = { .wanted = true, .seq = 1, .hard_state = true,
-                                        .term = term, .first_index = 1 };
+        struct raft_persist persist = {
+            .wanted = true, .seq = 1, .hard_state = true, .term = term, .first_index = 1
+        };
         assert_int_equal(journal_append(&journal, &persist, &the_log), JOURNAL_OK);
         assert_true(journal_take(&journal));
         assert_int_equal(journal_flush(&journal), JOURNAL_OK);

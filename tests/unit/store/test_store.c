@@ -37,8 +37,11 @@ static void on_failed(void *context, const char *text)
 
 static struct store_config config_here(void)
 {
-    struct store_config config = { .loop = &loop, .data_dir = directory, .cluster = "line-3",
-                                   .snapshot_capacity = CAPACITY, .on_persisted = on_persisted,
+    struct store_config config = { .loop = &loop,
+                                   .data_dir = directory,
+                                   .cluster = "line-3",
+                                   .snapshot_capacity = CAPACITY,
+                                   .on_persisted = on_persisted,
                                    .on_failed = on_failed };
     assert_true(name_from_string(&config.node, "board-a"));
     return config;
@@ -72,10 +75,16 @@ static int teardown(void **state)
 static void append_entry(struct store *store)
 {
     struct raft_entry *entry = &raft.ring[++raft.last_index % RAFT_LOG_MAX];
-    *entry = (struct raft_entry){ .index = raft.last_index, .term = 1, .length = 3,
-                                  .kind = RAFT_ENTRY_COMMAND, .data = { 'a', 'b', 'c' } };
-    struct raft_persist persist = { .wanted = true, .seq = ++next_seq, .hard_state = true,
-                                    .term = 1, .first_index = raft.last_index,
+    *entry = (struct raft_entry){ .index = raft.last_index,
+                                  .term = 1,
+                                  .length = 3,
+                                  .kind = RAFT_ENTRY_COMMAND,
+                                  .data = { 'a', 'b', 'c' } };
+    struct raft_persist persist = { .wanted = true,
+                                    .seq = ++next_seq,
+                                    .hard_state = true,
+                                    .term = 1,
+                                    .first_index = raft.last_index,
                                     .last_index = raft.last_index };
     store_append(store, &persist, &raft);
 }
@@ -346,8 +355,12 @@ static void a_snapshot_past_the_capacity_fails_the_store(void **state)
     static const uint8_t snapshot[CAPACITY + 1];
     struct journal_recovered recovered;
     struct store *store = open_here(&recovered);
-    struct raft_persist persist = { .wanted = true, .seq = 1, .snapshot = true,
-                                    .snapshot_index = 1, .snapshot_term = 1, .first_index = 1,
+    struct raft_persist persist = { .wanted = true,
+                                    .seq = 1,
+                                    .snapshot = true,
+                                    .snapshot_index = 1,
+                                    .snapshot_term = 1,
+                                    .first_index = 1,
                                     .snapshot_bytes = { snapshot, sizeof(snapshot) } };
     store_append(store, &persist, &raft);
     assert_int_equal(failures, 0);

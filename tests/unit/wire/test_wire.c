@@ -74,8 +74,8 @@ static void random_entries(struct raft_message *raft, uint8_t count)
         entry->index = raft->prev_index + 1 + i;
         entry->term = 5 + i / 3u;
         entry->kind = (enum raft_entry_kind)random_below(RAFT_ENTRY_KINDS);
-        entry->length = entry->kind == RAFT_ENTRY_NOOP ?
-                            0 : (uint16_t)(1 + random_below(RAFT_ENTRY_DATA_MAX));
+        entry->length =
+            entry->kind == RAFT_ENTRY_NOOP ? 0 : (uint16_t)(1 + random_below(RAFT_ENTRY_DATA_MAX));
         for (uint16_t j = 0; j < entry->length; j++)
             entry->data[j] = (uint8_t)random_u64();
     }
@@ -100,8 +100,9 @@ static void random_raft(enum raft_message_kind kind)
     struct raft_message *raft = &message.raft;
     memset(raft, 0, sizeof(*raft));
     message.kind = WIRE_RAFT;
-    *raft = (struct raft_message){ .kind = kind, .from = random_name(), .to = random_name(),
-                                   .term = random_counter() };
+    *raft = (struct raft_message){
+        .kind = kind, .from = random_name(), .to = random_name(), .term = random_counter()
+    };
     switch (kind) {
     case RAFT_VOTE_REQUEST:
         raft->pre = random_bool();
@@ -193,8 +194,8 @@ static void random_lease(enum lease_message_kind kind)
         kind == LEASE_RELEASED || kind == LEASE_YIELD || kind == LEASE_LOST)
         lease->token = 1 + random_counter() / 2;
     if (kind == LEASE_ACQUIRE || kind == LEASE_GRANTED)
-        lease->ttl_us = LEASE_TTL_MIN_US +
-                        (int64_t)random_below(LEASE_TTL_MAX_US - LEASE_TTL_MIN_US + 1);
+        lease->ttl_us =
+            LEASE_TTL_MIN_US + (int64_t)random_below(LEASE_TTL_MAX_US - LEASE_TTL_MIN_US + 1);
     if (kind == LEASE_RELEASE || kind == LEASE_REFUSED || kind == LEASE_YIELD)
         random_text(lease->text, sizeof(lease->text));
     if (kind == LEASE_RELEASE || kind == LEASE_RELEASED)
@@ -452,8 +453,10 @@ static void unknown_fields_are_skipped(void **state)
 {
     (void)state;
     /* Field 99 as varint, 100 as bytes, 101 as fixed32, 102 as fixed64. */
-    static const uint8_t unknown[] = { 0x98, 0x06, 0x07, 0xA2, 0x06, 2, 'h', 'f', 0xAD, 0x06, 1, 2,
-                                       3, 4, 0xB1, 0x06, 1, 2, 3, 4, 5, 6, 7, 8 };
+    static const uint8_t unknown[] = {
+        0x98, 0x06, 0x07, 0xA2, 0x06, 2, 'h', 'f', 0xAD, 0x06, 1, 2,
+        3,    4,    0xB1, 0x06, 1,    2, 3,   4,   5,    6,    7, 8
+    };
     random_lease(LEASE_RELEASED);
     size_t length = wire_encode(&message, frame, sizeof(frame));
     assert_true(length > 0 && length < 100);
@@ -473,8 +476,8 @@ static void frames_without_a_known_message_are_refused(void **state)
     assert_string_equal(wire_decode(&decoded, (struct bytes){ future, sizeof(future) }),
                         "frame: no message of a known kind in it");
     assert_non_null(strstr(wire_decode(&decoded, (struct bytes){ future, 0 }), "length"));
-    assert_non_null(strstr(wire_decode(&decoded, (struct bytes){ frame, WIRE_FRAME_MAX + 1 }),
-                           "length"));
+    assert_non_null(
+        strstr(wire_decode(&decoded, (struct bytes){ frame, WIRE_FRAME_MAX + 1 }), "length"));
 }
 
 /* Encodes a generated envelope, past what the codec itself would ever send. */
@@ -721,8 +724,10 @@ static struct hf_name longest_name(void)
 
 static struct lease_command longest_command(enum lease_command_kind kind)
 {
-    struct lease_command command = { .kind = kind, .resource = longest_name(),
-                                     .holder = longest_name(), .who = longest_name(),
+    struct lease_command command = { .kind = kind,
+                                     .resource = longest_name(),
+                                     .holder = longest_name(),
+                                     .who = longest_name(),
                                      .wall_us = -1 };
     memset(command.text, 't', HF_REASON_MAX);
     if (kind == LEASE_COMMAND_GRANT) {
@@ -858,10 +863,13 @@ static void members_records_and_events_come_back(void **state)
         assert_true(wire_decode_record(&record_back, (struct bytes){ bytes, length }));
         assert_memory_equal(&record_back, &record, sizeof(record));
         assert_as_nanopb(holdfast_Record_fields, &raw_record, bytes, length);
-        struct history_event event = { .index = random_counter(), .wall_us = (int64_t)random_u64(),
+        struct history_event event = { .index = random_counter(),
+                                       .wall_us = (int64_t)random_u64(),
                                        .kind = (enum history_kind)random_below(HISTORY_KINDS),
-                                       .resource = random_name(), .holder = random_name(),
-                                       .token = random_counter(), .who = random_name() };
+                                       .resource = random_name(),
+                                       .holder = random_name(),
+                                       .token = random_counter(),
+                                       .who = random_name() };
         struct history_event event_back;
         random_text(event.text, sizeof(event.text));
         length = wire_encode_event(&event, bytes, sizeof(bytes));
@@ -876,8 +884,9 @@ static void a_record_that_contradicts_itself_is_refused(void **state)
     (void)state;
     uint8_t bytes[512];
     struct lease_record back;
-    struct lease_record record = { .resource = longest_name(), .last_token = 4, .token = 4,
-                                   .ttl_us = LEASE_TTL_MIN_US };
+    struct lease_record record = {
+        .resource = longest_name(), .last_token = 4, .token = 4, .ttl_us = LEASE_TTL_MIN_US
+    };
     size_t length = wire_encode_record(&record, bytes, sizeof(bytes));
     assert_false(wire_decode_record(&back, (struct bytes){ bytes, length }));
     record.holder = longest_name();
