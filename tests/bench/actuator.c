@@ -61,14 +61,22 @@ static struct frame find_frame(const struct actuator_link *link)
 
 /* ---- executing */
 
+/* A board that is known stays so: the port may be somebody else's when a slow write takes effect. */
+static void find_board(struct actuator_link *link)
+{
+    if (link->board < 0 && link->peer_port)
+        link->board = boards_find_port(link->actuator->boards, link->peer_port);
+}
+
 static void record(struct actuator_link *link, const struct pdu_write *write)
 {
     struct actuator *actuator = link->actuator;
     /* The witness must know all that the boards did before this write took effect. */
     boards_pump(actuator->boards);
+    find_board(link);
     const struct plant_write entry = {
         .actuator = actuator->config,
-        .board = link->peer_port ? boards_find_port(actuator->boards, link->peer_port) : -1,
+        .board = link->board,
         .function = write->function,
         .address = write->address,
         .count = write->count,
@@ -124,12 +132,22 @@ static void on_handle_closed(uv_handle_t *handle)
         free(link);
 }
 
+static bool port_in_use(const struct actuator *actuator, uint16_t port)
+{
+    for (int i = 0; i < actuator->link_count; i++)
+        if (actuator->links[i]->peer_port == port)
+            return true;
+    return false;
+}
+
 static void drop_link(struct actuator_link *link)
 {
     struct actuator *actuator = link->actuator;
     for (int i = 0; i < actuator->link_count; i++)
         if (actuator->links[i] == link)
             actuator->links[i] = actuator->links[--actuator->link_count];
+    if (link->board >= 0 && !port_in_use(actuator, link->peer_port))
+        boards_forget_port(actuator->boards, link->peer_port);
     uv_poll_stop(&link->poll);
     uv_timer_stop(&link->timer);
     close(link->fd);
@@ -152,8 +170,11 @@ static void serve(struct actuator_link *link)
             link->length = 0;
         if (frame.bad || frame.length == 0)
             break;
-        if (link->arrived_ns == 0)
+        if (link->arrived_ns == 0) {
             link->arrived_ns = posix_now_ns();
+            boards_pump(link->actuator->boards);
+            find_board(link);
+        }
         int64_t left_ns =
             link->arrived_ns + (int64_t)link->actuator->delay_ms * 1000000 - posix_now_ns();
         if (left_ns > 0) {
@@ -213,6 +234,7 @@ static struct actuator_link *add_link(struct actuator *actuator, int fd)
     link->open_handles = 2;
     link->actuator = actuator;
     link->fd = fd;
+    link->board = -1;
     link->poll.data = link->timer.data = link;
     actuator->links[actuator->link_count++] = link;
     uv_poll_start(&link->poll, UV_READABLE, on_readable);

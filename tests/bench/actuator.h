@@ -31,6 +31,7 @@ struct actuator_link {
     int64_t arrived_ns; /* when the first frame was whole */
     char peer[ACTUATOR_PEER_MAX];
     uint16_t peer_port; /* 0: pty */
+    int board;          /* whose gateway it is; -1: not known (yet) */
     size_t length;
     uint8_t bytes[4 * ACTUATOR_FRAME_MAX];
 };

@@ -208,7 +208,7 @@ static void act(struct boards *boards, struct boards_connection *connection, con
         plant_stop_watchdog(boards->plant, connection->board, late_ns);
         break;
     case BENCH_MODBUS:
-        connection->ports[connection->port_next++ % BOARDS_PORTS_MAX] = (uint16_t)command.value;
+        boards->port_owner[(uint16_t)command.value] = (uint8_t)(connection->board + 1);
         break;
     }
     if (error[0] != '\0')
@@ -373,13 +373,12 @@ bool boards_open(struct boards *boards, uv_loop_t *loop, struct plant *plant)
 
 int boards_find_port(const struct boards *boards, uint16_t port)
 {
-    for (int i = 0; i < boards->count; i++) {
-        const struct boards_connection *connection = boards->connections[i];
-        for (int k = 0; connection->role == BENCH_ROLE_GATEWAY && k < BOARDS_PORTS_MAX; k++)
-            if (connection->ports[k] == port)
-                return connection->board;
-    }
-    return -1;
+    return boards->port_owner[port] - 1;
+}
+
+void boards_forget_port(struct boards *boards, uint16_t port)
+{
+    boards->port_owner[port] = 0;
 }
 
 void boards_close(struct boards *boards)

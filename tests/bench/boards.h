@@ -20,8 +20,8 @@
 
 enum {
     BOARDS_CONNECTIONS_MAX = 64,
-    BOARDS_PROCESSES_MAX = 16,  /* of one board */
-    BOARDS_PORTS_MAX = 8,       /* a gateway's connections to actuators */
+    BOARDS_PROCESSES_MAX = 16, /* of one board */
+    BOARDS_PORTS = 1 << 16,
     BOARDS_UNREAD_MAX = 1 << 20 /* bytes of one connection waiting to be acted upon */
 };
 
@@ -38,8 +38,6 @@ struct boards_connection {
     size_t ready;      /* bytes of the first reading */
     bool ended_ready;  /* the end was seen by the first reading */
     int64_t oldest_ns; /* before the reading that brought the oldest byte */
-    uint16_t ports[BOARDS_PORTS_MAX];
-    int port_next;
 };
 
 struct boards_process {
@@ -55,6 +53,7 @@ struct boards {
     int count;
     struct boards_connection *connections[BOARDS_CONNECTIONS_MAX]; /* in order of arrival */
     struct boards_process processes[WITNESS_BOARDS_MAX][BOARDS_PROCESSES_MAX];
+    uint8_t port_owner[BOARDS_PORTS]; /* board + 1 whose gateway named it last; 0: none */
 };
 
 /* Listens at the plant's socket path. False with errno if it can't. */
@@ -63,8 +62,14 @@ bool boards_open(struct boards *boards, uv_loop_t *loop, struct plant *plant);
 /* Takes in everything that has arrived and advances the plant to now. Never blocks. */
 void boards_pump(struct boards *boards);
 
-/* The board whose gateway said that this local port is its, or -1. */
+/*
+ * The board whose gateway said last that this local port is its, or -1. It counts on after that
+ * gateway has gone: what it wrote before may still be under way.
+ */
 int boards_find_port(const struct boards *boards, uint16_t port);
+
+/* The connection of this port has ended: whoever gets the port next is somebody new. */
+void boards_forget_port(struct boards *boards, uint16_t port);
 
 /* The plant's hooks; context is the struct boards. */
 void boards_tell_readback(void *context, int board, const struct bench_resource_config *resource,

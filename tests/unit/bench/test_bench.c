@@ -380,6 +380,88 @@ static void a_slow_actuator_acts_late_even_for_a_master_that_has_gone(void **sta
     assert_int_equal(finish(fixture), 0);
 }
 
+/* A master of the valve; from this local port, unless it is 0. */
+static int dial_valve(const struct fixture *fixture, uint16_t *local_port)
+{
+    struct sockaddr_in local = { .sin_family = AF_INET, .sin_port = htons(*local_port) };
+    struct sockaddr_in valve = { .sin_family = AF_INET };
+    socklen_t size = sizeof local;
+    int on = 1;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    local.sin_addr.s_addr = valve.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    valve.sin_port = htons(
+        (uint16_t)atoi(strstr(fixture->ready, " valve=127.0.0.1:") + strlen(" valve=127.0.0.1:")));
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on), 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&local, sizeof local), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&valve, sizeof valve), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&local, &size), 0);
+    *local_port = ntohs(local.sin_port);
+    return fd;
+}
+
+/* Hangs up as a gateway does: nothing of it stays queued. */
+static void hang_up(int fd)
+{
+    const struct linger now = { .l_onoff = 1, .l_linger = 0 };
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now), 0);
+    close(fd);
+}
+
+static void write_register(int fd, unsigned char number)
+{
+    const unsigned char request[] = { 0, 1, 0, 0, 0, 6, 1, 6, 0, number, 0, 9 };
+    char answer[sizeof request];
+    assert_true(posix_send(fd, (const char *)request, sizeof request));
+    assert_int_equal(recv(fd, answer, sizeof answer, MSG_WAITALL), sizeof answer);
+}
+
+static void a_gateway_is_known_after_any_number_of_resets_and_after_its_end(void **state)
+{
+    struct fixture *fixture = need(state);
+    static const unsigned char late_write[] = { 0, 1, 0, 0, 0, 6, 1, 6, 0, 11, 0, 9 };
+    char line[64];
+    int gateway = connect_as(fixture, "board-a", "gateway");
+    uint16_t kept_port = 0;
+    int kept = dial_valve(fixture, &kept_port);
+    snprintf(line, sizeof line, "modbus %u\n", kept_port);
+    say(gateway, line);
+    for (int i = 0; i < 20; i++) {
+        uint16_t port = 0;
+        int other = dial_valve(fixture, &port);
+        snprintf(line, sizeof line, "modbus %u\n", port);
+        say(gateway, line);
+        hang_up(other);
+    }
+    write_register(kept, 10);
+    wait_for_trace(fixture, "\"board\":\"board-a\",\"function\":6,\"register\":10");
+    /* Under way when the gateway dies. */
+    assert_int_equal(ctl(fixture, "slow valve 60"), 0);
+    assert_true(posix_send(kept, (const char *)late_write, sizeof late_write));
+    close(gateway);
+    wait_for_trace(fixture, "\"board\":\"board-a\",\"function\":6,\"register\":11");
+    assert_int_equal(finish(fixture), 0);
+}
+
+static void a_port_that_was_given_up_is_nobodys(void **state)
+{
+    struct fixture *fixture = need(state);
+    char line[64];
+    int gateway = connect_as(fixture, "board-a", "gateway");
+    uint16_t port = 0;
+    int first = dial_valve(fixture, &port);
+    snprintf(line, sizeof line, "modbus %u\n", port);
+    say(gateway, line);
+    write_register(first, 10);
+    wait_for_trace(fixture, "\"board\":\"board-a\",\"function\":6,\"register\":10");
+    hang_up(first);
+    int second = dial_valve(fixture, &port);
+    write_register(second, 11);
+    wait_for_trace(fixture, "\"board\":\"\",\"function\":6,\"register\":11");
+    hang_up(second);
+    close(gateway);
+    assert_int_equal(finish(fixture), 0);
+}
+
 static void wrong_usage_and_a_bad_file_have_their_own_exit_status(void **state)
 {
     struct fixture *fixture = need(state);
@@ -434,6 +516,9 @@ int main(void)
                                         launch, tidy),
         cmocka_unit_test_setup_teardown(a_slow_actuator_acts_late_even_for_a_master_that_has_gone,
                                         launch, tidy),
+        cmocka_unit_test_setup_teardown(
+            a_gateway_is_known_after_any_number_of_resets_and_after_its_end, launch, tidy),
+        cmocka_unit_test_setup_teardown(a_port_that_was_given_up_is_nobodys, launch, tidy),
         cmocka_unit_test_setup_teardown(wrong_usage_and_a_bad_file_have_their_own_exit_status,
                                         launch, tidy),
         cmocka_unit_test_setup_teardown(faults_on_command_do_what_they_say, launch, tidy),
