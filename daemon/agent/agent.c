@@ -17,6 +17,7 @@
 #include "hal/clock.h"
 #include "hal/hal.h"
 #include "log/log.h"
+#include "log/quota.h"
 
 enum {
     AGENT_SLEPT_US = 10000, /* more than this between two looks is sleep, not rounding */
@@ -24,7 +25,7 @@ enum {
 };
 
 struct agent {
-    struct node *node;
+    struct agent_config config;
     struct holder holder;
     struct holder_output output;
     struct guard_link guard;
@@ -33,6 +34,7 @@ struct agent {
     struct agent_guard_view view[HF_LEASES_PER_AGENT_MAX];
     uv_timer_t timer;
     struct span slept;
+    struct log_quota changes;                              /* lines on transitions, by resource */
     char held[HF_LEASES_PER_AGENT_MAX][HF_REASON_MAX + 1]; /* why, as the log has it */
     bool registered; /* with the bench, so that its watchdog resets this process too */
     struct hal hal;
@@ -55,7 +57,7 @@ static void agent_arm(struct agent *agent, struct instant wake_at)
     }
     int64_t left_us = instant_diff(wake_at, hal_clock_now()).us;
     uint64_t left_ms = left_us <= 0 ? 0 : (uint64_t)(left_us + 999) / 1000;
-    uv_update_time(&agent->node->loop);
+    uv_update_time(agent->config.loop);
     uv_timer_start(&agent->timer, agent_timer, left_ms, 0);
 }
 
@@ -65,12 +67,12 @@ static void agent_hook(struct agent *agent, const struct holder_action *action, 
     log_line(LOG_NOTICE, "%s: %s, token %" PRIu64 "%s%s", action->resource.text, event,
              action->token, action->reason != NULL ? ": " : "",
              action->reason != NULL ? action->reason : "");
-    const struct conf *conf = &agent->node->conf;
+    const struct conf *conf = agent->config.conf;
     for (uint8_t i = 0; i < conf->resource_count; i++) {
         const struct conf_resource *resource = &conf->resource[i];
         const char *program = acquired ? resource->on_acquired : resource->on_lost;
         if (name_equal(&resource->name, &action->resource) && program[0] != '\0')
-            hooks_run(&agent->node->loop, program, resource->name.text, action->token, event);
+            hooks_run(agent->config.loop, program, resource->name.text, action->token, event);
     }
 }
 
@@ -80,7 +82,7 @@ static void agent_act(struct agent *agent, const struct holder_action *action, s
     switch (action->kind) {
     case HOLDER_SEND:
         lease_log_issuer(&agent->lease_log, now, &action->node, &action->message);
-        node_send_to_issuer(agent->node, &action->node, &action->message);
+        (void)agent->config.send_to_issuer(agent->config.context, &action->node, &action->message);
         return;
     case HOLDER_GUARD:
         lease_log_guard(&agent->lease_log, now, &action->guard);
@@ -95,12 +97,37 @@ static void agent_act(struct agent *agent, const struct holder_action *action, s
     }
 }
 
+/* For the log; how often depends on guards and issuers, so one resource may cause so much of it. */
+static void agent_log_changes(struct agent *agent)
+{
+    static const struct log_quota_rule rule = { .burst = 30, .each_ms = 5000 };
+    uint64_t now_ms = uv_now(agent->config.loop);
+    struct hf_name resource;
+    uint32_t held;
+    while ((held = log_quota_collect(&agent->changes, now_ms, &resource)) > 0)
+        log_line(LOG_INFO, "%s: %" PRIu32 " more changes of its state, not logged", resource.text,
+                 held);
+    for (size_t i = 0; i < agent->output.change_count; i++) {
+        const struct holder_change *change = &agent->output.change[i];
+        const struct holder_lease *lease = holder_lease_of(&agent->holder, &change->resource);
+        char token[32] = "";
+        if (lease != NULL && lease->token != 0)
+            snprintf(token, sizeof(token), " (token %" PRIu64 ")", lease->token);
+        if (log_quota_admit(&agent->changes, &rule, &change->resource, now_ms))
+            log_line(LOG_INFO, "%s: %s -%s-> %s%s%s%s", change->resource.text,
+                     holder_state_name(change->from), holder_input_name(change->input),
+                     holder_state_name(change->to), token, change->reason != NULL ? ": " : "",
+                     change->reason != NULL ? change->reason : "");
+    }
+}
+
 static void agent_step_once(struct agent *agent, const struct holder_event *event)
 {
     struct instant now = hal_clock_now();
     holder_step(&agent->holder, event, now, &agent->output);
     for (size_t i = 0; i < agent->output.count; i++)
         agent_act(agent, &agent->output.action[i], now);
+    agent_log_changes(agent);
     tokens_note(&agent->tokens, &agent->holder);
     agent_arm(agent, agent->output.wake_at);
 }
@@ -130,7 +157,7 @@ void agent_link(struct agent *agent, const struct hf_name *issuer, bool up)
 /* Once for each reason, not each time that it asks. */
 static void agent_note_held(struct agent *agent, const struct lease_message *message)
 {
-    const struct conf *conf = &agent->node->conf;
+    const struct conf *conf = agent->config.conf;
     for (uint8_t i = 0; i < conf->resource_count; i++) {
         if (!name_equal(&conf->resource[i].name, &message->resource) ||
             strcmp(agent->held[i], message->text) == 0)
@@ -187,7 +214,7 @@ static void agent_note_terms(struct agent_guard_view *view, const struct guard_m
 
 static void agent_note_status(struct agent *agent, const struct guard_message *message)
 {
-    const struct conf *conf = &agent->node->conf;
+    const struct conf *conf = agent->config.conf;
     for (uint8_t i = 0; i < conf->resource_count; i++) {
         struct agent_guard_view *view = &agent->view[i];
         if (!name_equal(&conf->resource[i].name, &message->name))
@@ -230,7 +257,7 @@ static void agent_guard_message(void *context, const struct guard_message *messa
 
 bool agent_clear_fault(struct agent *agent, const struct hf_name *resource)
 {
-    const struct conf *conf = &agent->node->conf;
+    const struct conf *conf = agent->config.conf;
     for (uint8_t i = 0; i < conf->resource_count; i++) {
         if (!name_equal(&conf->resource[i].name, resource))
             continue;
@@ -241,13 +268,14 @@ bool agent_clear_fault(struct agent *agent, const struct hf_name *resource)
     return false;
 }
 
-static void agent_configure(const struct conf *conf, struct holder_config *config)
+static void agent_configure(const struct agent_config *own, struct holder_config *config)
 {
+    const struct conf *conf = own->conf;
     memset(config, 0, sizeof(*config));
     config->self = conf->node_id;
     config->drift_ppm = conf->drift_ppm;
     config->guard_silence = span_from_ms(AGENT_GUARD_SILENCE_MS);
-    config->nonce_start = node_random();
+    config->nonce_start = own->nonce_start;
     config->resource_count = conf->resource_count;
     for (uint8_t i = 0; i < conf->resource_count; i++) {
         const struct conf_resource *from = &conf->resource[i];
@@ -276,7 +304,7 @@ static void agent_hal_readable(uv_poll_t *poll, int status, int events)
 /* A simulated watchdog resets the whole board, so the bench must know this process. */
 static bool agent_register(struct agent *agent)
 {
-    const struct conf *conf = &agent->node->conf;
+    const struct conf *conf = agent->config.conf;
     if (conf->hal != CONF_HAL_SIM)
         return true;
     enum hal_result result =
@@ -287,7 +315,7 @@ static bool agent_register(struct agent *agent)
         return false;
     }
     agent->registered = true;
-    uv_poll_init(&agent->node->loop, &agent->hal_poll, agent->hal.fd);
+    uv_poll_init(agent->config.loop, &agent->hal_poll, agent->hal.fd);
     agent->hal_poll.data = agent;
     uv_poll_start(&agent->hal_poll, UV_READABLE, agent_hal_readable);
     return true;
@@ -311,33 +339,32 @@ static bool agent_lock(const char *run_dir)
     return false;
 }
 
-struct agent *agent_start(struct node *node)
+struct agent *agent_start(const struct agent_config *config)
 {
     struct agent *agent = calloc(1, sizeof(*agent));
-    struct holder_config config;
+    const struct conf *conf = config->conf;
+    struct holder_config holder;
     if (agent == NULL) {
         log_line(LOG_ERR, "agent: out of memory");
         return NULL;
     }
-    agent->node = node;
-    node->agent = agent;
+    agent->config = *config;
     agent->slept = hal_clock_slept();
-    if (!agent_lock(node->conf.run_dir) || !agent_register(agent)) {
-        node->agent = NULL;
+    if (!agent_lock(conf->run_dir) || !agent_register(agent)) {
         free(agent);
         return NULL;
     }
-    agent_configure(&node->conf, &config);
-    tokens_open(&agent->tokens, &node->loop, &node->conf, &config);
-    holder_init(&agent->holder, &config, hal_clock_now());
-    lease_log_open(&agent->lease_log, &node->conf, hal_clock_now());
-    uv_timer_init(&node->loop, &agent->timer);
+    agent_configure(config, &holder);
+    tokens_open(&agent->tokens, config->loop, conf, &holder);
+    holder_init(&agent->holder, &holder, hal_clock_now());
+    lease_log_open(&agent->lease_log, conf, hal_clock_now());
+    uv_timer_init(config->loop, &agent->timer);
     agent->timer.data = agent;
     agent->guard.context = agent;
     agent->guard.on_up = agent_guard_up_event;
     agent->guard.on_down = agent_guard_down_event;
     agent->guard.on_message = agent_guard_message;
-    guard_link_start(&agent->guard, &node->loop, node->conf.run_dir);
+    guard_link_start(&agent->guard, config->loop, conf->run_dir);
     return agent;
 }
 

@@ -2,28 +2,39 @@
  * The agent's shell: puts the holder (core/lease/holder.h) on the loop, between the issuers and the
  * guard's socket, and runs the hooks.
  *
- * Owner: struct node; loop thread. Lifecycle: agent_start(), events, agent_stop().
+ * Owner: whoever started it, on the loop that it was given; loop thread. It knows no node, no
+ *   network and no issuer but by the callback below.
+ * Lifecycle: agent_start(), events from outside, agent_stop(); its memory is the process's.
  * Rules:
- *  - The guard's socket is dialled again every AGENT_GUARD_RETRY_MS while it is down; less often,
- *    up to AGENT_GUARD_RETRY_MAX_MS, at a guard that hangs up without a word.
+ *  - What its state does is logged, a line a transition; of a resource that flaps some lines are
+ *    held back, and counted.
  *  - A hook is started after the guard has reported the change, and nothing waits for it.
  */
 #ifndef HOLDFAST_AGENT_AGENT_H
 #define HOLDFAST_AGENT_AGENT_H
 
 #include <stdbool.h>
+#include <stdint.h>
+#include <uv.h>
 
+#include "conf/conf.h"
 #include "guard/message.h"
 #include "lease/holder.h"
-#include "node/node.h"
-
-enum {
-    AGENT_GUARD_RETRY_MS = 20,
-    AGENT_GUARD_RETRY_MAX_MS = 1000,
-    AGENT_HOOKS_MAX = 8 /* hook processes at once; one more is refused with a log line */
-};
 
 struct agent;
+
+struct agent_config {
+    uv_loop_t *loop;
+    const struct conf *conf; /* outlives the agent */
+    uint64_t nonce_start;    /* random: an answer to a former start is none to this one */
+    /*
+     * To the issuer `to`, in this process or across the network. Never calls the agent from within.
+     * False: it is not up; the holder sends again when it is time.
+     */
+    bool (*send_to_issuer)(void *context, const struct hf_name *to,
+                           const struct lease_message *message);
+    void *context;
+};
 
 /* What the guard last said of one resource, for the console. */
 struct agent_guard_view {
@@ -33,12 +44,15 @@ struct agent_guard_view {
     int64_t heard_us; /* raw clock */
 };
 
-/* Returns NULL after one log line. Does not block, but up to 1 s for a simulated board's bench. */
-struct agent *agent_start(struct node *node);
+/*
+ * `config` is copied. Returns NULL after one log line. Does not block, but up to 1 s for a simulated
+ * board's bench.
+ */
+struct agent *agent_start(const struct agent_config *config);
 
 void agent_stop(struct agent *agent);
 
-/* From the node: an issuer's link, or a message that an issuer sent. */
+/* An issuer's link, or a message of one that is an issuer: that is for the caller to know. */
 void agent_link(struct agent *agent, const struct hf_name *issuer, bool up);
 void agent_receive(struct agent *agent, const struct hf_name *issuer,
                    const struct lease_message *message);
@@ -46,7 +60,7 @@ void agent_receive(struct agent *agent, const struct hf_name *issuer,
 /* An operator's `fault clear`. False: no such resource here. */
 bool agent_clear_fault(struct agent *agent, const struct hf_name *resource);
 
-/* For the console. The pointers stay valid until agent_stop(). */
+/* For people. The pointers stay valid until agent_stop(). */
 const struct holder *agent_holder(const struct agent *agent);
 const struct agent_guard_view *agent_guard(const struct agent *agent, size_t resource);
 bool agent_guard_up(const struct agent *agent);

@@ -7,7 +7,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "agent/agent.h"
 #include "log/log.h"
 
 static void link_dial(struct guard_link *link);
@@ -37,7 +36,7 @@ static void link_note_loss(struct guard_link *link, const char *reason)
         return;
     link->complained = true;
     uint32_t twice_ms = 2 * link->retry_ms;
-    link->retry_ms = twice_ms < AGENT_GUARD_RETRY_MAX_MS ? twice_ms : AGENT_GUARD_RETRY_MAX_MS;
+    link->retry_ms = twice_ms < GUARD_LINK_RETRY_MAX_MS ? twice_ms : GUARD_LINK_RETRY_MAX_MS;
 }
 
 static void link_note_word(struct guard_link *link)
@@ -46,7 +45,7 @@ static void link_note_word(struct guard_link *link)
         return;
     link->heard = true;
     link->complained = false;
-    link->retry_ms = AGENT_GUARD_RETRY_MS;
+    link->retry_ms = GUARD_LINK_RETRY_MS;
     log_line(LOG_INFO, "guard: connected at %s", link->path);
 }
 
@@ -132,7 +131,7 @@ static void link_dial(struct guard_link *link)
         if (!link->complained)
             log_line(LOG_WARNING, "guard: no connection at %s: %s; trying on", link->path, why);
         link->complained = true;
-        uv_timer_start(&link->retry, link_retry, AGENT_GUARD_RETRY_MS, 0);
+        uv_timer_start(&link->retry, link_retry, GUARD_LINK_RETRY_MS, 0);
         return;
     }
     link->fd = fd;
@@ -147,7 +146,7 @@ void guard_link_start(struct guard_link *link, uv_loop_t *loop, const char *run_
 {
     link->loop = loop;
     link->fd = -1;
-    link->retry_ms = AGENT_GUARD_RETRY_MS;
+    link->retry_ms = GUARD_LINK_RETRY_MS;
     snprintf(link->path, sizeof(link->path), "%.240s/guard.sock", run_dir);
     uv_timer_init(loop, &link->retry);
     link->retry.data = link;

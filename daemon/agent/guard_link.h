@@ -1,7 +1,10 @@
 /*
  * The agent's end of RUN/guard.sock.
  *
- * Owner: the agent's shell; loop thread. Redials for ever; never blocks.
+ * Owner: the agent's shell; loop thread. Never blocks.
+ * Lifecycle: guard_link_start(), callbacks, guard_link_stop(); the memory must stay until the loop
+ *   has closed its handles. Redials for ever: every GUARD_LINK_RETRY_MS while it is down; less
+ *   often, up to GUARD_LINK_RETRY_MAX_MS, at a guard that hangs up without a word.
  * Source: daemon/core/guard/message.h.
  */
 #ifndef HOLDFAST_AGENT_GUARD_LINK_H
@@ -11,6 +14,8 @@
 #include <uv.h>
 
 #include "guard/message.h"
+
+enum { GUARD_LINK_RETRY_MS = 20, GUARD_LINK_RETRY_MAX_MS = 1000 };
 
 struct guard_link {
     uv_loop_t *loop;

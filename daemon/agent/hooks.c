@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/agent.h"
 #include "log/log.h"
 
 struct hook {
@@ -57,7 +56,7 @@ void hooks_run(uv_loop_t *loop, const char *program, const char *resource, uint6
              path != NULL ? path : "/usr/sbin:/usr/bin:/sbin:/bin");
     char *environment[] = { variables[0], variables[1], variables[2], variables[3], NULL };
 
-    if (hooks_running >= AGENT_HOOKS_MAX) {
+    if (hooks_running >= HOOKS_MAX) {
         log_line(LOG_ERR, "%s: %s hook not started: %d hooks are still running", resource, event,
                  hooks_running);
         return;

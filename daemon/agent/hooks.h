@@ -1,7 +1,8 @@
 /*
  * Hooks: the operator's programs that are told of a lease won or lost.
  *
- * Owner: the agent's shell; loop thread. At most AGENT_HOOKS_MAX run at once.
+ * Owner: the agent's shell; loop thread. At most HOOKS_MAX run at once; one more is refused with a
+ *   log line. A hook outlives the agent, and nothing waits for it.
  * Environment: HOLDFAST_RESOURCE, HOLDFAST_TOKEN, HOLDFAST_EVENT (acquired|lost), and PATH.
  */
 #ifndef HOLDFAST_AGENT_HOOKS_H
@@ -9,6 +10,8 @@
 
 #include <stdint.h>
 #include <uv.h>
+
+enum { HOOKS_MAX = 8 };
 
 /*
  * Starts `program` and returns at once. Failure to start, a non-zero exit and a signal are logged.

@@ -81,9 +81,11 @@ static bool node_send_lease(struct node *node, const struct hf_name *to,
     return node_send_frame(node, to, wire_encode_lease(message, node_frame, sizeof(node_frame)));
 }
 
-bool node_send_to_issuer(struct node *node, const struct hf_name *to,
-                         const struct lease_message *message)
+/* For the agent. */
+static bool node_send_to_issuer(void *context, const struct hf_name *to,
+                                const struct lease_message *message)
 {
+    struct node *node = context;
     if (node->issuer != NULL && name_equal(to, &node->conf.node_id))
         return node_local_queue(node, true, message);
     return node_send_lease(node, to, message);
@@ -337,6 +339,19 @@ static bool node_start_hub(struct node *node)
     return node->hub != NULL;
 }
 
+static bool node_start_agent(struct node *node)
+{
+    const struct agent_config config = {
+        .loop = &node->loop,
+        .conf = &node->conf,
+        .nonce_start = node_random(),
+        .send_to_issuer = node_send_to_issuer,
+        .context = node,
+    };
+    node->agent = agent_start(&config);
+    return node->agent != NULL;
+}
+
 /* The two roles of one process are each other's link, from the start. */
 static void node_link_own_roles(struct node *node)
 {
@@ -363,7 +378,7 @@ int node_start(struct node *node)
     }
     if (conf->issuer_role && issuer_shell_start(node) == NULL)
         return NODE_EXIT_STORE;
-    if (conf->agent_role && agent_start(node) == NULL)
+    if (conf->agent_role && !node_start_agent(node))
         return EXIT_FAILURE;
     if (!node_start_hub(node))
         return EXIT_FAILURE;

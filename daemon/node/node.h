@@ -82,10 +82,7 @@ int node_start(struct node *node);
 /* Closes everything; uv_run() returns when it is done. */
 void node_stop(struct node *node);
 
-/* Sends to the issuer, or the agent, called `to`: in this process or over the hub. False: not up.
- */
-bool node_send_to_issuer(struct node *node, const struct hf_name *to,
-                         const struct lease_message *message);
+/* Sends to the agent called `to`: in this process or over the hub. False: not up. */
 bool node_send_to_agent(struct node *node, const struct hf_name *to,
                         const struct lease_message *message);
 

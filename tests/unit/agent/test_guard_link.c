@@ -7,7 +7,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "agent/agent.h"
 #include "tests/unit/support/folder.h"
 #include "tests/unit/support/unit.h"
 
@@ -147,7 +146,7 @@ static void guard_that_hangs_up_on_the_agent_is_dialled_less_and_less_and_told_o
     for (int i = 0; i < 6; i++) {
         waited_ms += guard_accept(f);
         guard_hang_up(f);
-        least_ms += i < 5 ? (uint64_t)AGENT_GUARD_RETRY_MS << i : 0;
+        least_ms += i < 5 ? (uint64_t)GUARD_LINK_RETRY_MS << i : 0;
     }
     assert_true(waited_ms >= least_ms);
     assert_int_equal(f->ups, 6);
@@ -165,7 +164,7 @@ static void guard_that_restarts_is_dialled_at_once(void **state)
     guard_accept(f);
     guard_greet(f);
     guard_hang_up(f);
-    assert_true(guard_accept(f) < AGENT_GUARD_RETRY_MAX_MS / 2);
+    assert_true(guard_accept(f) < GUARD_LINK_RETRY_MAX_MS / 2);
     guard_greet(f);
     /* Refused once; connected, lost; connected. */
     assert_int_equal(log_lines(f), 4);
