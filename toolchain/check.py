@@ -45,6 +45,7 @@ def all_jobs():
     yield ("mutants apply", ["/usr/bin/python3", "tests/mutants/run.py", "--check"], {})
     yield ("core symbols", ["toolchain/core-symbols.sh", "build"], {})
     yield ("includes", ["toolchain/includes.sh"], {})
+    yield ("laws", ["/usr/bin/python3", "toolchain/laws.py"], {})
     yield ("cppcheck", ["toolchain/lint.sh", "cppcheck"], {})
 
 
