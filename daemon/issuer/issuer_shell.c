@@ -11,9 +11,8 @@
 #include "issuer/recovery.h"
 #include "issuer/store_watch.h"
 #include "log/log.h"
-#include "node/issuers.h"
 
-enum { STORE_LOOK_MS = 1000, STORE_STALE_MS = 5000, LINK_SETTLES_US = 1000000 };
+enum { STORE_LOOK_MS = 1000, STORE_STALE_MS = 5000 };
 
 /* What another issuer last said about its journal. */
 struct shell_peer {
@@ -23,8 +22,8 @@ struct shell_peer {
 };
 
 struct issuer_shell {
+    struct issuer_shell_config config;
     uint64_t told_index; /* of the configuration that all nodes were told; 0: none */
-    struct node *node;
     struct replica replica;
     struct replica_output output;
     struct issuer_policy policy[CONF_POLICIES_MAX];
@@ -60,7 +59,7 @@ static void shell_arm(struct issuer_shell *issuer)
     }
     int64_t left_us = instant_diff(wake_at, hal_clock_now()).us;
     uint64_t left_ms = left_us <= 0 ? 0 : (uint64_t)(left_us + 999) / 1000;
-    uv_update_time(&issuer->node->loop);
+    uv_update_time(issuer->config.loop);
     uv_timer_start(&issuer->timer, shell_timer, left_ms, 0);
 }
 
@@ -130,69 +129,83 @@ void issuer_shell_tell_issuers(struct issuer_shell *issuer, const struct hf_name
     const struct raft *raft = &issuer->replica.raft;
     struct wire_issuers issuers = { .index = issuer->told_index, .members = raft->members };
     if (issuer->told_index != 0 && raft->members_index == issuer->told_index)
-        node_send_issuers(issuer->node, node, &issuers);
+        issuer->config.callbacks.send_issuers(issuer->config.context, node, &issuers);
 }
 
 /* The log's configuration is what this node goes by at once; others are told when it is for good. */
 static void shell_follow_members(struct issuer_shell *issuer)
 {
+    const struct issuer_shell_config *config = &issuer->config;
     const struct raft *raft = &issuer->replica.raft;
     if (issuer->output.members_changed)
-        issuers_follow(issuer->node);
+        config->callbacks.on_members(config->context, raft);
     if (raft_change_pending(raft) || raft->members_index == issuer->told_index)
         return;
     issuer->told_index = raft->members_index;
     issuer_shell_tell_issuers(issuer, NULL);
-    issuers_follow(issuer->node);
+    config->callbacks.on_members(config->context, raft);
 }
 
-static bool shell_link_up(void *context, const struct hf_name *id)
+static struct recovery_links shell_links(const struct issuer_shell *issuer)
 {
-    const struct issuer_shell *issuer = context;
-    const struct node_peer *peer = issuers_find(issuer->node, id);
-    return peer != NULL && peer->up && hal_clock_now().us - peer->since_us > LINK_SETTLES_US;
+    return (struct recovery_links){ issuer->config.callbacks.link_settled, issuer->config.context };
 }
 
 void issuer_shell_describe_recovery(struct issuer_shell *issuer, char *text, size_t size)
 {
-    const struct recovery_links links = { shell_link_up, issuer };
+    const struct recovery_links links = shell_links(issuer);
     recovery_describe(&issuer->replica.raft, &links, text, size);
 }
 
+static void shell_watch_recovery(struct issuer_shell *issuer)
+{
+    const struct recovery_links links = shell_links(issuer);
+    recovery_tell_forgetful(&issuer->output.forgetful);
+    recovery_watch(&issuer->recovery, &issuer->replica.raft, &links, hal_clock_now());
+}
+
+/* What a step asks for, in this order: what must be durable goes to the store before all else. */
 static void shell_carry_out(struct issuer_shell *issuer)
 {
+    const struct issuer_callbacks *callbacks = &issuer->config.callbacks;
     const struct replica_output *output = &issuer->output;
+    void *context = issuer->config.context;
     for (size_t i = 0; i < output->persist_count; i++)
         store_append(issuer->store, &output->persist[i], &issuer->replica.raft);
     for (size_t i = 0; i < output->raft_message_count; i++)
-        node_send_raft(issuer->node, &output->raft_message[i]);
+        (void)callbacks->send_raft(context, &output->raft_message[i]);
     for (size_t i = 0; i < output->client_send_count; i++)
-        node_send_to_agent(issuer->node, &output->client_send[i].node,
-                           &output->client_send[i].message);
+        (void)callbacks->send_to_agent(context, &output->client_send[i].node,
+                                       &output->client_send[i].message);
     for (size_t i = 0; i < output->history_count; i++)
         shell_show_history(issuer, &output->history[i]);
     if (output->role_changed)
         shell_log_role(issuer);
     shell_follow_members(issuer);
-    recovery_tell_forgetful(&output->forgetful);
-    const struct recovery_links links = { shell_link_up, issuer };
-    recovery_watch(&issuer->recovery, &issuer->replica.raft, &links, hal_clock_now());
+    shell_watch_recovery(issuer);
     shell_arm(issuer);
 }
 
-static void shell_step(struct issuer_shell *issuer, struct replica_event *event)
+/* The one step of the replica. issuer->output stays as it is until the next one. */
+static void shell_step_replica(struct issuer_shell *issuer, struct replica_event *event)
 {
     event->wall_us = hal_clock_wall_us();
     replica_step(&issuer->replica, event, hal_clock_now(), &issuer->output);
-    uint64_t confirmed = issuer->output.confirmed_round;
     shell_carry_out(issuer);
-    if (confirmed != 0 || !replica_serving(&issuer->replica))
-        shell_tell_readers(issuer, confirmed, !replica_serving(&issuer->replica));
+}
+
+/* A step, and word to whoever waits for what came of it: they may step anew from within. */
+static void shell_step(struct issuer_shell *issuer, struct replica_event *event)
+{
+    shell_step_replica(issuer, event);
+    uint64_t confirmed = issuer->output.confirmed_round;
+    bool serving = replica_serving(&issuer->replica);
+    if (confirmed != 0 || !serving)
+        shell_tell_readers(issuer, confirmed, !serving);
     shell_tell_waiting(issuer);
     if (replica_wants_snapshot(&issuer->replica)) {
-        struct replica_event compact = { .kind = REPLICA_COMPACT, .wall_us = event->wall_us };
-        replica_step(&issuer->replica, &compact, hal_clock_now(), &issuer->output);
-        shell_carry_out(issuer);
+        struct replica_event compact = { .kind = REPLICA_COMPACT };
+        shell_step_replica(issuer, &compact);
     }
 }
 
@@ -245,11 +258,11 @@ static void shell_look(uv_timer_t *timer)
     struct wire_store store;
     shell_tell_slow(issuer, store_watch_look(&issuer->watch, waiting_us, hal_clock_now()));
     budget_watch_look(&issuer->budgets, &issuer->replica.issuer, hal_clock_now());
-    issuers_look(issuer->node);
     shell_own_store(issuer, &store);
     for (uint8_t i = 0; i < members->count; i++) {
-        if (!name_equal(&members->member[i].id, &issuer->node->conf.node_id))
-            (void)node_send_store(issuer->node, &members->member[i].id, &store);
+        const struct hf_name *id = &members->member[i].id;
+        if (!name_equal(id, &issuer->config.conf->node_id))
+            (void)issuer->config.callbacks.send_store(issuer->config.context, id, &store);
     }
 }
 
@@ -329,7 +342,7 @@ void issuer_shell_store(struct issuer_shell *issuer, const struct hf_name *peer,
 bool issuer_shell_store_of(const struct issuer_shell *issuer, const struct hf_name *id,
                            struct wire_store *store)
 {
-    if (name_equal(id, &issuer->node->conf.node_id)) {
+    if (name_equal(id, &issuer->config.conf->node_id)) {
         shell_own_store(issuer, store);
         return true;
     }
@@ -352,13 +365,10 @@ uint64_t issuer_shell_slow_total(const struct issuer_shell *issuer)
 enum raft_refusal issuer_shell_operate(struct issuer_shell *issuer, struct replica_event *event,
                                        struct replica_act *act, const char **error)
 {
-    event->wall_us = hal_clock_wall_us();
-    replica_step(&issuer->replica, event, hal_clock_now(), &issuer->output);
-    enum raft_refusal refusal = issuer->output.refusal;
+    shell_step_replica(issuer, event);
     *act = issuer->output.act;
     *error = issuer->output.error;
-    shell_carry_out(issuer);
-    return refusal;
+    return issuer->output.refusal;
 }
 
 void issuer_shell_await(struct issuer_shell *issuer, struct issuer_waiting *waiting)
@@ -380,14 +390,12 @@ void issuer_shell_forget_waiting(struct issuer_shell *issuer, struct issuer_wait
 
 bool issuer_shell_read(struct issuer_shell *issuer, struct issuer_reader *reader)
 {
-    struct replica_event event = { .kind = REPLICA_CONFIRM, .wall_us = hal_clock_wall_us() };
-    replica_step(&issuer->replica, &event, hal_clock_now(), &issuer->output);
+    struct replica_event event = { .kind = REPLICA_CONFIRM };
+    shell_step_replica(issuer, &event);
     uint64_t confirmed = issuer->output.confirmed_round;
-    uint64_t requested = issuer->output.requested_round;
-    shell_carry_out(issuer);
-    if (requested == 0)
+    if (issuer->output.requested_round == 0)
         return false;
-    reader->round = requested;
+    reader->round = issuer->output.requested_round;
     reader->next = issuer->readers;
     issuer->readers = reader;
     if (confirmed != 0)
@@ -481,11 +489,13 @@ static void shell_tell_nothing(const struct conf *conf, const struct journal_rec
 
 static bool shell_open_store(struct issuer_shell *issuer, struct journal_recovered *recovered)
 {
-    const struct conf *conf = &issuer->node->conf;
+    const struct conf *conf = issuer->config.conf;
     char error[ISSUER_TEXT_MAX];
     const struct store_config config = {
-        .loop = &issuer->node->loop,
+        .loop = issuer->config.loop,
         .data_dir = conf->data_dir,
+        .ops = issuer->config.disk_ops,
+        .disk = issuer->config.disk,
         .cluster = conf->cluster_name.text,
         .node = conf->node_id,
         .snapshot_capacity = REPLICA_SNAPSHOT_MAX,
@@ -517,7 +527,27 @@ static bool shell_open_store(struct issuer_shell *issuer, struct journal_recover
     return true;
 }
 
-struct issuer_shell *issuer_shell_start(struct node *node)
+static void shell_init_replica(struct issuer_shell *issuer,
+                               const struct journal_recovered *recovered)
+{
+    const struct conf *conf = issuer->config.conf;
+    const struct raft_config raft = {
+        .self = conf->node_id,
+        .election = span_from_ms(conf->election_ms),
+        .heartbeat = span_from_ms(conf->heartbeat_ms),
+        .random_seed = issuer->config.random_seed,
+    };
+    const struct issuer_config config = {
+        .self = conf->node_id,
+        .drift_ppm = conf->drift_ppm,
+        .policy = issuer->policy,
+        .policy_count = shell_policies(issuer, conf),
+    };
+    replica_init(&issuer->replica, &raft, &config, &recovered->raft, hal_clock_now());
+    issuer->recovery.standing = recovered->raft.standing;
+}
+
+struct issuer_shell *issuer_shell_start(const struct issuer_shell_config *config)
 {
     struct issuer_shell *issuer = calloc(1, sizeof(*issuer));
     struct journal_recovered recovered;
@@ -525,30 +555,18 @@ struct issuer_shell *issuer_shell_start(struct node *node)
         log_line(LOG_ERR, "issuer: out of memory");
         return NULL;
     }
-    issuer->node = node;
-    uv_timer_init(&node->loop, &issuer->timer);
-    issuer->timer.data = issuer;
-    uv_timer_init(&node->loop, &issuer->look);
-    issuer->look.data = issuer;
-    issuer->watch.threshold_us = (uint64_t)node->conf.slow_store_ms * 1000;
-    if (!shell_open_store(issuer, &recovered))
+    issuer->config = *config;
+    issuer->watch.threshold_us = (uint64_t)config->conf->slow_store_ms * 1000;
+    if (!shell_open_store(issuer, &recovered)) {
+        free(issuer);
         return NULL;
-    const struct raft_config raft = {
-        .self = node->conf.node_id,
-        .election = span_from_ms(node->conf.election_ms),
-        .heartbeat = span_from_ms(node->conf.heartbeat_ms),
-        .random_seed = node_random(),
-    };
-    const struct issuer_config config = {
-        .self = node->conf.node_id,
-        .drift_ppm = node->conf.drift_ppm,
-        .policy = issuer->policy,
-        .policy_count = shell_policies(issuer, &node->conf),
-    };
-    replica_init(&issuer->replica, &raft, &config, &recovered.raft, hal_clock_now());
-    issuer->recovery.standing = recovered.raft.standing;
+    }
+    uv_timer_init(config->loop, &issuer->timer);
+    issuer->timer.data = issuer;
+    uv_timer_init(config->loop, &issuer->look);
+    issuer->look.data = issuer;
+    shell_init_replica(issuer, &recovered);
     store_release_recovered(issuer->store);
-    node->issuer = issuer;
     shell_timer(&issuer->timer);
     uv_timer_start(&issuer->look, shell_look, STORE_LOOK_MS, STORE_LOOK_MS);
     return issuer;

@@ -1,9 +1,13 @@
 /*
- * The issuer's shell: puts the replica (core/lease/replica.h) on the loop, between the peer hub,
- * the store and the console.
+ * The issuer's shell: puts the replica (core/lease/replica.h) on the loop, with the store.
  *
- * Owner: struct node; loop thread. Lifecycle: issuer_shell_start(), events, issuer_shell_stop().
+ * Owner: whoever started it, on the loop that it was given; loop thread. It knows no node, no
+ *   network, no agent and no console but by its callbacks.
+ * Lifecycle: issuer_shell_start(), events from outside, issuer_shell_stop(); its memory is the
+ *   process's.
  * Rules:
+ *  - Callbacks come from the loop thread, also from within the functions below, and never call the
+ *    shell from within. What a callback could not send is lost: Raft and the agents ask again.
  *  - Syncs happen on the store's thread; what depends on them is stepped when they are done.
  *  - Once a second each issuer tells the others how its journal fares, so that any console shows
  *    all of them. Nothing but what people see depends on it.
@@ -15,14 +19,41 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <uv.h>
 
+#include "conf/conf.h"
 #include "lease/replica.h"
-#include "node/node.h"
 #include "store/store.h"
+#include "wire/wire.h"
 
 struct issuer_shell;
 
 enum { ISSUER_TEXT_MAX = 256 };
+
+struct issuer_callbacks {
+    /* To the issuer message->to, to an agent, or to another issuer. False: it is not up. */
+    bool (*send_raft)(void *context, const struct raft_message *message);
+    bool (*send_to_agent)(void *context, const struct hf_name *to,
+                          const struct lease_message *message);
+    bool (*send_store)(void *context, const struct hf_name *to, const struct wire_store *store);
+    /* Who the issuers are, for good: to one node, or (NULL) to all that are connected. */
+    void (*send_issuers)(void *context, const struct hf_name *to,
+                         const struct wire_issuers *issuers);
+    /* The log's configuration is another one, or is committed now; maybe within the start. */
+    void (*on_members)(void *context, const struct raft *raft);
+    /* This issuer is connected, for long enough that it could have answered. */
+    bool (*link_settled)(void *context, const struct hf_name *issuer);
+};
+
+struct issuer_shell_config {
+    uv_loop_t *loop;
+    const struct conf *conf;         /* outlives the shell */
+    uint64_t random_seed;            /* of election timeouts */
+    const struct disk_ops *disk_ops; /* NULL: real files in conf->data_dir */
+    void *disk;                      /* of disk_ops; outlives the shell */
+    struct issuer_callbacks callbacks;
+    void *context;
+};
 
 /* Somebody who wants to see history events as they are applied: an element of a list. */
 struct issuer_watcher {
@@ -47,13 +78,13 @@ struct issuer_waiting {
     struct issuer_waiting *next;
 };
 
-/* Returns NULL after one log line. Blocks while the journal is read. */
-struct issuer_shell *issuer_shell_start(struct node *node);
+/* `config` is copied. Returns NULL after one log line. Blocks while the journal is read. */
+struct issuer_shell *issuer_shell_start(const struct issuer_shell_config *config);
 
 /* Flushes nothing: what was not acknowledged was not promised. */
 void issuer_shell_stop(struct issuer_shell *issuer);
 
-/* From the node. */
+/* Messages of those who may send them, and their links: who may is for the caller to know. */
 void issuer_shell_raft(struct issuer_shell *issuer, const struct raft_message *message);
 void issuer_shell_lease(struct issuer_shell *issuer, const struct hf_name *agent,
                         const struct lease_message *message);
@@ -65,9 +96,11 @@ void issuer_shell_store(struct issuer_shell *issuer, const struct hf_name *peer,
 /* To a node that has connected: who the issuers are, if that is committed in the log. */
 void issuer_shell_tell_issuers(struct issuer_shell *issuer, const struct hf_name *node);
 
-/* For the console. `event` is one of REPLICA_TRANSFER, _PIN, _NOTE, _LEADER_TRANSFER, _MEMBERS. */
-/* *error is set to the reason (static text) if the issuer refuses it, else to NULL. */
-/* What is accepted is not done yet: *act is for issuer_shell_await(). */
+/*
+ * An operator's act: `event` is one of REPLICA_TRANSFER, _PIN, _OVERRULE, _CLEAR, _NOTE, _REMOVE,
+ * _LEADER_TRANSFER and _MEMBERS. *error is the reason (static text) if the lease rules refuse it,
+ * else NULL. What is accepted is not done yet: issuer_shell_await() tells of *act when it is.
+ */
 enum raft_refusal issuer_shell_operate(struct issuer_shell *issuer, struct replica_event *event,
                                        struct replica_act *act, const char **error);
 /* on_outcome follows, maybe within the call, maybe never: the caller has a time limit of its own. */
@@ -85,7 +118,7 @@ bool issuer_shell_store_of(const struct issuer_shell *issuer, const struct hf_na
                            struct wire_store *store);
 /* Slow appends to this issuer's journal since the start. */
 uint64_t issuer_shell_slow_total(const struct issuer_shell *issuer);
-/* As recovery_describe(), with this node's links. */
+/* As recovery_describe(), with link_settled(). */
 void issuer_shell_describe_recovery(struct issuer_shell *issuer, char *text, size_t size);
 /* Empty, or why the store failed. */
 const char *issuer_shell_failure(const struct issuer_shell *issuer);

@@ -7,7 +7,7 @@
 #include "hal/clock.h"
 #include "issuer/issuer_shell.h"
 
-enum { LEADERLESS_LOOKS = 2 };
+enum { LEADERLESS_LOOKS = 2, LOOK_MS = 1000 };
 
 static const struct conf_node_address *in_file(const struct node *node, const struct hf_name *id)
 {
@@ -163,8 +163,9 @@ static void drop(struct node *node, const struct node_peer *peer)
 }
 
 /* Those whom the file lists and the log does not are needed for as long as nobody leads. */
-void issuers_look(struct node *node)
+static void look(uv_timer_t *timer)
 {
+    struct node *node = timer->data;
     const struct raft *raft = own_raft(node);
     if (raft == NULL || node->hub == NULL)
         return;
@@ -188,11 +189,15 @@ void issuers_start(struct node *node)
 {
     uv_timer_init(&node->loop, &node->leaving_timer);
     node->leaving_timer.data = node;
+    uv_timer_init(&node->loop, &node->look_timer);
+    node->look_timer.data = node;
+    uv_timer_start(&node->look_timer, look, LOOK_MS, LOOK_MS);
 }
 
 void issuers_stop(struct node *node)
 {
     uv_close((uv_handle_t *)&node->leaving_timer, NULL);
+    uv_close((uv_handle_t *)&node->look_timer, NULL);
 }
 
 /* One that is connected already, as a board or before it was added, is an issuer from now on. */

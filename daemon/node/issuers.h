@@ -32,9 +32,6 @@ void issuers_follow(struct node *node);
 /* No issuer in the list any more, but not hung up on yet. */
 bool issuers_is_leaving(const struct node *node, const struct hf_name *id);
 
-/* Once a second: without a leader, issuers that only the file lists are dialled as well. */
-void issuers_look(struct node *node);
-
 /* Whether it is to be heard as an issuer: it is in the list, or raft_hears() it. */
 bool issuers_hears(struct node *node, const struct hf_name *id);
 

@@ -15,6 +15,8 @@
 #include "node/issuers.h"
 #include "peer/tls.h"
 
+enum { LINK_SETTLES_US = 1000000 };
+
 _Noreturn void hf_panic(const char *file, int line, const char *what)
 {
     log_line(LOG_CRIT, "assertion failed at %s:%d: %s; aborting, so that outputs go safe", file,
@@ -69,7 +71,7 @@ static bool node_local_queue(struct node *node, bool to_issuer, const struct lea
 
 static uint8_t node_frame[WIRE_FRAME_MAX];
 
-static bool node_send_frame(struct node *node, const struct hf_name *to, size_t length)
+static bool node_send_frame(const struct node *node, const struct hf_name *to, size_t length)
 {
     HF_CHECK(length > 0);
     return node->hub != NULL && peer_send(node->hub, to, (struct bytes){ node_frame, length });
@@ -91,16 +93,19 @@ static bool node_send_to_issuer(void *context, const struct hf_name *to,
     return node_send_lease(node, to, message);
 }
 
-bool node_send_to_agent(struct node *node, const struct hf_name *to,
-                        const struct lease_message *message)
+/* For the issuer, as the next ones. */
+static bool node_send_to_agent(void *context, const struct hf_name *to,
+                               const struct lease_message *message)
 {
+    struct node *node = context;
     if (node->agent != NULL && name_equal(to, &node->conf.node_id))
         return node_local_queue(node, false, message);
     return node_send_lease(node, to, message);
 }
 
-bool node_send_raft(struct node *node, const struct raft_message *message)
+static bool node_send_raft(void *context, const struct raft_message *message)
 {
+    struct node *node = context;
     return node_send_frame(node, &message->to,
                            wire_encode_raft(message, node_frame, sizeof(node_frame)));
 }
@@ -114,16 +119,17 @@ bool node_send_query(struct node *node, const struct hf_name *to, bool reply,
     return node_send_frame(node, to, wire_encode(&message, node_frame, sizeof(node_frame)));
 }
 
-bool node_send_store(struct node *node, const struct hf_name *to, const struct wire_store *store)
+static bool node_send_store(void *context, const struct hf_name *to, const struct wire_store *store)
 {
     static struct wire_message message = { .kind = WIRE_STORE };
     message.store = *store;
-    return node_send_frame(node, to, wire_encode(&message, node_frame, sizeof(node_frame)));
+    return node_send_frame(context, to, wire_encode(&message, node_frame, sizeof(node_frame)));
 }
 
-void node_send_issuers(struct node *node, const struct hf_name *to,
-                       const struct wire_issuers *issuers)
+static void node_send_issuers(void *context, const struct hf_name *to,
+                              const struct wire_issuers *issuers)
 {
+    const struct node *node = context;
     static struct wire_message message = { .kind = WIRE_ISSUERS };
     message.issuers = *issuers;
     size_t length = wire_encode(&message, node_frame, sizeof(node_frame));
@@ -339,6 +345,37 @@ static bool node_start_hub(struct node *node)
     return node->hub != NULL;
 }
 
+static void node_on_members(void *context, const struct raft *raft)
+{
+    (void)raft;
+    issuers_follow(context);
+}
+
+/* An answer to what was asked when the link came up has had its time. */
+static bool node_link_settled(void *context, const struct hf_name *issuer)
+{
+    const struct node_peer *peer = issuers_find(context, issuer);
+    return peer != NULL && peer->up && hal_clock_now().us - peer->since_us > LINK_SETTLES_US;
+}
+
+static bool node_start_issuer(struct node *node)
+{
+    const struct issuer_shell_config config = {
+        .loop = &node->loop,
+        .conf = &node->conf,
+        .random_seed = node_random(),
+        .callbacks = { .send_raft = node_send_raft,
+                       .send_to_agent = node_send_to_agent,
+                       .send_store = node_send_store,
+                       .send_issuers = node_send_issuers,
+                       .on_members = node_on_members,
+                       .link_settled = node_link_settled },
+        .context = node,
+    };
+    node->issuer = issuer_shell_start(&config);
+    return node->issuer != NULL;
+}
+
 static bool node_start_agent(struct node *node)
 {
     const struct agent_config config = {
@@ -376,7 +413,7 @@ int node_start(struct node *node)
         log_line(LOG_ERR, "%s", error);
         return EXIT_FAILURE;
     }
-    if (conf->issuer_role && issuer_shell_start(node) == NULL)
+    if (conf->issuer_role && !node_start_issuer(node))
         return NODE_EXIT_STORE;
     if (conf->agent_role && !node_start_agent(node))
         return EXIT_FAILURE;

@@ -62,6 +62,7 @@ struct node {
     uint8_t leaderless; /* looks in a row at which no leader was known */
     struct hf_name leaving[HF_ISSUERS_MAX];
     uv_timer_t leaving_timer;
+    uv_timer_t look_timer;
     struct wire_issuers told; /* the newest that an issuer has told; index 0: none yet */
 
     uv_async_t local_wake;
@@ -82,20 +83,9 @@ int node_start(struct node *node);
 /* Closes everything; uv_run() returns when it is done. */
 void node_stop(struct node *node);
 
-/* Sends to the agent called `to`: in this process or over the hub. False: not up. */
-bool node_send_to_agent(struct node *node, const struct hf_name *to,
-                        const struct lease_message *message);
-
-bool node_send_raft(struct node *node, const struct raft_message *message);
+/* A command for another node's console, or the answer to one. False: it is not up. */
 bool node_send_query(struct node *node, const struct hf_name *to, bool reply,
                      const struct wire_query *query);
-
-/* Tells another issuer how this one's journal fares. */
-bool node_send_store(struct node *node, const struct hf_name *to, const struct wire_store *store);
-
-/* Tells this issuer's committed configuration, to one node or (NULL) to all that are connected. */
-void node_send_issuers(struct node *node, const struct hf_name *to,
-                       const struct wire_issuers *issuers);
 
 /* `peer`, of node->issuer_peer, is connected and said this. */
 void node_issuer_up(struct node *node, struct node_peer *peer, const struct wire_hello *hello);
