@@ -84,12 +84,21 @@ def check_document(path, text, files, words, laws):
                 yield f"{path}: `{quoted}`: not in the sources"
     yield from (f"{path}: **{name}** is no rule of {LAWS}"
                 for name in sorted(set(EMPHASISED.findall(text)) - known))
-    numbers = {os.path.basename(file).partition("-")[0] for file in files
-               if file.startswith("tests/mutants/") and file.endswith(".patch")}
-    for listed in MUTANTS.findall(unfolded(text)):
-        for number in re.findall(r"\d+", listed):
-            if number not in numbers:
-                yield f"{path}: mutant {number}: no such patch"
+
+
+def check_mutants(files, laws):
+    """Those that a rule names as its own cite it."""
+    breaks = {}
+    for file in files:
+        if file.startswith("tests/mutants/") and file.endswith(".patch"):
+            header = unfolded(read(file).partition("\n--- ")[0])
+            breaks[os.path.basename(file).partition("-")[0]] = header
+    for part in laws.split("\n\n"):
+        defined = DEFINED.match(part)
+        for listed in MUTANTS.findall(unfolded(part)) if defined else ():
+            for number in re.findall(r"\d+", listed):
+                if f"PROTOCOL.md, {defined.group(1)}" not in breaks.get(number, ""):
+                    yield f"{LAWS}: {defined.group(1)} names mutant {number}, which breaks another"
 
 
 def check_links(path, text):
@@ -117,7 +126,7 @@ def main():
     for file in files:
         if file.endswith((".c", ".h", ".py", ".proto", ".pml", ".sh")):
             words.update(re.findall(r"[A-Za-z][A-Za-z0-9_]*", read(file)))
-    results = [list(check_citations(files, laws))]
+    results = [list(check_citations(files, laws)), list(check_mutants(files, laws))]
     for path in (path for path in DOCUMENTS if path in files):
         text = read(path)
         results.append(list(check_document(path, text, files, words, laws)))

@@ -6,11 +6,31 @@ import re
 
 KEYS = ("breaks", "expected", "options", "killer")
 ORACLES = ("S1", "S2", "S3", "S4", "S5", "L1", "L2", "log", "vote", "disk", "panic")
+LAWS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../daemon/core/PROTOCOL.md")
+CITED = re.compile(r"PROTOCOL\.md, ([a-z0-9]+(?:-[a-z0-9]+)+)")
 HUNK = re.compile(r"^@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@")
 
 
 class PatchError(Exception):
     """What is wrong with a mutant, for people."""
+
+
+def read_rules():
+    """The names of the rules of PROTOCOL.md: each begins a paragraph, **so-it-is** written."""
+    with open(LAWS, encoding="utf-8") as text:
+        return set(re.findall(r"^\*\*([a-z0-9]+(?:-[a-z0-9]+)+)\*\* ", text.read(), re.M))
+
+
+RULES = read_rules()
+
+
+def check_cited(breaks):
+    cited = CITED.findall(breaks)
+    if not cited:
+        raise PatchError("breaks: cites no rule; write 'PROTOCOL.md, NAME: what of it'")
+    for name in cited:
+        if name not in RULES:
+            raise PatchError(f"breaks: {name} is no rule of daemon/core/PROTOCOL.md")
 
 
 def read_header(lines):
@@ -87,6 +107,7 @@ class Mutant:
             lines = text.read().splitlines()
         header, at = read_header(lines)
         self.breaks = header["breaks"]
+        check_cited(self.breaks)
         self.options = header.get("options", "").split()
         self.killer = header.get("killer", "")
         self.expected = [name.strip() for name in header.get("expected", "").split(",") if name]
