@@ -4,54 +4,31 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/fsuid.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
-#include "hal/clock.h"
 #include "log/log.h"
 
-/* Room for a status of each resource: an agent that does not read shall not get old news later. */
-enum { AGENT_SEND_BUFFER = 32768, AGENT_BACKLOG = 64, AGENT_ACCEPTS_PER_TURN = 4 };
+enum {
+    AGENT_ACCEPTS_PER_TURN = 4,
+    AGENT_PATH_SIZE = 108 /* unix(7), sun_path with its terminating zero */
+};
 
-static bool socket_address(struct sockaddr_un *address, const char *run_dir)
+/* False if it is too long to be bound. */
+static bool socket_path(char path[AGENT_PATH_SIZE], const char *run_dir)
 {
-    memset(address, 0, sizeof(*address));
-    address->sun_family = AF_UNIX;
-    int length = snprintf(address->sun_path, sizeof(address->sun_path), "%s/guard.sock", run_dir);
-    return length > 0 && (size_t)length < sizeof(address->sun_path);
+    int length = snprintf(path, AGENT_PATH_SIZE, "%s/guard.sock", run_dir);
+    return length > 0 && length < AGENT_PATH_SIZE;
 }
 
-static void close_fd(int *fd)
+static void hang_up(const struct agent_socket *sockets, int *fd)
 {
     if (*fd >= 0)
-        close(*fd);
+        sockets->platform->close(sockets->platform->context, *fd);
     *fd = -1;
 }
 
-/*
- * By the thread's file system user rather than by chown: whoever owns the folder could have put
- * another file in the socket's place by then. Without the privilege, the socket is the guard's own,
- * and a group of RUN that is inherited (its set-group-ID bit) lets the owner in.
- */
-static bool bind_for(int fd, const struct sockaddr_un *address, uid_t owner)
+void agent_socket_none(struct agent_socket *sockets, const struct platform *platform)
 {
-    mode_t mask = umask(0117);
-    uid_t own = (uid_t)setfsuid(owner);
-    unlink(address->sun_path);
-    bool bound = bind(fd, (const struct sockaddr *)address, sizeof(*address)) == 0;
-    int error = errno;
-    (void)setfsuid(own);
-    umask(mask);
-    errno = error;
-    return bound;
-}
-
-void agent_socket_none(struct agent_socket *sockets)
-{
-    *sockets = (struct agent_socket){ .listen_fd = -1, .agent_fd = -1 };
+    *sockets = (struct agent_socket){ .platform = platform, .listen_fd = -1, .agent_fd = -1 };
     for (int i = 0; i < AGENT_NEWCOMERS; i++)
         sockets->newcomer_fd[i] = -1;
 }
@@ -59,50 +36,41 @@ void agent_socket_none(struct agent_socket *sockets)
 bool agent_socket_open(struct agent_socket *sockets, const char *run_dir,
                        const struct hf_name *node)
 {
-    struct sockaddr_un address;
-    struct stat run;
-    agent_socket_none(sockets);
+    char path[AGENT_PATH_SIZE];
+    const struct platform *platform = sockets->platform;
     sockets->node = *node;
-    sockets->run_owner = geteuid();
-    if (!socket_address(&address, run_dir)) {
-        log_line(LOG_ERR, "%s/guard.sock: at most %zu characters are allowed", run_dir,
-                 sizeof(address.sun_path) - 1);
+    if (!socket_path(path, run_dir)) {
+        log_line(LOG_ERR, "%s/guard.sock: at most %d characters are allowed", run_dir,
+                 AGENT_PATH_SIZE - 1);
         return false;
     }
-    if (stat(run_dir, &run) == 0)
-        sockets->run_owner = run.st_uid;
-    sockets->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    bool bound = sockets->listen_fd >= 0 &&
-                 bind_for(sockets->listen_fd, &address, sockets->run_owner) &&
-                 listen(sockets->listen_fd, AGENT_BACKLOG) == 0;
-    if (!bound)
-        log_line(LOG_ERR, "%s: can't be bound: %s", address.sun_path, strerror(errno));
-    return bound;
+    sockets->listen_fd = platform->listen(platform->context, path, &sockets->run_owner);
+    if (sockets->listen_fd < 0)
+        log_line(LOG_ERR, "%s: can't be bound: %s", path, strerror(-sockets->listen_fd));
+    return sockets->listen_fd >= 0;
 }
 
 /* Whoever comes in a loop gets one line a second, with how many there were. */
 static bool admit_log(struct agent_socket *sockets)
 {
-    uint64_t more = log_brake_release(&sockets->refused, hal_clock_now());
+    struct instant now = sockets->platform->now(sockets->platform->context);
+    uint64_t more = log_brake_release(&sockets->refused, now);
     if (more > 0)
         log_line(LOG_WARNING, "agent: %" PRIu64 " more refused", more);
-    return log_brake_admit(&sockets->refused, hal_clock_now());
+    return log_brake_admit(&sockets->refused, now);
 }
 
-static bool peer_allowed(struct agent_socket *sockets, int fd)
+static bool peer_allowed(struct agent_socket *sockets, const struct platform_peer *peer)
 {
-    struct ucred peer;
-    socklen_t size = sizeof(peer);
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) < 0)
-        return false;
-    if (peer.uid == 0 || peer.uid == geteuid() || peer.uid == sockets->run_owner)
+    uid_t own = sockets->platform->uid;
+    if (peer->uid == 0 || peer->uid == own || peer->uid == sockets->run_owner)
         return true;
     if (!admit_log(sockets))
         return false;
     log_line(LOG_WARNING,
              "agent: uid %u (pid %d) refused: only root, uid %u and the run directory's owner, uid "
              "%u, may connect",
-             (unsigned)peer.uid, (int)peer.pid, (unsigned)geteuid(), (unsigned)sockets->run_owner);
+             (unsigned)peer->uid, (int)peer->pid, (unsigned)own, (unsigned)sockets->run_owner);
     return false;
 }
 
@@ -117,7 +85,7 @@ static void newcomer_add(struct agent_socket *sockets, int fd)
             sockets->newcomer_fd[count++] = waiting;
     }
     if (count == AGENT_NEWCOMERS) {
-        close_fd(&sockets->newcomer_fd[0]);
+        hang_up(sockets, &sockets->newcomer_fd[0]);
         for (int i = 1; i < AGENT_NEWCOMERS; i++)
             sockets->newcomer_fd[i - 1] = sockets->newcomer_fd[i];
         count--;
@@ -127,26 +95,27 @@ static void newcomer_add(struct agent_socket *sockets, int fd)
 
 void agent_socket_accept(struct agent_socket *sockets)
 {
-    const int size = AGENT_SEND_BUFFER;
+    const struct platform *platform = sockets->platform;
     for (int i = 0; i < AGENT_ACCEPTS_PER_TURN; i++) {
-        int fd = accept4(sockets->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        struct platform_peer peer;
+        int fd = platform->accept(platform->context, sockets->listen_fd, &peer);
         if (fd < 0)
             return;
-        if (!peer_allowed(sockets, fd)) {
-            close(fd);
-            continue;
-        }
-        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-        newcomer_add(sockets, fd);
+        if (peer_allowed(sockets, &peer))
+            newcomer_add(sockets, fd);
+        else
+            platform->close(platform->context, fd);
     }
 }
 
 /* True with a well-formed message; *gone if the connection is of no more use. */
-static bool receive(int fd, struct guard_message *message, bool *gone)
+static bool receive(const struct agent_socket *sockets, int fd, struct guard_message *message,
+                    bool *gone)
 {
-    ssize_t length = recv(fd, message, sizeof(*message), MSG_DONTWAIT | MSG_TRUNC);
+    const struct platform *platform = sockets->platform;
+    ssize_t length = platform->receive(platform->context, fd, message, sizeof(*message));
     *gone = false;
-    if (length < 0 && (errno == EAGAIN || errno == EINTR))
+    if (length == -EAGAIN || length == -EINTR)
         return false;
     *gone = true;
     if (length <= 0)
@@ -166,19 +135,19 @@ enum agent_input agent_socket_greet(struct agent_socket *sockets, int index)
     struct guard_message message;
     bool gone = false;
     int *newcomer = &sockets->newcomer_fd[index];
-    bool taken = receive(*newcomer, &message, &gone);
+    bool taken = receive(sockets, *newcomer, &message, &gone);
     if (taken && (message.kind != GUARD_HELLO || !name_equal(&message.name, &sockets->node))) {
         log_line(LOG_WARNING, "agent: refused: says kind %u, name %s; hello, name %s is due",
                  (unsigned)message.kind, message.name.text, sockets->node.text);
         gone = true;
     }
     if (gone) {
-        close_fd(newcomer);
+        hang_up(sockets, newcomer);
         return AGENT_NOTHING;
     }
     if (!taken)
         return AGENT_NOTHING;
-    close_fd(&sockets->agent_fd);
+    hang_up(sockets, &sockets->agent_fd);
     sockets->agent_fd = *newcomer;
     *newcomer = -1;
     return AGENT_ARRIVED;
@@ -189,13 +158,13 @@ enum agent_input agent_socket_receive(struct agent_socket *sockets, struct guard
     bool gone = false;
     if (sockets->agent_fd < 0)
         return AGENT_NOTHING;
-    bool taken = receive(sockets->agent_fd, message, &gone);
+    bool taken = receive(sockets, sockets->agent_fd, message, &gone);
     bool known = taken && (message->kind == GUARD_PERMIT || message->kind == GUARD_DROP ||
                            message->kind == GUARD_CLEAR_FAULT || message->kind == GUARD_TERMS);
     if (taken && !known)
         log_line(LOG_WARNING, "agent: kind %u refused: not an agent's", (unsigned)message->kind);
     if (gone || (taken && !known)) {
-        close_fd(&sockets->agent_fd);
+        hang_up(sockets, &sockets->agent_fd);
         return AGENT_GONE;
     }
     return taken ? AGENT_MESSAGE : AGENT_NOTHING;
@@ -203,24 +172,25 @@ enum agent_input agent_socket_receive(struct agent_socket *sockets, struct guard
 
 bool agent_socket_send(struct agent_socket *sockets, const struct guard_message *message)
 {
+    const struct platform *platform = sockets->platform;
     if (sockets->agent_fd < 0)
         return true;
-    ssize_t sent = send(sockets->agent_fd, message, sizeof(*message), MSG_DONTWAIT | MSG_NOSIGNAL);
-    return sent == (ssize_t)sizeof(*message) || errno == EAGAIN || errno == ENOBUFS;
+    ssize_t sent = platform->send(platform->context, sockets->agent_fd, message, sizeof(*message));
+    return sent == (ssize_t)sizeof(*message) || sent == -EAGAIN || sent == -ENOBUFS;
 }
 
 void agent_socket_drop(struct agent_socket *sockets)
 {
-    close_fd(&sockets->agent_fd);
+    hang_up(sockets, &sockets->agent_fd);
 }
 
 void agent_socket_close(struct agent_socket *sockets, const char *run_dir)
 {
-    struct sockaddr_un address;
-    close_fd(&sockets->agent_fd);
+    char path[AGENT_PATH_SIZE];
+    hang_up(sockets, &sockets->agent_fd);
     for (int i = 0; i < AGENT_NEWCOMERS; i++)
-        close_fd(&sockets->newcomer_fd[i]);
-    close_fd(&sockets->listen_fd);
-    if (socket_address(&address, run_dir))
-        unlink(address.sun_path);
+        hang_up(sockets, &sockets->newcomer_fd[i]);
+    hang_up(sockets, &sockets->listen_fd);
+    if (socket_path(path, run_dir))
+        sockets->platform->unlink(sockets->platform->context, path);
 }

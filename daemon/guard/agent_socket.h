@@ -16,11 +16,13 @@
 
 #include "base/name.h"
 #include "guard/message.h"
+#include "guard/platform.h"
 #include "log/log.h"
 
 enum { AGENT_NEWCOMERS = 4 };
 
 struct agent_socket {
+    const struct platform *platform;
     int listen_fd;
     int agent_fd;                     /* -1: none */
     int newcomer_fd[AGENT_NEWCOMERS]; /* in the order in which they came; -1: none */
@@ -36,12 +38,12 @@ enum agent_input {
     AGENT_ARRIVED  /* a newcomer took over; the old connection, if any, is closed */
 };
 
-/* No connections, and nothing bound. */
-void agent_socket_none(struct agent_socket *sockets);
+/* No connections, and nothing bound. The platform outlives the sockets. */
+void agent_socket_none(struct agent_socket *sockets, const struct platform *platform);
 
 /*
- * Binds RUN/guard.sock, mode 0660, in the place of a stale one; as root, for the owner of RUN.
- * False after one log line.
+ * Binds RUN/guard.sock, mode 0660, in the place of a stale one; as root, for the owner of RUN. After
+ * agent_socket_none(). False after one log line.
  */
 bool agent_socket_open(struct agent_socket *sockets, const char *run_dir,
                        const struct hf_name *node);

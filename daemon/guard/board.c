@@ -35,16 +35,14 @@ void board_guard_config(const struct conf *conf, struct guard_config *config)
     }
 }
 
-static bool board_open_hal(struct board *board, const struct conf *conf)
+static bool board_open_hal(struct board *board, const struct platform *platform,
+                           const struct conf *conf)
 {
-    bool sim = conf->hal == CONF_HAL_SIM;
-    enum hal_result result =
-        sim ? hal_sim_open(&board->hal, conf->hal_socket, conf->node_id.text, "guard") :
-              hal_linux_open(&board->hal);
+    enum hal_result result = platform->open_hal(platform->context, conf, &board->hal);
     board->hal_open = result == HAL_OK;
     if (result != HAL_OK)
-        log_line(LOG_ERR, "hal %s %s: %s", sim ? "sim" : "linux", conf->hal_socket,
-                 hal_result_name(result));
+        log_line(LOG_ERR, "hal %s %s: %s", conf->hal == CONF_HAL_SIM ? "sim" : "linux",
+                 conf->hal_socket, hal_result_name(result));
     return board->hal_open;
 }
 
@@ -76,9 +74,9 @@ static bool board_open_output(struct board *board, const struct conf_resource *r
     return result == HAL_OK;
 }
 
-bool board_open(struct board *board, const struct conf *conf)
+bool board_open(struct board *board, const struct platform *platform, const struct conf *conf)
 {
-    if (!board_open_hal(board, conf))
+    if (!board_open_hal(board, platform, conf))
         return false;
     for (uint8_t i = 0; i < conf->resource_count; i++) {
         const struct conf_resource *resource = &conf->resource[i];

@@ -11,6 +11,7 @@
 
 #include "conf/conf.h"
 #include "guard/guard.h"
+#include "guard/platform.h"
 #include "hal/hal.h"
 
 struct board_resource {
@@ -34,7 +35,7 @@ void board_guard_config(const struct conf *conf, struct guard_config *config);
  * Opens the backend that the configuration names and every line, outputs inactive. False after one
  * log line that names what failed. May block for 1 s (sim) or an ioctl (linux) each.
  */
-bool board_open(struct board *board, const struct conf *conf);
+bool board_open(struct board *board, const struct platform *platform, const struct conf *conf);
 
 /* Starts the watchdog, if the configuration has one. False after one log line. */
 bool board_arm_watchdog(struct board *board, const struct conf *conf);

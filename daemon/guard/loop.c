@@ -1,22 +1,12 @@
 #include "loop.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <signal.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/signalfd.h>
-#include <sys/stat.h>
-#include <sys/timerfd.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "base/check.h"
 #include "conf/terms.h"
-#include "files/safe_file.h"
-#include "hal/clock.h"
 #include "log/log.h"
 #include "realtime.h"
 
@@ -38,6 +28,16 @@ enum loop_source {
     SOURCE_HAL,
     SOURCES
 };
+
+static struct instant now_of(const struct loop *loop)
+{
+    return loop->platform->now(loop->platform->context);
+}
+
+static int64_t monotonic_us(const struct loop *loop)
+{
+    return loop->platform->monotonic_us(loop->platform->context);
+}
 
 /* ---- effects */
 
@@ -90,14 +90,14 @@ static void apply_effects(struct loop *loop, const struct guard_effects *effects
 static enum guard_refusal loop_step(struct loop *loop, const struct guard_input *input)
 {
     struct guard_effects effects;
-    guard_step(&loop->guard, hal_clock_now(), input, &effects);
+    guard_step(&loop->guard, now_of(loop), input, &effects);
     enum guard_refusal refusal = effects.refusal;
     apply_effects(loop, &effects);
     for (uint8_t index = 0; index < loop->guard.config.resource_count; index++) {
         if (!(loop->io_failed & (1u << index)) || loop->guard.resource[index].state == GUARD_FAULT)
             continue;
         struct guard_input failed = { .kind = GUARD_INPUT_IO_ERROR, .resource = index };
-        guard_step(&loop->guard, hal_clock_now(), &failed, &effects);
+        guard_step(&loop->guard, now_of(loop), &failed, &effects);
         apply_effects(loop, &effects);
     }
     loop->io_failed = 0;
@@ -169,7 +169,7 @@ static void agent_arrived(struct loop *loop)
     memset(&loop->refused, 0, sizeof(loop->refused));
     guard_message_init(&hello, GUARD_HELLO);
     hello.name = loop->guard.config.node;
-    hello.pid = (uint32_t)getpid();
+    hello.pid = loop->platform->pid;
     loop_step_kind(loop, GUARD_INPUT_AGENT_UP);
     log_line(LOG_INFO, "agent: connected");
     agent_send(loop, &hello);
@@ -199,7 +199,7 @@ static void agent_refuse(struct loop *loop, const struct guard_message *message,
     answer.token = message->token;
     answer.refusal = (uint8_t)refusal;
     answer.permits_refused = loop->guard.permits_refused;
-    answer.pid = (uint32_t)getpid();
+    answer.pid = loop->platform->pid;
     agent_send(loop, &answer);
     if (loop->refused.refusal == answer.refusal && loop->refused.token == answer.token &&
         name_equal(&loop->refused.name, &answer.name))
@@ -209,7 +209,7 @@ static void agent_refuse(struct loop *loop, const struct guard_message *message,
         refuse_terms(loop, message, refusal);
         return;
     }
-    int64_t ahead_us = message->deadline_us - hal_clock_now().us;
+    int64_t ahead_us = message->deadline_us - now_of(loop).us;
     log_line(LOG_WARNING, "%s: token %" PRIu64 " refused: %s, deadline %" PRId64 " us ahead",
              message->name.text, message->token, guard_refusal_name(refusal), ahead_us);
 }
@@ -237,7 +237,7 @@ static void send_statuses(struct loop *loop)
         if (!(loop->status_mask & (1u << index)) || !loop->guard.agent)
             continue;
         guard_status(&loop->guard, index, &status);
-        status.pid = (uint32_t)getpid();
+        status.pid = loop->platform->pid;
         status.realtime = loop->realtime;
         agent_send(loop, &status);
     }
@@ -246,20 +246,13 @@ static void send_statuses(struct loop *loop)
 
 /* ---- clocks */
 
-static int64_t monotonic_us(void)
-{
-    struct timespec at = { 0, 0 };
-    clock_gettime(CLOCK_MONOTONIC, &at);
-    return (int64_t)at.tv_sec * 1000000 + at.tv_nsec / 1000;
-}
-
 /* The raw clock must move when the other one does. */
 static void compare_clocks(struct loop *loop)
 {
-    int64_t before_us = monotonic_us();
-    struct instant raw = hal_clock_now();
+    int64_t before_us = monotonic_us(loop);
+    struct instant raw = now_of(loop);
     int64_t passed_us = before_us - loop->clock_monotonic_us;
-    if (passed_us < LOOP_CLOCK_WINDOW_US || monotonic_us() - before_us > LOOP_CLOCK_PAUSE_US)
+    if (passed_us < LOOP_CLOCK_WINDOW_US || monotonic_us(loop) - before_us > LOOP_CLOCK_PAUSE_US)
         return;
     bool first = loop->clock_monotonic_us == 0;
     bool stands = instant_diff(raw, loop->clock_raw).us < passed_us / 2;
@@ -271,7 +264,7 @@ static void compare_clocks(struct loop *loop)
 
 static void check_clocks(struct loop *loop)
 {
-    struct span slept = hal_clock_slept();
+    struct span slept = loop->platform->slept(loop->platform->context);
     compare_clocks(loop);
     if (slept.us <= loop->slept.us + LOOP_SLEPT_US)
         return;
@@ -285,28 +278,28 @@ static void check_clocks(struct loop *loop)
 static void arm_timer(struct loop *loop)
 {
     struct instant wake = loop->guard.wake_at;
-    int64_t ahead_us = instant_diff(wake, hal_clock_now()).us;
+    int64_t ahead_us = instant_diff(wake, now_of(loop)).us;
     if (loop->board.hal.fd < 0 && guard_awaits_readback(&loop->guard) &&
         ahead_us > LOOP_READBACK_POLL_US)
         ahead_us = LOOP_READBACK_POLL_US;
-    int64_t at_us = monotonic_us() + (ahead_us > 0 ? ahead_us : 0);
-    struct itimerspec when = { .it_value = { at_us / 1000000, at_us % 1000000 * 1000 } };
-    HF_CHECK(timerfd_settime(loop->timer_fd, TFD_TIMER_ABSTIME, &when, NULL) == 0);
+    int64_t at_us = monotonic_us(loop) + (ahead_us > 0 ? ahead_us : 0);
+    HF_CHECK(loop->platform->arm(loop->platform->context, at_us) >= 0);
 }
 
 /* ---- turns */
 
 static void loop_wait(struct loop *loop, struct pollfd *polled)
 {
-    polled[SOURCE_TIMER] = (struct pollfd){ loop->timer_fd, POLLIN, 0 };
-    polled[SOURCE_SIGNAL] = (struct pollfd){ loop->signal_fd, POLLIN, 0 };
+    polled[SOURCE_TIMER] = (struct pollfd){ loop->platform->timer, POLLIN, 0 };
+    polled[SOURCE_SIGNAL] = (struct pollfd){ loop->platform->signals, POLLIN, 0 };
     polled[SOURCE_LISTEN] = (struct pollfd){ loop->sockets.listen_fd, POLLIN, 0 };
     for (int i = 0; i < AGENT_NEWCOMERS; i++)
         polled[SOURCE_NEWCOMER + i] = (struct pollfd){ loop->sockets.newcomer_fd[i], POLLIN, 0 };
     polled[SOURCE_AGENT] = (struct pollfd){ loop->sockets.agent_fd, POLLIN, 0 };
     polled[SOURCE_HAL] = (struct pollfd){ loop->bench_lost ? -1 : loop->board.hal.fd, POLLIN, 0 };
-    if (ppoll(polled, SOURCES, NULL, NULL) < 0) {
-        HF_CHECK(errno == EINTR);
+    int ready = loop->platform->poll(loop->platform->context, polled, SOURCES);
+    if (ready < 0) {
+        HF_CHECK(ready == -EINTR);
         for (int source = 0; source < SOURCES; source++)
             polled[source].revents = 0;
     }
@@ -314,17 +307,15 @@ static void loop_wait(struct loop *loop, struct pollfd *polled)
 
 static void take_signal(struct loop *loop)
 {
-    struct signalfd_siginfo signal_info;
-    if (read(loop->signal_fd, &signal_info, sizeof(signal_info)) != sizeof(signal_info))
-        return;
-    if (loop->guard.stopping)
+    int number = loop->platform->take_signal(loop->platform->context);
+    if (number == 0 || loop->guard.stopping)
         return;
     loop_step_kind(loop, GUARD_INPUT_STOP);
-    log_line(LOG_NOTICE, "stopping on signal %u", (unsigned)signal_info.ssi_signo);
+    log_line(LOG_NOTICE, "stopping on signal %d", number);
 }
 
 /* In the order that the core's duties ask for: levels, messages, time; then word to the agent. */
-static void loop_turn(struct loop *loop)
+void loop_turn(struct loop *loop)
 {
     struct pollfd polled[SOURCES];
     loop_wait(loop, polled);
@@ -346,10 +337,14 @@ static void loop_turn(struct loop *loop)
     arm_timer(loop);
 }
 
+bool loop_ended(const struct loop *loop)
+{
+    return loop->guard.stopping && guard_at_rest(&loop->guard);
+}
+
 bool loop_run(struct loop *loop)
 {
-    arm_timer(loop);
-    while (!loop->guard.stopping || !guard_at_rest(&loop->guard))
+    while (!loop_ended(loop))
         loop_turn(loop);
     send_statuses(loop);
     return guard_proven_safe(&loop->guard);
@@ -357,69 +352,38 @@ bool loop_run(struct loop *loop)
 
 /* ---- start and end */
 
-/* Held until the process ends: whoever has it owns the run directory. */
-static bool lock_run_dir(struct loop *loop, const char *run_dir)
-{
-    char path[CONF_PATH_MAX + 32];
-    char error[SAFE_FILE_TEXT_MAX];
-    if (mkdir(run_dir, 0755) < 0 && errno != EEXIST) {
-        log_line(LOG_ERR, "%s: can't be made: %s", run_dir, strerror(errno));
-        return false;
-    }
-    snprintf(path, sizeof(path), "%s/guard.lock", run_dir);
-    loop->lock_fd = safe_folder(run_dir, true, error, sizeof(error)) ?
-                        safe_file_lock(path, "held: another guard runs on this directory", error,
-                                       sizeof(error)) :
-                        -1;
-    if (loop->lock_fd < 0)
-        log_line(LOG_ERR, "%s", error);
-    return loop->lock_fd >= 0;
-}
-
-static bool open_timers(struct loop *loop)
-{
-    sigset_t signals;
-    sigemptyset(&signals);
-    sigaddset(&signals, SIGTERM);
-    sigaddset(&signals, SIGINT);
-    sigprocmask(SIG_BLOCK, &signals, NULL);
-    loop->signal_fd = signalfd(-1, &signals, SFD_CLOEXEC | SFD_NONBLOCK);
-    loop->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
-    if (loop->signal_fd >= 0 && loop->timer_fd >= 0)
-        return true;
-    log_line(LOG_ERR, "timer or signals: %s", strerror(errno));
-    return false;
-}
-
 static void start_guard(struct loop *loop)
 {
     struct guard_effects effects;
-    loop->slept = hal_clock_slept();
+    loop->slept = loop->platform->slept(loop->platform->context);
     read_lines(loop);
-    guard_start(&loop->guard, hal_clock_now(), &effects);
+    guard_start(&loop->guard, now_of(loop), &effects);
     apply_effects(loop, &effects);
 }
 
-bool loop_open(struct loop *loop, const struct conf *conf)
+bool loop_open(struct loop *loop, const struct platform *platform, const struct conf *conf)
 {
     struct guard_config config;
     memset(loop, 0, sizeof(*loop));
-    agent_socket_none(&loop->sockets);
+    loop->platform = platform;
+    agent_socket_none(&loop->sockets, platform);
     board_guard_config(conf, &config);
     guard_init(&loop->guard, &config);
-    if (!open_timers(loop) || !lock_run_dir(loop, conf->run_dir))
+    if (!platform->take_folder(platform->context, conf->run_dir))
         return false;
     /* Outputs before the socket: no agent is heard before everything is off. */
-    if (!page_file_open(&loop->page, conf->run_dir, &config) || !board_open(&loop->board, conf) ||
+    if (!page_file_open(&loop->page, platform, conf->run_dir, &config) ||
+        !board_open(&loop->board, platform, conf) ||
         !agent_socket_open(&loop->sockets, conf->run_dir, &conf->node_id))
         return false;
-    loop->realtime = realtime_enter();
+    loop->realtime = realtime_enter(platform);
     if (!board_arm_watchdog(&loop->board, conf))
         return false;
     start_guard(loop);
     log_line(LOG_NOTICE, "%s: %u resources, hal %s, watchdog %s", conf->node_id.text,
              (unsigned)conf->resource_count, loop->board.hal.backend,
              conf->has_watchdog ? conf->watchdog_device : "none");
+    arm_timer(loop);
     return true;
 }
 

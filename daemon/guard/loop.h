@@ -2,7 +2,10 @@
  * The guard's loop: descriptors and timers in, guard_step(), effects out.
  *
  * Owner: holdfast-guard's one thread. All memory is the caller's; nothing is allocated after
- *   loop_open(). Waits only in ppoll(), by an absolute timer, and re-checks the raw clock.
+ *   loop_open(). Waits only in the platform's poll(), by an absolute timer, and re-checks the raw
+ *   clock.
+ * Lifecycle: loop_open(); loop_run(), or loop_turn() until loop_ended() by whoever brings its own
+ *   time; loop_close(), after a loop_open() that failed too.
  */
 #ifndef HOLDFAST_GUARD_LOOP_H
 #define HOLDFAST_GUARD_LOOP_H
@@ -12,16 +15,15 @@
 #include "agent_socket.h"
 #include "board.h"
 #include "guard/guard.h"
+#include "guard/platform.h"
 #include "page_file.h"
 
 struct loop {
+    const struct platform *platform;
     struct guard guard;
     struct board board;
     struct page_file page;
     struct agent_socket sockets;
-    int timer_fd;
-    int signal_fd;
-    int lock_fd;
     bool realtime;
     bool bench_lost;      /* the HAL's descriptor is of no more use */
     uint32_t io_failed;   /* resources whose lines failed in this turn */
@@ -32,8 +34,17 @@ struct loop {
     struct guard_message refused; /* the last refusal, so that a repeated one is logged once */
 };
 
-/* Takes the run directory, the lines and the watchdog. False after one log line. */
-bool loop_open(struct loop *loop, const struct conf *conf);
+/*
+ * Takes the run directory, the lines and the watchdog, and sets the timer for the first turn. The
+ * platform outlives the loop; `conf` is read during the call only. False after one log line.
+ */
+bool loop_open(struct loop *loop, const struct platform *platform, const struct conf *conf);
+
+/* Waits for the timer or for input, takes in what there is, and sets the timer anew. */
+void loop_turn(struct loop *loop);
+
+/* Asked to end, and every resource has come to rest. */
+bool loop_ended(const struct loop *loop);
 
 /* Until SIGTERM or SIGINT. True if every output was then proven off. */
 bool loop_run(struct loop *loop);

@@ -10,6 +10,7 @@
 #include "loop.h"
 #include "options/options.h"
 
+static struct platform guard_platform;
 static struct loop guard_loop;
 
 static const struct options_program program = {
@@ -40,6 +41,17 @@ static bool conf_read(struct conf *conf, const char *file)
     return false;
 }
 
+static bool guard_take_board(const struct conf *conf, const char *run_dir)
+{
+    platform_linux(&guard_platform);
+    if (!platform_linux_open(&guard_platform))
+        return false;
+    bool opened = loop_open(&guard_loop, &guard_platform, conf);
+    if (!opened)
+        loop_close(&guard_loop, run_dir, true);
+    return opened;
+}
+
 /* Gives the configuration back before the loop: the guard keeps only what it needs of it. */
 static bool guard_open(const struct options *options, char *run_dir, size_t size, int *status)
 {
@@ -51,11 +63,8 @@ static bool guard_open(const struct options *options, char *run_dir, size_t size
         printf("%s: good\n", options->file);
     } else if (read) {
         snprintf(run_dir, size, "%s", conf->run_dir);
-        opened = loop_open(&guard_loop, conf);
-        if (!opened) {
-            *status = EXIT_FAILURE;
-            loop_close(&guard_loop, run_dir, true);
-        }
+        opened = guard_take_board(conf, run_dir);
+        *status = opened ? EXIT_SUCCESS : EXIT_FAILURE;
     }
     free(conf);
     malloc_trim(0);

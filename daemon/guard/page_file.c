@@ -1,16 +1,8 @@
 #include "page_file.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <linux/futex.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "conf/conf.h"
 #include "log/log.h"
@@ -24,59 +16,25 @@ _Static_assert((int)PAGE_RESOURCES_MAX == (int)GUARD_RESOURCES_MAX, "one entry p
 _Static_assert((int)PAGE_NAME_SIZE == (int)sizeof(struct hf_name), "names fit");
 _Static_assert((int)PAGE_OWNER_DIED == (int)FUTEX_OWNER_DIED, "the kernel sets this bit");
 
-/* Readers wait on `change` in other processes, so it is not a private futex. */
-static void page_wake(struct lease_page *page)
+static void page_wake(const struct page_file *file, struct lease_page *page)
 {
     atomic_fetch_add(&page->change, 1);
-    syscall(SYS_futex, &page->change, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
-}
-
-static struct lease_page *page_map_file(const char *path, int flags)
-{
-    struct stat info;
-    void *map = MAP_FAILED;
-    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | flags, 0644);
-    if (fd < 0)
-        return NULL;
-    bool sized = (flags & O_CREAT) ?
-                     ftruncate(fd, sizeof(struct lease_page)) == 0 && fchmod(fd, 0644) == 0 :
-                     fstat(fd, &info) == 0 && S_ISREG(info.st_mode) && info.st_uid == geteuid() &&
-                         info.st_size >= (off_t)sizeof(struct lease_page);
-    if (sized)
-        map = mmap(NULL, sizeof(struct lease_page), PROT_READ | PROT_WRITE,
-                   MAP_SHARED | MAP_POPULATE, fd, 0);
-    close(fd);
-    return map == MAP_FAILED ? NULL : map;
+    file->platform->wake_readers(file->platform->context, page);
 }
 
 /* Whoever still maps the page of an earlier guard learns that it is written no more. */
-static void page_mark_stale(const char *path)
+static void page_mark_stale(const struct page_file *file, const char *path)
 {
-    struct lease_page *old = page_map_file(path, 0);
-    if (old == NULL)
+    const struct platform *platform = file->platform;
+    void *map = NULL;
+    if (platform->map_file(platform->context, path, sizeof(struct lease_page), &map) < 0)
         return;
+    struct lease_page *old = map;
     if (old->magic == PAGE_MAGIC && old->version == PAGE_VERSION) {
         atomic_store(&old->owner, 0);
-        page_wake(old);
+        page_wake(file, old);
     }
-    munmap(old, sizeof(*old));
-}
-
-/*
- * The kernel walks this list when the thread ends, whatever ends it, and sets FUTEX_OWNER_DIED in
- * the word that lies futex_offset after the entry. It replaces libc's own list, which serves robust
- * mutexes that the guard has none of.
- */
-static bool page_own(struct lease_page *page)
-{
-    static struct robust_list_head head;
-    static struct robust_list entry;
-    entry.next = &head.list;
-    head.list.next = &entry;
-    head.futex_offset = (long)((intptr_t)&page->owner - (intptr_t)&entry);
-    head.list_op_pending = NULL;
-    atomic_store(&page->owner, (uint32_t)syscall(SYS_gettid));
-    return syscall(SYS_set_robust_list, &head, sizeof(head)) == 0;
+    platform->unmap(platform->context, map, sizeof(*old));
 }
 
 static void page_fill(struct lease_page *page, const struct guard_config *config)
@@ -90,25 +48,29 @@ static void page_fill(struct lease_page *page, const struct guard_config *config
         memcpy(page->resource[i].name, config->resource[i].name.text, PAGE_NAME_SIZE);
 }
 
-bool page_file_open(struct page_file *file, const char *run_dir, const struct guard_config *config)
+bool page_file_open(struct page_file *file, const struct platform *platform, const char *run_dir,
+                    const struct guard_config *config)
 {
     char path[PATH_SIZE];
     char fresh[PATH_SIZE];
+    void *map = NULL;
+    *file = (struct page_file){ .platform = platform };
     snprintf(path, sizeof(path), "%s/lease.page", run_dir);
     snprintf(fresh, sizeof(fresh), "%s/lease.page.new", run_dir);
-    page_mark_stale(path);
-    unlink(fresh);
-    file->map = page_map_file(fresh, O_CREAT | O_EXCL);
-    if (file->map == NULL) {
-        log_line(LOG_ERR, "%s: can't be made: %s", fresh, strerror(errno));
+    page_mark_stale(file, path);
+    int result = platform->map_new_file(platform->context, fresh, sizeof(struct lease_page), &map);
+    if (result < 0) {
+        log_line(LOG_ERR, "%s: can't be made: %s", fresh, strerror(-result));
         return false;
     }
+    file->map = map;
     page_fill(file->map, config);
-    if (!page_own(file->map) || rename(fresh, path) < 0) {
-        log_line(LOG_ERR, "%s: can't be published: %s", path, strerror(errno));
-        return false;
-    }
-    return true;
+    result = platform->own_page(platform->context, file->map);
+    if (result >= 0)
+        result = platform->rename(platform->context, fresh, path);
+    if (result < 0)
+        log_line(LOG_ERR, "%s: can't be published: %s", path, strerror(-result));
+    return result >= 0;
 }
 
 void page_file_publish(struct page_file *file, const struct guard *guard, uint8_t index)
@@ -118,7 +80,7 @@ void page_file_publish(struct page_file *file, const struct guard *guard, uint8_
     struct page_reading reading = { (enum page_state)resource->state, resource->token,
                                     driving ? resource->deadline.us : 0 };
     if (page_write(&file->map->resource[index], &reading))
-        page_wake(file->map);
+        page_wake(file, file->map);
 }
 
 void page_file_close(struct page_file *file)
@@ -129,6 +91,6 @@ void page_file_close(struct page_file *file)
     atomic_store(&file->map->owner, 0);
     for (uint32_t i = 0; i < file->map->resource_count; i++)
         (void)page_write(&file->map->resource[i], &safe);
-    page_wake(file->map);
+    page_wake(file, file->map);
     /* Stays mapped: the kernel still looks at the owner word when this thread ends. */
 }

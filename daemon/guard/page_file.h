@@ -13,13 +13,19 @@
 
 #include "client/page.h"
 #include "guard/guard.h"
+#include "guard/platform.h"
 
 struct page_file {
+    const struct platform *platform;
     struct lease_page *map;
 };
 
-/* Marks the page of an earlier guard stale and puts a new, all-safe one in its place. */
-bool page_file_open(struct page_file *file, const char *run_dir, const struct guard_config *config);
+/*
+ * Marks the page of an earlier guard stale and puts a new, all-safe one in its place. False after
+ * one log line. The platform outlives the file.
+ */
+bool page_file_open(struct page_file *file, const struct platform *platform, const char *run_dir,
+                    const struct guard_config *config);
 
 /* Publishes a resource, and wakes waiting readers if its state or token is new. Never blocks. */
 void page_file_publish(struct page_file *file, const struct guard *guard, uint8_t resource);

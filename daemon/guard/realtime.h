@@ -8,7 +8,9 @@
 
 #include <stdbool.h>
 
+#include "guard/platform.h"
+
 /* True if scheduling and memory locking are both in force. */
-bool realtime_enter(void);
+bool realtime_enter(const struct platform *platform);
 
 #endif

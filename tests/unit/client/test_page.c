@@ -23,6 +23,7 @@ struct fixture {
     char folder[64];
     char path[96];
     struct guard guard;
+    struct platform platform;
     struct page_file file;
 };
 
@@ -40,7 +41,8 @@ static int set_up(void **state)
     name_from_string(&config.resource[0].name, "pump");
     name_from_string(&config.resource[1].name, "valve");
     guard_init(&f->guard, &config);
-    assert_true(page_file_open(&f->file, f->folder, &config));
+    platform_linux(&f->platform);
+    assert_true(page_file_open(&f->file, &f->platform, f->folder, &config));
     *state = f;
     return 0;
 }
@@ -104,7 +106,7 @@ static void page_of_an_ended_or_replaced_guard_is_stale(void **state)
     publish(f, GUARD_DRIVING, 42, 10000000);
     assert_false(hf_page_stale(page));
     struct page_file second;
-    assert_true(page_file_open(&second, f->folder, &f->guard.config));
+    assert_true(page_file_open(&second, &f->platform, f->folder, &f->guard.config));
     assert_true(hf_page_stale(page));
     assert_false(hf_lease_valid(page, "pump", NULL, NULL));
     struct hf_page *fresh = opened(f);
@@ -125,7 +127,7 @@ static void lease_ends_with_the_guard_that_is_killed(void **state)
     pid_t child = fork();
     if (child == 0) {
         struct page_file file;
-        if (!page_file_open(&file, f->folder, &f->guard.config))
+        if (!page_file_open(&file, &f->platform, f->folder, &f->guard.config))
             _exit(1);
         f->file = file;
         publish(f, GUARD_DRIVING, 9, 60000000);

@@ -46,6 +46,7 @@ static void question_costs_little_more_than_its_clock(void **state)
 {
     struct guard_config config;
     static struct guard guard;
+    struct platform platform;
     struct page_file file;
     struct hf_page *page = NULL;
     char folder[] = "/tmp/holdfast-speed-XXXXXX";
@@ -59,7 +60,8 @@ static void question_costs_little_more_than_its_clock(void **state)
     guard_init(&guard, &config);
     assert_non_null(mkdtemp(folder));
     snprintf(path, sizeof(path), "%s/lease.page", folder);
-    assert_true(page_file_open(&file, folder, &config));
+    platform_linux(&platform);
+    assert_true(page_file_open(&file, &platform, folder, &config));
     guard.resource[0].state = GUARD_DRIVING;
     guard.resource[0].token = 42;
     guard.resource[0].deadline = instant_add(hal_clock_now(), span_from_ms(600000));

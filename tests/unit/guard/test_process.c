@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -17,6 +19,7 @@
 
 struct fixture {
     char folder[64];
+    char run[80]; /* the folder, but for a test of its own */
     char conf[96];
     char page[96];
     char program[256];
@@ -48,7 +51,7 @@ static void write_conf(struct fixture *f, const char *kind, const char *readback
 {
     FILE *file = fopen(f->conf, "w");
     assert_non_null(file);
-    fprintf(file, conf_text, f->folder, f->folder, kind, readback, f->bench.path);
+    fprintf(file, conf_text, f->folder, f->run, kind, readback, f->bench.path);
     fclose(file);
 }
 
@@ -177,6 +180,7 @@ static int set_up(void **state)
         return 0;
     strcpy(f->folder, "/tmp/holdfast-guard-XXXXXX");
     assert_non_null(mkdtemp(f->folder));
+    strcpy(f->run, f->folder);
     snprintf(f->conf, sizeof(f->conf), "%s/holdfast.conf", f->folder);
     snprintf(f->page, sizeof(f->page), "%s/lease.page", f->folder);
     fake_bench_open(&f->bench, f->folder);
@@ -488,6 +492,46 @@ static void guard_outlives_the_reader_of_its_log(void **state)
     AWAIT(&f->bench, f->bench.level);
 }
 
+/* In a mount namespace of its own; status 99 where none may be made. */
+static pid_t start_in_full_folder(struct fixture *f)
+{
+    pid_t child = fork();
+    if (child == 0) {
+        char file[96];
+        static const char bytes[65536];
+        if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+            mount("none", f->run, "tmpfs", 0, "size=8k,mode=0755") != 0)
+            _exit(99);
+        snprintf(file, sizeof(file), "%s/fill", f->run);
+        int fd = open(file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+        while (fd >= 0 && write(fd, bytes, sizeof(bytes)) > 0)
+            continue;
+        snprintf(file, sizeof(file), "%s/guard.log", f->folder);
+        if (freopen(file, "a", stderr) == NULL)
+            _exit(126);
+        execl(f->program, f->program, "-c", f->conf, "-f", (char *)NULL);
+        _exit(127);
+    }
+    return child;
+}
+
+static void run_directory_without_room_for_the_page_is_told(void **state)
+{
+    struct fixture *f = *state;
+    SKIP_WITHOUT_PROGRAM(f);
+    if (geteuid() != 0)
+        skip();
+    snprintf(f->run, sizeof(f->run), "%s/run", f->folder);
+    assert_int_equal(mkdir(f->run, 0755), 0);
+    write_conf(f, gpio_keys, gpio_readback);
+    int status = exit_status(start_in_full_folder(f));
+    assert_int_equal(rmdir(f->run), 0);
+    if (status == 99)
+        skip();
+    assert_int_equal(status, 1);
+    assert_true(log_gets(f, "lease.page.new: can't be made: No space left on device"));
+}
+
 static void lost_bench_is_a_fault(void **state)
 {
     struct fixture *f = *state;
@@ -555,6 +599,7 @@ int main(void)
         PROCESS_TEST(second_guard_is_refused),
         PROCESS_TEST(termination_proves_off_and_stops_the_watchdog),
         PROCESS_TEST(guard_outlives_the_reader_of_its_log),
+        PROCESS_TEST(run_directory_without_room_for_the_page_is_told),
         PROCESS_TEST(lost_bench_is_a_fault),
         PROCESS_TEST(wrong_options_and_files_have_their_exit_statuses),
         PROCESS_TEST(resident_memory_is_small),

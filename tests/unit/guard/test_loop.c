@@ -1,0 +1,960 @@
+/* The guard's real loop in a world of the test's: every answer of the system, bad ones too. */
+#include <malloc.h>
+#include <signal.h>
+
+#include "tests/unit/guard/fake_platform.h"
+
+enum {
+    PUMP,
+    FAN,
+    HORN,
+    RELEASE_US = 100000,
+    WITHIN_US = 50000,
+    FEED_US = 100000,
+    TTL_US = 3000000
+};
+
+static const char pump_enable[] = "pump/enable"; /* gpio with readback */
+static const char pump_light[] = "pump/light";   /* gpio */
+static const char fan_run[] = "fan/run";         /* gpio */
+static const char horn_blow[] = "horn/blow";     /* pulse, an edge each 5 ms */
+
+static struct conf_resource *add_resource(struct conf *conf, const char *name)
+{
+    struct conf_resource *resource = &conf->resource[conf->resource_count++];
+    assert_true(name_from_string(&resource->name, name));
+    resource->ttl_ms = TTL_US / 1000;
+    resource->release_ms = RELEASE_US / 1000;
+    return resource;
+}
+
+static struct conf_output *add_output(struct conf_resource *resource, const char *name)
+{
+    struct conf_output *output = &resource->output[resource->output_count++];
+    assert_true(name_from_string(&output->name, name));
+    output->kind = CONF_OUTPUT_GPIO;
+    return output;
+}
+
+static void configure(struct conf *conf)
+{
+    assert_true(name_from_string(&conf->node_id, "board-a"));
+    strcpy(conf->run_dir, "/run/holdfast");
+    struct conf_resource *pump = add_resource(conf, "pump");
+    struct conf_output *enable = add_output(pump, "enable");
+    enable->has_readback = true;
+    enable->readback_within_ms = WITHIN_US / 1000;
+    add_output(pump, "light");
+    add_output(add_resource(conf, "fan"), "run");
+    struct conf_output *blow = add_output(add_resource(conf, "horn"), "blow");
+    blow->kind = CONF_OUTPUT_PULSE;
+    blow->rate_hz = 100;
+    blow->hold_ms = 20;
+    conf->has_watchdog = true;
+    conf->watchdog_timeout_ms = 4 * FEED_US / 1000;
+    conf->hal = CONF_HAL_LINUX;
+}
+
+static int set_up(void **state)
+{
+    struct fake_platform *f = fake_new();
+    configure(&f->conf);
+    *state = f;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    fake_free(*state);
+    return 0;
+}
+
+static bool open_loop(struct fake_platform *f)
+{
+    return loop_open(&f->loop, &f->platform, &f->conf);
+}
+
+static enum guard_state state_of(const struct fake_platform *f, int resource)
+{
+    return f->loop.guard.resource[resource].state;
+}
+
+static enum guard_fault fault_of(const struct fake_platform *f, int resource)
+{
+    return f->loop.guard.resource[resource].fault;
+}
+
+/* Open, everything off by proof, no agent. */
+static void start(struct fake_platform *f)
+{
+    assert_true(open_loop(f));
+    fake_run(f, 2 * RELEASE_US);
+    for (int resource = PUMP; resource <= HORN; resource++)
+        assert_int_equal(state_of(f, resource), GUARD_SAFE);
+}
+
+static void say(struct fake_platform *f, int agent, enum guard_message_kind kind, const char *name,
+                uint64_t token, int64_t deadline_us)
+{
+    struct guard_message message;
+    guard_message_init(&message, kind);
+    assert_true(name_from_string(&message.name, name));
+    message.token = token;
+    message.deadline_us = deadline_us;
+    for (int i = 0; i < f->conf.resource_count; i++) {
+        if (name_equal(&message.name, &f->conf.resource[i].name))
+            message.terms = f->loop.guard.config.resource[i].terms;
+    }
+    fake_say_bytes(f, agent, &message, sizeof(message));
+}
+
+static int join(struct fake_platform *f)
+{
+    int agent = fake_connect(f, 1000);
+    fake_settle(f);
+    say(f, agent, GUARD_HELLO, "board-a", 0, 0);
+    fake_settle(f);
+    const struct guard_message *hello = fake_heard(f, agent, GUARD_HELLO, "board-a");
+    assert_non_null(hello);
+    assert_int_equal(hello->pid, 4711);
+    return agent;
+}
+
+static int start_with_agent(struct fake_platform *f)
+{
+    start(f);
+    return join(f);
+}
+
+/* Has `name` driven by token 7 from now on for `ahead_us`. */
+static void drive(struct fake_platform *f, int agent, const char *name, int64_t ahead_us)
+{
+    say(f, agent, GUARD_PERMIT, name, 7, f->raw_us + ahead_us);
+    fake_settle(f);
+    const struct guard_message *status = fake_heard(f, agent, GUARD_STATUS, name);
+    assert_non_null(status);
+    assert_int_equal(status->state, GUARD_DRIVING);
+}
+
+static const struct fake_act *next_act(const struct fake_platform *f, size_t from,
+                                       enum fake_kind kind, const char *line)
+{
+    for (size_t i = from; i < f->act_count; i++) {
+        if (f->act[i].kind == kind && (line == NULL || strcmp(f->act[i].line, line) == 0))
+            return &f->act[i];
+    }
+    return NULL;
+}
+
+/* ---- order within a turn */
+
+static void a_drop_reaches_the_line_before_page_log_and_agent(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "fan", TTL_US);
+    fake_run(f, 10000);
+    size_t from = f->act_count;
+    int64_t log_bytes = fake_log_bytes(f);
+    say(f, agent, GUARD_DROP, "fan", 7, 0);
+    fake_settle(f);
+    const struct fake_act *off = next_act(f, from, FAKE_OFF, fan_run);
+    const struct fake_act *published = next_act(f, from, FAKE_PUBLISHED, NULL);
+    const struct fake_act *sent = next_act(f, from, FAKE_SENT, NULL);
+    assert_non_null(off);
+    assert_non_null(published);
+    assert_non_null(sent);
+    assert_true(off < published && published < sent);
+    assert_int_equal(off->page[FAN], PAGE_DRIVING);
+    assert_int_equal(published->page[FAN], PAGE_DROPPING);
+    assert_int_equal(off->log_bytes, log_bytes);
+    assert_int_equal(published->log_bytes, log_bytes);
+    assert_true(fake_log_says(f, "fan: driving -drop-> dropping, token 7"));
+}
+
+static void what_goes_off_is_told_before_what_goes_on(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "fan", 10000);
+    size_t from = f->act_count;
+    /* One step: the permit comes when the other's deadline is reached. */
+    fake_pass_time(f, 10000);
+    say(f, agent, GUARD_PERMIT, "pump", 7, f->raw_us + TTL_US);
+    loop_turn(&f->loop);
+    const struct fake_act *off = next_act(f, from, FAKE_OFF, fan_run);
+    const struct fake_act *on = next_act(f, from, FAKE_ON, pump_enable);
+    assert_non_null(off);
+    assert_non_null(on);
+    assert_true(off < on);
+}
+
+static void a_drop_that_is_there_when_an_edge_is_due_makes_no_edge(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "horn", TTL_US);
+    fake_run(f, 50000);
+    const struct hal_line *blow = fake_line(f, horn_blow);
+    int edges = blow->edges;
+    assert_in_range(edges, 10, 12);
+    fake_pass_time(f, f->armed_us - f->monotonic_us);
+    say(f, agent, GUARD_DROP, "horn", 7, 0);
+    loop_turn(&f->loop);
+    assert_int_equal(state_of(f, HORN), GUARD_DROPPING);
+    assert_int_equal(blow->edges, edges);
+}
+
+static void levels_are_read_before_time_judges_them(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    struct hal_line *enable = fake_line(f, pump_enable);
+    enable->contact_held = true;
+    drive(f, agent, "pump", TTL_US);
+    fake_run(f, WITHIN_US - 10000);
+    enable->contact = true; /* 10 ms before it must; the turn comes 10 ms after that */
+    fake_turn_after(f, 20000);
+    assert_int_equal(state_of(f, PUMP), GUARD_DRIVING);
+    assert_true(enable->level);
+}
+
+static void a_turn_that_finds_a_fault_does_not_feed(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "pump", TTL_US);
+    fake_run(f, f->loop.guard.feed_at.us - f->raw_us - 1);
+    size_t from = f->act_count;
+    fake_readback(f, pump_enable)->get_answer = HAL_IO;
+    fake_run(f, 1);
+    assert_int_equal(state_of(f, PUMP), GUARD_FAULT);
+    assert_null(next_act(f, from, FAKE_FEED, NULL));
+    assert_false(fake_line(f, pump_enable)->level);
+    fake_run(f, 4 * FEED_US);
+    assert_null(next_act(f, from, FAKE_FEED, NULL));
+    assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "fan")->watchdog, 2);
+}
+
+/* ---- time */
+
+static void an_output_is_off_at_its_deadline_to_the_microsecond(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    int64_t deadline_us = f->raw_us + 12345;
+    drive(f, agent, "fan", 12345);
+    fake_run(f, 50000);
+    assert_false(fake_line(f, fan_run)->level);
+    assert_int_equal(fake_line(f, fan_run)->changed_us, deadline_us);
+    assert_int_equal(state_of(f, PUMP), GUARD_SAFE);
+}
+
+/* The page is for processes that read the raw clock. */
+static void the_page_says_token_and_deadline_of_the_raw_clock(void **state)
+{
+    struct fake_platform *f = *state;
+    struct page_reading reading;
+    int agent = start_with_agent(f);
+    int64_t deadline_us = f->raw_us + 12345;
+    drive(f, agent, "fan", 12345);
+    assert_true(page_read(&f->page.resource[FAN], &reading));
+    assert_int_equal(reading.state, PAGE_DRIVING);
+    assert_int_equal(reading.token, 7);
+    assert_int_equal(reading.deadline_us, deadline_us);
+    fake_run(f, 12345);
+    assert_true(page_read(&f->page.resource[FAN], &reading));
+    assert_int_not_equal(reading.state, PAGE_DRIVING);
+    assert_int_equal(reading.deadline_us, 0);
+}
+
+static void a_turn_that_is_late_drops_and_does_not_feed(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "fan", TTL_US);
+    fake_run(f, f->loop.guard.feed_at.us - f->raw_us - 1);
+    size_t from = f->act_count;
+    int64_t due_us = f->armed_us - f->monotonic_us;
+    fake_turn_after(f, due_us + RELEASE_US + 1);
+    assert_null(next_act(f, from, FAKE_FEED, NULL));
+    assert_false(fake_line(f, fan_run)->level);
+    assert_int_equal(state_of(f, FAN), GUARD_DROPPING);
+    assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "fan")->lateness_worst_us, RELEASE_US + 1);
+    /* One stall costs a part of the interval, not all of it. */
+    fake_run(f, FEED_US / 2);
+    assert_non_null(next_act(f, from, FAKE_FEED, NULL));
+}
+
+static void a_turn_that_is_late_by_the_release_time_still_vouches(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "fan", TTL_US);
+    fake_run(f, f->loop.guard.feed_at.us - f->raw_us - 1);
+    size_t from = f->act_count;
+    fake_turn_after(f, f->armed_us - f->monotonic_us + RELEASE_US);
+    assert_non_null(next_act(f, from, FAKE_FEED, NULL));
+    assert_int_equal(state_of(f, FAN), GUARD_DRIVING);
+}
+
+static void a_deadline_that_is_overrun_is_a_fault(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "fan", 5000);
+    fake_turn_after(f, 5000 + RELEASE_US + 1);
+    assert_int_equal(state_of(f, FAN), GUARD_FAULT);
+    assert_int_equal(fault_of(f, FAN), GUARD_FAULT_LATE);
+    assert_false(fake_line(f, fan_run)->level);
+}
+
+static void a_wait_that_ends_early_or_is_interrupted_is_no_input(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "horn", TTL_US);
+    fake_run(f, 1000);
+    int edges = fake_line(f, horn_blow)->edges;
+    for (int i = 0; i < 50; i++) {
+        f->poll_answer = -EINTR;
+        loop_turn(&f->loop);
+    }
+    assert_int_equal(fake_line(f, horn_blow)->edges, edges);
+    assert_int_equal(state_of(f, HORN), GUARD_DRIVING);
+    assert_false(f->loop.guard.stopping);
+    fake_run(f, 10000);
+    assert_int_equal(fake_line(f, horn_blow)->edges, edges + 2);
+}
+
+static void a_raw_clock_that_stands_is_a_fault_within_its_window(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "fan", TTL_US);
+    f->raw_stands = true;
+    fake_run(f, 2100000);
+    assert_int_equal(state_of(f, FAN), GUARD_FAULT);
+    assert_int_equal(fault_of(f, FAN), GUARD_FAULT_CLOCK);
+    assert_false(fake_line(f, fan_run)->level);
+}
+
+static void a_raw_clock_that_goes_back_is_a_fault_at_once(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "fan", TTL_US);
+    f->raw_us -= 1000;
+    fake_turn_after(f, 0);
+    assert_int_equal(fault_of(f, FAN), GUARD_FAULT_CLOCK);
+    assert_false(fake_line(f, fan_run)->level);
+}
+
+static void a_raw_clock_that_jumps_ahead_is_a_late_turn(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "fan", TTL_US);
+    f->raw_us += TTL_US / 2;
+    fake_turn_after(f, 0);
+    assert_int_equal(state_of(f, FAN), GUARD_DROPPING);
+    assert_false(fake_line(f, fan_run)->level);
+}
+
+/* A guard that is held up between the two is late, which is another matter. */
+static void a_pause_between_two_readings_is_no_clock_that_stands(void **state)
+{
+    struct fake_platform *f = *state;
+    start(f);
+    f->pause_us = 600000;
+    fake_turn_after(f, 1000000);
+    assert_int_equal(f->pause_us, 0);
+    fake_run(f, 2500000);
+    for (int resource = PUMP; resource <= HORN; resource++)
+        assert_int_equal(state_of(f, resource), GUARD_SAFE);
+}
+
+static void monotonic_that_steps_ahead_alone_is_a_clock_that_stands(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "fan", TTL_US);
+    fake_run(f, 100000);
+    f->monotonic_us += 2000000;
+    fake_turn_after(f, 0);
+    assert_int_equal(fault_of(f, FAN), GUARD_FAULT_CLOCK);
+}
+
+static void a_sleep_drops_everything_and_the_agent_must_come_anew(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "fan", TTL_US);
+    /* Said before the sleep, found after it. */
+    say(f, agent, GUARD_PERMIT, "fan", 8, f->raw_us + TTL_US);
+    f->slept_us += 10001;
+    loop_turn(&f->loop);
+    assert_false(fake_line(f, fan_run)->level);
+    assert_int_equal(state_of(f, FAN), GUARD_DROPPING);
+    assert_false(fake_find(f, agent)->open);
+    fake_run(f, 2 * RELEASE_US);
+    assert_int_equal(state_of(f, FAN), GUARD_SAFE);
+    agent = join(f);
+    say(f, agent, GUARD_PERMIT, "fan", 9, f->raw_us + TTL_US);
+    fake_run(f, 1000000);
+    assert_int_equal(state_of(f, FAN), GUARD_DRIVING);
+}
+
+static void the_reading_of_two_clocks_is_no_sleep(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "fan", TTL_US);
+    f->slept_us += 10000;
+    fake_run(f, 1000000);
+    assert_int_equal(state_of(f, FAN), GUARD_DRIVING);
+    assert_true(fake_find(f, agent)->open);
+}
+
+/* ---- lines */
+
+static void a_line_that_cannot_be_set_is_a_fault_in_the_same_turn(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    size_t from = f->act_count;
+    fake_line(f, pump_light)->set_answer = HAL_IO;
+    say(f, agent, GUARD_PERMIT, "pump", 7, f->raw_us + TTL_US);
+    loop_turn(&f->loop);
+    assert_int_equal(fault_of(f, PUMP), GUARD_FAULT_OUTPUT_IO);
+    assert_non_null(next_act(f, from, FAKE_ON, pump_enable));
+    assert_false(fake_line(f, pump_enable)->level);
+    assert_int_equal(atomic_load(&f->page.resource[PUMP].state), PAGE_FAULT);
+    assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "pump")->state, GUARD_FAULT);
+    assert_int_equal(state_of(f, FAN), GUARD_SAFE);
+}
+
+static void a_line_that_cannot_be_told_off_is_told_again_and_starves_the_watchdog(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "fan", TTL_US);
+    fake_line(f, fan_run)->set_answer = HAL_IO;
+    size_t from = f->act_count;
+    say(f, agent, GUARD_DROP, "fan", 7, 0);
+    fake_run(f, 5 * FEED_US);
+    assert_int_equal(fault_of(f, FAN), GUARD_FAULT_OUTPUT_IO);
+    assert_null(next_act(f, from, FAKE_FEED, NULL));
+    assert_true(fake_line(f, fan_run)->level);
+    fake_line(f, fan_run)->set_answer = HAL_OK;
+    fake_run(f, 50000);
+    assert_false(fake_line(f, fan_run)->level);
+}
+
+static void a_readback_that_cannot_be_read_is_a_fault_and_told_off(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "pump", TTL_US);
+    fake_run(f, 10000);
+    fake_readback(f, pump_enable)->get_answer = HAL_IO;
+    size_t from = f->act_count;
+    fake_run(f, 20000);
+    assert_int_equal(fault_of(f, PUMP), GUARD_FAULT_OUTPUT_IO);
+    assert_false(fake_line(f, pump_enable)->level);
+    assert_false(fake_line(f, pump_light)->level);
+    say(f, agent, GUARD_PERMIT, "pump", 8, f->raw_us + TTL_US);
+    fake_run(f, 100000);
+    assert_null(next_act(f, from, FAKE_ON, NULL));
+}
+
+static void a_readback_that_fails_before_the_proof_lets_nothing_drive(void **state)
+{
+    struct fake_platform *f = *state;
+    assert_true(open_loop(f));
+    fake_readback(f, pump_enable)->get_answer = HAL_IO;
+    fake_run(f, 2 * RELEASE_US);
+    int agent = join(f);
+    say(f, agent, GUARD_PERMIT, "pump", 7, f->raw_us + TTL_US);
+    say(f, agent, GUARD_PERMIT, "fan", 7, f->raw_us + TTL_US);
+    fake_run(f, 20000);
+    assert_int_equal(state_of(f, PUMP), GUARD_FAULT);
+    assert_int_equal(state_of(f, FAN), GUARD_DRIVING);
+    assert_false(fake_line(f, pump_enable)->level);
+}
+
+static void a_bench_that_is_lost_is_a_fault_of_every_resource(void **state)
+{
+    struct fake_platform *f = *state;
+    f->bench_fd = FAKE_BENCH;
+    int agent = start_with_agent(f);
+    drive(f, agent, "fan", TTL_US);
+    f->service_answer = HAL_LOST;
+    fake_settle(f);
+    for (int resource = PUMP; resource <= HORN; resource++)
+        assert_int_equal(fault_of(f, resource), GUARD_FAULT_OUTPUT_IO);
+    fake_run(f, 100000);
+}
+
+static void a_readback_without_a_descriptor_is_looked_at_each_millisecond(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    struct hal_line *enable = fake_line(f, pump_enable);
+    drive(f, agent, "pump", TTL_US);
+    fake_run(f, 10000);
+    enable->contact_held = true;
+    say(f, agent, GUARD_DROP, "pump", 7, 0);
+    fake_run(f, RELEASE_US / 4);
+    enable->contact = false;
+    fake_run(f, 1000);
+    assert_false(f->loop.guard.resource[PUMP].output[0].readback);
+}
+
+static void a_watchdog_that_cannot_be_fed_is_said_and_the_loop_goes_on(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "fan", TTL_US);
+    f->feed_answer = HAL_IO;
+    fake_run(f, 2 * FEED_US);
+    assert_true(fake_log_says(f, "watchdog: can't be fed"));
+    assert_int_equal(state_of(f, FAN), GUARD_DRIVING);
+}
+
+static void the_watchdog_is_fed_four_times_a_timeout(void **state)
+{
+    struct fake_platform *f = *state;
+    start(f);
+    for (int i = 0; i < 100; i++) {
+        fake_run(f, FEED_US / 10);
+        assert_in_range(f->raw_us - f->fed_us, 0, FEED_US);
+    }
+}
+
+/* ---- the agent */
+
+static void an_agent_that_does_not_read_keeps_its_place(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "fan", TTL_US);
+    const ssize_t no_room[] = { -EAGAIN, -ENOBUFS };
+    for (size_t i = 0; i < 2; i++) {
+        fake_find(f, agent)->send_answer = no_room[i];
+        fake_run(f, 100000);
+        assert_true(fake_find(f, agent)->open);
+        assert_int_equal(state_of(f, FAN), GUARD_DRIVING);
+    }
+    fake_find(f, agent)->send_answer = 0;
+    size_t heard = fake_find(f, agent)->heard_count;
+    fake_run(f, 20000);
+    assert_int_equal(fake_find(f, agent)->heard_count, heard + 3);
+}
+
+static void a_send_that_fails_is_a_lost_agent_in_the_same_turn(void **state)
+{
+    const ssize_t answers[] = { -EPIPE, -ECONNRESET, 17 };
+    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+        struct fake_platform *f = *state;
+        int agent = start_with_agent(f);
+        drive(f, agent, "fan", TTL_US);
+        fake_find(f, agent)->send_answer = answers[i];
+        fake_pass_time(f, f->armed_us - f->monotonic_us);
+        while (fake_find(f, agent)->open)
+            loop_turn(&f->loop);
+        assert_false(fake_line(f, fan_run)->level);
+        assert_true(fake_log_says(f, "agent: connection lost"));
+        assert_int_equal(state_of(f, FAN), GUARD_DROPPING);
+        loop_close(&f->loop, f->conf.run_dir, false);
+        fake_free(f);
+        (void)set_up(state);
+    }
+}
+
+static void the_end_of_the_agents_connection_drops(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "fan", TTL_US);
+    fake_find(f, agent)->ended = true;
+    loop_turn(&f->loop);
+    assert_false(fake_line(f, fan_run)->level);
+    assert_false(fake_find(f, agent)->open);
+}
+
+static void a_newer_agent_takes_the_place_and_drops_what_the_older_drove(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "fan", TTL_US);
+    int newer = fake_connect(f, 1000);
+    fake_settle(f);
+    say(f, newer, GUARD_HELLO, "board-a", 0, 0);
+    size_t from = f->act_count;
+    loop_turn(&f->loop);
+    assert_false(fake_find(f, agent)->open);
+    assert_false(fake_line(f, fan_run)->level);
+    const struct fake_act *off = next_act(f, from, FAKE_OFF, fan_run);
+    const struct fake_act *sent = next_act(f, from, FAKE_SENT, NULL);
+    assert_true(off != NULL && sent != NULL && off < sent);
+    assert_non_null(fake_heard(f, newer, GUARD_HELLO, NULL));
+    /* Its first statuses say what it took over. */
+    assert_int_equal(fake_heard(f, newer, GUARD_STATUS, "fan")->state, GUARD_DROPPING);
+    say(f, newer, GUARD_PERMIT, "fan", 8, f->raw_us + TTL_US);
+    fake_run(f, 2 * RELEASE_US);
+    assert_int_equal(fake_heard(f, newer, GUARD_REFUSED, "fan")->refusal, GUARD_REFUSED_STATE);
+}
+
+static void a_newcomer_of_another_name_or_with_another_word_changes_nothing(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "fan", TTL_US);
+    int stranger = fake_connect(f, 1000);
+    int hasty = fake_connect(f, 1000);
+    fake_settle(f);
+    say(f, stranger, GUARD_HELLO, "board-b", 0, 0);
+    say(f, hasty, GUARD_DROP, "fan", 7, 0);
+    fake_settle(f);
+    assert_false(fake_find(f, stranger)->open);
+    assert_false(fake_find(f, hasty)->open);
+    assert_true(fake_find(f, agent)->open);
+    assert_int_equal(state_of(f, FAN), GUARD_DRIVING);
+}
+
+static void only_root_the_guard_and_the_owner_of_the_folder_may_connect(void **state)
+{
+    struct fake_platform *f = *state;
+    start(f);
+    const uid_t allowed[] = { 0, 500, 1000 };
+    for (size_t i = 0; i < 3; i++) {
+        int agent = fake_connect(f, allowed[i]);
+        fake_settle(f);
+        assert_true(fake_find(f, agent)->open);
+    }
+    int stranger = fake_connect(f, 1001);
+    fake_settle(f);
+    assert_false(fake_find(f, stranger)->open);
+    assert_true(fake_log_says(f, "agent: uid 1001 (pid 99) refused: only root, uid 500"));
+}
+
+static void the_newcomer_that_waited_longest_gives_way(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "fan", TTL_US);
+    int first = fake_connect(f, 1000);
+    int second = fake_connect(f, 1000);
+    for (int i = 0; i < AGENT_NEWCOMERS - 1; i++)
+        (void)fake_connect(f, 1000);
+    fake_settle(f);
+    assert_false(fake_find(f, first)->open);
+    assert_true(fake_find(f, second)->open);
+    assert_int_equal(state_of(f, FAN), GUARD_DRIVING);
+    say(f, second, GUARD_HELLO, "board-a", 0, 0);
+    fake_settle(f);
+    assert_non_null(fake_heard(f, second, GUARD_HELLO, NULL));
+}
+
+/* A permit of another size, and a status, which only a guard may say. */
+static void a_message_that_breaks_the_rules_is_a_lost_agent(void **state)
+{
+    for (int i = 0; i < 2; i++) {
+        struct fake_platform *f = *state;
+        struct guard_message message;
+        int agent = start_with_agent(f);
+        drive(f, agent, "fan", TTL_US);
+        guard_message_init(&message, i == 0 ? GUARD_PERMIT : GUARD_STATUS);
+        assert_true(name_from_string(&message.name, "fan"));
+        fake_say_bytes(f, agent, &message, sizeof(message) - (i == 0));
+        loop_turn(&f->loop);
+        assert_false(fake_find(f, agent)->open);
+        assert_false(fake_line(f, fan_run)->level);
+        fake_free(f);
+        (void)set_up(state);
+    }
+}
+
+static void an_agent_that_floods_does_not_keep_the_loop_from_its_time(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "fan", 5000);
+    for (int i = 0; i < 100; i++)
+        say(f, agent, GUARD_TERMS, "pump", 0, 0);
+    size_t taken = fake_find(f, agent)->taken;
+    loop_turn(&f->loop);
+    assert_int_equal(fake_find(f, agent)->taken, taken + 64);
+    fake_turn_after(f, 5000);
+    assert_false(fake_line(f, fan_run)->level);
+}
+
+static void a_refusal_is_answered_each_time_and_logged_once(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "fan", TTL_US);
+    say(f, agent, GUARD_PERMIT, "fan", 6, f->raw_us + TTL_US);
+    fake_settle(f);
+    int64_t log_bytes = fake_log_bytes(f);
+    assert_true(fake_log_says(f, "fan: token 6 refused"));
+    assert_int_equal(fake_heard(f, agent, GUARD_REFUSED, "fan")->permits_refused, 1);
+    say(f, agent, GUARD_PERMIT, "fan", 6, f->raw_us + TTL_US);
+    fake_settle(f);
+    assert_int_equal(fake_heard(f, agent, GUARD_REFUSED, "fan")->permits_refused, 2);
+    assert_int_equal(fake_log_bytes(f), log_bytes);
+    assert_int_equal(state_of(f, FAN), GUARD_DRIVING);
+}
+
+/* ---- the start */
+
+static void memory_that_cannot_be_locked_is_said_and_reported(void **state)
+{
+    struct fake_platform *f = *state;
+    f->lock_memory_answer = -ENOMEM;
+    int agent = start_with_agent(f);
+    fake_run(f, 20000);
+    assert_true(
+        fake_log_says(f, "not real-time: SCHED_FIFO: ok; mlockall: Cannot allocate memory"));
+    assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "fan")->realtime, 0);
+    drive(f, agent, "fan", TTL_US);
+}
+
+static void a_program_that_cannot_be_locked_is_said_and_reported(void **state)
+{
+    struct fake_platform *f = *state;
+    f->lock_program_answer = -EAGAIN;
+    int agent = start_with_agent(f);
+    fake_run(f, 20000);
+    assert_true(fake_log_says(f, "not real-time: SCHED_FIFO: ok; mlockall: Resource temp"));
+    assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "fan")->realtime, 0);
+}
+
+static void a_schedule_that_is_refused_is_said_and_reported(void **state)
+{
+    struct fake_platform *f = *state;
+    f->schedule_answer = -EPERM;
+    int agent = start_with_agent(f);
+    fake_run(f, 20000);
+    assert_true(
+        fake_log_says(f, "not real-time: SCHED_FIFO: Operation not permitted; mlockall: ok"));
+    assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "fan")->realtime, 0);
+}
+
+static void being_on_time_is_reported(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    fake_run(f, 20000);
+    assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "fan")->realtime, 1);
+}
+
+/* Everything that was opened is given back, and no line was ever told on. */
+static void refuses_to_start(struct fake_platform *f, const char *why)
+{
+    assert_false(open_loop(f));
+    loop_close(&f->loop, f->conf.run_dir, true);
+    assert_false(f->hal_open);
+    assert_false(f->listening);
+    assert_true(why == NULL || fake_log_says(f, why));
+    assert_null(next_act(f, 0, FAKE_ON, NULL));
+    for (size_t i = 0; i < f->line_count; i++)
+        assert_true(f->line[i].closed);
+}
+
+static void a_watchdog_that_counts_longer_is_refused_and_stopped(void **state)
+{
+    struct fake_platform *f = *state;
+    f->counts_longer_ms = 1;
+    refuses_to_start(f, "counts 401 ms, configured are 400 ms");
+    assert_true(f->watchdog_stopped);
+}
+
+static void a_watchdog_that_counts_shorter_will_do(void **state)
+{
+    struct fake_platform *f = *state;
+    f->counts_longer_ms = (uint32_t)-100;
+    assert_true(open_loop(f));
+}
+
+static void a_watchdog_that_cannot_be_started_is_refused(void **state)
+{
+    struct fake_platform *f = *state;
+    f->arm_answer = HAL_UNSUPPORTED;
+    refuses_to_start(f, "timeout 400 ms: not supported by the device");
+    assert_false(f->watchdog_stopped);
+}
+
+static void a_start_fails_with_the_folder(void **state)
+{
+    struct fake_platform *f = *state;
+    f->take_folder_fails = true;
+    refuses_to_start(f, NULL);
+    assert_false(f->renamed);
+}
+
+static void a_start_fails_with_the_page(void **state)
+{
+    struct fake_platform *f = *state;
+    f->map_answer = -ENOSPC;
+    refuses_to_start(f, "lease.page.new: can't be made: No space left on device");
+    assert_false(f->renamed);
+}
+
+static void a_start_fails_without_the_kernels_word_on_the_owner(void **state)
+{
+    struct fake_platform *f = *state;
+    f->own_answer = -ENOSYS;
+    refuses_to_start(f, "lease.page: can't be published: Function not implemented");
+    assert_false(f->renamed);
+    assert_int_equal(atomic_load(&f->page.owner), 0);
+}
+
+static void a_start_fails_with_the_rename(void **state)
+{
+    struct fake_platform *f = *state;
+    f->rename_answer = -EROFS;
+    refuses_to_start(f, "lease.page: can't be published: Read-only file system");
+}
+
+static void a_start_fails_with_the_lines(void **state)
+{
+    struct fake_platform *f = *state;
+    f->hal_answer = HAL_DENIED;
+    refuses_to_start(f, "permission denied");
+}
+
+static void a_start_fails_with_the_socket(void **state)
+{
+    struct fake_platform *f = *state;
+    f->listen_answer = -EADDRINUSE;
+    refuses_to_start(f, "guard.sock: can't be bound: Address already in use");
+    assert_false(f->watchdog_armed);
+}
+
+static void the_page_of_an_earlier_guard_is_marked(void **state)
+{
+    struct fake_platform *f = *state;
+    f->old_page.magic = PAGE_MAGIC;
+    f->old_page.version = PAGE_VERSION;
+    atomic_store(&f->old_page.owner, 12);
+    assert_true(open_loop(f));
+    assert_int_equal(atomic_load(&f->old_page.owner), 0);
+    assert_int_equal(atomic_load(&f->page.owner), 4711);
+}
+
+/* ---- the end */
+
+static void a_signal_ends_it_when_all_is_proven_off(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "pump", TTL_US);
+    f->signal = SIGTERM;
+    loop_turn(&f->loop);
+    assert_false(fake_line(f, pump_enable)->level);
+    assert_false(loop_ended(&f->loop));
+    fake_run(f, 2 * RELEASE_US);
+    assert_true(loop_ended(&f->loop));
+    assert_true(loop_run(&f->loop));
+    loop_close(&f->loop, f->conf.run_dir, true);
+    assert_true(f->watchdog_stopped);
+    assert_false(f->hal_open);
+    assert_int_equal(atomic_load(&f->page.owner), 0);
+}
+
+static void an_end_without_proof_leaves_the_watchdog_running(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "pump", TTL_US);
+    fake_run(f, 10000);
+    fake_line(f, pump_enable)->contact_held = true;
+    f->signal = SIGTERM;
+    fake_run(f, 2 * RELEASE_US);
+    assert_true(loop_ended(&f->loop));
+    assert_false(loop_run(&f->loop));
+    loop_close(&f->loop, f->conf.run_dir, false);
+    assert_false(f->watchdog_stopped);
+    assert_false(fake_line(f, pump_enable)->level);
+}
+
+static void nothing_is_allocated_once_it_runs(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "horn", TTL_US);
+    struct mallinfo2 before = mallinfo2();
+    say(f, agent, GUARD_PERMIT, "fan", 7, f->raw_us + TTL_US);
+    fake_run(f, 500000);
+    say(f, agent, GUARD_PERMIT, "fan", 6, f->raw_us + TTL_US);
+    fake_find(f, agent)->ended = true;
+    fake_run(f, 100000);
+    (void)join(f);
+    fake_run(f, 100000);
+    struct mallinfo2 after = mallinfo2();
+    assert_int_equal(after.uordblks, before.uordblks);
+    assert_int_equal(after.hblkhd, before.hblkhd);
+}
+
+int main(void)
+{
+#define LOOP_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        LOOP_TEST(a_drop_reaches_the_line_before_page_log_and_agent),
+        LOOP_TEST(what_goes_off_is_told_before_what_goes_on),
+        LOOP_TEST(a_drop_that_is_there_when_an_edge_is_due_makes_no_edge),
+        LOOP_TEST(levels_are_read_before_time_judges_them),
+        LOOP_TEST(a_turn_that_finds_a_fault_does_not_feed),
+        LOOP_TEST(an_output_is_off_at_its_deadline_to_the_microsecond),
+        LOOP_TEST(the_page_says_token_and_deadline_of_the_raw_clock),
+        LOOP_TEST(a_turn_that_is_late_drops_and_does_not_feed),
+        LOOP_TEST(a_turn_that_is_late_by_the_release_time_still_vouches),
+        LOOP_TEST(a_deadline_that_is_overrun_is_a_fault),
+        LOOP_TEST(a_wait_that_ends_early_or_is_interrupted_is_no_input),
+        LOOP_TEST(a_raw_clock_that_stands_is_a_fault_within_its_window),
+        LOOP_TEST(a_raw_clock_that_goes_back_is_a_fault_at_once),
+        LOOP_TEST(a_raw_clock_that_jumps_ahead_is_a_late_turn),
+        LOOP_TEST(a_pause_between_two_readings_is_no_clock_that_stands),
+        LOOP_TEST(monotonic_that_steps_ahead_alone_is_a_clock_that_stands),
+        LOOP_TEST(a_sleep_drops_everything_and_the_agent_must_come_anew),
+        LOOP_TEST(the_reading_of_two_clocks_is_no_sleep),
+        LOOP_TEST(a_line_that_cannot_be_set_is_a_fault_in_the_same_turn),
+        LOOP_TEST(a_line_that_cannot_be_told_off_is_told_again_and_starves_the_watchdog),
+        LOOP_TEST(a_readback_that_cannot_be_read_is_a_fault_and_told_off),
+        LOOP_TEST(a_readback_that_fails_before_the_proof_lets_nothing_drive),
+        LOOP_TEST(a_bench_that_is_lost_is_a_fault_of_every_resource),
+        LOOP_TEST(a_readback_without_a_descriptor_is_looked_at_each_millisecond),
+        LOOP_TEST(a_watchdog_that_cannot_be_fed_is_said_and_the_loop_goes_on),
+        LOOP_TEST(the_watchdog_is_fed_four_times_a_timeout),
+        LOOP_TEST(an_agent_that_does_not_read_keeps_its_place),
+        LOOP_TEST(a_send_that_fails_is_a_lost_agent_in_the_same_turn),
+        LOOP_TEST(the_end_of_the_agents_connection_drops),
+        LOOP_TEST(a_newer_agent_takes_the_place_and_drops_what_the_older_drove),
+        LOOP_TEST(a_newcomer_of_another_name_or_with_another_word_changes_nothing),
+        LOOP_TEST(only_root_the_guard_and_the_owner_of_the_folder_may_connect),
+        LOOP_TEST(the_newcomer_that_waited_longest_gives_way),
+        LOOP_TEST(a_message_that_breaks_the_rules_is_a_lost_agent),
+        LOOP_TEST(an_agent_that_floods_does_not_keep_the_loop_from_its_time),
+        LOOP_TEST(a_refusal_is_answered_each_time_and_logged_once),
+        LOOP_TEST(memory_that_cannot_be_locked_is_said_and_reported),
+        LOOP_TEST(a_program_that_cannot_be_locked_is_said_and_reported),
+        LOOP_TEST(a_schedule_that_is_refused_is_said_and_reported),
+        LOOP_TEST(being_on_time_is_reported),
+        LOOP_TEST(a_watchdog_that_counts_longer_is_refused_and_stopped),
+        LOOP_TEST(a_watchdog_that_counts_shorter_will_do),
+        LOOP_TEST(a_watchdog_that_cannot_be_started_is_refused),
+        LOOP_TEST(a_start_fails_with_the_folder),
+        LOOP_TEST(a_start_fails_with_the_page),
+        LOOP_TEST(a_start_fails_without_the_kernels_word_on_the_owner),
+        LOOP_TEST(a_start_fails_with_the_rename),
+        LOOP_TEST(a_start_fails_with_the_lines),
+        LOOP_TEST(a_start_fails_with_the_socket),
+        LOOP_TEST(the_page_of_an_earlier_guard_is_marked),
+        LOOP_TEST(a_signal_ends_it_when_all_is_proven_off),
+        LOOP_TEST(an_end_without_proof_leaves_the_watchdog_running),
+        LOOP_TEST(nothing_is_allocated_once_it_runs),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
