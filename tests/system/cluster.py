@@ -91,11 +91,19 @@ class Cluster:
     def conf(self, node):
         return self.path(f"{node}.conf")
 
+    def host(self, node):
+        """The address of a node, or of the "bench": one for all, here."""
+        return self.address
+
+    def within(self, name, command):
+        """What runs a program of this name (or the "operator"'s) where it belongs: here, here."""
+        return command
+
     def console(self, node):
-        return f"{self.address}:{7500 + self.nodes.index(node)}"
+        return f"{self.host(node)}:{7500 + self.nodes.index(node)}"
 
     def gateway_address(self, board):
-        return self.address, 1502 + self.boards.index(board)
+        return self.host(board), 1502 + self.boards.index(board)
 
     def _run_tool(self, *arguments):
         result = subprocess.run([os.path.join(BIN, "holdfastctl"), *arguments],
@@ -129,9 +137,9 @@ class Cluster:
     def _conf_text(self, node):
         quote = '"{}"'.format
         port = {issuer: 7400 + i for i, issuer in enumerate(self.issuers)}
-        listed = ",\n".join(f'    {{ id = "{i}"; address = "{self.address}:{port[i]}"; }}'
+        listed = ",\n".join(f'    {{ id = "{i}"; address = "{self.host(i)}:{port[i]}"; }}'
                             for i in self.issuers)
-        listen = f"{self.address}:{port.get(node, 7399)}"
+        listen = f"{self.host(node)}:{port.get(node, 7399)}"
         text = f"""node = {{ id = "{node}"; data_dir = "{node}/data"; run_dir = "{node}/run"; }};
 cluster = {{ name = "line-3"; listen = "{listen}"; issuers = (
 {listed} ); }};
@@ -172,7 +180,7 @@ hal = {{ backend = "sim"; socket = "bench.sock"; }};
         if self.gateway:
             host, port = self.gateway_address(node)
             text += f"""gateway = {{ listen = "{host}:{port}"; resource = "pump";
-    actuators = ( {{ unit = 1; tcp = "{self.address}:5020"; response_ms = {self.response_ms}; }} ); }};
+    actuators = ( {{ unit = 1; tcp = "{self.host('bench')}:5020"; response_ms = {self.response_ms}; }} ); }};
 """
         return text
 
@@ -184,7 +192,7 @@ hal = {{ backend = "sim"; socket = "bench.sock"; }};
         return f"""bench = {{ socket = "bench.sock"; ctl = "bench.ctl"; trace = "trace.jsonl";
   boards = ( {boards} );
   resources = ( {resources} );
-  actuators = ( {{ name = "valve"; listen = "{self.address}:5020"; unit = 1; resource = "pump"; }} );
+  actuators = ( {{ name = "valve"; listen = "{self.host('bench')}:5020"; unit = 1; resource = "pump"; }} );
 }};
 """
 
@@ -196,9 +204,9 @@ hal = {{ backend = "sim"; socket = "bench.sock"; }};
         environment = dict(os.environ)
         if name in self.preload:
             environment.update(self.preload[name])
-        process = subprocess.Popen([os.path.join(BIN, command[0]), *command[1:]], env=environment,
-                                   stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                   cwd=self.folder)
+        command = self.within(name, [os.path.join(BIN, command[0]), *command[1:]])
+        process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=log,
+                                   stderr=log, cwd=self.folder)
         log.close()
         self.processes[name] = process
         return process
@@ -348,8 +356,8 @@ hal = {{ backend = "sim"; socket = "bench.sock"; }};
         command = [os.path.join(BIN, "holdfastctl"), "-H", self.console(node), "--node", node,
                    "--ca", self.path("pki", "ca.crt"), "--cert", self.path("pki", f"{role}.crt"),
                    "--key", self.path("pki", f"{role}.key"), "-o", "json", *arguments]
-        result = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                                check=False)
+        result = subprocess.run(self.within("operator", command), stdin=subprocess.DEVNULL,
+                                capture_output=True, text=True, check=False)
         if not check:
             return result
         if result.returncode != 0:

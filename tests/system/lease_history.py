@@ -6,7 +6,9 @@
 
 It shares no code with what it judges: it takes the messages that agents sent and heard, and the
 relays' levels, and reckons anew. All processes of a run share one machine, so that the instants of
-all files are of one CLOCK_MONOTONIC_RAW. Exit status 0; 1 after violations, one line each; 2 usage.
+all files are of one CLOCK_MONOTONIC_RAW; but a board may have had a clock of its own, which its
+BOARD.clock.jsonl then tells: rows of from_ns (true time), raw_ns (the board's) and rate_ppb, in order.
+Its permits are judged by its clock, all else in true time. Exit status 0; 1 after violations, one line each; 2 usage.
 
 A lease of a token covers its board from when the answer to a renewal came until that renewal was
 *sent* + ttl; the hardware may be on for the fence latency F longer. What is judged:
@@ -37,6 +39,7 @@ import sys
 NEVER = float("inf")
 LATENESS_US = 10000  # more of it, the bench writes into its trace
 READS = (1, 2, 3, 4)
+CLOCK_FILE = ".clock.jsonl"
 ISSUER_LINE = re.compile(r"(\S+): entry (\d+): holder (\S+), token (\d+), by ")
 LATE = re.compile(r"bench late by (\d+) ms")
 BENCH_RESOURCE = re.compile(r'\{\s*name = "([^"]+)";\s*lines = \((.*?)\);\s*\}', re.S)
@@ -54,11 +57,32 @@ def seconds(us):
     return "the end" if us == NEVER else f"{us / 1e6:.6f} s"
 
 
+class Clock:
+    """A board's raw clock as a function of true time, both in us: rows of (from, raw, rate in ppb)."""
+
+    def __init__(self, rows=()):
+        self.rows = sorted(rows) or [(0.0, 0.0, 0)]
+        self.froms, self.raws = [r[0] for r in self.rows], [r[1] for r in self.rows]
+        self.slack = 2.0 if rows else 0.0  # of rounding
+
+    def own(self, true):
+        begin, raw, ppb = self.rows[max(0, bisect.bisect_right(self.froms, true) - 1)]
+        return raw + (true - begin) * (1 + ppb / 1e9)
+
+    def true(self, own):
+        """The first such instant, where the clock stood."""
+        begin, raw, ppb = self.rows[max(0, bisect.bisect_left(self.raws, own) - 1)]
+        return begin + (own - raw) / (1 + ppb / 1e9) if ppb > -10 ** 9 else begin
+
+
+TRUE_TIME = Clock()
+
+
 class Lease:
     """All that one board said and heard of one token of a resource."""
 
-    def __init__(self, board, token):
-        self.board, self.token = board, token
+    def __init__(self, board, token, clock=TRUE_TIME):
+        self.board, self.token, self.clock = board, token, clock
         self.granted = NEVER  # first receipt
         self.ttl = self.fence = self.release = self.drift_ppm = 0
         self.waited_fence = 0  # what the issuer waits for
@@ -117,6 +141,10 @@ class BoardLog:
             self.history.fault("log", f"{self.name}: {kind} at {seconds(event['t_us'])} follows"
                                       f" {seconds(self.last)}: the clock went back")
         self.last = event["t_us"]
+        clock = self.history.clocks.get(self.board, TRUE_TIME)
+        if clock is not TRUE_TIME:
+            event.update((key, clock.true(event[key])) for key in ("t_us", "deadline_us")
+                         if key in event)
         handler = getattr(self, "_" + kind.replace(" ", "_"), None)
         if handler:
             handler(event)
@@ -185,6 +213,7 @@ class History:
         self.overlaps = []   # (kind, resource, boards, at)
         self.writes = collections.defaultdict(list)   # resource -> Write
         self.forced = collections.defaultdict(list)   # (resource, board) -> Cover of a stuck relay
+        self.clocks = {}     # board -> Clock, of those that are not true
         self.holds = {}      # (resource, line) of a pulse output -> its hold time
         self.late = LATENESS_US
         self.end = 0
@@ -198,7 +227,7 @@ class History:
     def lease(self, resource, board, token):
         leases = self.leases[resource]
         if (board, token) not in leases:
-            leases[board, token] = Lease(board, token)
+            leases[board, token] = Lease(board, token, self.clocks.get(board, TRUE_TIME))
         return leases[board, token]
 
     # ---- reading
@@ -226,6 +255,11 @@ class History:
             found = ISSUER_LINE.search(line)
             if found and found[3] != "none" and found[4] != "0":
                 self.entries[found[1]].append(Entry(int(found[2]), found[3], int(found[4]), name))
+
+    def read_clock(self, board, lines):
+        rows = [json.loads(line) for line in lines]
+        self.clocks[board] = Clock([(r["from_ns"] / 1000, r["raw_ns"] / 1000, r["rate_ppb"])
+                                    for r in rows])
 
     def read_bench_file(self, text):
         for resource, lines in BENCH_RESOURCE.findall(text):
@@ -384,7 +418,7 @@ class History:
 
     def _judge_permits(self, resource):
         for lease in self.leases[resource].values():
-            who = str(lease)
+            who, own = str(lease), lease.clock.own
             if lease.permits and lease.granted == NEVER:
                 self.violate("S5", resource, f"{who}: permitted at {seconds(lease.permits[0][0])},"
                              " but never granted")
@@ -400,7 +434,8 @@ class History:
                 if known == 0:
                     self.violate("S5", resource, f"{who}: permitted at {seconds(at)} before a"
                                  " renewal was confirmed")
-                elif deadline > best[known - 1] + shrunk - lease.release:
+                elif own(deadline) > own(best[known - 1]) + shrunk - lease.release + \
+                        lease.clock.slack:
                     self.violate("S1", resource, f"{who}: permit of {seconds(at)} until"
                                  f" {seconds(deadline)}, but the renewal was sent at"
                                  f" {seconds(best[known - 1])} for {lease.ttl} us")
@@ -558,6 +593,8 @@ def read_files(trace, logs):
         if os.path.exists(bench):
             history.read_bench_file("".join(read_lines(bench)))
         history.read_trace(read_lines(trace))
+        for path in glob.glob(os.path.join(os.path.dirname(trace), "*" + CLOCK_FILE)):
+            history.read_clock(os.path.basename(path)[:-len(CLOCK_FILE)], read_lines(path))
     for path in logs:
         if os.path.basename(path) != "lease.log":
             history.read_issuer_log(os.path.basename(path), read_lines(path))
