@@ -175,8 +175,23 @@ $(BUILD)/lib/disk-fault.so: tests/system/disk_fault.c
 	@mkdir -p $(@D)
 	$(call run,LINK)$(CC) -std=c11 -O2 -Wall -Wextra -fPIC -shared -o $@ $< -ldl
 
+# Cables, clocks and witnesses of chaos.
+CHAOS_TOOLS := $(patsubst %,$(BUILD)/lib/chaos-%,wires starved pages clock.so)
+CHAOS_CC = $(CC) -std=c11 -O2 -Wall -Wextra
+$(BUILD)/lib/chaos-wires: tests/system/chaos/wires.c
+	@mkdir -p $(@D)
+	$(call run,LINK)$(CHAOS_CC) -o $@ $<
+$(BUILD)/lib/chaos-starved: tests/system/chaos/starved.c
+	@mkdir -p $(@D)
+	$(call run,LINK)$(CHAOS_CC) -o $@ $< -lpthread
+$(BUILD)/lib/chaos-pages: tests/system/chaos/page_watch.c tests/system/chaos/clock_shim.h $(BUILD)/lib/libholdfast.a
+	$(call run,LINK)$(CHAOS_CC) $(SANFLAGS) -Idaemon/client -o $@ $< $(BUILD)/lib/libholdfast.a
+$(BUILD)/lib/chaos-clock.so: tests/system/chaos/clock_shim.c tests/system/chaos/clock_shim.h
+	@mkdir -p $(@D)
+	$(call run,LINK)$(CHAOS_CC) -fPIC -shared -o $@ $< -ldl
+
 .PHONY: tests
-tests: build $(BUILD)/lib/disk-fault.so $(UNIT_TESTS) $(if $(SIM_OBJECTS),$(BUILD)/bin/holdfast-sim)
+tests: build $(BUILD)/lib/disk-fault.so $(CHAOS_TOOLS) $(UNIT_TESTS) $(if $(SIM_OBJECTS),$(BUILD)/bin/holdfast-sim)
 
 # Harnesses of tests/fuzz: a build of its own, by clang. FUZZ_SECONDS each.
 FUZZ_ARCHIVES := ctl gateway bench peer backup store conf hal log wire core
@@ -228,13 +243,14 @@ hostile: setup-tests
 	@$(MAKE) --no-print-directory tests
 	@/usr/bin/python3 tests/system/hostile.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
-# Random faults and operators' acts on real processes, for MINUTES; SEED=n TTL=ms repeats a schedule.
+# Random faults and operators' acts on real processes in namespaces, for MINUTES; SEED=n TTL=ms
+# repeats a schedule. README.md in tests/system/chaos.
 .PHONY: chaos
 chaos: MINUTES ?= 10
 chaos: TTL ?= 1000
 chaos: setup-tests
 	@$(MAKE) --no-print-directory tests
-	@/usr/bin/python3 tests/system/chaos.py --minutes $(MINUTES) --ttl $(TTL) $(if $(SEED),--seed $(SEED))
+	@PYTHONPATH=tests/system /usr/bin/python3 -m chaos --minutes $(MINUTES) --ttl $(TTL) $(if $(SEED),--seed $(SEED))
 
 # Exhaustive search of the lease protocol's model, and of its mutants. Needs Debian's `spin`.
 .PHONY: model

@@ -1,0 +1,1 @@
+"""`make chaos`: see README.md."""
