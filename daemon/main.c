@@ -9,13 +9,23 @@
 #include "backup/init.h"
 #include "backup/making.h"
 #include "backup/restore.h"
+#include "base/check.h"
 #include "conf/conf.h"
+#include "console/console.h"
 #include "hal/clock.h"
 #include "log/log.h"
 #include "node/node.h"
 #include "options/options.h"
+#include "peer/tls.h"
 
 enum { TRIM_MS = 10000 };
+
+_Noreturn void hf_panic(const char *file, int line, const char *what)
+{
+    log_line(LOG_CRIT, "assertion failed at %s:%d: %s; aborting, so that outputs go safe", file,
+             line, what);
+    abort();
+}
 
 static const struct options_program program = {
     .name = "holdfastd",
@@ -59,11 +69,28 @@ static int restore(const struct options *options, const struct conf *conf)
     return restore_run(&request) ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
+/* What runs until a signal: the console stands above the node, both on one loop. */
+struct daemon {
+    uv_loop_t loop;
+    struct conf conf;
+    struct tls_identity *identity;
+    struct node *node;
+    struct console *console;
+    bool stopping;
+    uv_signal_t signals[2];
+    uv_timer_t memory;
+};
+
+/* The console first: what it cancels is still said over the node's hub. */
 static void on_signal(uv_signal_t *handle, int number)
 {
-    struct node *node = handle->data;
+    struct daemon *daemon = handle->data;
     log_line(LOG_NOTICE, "stopping on signal %d", number);
-    node_stop(node);
+    if (!daemon->stopping) {
+        console_stop(daemon->console);
+        node_stop(daemon->node);
+    }
+    daemon->stopping = true;
 }
 
 #ifdef __GLIBC__
@@ -74,23 +101,23 @@ static void on_trim(uv_timer_t *timer)
 }
 #endif
 
-static void watch_memory(struct node *node, uv_timer_t *timer)
+static void watch_memory(struct daemon *daemon)
 {
-    uv_timer_init(&node->loop, timer);
+    uv_timer_init(&daemon->loop, &daemon->memory);
 #ifdef __GLIBC__
-    uv_timer_start(timer, on_trim, TRIM_MS, TRIM_MS);
+    uv_timer_start(&daemon->memory, on_trim, TRIM_MS, TRIM_MS);
 #endif
-    uv_unref((uv_handle_t *)timer);
+    uv_unref((uv_handle_t *)&daemon->memory);
 }
 
-static void watch_signals(struct node *node, uv_signal_t handles[2])
+static void watch_signals(struct daemon *daemon)
 {
     static const int numbers[2] = { SIGTERM, SIGINT };
     for (int i = 0; i < 2; i++) {
-        uv_signal_init(&node->loop, &handles[i]);
-        handles[i].data = node;
-        uv_signal_start(&handles[i], on_signal, numbers[i]);
-        uv_unref((uv_handle_t *)&handles[i]);
+        uv_signal_init(&daemon->loop, &daemon->signals[i]);
+        daemon->signals[i].data = daemon;
+        uv_signal_start(&daemon->signals[i], on_signal, numbers[i]);
+        uv_unref((uv_handle_t *)&daemon->signals[i]);
     }
 }
 
@@ -107,11 +134,41 @@ static void settle_memory(void)
 #endif
 }
 
+static bool load_identity(struct daemon *daemon)
+{
+    const struct conf *conf = &daemon->conf;
+    char error[200];
+    daemon->identity =
+        tls_identity_load(conf->tls_ca, conf->tls_cert, conf->tls_key, error, sizeof(error));
+    if (daemon->identity == NULL)
+        log_line(LOG_ERR, "%s", error);
+    return daemon->identity != NULL;
+}
+
+/* Returns 0, or the status to exit with, after one log line. */
+static int start(struct daemon *daemon)
+{
+    const struct conf *conf = &daemon->conf;
+    if (!load_identity(daemon))
+        return EXIT_FAILURE;
+    uv_loop_init(&daemon->loop);
+    const struct node_config node = { &daemon->loop, conf, daemon->identity };
+    int status = node_start(&daemon->node, &node);
+    if (status != 0)
+        return status;
+    const struct console_config console = { &daemon->loop, conf, daemon->identity, daemon->node };
+    daemon->console = console_start(&console);
+    if (daemon->console == NULL)
+        return EXIT_FAILURE;
+    log_line(LOG_NOTICE, "%s: started in cluster %s as %s%s%s", conf->node_id.text,
+             conf->cluster_name.text, conf->issuer_role ? "issuer" : "",
+             conf->issuer_role && conf->agent_role ? " and " : "", conf->agent_role ? "agent" : "");
+    return 0;
+}
+
 int main(int argc, char **argv)
 {
-    static struct node node;
-    static uv_signal_t signals[2];
-    static uv_timer_t memory;
+    static struct daemon daemon;
     struct options options;
 
     int status = options_parse(&options, &program, argc, argv, stdout, stderr);
@@ -120,22 +177,22 @@ int main(int argc, char **argv)
     settle_memory();
     log_open("");
     signal(SIGPIPE, SIG_IGN);
-    if (conf_load(&node.conf, options.file, stderr) != 0)
+    if (conf_load(&daemon.conf, options.file, stderr) != 0)
         return CONF_EXIT_BAD_FILE;
     if (options.check_only) {
         printf("%s: configuration is good\n", options.file);
         return EXIT_SUCCESS;
     }
     if (options.init)
-        return init(&options, &node.conf);
+        return init(&options, &daemon.conf);
     if (options.restore != NULL)
-        return restore(&options, &node.conf);
-    status = node_start(&node);
+        return restore(&options, &daemon.conf);
+    status = start(&daemon);
     if (status != 0)
         return status;
-    watch_signals(&node, signals);
-    watch_memory(&node, &memory);
-    uv_run(&node.loop, UV_RUN_DEFAULT);
+    watch_signals(&daemon);
+    watch_memory(&daemon);
+    uv_run(&daemon.loop, UV_RUN_DEFAULT);
     log_line(LOG_NOTICE, "stopped");
     return EXIT_SUCCESS;
 }

@@ -2,15 +2,19 @@
 # The walls of the map, checked: who may include whom.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+passed=0
 failed=0
-wall() { # WHERE PATTERN WHY
-    local hits
-    hits=$(grep -rnE "^#include $2" $1 --include='*.c' --include='*.h' 2>/dev/null || true)
-    if [ -n "$hits" ]; then
-        echo "$3:"
-        echo "$hits"
+tell() { # WHY LINES: nothing in LINES is good
+    if [ -z "$2" ]; then
+        passed=$((passed + 1))
+    else
+        echo "$1:"
+        echo "$2"
         failed=$((failed + 1))
     fi
+}
+wall() { # WHERE PATTERN WHY
+    tell "$3" "$(grep -rnE "^#include $2" $1 --include='*.c' --include='*.h' 2>/dev/null || true)"
 }
 wall daemon/core '"(issuer|agent|peer|store|console|gateway|ctl|client|node|hal|conf|tests)/' "core includes only itself"
 wall daemon/core '<(stdio|stdlib|time|unistd|pthread|uv|mbedtls|sys/)' "core has no system headers"
@@ -18,5 +22,16 @@ wall hal/linux '"(hal/)?sim' "hal/linux includes hal/sim"
 wall hal/sim '"(hal/)?linux' "hal/sim includes hal/linux"
 wall "daemon hal conf" '"tests/' "the product includes tests"
 wall daemon/guard '<(uv|mbedtls)' "the guard includes libuv or TLS"
-echo "$((6 - failed)) passed, $failed failed"
+# The roles of holdfastd know each other, the network and what stands above them by callbacks only.
+wall daemon/agent '"(node|issuer|peer|console)/' "the agent knows a node, an issuer, the network or a console"
+wall daemon/issuer '"(node|agent|peer|console)/' "the issuer knows a node, an agent, the network or a console"
+wall daemon/peer '"(node|agent|issuer|console)/' "the network knows who speaks over it"
+wall daemon/node '"console/' "the node knows the console, which stands above it"
+wall "daemon/guard daemon/gateway" '"(node|agent|issuer|peer|console|store|backup)/' "guard or gateway is built of holdfastd"
+tell "a folder's private header is included by another folder" "$(
+    grep -rnE '^#include "[a-z/]+_private\.h"' daemon --include='*.c' --include='*.h' |
+        awk -F'[/:"]' '{ n = split($0, part, "\""); split(part[2], to, "/"); if ($2 != to[1]) print }')"
+tell "circles among the folders of daemon/" "$(python3 toolchain/circles.py || true)"
+tell "a planted circle is not found" "$(python3 toolchain/circles.py --self 2>&1 || true)"
+echo "$passed passed, $failed failed"
 [ "$failed" -eq 0 ]

@@ -26,10 +26,10 @@ static int64_t lease_max_us(const struct replica *replica)
 
 static bool describe(struct call *call, struct backup *backup, uint8_t *bytes)
 {
-    const struct replica *replica = issuer_shell_replica(call->node->issuer);
+    const struct replica *replica = issuer_shell_replica(call->view->issuer);
     *backup = (struct backup){
-        .cluster = call->node->conf.cluster_name,
-        .node = call->node->conf.node_id,
+        .cluster = call->view->conf->cluster_name,
+        .node = call->view->conf->node_id,
         .index = replica->table.applied,
         .term = replica->raft.term,
         .wall_us = hal_clock_wall_us(),
@@ -63,7 +63,7 @@ static void backup_answer(struct call *call)
     uint8_t *bytes = malloc(lease_table_encoded_max());
     char *text = malloc(capacity);
     size_t length = 0;
-    const struct raft *raft = &issuer_shell_replica(call->node->issuer)->raft;
+    const struct raft *raft = &issuer_shell_replica(call->view->issuer)->raft;
     bool changing = raft->members_index > raft->commit;
     if (!changing && bytes != NULL && text != NULL && describe(call, &backup, bytes))
         length = backup_write(&backup, text, capacity);
@@ -75,7 +75,7 @@ static void backup_answer(struct call *call)
         call_fail(call, CALL_UNAVAILABLE,
                   "the backup has %zu bytes, too many to be passed on: ask "
                   "the console of the leader, %s",
-                  length, call->node->conf.node_id.text);
+                  length, call->view->conf->node_id.text);
     else
         answer_text(call, &backup, text, length);
     free(bytes);
@@ -106,7 +106,7 @@ void operate_backup(struct call *call)
     call->reader.context = call;
     call->reading = true;
     uv_timer_start(&call->timer, backup_read_late, CALL_READ_MS, 0);
-    if (issuer_shell_read(call->node->issuer, &call->reader))
+    if (issuer_shell_read(call->view->issuer, &call->reader))
         return;
     call->reading = false;
     call_fail(call, CALL_UNAVAILABLE, "this issuer does not lead any more; try again");

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "agent/agent.h"
+#include "console/relay.h"
 #include "hal/clock.h"
 
 static void show_help(struct call *call);
@@ -54,33 +54,6 @@ static enum voucher_act call_by_board(const struct call_command *command)
     return VOUCHER_NONE;
 }
 
-static struct call *relayed_calls;
-
-struct call *call_find_relayed(uint64_t query_id)
-{
-    struct call *call = relayed_calls;
-    while (call != NULL && call->query_id != query_id)
-        call = call->next;
-    return call;
-}
-
-struct call *call_first_relayed_to(const struct hf_name *target)
-{
-    struct call *call = relayed_calls;
-    while (call != NULL && !name_equal(&call->target, target))
-        call = call->next;
-    return call;
-}
-
-static void call_unlink(struct call *call)
-{
-    struct call **at = &relayed_calls;
-    while (*at != NULL && *at != call)
-        at = &(*at)->next;
-    if (*at == call)
-        *at = call->next;
-}
-
 static void call_closed(uv_handle_t *handle)
 {
     struct call *call = handle->data;
@@ -93,12 +66,12 @@ static void call_release(struct call *call)
 {
     call->finished = true;
     if (call->reading)
-        issuer_shell_forget_reader(call->node->issuer, &call->reader);
+        issuer_shell_forget_reader(call->view->issuer, &call->reader);
     if (call->awaiting)
-        issuer_shell_forget_waiting(call->node->issuer, &call->act);
+        issuer_shell_forget_waiting(call->view->issuer, &call->act);
     if (call->watching)
-        issuer_shell_unwatch(call->node->issuer, &call->watcher);
-    call_unlink(call);
+        issuer_shell_unwatch(call->view->issuer, &call->watcher);
+    relay_end(call);
     if (call->handle != NULL)
         *call->handle = NULL;
     uv_close((uv_handle_t *)&call->timer, call_closed);
@@ -113,26 +86,10 @@ void call_finish(struct call *call, enum call_error error)
     sink.on_finish(sink.context, error);
 }
 
-/* An empty command of the same id: the node that works for us must not go on for nobody. */
-static void call_cancel_relay(const struct call *call)
-{
-    static struct wire_query cancel;
-    cancel.id = call->query_id;
-    cancel.who = call->caller.who;
-    node_send_query(call->node, &call->target, false, &cancel);
-}
-
 void call_cancel(struct call *call)
 {
-    if (call->query_id != 0)
-        call_cancel_relay(call);
+    relay_cancel(call);
     call_release(call);
-}
-
-void call_cancel_relayed(void)
-{
-    while (relayed_calls != NULL)
-        call_cancel(relayed_calls);
 }
 
 void call_answer(struct call *call)
@@ -271,7 +228,7 @@ static void call_dispatch(struct call *call)
               second ? " " : "", second ? call->word[1] : "");
 }
 
-void call_start(struct node *node, const char *line, const struct call_caller *caller,
+void call_start(const struct console_view *view, const char *line, const struct call_caller *caller,
                 const struct call_sink *sink, struct call **handle)
 {
     struct call *call = calloc(1, sizeof(*call));
@@ -281,12 +238,12 @@ void call_start(struct node *node, const char *line, const struct call_caller *c
         sink->on_finish(sink->context, CALL_FAILED);
         return;
     }
-    call->node = node;
+    call->view = view;
     call->caller = *caller;
     call->sink = *sink;
     call->handle = handle;
     call->started_us = hal_clock_now().us;
-    uv_timer_init(&node->loop, &call->timer);
+    uv_timer_init(view->loop, &call->timer);
     call->timer.data = call;
     *handle = call;
     snprintf(call->line, sizeof(call->line), "%s", line);
@@ -303,52 +260,13 @@ void call_start(struct node *node, const char *line, const struct call_caller *c
         call_dispatch(call);
 }
 
-/* ---- relaying ---- */
+/* ---- what is known of the leader */
 
-const char *call_open_end(const struct call *call)
+static bool call_issuer_up(const struct console_view *view, struct hf_name *id)
 {
-    return call->acts ? "; not known yet whether it was done; see history" : "";
-}
-
-static void call_relay_late(uv_timer_t *timer)
-{
-    struct call *call = timer->data;
-    call_cancel_relay(call);
-    call_fail(call, CALL_TIMEOUT, "%s did not answer within %d ms%s", call->target.text,
-              CALL_RELAY_MS, call_open_end(call));
-}
-
-void call_relay(struct call *call, const struct hf_name *target)
-{
-    static struct wire_query query;
-    if (call->caller.relayed) {
-        call_fail(call, CALL_UNAVAILABLE, "%s is not the leader any more; try again",
-                  call->node->conf.node_id.text);
-        return;
-    }
-    memset(&query, 0, sizeof(query));
-    query.id = node_random() | 1;
-    query.who = call->caller.who;
-    query.operator_role = call->caller.operator_role;
-    query.json = call->json;
-    query.length = (uint16_t)snprintf(query.text, sizeof(query.text), "%s", call->line);
-    if (!node_send_query(call->node, target, false, &query)) {
-        call_fail(call, CALL_UNAVAILABLE, "%s is not connected", target->text);
-        return;
-    }
-    call->query_id = query.id;
-    call->target = *target;
-    call->next = relayed_calls;
-    relayed_calls = call;
-    if (strcmp(call->word[0], "watch") != 0 && strcmp(call->word[0], "transfer") != 0)
-        uv_timer_start(&call->timer, call_relay_late, CALL_RELAY_MS, 0);
-}
-
-static bool call_issuer_up(const struct node *node, struct hf_name *id)
-{
-    for (uint8_t i = 0; i < node->issuer_count; i++) {
-        if (node->issuer_peer[i].up) {
-            *id = node->issuer_peer[i].id;
+    for (uint8_t i = 0; i < view->issuers->count; i++) {
+        if (view->issuers->peer[i].up) {
+            *id = view->issuers->peer[i].id;
             return true;
         }
     }
@@ -357,11 +275,11 @@ static bool call_issuer_up(const struct node *node, struct hf_name *id)
 
 bool call_find_leader(const struct call *call, struct hf_name *leader)
 {
-    const struct node *node = call->node;
-    if (node->issuer != NULL) {
-        *leader = issuer_shell_replica(node->issuer)->raft.leader;
+    const struct console_view *view = call->view;
+    if (view->issuer != NULL) {
+        *leader = issuer_shell_replica(view->issuer)->raft.leader;
         return !name_empty(leader);
     }
-    *leader = agent_holder(node->agent)->leader;
-    return !name_empty(leader) || call_issuer_up(node, leader);
+    *leader = agent_holder(view->agent)->leader;
+    return !name_empty(leader) || call_issuer_up(view, leader);
 }

@@ -13,9 +13,8 @@
 #include <uv.h>
 
 #include "console/report.h"
+#include "console/view.h"
 #include "console/voucher.h"
-#include "issuer/issuer_shell.h"
-#include "node/node.h"
 
 enum {
     CALL_LINE_MAX = 512, /* bytes, as the console's */
@@ -58,7 +57,7 @@ struct call_sink {
 struct call;
 
 /* Parses and starts `line`. The sink may be called, and the call be finished, before it returns. */
-void call_start(struct node *node, const char *line, const struct call_caller *caller,
+void call_start(const struct console_view *view, const char *line, const struct call_caller *caller,
                 const struct call_sink *sink, struct call **handle);
 
 /* The sink is not called any more. */
@@ -67,7 +66,7 @@ void call_cancel(struct call *call);
 /* ---- for the commands ---- */
 
 struct call {
-    struct node *node;
+    const struct console_view *view;
     struct call_caller caller;
     struct call_sink sink;
     struct call **handle;         /* cleared when the call is finished */
@@ -170,13 +169,6 @@ void operate_refuse_voucher(struct call *call);
 bool operate_here(struct call *call, const struct hf_name *resource);
 
 /* Prometheus text of this node into `text`. */
-void metrics_print(struct node *node, struct text *text);
-
-/* The calls that wait for an answer from another node. */
-struct call *call_find_relayed(uint64_t query_id);
-struct call *call_first_relayed_to(const struct hf_name *target);
-
-/* Cancels every one of them. */
-void call_cancel_relayed(void);
+void metrics_print(const struct console_view *view, struct text *text);
 
 #endif

@@ -1,9 +1,11 @@
 /*
  * The console: one command a line over TLS, for people, scripts and Prometheus.
  *
- * Purpose: the listener and its connections (this file's console.c), the commands (call.h), their
- *   answers (report.h).
- * Owner: struct node; loop thread. Lifecycle: console_start(), events, console_stop().
+ * Purpose: the listener (console.c) and its connections (session.h), the commands (call.h), their
+ *   answers (report.h), those that go to another node (relay.h) and that come from one (relayed.h).
+ * Owner: main(), above the node, of which it sees what is in view.h. Loop thread.
+ * Lifecycle: console_start() after node_start(), events, console_stop() before node_stop(). The
+ *   memory is the process's.
  * Rules:
  *  - OU "viewer" or "node" reads; "operator" also acts. Any other OU is refused.
  *  - A greeting, then a prompt; the next line is read when the answer to the last one is out.
@@ -23,9 +25,9 @@
 #ifndef HOLDFAST_CONSOLE_CONSOLE_H
 #define HOLDFAST_CONSOLE_CONSOLE_H
 
-#include <stdbool.h>
+#include <uv.h>
 
-#include "node/node.h"
+#include "conf/conf.h"
 
 enum {
     CONSOLE_LINE_MAX = 512,    /* bytes of one command */
@@ -43,17 +45,23 @@ enum {
 };
 
 struct console;
+struct node;
+struct tls_identity;
 
-/* Also where no console is configured: relayed commands are answered all the same. */
-struct console *console_start(struct node *node);
-/* Ends every session and call; while the peer hub is still there. The memory is the process's. */
+struct console_config {
+    uv_loop_t *loop;
+    const struct conf *conf;             /* outlives the console, as all of these */
+    const struct tls_identity *identity; /* as the node's */
+    struct node *node;                   /* started */
+};
+
+/*
+ * Has the node tell it of relayed commands (node_set_events()), also where no console is configured:
+ * they are answered all the same. NULL after one log line.
+ */
+struct console *console_start(const struct console_config *config);
+
+/* Ends every session and call; while the node's hub is still there. */
 void console_stop(struct console *console);
-
-/* From the node: a command relayed to us, an answer to one that we relayed, a peer gone. */
-void console_relayed(struct console *console, const struct hf_name *from,
-                     const struct wire_query *query);
-void console_relay_answer(struct console *console, const struct hf_name *from,
-                          const struct wire_query *reply);
-void console_peer_down(struct console *console, const struct hf_name *peer);
 
 #endif

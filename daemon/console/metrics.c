@@ -2,7 +2,6 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "agent/agent.h"
 #include "console/anew.h"
 #include "console/call.h"
 #include "console/stuck.h"
@@ -46,11 +45,11 @@ static void metrics_budgets(const struct replica *replica, struct text *text)
     }
 }
 
-static void metrics_issuer(struct node *node, struct text *text)
+static void metrics_issuer(const struct console_view *view, struct text *text)
 {
-    const struct replica *replica = issuer_shell_replica(node->issuer);
+    const struct replica *replica = issuer_shell_replica(view->issuer);
     const struct raft *raft = &replica->raft;
-    const struct store_counters *store = issuer_shell_counters(node->issuer);
+    const struct store_counters *store = issuer_shell_counters(view->issuer);
     metric_one(text, "issuer_leader", "gauge", "1 if this issuer leads and serves.",
                replica_serving(replica) ? 1 : 0);
     metric_one(text, "recovery_standing", "gauge",
@@ -71,13 +70,13 @@ static void metrics_issuer(struct node *node, struct text *text)
     metric(text, "store_slow", "gauge", "1 while an issuer's syncs exceed issuer.slow_store_ms.");
     for (uint8_t i = 0; i < raft->members.count; i++) {
         struct wire_store told;
-        if (issuer_shell_store_of(node->issuer, &raft->members.member[i].id, &told))
+        if (issuer_shell_store_of(view->issuer, &raft->members.member[i].id, &told))
             text_print(text, "holdfast_store_slow{issuer=\"%s\"} %d\n",
                        raft->members.member[i].id.text, told.slow ? 1 : 0);
     }
     metric_one(text, "store_slow_syncs_total", "counter",
                "Syncs that took longer than issuer.slow_store_ms.",
-               (double)issuer_shell_slow_total(node->issuer));
+               (double)issuer_shell_slow_total(view->issuer));
     metric_one(text, "store_sync_worst_seconds", "gauge", "Longest sync since the start.",
                (double)store->worst_us / 1e6);
     metric(text, "lease_held", "gauge", "1 for the holder of each resource, as applied here.");
@@ -100,52 +99,52 @@ static void metrics_issuer(struct node *node, struct text *text)
                (double)replica->table.history_total);
 }
 
-static void metrics_agent(struct node *node, struct text *text)
+static void metrics_agent(const struct console_view *view, struct text *text)
 {
-    const struct holder *holder = agent_holder(node->agent);
+    const struct holder *holder = agent_holder(view->agent);
     metric_one(text, "guard_connected", "gauge", "1 if the guard is connected.",
-               agent_guard_up(node->agent) ? 1 : 0);
+               agent_guard_up(view->agent) ? 1 : 0);
     metric_one(text, "renewal_round_trip_seconds", "gauge", "Of the last confirmed renewal.",
                (double)holder->round_trip.us / 1e6);
     metric(text, "agent_holding", "gauge", "1 while this board holds the resource.");
-    for (uint8_t i = 0; i < node->conf.resource_count; i++)
+    for (uint8_t i = 0; i < view->conf->resource_count; i++)
         text_print(text, "holdfast_agent_holding{resource=\"%s\"} %d\n",
-                   node->conf.resource[i].name.text,
+                   view->conf->resource[i].name.text,
                    holder->lease[i].state == HOLDER_HOLDING ? 1 : 0);
     metric(text, "guard_fault", "gauge", "1 while the guard has a latched fault.");
-    for (uint8_t i = 0; i < node->conf.resource_count; i++) {
-        const struct agent_guard_view *view = agent_guard(node->agent, i);
+    for (uint8_t i = 0; i < view->conf->resource_count; i++) {
+        const struct agent_guard_view *guard = agent_guard(view->agent, i);
         text_print(text, "holdfast_guard_fault{resource=\"%s\"} %d\n",
-                   node->conf.resource[i].name.text,
-                   view->known && view->status.state == GUARD_FAULT ? 1 : 0);
+                   view->conf->resource[i].name.text,
+                   guard->known && guard->status.state == GUARD_FAULT ? 1 : 0);
     }
     metric(text, "guard_mismatch", "gauge", "1 while guard and agent are configured differently.");
-    for (uint8_t i = 0; i < node->conf.resource_count; i++) {
-        const struct agent_guard_view *view = agent_guard(node->agent, i);
+    for (uint8_t i = 0; i < view->conf->resource_count; i++) {
+        const struct agent_guard_view *guard = agent_guard(view->agent, i);
         text_print(text, "holdfast_guard_mismatch{resource=\"%s\"} %d\n",
-                   node->conf.resource[i].name.text, view->known && view->mismatch);
+                   view->conf->resource[i].name.text, guard->known && guard->mismatch);
     }
-    if (agent_guard(node->agent, 0)->known)
+    if (agent_guard(view->agent, 0)->known)
         metric_one(text, "guard_lateness_worst_seconds", "gauge", "Worst lateness of the guard.",
-                   (double)agent_guard(node->agent, 0)->status.lateness_worst_us / 1e6);
+                   (double)agent_guard(view->agent, 0)->status.lateness_worst_us / 1e6);
 }
 
-void metrics_print(struct node *node, struct text *text)
+void metrics_print(const struct console_view *view, struct text *text)
 {
     metric(text, "info", "gauge", "Version and node.");
     text_print(text, "holdfast_info{version=\"%s\",node=\"%s\",cluster=\"%s\"} 1\n",
-               HOLDFAST_VERSION, node->conf.node_id.text, node->conf.cluster_name.text);
-    if (node->issuer != NULL)
-        metrics_issuer(node, text);
-    if (node->agent != NULL)
-        metrics_agent(node, text);
+               HOLDFAST_VERSION, view->conf->node_id.text, view->conf->cluster_name.text);
+    if (view->issuer != NULL)
+        metrics_issuer(view, text);
+    if (view->agent != NULL)
+        metrics_agent(view, text);
 }
 
 /* Prometheus' text as it is; as JSON, the same text in one field. */
 void show_metrics(struct call *call)
 {
     struct text text = { 0 };
-    metrics_print(call->node, &text);
+    metrics_print(call->view, &text);
     if (text.failed) {
         call_fail(call, CALL_FAILED, "out of memory");
     } else if (call->json) {

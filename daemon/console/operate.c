@@ -3,13 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/agent.h"
 #include "console/call.h"
 #include "console/purse.h"
 #include "hal/clock.h"
 #include "log/log.h"
 #include "log/quota.h"
-#include "node/issuers.h"
 #include "node/reach.h"
 #include "peer/address.h"
 
@@ -28,7 +26,7 @@ void operate_refuse_voucher(struct call *call)
     static struct log_quota quota;
     static const struct log_quota_rule rule = { .burst = 4, .each_ms = 20000 };
     const struct call_caller *caller = &call->caller;
-    uint64_t now_ms = uv_now(&call->node->loop);
+    uint64_t now_ms = uv_now(call->view->loop);
     struct hf_name via;
     uint32_t held;
     while ((held = log_quota_collect(&quota, now_ms, &via)) > 0)
@@ -43,7 +41,7 @@ void operate_refuse_voucher(struct call *call)
 
 bool operate_by_board(const struct call *call)
 {
-    return call->caller.relayed && issuers_find(call->node, &call->caller.via) == NULL;
+    return call->caller.relayed && issuers_find(call->view->issuers, &call->caller.via) == NULL;
 }
 
 /*
@@ -54,14 +52,14 @@ static void operate_elsewhere(struct call *call)
 {
     struct hf_name issuer;
     char console[HF_ADDRESS_MAX + 1];
-    const struct node_peer *peer =
-        call_find_leader(call, &issuer) ? issuers_find(call->node, &issuer) : NULL;
+    const struct issuers_peer *peer =
+        call_find_leader(call, &issuer) ? issuers_find(call->view->issuers, &issuer) : NULL;
     if (strncmp(call->line, "member", 6) == 0)
         call_fail(
             call, CALL_FORBIDDEN,
             "%s may not vouch for an operator here: who the issuers are is said at the console "
             "of one of them",
-            call->node->conf.node_id.text);
+            call->view->conf->node_id.text);
     else if (peer == NULL)
         call_fail(call, CALL_ELSEWHERE,
                   "acts are taken at the console of an issuer, and none is connected");
@@ -77,18 +75,18 @@ bool operate_here(struct call *call, const struct hf_name *resource)
 {
     struct hf_name leader;
     if (call->caller.relayed &&
-        !voucher_accepted(&call->node->conf, &call->caller.via, !operate_by_board(call),
+        !voucher_accepted(call->view->conf, &call->caller.via, !operate_by_board(call),
                           call->by_board, resource)) {
         operate_refuse_voucher(call);
         return false;
     }
-    if (call->node->issuer == NULL && call->by_board == VOUCHER_NONE) {
+    if (call->view->issuer == NULL && call->by_board == VOUCHER_NONE) {
         operate_elsewhere(call);
         return false;
     }
-    if (call->node->issuer != NULL && replica_serving(issuer_shell_replica(call->node->issuer)))
+    if (call->view->issuer != NULL && replica_serving(issuer_shell_replica(call->view->issuer)))
         return true;
-    if (!call_find_leader(call, &leader) || name_equal(&leader, &call->node->conf.node_id))
+    if (!call_find_leader(call, &leader) || name_equal(&leader, &call->view->conf->node_id))
         call_fail(call, CALL_UNAVAILABLE, "no leader is known");
     else
         call_relay(call, &leader);
@@ -173,7 +171,7 @@ static bool operate_step(struct call *call, struct replica_event *event)
     event->via = call->caller.via;
     event->unproven = operate_by_board(call);
     enum raft_refusal refusal =
-        issuer_shell_operate(call->node->issuer, event, &call->act.act, &error);
+        issuer_shell_operate(call->view->issuer, event, &call->act.act, &error);
     if (error != NULL)
         call_fail(call, CALL_CONFLICT, "%s: %s", event->resource.text, error);
     else if (refusal != RAFT_ACCEPTED)
@@ -230,12 +228,12 @@ static void operate_await(struct call *call, void (*on_done)(struct call *call))
     call->act.context = call;
     call->awaiting = true;
     uv_timer_start(&call->timer, operate_late, CALL_COMMIT_MS, 0);
-    issuer_shell_await(call->node->issuer, &call->act);
+    issuer_shell_await(call->view->issuer, &call->act);
 }
 
 static void operate_done(struct call *call)
 {
-    const struct replica *replica = issuer_shell_replica(call->node->issuer);
+    const struct replica *replica = issuer_shell_replica(call->view->issuer);
     if (replica_act_event(replica, call->act.act.index) == NULL) {
         call_fail(call, CALL_CONFLICT, "not done: entry %" PRIu64 " had no effect; see history",
                   call->act.act.index);
@@ -263,7 +261,7 @@ static void operate_act(struct call *call, struct replica_event *event, const ch
 static bool operate_names_holder(struct call *call, const struct replica_event *event,
                                  const char * or)
 {
-    const struct conf *conf = &call->node->conf;
+    const struct conf *conf = call->view->conf;
     for (size_t i = 0; i < conf->policy_count; i++) {
         const struct conf_policy *policy = &conf->policy[i];
         if (!name_equal(&policy->resource, &event->resource))
@@ -287,7 +285,7 @@ static bool operate_names_holder(struct call *call, const struct replica_event *
 /* Nobody holds it, and this is why. */
 static bool transfer_not_held_off(struct call *call, const struct replica_event *event)
 {
-    const struct issuer *issuer = &issuer_shell_replica(call->node->issuer)->issuer;
+    const struct issuer *issuer = &issuer_shell_replica(call->view->issuer)->issuer;
     struct instant now = hal_clock_now();
     struct instant until = issuer_unknown_until(issuer);
     const struct hf_name *board = issuer_awaited(issuer, &event->resource, 0);
@@ -306,7 +304,7 @@ static bool transfer_not_held_off(struct call *call, const struct replica_event 
 static void transfer_look(uv_timer_t *timer)
 {
     struct call *call = timer->data;
-    const struct replica *replica = issuer_shell_replica(call->node->issuer);
+    const struct replica *replica = issuer_shell_replica(call->view->issuer);
     const struct issuer_transfer *transfer = replica_transfer(replica, &call->resource);
     if (transfer == NULL || transfer->state == ISSUER_TRANSFER_NONE ||
         replica->raft.term != call->act.act.term) {
@@ -369,7 +367,7 @@ void operate_unpin(struct call *call)
 /* What keeps a resource back counts, whoever said it: a board that left the policy may have. */
 static bool overrule_names_known(struct call *call, const struct replica_event *event)
 {
-    const struct issuer *issuer = &issuer_shell_replica(call->node->issuer)->issuer;
+    const struct issuer *issuer = &issuer_shell_replica(call->view->issuer)->issuer;
     return issuer_claim_by(issuer, &event->resource, &event->node) > 0 ||
            operate_names_holder(call, event, "");
 }
@@ -406,14 +404,14 @@ static void fault_note(struct call *call)
     const struct call_sink sink = { &note, ignore_write, ignore_finish };
     char line[64 + HF_NAME_MAX];
     snprintf(line, sizeof(line), "note fault-cleared %s", call->resource.text);
-    call_start(call->node, line, &call->caller, &sink, &note);
+    call_start(call->view, line, &call->caller, &sink, &note);
 }
 
 /* The guard of this board has latched one, or had when it died. */
 static bool fault_is_here(const struct call *call)
 {
-    const struct agent *agent = call->node->agent;
-    const struct conf *conf = &call->node->conf;
+    const struct agent *agent = call->view->agent;
+    const struct conf *conf = call->view->conf;
     for (uint8_t i = 0; agent != NULL && i < conf->resource_count; i++) {
         if (!name_equal(&conf->resource[i].name, &call->resource))
             continue;
@@ -426,7 +424,7 @@ static bool fault_is_here(const struct call *call)
 
 static bool fault_names_resource(struct call *call)
 {
-    const struct replica *replica = issuer_shell_replica(call->node->issuer);
+    const struct replica *replica = issuer_shell_replica(call->view->issuer);
     if (issuer_policy_of(&replica->issuer, &call->resource) != NULL)
         return true;
     call_fail(call, CALL_NOT_FOUND, "resource %s: must be one of issuer.policy",
@@ -436,7 +434,7 @@ static bool fault_names_resource(struct call *call)
 
 static void fault_clear_here(struct call *call)
 {
-    (void)agent_clear_fault(call->node->agent, &call->resource);
+    (void)agent_clear_fault(call->view->agent, &call->resource);
     log_line(LOG_NOTICE, "operator %s: fault clear %s", call->caller.who.text, call->resource.text);
     fault_note(call);
     report_text(&call->report, "done", "the guard was told; see guard for the outcome");
@@ -484,7 +482,7 @@ void operate_resource_remove(struct call *call)
 static void leader_transfer_look(uv_timer_t *timer)
 {
     struct call *call = timer->data;
-    const struct raft *raft = &issuer_shell_replica(call->node->issuer)->raft;
+    const struct raft *raft = &issuer_shell_replica(call->view->issuer)->raft;
     int64_t waited_us = hal_clock_now().us - call->started_us;
     if (raft->term > call->act.act.term && name_equal(&raft->leader, &call->resource)) {
         report_text(&call->report, "done", "that issuer leads");
@@ -494,7 +492,7 @@ static void leader_transfer_look(uv_timer_t *timer)
     } else if (raft->term == call->act.act.term && raft->role == RAFT_LEADER &&
                name_empty(&raft->transfer_to)) {
         call_fail(call, CALL_CONFLICT, "%s: did not take over in time; %s leads on",
-                  call->resource.text, call->node->conf.node_id.text);
+                  call->resource.text, call->view->conf->node_id.text);
     } else if (waited_us > span_from_ms(CALL_COMMIT_MS).us) {
         call_fail(call, CALL_TIMEOUT,
                   "not known yet: %s was asked to lead; see status for who does",
@@ -507,14 +505,14 @@ void operate_leader_transfer(struct call *call)
     struct replica_event event = { .kind = REPLICA_LEADER_TRANSFER };
     if (!operate_name(call, 1, "issuer", &event.node) || !operate_here(call, NULL))
         return;
-    if (name_equal(&event.node, &call->node->conf.node_id)) {
+    if (name_equal(&event.node, &call->view->conf->node_id)) {
         call_fail(call, CALL_CONFLICT, "%s: leads already", event.node.text);
         return;
     }
     call->resource = event.node;
     if (!operate_step(call, &event))
         return;
-    call->act.act.term = issuer_shell_replica(call->node->issuer)->raft.term;
+    call->act.act.term = issuer_shell_replica(call->view->issuer)->raft.term;
     uv_timer_start(&call->timer, leader_transfer_look, 0, CALL_POLL_MS);
 }
 
@@ -528,7 +526,7 @@ static const char *const member_done[RAFT_CHANGES] = {
 
 static void member_answer(struct call *call)
 {
-    const struct raft_members *members = &issuer_shell_replica(call->node->issuer)->raft.members;
+    const struct raft_members *members = &issuer_shell_replica(call->view->issuer)->raft.members;
     uint8_t voters = raft_voter_count(members);
     report_text(&call->report, "done", member_done[call->change]);
     report_number(&call->report, "voters", voters);
@@ -546,9 +544,9 @@ static void member_answer(struct call *call)
 /* No configuration file lists two issuers at one address. */
 static bool member_address_free(struct call *call, const struct replica_event *event)
 {
-    const struct node *node = call->node;
-    for (uint8_t i = 0; i < node->issuer_count; i++) {
-        const struct node_peer *peer = &node->issuer_peer[i];
+    const struct console_view *view = call->view;
+    for (uint8_t i = 0; i < view->issuers->count; i++) {
+        const struct issuers_peer *peer = &view->issuers->peer[i];
         if (strcmp(peer->address, event->address) != 0 || name_equal(&peer->id, &event->node))
             continue;
         call_fail(call, CALL_CONFLICT,

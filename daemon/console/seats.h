@@ -1,7 +1,7 @@
 /*
  * Who may sit at the console when many want to. Pure; the clock is passed in.
  *
- * Purpose: whoever may only look can't lock out who must act. Owner: console.c.
+ * Purpose: whoever may only look can't lock out who must act. Owner: session.c.
  * Rules:
  *  - Of SEATS_MAX sessions, SEATS_OPERATOR are kept for role operator; one certificate may have
  *    SEATS_NAME_MAX.

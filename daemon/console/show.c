@@ -5,7 +5,6 @@
 #include <string.h>
 #include <time.h>
 
-#include "agent/agent.h"
 #include "conf/terms.h"
 #include "console/anew.h"
 #include "console/call.h"
@@ -13,13 +12,12 @@
 #include "hal/clock.h"
 #include "issuer/budget_watch.h"
 #include "issuer/recovery.h"
-#include "node/issuers.h"
 
 enum { YEAR_2024_S = 1704067200 };
 
 static const struct replica *call_replica(const struct call *call)
 {
-    return call->node->issuer != NULL ? issuer_shell_replica(call->node->issuer) : NULL;
+    return call->view->issuer != NULL ? issuer_shell_replica(call->view->issuer) : NULL;
 }
 
 /* True if the answer comes from the leader: the command goes on there, or has failed. */
@@ -29,7 +27,7 @@ static bool call_sent_to_leader(struct call *call)
     const struct replica *replica = call_replica(call);
     if (replica != NULL && replica_serving(replica))
         return false;
-    if (!call_find_leader(call, &leader) || name_equal(&leader, &call->node->conf.node_id)) {
+    if (!call_find_leader(call, &leader) || name_equal(&leader, &call->view->conf->node_id)) {
         call_fail(call, CALL_UNAVAILABLE, "no leader is known%s",
                   replica != NULL ? "; --consistency local shows this issuer's own copy" : "");
         return true;
@@ -48,12 +46,13 @@ static const char *issuer_role(const struct raft *raft)
                raft_standing_name(raft_standing(raft));
 }
 
-static void status_issuer(struct report *report, struct node *node, const struct replica *replica)
+static void status_issuer(struct report *report, const struct console_view *view,
+                          const struct replica *replica)
 {
     const struct raft *raft = &replica->raft;
-    const char *failure = issuer_shell_failure(node->issuer);
+    const char *failure = issuer_shell_failure(view->issuer);
     char recovery[RECOVERY_TEXT_MAX];
-    issuer_shell_describe_recovery(node->issuer, recovery, sizeof(recovery));
+    issuer_shell_describe_recovery(view->issuer, recovery, sizeof(recovery));
     report_text(report, "issuer", issuer_role(raft));
     report_token(report, "term", raft->term);
     report_text(report, "leader", raft->leader.text);
@@ -81,33 +80,33 @@ static void status_clock(struct report *report)
     report_number(report, "slept_ms", span_to_ms(hal_clock_slept()));
 }
 
-static void status_peers(struct report *report, const struct node *node)
+static void status_peers(struct report *report, const struct console_view *view)
 {
     report_list_open(report, "issuers");
-    for (uint8_t i = 0; i < node->issuer_count; i++) {
-        const struct node_peer *peer = &node->issuer_peer[i];
-        bool self = name_equal(&peer->id, &node->conf.node_id);
+    for (uint8_t i = 0; i < view->issuers->count; i++) {
+        const struct issuers_peer *peer = &view->issuers->peer[i];
+        bool self = name_equal(&peer->id, &view->conf->node_id);
         report_row(report);
         report_text(report, "id", peer->id.text);
         report_text(report, "link", self ? "self" : peer->up ? "up" : "down");
         if (self || peer->up)
             report_text(report, "config",
-                        self || peer->config_digest == node->conf.cluster_digest ? "agrees" :
-                                                                                   "differs");
+                        self || peer->config_digest == view->conf->cluster_digest ? "agrees" :
+                                                                                    "differs");
         else
             report_none(report, "config");
     }
     report_list_close(report);
 }
 
-static const char *status_guard(const struct node *node)
+static const char *status_guard(const struct console_view *view)
 {
     bool mismatch = false;
-    for (uint8_t i = 0; i < node->conf.resource_count; i++) {
-        const struct agent_guard_view *view = agent_guard(node->agent, i);
-        mismatch = mismatch || (view->known && view->mismatch);
+    for (uint8_t i = 0; i < view->conf->resource_count; i++) {
+        const struct agent_guard_view *guard = agent_guard(view->agent, i);
+        mismatch = mismatch || (guard->known && guard->mismatch);
     }
-    if (!agent_guard_up(node->agent))
+    if (!agent_guard_up(view->agent))
         return "not connected";
     return mismatch ? "not used: it is configured otherwise, see guard" : "connected";
 }
@@ -115,26 +114,26 @@ static const char *status_guard(const struct node *node)
 void show_status(struct call *call)
 {
     struct report *report = &call->report;
-    struct node *node = call->node;
+    const struct console_view *view = call->view;
     const struct replica *replica = call_replica(call);
     char digest[32];
     char outdated[400];
-    report_text(report, "node", node->conf.node_id.text);
-    report_text(report, "cluster", node->conf.cluster_name.text);
+    report_text(report, "node", view->conf->node_id.text);
+    report_text(report, "cluster", view->conf->cluster_name.text);
     report_text(report, "version", HOLDFAST_VERSION);
     if (replica != NULL)
-        status_issuer(report, node, replica);
+        status_issuer(report, view, replica);
     else
-        report_text(report, "leader", agent_holder(node->agent)->leader.text);
-    if (node->agent != NULL)
-        report_text(report, "guard", status_guard(node));
-    stuck_status(report, node, replica);
+        report_text(report, "leader", agent_holder(view->agent)->leader.text);
+    if (view->agent != NULL)
+        report_text(report, "guard", status_guard(view));
+    stuck_status(report, view, replica);
     status_clock(report);
-    snprintf(digest, sizeof(digest), "%016" PRIx64, node->conf.cluster_digest);
+    snprintf(digest, sizeof(digest), "%016" PRIx64, view->conf->cluster_digest);
     report_text(report, "config_digest", digest);
-    if (issuers_outdated(node, outdated, sizeof(outdated)))
+    if (issuers_outdated(view->issuers, outdated, sizeof(outdated)))
         report_text(report, "config_out_of_date", outdated);
-    status_peers(report, node);
+    status_peers(report, view);
     call_answer(call);
 }
 
@@ -172,7 +171,7 @@ static void leases_answer(struct call *call)
     struct report *report = &call->report;
     const struct replica *replica = call_replica(call);
     bool serving = replica_serving(replica);
-    report_text(report, "from", call->node->conf.node_id.text);
+    report_text(report, "from", call->view->conf->node_id.text);
     report_flag(report, "leader", serving);
     report_token(report, "applied", replica->table.applied);
     anew_note(report, replica);
@@ -220,7 +219,7 @@ static void leases_quorum(struct call *call)
     call->reader.context = call;
     call->reading = true;
     uv_timer_start(&call->timer, leases_read_late, CALL_READ_MS, 0);
-    if (issuer_shell_read(call->node->issuer, &call->reader))
+    if (issuer_shell_read(call->view->issuer, &call->reader))
         return;
     call->reading = false;
     call_fail(call, CALL_UNAVAILABLE, "this issuer does not lead any more; try again");
@@ -252,10 +251,11 @@ void show_leases(struct call *call)
 
 /* ---- issuers ---- */
 
-static void issuer_store_fields(struct report *report, struct node *node, const struct hf_name *id)
+static void issuer_store_fields(struct report *report, const struct console_view *view,
+                                const struct hf_name *id)
 {
     struct wire_store store;
-    if (!issuer_shell_store_of(node->issuer, id, &store)) {
+    if (!issuer_shell_store_of(view->issuer, id, &store)) {
         report_none(report, "store");
         report_none(report, "sync_last_ms");
         report_none(report, "sync_worst_ms");
@@ -290,7 +290,7 @@ static void issuers_answer(struct call *call)
 {
     struct report *report = &call->report;
     const struct raft *raft = &call_replica(call)->raft;
-    report_text(report, "from", call->node->conf.node_id.text);
+    report_text(report, "from", call->view->conf->node_id.text);
     report_token(report, "term", raft->term);
     report_text(report, "leader", raft->leader.text);
     report_number(report, "voters", raft_voter_count(&raft->members));
@@ -300,7 +300,7 @@ static void issuers_answer(struct call *call)
     report_list_open(report, "issuers");
     for (uint8_t i = 0; i < raft->members.count; i++) {
         const struct raft_member *member = &raft->members.member[i];
-        bool self = name_equal(&member->id, &call->node->conf.node_id);
+        bool self = name_equal(&member->id, &call->view->conf->node_id);
         report_row(report);
         report_text(report, "id", member->id.text);
         report_text(report, "role",
@@ -318,7 +318,7 @@ static void issuers_answer(struct call *call)
         else
             report_none(report, "match");
         issuer_contact(report, raft, i, self);
-        issuer_store_fields(report, call->node, &member->id);
+        issuer_store_fields(report, call->view, &member->id);
     }
     report_list_close(report);
     call_answer(call);
@@ -364,7 +364,7 @@ void show_agents(struct call *call)
         return;
     const struct replica *replica = call_replica(call);
     struct instant now = hal_clock_now();
-    report_text(report, "from", call->node->conf.node_id.text);
+    report_text(report, "from", call->view->conf->node_id.text);
     report_list_open(report, "agents");
     for (size_t i = 0; i < HF_AGENTS_MAX; i++) {
         const struct issuer_client *client = &replica->issuer.client[i];
@@ -453,15 +453,15 @@ static const char *guard_watchdog(uint8_t watchdog)
 void show_guard(struct call *call)
 {
     struct report *report = &call->report;
-    struct node *node = call->node;
-    if (node->agent == NULL) {
+    const struct console_view *view = call->view;
+    if (view->agent == NULL) {
         call_fail(call, CALL_NOT_FOUND, "%s holds no leases and has no guard",
-                  node->conf.node_id.text);
+                  view->conf->node_id.text);
         return;
     }
-    const struct agent_guard_view *first = agent_guard(node->agent, 0);
-    report_text(report, "board", node->conf.node_id.text);
-    report_flag(report, "connected", agent_guard_up(node->agent));
+    const struct agent_guard_view *first = agent_guard(view->agent, 0);
+    report_text(report, "board", view->conf->node_id.text);
+    report_flag(report, "connected", agent_guard_up(view->agent));
     if (first->known) {
         report_number(report, "pid", first->status.pid);
         report_text(report, "watchdog", guard_watchdog(first->status.watchdog));
@@ -470,10 +470,10 @@ void show_guard(struct call *call)
         report_number(report, "permits_refused", first->status.permits_refused);
     }
     report_list_open(report, "resources");
-    for (uint8_t i = 0; i < node->conf.resource_count; i++) {
-        const struct conf_resource *resource = &node->conf.resource[i];
-        guard_row(report, resource, agent_guard(node->agent, i),
-                  holder_lease_of(agent_holder(node->agent), &resource->name));
+    for (uint8_t i = 0; i < view->conf->resource_count; i++) {
+        const struct conf_resource *resource = &view->conf->resource[i];
+        guard_row(report, resource, agent_guard(view->agent, i),
+                  holder_lease_of(agent_holder(view->agent), &resource->name));
     }
     report_list_close(report);
     call_answer(call);
@@ -490,7 +490,7 @@ void show_budget(struct call *call)
         call_fail(call, CALL_FAILED, "out of memory");
         return;
     }
-    conf_print_budget(&call->node->conf, stream, call->json);
+    conf_print_budget(call->view->conf, stream, call->json);
     if (fclose(stream) == 0)
         call->sink.on_write(call->sink.context, text, length);
     free(text);

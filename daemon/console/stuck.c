@@ -4,8 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "agent/agent.h"
-
 /* One for each board and resource, as `leases` says it: what it is, and who can do what about it. */
 static void stuck_describe(const struct replica *replica, const struct stuck_row *row, char *text,
                            size_t size)
@@ -64,7 +62,8 @@ void stuck_boards(struct report *report, const struct lease_table *table,
     report_text(report, "stuck", text);
 }
 
-void stuck_status(struct report *report, const struct node *node, const struct replica *replica)
+void stuck_status(struct report *report, const struct console_view *view,
+                  const struct replica *replica)
 {
     const struct stuck_list *list = replica != NULL ? &replica->table.stuck : NULL;
     char text[512] = "";
@@ -75,11 +74,12 @@ void stuck_status(struct report *report, const struct node *node, const struct r
                                      used > 0 ? ", " : "", list->row[i].resource.text,
                                      list->row[i].board.text);
     }
-    for (uint8_t i = 0; list == NULL && i < node->conf.resource_count && used < sizeof(text); i++) {
-        if (agent_holder(node->agent)->lease[i].word.stuck)
+    for (uint8_t i = 0; list == NULL && i < view->conf->resource_count && used < sizeof(text);
+         i++) {
+        if (agent_holder(view->agent)->lease[i].word.stuck)
             used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s at %s",
-                                     used > 0 ? ", " : "", node->conf.resource[i].name.text,
-                                     node->conf.node_id.text);
+                                     used > 0 ? ", " : "", view->conf->resource[i].name.text,
+                                     view->conf->node_id.text);
     }
     report_text(report, "stuck", used > 0 ? text : "none");
 }

@@ -6,11 +6,12 @@
 #define HOLDFAST_CONSOLE_STUCK_H
 
 #include "console/report.h"
+#include "console/view.h"
 #include "lease/replica.h"
-#include "node/node.h"
 
 /* What waits for an operator: of the cluster, or, on a board alone (replica NULL), of its outputs. */
-void stuck_status(struct report *report, const struct node *node, const struct replica *replica);
+void stuck_status(struct report *report, const struct console_view *view,
+                  const struct replica *replica);
 
 /* The field "state": `state`, and what an output that is stuck on makes of it. */
 void stuck_state(struct report *report, const struct replica *replica,

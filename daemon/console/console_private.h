@@ -1,0 +1,21 @@
+/* The console's state, for its sessions, and for what other nodes relay. */
+#ifndef HOLDFAST_CONSOLE_CONSOLE_PRIVATE_H
+#define HOLDFAST_CONSOLE_CONSOLE_PRIVATE_H
+
+#include <stddef.h>
+
+#include "console/console.h"
+#include "console/view.h"
+#include "peer/refusals.h"
+#include "peer/tls_stream.h"
+
+struct console {
+    struct console_view view;
+    struct tls_listener *listener; /* NULL: no console is configured */
+    struct session *sessions;
+    struct relayed *relayed;
+    size_t relayed_count;
+    struct refusals refusals;
+};
+
+#endif

@@ -1,0 +1,317 @@
+#include "console/session.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "console/seats.h"
+#include "log/log.h"
+
+_Static_assert((int)CONSOLE_SESSIONS_MAX == (int)SEATS_MAX, "a session is a seat");
+
+static const char prompt[] = "holdfast> ";
+
+struct session {
+    struct console *console;
+    struct tls_stream *stream;
+    struct call_caller caller;
+    struct call *call; /* NULL: ready for the next line */
+    char input[CONSOLE_LINE_MAX + 2];
+    size_t input_length;
+    uv_timer_t
+        patience;      /* open for the session's whole life: until the greeting, then of idleness */
+    uint64_t since_ms; /* when its last command was answered, or it came */
+    bool greeted;
+    bool first_line;
+    bool reading; /* inside session_read_lines(), which goes on by itself */
+    bool ending;
+    struct session *next;
+};
+
+static void session_write(struct session *session, const char *data, size_t length)
+{
+    if (session->ending)
+        return;
+    if (!tls_stream_write(session->stream, (struct bytes){ (const uint8_t *)data, length })) {
+        session->ending = true;
+        tls_stream_abort(session->stream);
+    }
+}
+
+static void session_end(struct session *session)
+{
+    if (session->ending)
+        return;
+    session->ending = true;
+    tls_stream_close(session->stream);
+}
+
+static void session_fail(struct session *session, const char *text)
+{
+    session_write(session, text, strlen(text));
+    log_line(LOG_WARNING, "console: %s: %.*s", tls_stream_remote(session->stream),
+             (int)strcspn(text, "\n"), text);
+    session_end(session);
+}
+
+/* Not its fault, so not worth a line in the log. */
+static void session_dismiss(struct session *session, const char *text)
+{
+    session_write(session, text, strlen(text));
+    session_end(session);
+}
+
+static void session_greet(struct session *session)
+{
+    char greeting[128];
+    int length = snprintf(greeting, sizeof(greeting), "holdfast %s console, role %s\n%s",
+                          session->console->view.conf->node_id.text,
+                          session->caller.operator_role ? "operator" : "viewer", prompt);
+    session->greeted = true;
+    session_write(session, greeting, (size_t)length);
+}
+
+static void session_idle(uv_timer_t *timer);
+
+/* It has been heard, or answered. */
+static void session_note(struct session *session)
+{
+    session->since_ms = uv_now(session->console->view.loop);
+    if (session->greeted && !session->ending)
+        uv_timer_start(&session->patience, session_idle, SEATS_IDLE_MS, 0);
+}
+
+/* Whoever is in a watch is there, without a word. */
+static void session_idle(uv_timer_t *timer)
+{
+    struct session *session = timer->data;
+    if (session->call != NULL)
+        session_note(session);
+    else
+        session_dismiss(session, "ERR 408 no command for 600 s\n");
+}
+
+/* Nothing came: whoever is there waits for us, as people do, and is no HTTP client. */
+static void session_patience_over(uv_timer_t *timer)
+{
+    struct session *session = timer->data;
+    if (session->input_length == 0 && !session->greeted)
+        session_greet(session);
+    uv_timer_start(timer, session_idle, SEATS_IDLE_MS, 0);
+}
+
+static void session_read_lines(struct session *session);
+
+static void session_call_write(void *context, const char *data, size_t length)
+{
+    session_write(context, data, length);
+}
+
+static void session_call_finish(void *context, enum call_error error)
+{
+    struct session *session = context;
+    (void)error; /* Its text is written already. */
+    session_write(session, prompt, sizeof(prompt) - 1);
+    session_note(session);
+    if (!session->reading)
+        session_read_lines(session);
+}
+
+static void session_http(struct session *session, const char *line)
+{
+    struct text body = { 0 };
+    struct text answer = { 0 };
+    bool metrics = strncmp(line, "GET /metrics ", 13) == 0 || strcmp(line, "GET /metrics") == 0;
+    if (metrics)
+        metrics_print(&session->console->view, &body);
+    else
+        text_print(&body, "only /metrics is here\n");
+    text_print(&answer,
+               "HTTP/1.0 %s\r\nContent-Type: text/plain; version=0.0.4\r\n"
+               "Content-Length: %zu\r\nConnection: close\r\n\r\n",
+               metrics ? "200 OK" : "404 Not Found", body.length);
+    text_append(&answer, body.data, body.length);
+    if (!answer.failed && !body.failed)
+        session_write(session, answer.data, answer.length);
+    text_free(&body);
+    text_free(&answer);
+    session_end(session);
+}
+
+static void session_line(struct session *session, char *line)
+{
+    const struct call_sink sink = { session, session_call_write, session_call_finish };
+    size_t length = strlen(line);
+    if (length > 0 && line[length - 1] == '\r')
+        line[--length] = '\0';
+    if (session->first_line && strncmp(line, "GET /", 5) == 0) {
+        session_http(session, line);
+        return;
+    }
+    session->first_line = false;
+    if (!session->greeted)
+        session_greet(session);
+    session_note(session);
+    if (strspn(line, " \t") == length) {
+        session_write(session, prompt, sizeof(prompt) - 1);
+    } else if (strcmp(line, "quit") == 0 || strcmp(line, "exit") == 0) {
+        session_end(session);
+    } else {
+        call_start(&session->console->view, line, &session->caller, &sink, &session->call);
+    }
+}
+
+bool session_text_ok(const char *line, size_t length)
+{
+    for (size_t i = 0; i < length; i++) {
+        unsigned char c = (unsigned char)line[i];
+        if ((c < 0x20 && c != '\t' && c != '\r') || c == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+/* Takes the first line out of the input, if one is whole. */
+static bool session_next_line(struct session *session, char line[CONSOLE_LINE_MAX + 2],
+                              size_t *length)
+{
+    char *end = memchr(session->input, '\n', session->input_length);
+    if (end == NULL)
+        return false;
+    *length = (size_t)(end - session->input);
+    memcpy(line, session->input, *length);
+    line[*length] = '\0';
+    session->input_length -= *length + 1;
+    memmove(session->input, end + 1, session->input_length);
+    return true;
+}
+
+/* Anything typed at a watch ends it. */
+static void session_end_watch(struct session *session)
+{
+    if (session->call == NULL || !session->call->endless)
+        return;
+    call_cancel(session->call);
+    session->call = NULL;
+    session_write(session, prompt, sizeof(prompt) - 1);
+}
+
+/* Lines wait while a command is being answered. */
+static void session_read_lines(struct session *session)
+{
+    char line[CONSOLE_LINE_MAX + 2];
+    size_t length = 0;
+    session->reading = true;
+    while (!session->ending && session->call == NULL && session_next_line(session, line, &length)) {
+        if (session_text_ok(line, length))
+            session_line(session, line);
+        else
+            session_fail(session, "ERR 400 a command is one line of text\n");
+        if (session->input_length > 0)
+            session_end_watch(session);
+    }
+    session->reading = false;
+}
+
+static void session_data(void *context, struct bytes data)
+{
+    struct session *session = context;
+    for (size_t i = 0; i < data.length && !session->ending; i++) {
+        session_end_watch(session);
+        if (session->input_length > CONSOLE_LINE_MAX) {
+            session_fail(session, session->call == NULL ?
+                                      "ERR 400 a command is at most 512 bytes long\n" :
+                                      "ERR 400 at most 512 bytes may wait for an answer\n");
+            return;
+        }
+        session->input[session->input_length++] = (char)data.data[i];
+        if (data.data[i] == '\n')
+            session_read_lines(session);
+    }
+}
+
+static void session_free(uv_handle_t *handle)
+{
+    free(handle->data);
+}
+
+static void session_closed(void *context, enum tls_cause cause, const char *reason)
+{
+    struct session *session = context;
+    (void)cause;
+    (void)reason;
+    if (session->call != NULL)
+        call_cancel(session->call);
+    struct session **at = &session->console->sessions;
+    while (*at != session)
+        at = &(*at)->next;
+    *at = session->next;
+    uv_close((uv_handle_t *)&session->patience, session_free);
+}
+
+/* ---- seats */
+
+static struct seat seat_of(const struct session *session)
+{
+    return (struct seat){ .who = session->caller.who,
+                          .operator_role = session->caller.operator_role,
+                          .busy = session->call != NULL,
+                          .since_ms = session->since_ms };
+}
+
+const char *session_seat(struct console *console, const struct call_caller *caller)
+{
+    struct session *sessions[SEATS_MAX];
+    struct seat seats[SEATS_MAX];
+    size_t count = 0;
+    const char *why = NULL;
+    uint64_t now_ms = uv_now(console->view.loop);
+    const struct seat newcomer = { caller->who, caller->operator_role, false, now_ms };
+    for (struct session *at = console->sessions; at != NULL && count < SEATS_MAX; at = at->next) {
+        if (at->ending)
+            continue;
+        sessions[count] = at;
+        seats[count++] = seat_of(at);
+    }
+    int index = seats_choose(seats, count, &newcomer, now_ms, &why);
+    if (index == SEATS_REFUSED)
+        return why;
+    if (index >= 0)
+        session_dismiss(sessions[index], "ERR 503 this session's place is given to another\n");
+    return NULL;
+}
+
+/* ---- begin and end */
+
+bool session_open(struct console *console, struct tls_stream *stream,
+                  const struct call_caller *caller)
+{
+    struct session *session = calloc(1, sizeof(*session));
+    if (session == NULL)
+        return false;
+    const struct tls_stream_events events = { .context = session,
+                                              .on_data = session_data,
+                                              .on_closed = session_closed };
+    tls_stream_adopt(stream, &events);
+    session->console = console;
+    session->stream = stream;
+    session->caller = *caller;
+    session->first_line = true;
+    session->since_ms = uv_now(console->view.loop);
+    session->next = console->sessions;
+    console->sessions = session;
+    uv_timer_init(console->view.loop, &session->patience);
+    session->patience.data = session;
+    uv_timer_start(&session->patience, session_patience_over, CONSOLE_GREETING_MS, 0);
+    return true;
+}
+
+void session_end_all(struct console *console)
+{
+    for (struct session *at = console->sessions; at != NULL; at = at->next) {
+        at->ending = true;
+        if (at->call != NULL)
+            call_cancel(at->call);
+        tls_stream_abort(at->stream);
+    }
+}
