@@ -169,7 +169,8 @@ void sim_agent_frame(struct world *world, const struct event *event)
         trace_renewed(world, board, &world->scratch->message.lease);
     if (world->scratch->message.lease.kind == LEASE_REFUSED &&
         world->scratch->message.lease.refusal == LEASE_REFUSED_TOKEN)
-        world_cover(world, COVERAGE_GRANTS_BARRED);
+        world_cover(world,
+                    world->issuer_count == 1 ? COVERAGE_LONE_BARRED : COVERAGE_GRANTS_BARRED);
     step(world, board, &message);
 }
 

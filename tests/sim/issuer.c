@@ -330,6 +330,8 @@ static bool open_journal(struct world *world, int node, struct journal_recovered
     bool lost = recovered->set_aside || recovered->fresh;
     if (issuer->damaged && (lost || recovered->raft.standing == RAFT_UNSURE))
         oracle_forgets(world, node);
+    if (world->issuer_count == 1 && issuer->damaged && lost)
+        world_cover(world, COVERAGE_LONE_LOST);
     if (issuer->damaged && !lost && recovered->raft.standing == RAFT_UNSURE)
         oracle_begun_by_mistake(world, node, &recovered->raft);
     else if (!issuer->damaged && recovered->set_aside)
