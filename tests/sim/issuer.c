@@ -159,6 +159,7 @@ static void step_once(struct world *world, int node, const struct replica_event 
     struct raft_members members = issuer->replica->raft.members;
     uint64_t members_index = issuer->replica->raft.members_index;
     replica_step(issuer->replica, event, clock_local(world, node), &world->scratch->output);
+    put_back_look(world);
     if (led && renewals_wait && issuer->replica->raft.role != RAFT_LEADER)
         world_cover(world, COVERAGE_LEADER_LOST_IN_RENEWAL);
     if (installing && issuer->replica->raft.term != term)
@@ -355,6 +356,8 @@ static bool open_journal(struct world *world, int node, struct journal_recovered
                                        .member[0] = { .id = world->name[node], .voter = true } };
         journal_keep_members(&issuer->journal, &recovered->raft.members);
     }
+    if (put_back_starts(world, node))
+        oracle_put_back(world, node, &recovered->raft);
     oracle_recovered(world, node, &recovered->raft);
     return true;
 }
@@ -414,6 +417,7 @@ void sim_issuer_stop(struct world *world, int node, bool power)
     bool served = replica_serving(issuer->replica);
     oracle_acts_dropped(world, node);
     issuer->replica = NULL;
+    put_back_look(world);
     if (served)
         meet_no_longer_serves(world);
 }
