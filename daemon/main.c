@@ -46,6 +46,7 @@ static bool take_above(const struct options *options, uint64_t *above)
 static int init(const struct options *options, const struct conf *conf)
 {
     struct init request = { .conf = conf,
+                            .platform = &disk_platform_system,
                             .has_above = options->above != NULL,
                             .force = options->force,
                             .out = stdout,
@@ -58,6 +59,7 @@ static int init(const struct options *options, const struct conf *conf)
 static int restore(const struct options *options, const struct conf *conf)
 {
     struct restore request = { .conf = conf,
+                               .platform = &disk_platform_system,
                                .file = options->restore,
                                .has_above = options->above != NULL,
                                .force = options->force,

@@ -193,7 +193,7 @@ bool init_run(const struct init *init)
         return false;
     }
     work->request = init;
-    bool done = making_init(&work->making, "init", init->conf, init->errors) &&
+    bool done = making_init(&work->making, "init", init->platform, init->conf, init->errors) &&
                 check_request(work) && check_data(work) && make_journal(work);
     if (done)
         tell_done(work);

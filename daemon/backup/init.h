@@ -21,9 +21,11 @@
 #include <stdio.h>
 
 #include "conf/conf.h"
+#include "store/disk_platform.h"
 
 struct init {
     const struct conf *conf;
+    const struct disk_platform *platform; /* disk_platform_system */
     bool has_above;
     uint64_t above;
     bool force;   /* sets a journal that is there aside; with `above` only */

@@ -4,8 +4,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "lease/replica.h"
 
@@ -25,13 +23,15 @@ static bool allocate(struct journal_config *memory)
            memory->buffer[1];
 }
 
-bool making_init(struct making *making, const char *act, const struct conf *conf, FILE *errors)
+bool making_init(struct making *making, const char *act, const struct disk_platform *platform,
+                 const struct conf *conf, FILE *errors)
 {
     struct journal_config *memory = &making->memory;
     making->act = act;
     making->data_dir = conf->data_dir;
     making->errors = errors;
-    making->files = (struct disk_file){ .directory = -1, .lock = -1, .slot = { -1, -1 } };
+    making->platform = platform;
+    disk_file_init(&making->files, platform);
     memory->ops = &disk_file_ops;
     text_copy(memory->cluster, sizeof(memory->cluster), conf->cluster_name.text);
     memory->node = conf->node_id;
@@ -43,7 +43,8 @@ bool making_init(struct making *making, const char *act, const struct conf *conf
 bool making_lock(struct making *making)
 {
     char error[256];
-    int result = disk_file_open(&making->files, making->data_dir, error, sizeof(error));
+    int result =
+        disk_file_open(&making->files, making->platform, making->data_dir, error, sizeof(error));
     return result == 0 ||
            REFUSE(making, "%s%s\n", error, result == EWOULDBLOCK ? ": stop holdfastd first" : "");
 }
@@ -129,9 +130,9 @@ static void remove_folder(const struct making *making)
     folder_of(making, folder);
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
-        (void)unlink(path);
+        (void)making->platform->unlinkat(AT_FDCWD, path, 0);
     }
-    (void)rmdir(folder);
+    (void)making->platform->unlinkat(AT_FDCWD, folder, AT_REMOVEDIR);
 }
 
 bool making_make(struct making *making, const struct raft_persist *content)
@@ -142,10 +143,10 @@ bool making_make(struct making *making, const struct raft_persist *content)
     char error[256];
     remove_folder(making); /* what an act that was interrupted left */
     folder_of(making, folder);
-    if (mkdir(folder, 0700) != 0)
+    if (making->platform->mkdirat(AT_FDCWD, folder, 0700) != 0)
         return REFUSE(making, "%s: cannot make: %s\n", folder, strerror(errno));
     for (int pass = 0; pass < 2; pass++) {
-        if (disk_file_open(&files, folder, error, sizeof(error)) != 0)
+        if (disk_file_open(&files, making->platform, folder, error, sizeof(error)) != 0)
             return REFUSE(making, "%s\n", error);
         enum journal_result result = making_read(making, &files, &found);
         if (result == JOURNAL_OK && pass == 0)
@@ -159,33 +160,46 @@ bool making_make(struct making *making, const struct raft_persist *content)
 
 /* ---- putting it in place */
 
-bool making_sync_folder(const struct making *making, const char *folder)
+static bool sync_folder(const struct making *making, const char *folder)
 {
-    int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool done = descriptor >= 0 && fsync(descriptor) == 0;
+    const struct disk_platform *platform = making->platform;
+    int descriptor = platform->openat(AT_FDCWD, folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    bool done = descriptor >= 0 && platform->fsync(descriptor) == 0;
     int error = errno;
     if (descriptor >= 0)
-        close(descriptor);
+        platform->close(descriptor);
     return done || REFUSE(making, "%s: cannot sync: %s\n", folder, strerror(error));
+}
+
+/* A new folder for what is there. */
+static bool make_aside(const struct making *making, char folder[MAKING_PATH_BYTES])
+{
+    for (int number = 1; number <= MAKING_ASIDE_MAX; number++) {
+        snprintf(folder, MAKING_PATH_BYTES, "%s/before-%s-%d", making->data_dir, making->act,
+                 number);
+        if (making->platform->mkdirat(AT_FDCWD, folder, 0700) == 0)
+            return true;
+        if (errno != EEXIST)
+            break;
+    }
+    return REFUSE(making, "%s: cannot make: %s\n", folder, strerror(errno));
 }
 
 /* A second name for each, so that the first one is replaced at once, and never missing. */
 bool making_set_aside(struct making *making, FILE *out)
 {
     char folder[MAKING_PATH_BYTES];
-    int number = 1;
-    do
-        snprintf(folder, sizeof(folder), "%s/before-%s-%d", making->data_dir, making->act, number);
-    while (mkdir(folder, 0700) != 0 && errno == EEXIST && number++ < MAKING_ASIDE_MAX);
+    if (!make_aside(making, folder))
+        return false;
     for (int slot = 0; slot < DISK_SLOTS; slot++) {
         char from[MAKING_PATH_BYTES + 16];
         char to[MAKING_PATH_BYTES + 16];
         snprintf(from, sizeof(from), "%s/journal.%d", making->data_dir, slot);
         snprintf(to, sizeof(to), "%s/journal.%d", folder, slot);
-        if (link(from, to) != 0)
+        if (making->platform->linkat(AT_FDCWD, from, AT_FDCWD, to) != 0)
             return REFUSE(making, "%s: cannot move aside to %s: %s\n", from, to, strerror(errno));
     }
-    if (!making_sync_folder(making, folder) || !making_sync_folder(making, making->data_dir))
+    if (!sync_folder(making, folder) || !sync_folder(making, making->data_dir))
         return false;
     fprintf(out, "journal: the one that was there is kept in %s\n", folder);
     return true;
@@ -204,10 +218,10 @@ bool making_put_in_place(struct making *making)
         char to[MAKING_PATH_BYTES + 16];
         snprintf(from, sizeof(from), "%s/journal.%d", folder, slot);
         snprintf(to, sizeof(to), "%s/journal.%d", making->data_dir, slot);
-        if (rename(from, to) != 0)
+        if (making->platform->renameat(AT_FDCWD, from, AT_FDCWD, to) != 0)
             return REFUSE(making, "%s: cannot put in place: %s; run this again before the daemon\n",
                           to, strerror(errno));
-        if (!making_sync_folder(making, making->data_dir))
+        if (!sync_folder(making, making->data_dir))
             return false;
     }
     return true;

@@ -28,6 +28,7 @@ enum { MAKING_PATH_BYTES = CONF_PATH_MAX + 64, MAKING_ASIDE_MAX = 100 };
 struct making {
     const char *act; /* "init" or "restore"; before every error, and in the folder's name */
     const char *data_dir;
+    const struct disk_platform *platform;
     FILE *errors;
     struct disk_file files; /* of the data directory, locked */
     struct journal journal;
@@ -35,7 +36,8 @@ struct making {
 };
 
 /* Zeroed memory. False: out of memory, told; making_close() all the same. */
-bool making_init(struct making *making, const char *act, const struct conf *conf, FILE *errors);
+bool making_init(struct making *making, const char *act, const struct disk_platform *platform,
+                 const struct conf *conf, FILE *errors);
 
 /* Opens and locks the data directory. False after one line. */
 bool making_lock(struct making *making);
@@ -58,9 +60,6 @@ bool making_set_aside(struct making *making, FILE *out);
 
 /* Renames it over the slots of the data directory. False after one line. */
 bool making_put_in_place(struct making *making);
-
-/* Syncs a directory. False after one line. */
-bool making_sync_folder(const struct making *making, const char *folder);
 
 /* Removes what is left of the folder, gives back the lock and the memory. */
 void making_close(struct making *making);

@@ -2,10 +2,10 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "backup/backup.h"
@@ -120,6 +120,7 @@ static enum journal_result look_at(struct work *work, struct disk_file *files, c
 
 static void look_at_aside(struct work *work, const char *act, int number)
 {
+    const struct disk_platform *platform = work->request->platform;
     char path[MAKING_PATH_BYTES];
     char where[sizeof(work->shown_by)];
     char error[256];
@@ -127,9 +128,9 @@ static void look_at_aside(struct work *work, const char *act, int number)
     struct journal_recovered found;
     snprintf(where, sizeof(where), "before-%.16s-%d", act, number);
     snprintf(path, sizeof(path), "%s/%.40s", work->request->conf->data_dir, where);
-    if (access(path, F_OK) != 0)
+    if (platform->faccessat(AT_FDCWD, path, F_OK) != 0)
         return;
-    if (disk_file_open(&files, path, error, sizeof(error)) != 0) {
+    if (disk_file_open(&files, platform, path, error, sizeof(error)) != 0) {
         TELL(work, "journal: %s\n", error);
         return;
     }
@@ -301,7 +302,8 @@ bool restore_run(const struct restore *restore)
         return false;
     }
     work->request = restore;
-    bool done = making_init(&work->making, "restore", restore->conf, restore->errors);
+    bool done =
+        making_init(&work->making, "restore", restore->platform, restore->conf, restore->errors);
     done = done && read_backup(work) && check_identity(work) && look_at_data(work) &&
            check_journal(work) && check_number(work);
     if (done) {

@@ -23,9 +23,11 @@
 #include <stdio.h>
 
 #include "conf/conf.h"
+#include "store/disk_platform.h"
 
 struct restore {
     const struct conf *conf;
+    const struct disk_platform *platform; /* disk_platform_system */
     const char *file;
     bool has_above;
     uint64_t above;

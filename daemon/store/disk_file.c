@@ -13,7 +13,7 @@ static int file_read(void *context, int slot, uint64_t offset, void *data, size_
     struct disk_file *disk = context;
     uint8_t *at = data;
     while (length > 0) {
-        ssize_t got = pread(disk->slot[slot], at, length, (off_t)offset);
+        ssize_t got = disk->platform->pread(disk->slot[slot], at, length, (off_t)offset);
         if (got < 0 && errno == EINTR)
             continue;
         if (got <= 0)
@@ -30,7 +30,7 @@ static int file_write(void *context, int slot, uint64_t offset, const void *data
     struct disk_file *disk = context;
     const uint8_t *at = data;
     while (length > 0) {
-        ssize_t put = pwrite(disk->slot[slot], at, length, (off_t)offset);
+        ssize_t put = disk->platform->pwrite(disk->slot[slot], at, length, (off_t)offset);
         if (put < 0 && errno == EINTR)
             continue;
         if (put <= 0)
@@ -46,14 +46,14 @@ static int file_write(void *context, int slot, uint64_t offset, const void *data
 static int file_sync(void *context, int slot)
 {
     struct disk_file *disk = context;
-    return fdatasync(disk->slot[slot]) == 0 ? 0 : errno;
+    return disk->platform->fdatasync(disk->slot[slot]) == 0 ? 0 : errno;
 }
 
 static int file_size(void *context, int slot, uint64_t *bytes)
 {
     struct disk_file *disk = context;
     struct stat status;
-    if (fstat(disk->slot[slot], &status) != 0)
+    if (disk->platform->fstat(disk->slot[slot], &status) != 0)
         return errno;
     *bytes = (uint64_t)status.st_size;
     return 0;
@@ -72,7 +72,7 @@ static int file_preallocate(void *context, int slot, uint64_t bytes)
     if (error != 0 || size >= bytes)
         return error;
     do
-        error = posix_fallocate(disk->slot[slot], 0, (off_t)bytes);
+        error = disk->platform->allocate(disk->slot[slot], 0, (off_t)bytes);
     while (error == EINTR);
     while (error == 0 && size < bytes) {
         size_t part = bytes - size < sizeof(zeros) ? (size_t)(bytes - size) : sizeof(zeros);
@@ -91,11 +91,11 @@ static const char *const damaged_names[DISK_SLOTS] = { "journal.0.damaged", "jou
 /* Puts a new, empty file in the place of a slot whose file has another name by now, or none. */
 static int begin_slot(struct disk_file *disk, int slot, uint64_t bytes)
 {
-    int file = openat(disk->directory, slot_names[slot],
-                      O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int file = disk->platform->openat(disk->directory, slot_names[slot],
+                                      O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (file < 0)
         return errno;
-    close(disk->slot[slot]);
+    disk->platform->close(disk->slot[slot]);
     disk->slot[slot] = file;
     return file_preallocate(disk, slot, bytes < SLOT_BYTES_MAX ? bytes : SLOT_BYTES_MAX);
 }
@@ -115,8 +115,8 @@ static int file_set_aside(void *context, bool *kept)
     int error = 0;
     for (int i = 0; i < DISK_SLOTS && error == 0; i++) {
         error = file_size(disk, i, &bytes[i]);
-        if (error == 0 &&
-            renameat(disk->directory, slot_names[i], disk->directory, damaged_names[i]) != 0)
+        if (error == 0 && disk->platform->renameat(disk->directory, slot_names[i], disk->directory,
+                                                   damaged_names[i]) != 0)
             error = errno;
     }
     if (error == 0)
@@ -125,10 +125,10 @@ static int file_set_aside(void *context, bool *kept)
     if (error == ENOSPC) {
         /* To go on matters more than to look back. */
         for (int i = 0; i < DISK_SLOTS; i++)
-            (void)unlinkat(disk->directory, damaged_names[i], 0);
+            (void)disk->platform->unlinkat(disk->directory, damaged_names[i], 0);
         error = begin_slots(disk, bytes);
     }
-    if (error == 0 && fsync(disk->directory) != 0)
+    if (error == 0 && disk->platform->fsync(disk->directory) != 0)
         error = errno;
     return error;
 }
@@ -155,11 +155,11 @@ static int explain(char *error, size_t error_size, const char *directory, const 
 }
 
 /* What others may change proves nothing; files of another owner would stop the rightful daemon. */
-static int check_owner(int descriptor, const char *directory, const char *name, char *error,
-                       size_t error_size)
+static int check_owner(const struct disk_file *disk, int descriptor, const char *directory,
+                       const char *name, char *error, size_t error_size)
 {
     struct stat status;
-    if (fstat(descriptor, &status) != 0)
+    if (disk->platform->fstat(descriptor, &status) != 0)
         return explain(error, error_size, directory, name, "examine");
     if (status.st_uid != geteuid()) {
         snprintf(error, error_size,
@@ -183,32 +183,34 @@ static int check_owner(int descriptor, const char *directory, const char *name, 
 static int open_slot(struct disk_file *disk, int slot, const char *directory, char *error,
                      size_t error_size)
 {
-    disk->slot[slot] =
-        openat(disk->directory, slot_names[slot], O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    disk->slot[slot] = disk->platform->openat(disk->directory, slot_names[slot],
+                                              O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (disk->slot[slot] < 0)
         return explain(error, error_size, directory, slot_names[slot], "open");
     /* After a failed sync the kernel may keep pages as clean that never reached the disk. */
-    (void)posix_fadvise(disk->slot[slot], 0, 0, POSIX_FADV_DONTNEED);
-    return check_owner(disk->slot[slot], directory, slot_names[slot], error, error_size);
+    (void)disk->platform->drop_cache(disk->slot[slot]);
+    return check_owner(disk, disk->slot[slot], directory, slot_names[slot], error, error_size);
 }
 
 static int open_files(struct disk_file *disk, const char *directory, char *error, size_t error_size)
 {
     int result;
-    disk->directory = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    disk->directory =
+        disk->platform->openat(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (disk->directory < 0)
         return explain(error, error_size, directory, "", "open");
-    result = check_owner(disk->directory, directory, "", error, error_size);
+    result = check_owner(disk, disk->directory, directory, "", error, error_size);
     if (result != 0)
         return result;
-    disk->lock = openat(disk->directory, "journal.lock",
-                        O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
+    disk->lock =
+        disk->platform->openat(disk->directory, "journal.lock",
+                               O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600);
     if (disk->lock < 0)
         return explain(error, error_size, directory, "journal.lock", "open");
-    result = check_owner(disk->lock, directory, "journal.lock", error, error_size);
+    result = check_owner(disk, disk->lock, directory, "journal.lock", error, error_size);
     if (result != 0)
         return result;
-    if (flock(disk->lock, LOCK_EX | LOCK_NB) != 0)
+    if (disk->platform->flock(disk->lock, LOCK_EX | LOCK_NB) != 0)
         return explain(error, error_size, directory, "journal.lock", "lock");
     for (int i = 0; i < DISK_SLOTS; i++) {
         result = open_slot(disk, i, directory, error, error_size);
@@ -216,31 +218,38 @@ static int open_files(struct disk_file *disk, const char *directory, char *error
             return result;
     }
     /* The names themselves must survive a power cut. */
-    if (fsync(disk->directory) != 0)
+    if (disk->platform->fsync(disk->directory) != 0)
         return explain(error, error_size, directory, "", "sync");
     return 0;
 }
 
-int disk_file_open(struct disk_file *disk, const char *directory, char *error, size_t error_size)
+void disk_file_init(struct disk_file *disk, const struct disk_platform *platform)
 {
-    *disk = (struct disk_file){ .directory = -1, .lock = -1, .slot = { -1, -1 } };
+    *disk =
+        (struct disk_file){ .platform = platform, .directory = -1, .lock = -1, .slot = { -1, -1 } };
+}
+
+int disk_file_open(struct disk_file *disk, const struct disk_platform *platform,
+                   const char *directory, char *error, size_t error_size)
+{
+    disk_file_init(disk, platform);
     int result = open_files(disk, directory, error, error_size);
     if (result != 0)
         disk_file_close(disk);
     return result;
 }
 
-static void close_one(int *descriptor)
+static void close_one(const struct disk_file *disk, int *descriptor)
 {
     if (*descriptor >= 0)
-        close(*descriptor);
+        disk->platform->close(*descriptor);
     *descriptor = -1;
 }
 
 void disk_file_close(struct disk_file *disk)
 {
-    close_one(&disk->slot[0]);
-    close_one(&disk->slot[1]);
-    close_one(&disk->directory);
-    close_one(&disk->lock);
+    close_one(disk, &disk->slot[0]);
+    close_one(disk, &disk->slot[1]);
+    close_one(disk, &disk->directory);
+    close_one(disk, &disk->lock);
 }

@@ -181,7 +181,8 @@ static enum journal_result open_journal(struct store *store, const struct store_
     }
     text_copy(journal.cluster, sizeof(journal.cluster), config->cluster);
     if (!config->ops) {
-        if (disk_file_open(&store->files, config->data_dir, error, error_size) != 0)
+        if (disk_file_open(&store->files, &disk_platform_system, config->data_dir, error,
+                           error_size) != 0)
             return JOURNAL_IO;
         store->has_files = true;
         journal.ops = &disk_file_ops;

@@ -6,6 +6,7 @@
 #include "backup/backup.h"
 #include "lease/message.h"
 #include "lease/replica.h"
+#include "tests/unit/support/name.h"
 #include "tests/unit/support/random.h"
 #include "tests/unit/support/unit.h"
 
@@ -20,13 +21,6 @@ static char text[2 * REPLICA_SNAPSHOT_MAX];
 static char error[BACKUP_ERROR_MAX];
 static struct backup written;
 static struct backup got;
-
-static struct hf_name name(const char *from)
-{
-    struct hf_name result;
-    assert_true(name_from_string(&result, from));
-    return result;
-}
 
 static void grant(uint64_t index, const char *resource)
 {

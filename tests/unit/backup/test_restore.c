@@ -2,43 +2,18 @@
  * The restore: tokens go on above every one of before, the same command gives the same state, and
  * every doubt is a refusal that leaves the directory as it was.
  */
-#include <dirent.h>
 #include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "backup/backup.h"
-#include "backup/making.h"
 #include "backup/restore.h"
-#include "lease/replica.h"
-#include "store/disk_file.h"
-#include "store/journal.h"
-#include "tests/unit/support/folder.h"
-#include "tests/unit/support/unit.h"
+#include "tests/unit/backup/rig.h"
 
 #define BACKUP_WALL_US INT64_C(1763704357000000)
 #define HOUR_US        INT64_C(3600000000)
 
-static char folder[64];
 static char file[96];
-static char told[8192];
-static char wrong[4096];
-static struct conf conf;
 static struct restore request;
 static struct lease_table table;
-static uint8_t bytes[REPLICA_SNAPSHOT_MAX];
-static char text[2 * REPLICA_SNAPSHOT_MAX];
-
-static struct hf_name name(const char *from)
-{
-    struct hf_name result;
-    assert_true(name_from_string(&result, from));
-    return result;
-}
 
 static void apply(uint64_t index, enum lease_command_kind kind, const char *resource)
 {
@@ -55,6 +30,8 @@ static void apply(uint64_t index, enum lease_command_kind kind, const char *reso
 
 static void write_backup(void)
 {
+    static uint8_t bytes[REPLICA_SNAPSHOT_MAX];
+    static char text[2 * REPLICA_SNAPSHOT_MAX];
     struct backup backup = { .cluster = name("line-3"),
                              .node = name("issuer-2"),
                              .term = 5,
@@ -65,9 +42,9 @@ static void write_backup(void)
     apply(9, LEASE_COMMAND_PIN, "fan");
     backup.index = table.applied;
     backup.table = (struct bytes){ bytes, lease_table_encode(&table, bytes, sizeof(bytes)) };
-    for (uint8_t i = 0; i < conf.issuer_count; i++)
+    for (uint8_t i = 0; i < rig_conf.issuer_count; i++)
         backup.members.member[backup.members.count++] =
-            (struct raft_member){ .id = conf.issuer[i].id, .voter = true };
+            (struct raft_member){ .id = rig_conf.issuer[i].id, .voter = true };
     size_t length = backup_write(&backup, text, sizeof(text));
     FILE *out = fopen(file, "wb");
     assert_non_null(out);
@@ -78,63 +55,34 @@ static void write_backup(void)
 static int set_up(void **state)
 {
     (void)state;
-    snprintf(folder, sizeof(folder), "/tmp/holdfast-restore-XXXXXX");
-    if (!mkdtemp(folder))
+    if (!rig_make())
         return -1;
-    memset(&conf, 0, sizeof(conf));
-    conf.node_id = name("issuer-1");
-    conf.cluster_name = name("line-3");
-    conf.issuer_role = true;
-    conf.drift_ppm = 2000;
-    conf.issuer_count = 3;
-    for (int i = 0; i < 3; i++) {
-        const char id[] = { 'i', 's', 's', 'u', 'e', 'r', '-', (char)('1' + i), '\0' };
-        conf.issuer[i].id = name(id);
-    }
-    snprintf(conf.file, sizeof(conf.file), "board.conf");
-    snprintf(conf.data_dir, sizeof(conf.data_dir), "%s/data", folder);
-    snprintf(file, sizeof(file), "%s/backup", folder);
-    if (mkdir(conf.data_dir, 0700) != 0)
-        return -1;
+    snprintf(file, sizeof(file), "%s/backup", rig_folder);
     write_backup();
-    request = (struct restore){ .conf = &conf, .file = file, .wall_us = BACKUP_WALL_US + HOUR_US };
+    request = (struct restore){ .platform = &disk_platform_system,
+                                .conf = &rig_conf,
+                                .file = file,
+                                .wall_us = BACKUP_WALL_US + HOUR_US };
     return 0;
-}
-
-/* Also what restores made within it. */
-static void empty(const char *path)
-{
-    DIR *directory = opendir(path);
-    const struct dirent *entry;
-    while (directory && (entry = readdir(directory)) != NULL) {
-        char inner[512];
-        snprintf(inner, sizeof(inner), "%s/%s", path, entry->d_name);
-        if (entry->d_name[0] != '.' && unlink(inner) != 0)
-            folder_remove(inner);
-    }
-    if (directory)
-        closedir(directory);
 }
 
 static int tear_down(void **state)
 {
     (void)state;
-    empty(conf.data_dir);
-    folder_remove(conf.data_dir);
-    folder_remove(folder);
+    rig_remove();
     return 0;
+}
+
+static bool act(FILE *out, FILE *errors)
+{
+    request.out = out;
+    request.errors = errors;
+    return restore_run(&request);
 }
 
 static bool run(void)
 {
-    memset(told, 0, sizeof(told));
-    memset(wrong, 0, sizeof(wrong));
-    request.out = fmemopen(told, sizeof(told), "w");
-    request.errors = fmemopen(wrong, sizeof(wrong), "w");
-    bool done = restore_run(&request);
-    fclose(request.out);
-    fclose(request.errors);
-    return done;
+    return rig_act(act);
 }
 
 static void with_above(uint64_t above)
@@ -145,95 +93,20 @@ static void with_above(uint64_t above)
 
 static void assert_refused(const char *words)
 {
-    char path[300];
-    assert_false(run());
-    if (!strstr(wrong, words))
-        fail_msg("'%s' does not say '%s'", wrong, words);
-    assert_ptr_equal(strchr(wrong, '\n'), wrong + strlen(wrong) - 1);
-    snprintf(path, sizeof(path), "%s/restore.new", conf.data_dir);
-    assert_int_not_equal(access(path, F_OK), 0);
+    rig_assert_refuses(act, words);
+    assert_int_not_equal(access(rig_path("restore.new"), F_OK), 0);
 }
 
-/* ---- what a start finds */
-
-static struct {
-    struct raft_entry entries[RAFT_LOG_MAX];
-    uint8_t recovered[REPLICA_SNAPSHOT_MAX];
-    uint8_t snapshot[REPLICA_SNAPSHOT_MAX];
-    struct journal journal;
-    struct journal_recovered found;
-    struct disk_file files;
-} start;
-
-static const char *path_in_data(const char *leaf)
+/* Reads a journal that is kept within the data directory. */
+static void look_at(const char *leaf)
 {
-    static char path[400];
-    snprintf(path, sizeof(path), "%s/%s", conf.data_dir, leaf);
-    return path;
-}
-
-static void open_journal(const char *path)
-{
-    static uint8_t *buffer[2];
-    char error[256];
-    for (int i = 0; i < 2; i++) {
-        if (!buffer[i])
-            buffer[i] = malloc(journal_buffer_bytes(REPLICA_SNAPSHOT_MAX));
-    }
-    struct journal_config config = { .ops = &disk_file_ops,
-                                     .disk = &start.files,
-                                     .node = conf.node_id,
-                                     .entries = start.entries,
-                                     .recovered_snapshot = start.recovered,
-                                     .snapshot = start.snapshot,
-                                     .snapshot_capacity = REPLICA_SNAPSHOT_MAX,
-                                     .buffer = { buffer[0], buffer[1] },
-                                     .growth_bytes = JOURNAL_GROWTH_BYTES };
-    snprintf(config.cluster, sizeof(config.cluster), "%s", conf.cluster_name.text);
-    if (disk_file_open(&start.files, path, error, sizeof(error)) != 0)
-        fail_msg("%s", error);
-    assert_int_equal(journal_open(&start.journal, &config, &start.found), JOURNAL_OK);
-}
-
-static void read_journal(const char *path)
-{
-    open_journal(path);
-    disk_file_close(&start.files);
-}
-
-static const struct raft_entry *no_entry(const void *log, uint64_t index)
-{
-    (void)log;
-    (void)index;
-    return NULL;
-}
-
-/* Makes a journal of before, in this term and at this entry. */
-static void make_old_journal(uint64_t term, uint64_t index)
-{
-    const struct journal_log log = { no_entry, NULL };
-    struct raft_persist persist = { .wanted = true,
-                                    .seq = 1,
-                                    .hard_state = true,
-                                    .term = term,
-                                    .snapshot = true,
-                                    .snapshot_index = index,
-                                    .snapshot_term = term,
-                                    .first_index = 1,
-                                    .snapshot_bytes = { bytes, 100 } };
-    persist.members.count = 1;
-    persist.members.member[0] = (struct raft_member){ .id = conf.node_id, .voter = true };
-    open_journal(conf.data_dir);
-    assert_true(start.found.fresh);
-    assert_int_equal(journal_append(&start.journal, &persist, &log), JOURNAL_OK);
-    assert_true(journal_take(&start.journal));
-    assert_int_equal(journal_flush(&start.journal), JOURNAL_OK);
-    disk_file_close(&start.files);
+    assert_true(rig_try_look(rig_path(leaf), NULL));
+    assert_int_equal(rig_result, JOURNAL_OK);
 }
 
 static uint64_t told_above(void)
 {
-    const char *at = strstr(told, "--above ");
+    const char *at = strstr(rig_told, "--above ");
     assert_non_null(at);
     return strtoull(at + 8, NULL, 10);
 }
@@ -244,11 +117,11 @@ static void without_a_number_nothing_is_changed_and_one_is_told(void **state)
 {
     (void)state;
     assert_false(run());
-    assert_string_equal(wrong, "");
+    assert_string_equal(rig_wrong, "");
     assert_int_equal(told_above(), request.wall_us);
-    assert_non_null(strstr(told, "nothing was changed"));
-    read_journal(conf.data_dir);
-    assert_true(start.found.fresh);
+    assert_non_null(strstr(rig_told, "nothing was changed"));
+    rig_look();
+    assert_true(rig_found.fresh);
 }
 
 static void s2_log_and_term_go_on_above_the_number(void **state)
@@ -256,23 +129,23 @@ static void s2_log_and_term_go_on_above_the_number(void **state)
     (void)state;
     with_above((uint64_t)request.wall_us);
     assert_true(run());
-    read_journal(conf.data_dir);
+    rig_look();
     uint64_t index = (uint64_t)request.wall_us + MAKING_JUMP;
-    assert_int_equal(start.found.raft.snapshot_index, index);
-    assert_int_equal(start.found.raft.snapshot_term, index);
+    assert_int_equal(rig_found.raft.snapshot_index, index);
+    assert_int_equal(rig_found.raft.snapshot_term, index);
     /* One more: nobody takes it for what --init made with the same number. */
-    assert_int_equal(start.found.raft.term, index + 1);
-    assert_true(name_empty(&start.found.raft.vote));
-    assert_int_equal(start.found.raft.members.count, 3);
-    assert_true(lease_table_decode(&table, start.found.raft.snapshot));
-    assert_int_equal(table.applied, index);
-    assert_int_equal(table.unknown_us, 65000000);
-    assert_int_equal(table.record[0].token, 0);
-    assert_true(table.record[1].pinned);
-    assert_non_null(strstr(told, "resource: pump: free, last token in the backup 7\n"));
+    assert_int_equal(rig_found.raft.term, index + 1);
+    assert_true(name_empty(&rig_found.raft.vote));
+    assert_int_equal(rig_found.raft.members.count, 3);
+    assert_true(rig_has_table);
+    assert_int_equal(rig_table.applied, index);
+    assert_int_equal(rig_table.unknown_us, 65000000);
+    assert_int_equal(rig_table.record[0].token, 0);
+    assert_true(rig_table.record[1].pinned);
+    assert_non_null(strstr(rig_told, "resource: pump: free, last token in the backup 7\n"));
     assert_non_null(
-        strstr(told, "resource: fan: free, last token in the backup 0, pinned to nobody"));
-    assert_non_null(strstr(told, "grants: none for 65130 ms"));
+        strstr(rig_told, "resource: fan: free, last token in the backup 0, pinned to nobody"));
+    assert_non_null(strstr(rig_told, "grants: none for 65130 ms"));
 }
 
 static void the_same_command_gives_the_same_state_on_every_issuer(void **state)
@@ -281,12 +154,12 @@ static void the_same_command_gives_the_same_state_on_every_issuer(void **state)
     char first[80];
     with_above((uint64_t)request.wall_us);
     assert_true(run());
-    snprintf(first, sizeof(first), "%.64s", strstr(told, "sha256 ") + 7);
-    empty(conf.data_dir);
-    conf.node_id = name("issuer-3");
+    snprintf(first, sizeof(first), "%.64s", strstr(rig_told, "sha256 ") + 7);
+    rig_empty_data();
+    rig_conf.node_id = name("issuer-3");
     request.wall_us += HOUR_US;
     assert_true(run());
-    assert_non_null(strstr(told, first));
+    assert_non_null(strstr(rig_told, first));
 }
 
 static void s2_a_second_restore_of_the_same_backup_goes_higher(void **state)
@@ -295,7 +168,7 @@ static void s2_a_second_restore_of_the_same_backup_goes_higher(void **state)
     with_above((uint64_t)request.wall_us);
     assert_true(run());
     uint64_t highest = request.above + MAKING_JUMP + 100000; /* entries of a minute, at the most */
-    empty(conf.data_dir);
+    rig_empty_data();
     request.has_above = false;
     request.wall_us += 60000000;
     assert_false(run());
@@ -330,15 +203,15 @@ static void s2_without_a_clock_it_is_not_sure_unless_told(void **state)
     assert_refused("this node's clock says 1970-01-01T00:00:01Z, before the backup");
     with_above(5000000);
     assert_true(run());
-    read_journal(conf.data_dir);
-    assert_int_equal(start.found.raft.snapshot_index, 5000000 + MAKING_JUMP);
+    rig_look();
+    assert_int_equal(rig_found.raft.snapshot_index, 5000000 + MAKING_JUMP);
 }
 
 static void s2_the_journal_that_is_there_counts_and_is_kept(void **state)
 {
     (void)state;
     uint64_t old = (uint64_t)request.wall_us + 1000;
-    make_old_journal(old - 7, old);
+    rig_make_journal(old - 7, old);
     with_above((uint64_t)request.wall_us);
     assert_refused("has a journal");
     request.force = true;
@@ -346,14 +219,14 @@ static void s2_the_journal_that_is_there_counts_and_is_kept(void **state)
     request.has_above = false;
     assert_false(run());
     assert_int_equal(told_above(), old);
-    assert_non_null(strstr(told, " --force\n"));
+    assert_non_null(strstr(rig_told, " --force\n"));
     with_above(old);
     assert_true(run());
-    read_journal(path_in_data("before-restore-1"));
-    assert_int_equal(start.found.raft.snapshot_index, old);
-    assert_int_equal(start.found.raft.term, old - 7);
-    read_journal(conf.data_dir);
-    assert_int_equal(start.found.raft.snapshot_index, old + MAKING_JUMP);
+    look_at("before-restore-1");
+    assert_int_equal(rig_found.raft.snapshot_index, old);
+    assert_int_equal(rig_found.raft.term, old - 7);
+    rig_look();
+    assert_int_equal(rig_found.raft.snapshot_index, old + MAKING_JUMP);
 }
 
 /* Restored, and thrown away again: the one that was kept before still counts. */
@@ -361,12 +234,12 @@ static void s2_journals_that_were_moved_aside_count(void **state)
 {
     (void)state;
     uint64_t old = (uint64_t)request.wall_us + 1000;
-    make_old_journal(old, 77);
+    rig_make_journal(old, 77);
     with_above(old);
     request.force = true;
     assert_true(run());
-    unlink(path_in_data("journal.0"));
-    unlink(path_in_data("journal.1"));
+    unlink(rig_path("journal.0"));
+    unlink(rig_path("journal.1"));
     with_above(old - 1);
     assert_refused("shown by before-restore-1");
     with_above(old);
@@ -375,15 +248,15 @@ static void s2_journals_that_were_moved_aside_count(void **state)
         "shown by the journal that is there"); /* the same once more, over what it made */
     with_above(old + MAKING_JUMP + 1);
     assert_true(run());
-    read_journal(path_in_data("before-restore-2"));
-    assert_int_equal(start.found.raft.snapshot_index, old + MAKING_JUMP);
+    look_at("before-restore-2");
+    assert_int_equal(rig_found.raft.snapshot_index, old + MAKING_JUMP);
 }
 
 static void a_journal_that_cannot_be_read_is_kept_too(void **state)
 {
     (void)state;
-    make_old_journal(3, 77);
-    int slot = open(path_in_data("journal.0"), O_RDWR);
+    rig_make_journal(3, 77);
+    int slot = open(rig_path("journal.0"), O_RDWR);
     char noise[64];
     memset(noise, 0x5A, sizeof(noise));
     assert_int_equal(pwrite(slot, noise, sizeof(noise), 4 * 4096 + 20), sizeof(noise));
@@ -392,25 +265,25 @@ static void a_journal_that_cannot_be_read_is_kept_too(void **state)
     assert_refused("has a journal");
     request.force = true;
     assert_true(run());
-    assert_non_null(strstr(told, "the one that is there cannot be read"));
-    assert_int_equal(access(path_in_data("before-restore-1/journal.0"), F_OK), 0);
+    assert_non_null(strstr(rig_told, "the one that is there cannot be read"));
+    assert_int_equal(access(rig_path("before-restore-1/journal.0"), F_OK), 0);
 }
 
 static void what_does_not_belong_here_is_refused(void **state)
 {
     (void)state;
     with_above((uint64_t)request.wall_us);
-    conf.cluster_name = name("line-4");
+    rig_conf.cluster_name = name("line-4");
     assert_refused("the backup is of cluster 'line-3', this is 'line-4'");
-    conf.cluster_name = name("line-3");
-    conf.node_id = name("board-a");
+    rig_conf.cluster_name = name("line-3");
+    rig_conf.node_id = name("board-a");
     assert_refused("board-a is not among the backup's issuers");
-    conf.node_id = name("issuer-1");
-    conf.issuer[2].id = name("issuer-9");
+    rig_conf.node_id = name("issuer-1");
+    rig_conf.issuer[2].id = name("issuer-9");
     assert_refused("cluster.issuers has issuer-9");
-    conf.issuer_count = 1;
+    rig_conf.issuer_count = 1;
     assert_refused("the backup has 3 issuers, cluster.issuers 1");
-    conf.issuer_role = false;
+    rig_conf.issuer_role = false;
     assert_refused("issuer-1 is no issuer");
 }
 
@@ -428,28 +301,28 @@ static void a_daemon_that_runs_keeps_its_directory(void **state)
 {
     (void)state;
     with_above((uint64_t)request.wall_us);
-    make_old_journal(3, 77);
+    rig_make_journal(3, 77);
     request.force = true;
-    int lock = open(path_in_data("journal.lock"), O_RDWR);
+    int lock = open(rig_path("journal.lock"), O_RDWR);
     assert_int_equal(flock(lock, LOCK_EX | LOCK_NB), 0);
     assert_refused("held by another process");
     close(lock);
-    read_journal(conf.data_dir);
-    assert_int_equal(start.found.raft.snapshot_index, 77);
+    rig_look();
+    assert_int_equal(rig_found.raft.snapshot_index, 77);
 }
 
 static void a_restore_that_was_interrupted_is_begun_again(void **state)
 {
     (void)state;
     with_above((uint64_t)request.wall_us);
-    assert_int_equal(mkdir(path_in_data("restore.new"), 0700), 0);
-    int left = open(path_in_data("restore.new/journal.0"), O_RDWR | O_CREAT, 0600);
+    assert_int_equal(mkdir(rig_path("restore.new"), 0700), 0);
+    int left = open(rig_path("restore.new/journal.0"), O_RDWR | O_CREAT, 0600);
     assert_int_equal(write(left, "half", 4), 4);
     close(left);
     assert_true(run());
-    assert_int_not_equal(access(path_in_data("restore.new"), F_OK), 0);
-    read_journal(conf.data_dir);
-    assert_int_equal(start.found.raft.snapshot_index, request.above + MAKING_JUMP);
+    assert_int_not_equal(access(rig_path("restore.new"), F_OK), 0);
+    rig_look();
+    assert_int_equal(rig_found.raft.snapshot_index, request.above + MAKING_JUMP);
 }
 
 static void numbers_are_digits_only(void **state)

@@ -284,7 +284,9 @@ static void configure(struct board *at, int index)
 static void begin(const struct conf *conf)
 {
     FILE *nowhere = fopen("/dev/null", "w");
-    const struct init init = { .conf = conf, .out = nowhere, .errors = stderr };
+    const struct init init = {
+        .conf = conf, .platform = &disk_platform_system, .out = nowhere, .errors = stderr
+    };
     assert_non_null(nowhere);
     assert_true(init_run(&init));
     fclose(nowhere);
@@ -307,7 +309,8 @@ static void start(struct board *at)
                        .link_settled = link_settled },
         .context = at,
     };
-    assert_int_equal(disk_file_open(&at->files, at->folder, error, sizeof(error)), 0);
+    assert_int_equal(
+        disk_file_open(&at->files, &disk_platform_system, at->folder, error, sizeof(error)), 0);
     at->shell = issuer_shell_start(&config);
     assert_non_null(at->shell);
     assert_true(started_count < STARTED_MAX);

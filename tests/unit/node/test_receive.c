@@ -66,7 +66,9 @@ static void configure(void)
 static void begin(void)
 {
     FILE *nowhere = fopen("/dev/null", "w");
-    const struct init init = { .conf = &conf, .out = nowhere, .errors = stderr };
+    const struct init init = {
+        .conf = &conf, .platform = &disk_platform_system, .out = nowhere, .errors = stderr
+    };
     assert_non_null(nowhere);
     assert_true(init_run(&init));
     fclose(nowhere);

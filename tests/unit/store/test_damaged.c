@@ -130,7 +130,8 @@ static void files_are_renamed_one_generation_is_kept_and_room_is_reserved(void *
     bool kept = false;
     char directory[] = "/tmp/holdfast-damaged-XXXXXX";
     assert_non_null(mkdtemp(directory));
-    assert_int_equal(disk_file_open(&disk, directory, error, sizeof(error)), 0);
+    assert_int_equal(disk_file_open(&disk, &disk_platform_system, directory, error, sizeof(error)),
+                     0);
     for (int round = 1; round <= 2; round++) {
         snprintf(text, sizeof(text), "round %d", round);
         assert_int_equal(disk_file_ops.preallocate(&disk, 0, 100000), 0);

@@ -179,7 +179,7 @@ static void another_cluster_or_node_is_refused_and_left_alone(void **state)
 
 static int open_files(const char *directory)
 {
-    return disk_file_open(&files, directory, error, sizeof(error));
+    return disk_file_open(&files, &disk_platform_system, directory, error, sizeof(error));
 }
 
 static void a_second_opener_is_told_of_the_lock(void **state)
@@ -187,7 +187,8 @@ static void a_second_opener_is_told_of_the_lock(void **state)
     (void)state;
     struct disk_file second;
     assert_int_equal(open_files(folder), 0);
-    assert_int_equal(disk_file_open(&second, folder, error, sizeof(error)), EWOULDBLOCK);
+    assert_int_equal(disk_file_open(&second, &disk_platform_system, folder, error, sizeof(error)),
+                     EWOULDBLOCK);
     assert_says(error, "/journal.lock: held by another process, one daemon may use it");
     assert_int_equal(second.lock, -1);
 }

@@ -272,11 +272,13 @@ static void a_full_journal_reads_back(void **state)
     uint64_t end = rig_journal.end;
     assert_true(end > REPLICA_SNAPSHOT_MAX + JOURNAL_GROWTH_BYTES);
     assert_non_null(mkdtemp(folder));
-    assert_int_equal(disk_file_open(&files, folder, error, sizeof(error)), 0);
+    assert_int_equal(disk_file_open(&files, &disk_platform_system, folder, error, sizeof(error)),
+                     0);
     copy_to(&files);
     disk_file_close(&files);
     double begin = milliseconds();
-    assert_int_equal(disk_file_open(&files, folder, error, sizeof(error)), 0);
+    assert_int_equal(disk_file_open(&files, &disk_platform_system, folder, error, sizeof(error)),
+                     0);
     struct journal_config config = rig_config(&rig_disk);
     config.ops = &disk_file_ops;
     config.disk = &files;

@@ -264,7 +264,8 @@ static struct store *open_gated(void)
     sync_error = 0;
     uv_mutex_init(&gate);
     uv_cond_init(&gate_moved);
-    assert_int_equal(disk_file_open(&files, directory, error, sizeof(error)), 0);
+    assert_int_equal(disk_file_open(&files, &disk_platform_system, directory, error, sizeof(error)),
+                     0);
     config.ops = &gated_ops;
     config.disk = &files;
     assert_int_equal(store_open(&store, &config, &recovered, error, sizeof(error)), JOURNAL_OK);
