@@ -170,8 +170,11 @@ $(BUILD)/bin/holdfast-sim: $(SIM_OBJECTS) $(LINKED)
 	$(call run,LINK)$(CC) $(LDFLAGS) -o $@ $(SIM_OBJECTS) -Wl,--start-group $(LINKED) -Wl,--end-group $(NANOPB)
 
 .SECONDARY:
-# Interposed into a daemon by tests of failing disks.
+# Interposed into a daemon by tests of failing disks and of power cuts.
+PRELOADED := $(BUILD)/lib/disk-fault.so $(BUILD)/lib/powercut.so
 $(BUILD)/lib/disk-fault.so: tests/system/disk_fault.c
+$(BUILD)/lib/powercut.so: tests/system/powercut.c
+$(PRELOADED):
 	@mkdir -p $(@D)
 	$(call run,LINK)$(CC) -std=c11 -O2 -Wall -Wextra -fPIC -shared -o $@ $< -ldl
 
@@ -191,7 +194,7 @@ $(BUILD)/lib/chaos-clock.so: tests/system/chaos/clock_shim.c tests/system/chaos/
 	$(call run,LINK)$(CHAOS_CC) -fPIC -shared -o $@ $< -ldl
 
 .PHONY: tests
-tests: build $(BUILD)/lib/disk-fault.so $(CHAOS_TOOLS) $(UNIT_TESTS) $(if $(SIM_OBJECTS),$(BUILD)/bin/holdfast-sim)
+tests: build $(PRELOADED) $(CHAOS_TOOLS) $(UNIT_TESTS) $(if $(SIM_OBJECTS),$(BUILD)/bin/holdfast-sim)
 
 # Harnesses of tests/fuzz: a build of its own, by clang. FUZZ_SECONDS each.
 FUZZ_ARCHIVES := ctl gateway bench peer backup store conf hal log wire core
@@ -251,6 +254,13 @@ chaos: TTL ?= 1000
 chaos: setup-tests
 	@$(MAKE) --no-print-directory tests
 	@PYTHONPATH=tests/system /usr/bin/python3 -m chaos --minutes $(MINUTES) --ttl $(TTL) $(if $(SEED),--seed $(SEED))
+
+# Power cuts of real processes, CUTS of each kind; SEED=n repeats them.
+.PHONY: powercut
+powercut: CUTS ?= 1000
+powercut: setup-tests
+	@$(MAKE) --no-print-directory tests
+	@POWERCUT_CUTS=$(CUTS) $(if $(SEED),POWERCUT_SEED=$(SEED)) /usr/bin/python3 tests/system/test_powercut.py
 
 # Exhaustive search of the lease protocol's model, and of its mutants. Needs Debian's `spin`.
 .PHONY: model

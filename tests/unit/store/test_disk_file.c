@@ -91,6 +91,19 @@ static void a_read_or_write_of_nothing_is_an_error_not_a_loop(void **state)
     assert_int_equal(disk_file_ops.read(&files, 0, 0, data, sizeof(data)), EIO);
 }
 
+/* The first write to a block that is only promised costs the file system a note of its own. */
+static void space_is_written_once_when_it_is_reserved(void **state)
+{
+    (void)state;
+    assert_int_equal(open_files(), 0);
+    assert_int_equal(disk_file_ops.preallocate(&files, 0, 200 * KIBIBYTE), 0);
+    assert_int_equal(memory_files.written, 200 * KIBIBYTE);
+    assert_int_equal(disk_file_ops.preallocate(&files, 0, 300 * KIBIBYTE), 0);
+    assert_int_equal(memory_files.written, 300 * KIBIBYTE);
+    assert_int_equal(disk_file_ops.preallocate(&files, 0, 100 * KIBIBYTE), 0);
+    assert_int_equal(memory_files.written, 300 * KIBIBYTE);
+}
+
 static void every_error_of_every_operation_is_told(void **state)
 {
     (void)state;
@@ -411,6 +424,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CLAIM(what_is_done_in_parts_or_interrupted_is_finished),
         CLAIM(a_read_or_write_of_nothing_is_an_error_not_a_loop),
+        CLAIM(space_is_written_once_when_it_is_reserved),
         CLAIM(every_error_of_every_operation_is_told),
         CLAIM(an_error_at_any_call_of_opening_is_told_and_nothing_is_held),
         CLAIM(a_second_opener_is_refused_and_takes_nothing_away),

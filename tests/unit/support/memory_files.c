@@ -366,6 +366,7 @@ static ssize_t memory_pwrite(int number, const void *data, size_t length, off_t 
         return refuse(told);
     length = part_of(told, length);
     write_data(file, offset, data, length);
+    memory_files.written += length;
     if (length > 0 && offset + (off_t)length > file->size)
         file->size = offset + (off_t)length;
     return (ssize_t)length;

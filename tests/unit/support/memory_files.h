@@ -39,6 +39,7 @@ enum { MEMORY_DONE = 0, MEMORY_HALF = -1, MEMORY_NOTHING = -2 };
 struct memory_files {
     unsigned calls; /* since memory_files_reset() */
     unsigned called[MEMORY_CALLS];
+    uint64_t written; /* bytes, zeros too */
     /* From this call on the power is off: nothing is done, each call fails. 0: never. */
     unsigned off_at;
     /* NULL: each call is done. `number` is the value of `calls`. */
