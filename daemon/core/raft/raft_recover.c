@@ -1,135 +1,16 @@
 /*
  * A node without a memory: its log, and the term and vote that it promised, are lost.
  *
- * While it recovers (`the node` below) it
- *  (a) grants no vote or pre-vote and never campaigns;
- *  (b) takes in what leaders send, but its replies carry `recovering`: a leader uses them to know
- *      what to send next, and for nothing else (no commit, no check-quorum, no transfer to it);
- *  (c) answers no heartbeat, so it confirms no round.
- * It asks every other member RECOVER{nonce}; each answers with its term and, if it leads, its last
- * index. It has a say again when
- *  (1) every other member has answered this question, and its own term is the greatest answer;
- *  (2) the leader of the term that it is in now has answered with last index X, and all up to X, as
- *      that leader has it, is on its own stable storage;
- *  (3) its vote in this term, which is this leader's, and that it recovers no more, are durable.
+ * While it recovers it votes for nobody, counts for nothing and confirms no round; it asks every other
+ * member what it may have promised. It has a say again when (1) all of them have answered and its term
+ * is the greatest answer, (2) it has on its own disk all that the leader of that term had, and (3) its
+ * vote for that leader is durable. A new cluster is one only if every member says that it was begun, at
+ * the same index; what is stored of an older day is found out by what the others were promised.
  *
- * Why all of them must answer. Say it voted, before, for C in term u, and C won or may win by that
- * vote. C's own vote for itself was durable before it asked, so C answers u or more: the node's
- * term is at least u from now on, and it helps nobody in a term before u to commit what C lacks.
- * A majority would not do: of five, the node's old vote and B's make C leader in u, while it helps
- * the leader of t < u, with A, to commit an entry that C does not have.
- *
- * Why X is enough. Say it acknowledged entry e, before, to the leader L of term s, and L commits e,
- * counting that, sooner or later. L won s, so it answers s or more, and the answering leader M has
- * a term not below. If M is L, e is in its log. Else somebody who acknowledged e voted for M later
- * and had e then: if that was the node, it was with its old memory, since without one it votes for
- * nobody. Either way e is in the log of M, at X or before, when M answers; so it is in the node's
- * log before the node votes again. The same holds for what is in flight: nothing that was said
- * before the damage is counted twice or taken back.
- *
- * Why the vote in (3). In the present term the node may have voted already, and not for its leader;
- * were it free to vote again in it after a restart, a second leader could be elected.
- *
- * Why requests for votes carry a nonce. Before the damage the node may itself have stood in a term
- * that nobody else entered, so nobody can tell it. When it comes to that term again, with a log
- * that holds less, what was asked for the longer log must not be granted to the shorter: an answer
- * counts only if it repeats the nonce of this start.
- *
- * Others without a memory. Their answer says so, and proves nothing about what they promised. A
- * candidate or leader among them lost what it was when it lost its memory. So the node asks once
- * more after it has learned of them: whoever had won before has a majority in its term by then, and
- * that majority has members that remember, as long as fewer than half have no memory at once. The
- * node counts them as having answered only if a majority of all voters remembers and has answered
- * that later question. Else it waits.
- *
- * Nothing stored at all is the same loss. A new cluster begins with what an operator put on every
- * one of its issuers: a snapshot at index I of term I, the same I on all, and the term I. A node
- * that has this and nothing else is unsure: either nothing happened yet, or its memory was lost and
- * somebody began it anew. It takes nothing in and asks. If anybody that has a memory has a history,
- * it recovers. If every other member says that it is as it was begun, at the same I, there was
- * nothing to forget, and it has a say at once: whoever stood for election, or led, has a later term
- * on its own disk. A majority would not do: of three, one that lost its disk and one that was never
- * started are two, and all that the first one helped to commit is with the third. So all must be
- * there when a cluster starts first. What is counted are answers to this start's question: an old
- * claim to be fresh proves nothing. One that has nothing, or recovers, proves nothing either:
- * neither that there is a history nor that there is none. It takes its say when that is durable:
- * were it unsure again after a restart, a power cut of the whole site, in which one of three had
- * stored its vote for itself and the others had not answered yet, would leave two without a memory.
- * Until its term is a later one it says that it is fresh, whole or not: it promised nothing. (What a
- * restore makes is never fresh: its term is above that of its snapshot.)
- *
- * What was begun here need not be how the history began that others have. So when it gives way to
- * recovery, what it was begun with is no floor that a leader's log could stand on (`unproven`): it
- * takes in no entries before it has that leader's snapshot, at I or later.
- *
- * The members are those in effect, the newest in the log that was received (the configured ones
- * until then). A change that is not committed may have been proposed against a majority that holds
- * another, so while one is pending, the members of both configurations are asked, the newest and
- * the one before it, and rule 1 holds in each. The one before is committed, since no leader
- * proposes a change while another is pending, and none before an entry of its own term is
- * committed; so whoever may stand by another uncommitted change, of another log, is in it. That the
- * change stays pending till the node has a say is no reason to wait: where the node is needed to
- * commit it, the cluster would wait for the node, and the node for the cluster.
- *
- * If one, R, was removed, and that is known to be committed, R is waited for no more. But the node
- * may have voted for R, before, in a term to come; so R must not get the votes that it lacks from
- * those who hold its removal, or R would lead a term with a log that lacks what the node helps to
- * commit now. Two rules see to that, where deafness to R would do too but leaves majorities without
- * a leader (a removal that is taken back, while one node still goes by it):
- *  - A candidate says whether it has a vote in its own newest configuration. If it has none, it
- *    knows of its removal; whoever knows of that too does not hear it (raft_election.c). A majority
- *    of those who stay holds the removal, once it is committed, without the node's word since it
- *    recovers; and R, who counts only them, can't win without one who refuses.
- *  - If it has one, its log lacks the removal, or holds a later configuration. Lacking what is
- *    committed it loses by its log in every majority, but for votes that were given before their
- *    givers held the removal. Who gave one in term u and holds the removal since got that in
- *    u or later, from a leader that had won; so it was committed in u or later, and the node, which
- *    learned of that, is in no earlier term: it helps nobody in a term before u.
- * Whoever is a leader may be heard by anybody: it has won. So messages are heard of whoever is in a
- * configuration that may be the committed one, or is the known leader (raft_hears()).
- *
- * Where there is no way out. With one without a memory, and one whose promises to it can't be
- * learned because it is dead, there is none: of three, the one that is left remembers, but the dead
- * one may have been elected by a vote that nobody remembers. Nor is there one where those who vote
- * in the newest configuration are two, and one of them has no memory: the removal of a third was
- * taken in by the leader, A, and N lost its journal before it was committed. The third may be alive
- * and answer, so that N lacks nothing but the log of a leader; but A leads only till it misses N,
- * by an election timeout, and can't be elected without N's vote. Could N not give it, to the one
- * whose log everybody else votes for? All that N helped to commit in both configurations is there.
- * But N may have gone on from there: it may have led, and removed A, and been the whole majority of
- * what it did next, and A need not know. So A waits, for it can't know better. A leader takes in no
- * change that needs the word of one without a memory, or of one whose connection is broken
- * (raft_members.c, majority_in_contact), so this takes a loss in the milliseconds between that and
- * the commit. While A still leads, N recovers (above), and all goes on. In both cases an operator
- * begins the cluster again from a backup (holdfastd --restore), which is a new history with higher
- * numbers.
- *
- * Why learners are asked as well. Before the damage the node's log may have held the promotion of
- * one, and in its configuration that one stood, and got the node's vote. The leader's log need not
- * have that entry, and says learner; but a learner it is, since only what is one is promoted.
- *
- * A memory that is lost again. Whatever is said without one carries the number of the start
- * (`life`) that lost it. A leader that hears another number begins with that peer anew: what the
- * one before held is lost too. Numbers are random and have no order; a late message of the life
- * before is taken for yet another loss, which costs a probe and counts for nothing.
- *
- * A memory that is lost unseen: a card was put back as it was once, and every checksum is right.
- * What a node promised it had on its disk, so others can tell it what it lacks, whenever that
- * arrives:
- *  - Appends and heartbeats carry what the leader counts of the receiver in this term. A log that
- *    ends below that, or has another entry there, in the same term, has lost what it acknowledged.
- *  - Each start asks all others what they were promised: everybody keeps in its RAM, for each
- *    other, the last term in which that one acknowledged or voted for it, and up to where. A node
- *    that finds itself in an earlier term, or in this one with less, has lost it. It says so, is
- *    without a memory from that step on, and recovers as above. What is older than the loss but
- *    true (its log up to the commit of the image) it keeps. What is found out by this: every loss
- *    of a promise to somebody who still runs, and answers before the node is made to break it. What
- *    is not: a promise to those who have restarted since, or can't be reached; and what the node
- *    does between its start and the first word of whoever knows better, which is one round trip
- *    where there is a connection, and a leader's next heartbeat in any case. A term that it entered
- *    again meanwhile hides a promise of an earlier one; where that was an entry, the leader that
- *    took it there has it. All this is a net below the rule that an image of a card is not put back
- *    (holdfastd(8)), not a licence to do it.
+ * Why that is enough, and where there is no way out: PROTOCOL.md, part 9. Its rules, in the order of
+ * this file: begun-together, card-put-back, another-life, all-must-answer, begun-is-no-floor,
+ * forgetful-is-asked-again, leaders-log-first, change-holds-up-nothing, vote-with-the-leader,
+ * no-say-without-memory.
  */
 #include <string.h>
 
@@ -582,7 +463,7 @@ const struct hf_name *raft_recover_begun_apart(const struct raft *raft, size_t n
     return NULL;
 }
 
-/* Rule 1, and what counts of those who have no memory either. */
+/* PROTOCOL.md, all-must-answer; and what counts of those who have no memory either. */
 static bool answered_in(const struct raft *raft, const struct raft_members *members)
 {
     int others = 0;
@@ -610,7 +491,7 @@ static bool all_answered(const struct raft *raft)
            (!previous_members(raft, &before) || answered_in(raft, &before));
 }
 
-/* Rule 2. */
+/* PROTOCOL.md, leaders-log-first. */
 static bool has_leaders_log(const struct raft *raft)
 {
     const struct raft_recovery *recovery = &raft->recovery;
@@ -631,7 +512,10 @@ static bool cluster_is_new(const struct raft *raft)
     return true;
 }
 
-/* Rule 3: from the vote in this term on, all that is promised is kept as by anybody. */
+/*
+ * PROTOCOL.md, vote-with-the-leader: from the vote in this term on, all that is promised is kept as by
+ * anybody.
+ */
 static void end_recovery(struct raft_context *context)
 {
     struct raft *raft = context->raft;
