@@ -4,7 +4,7 @@
  * Purpose: one schema table (key, type, unit, min, max, default, doc) drives loading, checking and
  *   the reference page. Cross checks make sure that the timing adds up.
  * Owner: whoever calls conf_load(); plain data, no pointers, never changed after loading.
- * Source: design page interfaces, "Configuration".
+ * Source: firmware/man/holdfast.conf.5 tells every key.
  */
 #ifndef HOLDFAST_CONF_CONF_H
 #define HOLDFAST_CONF_CONF_H

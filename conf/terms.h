@@ -1,6 +1,6 @@
 /*
  * What a board's agent and guard must agree on about a resource, from the file that each read when
- * it started, and words for where they differ.
+ * it started, and words for where they differ. PROTOCOL.md, terms-agree.
  */
 #ifndef HOLDFAST_CONF_TERMS_H
 #define HOLDFAST_CONF_TERMS_H

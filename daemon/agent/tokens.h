@@ -2,7 +2,7 @@
  * The highest token that this board's guard ever took of each resource, kept for the next start.
  *
  * Purpose: the agent says it with every acquire, so that a cluster which was begun anew with too low
- *   a number grants nothing at or below it (core/lease/issuer_anew.c).
+ *   a number grants nothing at or below it (PROTOCOL.md, word-on-tokens).
  * File: DATA/tokens, mode 0600, a line for each resource between a heading and a checksum. Replaced
  *   as a whole, once for each new token: a grant's worth of wear. A file that is damaged, or can't be
  *   read, is told once and counts as none.

@@ -6,10 +6,10 @@
  *  - a snapshot of an empty lease table at entry and term 1; with --above N at N + 2^32, so that every
  *    token is above those that a cluster before this one gave (tokens are log indexes). It is the same
  *    on every issuer with the same issuers in its file and the same number.
- *  - the table says that it begins anew: first grants are held off (core/lease/issuer_anew.c).
+ *  - the table says that it begins anew: first grants are held off (PROTOCOL.md, hold-off).
  *  - the mark FORMAT_BEGUN, which is gone as soon as the issuer has a say. Until then it asks all
  *    others whether they were begun with the same number and know of no history either
- *    (core/raft/raft_recover.c); if one has a history, it recovers from it.
+ *    (PROTOCOL.md, begun-together); if one has a history, it recovers from it.
  * Refused where a journal is, unless with --above and --force: then that one is kept in
  * DATA/before-init-N. Owner: main(), instead of a node; one thread. Blocks for the disk.
  */

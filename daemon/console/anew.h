@@ -1,6 +1,6 @@
 /*
  * What people see of a table that began anew: which resources are held off, and for whom, and which
- * are barred by a board's word on a token (core/lease/issuer_anew.c).
+ * are barred by a board's word on a token (PROTOCOL.md, hold-off and word-on-tokens).
  *
  * Owner: the console's commands; loop thread. Only a leader knows; of another issuer nothing is shown.
  */

@@ -6,7 +6,7 @@
  * so theirs counts. A board's key is on a machine in the field, and whoever has it can say what he
  * likes: what a board relays counts as the board's own act, by this list and no more. An operator who
  * is at a board's console takes his certificate to an issuer's (holdfastctl does that by itself).
- * Pure.
+ * Pure. Source: PROTOCOL.md, voucher-counts.
  */
 #ifndef HOLDFAST_CONSOLE_VOUCHER_H
 #define HOLDFAST_CONSOLE_VOUCHER_H

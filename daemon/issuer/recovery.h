@@ -1,5 +1,5 @@
 /*
- * What the log and the console say of an issuer that has no memory (raft_recover.c).
+ * What the log and the console say of an issuer that has no memory (PROTOCOL.md, part 9).
  *
  * Owner: the issuer shell; loop thread. Lifecycle: zeroed, then recovery_watch() after each step.
  */

@@ -4,7 +4,7 @@
  * Purpose: an exhaustive search for an instant at which two boards drive (S1), a token that does
  *   not rise (S2) or a renewal that was answered without a majority (S4). README.md says what is
  *   modelled, what is left out, and why leaving it out hides nothing.
- * Source: design page lease-protocol; daemon/core/lease/{issuer,holder,table}.c,
+ * Source: daemon/core/PROTOCOL.md, parts 3 to 5; daemon/core/lease/{issuer,holder,table}.c,
  *   daemon/core/base/timing.c, daemon/core/raft/raft_confirm.c.
  *
  * Every option of a `do` is one atomic step of one party. Whatever is late, lost, doubled or

@@ -13,7 +13,8 @@
  *               passed since t1 >= t0, so the resource may be granted again.
  *
  * All functions are pure. Rounding is always to the safe side: a deadline down, a free time up.
- * Source: design page lease-protocol, "Timing".
+ * Source: PROTOCOL.md, t0-is-sent, holder-deadline, t1-is-learned, issuer-free, fence-latency,
+ *   safe-rounding, slow-leader-bound; part 3 has the proof.
  */
 #ifndef HOLDFAST_CORE_BASE_TIMING_H
 #define HOLDFAST_CORE_BASE_TIMING_H

@@ -4,6 +4,9 @@
  * Purpose: a pure step function: input and instant in, outputs' levels and reports out. Nothing is
  *   energised without a permit, nothing stays on past its deadline, and any doubt (readback that
  *   disagrees, clock that steps, agent lost, own lateness) ends in the safe state (claim S5).
+ * Source: PROTOCOL.md, permit-only, token-not-lower, drop-disowns, agent-lost-drops,
+ *   pulse-falls-silent, off-takes-its-time, stuck-is-fault, fault-starves-watchdog,
+ *   late-loop-starves, clock-doubt.
  * Owner: holdfast-guard's one thread, or a simulated board. Plain data, no pointers kept.
  * Lifecycle: guard_init(); readback inputs for every readback line; guard_start(); then guard_step()
  *   for every input and at wake_at. A resource is safe only once its outputs were shown to be off.

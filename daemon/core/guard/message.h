@@ -2,7 +2,7 @@
  * What agent and guard say to each other on RUN/guard.sock (SOCK_SEQPACKET).
  *
  * Purpose: one fixed-size, versioned message; both ends are on one machine and one byte order, and
- *   share CLOCK_MONOTONIC_RAW, so instants may cross.
+ *   share CLOCK_MONOTONIC_RAW, so instants may cross (PROTOCOL.md, instant-not-duration).
  * Rules: the receiver refuses a message of another size, magic or version, or with a kind or name
  *   out of range, by closing the connection with one log line. The guard closes an agent's
  *   connection when a second agent of an allowed uid connects: the newest one counts.

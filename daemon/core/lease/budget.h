@@ -5,6 +5,7 @@
  * Purpose: bounds what any one board makes the issuers write to their cards, and what any one
  *   certificate makes them do. Pure.
  * Owner: whoever holds the bucket; plain data. Zeroed memory is a full bucket.
+ * Source: PROTOCOL.md, board-pays, release-is-taken.
  *
  * The bar for boards: one board, whatever it says, makes an issuer's journal write at most 100,000
  * bytes within an hour. Each entry is charged with what the journal writes for it: the entry's record,

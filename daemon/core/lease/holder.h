@@ -4,7 +4,9 @@
  * Purpose: acquires and renews the configured resources, hands permits to the guard, releases with
  *   the guard's proof.
  * Owner: the agent shell; one thread. Lifecycle: holder_init(), holder_step() for ever.
- * Source: design page lease-protocol.
+ * Source: PROTOCOL.md, renew-before-drive, t0-is-sent, late-answer-revives-nothing,
+ *   instant-not-duration, release-disowns, nonce-per-boot, renewals-overlap, guard-is-alive,
+ *   proof-is-readback, terms-agree, fence-in-table, word-on-tokens, said-until-noted.
  *
  * Rules:
  *  - Drives only after a renewal of this token was answered; the deadline counts from when that

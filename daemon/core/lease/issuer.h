@@ -4,7 +4,9 @@
  * Purpose: decides on top of the replicated table: queues, confirmed renewals, free times.
  * Owner: struct replica (lease/replica.h), one thread. Everything but `table` is the leader's
  *   memory and void without leadership.
- * Source: design page lease-protocol.
+ * Source: PROTOCOL.md, round-after-receipt, t1-is-learned, issuer-free, leader-counts-anew,
+ *   no-confirm-while-ending, answered-is-committed, ask-never-overrule, hold-off, all-boards-wait,
+ *   word-on-tokens, word-counts-at-once, yield-for-a-pin-only, policy-names-it, board-pays.
  *
  * Rules:
  *  - Serves only between ISSUER_EVENT_SERVING and ISSUER_EVENT_NOT_SERVING.
@@ -15,7 +17,7 @@
  *  - While the table began anew (table.unknown_us: a new cluster, or a restore) a resource is first
  *    granted when the longest lease that anybody may hold, by the backup or by the policy, is over,
  *    counted like that of a new leader's leases; or when every board of its policy waits for it
- *    (S1). issuer_anew.c has the argument.
+ *    (S1). PROTOCOL.md, all-boards-wait has the argument.
  *  - No grant gets a token that is not above the highest one that a board of the policy says it had
  *    (S2), unless an operator overruled that board.
  *  - At most one grant, release or expiry per resource is under way.

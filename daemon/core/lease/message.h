@@ -2,7 +2,7 @@
  * What agents and issuers say to each other about leases.
  *
  * Purpose: the messages of the lease protocol as plain structs; core/wire turns them into bytes.
- * Source: design page lease-protocol, "Grant, renew, release".
+ * Source: PROTOCOL.md, part 4.
  */
 #ifndef HOLDFAST_CORE_LEASE_MESSAGE_H
 #define HOLDFAST_CORE_LEASE_MESSAGE_H

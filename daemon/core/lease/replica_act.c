@@ -1,4 +1,7 @@
-/* What became of an operator's act: nobody is told that it is done before it is for good. */
+/*
+ * What became of an operator's act: nobody is told that it is done before it is for good.
+ * Source: PROTOCOL.md, act-by-majority.
+ */
 #include "lease/replica.h"
 
 enum replica_outcome replica_act_outcome(const struct replica *replica,

@@ -5,6 +5,7 @@
  *   resource until an operator says go. What is on can't be taken back, and a second board must not
  *   be switched on beside it by a program that knows of the first.
  * Owner: struct lease_table; changed by applied commands only.
+ * Source: PROTOCOL.md, stuck-holds, only-operators-let-go, go-is-for-what-stood.
  *
  * Rules:
  *  - One row a board and resource, from its word that the output is stuck on.

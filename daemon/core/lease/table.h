@@ -4,6 +4,8 @@
  * Purpose: the state machine above Raft. Commands are applied in log order; the result depends on
  *   nothing but the commands (no clock, no configuration of this node).
  * Owner: the issuer; one thread. Also serialised as the snapshot.
+ * Source: PROTOCOL.md, token-is-index, grant-replaces-token, owner-and-token, proof-or-time,
+ *   pure-table, rank-in-table, stuck-holds, hold-off, overrule-is-replicated, remove-free-rows.
  *
  * Rules, each enforced when the command is *applied* (a proposal may be overtaken):
  *  - GRANT names the token that it replaces (0: the resource is free). If that is no longer the

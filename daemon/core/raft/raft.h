@@ -110,7 +110,7 @@ enum raft_message_kind {
     RAFT_SNAPSHOT_REQUEST,
     RAFT_SNAPSHOT_REPLY,
     RAFT_TIMEOUT_NOW,   /* 3.10: the leader asks its successor to campaign at once */
-    RAFT_RECOVER,       /* what an issuer without a memory asks all others: raft_recover.c */
+    RAFT_RECOVER,       /* what an issuer without a memory asks all others */
     RAFT_RECOVER_REPLY, /* from memory, in any role but halted */
     RAFT_MESSAGE_KINDS
 };
@@ -181,7 +181,7 @@ struct raft_config {
     size_t snapshot_capacity; /* bytes */
 };
 
-/* Whether this node's memory is whole, so that it has a say: raft_recover.c. */
+/* Whether this node's memory is whole, so that it has a say: PROTOCOL.md, part 9. */
 enum raft_standing {
     RAFT_WHOLE,
     /* what is stored says "new" and no more: the cluster is, or only this node's memory */
@@ -210,8 +210,8 @@ enum raft_event_kind {
     RAFT_EVENT_TIMER,
     /*
      * message: from a peer whose identity the caller has proven, and who is heard by raft_hears(),
-     * or is of a newer configuration that the caller knows to be committed: raft_recover.c counts
-     * on it
+     * or is of a newer configuration that the caller knows to be committed: PROTOCOL.md,
+     * heard-if-maybe-member
      */
     RAFT_EVENT_MESSAGE,
     RAFT_EVENT_PROPOSE,      /* command: bytes for the log; leaders only */

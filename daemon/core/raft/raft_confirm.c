@@ -1,6 +1,7 @@
 /*
  * Heartbeats, and the confirmation rounds that ride on them: proof that a majority of the voters,
- * asked after the request came in, still knew this leader's term. Source: 6.4 (ReadIndex).
+ * asked after the request came in, still knew this leader's term. Source: 6.4 (ReadIndex);
+ * PROTOCOL.md, round-after-receipt, own-round-numbers, answer-speaks-backwards, rounds-ride-heartbeats.
  *
  * A request starts a round at once if none is in flight; else with the next heartbeats that go out,
  * or as soon as none is in flight. So several may be in flight where answers take longer than a

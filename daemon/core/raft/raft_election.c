@@ -1,5 +1,6 @@
 /*
- * Elections: pre-vote, votes, stickiness. Source: 3.4, 3.6, 4.2.3, 9.6.
+ * Elections: pre-vote, votes, stickiness. Source: 3.4, 3.6, 4.2.3, 9.6; PROTOCOL.md, one-vote,
+ * longer-log-wins, distinct-voters, pre-vote, sticky-follower, nonce-of-this-start.
  *
  * A candidate asks for votes only after its own vote is durable. Were the requests sent earlier, a
  * restart could make it stand in the same term again with a shorter log, and count grants that
@@ -156,7 +157,8 @@ static void grant_vote(struct raft_context *context, const struct raft_message *
 
 /*
  * The candidate knows, as this node does, of a configuration in which it has no vote. That may be
- * committed; whoever has a part in committing it must not help to depose it: raft_recover.c.
+ * committed; whoever has a part in committing it must not help to depose it: PROTOCOL.md,
+ * removed-gets-no-vote.
  */
 static bool may_be_removed(const struct raft *raft, const struct raft_message *request)
 {

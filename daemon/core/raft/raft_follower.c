@@ -1,4 +1,8 @@
-/* A follower's side of replication: appends, heartbeats, and replies that wait for the disk. */
+/*
+ * A follower's side of replication: appends, heartbeats, and replies that wait for the disk.
+ * Source: PROTOCOL.md, commit-within-verified, append-cuts-conflicts-only, durable-before-said,
+ *   round-of-this-term.
+ */
 #include "raft/raft_internal.h"
 
 /* Never past what this term's leader has verified; a log that shrank by corruption can't lie. */

@@ -232,7 +232,10 @@ void raft_peer_down(struct raft_context *context, const struct raft_event *event
     }
 }
 
-/* 3.6.2: only an entry of this term commits by counting; older ones commit with it. */
+/*
+ * 3.6.2: only an entry of this term commits by counting; older ones commit with it. PROTOCOL.md,
+ * commit-by-term.
+ */
 void raft_advance_commit(struct raft_context *context)
 {
     struct raft *raft = context->raft;

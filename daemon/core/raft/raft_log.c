@@ -26,7 +26,8 @@ uint64_t raft_term_at(const struct raft *raft, uint64_t index)
 
 /*
  * An entry counts only if the batch that carried *this* entry is durable. A completion for an
- * index that was truncated and rewritten meanwhile has an older batch, and misses.
+ * index that was truncated and rewritten meanwhile has an older batch, and misses. PROTOCOL.md,
+ * stale-completion.
  */
 uint64_t raft_durable_index(const struct raft *raft)
 {

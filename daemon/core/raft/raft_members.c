@@ -6,6 +6,8 @@
  * it. That holds for one step only. Hence a leader makes no change while another is on its way,
  * nor before an entry of its own term is committed: an unfinished change of an earlier leader may
  * lie in other logs, two steps away (Ongaro, raft-dev, 10 July 2015).
+ * Source: PROTOCOL.md, one-change, learner-first, configuration-from-log, heard-if-maybe-member,
+ *   stand-if-maybe-voter, change-needs-contact.
  */
 #include <string.h>
 

@@ -1,4 +1,7 @@
-/* The gate: which messages are heard, what their term means, and who handles them. */
+/*
+ * The gate: which messages are heard, what their term means, and who handles them. PROTOCOL.md,
+ * peers-never-abort and old-term-ignored.
+ */
 #include <string.h>
 
 #include "raft/raft_internal.h"

@@ -1,4 +1,7 @@
-/* Persistence: one batch per step at most, completed by the store in order. */
+/*
+ * Persistence: one batch per step at most, completed by the store in order. PROTOCOL.md,
+ * durable-before-said.
+ */
 #include "raft/raft_internal.h"
 
 struct raft_persist *raft_persist_open(struct raft_context *context)

@@ -1,4 +1,7 @@
-/* The machine of roles: every role x event, and the one function that changes the role. */
+/*
+ * The machine of roles: every role x event, and the one function that changes the role. PROTOCOL.md,
+ * one-role-changer and illegal-aborts.
+ */
 #include <string.h>
 
 #include "raft/raft_internal.h"

@@ -1,5 +1,6 @@
 /*
- * Snapshots: taken here, sent in chunks, received, installed. Source: 5.1 to 5.3.
+ * Snapshots: taken here, sent in chunks, received, installed. Source: 5.1 to 5.3; PROTOCOL.md,
+ * snapshot-for-laggard and snapshot-goes-forward.
  *
  * An install replaces the log in memory and hands the snapshot to the store in the same step, so
  * that whatever is appended afterwards follows it in both. The state machine is replaced, and the

@@ -1,4 +1,7 @@
-/* Leadership transfer. Source: 3.10. The vote rule holds here as everywhere. */
+/*
+ * Leadership transfer. Source: 3.10. The vote rule holds here as everywhere: PROTOCOL.md, one-vote and
+ * hand-over-lost.
+ */
 #include "raft/raft_internal.h"
 
 void raft_transfer(struct raft_context *context, const struct raft_event *event)
