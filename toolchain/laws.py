@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 """Are the laws still where they are cited? Ends with one line "N passed, M failed".
 
-daemon/core/PROTOCOL.md writes a rule down as a paragraph that begins with **its-name**. Sources, tests
-and documents cite it as "PROTOCOL.md, its-name" (more names follow behind a comma or "and"), and mutants
-in their line `breaks:`. Checked here: each name is defined once, each citation names a rule or a claim
-that is there, each rule that a document emphasises is one, and whatever file, function, test or mutant
-the documents below put between backticks, or cite by number, exists.
+daemon/core/PROTOCOL.md writes a rule down as a paragraph that begins with **its-name**. Sources,
+tests and documents cite it as "PROTOCOL.md, its-name" (more names follow behind a comma or "and"),
+and mutants in their line `breaks:`. Checked here:
+ - each name is defined once, and each citation names a rule or a claim that is there;
+ - whatever name a document below emphasises is a rule;
+ - whatever file, function or test it puts between backticks exists, and a `file.c` `function` in
+   that file; its links lead somewhere;
+ - a mutant that a rule calls its own cites that rule.
 """
 
 import os
@@ -20,14 +23,16 @@ DOCUMENTS = (LAWS, "daemon/README.md", "daemon/core/README.md", "daemon/core/raf
 SOURCES = (".c", ".h", ".py", ".sh", ".md", ".pml", ".proto", ".conf", ".patch")
 NAME = r"[a-z0-9]+(?:-[a-z0-9]+)+"
 CLAIM = r"[SL]\d"
-CITED = re.compile(rf"(?<!sim/)PROTOCOL\.md, ((?:{NAME}|{CLAIM})(?:(?:, | and )(?:{NAME}|{CLAIM}))*)")
+EITHER = rf"(?:{NAME}|{CLAIM})"
+CITED = re.compile(rf"(?<!sim/)PROTOCOL\.md, ({EITHER}(?:(?:, | and ){EITHER})*)")
 DEFINED = re.compile(rf"^\*\*({NAME})\*\* ", re.M)
 CLAIMED = re.compile(rf"^\| ({CLAIM}) \| ", re.M)
 EMPHASISED = re.compile(rf"\*\*({NAME})\*\*")
 MUTANTS = re.compile(r"\bmutants? (\d+(?:(?:, | and )\d+)*)")
-# Between backticks: a file with its ending, and an identifier of three or more parts, or a function.
+# Between backticks: a file with its ending, and an identifier of more than one part.
 FILE = re.compile(r"[A-Za-z0-9_.*/-]+\.(?:c|h|md|py|sh|proto|pml)")
 WORD = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:_[A-Za-z0-9]+)+\*?")
+PAIR = re.compile(r"`([A-Za-z0-9_./-]+\.[ch])` `([A-Za-z0-9_]+)`")
 
 
 def read(path):
@@ -37,8 +42,9 @@ def read(path):
 
 def tracked():
     listed = subprocess.run(["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-                            cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True).stdout.split("\n")
-    return [path for path in listed if path and os.path.exists(os.path.join(ROOT, path))]
+                            cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+    return [path for path in listed.stdout.split("\n")
+            if path and os.path.exists(os.path.join(ROOT, path))]
 
 
 def unfolded(text):
@@ -60,28 +66,32 @@ def check_citations(files, laws):
                     yield f"{path}: cites {name}, which is no rule of {LAWS}"
 
 
-def exists(name, files, beside):
-    """A path from the root, from a folder of `beside`, or a file's bare name anywhere."""
+def find(name, files, beside):
+    """Paths from the root, from a folder of `beside`, or with a bare name anywhere."""
     pattern = re.compile(re.escape(name).replace(r"\*", r"[^/]*"))
     if "/" not in name:
-        return any(pattern.fullmatch(os.path.basename(path)) for path in files)
-    return any(pattern.fullmatch(path[len(folder):]) for folder in beside for path in files
-               if path.startswith(folder))
+        return [path for path in files if pattern.fullmatch(os.path.basename(path))]
+    return [path for folder in beside for path in files
+            if path.startswith(folder) and pattern.fullmatch(path[len(folder):])]
 
 
 def check_document(path, text, files, words, laws):
     known = set(DEFINED.findall(laws))
     beside = ("", "daemon/", "daemon/core/", os.path.dirname(path) + "/")
-    for quoted in set(re.findall(r"`([^`\n]+)`", re.sub(r"^```.*?^```", "", text, flags=re.M | re.S))):
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.M | re.S)
+    for quoted in set(re.findall(r"`([^`\n]+)`", prose)):
         if FILE.fullmatch(quoted) and "FOLDER" not in quoted and "/NN-" not in quoted:
-            if not exists(quoted, files, beside):
+            if not find(quoted, files, beside):
                 yield f"{path}: `{quoted}`: no such file"
         elif WORD.fullmatch(quoted):
             if quoted.endswith("*"):
                 if not any(word.startswith(quoted[:-1]) for word in words):
                     yield f"{path}: `{quoted}`: nothing in the sources begins so"
-            elif quoted not in words and not exists(quoted + ".*", files, beside):
+            elif quoted not in words and not find(quoted + ".*", files, beside):
                 yield f"{path}: `{quoted}`: not in the sources"
+    for file, word in set(PAIR.findall(unfolded(text))):
+        if not any(re.search(rf"\b{word}\b", read(found)) for found in find(file, files, beside)):
+            yield f"{path}: `{word}` is not in `{file}`"
     yield from (f"{path}: **{name}** is no rule of {LAWS}"
                 for name in sorted(set(EMPHASISED.findall(text)) - known))
 
