@@ -19,10 +19,7 @@
 #include "log/log.h"
 #include "log/quota.h"
 
-enum {
-    AGENT_SLEPT_US = 10000, /* more than this between two looks is sleep, not rounding */
-    AGENT_GUARD_SILENCE_MS = 10 * GUARD_STATUS_INTERVAL_MS
-};
+enum { AGENT_SLEPT_US = 10000 }; /* more than this between two looks is sleep, not rounding */
 
 struct agent {
     struct agent_config config;
@@ -274,7 +271,7 @@ static void agent_configure(const struct agent_config *own, struct holder_config
     memset(config, 0, sizeof(*config));
     config->self = conf->node_id;
     config->drift_ppm = conf->drift_ppm;
-    config->guard_silence = span_from_ms(AGENT_GUARD_SILENCE_MS);
+    config->guard_silence = own->guard_silence;
     config->nonce_start = own->nonce_start;
     config->resource_count = conf->resource_count;
     for (uint8_t i = 0; i < conf->resource_count; i++) {

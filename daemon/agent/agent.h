@@ -23,10 +23,14 @@
 
 struct agent;
 
+/* What a daemon bears of its guard. */
+enum { AGENT_GUARD_SILENCE_MS = 10 * GUARD_STATUS_INTERVAL_MS };
+
 struct agent_config {
     uv_loop_t *loop;
-    const struct conf *conf; /* outlives the agent */
-    uint64_t nonce_start;    /* random: an answer to a former start is none to this one */
+    const struct conf *conf;   /* outlives the agent */
+    uint64_t nonce_start;      /* random: an answer to a former start is none to this one */
+    struct span guard_silence; /* of a guard that reports nothing so long, nothing is driven */
     /*
      * To the issuer `to`, in this process or across the network. Never calls the agent from within.
      * False: it is not up; the holder sends again when it is time.

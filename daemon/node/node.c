@@ -80,6 +80,7 @@ static bool start_agent(struct node *node)
         .loop = node->config.loop,
         .conf = node->config.conf,
         .nonce_start = node_random(),
+        .guard_silence = span_from_ms(AGENT_GUARD_SILENCE_MS),
         .send_to_issuer = node_send_to_issuer,
         .context = node,
     };

@@ -23,10 +23,8 @@ sys.dont_write_bytecode = True
 from patch import PatchError, load  # noqa: E402
 
 SIMULATOR = "build/bin/holdfast-sim"
-SIM_ARCHIVES = ("core", "wire", "store")
-SIM_PARTS = ("Makefile", "daemon", "tests/sim", "build/gen", "build/obj/daemon/core",
-             "build/obj/daemon/store", "build/obj/tests/sim",
-             *(f"build/lib/lib{name}.a" for name in SIM_ARCHIVES))
+SIM_PARTS = ("Makefile", "daemon", "hal", "conf", "tests/sim", "build/gen", "build/obj/daemon",
+             "build/obj/hal", "build/obj/conf", "build/obj/tests/sim", "build/lib")
 UNIT_PARTS = ("Makefile", "daemon", "hal", "conf", "tests", "build/gen", "build/obj", "build/lib")
 FOUND = re.compile(r"^hunt: (\w+) broken in seed (\d+) after (\d+) seeds, ([\d.]+) simulated hours, "
                    r"([\d.]+) s$", re.M)
@@ -62,9 +60,8 @@ def run(command, tree, seconds):
     return done.returncode, done.stdout.decode(errors="replace")
 
 
-def build(tree, target, archives):
-    narrow = [f"UNIT_ARCHIVES={' '.join(archives)}"] if archives else []
-    status, output = run(["make", "-s", "--no-print-directory", *narrow, target], tree, 300)
+def build(tree, target):
+    status, output = run(["make", "-s", "--no-print-directory", target], tree, 300)
     return None if status == 0 else "does not build:\n" + "\n".join(output.splitlines()[-15:])
 
 
@@ -98,7 +95,7 @@ def hunt(mutant, tree, limits):
 
 def unit_test(mutant, tree):
     program = os.path.join("build/tests/unit", mutant.killer)
-    wrong = build(tree, program, ())
+    wrong = build(tree, program)
     if wrong:
         return Result(mutant, False, wrong)
     before, _ = run([os.path.join(ROOT, program)], ROOT, 120)
@@ -120,7 +117,7 @@ def judge(mutant, limits):
         mutant.apply(tree)
         if mutant.killer:
             return unit_test(mutant, tree)
-        wrong = build(tree, SIMULATOR, SIM_ARCHIVES)
+        wrong = build(tree, SIMULATOR)
         return Result(mutant, False, wrong) if wrong else hunt(mutant, tree, limits)
     except PatchError as error:
         return Result(mutant, False, str(error))

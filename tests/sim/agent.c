@@ -1,16 +1,17 @@
-/* An agent's process: the holder between issuers and guard. */
+/*
+ * An agent's process: daemon/agent as it ships, between the world's issuers and its guard. Whatever
+ * it calls of the system ends in the world: loop.c, socket.c, and the board's files here.
+ */
 #include <string.h>
 
+#include "agent/agent.h"
+#include "agent/hooks.h"
+#include "agent/tokens.h"
 #include "base/check.h"
+#include "files/safe_file.h"
 #include "tests/sim/sim.h"
 
-enum {
-    SOCKET_MAX_US = 300,
-    SLEPT_US = 10000, /* as AGENT_SLEPT_US */
-    DIAL_US = 100000, /* as GUARD_LINK_RETRY_MS */
-    NOTICE_MAX_US = 500,
-    FORGED_RELEASE_PPM = 10000
-};
+enum { FORGED_RELEASE_PPM = 10000 };
 
 static struct sim_agent *agent_of(struct world *world, int board)
 {
@@ -22,219 +23,227 @@ static const char *text_of(const struct world *world, int board)
     return world->name[board_node(world, board)].text;
 }
 
-static int64_t some_time(struct world *world, int board, int64_t most_us)
+static int machine_of(const struct world *world, int board)
 {
-    struct random *random = world_random(world, STREAM_PROCESS, board_node(world, board));
-    return random_between(random, 20, most_us);
+    return world->machine_of[board_node(world, board)];
 }
 
-/* ---- what a step asks for */
-
-static void send_to_issuer(struct world *world, int board, const struct holder_action *action)
+/* Of the process that runs. */
+static int running_board(void)
 {
-    int to = world_issuer(world, &action->node);
+    return loop_running()->world->board_on[loop_running()->machine];
+}
+
+/* ---- what it sends */
+
+static void say(struct world *world, int board, const struct hf_name *issuer,
+                const struct lease_message *message)
+{
+    int to = world_issuer(world, issuer);
     HF_CHECK(to >= 0);
-    if (action->message.kind == LEASE_RENEW)
-        oracle_renewal_sent(world, board, &action->message);
-    if (action->message.kind == LEASE_RELEASE)
-        oracle_release_sent(world, board, &action->message);
-    if (action->message.kind == LEASE_RELEASE && world->settings.plant != PLANT_RELEASE)
-        oracle_released(world, board, &action->message);
-    trace_agent_says(world, board, &action->message);
-    size_t length = wire_encode_lease(&action->message, world->scratch->frame, WIRE_FRAME_MAX);
+    if (message->kind == LEASE_RENEW)
+        oracle_renewal_sent(world, board, message);
+    if (message->kind == LEASE_RELEASE)
+        oracle_release_sent(world, board, message);
+    if (message->kind == LEASE_RELEASE && world->settings.plant != PLANT_RELEASE)
+        oracle_released(world, board, message);
+    trace_agent_says(world, board, message);
+    size_t length = wire_encode_lease(message, world->scratch->frame, WIRE_FRAME_MAX);
     HF_CHECK(length > 0);
     net_send(world, board_node(world, board), to, world->scratch->frame, length);
 }
 
 /* The planted bug: what drives is released as if it were proven off. */
-static void forge_release(struct world *world, int board, const struct holder_action *action)
+static void forge_release(struct world *world, int board, const struct hf_name *issuer,
+                          const struct lease_message *renewal)
 {
-    if (world->settings.plant != PLANT_RELEASE || action->message.kind != LEASE_RENEW ||
+    if (world->settings.plant != PLANT_RELEASE || renewal->kind != LEASE_RENEW ||
         !random_chance(world_random(world, STREAM_PLANT, board_node(world, board)),
                        FORGED_RELEASE_PPM))
         return;
-    struct holder_action forged = *action;
-    memset(&forged.message, 0, sizeof(forged.message));
-    forged.message.kind = LEASE_RELEASE;
-    forged.message.resource = action->message.items[0].resource;
-    forged.message.token = action->message.items[0].token;
-    forged.message.nonce = action->message.nonce;
-    forged.message.fenced = true;
-    send_to_issuer(world, board, &forged);
+    const struct lease_message forged = { .kind = LEASE_RELEASE,
+                                          .resource = renewal->items[0].resource,
+                                          .token = renewal->items[0].token,
+                                          .nonce = renewal->nonce,
+                                          .fenced = true };
+    say(world, board, issuer, &forged);
 }
 
-static void send_to_guard(struct world *world, int board, const struct guard_message *message)
+static bool send_to_issuer(void *context, const struct hf_name *to,
+                           const struct lease_message *message)
 {
-    struct sim_agent *agent = agent_of(world, board);
-    if (!agent->socket_open)
-        return;
-    int64_t at_us = world->now_us + some_time(world, board, SOCKET_MAX_US);
-    if (at_us <= agent->socket_busy_us)
-        at_us = agent->socket_busy_us + 1;
-    agent->socket_busy_us = at_us;
-    world_post(world, EVENT_GUARD_MESSAGE, board_node(world, board), at_us - world->now_us, message,
-               sizeof(*message))
-        ->epoch = agent->socket;
+    struct world *world = context;
+    int board = running_board();
+    say(world, board, to, message);
+    forge_release(world, board, to, message);
+    return true;
 }
 
-static void act(struct world *world, int board, const struct holder_action *action)
+/* ---- what its holder does: seen, and not changed */
+
+void __wrap_holder_init(struct holder *holder, const struct holder_config *config,
+                        struct instant now);
+void __real_holder_init(struct holder *holder, const struct holder_config *config,
+                        struct instant now);
+void __wrap_holder_step(struct holder *holder, const struct holder_event *event, struct instant now,
+                        struct holder_output *out);
+void __real_holder_step(struct holder *holder, const struct holder_event *event, struct instant now,
+                        struct holder_output *out);
+
+void __wrap_holder_init(struct holder *holder, const struct holder_config *config,
+                        struct instant now)
 {
-    switch (action->kind) {
-    case HOLDER_SEND:
-        send_to_issuer(world, board, action);
-        forge_release(world, board, action);
-        return;
-    case HOLDER_GUARD:
-        send_to_guard(world, board, &action->guard);
-        return;
-    case HOLDER_ACQUIRED:
-    case HOLDER_LOST_HOOK:
-        return;
+    __real_holder_init(holder, config, now);
+    agent_of(loop_running()->world, running_board())->holder = holder;
+}
+
+static void note_tokens(const struct holder *holder)
+{
+    struct sim_agent *agent = agent_of(loop_running()->world, running_board());
+    for (size_t i = 0; i < holder->lease_count; i++) {
+        if (holder->lease[i].highest > agent->had[i])
+            agent->had[i] = holder->lease[i].highest;
     }
 }
 
-static void note_changes(struct world *world, int board)
+void __wrap_holder_step(struct holder *holder, const struct holder_event *event, struct instant now,
+                        struct holder_output *out)
 {
-    for (size_t i = 0; i < world->scratch->holder_output.change_count; i++) {
-        const struct holder_change *change = &world->scratch->holder_output.change[i];
-        log_note(world, "%s: agent: %s: %s -%s-> %s%s%s", text_of(world, board),
-                 change->resource.text, holder_state_name(change->from),
-                 holder_input_name(change->input), holder_state_name(change->to),
-                 change->reason ? ": " : "", change->reason ? change->reason : "");
-        meet_holder_changed(world, board, change);
-        if (change->input == HOLDER_INPUT_LEFTOVER)
+    struct world *world = loop_running()->world;
+    __real_holder_step(holder, event, now, out);
+    note_tokens(holder);
+    for (size_t i = 0; i < out->change_count; i++) {
+        meet_holder_changed(world, running_board(), &out->change[i]);
+        if (out->change[i].input == HOLDER_INPUT_LEFTOVER)
             world_cover(world, COVERAGE_LEFTOVERS);
     }
 }
 
-static void step_once(struct world *world, int board, const struct holder_event *event)
+/* ---- its files: the tokens are on the board's disk, the run directory is its own */
+
+void tokens_open(struct tokens *tokens, uv_loop_t *loop, const struct conf *conf,
+                 struct holder_config *config)
 {
-    struct sim_agent *agent = agent_of(world, board);
-    int node = board_node(world, board);
-    struct holder_output *output = &world->scratch->holder_output;
-    holder_step(&agent->holder, event, clock_local(world, node), output);
-    note_changes(world, board);
-    for (size_t i = 0; i < output->count; i++)
-        act(world, board, &output->action[i]);
-    for (int i = 0; i < world->resource_count; i++)
-        agent->kept[i] = agent->holder.lease[i].highest;
-    agent->wake_at = output->wake_at;
-    process_arm(world, EVENT_AGENT_TIMER, node, agent->wake_at);
+    (void)tokens;
+    (void)loop;
+    (void)conf;
+    for (size_t i = 0; i < config->resource_count; i++)
+        config->resource[i].highest = agent_of(loop_running()->world, running_board())->kept[i];
 }
 
-/* As the shell: a sleep is looked for before anything is decided. */
-static void step(struct world *world, int board, const struct holder_event *event)
+void tokens_note(struct tokens *tokens, const struct holder *holder)
 {
-    const struct holder_event sleep = { .kind = HOLDER_EVENT_SLEPT };
-    struct sim_agent *agent = agent_of(world, board);
-    int64_t slept_us = clock_slept_us(world, board_node(world, board));
-    if (slept_us - agent->slept_us > SLEPT_US) {
-        log_note(world, "%s: agent sees that the board slept", text_of(world, board));
-        agent->slept_us = slept_us;
-        step_once(world, board, &sleep);
-    }
-    step_once(world, board, event);
+    (void)tokens;
+    for (size_t i = 0; i < holder->lease_count; i++)
+        agent_of(loop_running()->world, running_board())->kept[i] = holder->lease[i].highest;
+}
+
+bool safe_folder(const char *path, bool any_owner, char *error, size_t error_size)
+{
+    (void)path;
+    (void)any_owner;
+    (void)error;
+    (void)error_size;
+    return true;
+}
+
+/* Its lock is given back when it dies, so a new one always gets it. */
+int safe_file_lock(const char *path, const char *held, char *error, size_t error_size)
+{
+    (void)path;
+    (void)held;
+    (void)error;
+    (void)error_size;
+    return 0;
+}
+
+/* There are none: no lease log is asked for. */
+int safe_file_open(const char *path, int flags, mode_t mode, char *error, size_t error_size)
+{
+    (void)path;
+    (void)flags;
+    (void)mode;
+    (void)error;
+    (void)error_size;
+    hf_panic(__FILE__, __LINE__, "an agent opens a file");
+}
+
+int __wrap_mkdir(const char *path, mode_t mode);
+int __wrap_mkdir(const char *path, mode_t mode)
+{
+    (void)path;
+    (void)mode;
+    return 0;
+}
+
+void hooks_run(uv_loop_t *loop, const char *program, const char *resource, uint64_t token,
+               const char *event)
+{
+    (void)loop;
+    (void)program;
+    (void)resource;
+    (void)token;
+    (void)event;
+    hf_panic(__FILE__, __LINE__, "a hook that nobody asked for");
 }
 
 /* ---- events */
 
-void sim_agent_timer(struct world *world, const struct event *event)
-{
-    const struct holder_event timer = { .kind = HOLDER_EVENT_TIMER };
-    int board = event->node - world->issuer_count;
-    struct sim_agent *agent = agent_of(world, board);
-    /* It may be early by RAW: the core is stepped all the same, as by the shell. */
-    if (agent->timer.wake_at.us == agent->wake_at.us ||
-        instant_reached(agent->wake_at, clock_local(world, event->node)))
-        step(world, board, &timer);
-    else
-        process_arm(world, EVENT_AGENT_TIMER, event->node, agent->wake_at);
-}
-
 void sim_agent_frame(struct world *world, const struct event *event)
 {
     const struct bytes frame = { event->data, event->length };
+    struct lease_message *message = &world->scratch->message.lease;
     int board = event->node - world->issuer_count;
     if (!net_arrives(world, event))
         return;
     const char *wrong = wire_decode(&world->scratch->message, frame);
     if (wrong)
         world_fail(world, ORACLE_PANIC, "%s: frame refused: %s", text_of(world, board), wrong);
-    const struct holder_event message = { .kind = HOLDER_EVENT_MESSAGE,
-                                          .node = world->name[event->peer],
-                                          .message = &world->scratch->message.lease };
-    if (world->scratch->message.lease.kind == LEASE_RENEWED)
-        oracle_answer(world, board, &world->scratch->message.lease);
-    if (world->scratch->message.lease.kind == LEASE_RENEWED)
-        trace_renewed(world, board, &world->scratch->message.lease);
-    if (world->scratch->message.lease.kind == LEASE_REFUSED &&
-        world->scratch->message.lease.refusal == LEASE_REFUSED_TOKEN)
-        world_cover(world,
-                    world->issuer_count == 1 ? COVERAGE_LONE_BARRED : COVERAGE_GRANTS_BARRED);
-    step(world, board, &message);
+    if (message->kind == LEASE_RENEWED)
+        oracle_answer(world, board, message);
+    if (message->kind == LEASE_RENEWED)
+        trace_renewed(world, board, message);
+    if (message->kind == LEASE_REFUSED && message->refusal == LEASE_REFUSED_TOKEN)
+        world_cover(world, COVERAGE_GRANTS_BARRED);
+    struct sim_loop *before = loop_enter(world, machine_of(world, board));
+    agent_receive(agent_of(world, board)->shell, &world->name[event->peer], message);
+    loop_leave(before);
 }
 
 void sim_agent_link(struct world *world, int board, int issuer, bool up)
 {
-    const struct holder_event event = { .kind = up ? HOLDER_EVENT_LINK_UP : HOLDER_EVENT_LINK_DOWN,
-                                        .node = world->name[issuer] };
     log_note(world, "%s: connection to %s %s", text_of(world, board), world->name[issuer].text,
              up ? "up" : "down");
-    step(world, board, &event);
-}
-
-/* ---- the guard's socket */
-
-static void post_dial(struct world *world, int board)
-{
-    world_post(world, EVENT_AGENT_DIAL, board_node(world, board), DIAL_US, NULL, 0);
-}
-
-void sim_agent_dial(struct world *world, const struct event *event)
-{
-    const struct holder_event up = { .kind = HOLDER_EVENT_GUARD_UP };
-    int board = event->node - world->issuer_count;
-    struct sim_agent *agent = agent_of(world, board);
-    if (!world->board[board].guard.process.up) {
-        post_dial(world, board);
-        return;
-    }
-    agent->socket_open = true;
-    agent->socket++;
-    step(world, board, &up);
+    struct sim_loop *before = loop_enter(world, machine_of(world, board));
+    agent_link(agent_of(world, board)->shell, &world->name[issuer], up);
+    loop_leave(before);
 }
 
 void sim_agent_guard(struct world *world, const struct event *event)
 {
+    const struct guard_message *message = event->data;
     int board = event->node - world->issuer_count;
     struct sim_agent *agent = agent_of(world, board);
-    struct holder_event happened = { .kind = HOLDER_EVENT_GUARD_DOWN };
     if (!agent->socket_open || event->epoch != agent->socket)
         return;
-    if (event->data) {
-        happened.kind = HOLDER_EVENT_GUARD_MESSAGE;
-        happened.guard = event->data;
-        const char *wrong = guard_message_check(event->data, event->length);
-        if (wrong)
-            world_fail(world, ORACLE_PANIC, "%s: guard's message: %s", text_of(world, board),
-                       wrong);
-        if (happened.guard->refusal == GUARD_REFUSED_TERMS)
-            world_cover(world, COVERAGE_MISMATCHES);
-    } else {
-        agent->socket_open = false;
-        post_dial(world, board);
-    }
-    step(world, board, &happened);
+    if (message && message->refusal == GUARD_REFUSED_TERMS)
+        world_cover(world, COVERAGE_MISMATCHES);
+    struct sim_loop *before = loop_enter(world, machine_of(world, board));
+    agent->heard = event;
+    loop_readable(loop_running());
+    if (agent->heard && agent->socket_open)
+        world_fail(world, ORACLE_PANIC, "%s: what its guard said was not read",
+                   text_of(world, board));
+    agent->heard = NULL;
+    loop_leave(before);
 }
 
 void sim_agent_clear_faults(struct world *world, int board)
 {
     for (int i = 0; i < world->resource_count; i++) {
-        const struct holder_event clear = { .kind = HOLDER_EVENT_CLEAR_FAULT,
-                                            .resource = world->resource[i] };
         const struct sim_guard *guard = &world->board[board].guard;
-        const struct holder_lease *lease =
-            holder_lease_of(&world->board[board].agent.holder, &world->resource[i]);
+        const struct sim_agent *agent = agent_of(world, board);
+        const struct holder_lease *lease = holder_lease_of(agent->holder, &world->resource[i]);
         /* A guard that died in its fault knows of none: the agent stays blocked, and says so. */
         bool blocked =
             lease->state == HOLDER_BLOCKED || guard->guard.resource[i].state == GUARD_FAULT;
@@ -242,63 +251,44 @@ void sim_agent_clear_faults(struct world *world, int board)
             continue;
         world_cover(world, COVERAGE_FAULTS_CLEARED);
         oracle_said_clear(world, i, board);
-        step(world, board, &clear);
+        struct sim_loop *before = loop_enter(world, machine_of(world, board));
+        HF_CHECK(agent_clear_fault(agent->shell, &world->resource[i]));
+        loop_leave(before);
     }
 }
 
 /* ---- life */
 
-static void configure(struct world *world, int board, struct holder_config *config)
-{
-    memset(config, 0, sizeof(*config));
-    config->self = world->name[board_node(world, board)];
-    config->drift_ppm = SIM_DRIFT_PPM;
-    config->guard_silence = span_from_ms(SIM_GUARD_SILENCE_MS * world->plan.scale);
-    config->nonce_start =
-        random_next(world_random(world, STREAM_PROCESS, board_node(world, board)));
-    config->resource_count = (size_t)world->resource_count;
-    for (int i = 0; i < world->resource_count; i++) {
-        struct holder_resource_config *resource = &config->resource[i];
-        resource->resource = world->resource[i];
-        resource->ttl = span_from_us(world->plan.ttl_us);
-        resource->fence =
-            span_from_us(refit_fence_us(world, board, agent_of(world, board)->hold_ms));
-        resource->terms = refit_terms(world, board, agent_of(world, board)->hold_ms);
-        resource->release = span_from_ms(SIM_RELEASE_MS);
-        resource->priority = board == i % world->board_count ? 100 : 50;
-        resource->highest = agent_of(world, board)->kept[i];
-        resource->failback_auto = (world->plan.failback & sim_failback_bit(i, board)) != 0;
-    }
-}
-
 void sim_agent_start(struct world *world, int board)
 {
-    struct holder_config config;
     struct sim_agent *agent = agent_of(world, board);
     agent->hold_ms = world->board[board].file_hold_ms;
-    configure(world, board, &config);
-    timer_stop(&agent->timer);
+    agent->conf = memory_conf(board_node(world, board));
+    file_of_machine(world, machine_of(world, board), agent->hold_ms, agent->conf);
     agent->socket_open = false;
-    agent->socket_busy_us = world->now_us;
-    holder_init(&agent->holder, &config, clock_local(world, board_node(world, board)));
-    agent->wake_at = INSTANT_NEVER;
-    agent->slept_us = clock_slept_us(world, board_node(world, board));
+    agent->heard = NULL;
     log_note(world, "%s: agent starts", text_of(world, board));
-    world_post(world, EVENT_AGENT_DIAL, board_node(world, board), 1000, NULL, 0);
+    struct sim_loop *before = loop_enter(world, machine_of(world, board));
+    const struct agent_config config = {
+        .loop = &loop_running()->uv,
+        .conf = agent->conf,
+        .nonce_start = random_next(world_random(world, STREAM_PROCESS, board_node(world, board))),
+        .guard_silence = span_from_ms(SIM_GUARD_SILENCE_MS * world->plan.scale),
+        .send_to_issuer = send_to_issuer,
+        .context = world,
+    };
+    agent->shell = agent_start(&config);
+    HF_CHECK(agent->shell);
+    loop_leave(before);
 }
 
 void sim_agent_stop(struct world *world, int board)
 {
     struct sim_agent *agent = agent_of(world, board);
-    int node = board_node(world, board);
     log_note(world, "%s: agent killed", text_of(world, board));
-    timer_stop(&agent->timer);
-    /* What it wrote to the socket before is read before the end of it. */
-    int64_t at_us = world->now_us + some_time(world, board, NOTICE_MAX_US);
-    if (at_us <= agent->socket_busy_us)
-        at_us = agent->socket_busy_us + 1;
     if (agent->socket_open)
-        world_post(world, EVENT_GUARD_MESSAGE, node, at_us - world->now_us, NULL, 0)->epoch =
-            agent->socket;
+        socket_to_guard(world, board, NULL, 0);
     agent->socket_open = false;
+    agent->shell = NULL;
+    agent->holder = NULL;
 }

@@ -27,6 +27,8 @@ static const char *const names[COVERAGE_KINDS] = {
     [COVERAGE_ACTS_DONE] = "operators' acts answered as done",
     [COVERAGE_ACTS_INHERITED] = "acts that a later leader did",
     [COVERAGE_ACTS_WRITTEN_OVER] = "acts that a later leader wrote over",
+    [COVERAGE_READS_CONFIRMED] = "reads at a leader confirmed",
+    [COVERAGE_READS_GIVEN_UP] = "reads given up with the leadership",
     [COVERAGE_DRIVES] = "drives",
     [COVERAGE_DRIVES_SEVERAL] = "drives of boards that drive another resource",
     [COVERAGE_DROPS_AT_DEADLINE] = "drops at the deadline",
@@ -92,10 +94,6 @@ static const char *const names[COVERAGE_KINDS] = {
     [COVERAGE_RECOVERIES_BY_SNAPSHOT] = "of them by a snapshot",
     [COVERAGE_RECOVERIES_INTERRUPTED] = "recoveries interrupted by a death",
     [COVERAGE_RECOVERIES_WAITED] = "recoveries that waited for another voter",
-    [COVERAGE_CARDS_PUT_BACK] = "cards put back as they were",
-    [COVERAGE_PUT_BACK_FOUND] = "of them found out",
-    [COVERAGE_PUT_BACK_MADE_GOOD] = "made good by a snapshot before that",
-    [COVERAGE_PUT_BACK_ENDED] = "runs ended since nothing was promised before that",
     [COVERAGE_SLOW_DISKS] = "slow disks",
     [COVERAGE_SLOW_PHASES] = "times of slow disks and nothing else",
     [COVERAGE_BACKUPS] = "backups",
@@ -105,11 +103,6 @@ static const char *const names[COVERAGE_KINDS] = {
     [COVERAGE_GRANTS_EARLY] = "first grants since all boards waited",
     [COVERAGE_GRANTS_SETTLED] = "first grants after the hold-off",
     [COVERAGE_GRANTS_BARRED] = "boards refused for a token that one of them had",
-    [COVERAGE_LONE_LOST] = "starts of a cluster of one issuer without its journal",
-    [COVERAGE_LONE_ABOVE] = "of such clusters, begun anew above all tokens",
-    [COVERAGE_LONE_LOW] = "of such clusters, begun anew with too low a number",
-    [COVERAGE_LONE_RESTORED] = "of such clusters, restored",
-    [COVERAGE_LONE_BARRED] = "boards refused by one issuer for a token that one of them had",
     [COVERAGE_AGENT_KILLS] = "agents killed",
     [COVERAGE_GUARD_KILLS] = "guards killed",
     [COVERAGE_BOARD_POWER_CUTS] = "boards' power cut",
@@ -142,8 +135,7 @@ bool coverage_is_rare(enum coverage_kind kind)
 {
     return kind == COVERAGE_SPLIT_VOTES_UNNOTICED || kind == COVERAGE_SPLIT_VOTES_DROPPED ||
            kind == COVERAGE_STOOD_OVERLAPS || kind == COVERAGE_STUCK_OVERTAKEN ||
-           kind == COVERAGE_TRANSFERS_HELD || kind == COVERAGE_WELDED_OVERLAPS ||
-           kind == COVERAGE_PUT_BACK_MADE_GOOD || kind == COVERAGE_PUT_BACK_ENDED;
+           kind == COVERAGE_TRANSFERS_HELD || kind == COVERAGE_WELDED_OVERLAPS;
 }
 
 const char *coverage_name(enum coverage_kind kind)

@@ -4,7 +4,7 @@
 
 static bool is_timer(enum event_kind kind)
 {
-    return kind == EVENT_ISSUER_TIMER || kind == EVENT_AGENT_TIMER || kind == EVENT_GUARD_TURN;
+    return kind == EVENT_LOOP || kind == EVENT_GUARD_TURN;
 }
 
 /* False: the process that it was for is gone, stopped, or has armed another timer since. */
@@ -30,6 +30,7 @@ static void check(struct world *world, const struct event *event)
     (void)event;
     oracle_check_bounds(world);
     oracle_check_fences(world);
+    operators_check(world);
     if (world->quiet || world->plan.type == SIM_ISSUER_CUT)
         oracle_check_driven(world);
     if (world->plan.type == SIM_ISSUER_CUT)
@@ -39,15 +40,14 @@ static void check(struct world *world, const struct event *event)
 void dispatch_event(struct world *world, const struct event *event)
 {
     static void (*const handlers[EVENT_KINDS])(struct world *, const struct event *) = {
-        [EVENT_ISSUER_TIMER] = sim_issuer_timer,
         [EVENT_ISSUER_FRAME] = sim_issuer_frame,
         [EVENT_ISSUER_LINK] = net_link,
         [EVENT_ISSUER_DISK] = sim_issuer_disk,
-        [EVENT_AGENT_TIMER] = sim_agent_timer,
+        [EVENT_LOOP] = loop_event,
+        [EVENT_ASYNC] = loop_async,
         [EVENT_AGENT_FRAME] = sim_agent_frame,
         [EVENT_AGENT_LINK] = net_link,
         [EVENT_AGENT_GUARD] = sim_agent_guard,
-        [EVENT_AGENT_DIAL] = sim_agent_dial,
         [EVENT_GUARD_TURN] = sim_guard_turn,
         [EVENT_GUARD_MESSAGE] = sim_guard_message,
         [EVENT_GUARD_WATCHDOG] = sim_guard_watchdog,

@@ -4,7 +4,7 @@
  * Purpose: a run's faults are a list that is made before it begins. A list can be printed, read
  *   back, and run with some of it left out.
  * Owner: a scenario. One row of the table in fault.c says all about a kind: its name, its fields in
- *   the order of its line, its weight in chaos, how it is drawn, how it is applied (fault_rows.h).
+ *   the order of its line, its weight in chaos, how it is drawn, how it is applied.
  */
 #ifndef HOLDFAST_TESTS_SIM_FAULT_H
 #define HOLDFAST_TESTS_SIM_FAULT_H
@@ -59,8 +59,6 @@ enum fault_kind {
     FAULT_REFIT,       /* a board's pump and file; `part` is restarted, the other `period` later */
     FAULT_SLOW_LEADER, /* its links, `period` one way for `duration`, and L2 is watched */
     FAULT_STALL,       /* of the agent that drives, and L2 is watched */
-    FAULT_COPY_CARD,   /* of an issuer, as it is now */
-    FAULT_PUT_BACK,    /* that card, as it was, into the same issuer */
     FAULT_KINDS
 };
 

@@ -30,36 +30,25 @@ bool gate_hears(struct world *world, int node, int from)
     return false;
 }
 
-static void tell(struct world *world, int node, int to)
+static void tell(struct world *world, int node, int to, const struct wire_issuers *issuers)
 {
     static struct wire_message message;
-    const struct sim_issuer *issuer = &world->issuer[node];
-    const struct raft *raft = raft_of(world, node);
-    if (issuer->tells_index == 0 || raft->members_index != issuer->tells_index || to == node)
+    if (to == node)
         return;
     message.kind = WIRE_ISSUERS;
-    message.issuers.index = issuer->tells_index;
-    message.issuers.members = raft->members;
+    message.issuers = *issuers;
     size_t length = wire_encode(&message, world->scratch->frame, WIRE_FRAME_MAX);
     HF_CHECK(length > 0);
     net_send(world, node, to, world->scratch->frame, length);
 }
 
-void gate_link_up(struct world *world, int node, int peer)
+void gate_tell(struct world *world, int node, const struct hf_name *to,
+               const struct wire_issuers *issuers)
 {
-    if (peer < world->issuer_count)
-        tell(world, node, peer);
-}
-
-void gate_after_step(struct world *world, int node)
-{
-    struct sim_issuer *issuer = &world->issuer[node];
-    const struct raft *raft = raft_of(world, node);
-    if (raft_change_pending(raft) || raft->members_index == issuer->tells_index)
-        return;
-    issuer->tells_index = raft->members_index;
-    for (int to = 0; to < world->issuer_count; to++)
-        tell(world, node, to);
+    for (int i = 0; i < world->issuer_count; i++) {
+        if (!to || name_equal(&world->name[i], to))
+            tell(world, node, i, issuers);
+    }
 }
 
 void gate_told(struct world *world, int node, int from, const struct wire_issuers *issuers)
@@ -71,5 +60,4 @@ void gate_told(struct world *world, int node, int from, const struct wire_issuer
 void gate_start(struct world *world, int node)
 {
     world->issuer[node].told = (struct wire_issuers){ .index = 0 };
-    world->issuer[node].tells_index = 0;
 }

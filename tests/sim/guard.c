@@ -287,6 +287,8 @@ static void configure_output(const struct world *world, int board,
 
 static void configure(struct world *world, int board, struct guard_config *config)
 {
+    struct guard_terms terms[SIM_RESOURCES_MAX];
+    file_terms(world, board, world->board[board].hold_ms, terms);
     memset(config, 0, sizeof(*config));
     config->node = world->name[board_node(world, board)];
     config->status_interval = span_from_ms(SIM_GUARD_STATUS_MS * world->plan.scale);
@@ -300,7 +302,7 @@ static void configure(struct world *world, int board, struct guard_config *confi
         if (world->settings.plant == PLANT_DEADLINE)
             resource->ttl.us += PLANTED_US;
         resource->release = span_from_ms(SIM_RELEASE_MS);
-        resource->terms = refit_terms(world, board, world->board[board].hold_ms);
+        resource->terms = terms[i];
         resource->output_count = 1;
         configure_output(world, board, &resource->output[0]);
     }

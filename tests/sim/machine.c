@@ -35,6 +35,7 @@ void machine_start_daemon(struct world *world, int machine)
     struct process *daemon = machine_daemon(world, machine);
     int board = world->board_on[machine];
     process_begin(daemon);
+    loop_begin(world, machine);
     if (machine < world->issuer_count)
         sim_issuer_start(world, machine);
     /* It may have died within its recovery. */
@@ -54,6 +55,7 @@ void machine_stop_daemon(struct world *world, int machine, bool power)
         sim_issuer_stop(world, machine, power);
     if (world->board_on[machine] >= 0)
         sim_agent_stop(world, world->board_on[machine]);
+    loop_end(world, machine);
     net_machine_died(world, machine, power);
 }
 

@@ -40,7 +40,7 @@ void memory_oracle(struct oracle *oracle)
 
 void memory_issuer(struct sim_issuer *issuer, int node)
 {
-    enum { ENTRIES, RECOVERED, SNAPSHOT, BUFFER_0, BUFFER_1, REPLICA, PARTS };
+    enum { ENTRIES, RECOVERED, SNAPSHOT, BUFFER_0, BUFFER_1, PARTS };
     static void *parts[SIM_ISSUERS_MAX][PARTS];
     const size_t buffer = journal_buffer_bytes(REPLICA_SNAPSHOT_MAX);
     void **part = parts[node];
@@ -50,7 +50,12 @@ void memory_issuer(struct sim_issuer *issuer, int node)
     issuer->memory.snapshot_capacity = REPLICA_SNAPSHOT_MAX;
     issuer->memory.buffer[0] = kept(&part[BUFFER_0], buffer);
     issuer->memory.buffer[1] = kept(&part[BUFFER_1], buffer);
-    issuer->replica = kept(&part[REPLICA], sizeof(struct replica));
+}
+
+struct conf *memory_conf(int node)
+{
+    static void *conf[SIM_NODES_MAX];
+    return kept(&conf[node], sizeof(struct conf));
 }
 
 /* A disk that was used before is cleared as far as it was written. */

@@ -65,6 +65,13 @@ static void post_link(struct world *world, int node, int peer, bool up, uint32_t
     event->epoch = epoch;
 }
 
+bool net_is_up(const struct world *world, int node, int peer)
+{
+    const struct network *network = &world->network;
+    return node < peer ? network->connection[node][peer].up[0] :
+                         network->connection[peer][node].up[1];
+}
+
 void net_start(struct world *world)
 {
     for (int low = 0; low < world->issuer_count; low++) {

@@ -39,10 +39,9 @@ enum oracle_kind {
 
 enum {
     ORACLE_LOG_MAX = 1 << 15,
-    ORACLE_TERMS_MAX = 1 << 13,
+    ORACLE_TERMS_MAX = 1 << 12,
     ORACLE_RENEWALS = 256,     /* per board */
     ORACLE_TERM_CHANGES = 128, /* per issuer */
-    ORACLE_ACTS = 32,          /* waiting at once */
     ORACLE_PROMISES = 64,
     ORACLE_NOBODY = -1
 };
@@ -128,7 +127,6 @@ struct oracle_issuer {
     struct oracle_disk disk;
     /* Its disk was damaged, and it has not shown yet that it knows enough to have a say. */
     bool forgetful;
-    bool put_back;      /* its card was, and it has not found out yet */
     uint64_t lost_term; /* what its disk had: promises of then may still be on their way */
     struct hf_name lost_vote;
     uint64_t lost_last;
@@ -167,12 +165,6 @@ struct oracle_change {
     uint64_t index;
 };
 
-/* What an operator asked an issuer for, and waits to be told of at its console. */
-struct oracle_act {
-    int issuer;
-    struct replica_act act; /* index 0: unused */
-};
-
 /* What an operator was told of an act. */
 struct oracle_told {
     struct replica_act act;
@@ -200,9 +192,7 @@ struct oracle {
     struct raft_members members; /* as of `last` */
     uint64_t members_index;
     struct oracle_change change; /* the last that an operator asked for; index 0: none waits */
-    struct oracle_act act[ORACLE_ACTS];
-    uint32_t acts;        /* ever asked for */
-    size_t promise_count; /* of what was said about entries that nobody had applied yet */
+    size_t promise_count;        /* of what was said about entries that nobody had applied yet */
     struct oracle_told promise[ORACLE_PROMISES];
     uint64_t quiet_index; /* applied somewhere when the faults ended; 0: they go on */
     bool no_drop;         /* L2 is in force */
@@ -238,12 +228,8 @@ void oracle_acknowledge(struct world *world, int issuer, uint64_t index);
 void oracle_issuer_says(struct world *world, int issuer, int board,
                         const struct lease_message *message);
 
-/* oracle_acts.c: what operators are told, as the daemon's console tells them */
-void oracle_act_asked(struct world *world, int issuer, const struct replica_act *act);
-/* After every step of the issuer. */
-void oracle_acts(struct world *world, int issuer);
-/* The issuer is gone: nobody who waited there is told anything. */
-void oracle_acts_dropped(struct world *world, int issuer);
+/* oracle_acts.c: what operators are told of their acts: done, or never to be done */
+void oracle_act_told(struct world *world, int issuer, const struct replica_act *act, bool done);
 /* The entry is applied for the first time. */
 void oracle_act_entry(struct world *world, const struct raft_entry *entry);
 /* The run is over. */
@@ -252,6 +238,8 @@ void oracle_check_acts(struct world *world);
 void oracle_acts_restored(struct world *world);
 
 /* oracle_round.c */
+/* An operator who asked then, when `index` was applied somewhere, is told that what he reads is so. */
+void oracle_read(struct world *world, int issuer, int64_t asked_us, uint64_t index);
 void oracle_term(struct world *world, int issuer);
 void oracle_raft_sent(struct world *world, const struct raft_message *message);
 void oracle_raft_arrived(struct world *world, int issuer, const struct raft_message *message,
@@ -273,8 +261,6 @@ void oracle_disk_appended(struct world *world, int issuer, const struct raft_per
 void oracle_disk_taken(struct world *world, int issuer);
 void oracle_disk_synced(struct world *world, int issuer);
 void oracle_disk_recovered(struct world *world, int issuer, const struct raft_recovered *recovered);
-/* Its log is this one from now on. */
-void oracle_disk_put_back(struct world *world, int issuer, const struct raft_recovered *recovered);
 void oracle_disk_said(struct world *world, const struct raft_message *message);
 /* The issuer is the first that applies this entry. */
 /* Its disk was damaged: what it had is lost. */
@@ -284,10 +270,6 @@ void oracle_disk_committed(struct world *world, int issuer, const struct raft_en
 /* oracle_memory.c */
 /* The issuer starts, and its disk was damaged: it may forget, and has no say till it has recovered. */
 void oracle_forgets(struct world *world, int issuer);
-/* It starts from a card that was put back: it has lost what it had since, and may not know yet. */
-void oracle_put_back(struct world *world, int issuer, const struct raft_recovered *recovered);
-/* It knows now: it has no say till it has recovered. */
-void oracle_finds_out(struct world *world, int issuer);
 /* It is neither forgetful nor new. */
 bool oracle_remembers(const struct world *world, int issuer);
 /* After every step. */

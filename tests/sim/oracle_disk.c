@@ -45,7 +45,7 @@ void oracle_disk_taken(struct world *world, int issuer)
 {
     struct oracle_disk *disk = disk_of(world, issuer);
     const struct sim_issuer *node = &world->issuer[issuer];
-    const struct journal *journal = &node->journal;
+    const struct journal *journal = node->live;
     disk->flying = true;
     disk->flying_from = disk->changed_from;
     disk->flying_log = (struct oracle_disk_log){ journal->snapshot_index, journal->snapshot_term,
@@ -99,12 +99,6 @@ void oracle_disk_recovered(struct world *world, int issuer, const struct raft_re
                    world->name[issuer].text, (unsigned long long)recovered->snapshot_index + 1,
                    (unsigned long long)recovered_last(recovered),
                    (unsigned long long)disk->log.last);
-    oracle_disk_put_back(world, issuer, recovered);
-}
-
-void oracle_disk_put_back(struct world *world, int issuer, const struct raft_recovered *recovered)
-{
-    struct oracle_disk *disk = disk_of(world, issuer);
     disk->flying = false;
     disk->changed_from = UINT64_MAX;
     disk->log = (struct oracle_disk_log){ recovered->snapshot_index, recovered->snapshot_term,
@@ -144,8 +138,8 @@ void oracle_disk_said(struct world *world, const struct raft_message *message)
 static bool holds(struct world *world, int issuer, const struct raft_entry *entry)
 {
     const struct oracle_issuer *seen = &world->oracle.issuer[issuer];
-    return seen->forgetful || seen->put_back ? entry->index <= seen->lost_last :
-                                               has_entry(&seen->disk, entry->index, entry->term);
+    return seen->forgetful ? entry->index <= seen->lost_last :
+                             has_entry(&seen->disk, entry->index, entry->term);
 }
 
 void oracle_disk_forgets(struct world *world, int issuer)
@@ -169,8 +163,7 @@ void oracle_disk_committed(struct world *world, int issuer, const struct raft_en
     for (int i = 0; i < raft->members.count; i++) {
         int node = world_issuer(world, &raft->members.member[i].id);
         const struct oracle_disk *disk = disk_of(world, node);
-        bool forgetful =
-            world->oracle.issuer[node].forgetful || world->oracle.issuer[node].put_back;
+        bool forgetful = world->oracle.issuer[node].forgetful;
         uint64_t lost_last_term = world->oracle.issuer[node].lost_last_term;
         bool has = raft->members.member[i].voter && holds(world, node, entry);
         voters += raft->members.member[i].voter;

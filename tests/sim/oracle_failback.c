@@ -22,7 +22,7 @@ static bool is_for_long(const struct world *world, int board, int resource, enum
 {
     const struct sim_agent *agent = &world->board[board].agent;
     return agent->process->up && agent->process->paused_until_us <= world->now_us &&
-           agent->holder.lease[resource].state == state && world->now_us - since_us > PATIENCE_US;
+           agent->holder->lease[resource].state == state && world->now_us - since_us > PATIENCE_US;
 }
 
 /* In the whole of a run's faults a board may spend its budget: then it waits, and has nobody yield. */

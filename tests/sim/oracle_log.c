@@ -74,11 +74,11 @@ static void check_first_grant(struct world *world, int issuer, uint64_t index,
     int board = board_of(world, &command->holder);
     if (board == ORACLE_NOBODY)
         return;
-    if (world->board[board].agent.kept[resource] >= index)
+    if (world->board[board].agent.had[resource] >= index)
         world_fail(world, ORACLE_S2, "%s is granted %s with token %llu, its guard had %llu",
                    world->name[board_node(world, board)].text, world->resource[resource].text,
                    (unsigned long long)index,
-                   (unsigned long long)world->board[board].agent.kept[resource]);
+                   (unsigned long long)world->board[board].agent.had[resource]);
     if (command->settled)
         world_cover(world, COVERAGE_GRANTS_SETTLED);
     else if (table->unknown_us > 0)
@@ -399,7 +399,6 @@ void oracle_applied(struct world *world, int issuer)
         oracle_compare_stuck(world, issuer, &replica->table);
     compare_members(world, issuer);
     end_change(world, issuer);
-    oracle_acts(world, issuer);
     note_serving(world, issuer);
 }
 
@@ -432,7 +431,6 @@ void oracle_issuer_begun(struct world *world, int issuer, uint64_t index, uint64
     struct oracle_issuer *seen = &world->oracle.issuer[issuer];
     seen->durable_term = term;
     seen->durable_vote = (struct hf_name){ "" };
-    seen->put_back = false;
     seen->forgetful = false; /* what it forgot belongs to a log that is no more */
     seen->disk.flying = false;
     seen->disk.log = (struct oracle_disk_log){ index, term, index };

@@ -18,7 +18,7 @@ static void check_elected(struct world *world, int issuer, uint64_t term)
         bool voted =
             seen->durable_term == term && name_equal(&seen->durable_vote, &world->name[issuer]);
         bool promised =
-            (seen->forgetful || seen->put_back) &&
+            seen->forgetful &&
             (seen->lost_term > term ||
              (seen->lost_term == term && name_equal(&seen->lost_vote, &world->name[issuer])));
         voters += members->member[i].voter;
@@ -33,8 +33,7 @@ void oracle_term(struct world *world, int issuer)
 {
     struct oracle_issuer *seen = &world->oracle.issuer[issuer];
     const struct sim_issuer *node = &world->issuer[issuer];
-    struct oracle_term now = { world->now_us, 0,
-                               node->process.up && !seen->forgetful && !seen->put_back };
+    struct oracle_term now = { world->now_us, 0, node->process.up && !seen->forgetful };
     const struct oracle_term *last = &seen->change[(seen->change_count - 1) % ORACLE_TERM_CHANGES];
     if (now.up) {
         now.term = node->replica->raft.term;
@@ -104,7 +103,6 @@ void oracle_raft_sent(struct world *world, const struct raft_message *message)
         check_durable(world, from, message->term, &message->from, "campaigns as");
     oracle_disk_said(world, message);
     oracle_memory_sent(world, message);
-    put_back_sent(world, message);
 }
 
 void oracle_raft_arrived(struct world *world, int issuer, const struct raft_message *message,
@@ -128,9 +126,6 @@ void oracle_durable(struct world *world, int issuer, uint64_t term, const struct
     struct oracle_issuer *seen = &world->oracle.issuer[issuer];
     bool changed = term == seen->durable_term && !name_empty(&seen->durable_vote) &&
                    !name_equal(&seen->durable_vote, vote);
-    /* Who recovers stands by whoever leads, whatever it voted before that. */
-    if (changed && seen->forgetful && world->oracle.leader[term] == world_issuer(world, vote))
-        changed = false;
     if (term < seen->durable_term || changed)
         world_fail(world, ORACLE_VOTE, "%s stores term %llu, vote '%s' over term %llu, vote '%s'",
                    world->name[issuer].text, (unsigned long long)term, vote->text,
@@ -191,7 +186,7 @@ void oracle_renewal_arrived(struct world *world, int issuer, int board,
     renewal->received_us[issuer] = world->now_us;
 }
 
-static void check_majority(struct world *world, int issuer, int64_t received_us)
+static void check_majority(struct world *world, int issuer, int64_t received_us, const char *what)
 {
     const struct oracle_issuer *seen = &world->oracle.issuer[issuer];
     uint64_t term = world->issuer[issuer].replica->raft.term;
@@ -209,13 +204,12 @@ static void check_majority(struct world *world, int issuer, int64_t received_us)
         answered += i == issuer || asked;
     }
     if (2 * followed <= voters)
-        world_fail(world, ORACLE_S4,
-                   "%s answers a renewal in term %llu that %d of %d issuers had "
-                   "left",
-                   world->name[issuer].text, (unsigned long long)term, voters - followed, voters);
+        world_fail(world, ORACLE_S4, "%s answers a %s in term %llu that %d of %d issuers had left",
+                   world->name[issuer].text, what, (unsigned long long)term, voters - followed,
+                   voters);
     if (2 * answered <= voters)
-        world_fail(world, ORACLE_S4, "%s answers a renewal that %d of %d issuers confirmed",
-                   world->name[issuer].text, answered, voters);
+        world_fail(world, ORACLE_S4, "%s answers a %s that %d of %d issuers confirmed",
+                   world->name[issuer].text, what, answered, voters);
 }
 
 void oracle_renewed(struct world *world, int issuer, int board, const struct lease_message *message)
@@ -241,6 +235,16 @@ void oracle_renewed(struct world *world, int issuer, int board, const struct lea
             world_fail(world, ORACLE_S4, "%s renews token %llu, which ended before it was asked",
                        world->name[issuer].text, (unsigned long long)token);
         if (known)
-            check_majority(world, issuer, renewal->received_us[issuer]);
+            check_majority(world, issuer, renewal->received_us[issuer], "renewal");
     }
+}
+
+/* ---- reads */
+
+void oracle_read(struct world *world, int issuer, int64_t asked_us, uint64_t index)
+{
+    check_majority(world, issuer, asked_us, "read");
+    if (world->issuer[issuer].replica->table.applied < index)
+        world_fail(world, ORACLE_S3, "%s answers a read without entry %llu, which was applied then",
+                   world->name[issuer].text, (unsigned long long)index);
 }

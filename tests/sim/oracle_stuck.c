@@ -93,7 +93,7 @@ void oracle_noted(struct world *world, int issuer, int board, const struct lease
                    message->resource.text);
     /* The answer to an old word of a board that was cleared since: it counts for nobody. */
     const struct sim_agent *agent = &world->board[board].agent;
-    bool old = agent->process->up && !agent->holder.lease[resource].word.stuck;
+    bool old = agent->process->up && !agent->holder->lease[resource].word.stuck;
     /* Let go already: the operator's word was about this very fault. */
     if (!message->fenced && !old && (stuck->let_go & 1u << board) == 0)
         stuck->noted |= 1u << board;

@@ -7,16 +7,16 @@ enum { WAKE_LATE_MAX_US = 300 };
 struct process *process_of(struct world *world, enum event_kind kind, int node)
 {
     switch (kind) {
-    case EVENT_ISSUER_TIMER:
+    case EVENT_LOOP:
+    case EVENT_ASYNC:
+        return machine_daemon(world, node);
     case EVENT_ISSUER_FRAME:
     case EVENT_ISSUER_LINK:
     case EVENT_ISSUER_DISK:
         return &world->issuer[node].process;
-    case EVENT_AGENT_TIMER:
     case EVENT_AGENT_FRAME:
     case EVENT_AGENT_LINK:
     case EVENT_AGENT_GUARD:
-    case EVENT_AGENT_DIAL:
         return world->board[node - world->issuer_count].agent.process;
     case EVENT_GUARD_TURN:
     case EVENT_GUARD_MESSAGE:
@@ -46,10 +46,8 @@ struct process *process_of(struct world *world, enum event_kind kind, int node)
 
 static struct timer *timer_of(struct world *world, enum event_kind kind, int node)
 {
-    if (kind == EVENT_ISSUER_TIMER)
-        return &world->issuer[node].timer;
-    if (kind == EVENT_AGENT_TIMER)
-        return &world->board[node - world->issuer_count].agent.timer;
+    if (kind == EVENT_LOOP)
+        return &world->loop_timer[node];
     HF_CHECK(kind == EVENT_GUARD_TURN);
     return &world->board[node - world->issuer_count].guard.timer;
 }
@@ -63,7 +61,7 @@ bool process_timer_fires(struct world *world, const struct event *event)
     return true;
 }
 
-static void set_timer(struct world *world, enum event_kind kind, int node, int64_t at_us)
+void process_set_timer(struct world *world, enum event_kind kind, int node, int64_t at_us)
 {
     struct timer *timer = timer_of(world, kind, node);
     if (at_us < world->now_us)
@@ -80,7 +78,7 @@ void process_arm(struct world *world, enum event_kind kind, int node, struct ins
         return;
     struct random *random = world_random(world, STREAM_TIMER, node);
     timer_of(world, kind, node)->wake_at = wake_at;
-    set_timer(world, kind, node, at_us + random_between(random, 10, WAKE_LATE_MAX_US));
+    process_set_timer(world, kind, node, at_us + random_between(random, 10, WAKE_LATE_MAX_US));
 }
 
 void process_begin(struct process *process)
@@ -106,17 +104,15 @@ static void shift(struct world *world, enum event_kind kind, int node, int64_t l
 {
     int64_t at_us = timer_of(world, kind, node)->at_us;
     if (process_of(world, kind, node)->up && at_us != INT64_MAX)
-        set_timer(world, kind, node, at_us + later_us);
+        process_set_timer(world, kind, node, at_us + later_us);
 }
 
 void process_shift_timers(struct world *world, int machine, int64_t later_us)
 {
     int board = world->board_on[machine];
-    if (machine < world->issuer_count)
-        shift(world, EVENT_ISSUER_TIMER, machine, later_us);
+    shift(world, EVENT_LOOP, machine, later_us);
     if (board < 0)
         return;
-    shift(world, EVENT_AGENT_TIMER, board_node(world, board), later_us);
     shift(world, EVENT_GUARD_TURN, board_node(world, board), later_us);
 }
 

@@ -6,20 +6,6 @@
 #include "tests/sim/fault.h"
 #include "tests/sim/sim.h"
 
-int64_t refit_fence_us(const struct world *world, int board, int64_t hold_ms)
-{
-    const struct sim_hardware *hardware = &world->plan.hardware[board];
-    return hardware->output == OUTPUT_PULSE ? hold_ms * 1000 : hardware->fence_us;
-}
-
-struct guard_terms refit_terms(const struct world *world, int board, int64_t hold_ms)
-{
-    return (struct guard_terms){ .ttl_us = world->plan.ttl_us,
-                                 .release_us = SIM_RELEASE_MS * 1000,
-                                 .fence_us = refit_fence_us(world, board, hold_ms),
-                                 .digest = (uint64_t)world->plan.hardware[board].output };
-}
-
 const char *refit_check(const struct world *world, int board)
 {
     if (world->plan.hardware[board].output != OUTPUT_PULSE)

@@ -37,7 +37,7 @@ uint64_t restore_next_term(const struct world *world)
     for (int i = 0; i < world->issuer_count; i++) {
         const struct sim_issuer *issuer = &world->issuer[i];
         const struct oracle_issuer *seen = &world->oracle.issuer[i];
-        uint64_t term = issuer->process.up ? issuer->replica->raft.term : issuer->journal.term;
+        uint64_t term = issuer->process.up ? issuer->replica->raft.term : issuer->stored_term;
         highest = term > highest ? term : highest;
         highest = seen->durable_term > highest ? seen->durable_term : highest;
         highest = seen->lost_term > highest ? seen->lost_term : highest;
@@ -86,8 +86,6 @@ const char *restore_cluster(struct world *world, int64_t down_us)
         return "there is no backup";
     if (world->begun_low)
         return "the log began again below it";
-    if (sim_waits_for_operator(world))
-        world_cover(world, COVERAGE_LONE_RESTORED);
     uint64_t term = restore_next_term(world);
     size_t length = make_state(world, &index);
     for (int i = 0; i < world->issuer_count; i++) {

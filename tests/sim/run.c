@@ -32,25 +32,11 @@ static void name_things(struct world *world)
         HF_CHECK(name_from_string(&world->resource[i], fault_resource_name(i)));
 }
 
-static void write_policies(struct world *world)
-{
-    for (int i = 0; i < world->resource_count; i++) {
-        struct issuer_policy *policy = &world->policy[i];
-        policy->resource = world->resource[i];
-        /* No longer than what boards ask for: a hold-off after a restore is just long enough. */
-        policy->ttl_max_us = world->plan.ttl_us;
-        policy->fence_max_us = plan_longest_fence_us(&world->plan);
-        policy->stuck_go = world->plan.stuck_go;
-        policy->holder_count = (uint8_t)world->board_count;
-        for (int board = 0; board < world->board_count; board++)
-            policy->holder[board] = world->name[board_node(world, board)];
-    }
-}
-
 static void take_plan(struct world *world)
 {
     const struct sim_plan *plan = &world->scenario->plan;
     world->plan = *plan;
+    world->plan.ttl_us = (plan->ttl_us + 999) / 1000 * 1000; /* a file has whole milliseconds */
     world->issuer_count = plan->issuers;
     world->board_count = plan->boards;
     world->resource_count = plan->resources;
@@ -75,7 +61,6 @@ static void start(struct world *world)
     take_plan(world);
     machine_place(world);
     name_things(world);
-    write_policies(world);
     oracle_init(world);
     sim_begin_cluster(world);
     log_note(world, "%d issuers, %d boards, %d resources, ttl %lld us, run type %d",
@@ -104,7 +89,7 @@ static void note_event(struct world *world, const struct event *event)
 static void run(struct world *world)
 {
     start(world);
-    while (!world->over && queue_take(&world->queue, &world->current)) {
+    while (queue_take(&world->queue, &world->current)) {
         if (world->current.at_us > world->plan.end_us)
             break;
         world->now_us = world->current.at_us;
@@ -115,8 +100,6 @@ static void run(struct world *world)
         free(world->current.data);
         world->current.data = NULL;
     }
-    if (world->over)
-        return;
     oracle_check_bounds(world);
     /* Only if there was time for it: what was shrunk or written by hand may end sooner. */
     if (plan_is_chaos(&world->plan) && world->plan.end_us > plan_driven_by_us(&world->plan)) {
@@ -134,8 +117,8 @@ static void destroy(struct world *world)
     queue_clear(&world->queue);
     for (int i = 0; i < world->issuer_count; i++)
         disk_free(&world->issuer[i].disk);
-    for (int slot = 0; slot < DISK_SLOTS; slot++)
-        free(world->card.bytes[slot]);
+    for (int i = 0; i < SIM_NODES_MAX; i++)
+        loop_end(world, i);
     free(world);
 }
 
@@ -162,6 +145,7 @@ void run_scenario(const struct settings *settings, const struct scenario *scenar
         run(running);
     world = running;
     running = NULL;
+    loop_forget();
     memset(result, 0, sizeof(*result));
     result->passed = world->failed == ORACLE_NONE;
     result->failed = world->failed;

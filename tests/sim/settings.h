@@ -13,6 +13,7 @@ enum {
     SIM_DISK_OPERATIONS_MAX = 64,
     SIM_DISK_SLOT_BYTES = 4 * 1024 * 1024,
     SIM_HARD_STATES_MAX = 256,
+    SIM_OPERATORS = 16,
     SIM_FAILURE_MAX = 256,
     SIM_DRIFT_PPM = 2000,
     SIM_ELECTION_MS = 300, /* times the plan's scale, as all that follows from it */
@@ -32,7 +33,6 @@ enum sim_type {
     SIM_SLOW_DISKS, /* syncs take far longer than a lease: nobody drops, the leader stays */
     SIM_RESTORE,    /* chaos, in which all is lost and restored from a backup of before */
     SIM_SLACK, /* a slow leader, a stalled agent, by what a healthy holder bears: nobody drops */
-    SIM_ONE_ISSUER, /* chaos, in which one issuer is the cluster, and its journal is lost */
     SIM_TYPES
 };
 

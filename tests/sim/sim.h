@@ -15,12 +15,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "conf/conf.h"
 #include "guard/guard.h"
+#include "issuer/issuer_shell.h"
 #include "lease/holder.h"
 #include "lease/replica.h"
 #include "store/journal.h"
 #include "tests/sim/coverage.h"
 #include "tests/sim/log.h"
+#include "tests/sim/loop.h"
 #include "tests/sim/oracle.h"
 #include "tests/sim/queue.h"
 #include "tests/sim/random.h"
@@ -105,18 +108,18 @@ struct sim_doom {
 struct sim_issuer {
     bool alone;             /* its file lists nobody else; counts while nothing is stored */
     struct process process; /* its holdfastd: the agent of its machine, if any, lives in it too */
-    struct timer timer;
-    struct replica *replica;
-    struct journal journal;
+    struct issuer_shell *shell; /* NULL: it is down, as the next three */
+    struct replica *replica;    /* of the shell */
+    struct journal *live;       /* of its store */
+    struct conf *conf;          /* as it read it when it started */
+    uint64_t stored_term;       /* as its journal had it when it ended */
+    struct journal journal;     /* to write one while it is down */
     struct journal_config memory;
     struct sim_disk disk;
-    struct instant wake_at;
-    bool flushing;
     struct sim_doom doom;
     bool flush_failed;
     bool damaged;             /* its disk was, since it was last started */
     struct wire_issuers told; /* the newest configuration that another issuer told; index 0: none */
-    uint64_t tells_index;     /* of the committed configuration that it tells others */
     bool store_failed;
     size_t hard_count; /* appended to the journal, not yet known to be durable */
     struct hard_state hard[SIM_HARD_STATES_MAX];
@@ -138,11 +141,12 @@ struct line {
 struct sim_agent {
     struct process *process; /* its own, or that of the issuer of its machine */
     struct process own;
-    struct timer timer;
-    struct holder holder;
-    struct instant wake_at;
+    struct agent *shell;                       /* NULL: it is down */
+    const struct holder *holder;               /* of the shell */
+    struct conf *conf;                         /* as it read it when it started */
+    const struct event *heard;                 /* from its guard, to be read */
     uint64_t kept[SIM_RESOURCES_MAX];          /* on the board's disk: the highest token of each */
-    int64_t slept_us;                          /* as it knows */
+    uint64_t had[SIM_RESOURCES_MAX];           /* in truth: its guard took it */
     int64_t waits_since_us[SIM_RESOURCES_MAX]; /* for a grant */
     int64_t holds_since_us[SIM_RESOURCES_MAX];
     bool socket_open;
@@ -211,6 +215,26 @@ struct network {
     int64_t straggle_max_us; /* of the few that are late by much more */
 };
 
+/* ---- operators at an issuer's console */
+
+struct sim_waiting {
+    struct issuer_waiting waiting;
+    struct world *world;
+    int issuer;
+    bool waits;
+    int64_t late_us; /* should have been told since then; 0: no */
+};
+
+struct sim_reader {
+    struct issuer_reader reader;
+    struct world *world;
+    int issuer;
+    bool waits;
+    int64_t late_us;
+    int64_t asked_us;
+    uint64_t index; /* applied somewhere by then */
+};
+
 /* ---- what an operator keeps */
 
 struct sim_backup {
@@ -219,31 +243,10 @@ struct sim_backup {
     struct raft_members members;
 };
 
-/* An image of an issuer's card, as it was once. */
-struct sim_card {
-    int node;
-    uint64_t last;              /* entry of its log */
-    uint8_t *bytes[DISK_SLOTS]; /* owned; none yet: NULL */
-    uint64_t length[DISK_SLOTS];
-    uint64_t size[DISK_SLOTS];
-};
-
-/* One that was put back, and is to be found out. */
-struct sim_put_back {
-    bool open;
-    bool unread; /* its issuer has not started since */
-    int node;
-    int leader;
-    uint64_t term;
-    int64_t until_us;
-};
-
 /* ---- the world */
 
 /* Of one step; large, and only what is counted is ever written. */
 struct scratch {
-    struct replica_output output;
-    struct holder_output holder_output;
     struct wire_message message;
     uint8_t frame[WIRE_FRAME_MAX];
 };
@@ -273,12 +276,16 @@ struct world {
     struct machine_clock clock[SIM_NODES_MAX]; /* by machine */
     int64_t asleep_until_us[SIM_NODES_MAX];    /* by machine; 0: awake */
     struct sim_issuer issuer[SIM_ISSUERS_MAX];
+    struct sim_loop loop[SIM_NODES_MAX]; /* by machine: of its holdfastd */
+    struct timer loop_timer[SIM_NODES_MAX];
     struct board board[SIM_BOARDS_MAX];
     struct network network;
+    struct sim_waiting waiting[SIM_OPERATORS];
+    uint32_t waiting_count; /* ever */
+    struct sim_reader reader[SIM_OPERATORS];
+    uint32_t reader_count;
+    int64_t reads_us; /* the next ones not before */
     struct sim_backup backup;
-    struct sim_card card;
-    struct sim_put_back put_back;
-    bool over;            /* the run ends before its time: nothing more is promised */
     uint64_t begun_above; /* with begun_low: what the next one must be above */
     uint64_t begun_index; /* at which --init began the log; 0: it was restored */
     bool begun_low;       /* with a number that is not above every token of before */
@@ -286,7 +293,6 @@ struct world {
     int64_t leaderless_since_us; /* 0: somebody serves, or nobody ever did */
     uint64_t cut_term;           /* of a leader that no cut may depose; 0: none */
     int64_t wall_offset_us[SIM_ISSUERS_MAX];
-    struct issuer_policy policy[SIM_RESOURCES_MAX];
     uint64_t coverage[COVERAGE_KINDS];
     uint64_t events;
     jmp_buf stop; /* a failure ends the run here */
@@ -324,6 +330,7 @@ struct scratch *memory_scratch(void);
 void memory_oracle(struct oracle *oracle);
 void memory_issuer(struct sim_issuer *issuer, int node);
 void memory_disk(struct sim_disk *disk, int node);
+struct conf *memory_conf(int node);
 
 /* clock.c */
 struct instant clock_local(const struct world *world, int node);
@@ -348,6 +355,8 @@ struct process *process_of(struct world *world, enum event_kind kind, int node);
 void process_arm(struct world *world, enum event_kind kind, int node, struct instant wake_at);
 /* False: another one was armed since. */
 bool process_timer_fires(struct world *world, const struct event *event);
+/* At that true time, whatever it was armed for. */
+void process_set_timer(struct world *world, enum event_kind kind, int node, int64_t at_us);
 void process_begin(struct process *process);
 void process_end(struct process *process);
 void timer_stop(struct timer *timer);
@@ -396,6 +405,8 @@ void net_start(struct world *world);
 void net_send(struct world *world, int from, int to, const uint8_t *frame, size_t length);
 void net_dial(struct world *world, const struct event *event);
 void net_link(struct world *world, const struct event *event);
+/* As the node was told. */
+bool net_is_up(const struct world *world, int node, int peer);
 /* True if the frame may be handed over now; else it was dropped or put off. */
 bool net_arrives(struct world *world, const struct event *event);
 void net_break(struct world *world, int a, int b, int64_t notice_max_us);
@@ -417,17 +428,11 @@ void disk_power_cut(struct sim_disk *disk);
 void disk_damage(struct sim_disk *disk, bool block);
 /* All that was ever written is gone. */
 void disk_wipe(struct sim_disk *disk);
-/* What a power cut would leave now, if nothing of what was not synced were written. */
-void disk_copy(const struct sim_disk *disk, struct sim_card *card);
-/* The power is off. */
-void disk_put_back(struct sim_disk *disk, const struct sim_card *card);
 void disk_free(struct sim_disk *disk);
 
 /* issuer.c */
 void sim_issuer_start(struct world *world, int node);
 void sim_issuer_stop(struct world *world, int node, bool power);
-void sim_issuer_step(struct world *world, int node, const struct replica_event *event);
-void sim_issuer_timer(struct world *world, const struct event *event);
 void sim_issuer_frame(struct world *world, const struct event *event);
 void sim_issuer_link(struct world *world, int node, int peer, bool up);
 void sim_issuer_disk(struct world *world, const struct event *event);
@@ -438,11 +443,20 @@ void sim_issuer_allocate(struct world *world, int node);
 void sim_bootstrap_members(const struct world *world, struct raft_members *members);
 int sim_issuer_leader(const struct world *world);
 
+/* operator.c */
+/* NULL, or why the issuer refuses it. */
+const char *operator_act(struct world *world, int node, struct replica_event *event);
+void operator_reads(struct world *world);
+/* The issuer died. */
+void operators_dropped(struct world *world, int node);
+void operators_check(struct world *world);
+
 /* gate.c: whom an issuer's daemon hears */
 bool gate_hears(struct world *world, int node, int from);
 void gate_start(struct world *world, int node);
-void gate_link_up(struct world *world, int node, int peer);
-void gate_after_step(struct world *world, int node);
+/* To one issuer, or to all. */
+void gate_tell(struct world *world, int node, const struct hf_name *to,
+               const struct wire_issuers *issuers);
 void gate_told(struct world *world, int node, int from, const struct wire_issuers *issuers);
 
 /* meet.c: for the coverage only */
@@ -461,12 +475,20 @@ void meet_holder_changed(struct world *world, int board, const struct holder_cha
 /* agent.c */
 void sim_agent_start(struct world *world, int board);
 void sim_agent_stop(struct world *world, int board);
-void sim_agent_timer(struct world *world, const struct event *event);
 void sim_agent_frame(struct world *world, const struct event *event);
 void sim_agent_link(struct world *world, int board, int issuer, bool up);
 void sim_agent_guard(struct world *world, const struct event *event);
-void sim_agent_dial(struct world *world, const struct event *event);
 void sim_agent_clear_faults(struct world *world, int board);
+
+/* socket.c: to the guard, after all that was sent before; without data: the agent's end of it */
+void socket_to_guard(struct world *world, int board, const void *data, size_t length);
+
+/* file.c */
+/* `hold_ms`: of the pumps of its board, if it has one. */
+void file_of_machine(const struct world *world, int machine, int64_t hold_ms, struct conf *conf);
+/* What its agent and its guard must agree on, by resource. */
+void file_terms(const struct world *world, int board, int64_t hold_ms,
+                struct guard_terms terms[SIM_RESOURCES_MAX]);
 
 /* guard.c */
 void sim_guard_start(struct world *world, int board);
@@ -485,7 +507,7 @@ void sim_guard_turn(struct world *world, const struct event *event);
 void sim_guard_message(struct world *world, const struct event *event);
 void sim_guard_watchdog(struct world *world, const struct event *event);
 
-/* fault.c, fault_*.c */
+/* fault.c */
 void fault_start(struct world *world);
 void fault_event(struct world *world, const struct event *event);
 void fault_repair(struct world *world, const struct event *event);
@@ -512,9 +534,6 @@ const char *laggard_apply(struct world *world, int node, bool leader_dies);
 void laggard_event(struct world *world, const struct event *event);
 
 /* refit.c */
-/* The fence latency that a file declares. */
-int64_t refit_fence_us(const struct world *world, int board, int64_t hold_ms);
-struct guard_terms refit_terms(const struct world *world, int board, int64_t hold_ms);
 /* NULL, or why the board can't be refitted. */
 const char *refit_check(const struct world *world, int board);
 void refit_change_file(struct world *world, int board);
@@ -529,15 +548,6 @@ const char *slack_apply_stall(struct world *world, const struct fault *fault);
 /* Of a frame that is sent now, by machines. */
 int64_t slack_delay_us(const struct world *world, int from, int to);
 
-/* put_back.c: a card that is put back as it was. NULL, or why that is not done */
-const char *put_back_copy(struct world *world, int node);
-const char *put_back_apply(struct world *world, int64_t down_us);
-/* True for its first start from the card. */
-bool put_back_starts(struct world *world, int node);
-/* After every step of an issuer, and its end. */
-void put_back_look(struct world *world);
-void put_back_sent(struct world *world, const struct raft_message *message);
-
 /* lease_end.c: whoever drives it stops at the end of its lease. NULL, or why that is not done */
 const char *lease_end_apply(struct world *world, int resource, bool kill);
 void lease_end_event(struct world *world, const struct event *event);
@@ -550,8 +560,6 @@ void sim_begin_issuer(struct world *world, int node, uint64_t index,
 void sim_begin_cluster(struct world *world);
 /* On the card of one issuer, which is down, beside a cluster that goes on. */
 void sim_begin_by_mistake(struct world *world, int node);
-/* A cluster of one issuer, whose journal is lost. */
-bool sim_waits_for_operator(const struct world *world);
 /* All is lost, and begun anew: NULL, or why it is not done now. */
 const char *sim_begin_anew(struct world *world, int64_t down_us, bool above);
 

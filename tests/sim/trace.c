@@ -86,7 +86,8 @@ void trace_line(const struct world *world, const char *line)
 {
     char who[TEXT_MAX];
     const char *what = strstr(line, ": ");
-    if (!world->settings.trace || !what || strstr(line, ": connection to "))
+    if (!world->settings.trace || !what || strstr(line, ": connection to ") ||
+        strstr(line, ": entry "))
         return;
     snprintf(who, sizeof(who), "%.*s", (int)(what - line), line);
     put_now(world, who, what + 2);

@@ -15,7 +15,7 @@ struct random *world_random(struct world *world, enum stream stream, int node)
 
 void *world_copy(const void *bytes, size_t length)
 {
-    void *copy = malloc(length);
+    void *copy = heap_world(length);
     HF_CHECK(copy);
     memcpy(copy, bytes, length);
     return copy;

@@ -1,7 +1,7 @@
 """Clocks: rates within the configured drift, and a MONOTONIC that steps while the raw clock goes on."""
 
 from .schedule import action
-from .stage import DRIFT_PPB, RESOURCES
+from .stage import DRIFT_PPB
 
 NS = 1000000000
 
@@ -24,10 +24,7 @@ def rate(stage, step):
 
 @action("step", 5)
 def step_monotonic(stage, step):
-    """
-    What waits by MONOTONIC comes early or late by as much; it may cost the board its leases, and a guard
-    that finds its clocks apart waits for an operator, who comes soon.
-    """
+    """What waits by MONOTONIC comes early or late by as much; it may cost the board its leases."""
     hosts = awake(stage)
     if not hosts:
         return None
@@ -40,8 +37,5 @@ def step_monotonic(stage, step):
     def over():
         stage.mark(host, "joined")
         fault.over()
-        if host in stage.running(stage.cluster.boards):
-            for resource in [r for r, boards in RESOURCES.items() if host in boards]:
-                stage.operator.start(host, ["fault", "clear", resource])
     stage.later(abs(seconds) + 0.5, over)
     return f"{host}: MONOTONIC {seconds:+.1f} s"

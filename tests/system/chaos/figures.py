@@ -46,7 +46,7 @@ def drives(stage, resource):
             since.setdefault(board, event["t_ns"])
         elif board in since:
             found.append([since.pop(board), event["t_ns"], board])
-    found += [[begin, stage.ended, board] for board, begin in since.items()]
+    found += [[begin, now_ns(), board] for board, begin in since.items()]
     found.sort()
     merged = []
     for drive in found:
@@ -75,50 +75,6 @@ def availability(stage, begin, end):
                 driven += last - first
                 at = last
         shares[resource] = driven / max(1, end - begin)
-    return shares
-
-
-def longest_gaps(stage, begin, end, count=3):
-    """(length, from, resource) in ns of the longest stretches in which nobody drove."""
-    gaps = []
-    for resource in RESOURCES:
-        at = begin
-        for first, last, _ in drives(stage, resource):
-            if min(first, end) > at:
-                gaps.append((min(first, end) - at, at, resource))
-            at = max(at, last)
-        gaps.append((max(0, end - at), at, resource))
-    return sorted(gaps, reverse=True)[:count]
-
-
-def away(stage, resource):
-    """[begin, end] of when nobody could be asked to drive it: pinned to nobody, or no majority."""
-    found = [[wall_to_raw(s.begin), wall_to_raw(s.end)]
-             for s in leaders.without_majority(stage, stage.ended_wall)]
-    since = None
-    for act in sorted(stage.operator.acts, key=lambda a: a.asked):
-        if act.words[:2] == ["pin", resource] and act.words[2] == "none" and since is None:
-            since = act.asked
-        elif act.words[0] in ("pin", "unpin") and act.words[1] == resource and \
-                act.words[-1] != "none" and act.outcome == "done" and since is not None:
-            found.append([since, act.answered])
-            since = None
-    return sorted(found + ([[since, stage.ended]] if since is not None else []))
-
-
-def availability_when_possible(stage, begin, end):
-    """Of the time that is not away(), the share in which some board drove: by resource."""
-    shares = {}
-    for resource in RESOURCES:
-        free, at = [], begin
-        for first, last in away(stage, resource):
-            if first > at:
-                free.append((at, min(first, end)))
-            at = max(at, last)
-        free.append((at, max(at, end)))
-        driven = sum(max(0, min(b, d) - max(a, c)) for a, b in free
-                     for c, d, _ in drives(stage, resource))
-        shares[resource] = min(1.0, driven / max(1, sum(b - a for a, b in free)))
     return shares
 
 
@@ -156,9 +112,10 @@ def excuses(stage, recommended_ms):
     """(begin, end, boards) in ns: when the leases of these boards (ALL: of any) may be lost."""
     ttl, election = stage.ttl_ms * 1000000, stage.cluster.election_ms * 1000000
     after = ttl + 10 * election
-    found = [(f.begin, (f.end or stage.ended) + after, f.costs) for f in stage.faults if f.costs]
+    found = [(f.begin, (f.end or now_ns()) + after, f.costs) for f in stage.faults if f.costs]
+    until = time.time()
     found += [(wall_to_raw(s.begin), wall_to_raw(s.end) + after, {ALL})
-              for s in leaders.without_majority(stage, stage.ended_wall)]
+              for s in leaders.without_majority(stage, until)]
     gone = [wall_to_raw(at) for at in leaders.leader_losses(stage)] + [
         f.begin for f in stage.faults if "leader" in f.kind]
     gone.sort()

@@ -11,10 +11,9 @@ def counted(counter):
     return ", ".join(f"{name} {number}" for name, number in sorted(counter.items())) or "none"
 
 
-def tell(run, starved):
+def tell(run, starved, until):
     stage = run.stage
-    begin, until = stage.faults_from, stage.ended
-    length = until - begin
+    begin, length = stage.faults_from, until - stage.faults_from
     outcomes = Counter(act.outcome for act in stage.operator.acts)
     passed, lost, delayed, worst_us, _ = stage.cluster.wires.counters()
     rows = [
@@ -25,12 +24,7 @@ def tell(run, starved):
         ("takeovers", figures.takeover_line(stage)),
         ("availability", ", ".join(f"{name} {100 * share:.1f} %" for name, share in
                                    figures.availability(stage, begin, until).items())
-         + f" of {length / 1e9:.0f} s; with a majority and no pin to nobody "
-         + ", ".join(f"{name} {100 * share:.1f} %" for name, share in
-                     figures.availability_when_possible(stage, begin, until).items())),
-        ("longest undriven", ", ".join(
-            f"{resource} {length_ns / 1e9:.1f} s from {(at - stage.zero) / 1e9:.1f} s on"
-            for length_ns, at, resource in figures.longest_gaps(stage, begin, until))),
+         + f" of {length / 1e9:.0f} s"),
         ("healed", healed_line(run)),
         ("pages", "{} stretches of validity, looked at for {:.1%} of the time".format(
             *witnesses.pages_seen(stage))),
@@ -70,5 +64,5 @@ def tell_losses(run):
           f"; needless {len(bare)}, and {len(blamed)} while the computer starved"
           f" (recommended ttl {run.recommended_ms:.0f} ms)", flush=True)
     for loss in bare[:10]:
-        print(f"     needless: {loss.board} {loss.resource} at {(loss.at - run.stage.zero) / 1e9:.2f} s: {loss.cause}",
+        print(f"     needless: {loss.board} {loss.resource} at {loss.at / 1e9:.3f} s: {loss.cause}",
               flush=True)

@@ -28,6 +28,7 @@ class Run:
     # ---- carrying out
 
     def begin(self):
+        self.stage.faults_from = now_ns()
         self.stage.begin()
         board = self.stage.cluster.boards[0]
         self.recommended_ms = float(self.stage.cluster.bound_ms(board)["resources"][0][
@@ -122,13 +123,12 @@ class Run:
 
     def judge(self, verdict):
         """Claims about safety are judged whatever the computer did; those about time are not."""
-        stage = self.stage
-        stage.end()
+        stage, until = self.stage, now_ns()
         ended = stage.cluster.end_watchers()
         stage.logs.read()
         found = witnesses.all_of(stage, self.slack_ns())
         starved = figures.starved(stage)
-        report.tell(self, starved)
+        report.tell(self, starved, until)
         verdict.judge(sum(self.done.values()) >= self.seconds / 10,
                       f"{sum(self.done.values())} steps in {self.seconds:.0f} s,"
                       f" {len(stage.operator.acts)} acts")
@@ -151,7 +151,7 @@ class Run:
         stage = self.stage
         bar = stage.cluster.election_ms / 1000 * ELECTIONS
         late, excused = [], 0
-        for span in leaders.leaderless(stage, stage.ended_wall):
+        for span in leaders.leaderless(stage, time.time()):
             if span.end - span.begin > bar:
                 begin, end = figures.wall_to_raw(span.begin), figures.wall_to_raw(span.end)
                 if figures.starved_within(starved, begin, end):
@@ -168,10 +168,9 @@ class Run:
         verdict.judge(not slow, f"healed {len(self.heals)} times, all well each time: {slow or ''}")
 
 
-def chaos(verdict, seed, seconds, ttl_ms, layout=None, names=None, keep=False):
+def chaos(verdict, seed, seconds, ttl_ms, layout=None, names=None):
     """One run; its findings by witness."""
     run = Run(seed, seconds, ttl_ms, layout, names)
-    run.stage.cluster.keep = keep
     try:
         return run.carry_out().judge(verdict)
     finally:

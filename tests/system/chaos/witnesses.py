@@ -89,10 +89,9 @@ def pages(stage):
 def pages_seen(stage):
     """(stretches, share of the time in which the sampler looked at least every 5 ms)."""
     rows = read_rows(stage.cluster.path("pages.jsonl"))
-    blind = sum(row["blind_ns"] for row in rows if "blind_ns" in row and
-                row["blind_from_ns"] >= stage.faults_from)
+    blind = sum(row["blind_ns"] for row in rows if "blind_ns" in row)
     count = sum("board" in row for row in rows)
-    return count, 1 - blind / max(1, stage.ended - stage.faults_from)
+    return count, 1 - blind / max(1, now_ns() - stage.faults_from)
 
 
 # ---- actuator

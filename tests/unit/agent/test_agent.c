@@ -263,6 +263,7 @@ static int set_up(void **unused)
     const struct agent_config config = { .loop = &f.loop,
                                          .conf = &f.conf,
                                          .nonce_start = 5000,
+                                         .guard_silence = span_from_ms(AGENT_GUARD_SILENCE_MS),
                                          .send_to_issuer = send_to_issuer,
                                          .context = &f };
     f.agent = agent_start(&config);
