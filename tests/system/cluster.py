@@ -400,12 +400,12 @@ hal = {{ backend = "sim"; socket = "bench.sock"; }};
         now = [board for board, level in on.items() if level]
         return now[0] if now else None
 
-    def wait_driver(self, among=None, timeout=15.0):
+    def wait_driver(self, among=None, timeout=60.0):
         among = among or self.boards
         return wait_until(lambda: self.driver() if self.driver() in among else None, timeout,
                           f"a driver among {among}; logs in {self.folder}")
 
-    def first_drive_after(self, instant, boards, level=1, timeout=20.0):
+    def first_drive_after(self, instant, boards, level=1, timeout=60.0):
         """The first drive event of these boards after an instant."""
         def look():
             for event in self.drives():
@@ -436,7 +436,7 @@ hal = {{ backend = "sim"; socket = "bench.sock"; }};
     def overlaps(self):
         return [e for e in self.events() if e["ev"] == "overlap"]
 
-    def leader(self, timeout=10.0):
+    def leader(self, timeout=60.0):
         """The issuer that leads and serves, by its own word."""
         def look():
             for issuer in self.issuers:

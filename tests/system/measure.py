@@ -34,7 +34,7 @@ def primary_and_standby(cluster, resource="pump"):
         if primary is None:
             return None
         return next(((primary, b) for b in others if waits(cluster, resource, b)), None)
-    return wait_until(look, 15, f"a primary and a standby; logs in {cluster.folder}", poll=0.02)
+    return wait_until(look, 60, f"a primary and a standby; logs in {cluster.folder}", poll=0.02)
 
 
 def board_kill(trials, ttl_ms):
