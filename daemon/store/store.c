@@ -14,7 +14,6 @@ struct store {
     bool has_files;
     struct journal journal;
     struct store_counters counters;
-    uint64_t total_us;
     bool writing;      /* a batch was handed to the writer and not yet collected */
     uint64_t began_ns; /* then: when */
     bool failed;
@@ -77,12 +76,9 @@ static void count_flush(struct store *store, uint64_t duration_us)
     struct store_counters *counters = &store->counters;
     counters->bytes_written = store->journal.bytes_written;
     counters->syncs = store->journal.syncs;
-    counters->flushes++;
     counters->last_us = duration_us;
     if (duration_us > counters->worst_us)
         counters->worst_us = duration_us;
-    store->total_us += duration_us;
-    counters->mean_us = store->total_us / counters->flushes;
 }
 
 static void fail(struct store *store, const char *text)

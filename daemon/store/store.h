@@ -41,10 +41,8 @@ struct store_config {
 struct store_counters {
     uint64_t bytes_written; /* to the journal since store_open() */
     uint64_t syncs;
-    uint64_t flushes; /* appends that were written and synced */
-    uint64_t last_us; /* duration of such a flush, CLOCK_MONOTONIC */
+    uint64_t last_us; /* how long an append took to be written and synced, CLOCK_MONOTONIC */
     uint64_t worst_us;
-    uint64_t mean_us;
 };
 
 /*

@@ -10,7 +10,7 @@
 #include "tests/unit/backup/rig.h"
 #include "tests/unit/support/memory_files.h"
 
-enum { OLD_TERM = 7, OLD_INDEX = 77, DRAWS = 2 };
+enum { OLD_TERM = 7, OLD_INDEX = 77, DRAWS = 1 };
 
 #define ABOVE   UINT64_C(1763704357000001)
 #define WALL_US INT64_C(1763704357000000)
