@@ -7,7 +7,7 @@ cd "$(dirname "$0")/.."
 allowed='^(memcpy|memmove|memset|memcmp|strlen|hf_panic|pb_[a-z0-9_]+|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_)$'
 joined=$(mktemp)
 trap 'rm -f "$joined"' EXIT
-mapfile -t objects < <(find "$build/obj/daemon/core" -name '*.o')
+mapfile -t objects < <(find daemon/core -name '*.c' | sed "s|^|$build/obj/|; s|c\$|o|") # no moved source's
 [ ${#objects[@]} -gt 0 ] || { echo "no core objects in $build"; exit 1; }
 ld -r -o "$joined" "${objects[@]}" "$build/gen/holdfast.pb.o"
 bad=$(nm -u "$joined" | awk '{print $2}' | grep -Ev "$allowed" || true)

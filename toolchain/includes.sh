@@ -18,6 +18,10 @@ wall() { # WHERE PATTERN WHY
 }
 wall daemon/core '"(issuer|agent|peer|store|console|gateway|ctl|client|node|hal|conf|tests)/' "core includes only itself"
 wall daemon/core '<(stdio|stdlib|time|unistd|pthread|uv|mbedtls|sys/)' "core has no system headers"
+wall daemon/core/base '"(raft|lease|guard|wire)/|"holdfast.pb' "core/base stands below the rest of the core"
+wall daemon/core/raft '"(lease|guard|wire)/' "core/raft knows base only"
+wall daemon/core/guard '"(raft|lease|wire)/' "core/guard knows base only"
+wall daemon/core/lease '"wire/' "core/wire stands above core/lease"
 wall hal/linux '"(hal/)?sim' "hal/linux includes hal/sim"
 wall hal/sim '"(hal/)?linux' "hal/sim includes hal/linux"
 wall "daemon hal conf" '"tests/' "the product includes tests"

@@ -3,7 +3,6 @@
 
 #include "base/check.h"
 #include "store/format.h"
-#include "wire/wire.h"
 
 enum {
     ENTRY_RECORD_MAX = FORMAT_RECORD_BYTES + FORMAT_ENTRY_BYTES + RAFT_ENTRY_DATA_MAX,
@@ -62,7 +61,7 @@ static void add_entries(struct journal *journal, const struct journal_log *log, 
 static void add_snapshot(struct journal *journal)
 {
     uint8_t members[FORMAT_MEMBERS_MAX];
-    size_t members_length = wire_encode_members(&journal->members, members, sizeof(members));
+    size_t members_length = raft_members_encode(&journal->members, members, sizeof(members));
     HF_CHECK(members_length > 0);
     uint8_t *body = add_record(&journal->pending, FORMAT_SNAPSHOT,
                                FORMAT_SNAPSHOT_BYTES + members_length + journal->snapshot.length);

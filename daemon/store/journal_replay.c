@@ -4,7 +4,6 @@
 
 #include "store/crc32c.h"
 #include "store/journal_recovery.h"
-#include "wire/wire.h"
 
 static bool take_hard_state(struct recovery *recovery, const uint8_t *body, size_t length)
 {
@@ -24,7 +23,7 @@ static bool take_hard_state(struct recovery *recovery, const uint8_t *body, size
 static bool entry_is_readable(const struct raft_entry *entry)
 {
     struct raft_members members;
-    return wire_decode_members(&members, (struct bytes){ entry->data, entry->length });
+    return raft_members_decode(&members, (struct bytes){ entry->data, entry->length });
 }
 
 static bool take_entry(struct recovery *recovery, const uint8_t *body, size_t length)
@@ -65,7 +64,7 @@ static bool take_snapshot(struct recovery *recovery, const uint8_t *body, size_t
     if (members_length > length || length - members_length > config->snapshot_capacity)
         return false;
     const uint8_t *members = body + FORMAT_SNAPSHOT_BYTES;
-    if (!wire_decode_members(&raft->members, (struct bytes){ members, members_length }))
+    if (!raft_members_decode(&raft->members, (struct bytes){ members, members_length }))
         return false;
     raft->snapshot_index = format_get_u64(body);
     raft->snapshot_term = format_get_u64(body + 8);

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "lease/codec.h"
 #include "wire/wire.h"
 
 static struct wire_message first;
@@ -28,14 +29,14 @@ static void try_parts(struct bytes bytes)
     struct raft_members members;
     struct lease_record record;
     struct history_event event;
-    if (wire_decode_command(&command, bytes))
-        HF_CHECK(wire_encode_command(&command, once, sizeof(once)) > 0);
-    if (wire_decode_members(&members, bytes))
-        HF_CHECK(wire_encode_members(&members, once, sizeof(once)) > 0);
-    if (wire_decode_record(&record, bytes))
-        HF_CHECK(wire_encode_record(&record, once, sizeof(once)) > 0);
-    if (wire_decode_event(&event, bytes))
-        HF_CHECK(wire_encode_event(&event, once, sizeof(once)) > 0);
+    if (lease_command_decode(&command, bytes))
+        HF_CHECK(lease_command_encode(&command, once, sizeof(once)) > 0);
+    if (raft_members_decode(&members, bytes))
+        HF_CHECK(raft_members_encode(&members, once, sizeof(once)) > 0);
+    if (lease_record_decode(&record, bytes))
+        HF_CHECK(lease_record_encode(&record, once, sizeof(once)) > 0);
+    if (history_event_decode(&event, bytes))
+        HF_CHECK(history_event_encode(&event, once, sizeof(once)) > 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

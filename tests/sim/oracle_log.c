@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "lease/codec.h"
 #include "tests/sim/sim.h"
 
 static const char *const names[ORACLE_KINDS] = {
@@ -161,7 +162,7 @@ static void model_members(struct world *world, int issuer, const struct raft_ent
     struct oracle *oracle = &world->oracle;
     struct raft_members members;
     int changes = 0;
-    if (!wire_decode_members(&members, (struct bytes){ entry->data, entry->length }))
+    if (!raft_members_decode(&members, (struct bytes){ entry->data, entry->length }))
         world_fail(world, ORACLE_LOG, "entry %llu is not readable",
                    (unsigned long long)entry->index);
     for (int i = 0; i < world->issuer_count; i++) {
@@ -212,7 +213,7 @@ static void model_apply(struct world *world, int issuer, uint64_t index,
         model_members(world, issuer, entry);
     if (entry->kind != RAFT_ENTRY_COMMAND)
         return;
-    if (!wire_decode_command(&command, (struct bytes){ entry->data, entry->length }))
+    if (!lease_command_decode(&command, (struct bytes){ entry->data, entry->length }))
         world_fail(world, ORACLE_LOG, "entry %llu is not readable", (unsigned long long)index);
     if (command.kind == LEASE_COMMAND_NOTE)
         return;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "lease/codec.h"
 #include "tests/sim/sim.h"
 
 enum { TEXT_MAX = 160 };
@@ -100,7 +101,7 @@ static void put_commit(const struct world *world, int issuer, const struct raft_
     struct lease_command command;
     unsigned long long index = entry->index;
     if (entry->kind != RAFT_ENTRY_COMMAND ||
-        !wire_decode_command(&command, (struct bytes){ entry->data, entry->length })) {
+        !lease_command_decode(&command, (struct bytes){ entry->data, entry->length })) {
         say(world, issuer, "entry %llu committed: no-op of term %llu", index,
             (unsigned long long)entry->term);
         return;

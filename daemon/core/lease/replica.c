@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "wire/wire.h"
+#include "lease/codec.h"
 
 /*
  * One step. Raft and issuer take turns: a raft step leaves entries and rounds to be handled, an
@@ -94,7 +94,7 @@ static uint64_t propose(struct turn *turn, struct lease_command *command,
     }
     command->wall_us = turn->wall_us;
     command->payer = *payer;
-    size_t length = wire_encode_command(command, bytes, sizeof(bytes));
+    size_t length = lease_command_encode(command, bytes, sizeof(bytes));
     HF_CHECK(length > 0);
     const struct raft_event event = { .kind = RAFT_EVENT_PROPOSE, .command = { bytes, length } };
     step_raft(turn, &event);
@@ -159,7 +159,7 @@ static bool apply_command(struct turn *turn, const struct raft_entry *entry)
     struct replica *replica = turn->replica;
     struct lease_command command;
     uint64_t events = replica->table.history_total;
-    if (!wire_decode_command(&command, (struct bytes){ entry->data, entry->length }))
+    if (!lease_command_decode(&command, (struct bytes){ entry->data, entry->length }))
         return false;
     struct table_change change = lease_table_apply(&replica->table, entry->index, &command);
     keep_history(turn, events);

@@ -4,7 +4,7 @@
 
 #include "base/check.h"
 #include "lease/message.h"
-#include "wire/wire.h"
+#include "lease/codec.h"
 
 /*
  * Snapshot: magic, version, applied, record count, history total, history count; versions 2 to 4:
@@ -483,13 +483,13 @@ size_t lease_table_encode(const struct lease_table *table, uint8_t *out, size_t 
         at += stuck_encode(&table->stuck, out + at);
     for (uint32_t i = 0; i < table->count; i++) {
         if (!close_part(out, &at,
-                        wire_encode_record(&table->record[i], out + at + 2, SNAPSHOT_RECORD_MAX)))
+                        lease_record_encode(&table->record[i], out + at + 2, SNAPSHOT_RECORD_MAX)))
             return 0;
     }
     for (uint64_t n = table->history_total - kept; n < table->history_total; n++) {
         if (!close_part(out, &at,
-                        wire_encode_event(&table->history[n % HF_HISTORY_MAX], out + at + 2,
-                                          SNAPSHOT_EVENT_MAX)))
+                        history_event_encode(&table->history[n % HF_HISTORY_MAX], out + at + 2,
+                                             SNAPSHOT_EVENT_MAX)))
             return 0;
     }
     put_number(out, &at, checksum(out, at), 8);
@@ -515,7 +515,7 @@ static bool take_records(struct lease_table *table, uint32_t count, struct bytes
     struct bytes part;
     for (; table->count < count; table->count++) {
         struct lease_record *record = &table->record[table->count];
-        if (!take_part(bytes, at, end, &part) || !wire_decode_record(record, part))
+        if (!take_part(bytes, at, end, &part) || !lease_record_decode(record, part))
             return false;
         if (record->last_token > table->applied || lease_table_find(table, &record->resource) >= 0)
             return false;
@@ -529,7 +529,7 @@ static bool take_events(struct lease_table *table, struct bytes bytes, size_t *a
     for (uint64_t n = table->history_total - history_kept(table->history_total);
          n < table->history_total; n++) {
         struct history_event *event = &table->history[n % HF_HISTORY_MAX];
-        if (!take_part(bytes, at, end, &part) || !wire_decode_event(event, part))
+        if (!take_part(bytes, at, end, &part) || !history_event_decode(event, part))
             return false;
     }
     return true;

@@ -482,6 +482,13 @@ uint8_t raft_voter_count(const struct raft_members *members);
 uint8_t raft_quorum(const struct raft_members *members);
 
 /*
+ * Configuration <-> bytes of a RAFT_ENTRY_MEMBERS entry or a journal record, in the published format.
+ * Return 0 if `capacity` is too small, false if the bytes are none that somebody can vote in.
+ */
+size_t raft_members_encode(const struct raft_members *members, uint8_t *out, size_t capacity);
+bool raft_members_decode(struct raft_members *members, struct bytes bytes);
+
+/*
  * Whether a change that is asked for now would be accepted, and if not, why. PROPOSE's refusals
  * count as well. `event` is a RAFT_EVENT_MEMBERS.
  */

@@ -12,7 +12,6 @@
 #include <string.h>
 
 #include "raft/raft_internal.h"
-#include "wire/wire.h"
 
 uint8_t raft_voter_count(const struct raft_members *members)
 {
@@ -80,7 +79,7 @@ bool raft_members_readable(struct bytes bytes)
 {
     struct raft_members members;
 
-    return wire_decode_members(&members, bytes);
+    return raft_members_decode(&members, bytes);
 }
 
 uint64_t raft_members_as_of(const struct raft *raft, uint64_t index, struct raft_members *out)
@@ -90,7 +89,7 @@ uint64_t raft_members_as_of(const struct raft *raft, uint64_t index, struct raft
 
         if (entry->kind != RAFT_ENTRY_MEMBERS)
             continue;
-        HF_CHECK(wire_decode_members(out, (struct bytes){ entry->data, entry->length }));
+        HF_CHECK(raft_members_decode(out, (struct bytes){ entry->data, entry->length }));
         return i;
     }
     *out = raft->base;
@@ -261,7 +260,7 @@ static enum raft_refusal judge(const struct raft *raft, const struct raft_event 
 
 static size_t encode(const struct raft_members *members, uint8_t bytes[RAFT_ENTRY_DATA_MAX])
 {
-    return wire_encode_members(members, bytes, RAFT_ENTRY_DATA_MAX);
+    return raft_members_encode(members, bytes, RAFT_ENTRY_DATA_MAX);
 }
 
 enum raft_refusal raft_judge_change(const struct raft *raft, const struct raft_event *event,

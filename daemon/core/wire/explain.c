@@ -5,7 +5,7 @@
 #include <pb_common.h>
 #include <pb_decode.h>
 
-#include "wire/fields.h"
+#include "wire/wire_internal.h"
 
 struct complaint {
     uint32_t tag;
@@ -119,7 +119,7 @@ static const char *examine_field(struct level *levels, size_t *depth)
     return pb_read(&level->stream, NULL, length) ? NULL : unexplained;
 }
 
-const char *fields_explain_refusal(const uint8_t *data, size_t length)
+const char *wire_explain_refusal(const uint8_t *data, size_t length)
 {
     struct level levels[EXPLAIN_DEPTH] = { 0 };
     size_t depth = 0;

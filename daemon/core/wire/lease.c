@@ -1,5 +1,5 @@
 /* The lease protocol's messages <-> generated structs. */
-#include "wire/fields.h"
+#include "wire/wire_internal.h"
 
 #include <string.h>
 
@@ -61,7 +61,7 @@ static void pack_items(holdfast_Lease *out, const struct lease_message *message)
     }
 }
 
-void fields_pack_lease(holdfast_Lease *out, const struct lease_message *message)
+void wire_pack_lease(holdfast_Lease *out, const struct lease_message *message)
 {
     uint32_t has = fields_of_kind[message->kind];
     /* The items are large, and cleared one by one; what stands behind them is not. */
@@ -94,7 +94,7 @@ static const char *unpack_items(struct lease_message *out, const holdfast_Lease 
         const holdfast_Item *item = &message->items[i];
         if (!fields_unpack_name(&out->items[i].resource, item->resource, true))
             return "lease: resource of an item is not a name";
-        if (item->token == 0 || item->token >= WIRE_COUNTER_MAX)
+        if (item->token == 0 || item->token >= FIELDS_COUNTER_MAX)
             return "lease: token of an item is out of range, 1 up to 2^62 is allowed";
         if (item->lost && out->kind != LEASE_RENEWED)
             return "lease: lost of an item does not belong to this kind";
@@ -146,11 +146,12 @@ static const char *unpack_scalars(struct lease_message *out, const holdfast_Leas
 static const char *check_ranges(const struct lease_message *message, uint32_t has)
 {
     bool held = message->kind != LEASE_QUEUED; /* a queue may stand before a free resource */
-    if ((has & HAS(token)) && (message->token >= WIRE_COUNTER_MAX || (held && message->token == 0)))
+    if ((has & HAS(token)) &&
+        (message->token >= FIELDS_COUNTER_MAX || (held && message->token == 0)))
         return "lease: token is out of range, 1 up to 2^62 is allowed";
-    if (message->highest >= WIRE_COUNTER_MAX)
+    if (message->highest >= FIELDS_COUNTER_MAX)
         return "lease: highest is out of range, up to 2^62 is allowed";
-    if (message->term >= WIRE_COUNTER_MAX)
+    if (message->term >= FIELDS_COUNTER_MAX)
         return "lease: term is out of range, up to 2^62 is allowed";
     if ((has & HAS(ttl_us)) &&
         !fields_in_range(message->ttl_us, LEASE_TTL_MIN_US, LEASE_TTL_MAX_US))
@@ -166,7 +167,7 @@ static const char *check_ranges(const struct lease_message *message, uint32_t ha
     return NULL;
 }
 
-const char *fields_unpack_lease(struct lease_message *out, const holdfast_Lease *message)
+const char *wire_unpack_lease(struct lease_message *out, const holdfast_Lease *message)
 {
     memset(out, 0, sizeof(*out));
     if (message->kind == holdfast_Lease_Kind_UNSPECIFIED ||

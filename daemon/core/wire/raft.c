@@ -1,5 +1,5 @@
-/* Raft's messages and configuration <-> generated structs. */
-#include "wire/fields.h"
+/* Raft's messages <-> generated structs. */
+#include "wire/wire_internal.h"
 
 #include <string.h>
 
@@ -12,12 +12,6 @@ _Static_assert(sizeof(((holdfast_Raft *)0)->chunk.bytes) == RAFT_SNAPSHOT_CHUNK,
                "holdfast.options follows raft.h");
 _Static_assert(sizeof(((holdfast_Entry *)0)->data.bytes) == RAFT_ENTRY_DATA_MAX,
                "holdfast.options follows raft.h");
-_Static_assert(sizeof(((holdfast_Members *)0)->member) / sizeof(holdfast_Member) == HF_ISSUERS_MAX,
-               "holdfast.options follows limits.h");
-_Static_assert(sizeof(((holdfast_Member *)0)->id) == HF_NAME_MAX + 1,
-               "holdfast.options follows limits.h");
-_Static_assert(sizeof(((holdfast_Member *)0)->address) == HF_ADDRESS_MAX + 1,
-               "holdfast.options follows limits.h");
 
 /* The fields that depend on the kind. */
 /* clang-format off */
@@ -52,17 +46,6 @@ static const uint32_t fields_of_kind[RAFT_MESSAGE_KINDS] = {
                            HAS(last_term) | HAS(match_index) | HAS(granted),
 };
 
-void fields_pack_members(holdfast_Members *out, const struct raft_members *members)
-{
-    out->member_count = members->count;
-    for (uint8_t i = 0; i < members->count; i++) {
-        fields_pack_name(out->member[i].id, &members->member[i].id);
-        out->member[i].voter = members->member[i].voter;
-        fields_pack_text(out->member[i].address, sizeof(out->member[i].address),
-                         members->member[i].address);
-    }
-}
-
 static void pack_entries(holdfast_Raft *out, const struct raft_message *message)
 {
     out->entries_count = message->entry_count;
@@ -75,17 +58,17 @@ static void pack_entries(holdfast_Raft *out, const struct raft_message *message)
     }
 }
 
-void fields_clear_raft(holdfast_Raft *out)
+void wire_clear_raft(holdfast_Raft *out)
 {
     memset(out, 0, offsetof(holdfast_Raft, entries));
     out->chunk.size = 0;
     memset(&out->recovering, 0, sizeof(*out) - offsetof(holdfast_Raft, recovering));
 }
 
-void fields_pack_raft(holdfast_Raft *out, const struct raft_message *message)
+void wire_pack_raft(holdfast_Raft *out, const struct raft_message *message)
 {
     uint32_t has = fields_of_kind[message->kind];
-    fields_clear_raft(out);
+    wire_clear_raft(out);
     out->kind = (holdfast_Raft_Kind)(message->kind + 1);
     fields_pack_name(out->from, &message->from);
     fields_pack_name(out->to, &message->to);
@@ -100,32 +83,11 @@ void fields_pack_raft(holdfast_Raft *out, const struct raft_message *message)
         pack_entries(out, message);
     if (has & HAS(chunk)) {
         out->has_members = true;
-        fields_pack_members(&out->members, message->members);
+        raft_members_pack(&out->members, message->members);
         out->chunk.size = (pb_size_t)message->chunk.length;
         if (message->chunk.length > 0)
             memcpy(out->chunk.bytes, message->chunk.data, message->chunk.length);
     }
-}
-
-const char *fields_unpack_members(struct raft_members *out, const holdfast_Members *members)
-{
-    memset(out, 0, sizeof(*out));
-    if (members->member_count == 0)
-        return "members: empty, 1 to 7 are allowed";
-    out->count = (uint8_t)members->member_count;
-    for (uint8_t i = 0; i < out->count; i++) {
-        if (!fields_unpack_name(&out->member[i].id, members->member[i].id, true))
-            return "members: id is not a name";
-        out->member[i].voter = members->member[i].voter;
-        if (!fields_unpack_text(out->member[i].address, sizeof(out->member[i].address),
-                                members->member[i].address))
-            return "members: address is not printable";
-        for (uint8_t j = 0; j < i; j++) {
-            if (name_equal(&out->member[i].id, &out->member[j].id))
-                return "members: an id stands there twice";
-        }
-    }
-    return raft_voter_count(out) > 0 ? NULL : "members: no voter among them, 1 to 7 are allowed";
 }
 
 static const char *unpack_entry(struct raft_entry *out, const holdfast_Entry *entry)
@@ -160,7 +122,7 @@ static const char *unpack_entries(struct raft_message *out, struct raft_entry *e
     return NULL;
 }
 
-static const char *unpack_snapshot(struct raft_message *out, struct fields_raft_parts *parts,
+static const char *unpack_snapshot(struct raft_message *out, struct wire_raft_parts *parts,
                                    const holdfast_Raft *message)
 {
     if (message->snapshot_index == 0 || message->snapshot_term == 0)
@@ -172,7 +134,7 @@ static const char *unpack_snapshot(struct raft_message *out, struct fields_raft_
     memcpy(parts->chunk, message->chunk.bytes, message->chunk.size);
     out->chunk = (struct bytes){ parts->chunk, message->chunk.size };
     out->members = parts->members;
-    return fields_unpack_members(parts->members, &message->members);
+    return raft_members_unpack(parts->members, &message->members);
 }
 
 static const char *unpack_scalars(struct raft_message *out, const holdfast_Raft *message,
@@ -183,7 +145,7 @@ static const char *unpack_scalars(struct raft_message *out, const holdfast_Raft 
         return "raft: " #field " does not belong to this kind";                                    \
     out->field = message->field;
 #define COUNTER(field)                                                                             \
-    if (message->field >= WIRE_COUNTER_MAX)                                                        \
+    if (message->field >= FIELDS_COUNTER_MAX)                                                      \
         return "raft: " #field " is out of range, up to 2^62 is allowed";                          \
     FLAG(field)
     RAFT_FLAGS(FLAG)
@@ -193,8 +155,8 @@ static const char *unpack_scalars(struct raft_message *out, const holdfast_Raft 
     return NULL;
 }
 
-const char *fields_unpack_raft(struct raft_message *out, struct fields_raft_parts *parts,
-                               const holdfast_Raft *message)
+const char *wire_unpack_raft(struct raft_message *out, struct wire_raft_parts *parts,
+                             const holdfast_Raft *message)
 {
     memset(out, 0, sizeof(*out));
     if (message->kind == holdfast_Raft_Kind_UNSPECIFIED ||
@@ -206,7 +168,7 @@ const char *fields_unpack_raft(struct raft_message *out, struct fields_raft_part
         return "raft: from is not a name";
     if (!fields_unpack_name(&out->to, message->to, true))
         return "raft: to is not a name";
-    if (message->term >= WIRE_COUNTER_MAX)
+    if (message->term >= FIELDS_COUNTER_MAX)
         return "raft: term is out of range, up to 2^62 is allowed";
     out->term = message->term;
     const char *complaint = unpack_scalars(out, message, has);

@@ -5,7 +5,7 @@
 
 #include <pb_decode.h>
 
-#include "wire/fields.h"
+#include "wire/wire_internal.h"
 
 _Static_assert(sizeof(((holdfast_Query *)0)->text.bytes) == WIRE_TEXT_MAX,
                "holdfast.options follows wire.h");
@@ -20,21 +20,21 @@ static holdfast_Envelope scratch;
 
 static size_t encode_scratch(uint8_t *out, size_t capacity)
 {
-    return fields_write_envelope(&scratch, out,
-                                 capacity < WIRE_FRAME_MAX ? capacity : WIRE_FRAME_MAX);
+    return wire_write_envelope(&scratch, out,
+                               capacity < WIRE_FRAME_MAX ? capacity : WIRE_FRAME_MAX);
 }
 
 size_t wire_encode_raft(const struct raft_message *message, uint8_t *out, size_t capacity)
 {
     scratch.which_body = holdfast_Envelope_raft_tag;
-    fields_pack_raft(&scratch.body.raft, message);
+    wire_pack_raft(&scratch.body.raft, message);
     return encode_scratch(out, capacity);
 }
 
 size_t wire_encode_lease(const struct lease_message *message, uint8_t *out, size_t capacity)
 {
     scratch.which_body = holdfast_Envelope_lease_tag;
-    fields_pack_lease(&scratch.body.lease, message);
+    wire_pack_lease(&scratch.body.lease, message);
     return encode_scratch(out, capacity);
 }
 
@@ -79,7 +79,7 @@ static size_t encode_issuers(const struct wire_issuers *issuers, uint8_t *out, s
     memset(to, 0, sizeof(*to));
     to->index = issuers->index;
     to->has_members = true;
-    fields_pack_members(&to->members, &issuers->members);
+    raft_members_pack(&to->members, &issuers->members);
     return encode_scratch(out, capacity);
 }
 
@@ -157,20 +157,20 @@ static const char *unpack_query(struct wire_query *out, const holdfast_Query *qu
 
 static const char *unpack_issuers(struct wire_issuers *out, const holdfast_Issuers *issuers)
 {
-    if (issuers->index >= WIRE_COUNTER_MAX)
+    if (issuers->index >= FIELDS_COUNTER_MAX)
         return "issuers: index is out of range, up to 2^62 is allowed";
     if (!issuers->has_members)
         return "issuers: members are missing";
     out->index = issuers->index;
-    return fields_unpack_members(&out->members, &issuers->members);
+    return raft_members_unpack(&out->members, &issuers->members);
 }
 
 static const char *unpack_store(struct wire_store *out, const holdfast_Store *store)
 {
     memset(out, 0, sizeof(*out));
-    if (store->sync_last_us >= WIRE_COUNTER_MAX || store->sync_worst_us >= WIRE_COUNTER_MAX ||
-        store->waiting_us >= WIRE_COUNTER_MAX || store->written_bytes >= WIRE_COUNTER_MAX ||
-        store->syncs >= WIRE_COUNTER_MAX)
+    if (store->sync_last_us >= FIELDS_COUNTER_MAX || store->sync_worst_us >= FIELDS_COUNTER_MAX ||
+        store->waiting_us >= FIELDS_COUNTER_MAX || store->written_bytes >= FIELDS_COUNTER_MAX ||
+        store->syncs >= FIELDS_COUNTER_MAX)
         return "store: a figure is out of range, up to 2^62 is allowed";
     out->sync_last_us = store->sync_last_us;
     out->sync_worst_us = store->sync_worst_us;
@@ -184,17 +184,17 @@ static const char *unpack_store(struct wire_store *out, const holdfast_Store *st
 
 static const char *unpack_envelope(struct wire_message *out)
 {
-    struct fields_raft_parts parts = { out->entries, out->chunk, &out->members };
+    struct wire_raft_parts parts = { out->entries, out->chunk, &out->members };
     switch (scratch.which_body) {
     case holdfast_Envelope_hello_tag:
         out->kind = WIRE_HELLO;
         return unpack_hello(&out->hello, &scratch.body.hello);
     case holdfast_Envelope_raft_tag:
         out->kind = WIRE_RAFT;
-        return fields_unpack_raft(&out->raft, &parts, &scratch.body.raft);
+        return wire_unpack_raft(&out->raft, &parts, &scratch.body.raft);
     case holdfast_Envelope_lease_tag:
         out->kind = WIRE_LEASE;
-        return fields_unpack_lease(&out->lease, &scratch.body.lease);
+        return wire_unpack_lease(&out->lease, &scratch.body.lease);
     case holdfast_Envelope_query_tag:
         out->kind = WIRE_QUERY;
         return unpack_query(&out->query, &scratch.body.query, false);
@@ -223,7 +223,7 @@ static const pb_msgdesc_t *clear_body(uint32_t tag)
         memset(&scratch.body.hello, 0, sizeof(scratch.body.hello));
         return holdfast_Hello_fields;
     case holdfast_Envelope_raft_tag:
-        fields_clear_raft(&scratch.body.raft);
+        wire_clear_raft(&scratch.body.raft);
         return holdfast_Raft_fields;
     case holdfast_Envelope_lease_tag:
         memset(&scratch.body.lease, 0, offsetof(holdfast_Lease, items));
@@ -280,68 +280,6 @@ const char *wire_decode(struct wire_message *out, struct bytes frame)
         return "frame: length is out of range, 1 to 16384 bytes are allowed";
     pb_istream_t stream = pb_istream_from_buffer(frame.data, frame.length);
     if (!decode_envelope(&stream))
-        return fields_explain_refusal(frame.data, frame.length);
+        return wire_explain_refusal(frame.data, frame.length);
     return unpack_envelope(out);
-}
-
-static bool decode_message(const pb_msgdesc_t *descriptor, void *message, struct bytes bytes)
-{
-    pb_istream_t stream = pb_istream_from_buffer(bytes.data, bytes.length);
-    return bytes.length > 0 && pb_decode(&stream, descriptor, message);
-}
-
-size_t wire_encode_command(const struct lease_command *command, uint8_t *out, size_t capacity)
-{
-    holdfast_Command message;
-    fields_pack_command(&message, command);
-    return fields_write_command(&message, out, capacity);
-}
-
-bool wire_decode_command(struct lease_command *command, struct bytes bytes)
-{
-    holdfast_Command message;
-    return decode_message(holdfast_Command_fields, &message, bytes) &&
-           fields_unpack_command(command, &message) == NULL;
-}
-
-size_t wire_encode_members(const struct raft_members *members, uint8_t *out, size_t capacity)
-{
-    holdfast_Members message;
-    fields_pack_members(&message, members);
-    return fields_write_members(&message, out, capacity);
-}
-
-bool wire_decode_members(struct raft_members *members, struct bytes bytes)
-{
-    holdfast_Members message;
-    return decode_message(holdfast_Members_fields, &message, bytes) &&
-           fields_unpack_members(members, &message) == NULL;
-}
-
-size_t wire_encode_record(const struct lease_record *record, uint8_t *out, size_t capacity)
-{
-    holdfast_Record message;
-    fields_pack_record(&message, record);
-    return fields_write_record(&message, out, capacity);
-}
-
-bool wire_decode_record(struct lease_record *record, struct bytes bytes)
-{
-    holdfast_Record message;
-    return decode_message(holdfast_Record_fields, &message, bytes) &&
-           fields_unpack_record(record, &message) == NULL;
-}
-
-size_t wire_encode_event(const struct history_event *event, uint8_t *out, size_t capacity)
-{
-    holdfast_Event message;
-    fields_pack_event(&message, event);
-    return fields_write_event(&message, out, capacity);
-}
-
-bool wire_decode_event(struct history_event *event, struct bytes bytes)
-{
-    holdfast_Event message;
-    return decode_message(holdfast_Event_fields, &message, bytes) &&
-           fields_unpack_event(event, &message) == NULL;
 }

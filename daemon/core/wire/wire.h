@@ -3,9 +3,9 @@
  *
  * Purpose: one envelope per frame. Pure; no allocation. Frames on TLS are a 4-byte big-endian
  *   length (1..WIRE_FRAME_MAX) and that many bytes of one Envelope.
- * Rules: unknown fields are skipped. Every name, enum, count and range is checked here, once, so
- *   that the core never sees a malformed message. Log commands and raft configuration records are
- *   encoded here as well, so that journal, wire and snapshot share one published format.
+ * Rules: unknown fields are skipped. Every name, enum, count and range is checked once, so that
+ *   the core never sees a malformed message. What is in the log, the journal and snapshots has its
+ *   codec beside its structs, of the same format: lease/codec.h, raft_members_encode().
  */
 #ifndef HOLDFAST_CORE_WIRE_WIRE_H
 #define HOLDFAST_CORE_WIRE_WIRE_H
@@ -16,7 +16,6 @@
 
 #include "base/bytes.h"
 #include "lease/message.h"
-#include "lease/table.h"
 #include "raft/raft.h"
 
 enum {
@@ -100,19 +99,5 @@ size_t wire_encode_lease(const struct lease_message *message, uint8_t *out, size
  * Decodes one envelope. Returns NULL, or what is wrong with it (static text; *out is then void).
  */
 const char *wire_decode(struct wire_message *out, struct bytes frame);
-
-/* Log command <-> bytes of an entry (at most RAFT_ENTRY_DATA_MAX). Return 0 / false if not. */
-size_t wire_encode_command(const struct lease_command *command, uint8_t *out, size_t capacity);
-bool wire_decode_command(struct lease_command *command, struct bytes bytes);
-
-/* Raft configuration <-> bytes of a RAFT_ENTRY_MEMBERS entry or a journal record. */
-size_t wire_encode_members(const struct raft_members *members, uint8_t *out, size_t capacity);
-bool wire_decode_members(struct raft_members *members, struct bytes bytes);
-
-/* One record or event of a table's snapshot <-> bytes. Return 0 / false if they can't. */
-size_t wire_encode_record(const struct lease_record *record, uint8_t *out, size_t capacity);
-bool wire_decode_record(struct lease_record *record, struct bytes bytes);
-size_t wire_encode_event(const struct history_event *event, uint8_t *out, size_t capacity);
-bool wire_decode_event(struct history_event *event, struct bytes bytes);
 
 #endif

@@ -10,7 +10,7 @@
 #include "raft/raft.h"
 #include "tests/unit/support/random.h"
 #include "tests/unit/support/unit.h"
-#include "wire/wire.h"
+#include "lease/codec.h"
 
 enum { TTL_US = 1000000, FENCE_US = 20000, RESOURCES = 16, BAR_BYTES = 100000 };
 
@@ -63,7 +63,7 @@ static void step(const struct issuer_event *event)
     uint64_t first = next_index;
     for (size_t i = 0; i < count; i++) {
         proposed[i].command.wall_us = INT64_C(1764437000000000);
-        size_t length = wire_encode_command(&proposed[i].command, bytes, sizeof(bytes));
+        size_t length = lease_command_encode(&proposed[i].command, bytes, sizeof(bytes));
         int64_t cost = budget_entry_bytes(length, i < 2);
         written += cost;
         entries++;

@@ -51,7 +51,7 @@ static const struct raft *log_of(const char *kept, const char *latest)
                                         .entries = &entry };
     if (latest != NULL) {
         struct raft_members members = members_of(latest);
-        entry.length = (uint16_t)wire_encode_members(&members, entry.data, sizeof(entry.data));
+        entry.length = (uint16_t)raft_members_encode(&members, entry.data, sizeof(entry.data));
         assert_true(entry.length > 0);
         recovered.entry_count = 1;
     }

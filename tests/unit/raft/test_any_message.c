@@ -3,7 +3,6 @@
  * Random messages, most of them near to what the node expects. A failing seed is printed.
  */
 #include "tests/unit/raft/node.h"
-#include "wire/wire.h"
 
 enum { SEEDS = 200, STEPS = 1500 };
 
@@ -60,7 +59,7 @@ static void make_entries(struct raft_message *message)
         if (!one_in(5))
             continue;
         entry->kind = RAFT_ENTRY_MEMBERS;
-        entry->length = (uint16_t)wire_encode_members(&changed, entry->data, sizeof entry->data);
+        entry->length = (uint16_t)raft_members_encode(&changed, entry->data, sizeof entry->data);
     }
 }
 

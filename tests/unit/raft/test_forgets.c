@@ -1,6 +1,5 @@
 /* Memory that is lost more than once, or unseen: by whom it is noticed, and what follows. */
 #include "tests/unit/raft/network.h"
-#include "wire/wire.h"
 
 static struct node node;
 
@@ -387,7 +386,7 @@ static void append_removal(const char *removed)
     members.member[at] = members.member[--members.count];
     memset(&members.member[members.count], 0, sizeof members.member[0]);
     entries[1].length =
-        (uint16_t)wire_encode_members(&members, entries[1].data, sizeof entries[1].data);
+        (uint16_t)raft_members_encode(&members, entries[1].data, sizeof entries[1].data);
     node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST,
                                                .from = name_of("n2"),
                                                .term = 3,

@@ -1,6 +1,5 @@
 /* Whose messages a node hears, and whose candidacy, when configurations differ. */
 #include "tests/unit/raft/network.h"
-#include "wire/wire.h"
 
 static struct node node;
 
@@ -14,7 +13,7 @@ static struct raft_entry members_entry(uint64_t index, uint64_t term, const char
         members.member[members.count++] =
             (struct raft_member){ .id = name_of(name), .voter = true };
     }
-    entry.length = (uint16_t)wire_encode_members(&members, entry.data, sizeof entry.data);
+    entry.length = (uint16_t)raft_members_encode(&members, entry.data, sizeof entry.data);
     return entry;
 }
 

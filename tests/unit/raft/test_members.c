@@ -1,6 +1,5 @@
 /* Changes of the configuration: one server at a time, learner first, in effect from the log. */
 #include "tests/unit/raft/scenario.h"
-#include "wire/wire.h"
 
 static struct cluster world;
 
@@ -613,13 +612,13 @@ static void an_entry_that_is_no_configuration_is_refused(void **state)
     node_receive(&world.node[1], message);
     assert_int_equal(raft_of(1)->last_index, 0);
     nobody.member[0].voter = nobody.member[1].voter = false;
-    entry.length = (uint16_t)wire_encode_members(&nobody, entry.data, sizeof entry.data);
+    entry.length = (uint16_t)raft_members_encode(&nobody, entry.data, sizeof entry.data);
     assert_true(entry.length > 0);
     node_receive(&world.node[1], message);
     assert_int_equal(raft_of(1)->last_index, 0);
     assert_int_equal(raft_of(1)->members.count, 3);
     nobody.member[1].voter = true;
-    entry.length = (uint16_t)wire_encode_members(&nobody, entry.data, sizeof entry.data);
+    entry.length = (uint16_t)raft_members_encode(&nobody, entry.data, sizeof entry.data);
     node_receive(&world.node[1], message);
     assert_int_equal(raft_of(1)->last_index, 1);
     assert_int_equal(raft_voter_count(&raft_of(1)->members), 1);

@@ -1,6 +1,5 @@
 /* A node that lost its log, term and vote: what it may not do, and when it may again. */
 #include "tests/unit/raft/network.h"
-#include "wire/wire.h"
 
 static struct node node;
 static struct node others[5];
@@ -886,7 +885,7 @@ static struct raft_entry entry_of_members(uint64_t index, bool n4_votes)
     struct raft_entry entry = { .index = index, .term = 1, .kind = RAFT_ENTRY_MEMBERS };
 
     members.member[3].voter = n4_votes;
-    entry.length = (uint16_t)wire_encode_members(&members, entry.data, sizeof entry.data);
+    entry.length = (uint16_t)raft_members_encode(&members, entry.data, sizeof entry.data);
     return entry;
 }
 

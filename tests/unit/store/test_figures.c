@@ -9,7 +9,7 @@
 #include "store/disk_file.h"
 #include "tests/unit/store/rig.h"
 #include "tests/unit/support/folder.h"
-#include "wire/wire.h"
+#include "lease/codec.h"
 
 enum { RESOURCES = 16, GRANTS = 8192, DAYS_10_YEARS = 3652 };
 
@@ -56,7 +56,7 @@ static void append_grant(unsigned number)
     struct lease_command command = grant_command(number);
     struct raft_entry *entry = &rig_entry[++rig_last % RIG_INDEX_MAX];
     *entry = (struct raft_entry){ .index = rig_last, .term = 1, .kind = RAFT_ENTRY_COMMAND };
-    entry->length = (uint16_t)wire_encode_command(&command, entry->data, sizeof(entry->data));
+    entry->length = (uint16_t)lease_command_encode(&command, entry->data, sizeof(entry->data));
     assert_true(entry->length > 0);
     assert_true(lease_table_apply(&table, rig_last, &command).done);
     struct raft_persist persist = {

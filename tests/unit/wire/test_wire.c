@@ -10,6 +10,7 @@
 #include "holdfast.pb.h"
 #include "tests/unit/support/random.h"
 #include "tests/unit/support/unit.h"
+#include "lease/codec.h"
 #include "wire/wire.h"
 
 enum { ROUNDS = 40 };
@@ -754,14 +755,14 @@ static void the_longest_command_fits_an_entry(void **state)
         struct lease_command command = longest_command((enum lease_command_kind)kind);
         struct lease_command back;
         holdfast_Command raw_command;
-        size_t length = wire_encode_command(&command, bytes, sizeof(bytes));
+        size_t length = lease_command_encode(&command, bytes, sizeof(bytes));
         assert_true(length > 0);
         assert_as_nanopb(holdfast_Command_fields, &raw_command, bytes, length);
-        assert_true(wire_decode_command(&back, (struct bytes){ bytes, length }));
+        assert_true(lease_command_decode(&back, (struct bytes){ bytes, length }));
         assert_memory_equal(&back, &command, sizeof(back));
-        assert_int_equal(wire_encode_command(&command, bytes, length - 1), 0);
+        assert_int_equal(lease_command_encode(&command, bytes, length - 1), 0);
         for (size_t cut = 0; cut < length; cut++) {
-            if (wire_decode_command(&back, (struct bytes){ bytes, cut }))
+            if (lease_command_decode(&back, (struct bytes){ bytes, cut }))
                 assert_true(back.kind == command.kind);
         }
     }
@@ -810,17 +811,17 @@ static void malformed_commands_are_refused(void **state)
     struct lease_command back;
     struct lease_command command = longest_command(LEASE_COMMAND_RELEASE);
     command.token = 0;
-    size_t length = wire_encode_command(&command, bytes, sizeof(bytes));
-    assert_false(wire_decode_command(&back, (struct bytes){ bytes, length }));
+    size_t length = lease_command_encode(&command, bytes, sizeof(bytes));
+    assert_false(lease_command_decode(&back, (struct bytes){ bytes, length }));
     command = longest_command(LEASE_COMMAND_GRANT);
     command.ttl_us = LEASE_TTL_MIN_US - 1;
-    length = wire_encode_command(&command, bytes, sizeof(bytes));
-    assert_false(wire_decode_command(&back, (struct bytes){ bytes, length }));
+    length = lease_command_encode(&command, bytes, sizeof(bytes));
+    assert_false(lease_command_decode(&back, (struct bytes){ bytes, length }));
     memset(&command.holder, 0, sizeof(command.holder));
     command.ttl_us = LEASE_TTL_MIN_US;
-    length = wire_encode_command(&command, bytes, sizeof(bytes));
-    assert_false(wire_decode_command(&back, (struct bytes){ bytes, length }));
-    assert_false(wire_decode_command(&back, (struct bytes){ bytes, 0 }));
+    length = lease_command_encode(&command, bytes, sizeof(bytes));
+    assert_false(lease_command_decode(&back, (struct bytes){ bytes, length }));
+    assert_false(lease_command_decode(&back, (struct bytes){ bytes, 0 }));
 }
 
 static void text_that_is_not_printable_is_made_so_when_sent(void **state)
@@ -842,8 +843,8 @@ static void members_records_and_events_come_back(void **state)
     for (int round = 0; round < ROUNDS; round++) {
         struct raft_members members = random_members();
         struct raft_members members_back;
-        size_t length = wire_encode_members(&members, bytes, sizeof(bytes));
-        assert_true(wire_decode_members(&members_back, (struct bytes){ bytes, length }));
+        size_t length = raft_members_encode(&members, bytes, sizeof(bytes));
+        assert_true(raft_members_decode(&members_back, (struct bytes){ bytes, length }));
         assert_memory_equal(&members_back, &members, sizeof(members));
         assert_as_nanopb(holdfast_Members_fields, &raw_members, bytes, length);
         struct lease_record record = { .resource = random_name(), .last_token = random_counter() };
@@ -859,8 +860,8 @@ static void members_records_and_events_come_back(void **state)
             record.transferred = random_bool();
             random_text(record.address, sizeof(record.address));
         }
-        length = wire_encode_record(&record, bytes, sizeof(bytes));
-        assert_true(wire_decode_record(&record_back, (struct bytes){ bytes, length }));
+        length = lease_record_encode(&record, bytes, sizeof(bytes));
+        assert_true(lease_record_decode(&record_back, (struct bytes){ bytes, length }));
         assert_memory_equal(&record_back, &record, sizeof(record));
         assert_as_nanopb(holdfast_Record_fields, &raw_record, bytes, length);
         struct history_event event = { .index = random_counter(),
@@ -872,8 +873,8 @@ static void members_records_and_events_come_back(void **state)
                                        .who = random_name() };
         struct history_event event_back;
         random_text(event.text, sizeof(event.text));
-        length = wire_encode_event(&event, bytes, sizeof(bytes));
-        assert_true(wire_decode_event(&event_back, (struct bytes){ bytes, length }));
+        length = history_event_encode(&event, bytes, sizeof(bytes));
+        assert_true(history_event_decode(&event_back, (struct bytes){ bytes, length }));
         assert_memory_equal(&event_back, &event, sizeof(event));
         assert_as_nanopb(holdfast_Event_fields, &raw_event, bytes, length);
     }
@@ -887,14 +888,14 @@ static void a_record_that_contradicts_itself_is_refused(void **state)
     struct lease_record record = {
         .resource = longest_name(), .last_token = 4, .token = 4, .ttl_us = LEASE_TTL_MIN_US
     };
-    size_t length = wire_encode_record(&record, bytes, sizeof(bytes));
-    assert_false(wire_decode_record(&back, (struct bytes){ bytes, length }));
+    size_t length = lease_record_encode(&record, bytes, sizeof(bytes));
+    assert_false(lease_record_decode(&back, (struct bytes){ bytes, length }));
     record.holder = longest_name();
-    length = wire_encode_record(&record, bytes, sizeof(bytes));
-    assert_true(wire_decode_record(&back, (struct bytes){ bytes, length }));
+    length = lease_record_encode(&record, bytes, sizeof(bytes));
+    assert_true(lease_record_decode(&back, (struct bytes){ bytes, length }));
     record.token = 5;
-    length = wire_encode_record(&record, bytes, sizeof(bytes));
-    assert_false(wire_decode_record(&back, (struct bytes){ bytes, length }));
+    length = lease_record_encode(&record, bytes, sizeof(bytes));
+    assert_false(lease_record_decode(&back, (struct bytes){ bytes, length }));
 }
 
 int main(void)

@@ -1,7 +1,10 @@
-/* Log commands and what a snapshot of the lease table is made of <-> generated structs. */
-#include "wire/fields.h"
+#include "lease/codec.h"
 
 #include <string.h>
+
+#include "base/fields.h"
+#include "holdfast.pb.h"
+#include "lease/message.h"
 
 _Static_assert((int)holdfast_Command_Kind_CLEAR == LEASE_COMMAND_KINDS, "one for one, plus one");
 _Static_assert((int)holdfast_HistoryKind_HISTORY_FAULT == HISTORY_KINDS, "one for one, plus one");
@@ -32,7 +35,7 @@ static const uint32_t fields_of_kind[LEASE_COMMAND_KINDS] = {
     [LEASE_COMMAND_CLEAR] = 0,
 };
 
-void fields_pack_command(holdfast_Command *out, const struct lease_command *command)
+static void pack_command(holdfast_Command *out, const struct lease_command *command)
 {
     uint32_t has = fields_of_kind[command->kind];
     memset(out, 0, sizeof(*out));
@@ -104,7 +107,7 @@ static const char *unpack_command_scalars(struct lease_command *out,
     return NULL;
 }
 
-const char *fields_unpack_command(struct lease_command *out, const holdfast_Command *command)
+static const char *unpack_command(struct lease_command *out, const holdfast_Command *command)
 {
     memset(out, 0, sizeof(*out));
     if (command->kind == holdfast_Command_Kind_UNSPECIFIED ||
@@ -117,7 +120,7 @@ const char *fields_unpack_command(struct lease_command *out, const holdfast_Comm
         complaint = unpack_command_scalars(out, command, fields_of_kind[out->kind]);
     if (complaint)
         return complaint;
-    if (out->token >= WIRE_COUNTER_MAX)
+    if (out->token >= FIELDS_COUNTER_MAX)
         return "command: token is out of range, up to 2^62 is allowed";
     bool names_grant = out->kind == LEASE_COMMAND_RELEASE || out->kind == LEASE_COMMAND_EXPIRE ||
                        out->kind == LEASE_COMMAND_OVERRULE;
@@ -130,7 +133,7 @@ const char *fields_unpack_command(struct lease_command *out, const holdfast_Comm
     return NULL;
 }
 
-void fields_pack_record(holdfast_Record *out, const struct lease_record *record)
+static void pack_record(holdfast_Record *out, const struct lease_record *record)
 {
     memset(out, 0, sizeof(*out));
     fields_pack_name(out->resource, &record->resource);
@@ -148,7 +151,7 @@ void fields_pack_record(holdfast_Record *out, const struct lease_record *record)
     out->transferred = record->transferred;
 }
 
-const char *fields_unpack_record(struct lease_record *out, const holdfast_Record *record)
+static const char *unpack_record(struct lease_record *out, const holdfast_Record *record)
 {
     memset(out, 0, sizeof(*out));
     if (!fields_unpack_name(&out->resource, record->resource, true))
@@ -159,7 +162,7 @@ const char *fields_unpack_record(struct lease_record *out, const holdfast_Record
         return "record: pinned_to is not a name";
     if (!fields_unpack_text(out->address, sizeof(out->address), record->address))
         return "record: address is not printable";
-    if (record->last_token >= WIRE_COUNTER_MAX || record->token > record->last_token)
+    if (record->last_token >= FIELDS_COUNTER_MAX || record->token > record->last_token)
         return "record: token is out of range, up to last_token is allowed";
     if (name_empty(&out->holder) != (record->token == 0))
         return "record: holder and token go together";
@@ -179,7 +182,7 @@ const char *fields_unpack_record(struct lease_record *out, const holdfast_Record
     return NULL;
 }
 
-void fields_pack_event(holdfast_Event *out, const struct history_event *event)
+static void pack_event(holdfast_Event *out, const struct history_event *event)
 {
     memset(out, 0, sizeof(*out));
     fields_pack_name(out->resource, &event->resource);
@@ -194,7 +197,7 @@ void fields_pack_event(holdfast_Event *out, const struct history_event *event)
     out->token = event->token;
 }
 
-const char *fields_unpack_event(struct history_event *out, const holdfast_Event *event)
+static const char *unpack_event(struct history_event *out, const holdfast_Event *event)
 {
     memset(out, 0, sizeof(*out));
     if (event->kind == holdfast_HistoryKind_HISTORY_UNSPECIFIED ||
@@ -211,11 +214,53 @@ const char *fields_unpack_event(struct history_event *out, const holdfast_Event 
     out->unproven = event->unproven;
     if (!fields_unpack_text(out->text, sizeof(out->text), event->text))
         return "event: text is not printable";
-    if (event->index >= WIRE_COUNTER_MAX || event->token >= WIRE_COUNTER_MAX)
+    if (event->index >= FIELDS_COUNTER_MAX || event->token >= FIELDS_COUNTER_MAX)
         return "event: index or token is out of range, up to 2^62 is allowed";
     out->index = event->index;
     out->wall_us = event->wall_us;
     out->kind = (enum history_kind)((int)event->kind - 1);
     out->token = event->token;
     return NULL;
+}
+
+size_t lease_command_encode(const struct lease_command *command, uint8_t *out, size_t capacity)
+{
+    holdfast_Command message;
+    pack_command(&message, command);
+    return fields_encode(holdfast_Command_fields, &message, out, capacity);
+}
+
+bool lease_command_decode(struct lease_command *command, struct bytes bytes)
+{
+    holdfast_Command message;
+    return fields_decode(holdfast_Command_fields, &message, bytes) &&
+           unpack_command(command, &message) == NULL;
+}
+
+size_t lease_record_encode(const struct lease_record *record, uint8_t *out, size_t capacity)
+{
+    holdfast_Record message;
+    pack_record(&message, record);
+    return fields_encode(holdfast_Record_fields, &message, out, capacity);
+}
+
+bool lease_record_decode(struct lease_record *record, struct bytes bytes)
+{
+    holdfast_Record message;
+    return fields_decode(holdfast_Record_fields, &message, bytes) &&
+           unpack_record(record, &message) == NULL;
+}
+
+size_t history_event_encode(const struct history_event *event, uint8_t *out, size_t capacity)
+{
+    holdfast_Event message;
+    pack_event(&message, event);
+    return fields_encode(holdfast_Event_fields, &message, out, capacity);
+}
+
+bool history_event_decode(struct history_event *event, struct bytes bytes)
+{
+    holdfast_Event message;
+    return fields_decode(holdfast_Event_fields, &message, bytes) &&
+           unpack_event(event, &message) == NULL;
 }
