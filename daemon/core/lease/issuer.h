@@ -324,10 +324,6 @@ bool issuer_claim_of(const struct issuer *issuer, const struct hf_name *resource
 uint64_t issuer_claim_by(const struct issuer *issuer, const struct hf_name *resource,
                          const struct hf_name *node);
 
-/* For issuer.c: notes what `node` says. False: it says nothing new, or has no say here. */
-bool issuer_hear_claim(const struct issuer *issuer, struct issuer_lease *lease,
-                       const struct hf_name *node, uint64_t token);
-
 /* NULL if no policy names the resource. */
 const struct issuer_policy *issuer_policy_of(const struct issuer *issuer,
                                              const struct hf_name *resource);
@@ -345,24 +341,5 @@ int64_t issuer_lease_max_us(const struct issuer_config *config);
 /* What is left of the holder's lease by this issuer's clock, >= 0; 0 if nobody holds it. */
 struct span issuer_time_left(const struct issuer *issuer, const struct hf_name *resource,
                              struct instant now);
-
-/*
- * Checks an acquire of `node` against policy, ranges and pin. Returns LEASE_REFUSED_NONE or the
- * refusal, and then writes what is wrong, its value and what is allowed into `text`.
- */
-enum lease_refusal issuer_check_acquire(const struct issuer *issuer, const struct hf_name *node,
-                                        const struct lease_message *message,
-                                        char text[HF_REASON_MAX + 1]);
-
-bool issuer_policy_allows(const struct issuer_policy *policy, const struct hf_name *node);
-
-/* For the history. */
-void issuer_explain_overrule(uint64_t token, char text[HF_REASON_MAX + 1]);
-
-/* Why nobody is granted the resource, for people; empty: it is not held for an output stuck on. */
-void issuer_explain_held(const struct issuer *issuer, const struct hf_name *resource,
-                         char text[HF_REASON_MAX + 1]);
-
-const char *issuer_transfer_name(enum issuer_transfer_state state);
 
 #endif

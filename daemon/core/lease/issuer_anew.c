@@ -6,7 +6,7 @@
  * Source: PROTOCOL.md, hold-off, all-boards-wait, word-on-tokens; why it is safe, and what it rests on,
  *   stands there.
  */
-#include "lease/issuer.h"
+#include "lease/issuer_internal.h"
 
 static int holder_index(const struct issuer_policy *policy, const struct hf_name *node)
 {

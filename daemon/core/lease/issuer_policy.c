@@ -1,7 +1,5 @@
 /* Who may ask for what: policy, ranges and pins, with a refusal that names the value. */
-#include <string.h>
-
-#include "lease/issuer.h"
+#include "lease/issuer_internal.h"
 
 static void append_text(char *out, size_t size, const char *text)
 {

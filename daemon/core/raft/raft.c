@@ -68,7 +68,6 @@ static void recover_log(struct raft *raft, const struct raft_recovered *recovere
     raft_log_reset(raft, recovered->snapshot_index, recovered->snapshot_term, &recovered->members);
     for (size_t i = 0; i < recovered->entry_count; i++) {
         const struct raft_entry *entry = &recovered->entries[i];
-
         HF_CHECK(entry->index == raft->last_index + 1 && entry->length <= RAFT_ENTRY_DATA_MAX);
         HF_CHECK(entry->term >= raft_term_at(raft, raft->last_index) &&
                  entry->term <= recovered->term);
@@ -82,9 +81,8 @@ static void recover_log(struct raft *raft, const struct raft_recovered *recovere
 static void clear(struct raft *raft)
 {
     const size_t behind = offsetof(struct raft, first_index);
-
     memset(raft, 0, offsetof(struct raft, ring));
-    memset((uint8_t *)raft + behind, 0, sizeof *raft - behind);
+    memset((uint8_t *)raft + behind, 0, sizeof(*raft) - behind);
 }
 
 void raft_init(struct raft *raft, const struct raft_config *config,
@@ -130,7 +128,6 @@ static void lead_on(struct raft_context *context)
 static void apply_committed(struct raft_context *context)
 {
     struct raft *raft = context->raft;
-
     context->out->apply_first = raft->applied + 1;
     /* While an installed snapshot waits for the store, the entries follow a state yet to come. */
     if (!raft->install_seq)
@@ -145,7 +142,6 @@ static void apply_committed(struct raft_context *context)
 static struct instant next_wake(const struct raft *raft)
 {
     struct instant at = raft->election_at;
-
     if (raft->role == RAFT_HALTED)
         return INSTANT_NEVER;
     if (raft->role == RAFT_LEADER) {
@@ -159,7 +155,7 @@ static struct instant next_wake(const struct raft *raft)
 /* Everything but the messages, which raft_send() clears one by one: they are large. */
 static void clear_output(struct raft_output *out)
 {
-    memset(&out->persist, 0, sizeof out->persist);
+    memset(&out->persist, 0, sizeof(out->persist));
     out->persist.first_index = 1;
     out->message_count = 0;
     out->restore = false;
@@ -184,7 +180,6 @@ void raft_step(struct raft *raft, const struct raft_event *event, struct instant
     uint64_t term_before = raft->term;
     struct hf_name leader_before = raft->leader;
     enum raft_standing standing_before = raft->recovery.standing;
-
     HF_CHECK(event->kind < RAFT_EVENT_KINDS);
     clear_output(out);
     raft_event_table[raft->role][event->kind](&context, event);

@@ -35,7 +35,6 @@ void raft_confirm_begin_lead(struct raft *raft)
 void raft_confirm(struct raft_context *context, const struct raft_event *event)
 {
     struct raft *raft = context->raft;
-
     (void)event;
     if (!raft->serving) {
         context->out->refusal = RAFT_NOT_LEADER;
@@ -54,7 +53,6 @@ void raft_heartbeat_reply_received(struct raft_context *context, const struct ra
     struct raft *raft = context->raft;
     struct raft_progress *progress =
         &raft->progress[raft_member_index(&raft->members, &message->from)];
-
     if (message->round <= raft->round && message->round > progress->confirmed_round)
         progress->confirmed_round = message->round;
 }
@@ -65,7 +63,6 @@ void raft_count_round(struct raft_context *context)
     struct raft *raft = context->raft;
     uint64_t rounds[HF_ISSUERS_MAX] = { 0 };
     int self = raft_self_index(raft);
-
     if (!round_in_flight(raft))
         return;
     for (int i = 0; i < raft->members.count; i++)
@@ -82,13 +79,11 @@ void raft_count_round(struct raft_context *context)
 void raft_send_heartbeats(struct raft_context *context)
 {
     struct raft *raft = context->raft;
-
     /* They leave anyway, so they carry what waits for a round, whatever is in flight. */
     if (raft->round_wanted)
         start_round(context);
     for (int i = 0; i < raft->members.count; i++) {
         struct raft_message *message;
-
         if (i == raft_self_index(raft))
             continue;
         message = raft_send(context, RAFT_HEARTBEAT, &raft->members.member[i].id);

@@ -11,7 +11,6 @@
 static bool log_up_to_date(const struct raft *raft, const struct raft_message *request)
 {
     uint64_t last_term = raft_term_at(raft, raft->last_index);
-
     return request->last_term > last_term ||
            (request->last_term == last_term && request->last_index >= raft->last_index);
 }
@@ -20,7 +19,6 @@ static bool log_up_to_date(const struct raft *raft, const struct raft_message *r
 static bool sticks_to_leader(const struct raft_context *context)
 {
     const struct raft *raft = context->raft;
-
     if (raft->role == RAFT_LEADER)
         return true;
     return !name_empty(&raft->leader) &&
@@ -30,11 +28,9 @@ static bool sticks_to_leader(const struct raft_context *context)
 static void request_votes(struct raft_context *context, bool pre, uint64_t term)
 {
     struct raft *raft = context->raft;
-
     for (int i = 0; i < raft->members.count; i++) {
         const struct raft_member *member = &raft->members.member[i];
         struct raft_message *message;
-
         if (!member->voter || name_equal(&member->id, &raft->config.self))
             continue;
         message = raft_send(context, RAFT_VOTE_REQUEST, &member->id);
@@ -60,7 +56,6 @@ static void clear_votes(struct raft *raft)
 void raft_election_timeout(struct raft_context *context, const struct raft_event *event)
 {
     struct raft *raft = context->raft;
-
     (void)event;
     if (!instant_reached(raft->election_at, context->now))
         return;
@@ -80,7 +75,6 @@ void raft_election_timeout(struct raft_context *context, const struct raft_event
 static void vote_for_self(struct raft *raft)
 {
     int self = raft_self_index(raft);
-
     if (self >= 0)
         raft->progress[self].vote_granted = true;
 }
@@ -88,7 +82,6 @@ static void vote_for_self(struct raft *raft)
 void raft_begin_pre_vote(struct raft_context *context)
 {
     struct raft *raft = context->raft;
-
     raft->leader = (struct hf_name){ { 0 } };
     raft_draw_election(raft, context->now);
     clear_votes(raft);
@@ -99,7 +92,6 @@ void raft_begin_pre_vote(struct raft_context *context)
 void raft_begin_election(struct raft_context *context, bool transfer)
 {
     struct raft *raft = context->raft;
-
     raft_enter_term(context, raft->term + 1);
     raft->vote = raft->config.self;
     raft_persist_hard_state(context);
@@ -113,7 +105,6 @@ static void reply_to_vote(struct raft_context *context, const struct hf_name *to
                           bool granted, uint64_t term, uint64_t nonce)
 {
     struct raft_message *reply = raft_send(context, RAFT_VOTE_REPLY, to);
-
     if (!reply)
         return;
     reply->term = term;
@@ -125,7 +116,6 @@ static void reply_to_vote(struct raft_context *context, const struct hf_name *to
 void raft_vote_persisted(struct raft_context *context)
 {
     struct raft *raft = context->raft;
-
     if (!raft_hard_state_durable(raft))
         return;
     if (raft->vote_for_self) {
@@ -144,7 +134,6 @@ static void grant_vote(struct raft_context *context, const struct raft_message *
 {
     struct raft *raft = context->raft;
     const struct hf_name *candidate = &request->from;
-
     if (!name_equal(&raft->vote, candidate)) {
         raft->vote = *candidate;
         raft_persist_hard_state(context);
@@ -170,7 +159,6 @@ void raft_vote_request_received(struct raft_context *context, const struct raft_
     struct raft *raft = context->raft;
     bool free_to_vote;
     bool granted;
-
     if (!raft_has_say(raft) || may_be_removed(raft, message))
         return;
     if (message->term < raft->term) {
@@ -201,7 +189,6 @@ void raft_vote_reply_received(struct raft_context *context, const struct raft_me
     bool expected = message->pre ?
                         raft->role == RAFT_PRE_CANDIDATE && message->term == raft->term + 1 :
                         raft->role == RAFT_CANDIDATE && message->term == raft->term;
-
     /* An answer to what an earlier start of this node asked: that one may have known more. */
     if (!expected || message->nonce != raft->life)
         return;
@@ -223,7 +210,6 @@ void raft_vote_reply_received(struct raft_context *context, const struct raft_me
 static bool votes_won(const struct raft *raft)
 {
     int granted = 0;
-
     for (int i = 0; i < raft->members.count; i++) {
         if (raft->members.member[i].voter && raft->progress[i].vote_granted)
             granted++;
@@ -234,7 +220,6 @@ static bool votes_won(const struct raft *raft)
 void raft_count_votes(struct raft_context *context)
 {
     struct raft *raft = context->raft;
-
     if (raft->role == RAFT_PRE_CANDIDATE && votes_won(raft))
         raft_change_role(context, RAFT_ROLE_PRE_VOTE_WON);
     if (raft->role == RAFT_CANDIDATE && votes_won(raft))

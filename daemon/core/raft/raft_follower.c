@@ -9,7 +9,6 @@
 static void learn_commit(struct raft *raft, uint64_t commit)
 {
     uint64_t known = commit < raft->verified ? commit : raft->verified;
-
     if (known > raft->commit)
         raft->commit = known;
 }
@@ -17,7 +16,6 @@ static void learn_commit(struct raft *raft, uint64_t commit)
 void raft_heartbeat_received(struct raft_context *context, const struct raft_message *message)
 {
     struct raft_message *reply;
-
     learn_commit(context->raft, message->commit);
     raft_recover_if_lost(context, message, false);
     /* Whoever has no say can't vouch that its leader still leads. */
@@ -34,7 +32,6 @@ void raft_append_reply(struct raft_context *context)
     uint64_t durable = raft_durable_index(raft);
     uint64_t match = raft->verified < durable ? raft->verified : durable;
     struct raft_message *reply;
-
     if (!raft->append_reply_due || raft->role != RAFT_FOLLOWER || name_empty(&raft->leader) ||
         raft->install_seq || !raft_hard_state_durable(raft))
         return;
@@ -57,7 +54,6 @@ static void refuse_append(struct raft_context *context, const struct raft_messag
     struct raft *raft = context->raft;
     struct raft_message *reply = raft_send(context, RAFT_APPEND_REPLY, &message->from);
     uint64_t index = message->prev_index;
-
     if (!reply)
         return;
     reply->prev_index = message->prev_index;
@@ -76,7 +72,6 @@ static void refuse_append(struct raft_context *context, const struct raft_messag
 static void refuse_without_floor(struct raft_context *context, const struct raft_message *message)
 {
     struct raft_message *reply = raft_send(context, RAFT_APPEND_REPLY, &message->from);
-
     if (!reply)
         return;
     reply->prev_index = message->prev_index;
@@ -91,10 +86,8 @@ static uint64_t take_entries(struct raft_context *context, const struct raft_mes
                              uint64_t matched)
 {
     struct raft *raft = context->raft;
-
     for (uint8_t i = 0; i < message->entry_count; i++) {
         const struct raft_entry *entry = &message->entries[i];
-
         if (entry->index <= matched)
             continue;
         if (entry->index <= raft->last_index) {
@@ -121,7 +114,6 @@ void raft_append_received(struct raft_context *context, const struct raft_messag
 {
     struct raft *raft = context->raft;
     uint64_t matched = message->prev_index;
-
     if (raft->recovery.unproven > 0) {
         refuse_without_floor(context, message);
         return;

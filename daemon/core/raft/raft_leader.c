@@ -26,14 +26,13 @@ void raft_progress_replicate(struct raft_context *context, struct raft_progress 
 
 void raft_progress_begin(struct raft *raft, struct raft_progress *progress)
 {
-    memset(progress, 0, sizeof *progress);
+    memset(progress, 0, sizeof(*progress));
     raft_progress_probe(raft, progress, raft->last_index + 1);
 }
 
 void raft_lead(struct raft_context *context)
 {
     struct raft *raft = context->raft;
-
     raft->leader = raft->config.self;
     for (int i = 0; i < HF_ISSUERS_MAX; i++) {
         raft_progress_begin(raft, &raft->progress[i]);
@@ -52,7 +51,6 @@ struct instant raft_quorum_until(const struct raft *raft)
     uint64_t contact_us[HF_ISSUERS_MAX] = { 0 };
     int self = raft_self_index(raft);
     uint64_t latest_us;
-
     for (int i = 0; i < raft->members.count; i++)
         contact_us[i] = i == self ? INT64_MAX : (uint64_t)raft->progress[i].last_contact.us;
     latest_us = raft_majority_value(&raft->members, contact_us);
@@ -68,10 +66,8 @@ bool raft_has_quorum(const struct raft *raft, struct instant now)
 static void retry_peers(struct raft_context *context)
 {
     struct raft *raft = context->raft;
-
     for (int i = 0; i < raft->members.count; i++) {
         struct raft_progress *progress = &raft->progress[i];
-
         progress->paused = false;
         if (progress->state == RAFT_REPLICATE && progress->inflight > 0 &&
             instant_reached(progress->resend_at, context->now))
@@ -82,7 +78,6 @@ static void retry_peers(struct raft_context *context)
 void raft_leader_timer(struct raft_context *context, const struct raft_event *event)
 {
     struct raft *raft = context->raft;
-
     (void)event;
     if (!raft_has_quorum(raft, context->now)) {
         raft_hand_over_lost(context);
@@ -108,7 +103,6 @@ bool raft_may_propose(const struct raft *raft)
 void raft_propose(struct raft_context *context, const struct raft_event *event)
 {
     struct raft *raft = context->raft;
-
     HF_CHECK(event->command.length > 0 && event->command.length <= RAFT_ENTRY_DATA_MAX);
     if (!raft->serving) {
         context->out->refusal = RAFT_NOT_LEADER;
@@ -125,14 +119,13 @@ void raft_propose(struct raft_context *context, const struct raft_event *event)
 static void free_inflight(struct raft_context *context, struct raft_progress *progress)
 {
     uint8_t freed = 0;
-
     while (freed < progress->inflight && progress->inflight_last[freed] <= progress->match)
         freed++;
     if (freed == 0)
         return;
     progress->inflight = (uint8_t)(progress->inflight - freed);
     memmove(progress->inflight_last, progress->inflight_last + freed,
-            progress->inflight * sizeof progress->inflight_last[0]);
+            progress->inflight * sizeof(progress->inflight_last[0]));
     progress->resend_at = instant_add(context->now, context->raft->config.election);
 }
 
@@ -140,7 +133,6 @@ static void append_succeeded(struct raft_context *context, struct raft_progress 
                              const struct raft_message *reply)
 {
     struct raft *raft = context->raft;
-
     if (reply->match_index > raft->last_index)
         return;
     if (reply->match_index > progress->match)
@@ -173,7 +165,6 @@ static void append_succeeded(struct raft_context *context, struct raft_progress 
 static uint64_t next_by_hint(const struct raft *raft, const struct raft_message *reply)
 {
     uint64_t index = reply->prev_index < raft->last_index ? reply->prev_index : raft->last_index;
-
     if (reply->hint_term == 0)
         return reply->hint_index;
     while (index >= raft->first_index && raft_term_at(raft, index) > reply->hint_term)
@@ -185,7 +176,6 @@ static void append_refused(struct raft_context *context, struct raft_progress *p
                            const struct raft_message *reply)
 {
     uint64_t next = next_by_hint(context->raft, reply);
-
     if (progress->state == RAFT_SNAPSHOT)
         return;
     if (reply->hint_index == 0 && reply->recovering) {
@@ -209,7 +199,6 @@ void raft_append_reply_received(struct raft_context *context, const struct raft_
     struct raft *raft = context->raft;
     struct raft_progress *progress =
         &raft->progress[raft_member_index(&raft->members, &message->from)];
-
     if (message->success)
         append_succeeded(context, progress, message);
     else
@@ -220,7 +209,6 @@ void raft_peer_down(struct raft_context *context, const struct raft_event *event
 {
     struct raft *raft = context->raft;
     int peer = raft_member_index(&raft->members, &event->peer);
-
     if (peer < 0 || peer == raft_self_index(raft))
         return;
     raft->progress[peer].down = true;
@@ -242,7 +230,6 @@ void raft_advance_commit(struct raft_context *context)
     uint64_t match[HF_ISSUERS_MAX] = { 0 };
     int self = raft_self_index(raft);
     uint64_t reached;
-
     for (int i = 0; i < raft->members.count; i++)
         match[i] = i == self ? raft_durable_index(raft) : raft_counted_match(&raft->progress[i]);
     reached = raft_majority_value(&raft->members, match);
@@ -255,7 +242,6 @@ static uint8_t append_count(const struct raft *raft, uint64_t next)
 {
     uint64_t count = raft->last_index + 1 - next;
     uint64_t to_end = RAFT_LOG_MAX - next % RAFT_LOG_MAX;
-
     if (count > to_end)
         count = to_end;
     return (uint8_t)(count > RAFT_APPEND_MAX ? RAFT_APPEND_MAX : count);
@@ -274,7 +260,6 @@ static bool send_append(struct raft_context *context, int peer)
     struct raft *raft = context->raft;
     struct raft_progress *progress = &raft->progress[peer];
     struct raft_message *message;
-
     if (!may_append(raft, progress))
         return false;
     message = raft_send(context, RAFT_APPEND_REQUEST, &raft->members.member[peer].id);
@@ -305,7 +290,6 @@ static void replicate_to(struct raft_context *context, int peer)
 {
     struct raft *raft = context->raft;
     struct raft_progress *progress = &raft->progress[peer];
-
     if (progress->state != RAFT_SNAPSHOT && progress->next < raft->first_index)
         raft_snapshot_begin(progress);
     if (progress->state == RAFT_SNAPSHOT) {
@@ -319,7 +303,6 @@ static void replicate_to(struct raft_context *context, int peer)
 void raft_replicate(struct raft_context *context)
 {
     struct raft *raft = context->raft;
-
     for (int i = 0; i < raft->members.count; i++) {
         if (i != raft_self_index(raft))
             replicate_to(context, i);

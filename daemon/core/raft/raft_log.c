@@ -18,7 +18,6 @@ const struct raft_entry *raft_entry_at(const struct raft *raft, uint64_t index)
 uint64_t raft_term_at(const struct raft *raft, uint64_t index)
 {
     const struct raft_entry *entry = raft_entry_at(raft, index);
-
     if (entry)
         return entry->term;
     return index == raft->first_index - 1 ? raft->prev_term : 0;
@@ -32,7 +31,6 @@ uint64_t raft_term_at(const struct raft *raft, uint64_t index)
 uint64_t raft_durable_index(const struct raft *raft)
 {
     uint64_t index = raft->last_index;
-
     if (raft->install_seq)
         return 0;
     while (index >= raft->first_index && raft->ring_seq[index % RAFT_LOG_MAX] > raft->persisted_seq)
@@ -48,7 +46,6 @@ uint64_t raft_floor(const struct raft *raft)
 uint64_t raft_log_room(const struct raft *raft)
 {
     uint64_t held_from = raft->snapshot_durable + 1;
-
     if (held_from < raft->first_index)
         held_from = raft->first_index;
     return RAFT_LOG_MAX - (raft->last_index + 1 - held_from);
@@ -60,14 +57,13 @@ void raft_log_append(struct raft_context *context, uint64_t term, enum raft_entr
     struct raft *raft = context->raft;
     struct raft_persist *persist = raft_persist_open(context);
     struct raft_entry *entry;
-
     HF_CHECK(raft_log_room(raft) > 0);
     HF_CHECK(data.length <= RAFT_ENTRY_DATA_MAX);
     if (raft->last_index + 1 - raft->first_index == RAFT_LOG_MAX)
         raft_log_drop_prefix(raft, raft->first_index);
     raft->last_index++;
     entry = raft_log_slot(raft, raft->last_index);
-    memset(entry, 0, sizeof *entry);
+    memset(entry, 0, sizeof(*entry));
     entry->index = raft->last_index;
     entry->term = term;
     entry->kind = kind;
@@ -85,7 +81,6 @@ void raft_log_append(struct raft_context *context, uint64_t term, enum raft_entr
 void raft_log_truncate(struct raft_context *context, uint64_t from)
 {
     struct raft *raft = context->raft;
-
     HF_CHECK(from > raft_floor(raft) && from <= raft->last_index);
     raft_persist_open(context)->truncate_from = from;
     raft->last_index = from - 1;

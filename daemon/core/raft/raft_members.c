@@ -16,7 +16,6 @@
 uint8_t raft_voter_count(const struct raft_members *members)
 {
     uint8_t count = 0;
-
     for (int i = 0; i < members->count; i++)
         count = (uint8_t)(count + (members->member[i].voter ? 1 : 0));
     return count;
@@ -39,7 +38,6 @@ int raft_member_index(const struct raft_members *members, const struct hf_name *
 static bool votes_in(const struct raft_members *members, const struct hf_name *id)
 {
     int index = raft_member_index(members, id);
-
     return index >= 0 && members->member[index].voter;
 }
 
@@ -57,10 +55,8 @@ uint64_t raft_majority_value(const struct raft_members *members, const uint64_t 
 {
     uint64_t sorted[HF_ISSUERS_MAX]; /* greatest first */
     int count = 0;
-
     for (int i = 0; i < members->count; i++) {
         int at = count;
-
         if (!members->member[i].voter)
             continue;
         while (at > 0 && sorted[at - 1] < values[i]) {
@@ -78,7 +74,6 @@ uint64_t raft_majority_value(const struct raft_members *members, const uint64_t 
 bool raft_members_readable(struct bytes bytes)
 {
     struct raft_members members;
-
     return raft_members_decode(&members, bytes);
 }
 
@@ -86,7 +81,6 @@ uint64_t raft_members_as_of(const struct raft *raft, uint64_t index, struct raft
 {
     for (uint64_t i = index; i >= raft->first_index; i--) {
         const struct raft_entry *entry = raft_entry_at(raft, i);
-
         if (entry->kind != RAFT_ENTRY_MEMBERS)
             continue;
         HF_CHECK(raft_members_decode(out, (struct bytes){ entry->data, entry->length }));
@@ -105,7 +99,6 @@ static bool may_be_member(const struct raft *raft, const struct hf_name *id, boo
 {
     struct raft_members members;
     uint64_t at = raft->members_index;
-
     if (as_voter ? votes_in(&raft->members, id) : raft_member_index(&raft->members, id) >= 0)
         return true;
     while (at > raft_floor(raft)) {
@@ -139,11 +132,9 @@ bool raft_may_campaign(const struct raft *raft)
 static void carry_progress(struct raft *raft, const struct raft_members *before)
 {
     struct raft_progress known[HF_ISSUERS_MAX];
-
-    memcpy(known, raft->progress, sizeof known);
+    memcpy(known, raft->progress, sizeof(known));
     for (int i = 0; i < raft->members.count; i++) {
         int at = raft_member_index(before, &raft->members.member[i].id);
-
         if (at >= 0)
             raft->progress[i] = known[at];
         else
@@ -155,7 +146,6 @@ void raft_members_follow_log(struct raft_context *context)
 {
     struct raft *raft = context->raft;
     struct raft_members before = raft->members;
-
     raft->members_index = raft_members_as_of(raft, raft->last_index, &raft->members);
     carry_progress(raft, &before);
     context->out->members_changed = true;
@@ -172,7 +162,6 @@ static bool changed_members(const struct raft *raft, const struct raft_event *ev
                             struct raft_members *out, enum raft_refusal *refusal)
 {
     int at = raft_member_index(&raft->members, &event->peer);
-
     *out = raft->members;
     *refusal = RAFT_ACCEPTED;
     if (event->change == RAFT_CHANGE_ADD) {
@@ -184,9 +173,9 @@ static bool changed_members(const struct raft *raft, const struct raft_event *ev
             at = out->count++;
         if (*refusal != RAFT_ACCEPTED)
             return false;
-        memset(&out->member[at], 0, sizeof out->member[at]);
+        memset(&out->member[at], 0, sizeof(out->member[at]));
         out->member[at].id = event->peer;
-        text_copy(out->member[at].address, sizeof out->member[at].address, event->address);
+        text_copy(out->member[at].address, sizeof(out->member[at].address), event->address);
         return true;
     }
     if (at < 0)
@@ -201,8 +190,8 @@ static bool changed_members(const struct raft *raft, const struct raft_event *ev
     }
     out->count--;
     memmove(&out->member[at], &out->member[at + 1],
-            (size_t)(out->count - at) * sizeof out->member[0]);
-    memset(&out->member[out->count], 0, sizeof out->member[0]);
+            (size_t)(out->count - at) * sizeof(out->member[0]));
+    memset(&out->member[out->count], 0, sizeof(out->member[0]));
     if (raft_voter_count(out) == 0)
         *refusal = RAFT_MEMBER_LAST;
     return *refusal == RAFT_ACCEPTED;
@@ -212,7 +201,6 @@ static bool changed_members(const struct raft *raft, const struct raft_event *ev
 static bool caught_up(const struct raft *raft, const struct hf_name *peer)
 {
     const struct raft_progress *progress = &raft->progress[raft_member_index(&raft->members, peer)];
-
     return progress->state == RAFT_REPLICATE && !progress->recovering &&
            progress->match + RAFT_APPEND_MAX >= raft->last_index;
 }
@@ -222,12 +210,10 @@ static bool majority_in_contact(const struct raft *raft, const struct raft_membe
                                 struct instant now)
 {
     int count = 0;
-
     for (int i = 0; i < members->count; i++) {
         int at = raft_member_index(&raft->members, &members->member[i].id);
         const struct raft_progress *progress = &raft->progress[at];
         struct instant until = instant_add(progress->last_contact, raft->config.election);
-
         if (!members->member[i].voter)
             continue;
         /* One that has no memory commits nothing, however well it is heard. */
@@ -242,7 +228,6 @@ static enum raft_refusal judge(const struct raft *raft, const struct raft_event 
                                struct instant now, struct raft_members *out)
 {
     enum raft_refusal refusal;
-
     if (raft->role != RAFT_LEADER || !raft->serving || raft->commit < raft->noop_index)
         return RAFT_NOT_LEADER;
     if (!name_empty(&raft->transfer_to))
@@ -269,7 +254,6 @@ enum raft_refusal raft_judge_change(const struct raft *raft, const struct raft_e
     struct raft_members members;
     uint8_t bytes[RAFT_ENTRY_DATA_MAX];
     enum raft_refusal refusal = judge(raft, event, now, &members);
-
     if (refusal == RAFT_ACCEPTED && encode(&members, bytes) == 0)
         return RAFT_MEMBERS_LONG;
     return refusal;
@@ -281,7 +265,6 @@ void raft_change_members(struct raft_context *context, const struct raft_event *
     struct raft_members members;
     uint8_t bytes[RAFT_ENTRY_DATA_MAX];
     size_t length;
-
     HF_CHECK(event->change < RAFT_CHANGES && !name_empty(&event->peer));
     context->out->refusal = judge(raft, event, context->now, &members);
     if (context->out->refusal != RAFT_ACCEPTED)
@@ -301,7 +284,6 @@ void raft_change_members(struct raft_context *context, const struct raft_event *
 static int successor(const struct raft *raft)
 {
     int best = -1;
-
     for (int i = 0; i < raft->members.count; i++) {
         if (raft->members.member[i].voter &&
             (best < 0 ||
@@ -314,7 +296,6 @@ static int successor(const struct raft *raft)
 void raft_leave_if_removed(struct raft_context *context)
 {
     struct raft *raft = context->raft;
-
     if (raft_is_voter(raft, &raft->config.self) || raft_change_pending(raft))
         return;
     /* Those who stay learn that it is committed: nobody has to prove it again. */

@@ -11,11 +11,10 @@ struct raft_message *raft_send(struct raft_context *context, enum raft_message_k
 {
     struct raft_output *out = context->out;
     struct raft_message *message;
-
     if (out->message_count == RAFT_MESSAGES_MAX)
         return NULL;
     message = &out->messages[out->message_count++];
-    memset(message, 0, sizeof *message);
+    memset(message, 0, sizeof(*message));
     message->kind = kind;
     message->from = context->raft->config.self;
     message->to = *to;
@@ -30,12 +29,10 @@ struct raft_message *raft_send(struct raft_context *context, enum raft_message_k
 static bool entries_well_formed(const struct raft_message *message)
 {
     uint64_t term = message->prev_term;
-
     if (message->entry_count > RAFT_APPEND_MAX || (message->entry_count > 0 && !message->entries))
         return false;
     for (uint8_t i = 0; i < message->entry_count; i++) {
         const struct raft_entry *entry = &message->entries[i];
-
         if (entry->index != message->prev_index + 1 + i || entry->length > RAFT_ENTRY_DATA_MAX ||
             entry->kind >= RAFT_ENTRY_KINDS || entry->term < term || entry->term > message->term)
             return false;
@@ -50,7 +47,6 @@ static bool entries_well_formed(const struct raft_message *message)
 static bool chunk_well_formed(const struct raft_message *message)
 {
     uint64_t length = message->chunk.length;
-
     return length <= RAFT_SNAPSHOT_CHUNK && (length == 0 || message->chunk.data) &&
            message->offset <= message->total && length <= message->total - message->offset &&
            message->snapshot_index > 0 && message->snapshot_term > 0 &&
@@ -62,7 +58,6 @@ static bool chunk_well_formed(const struct raft_message *message)
 static bool numbers_in_range(const struct raft_message *message)
 {
     const uint64_t limit = INT64_MAX;
-
     return message->term < limit && message->prev_index < limit && message->last_index < limit &&
            message->match_index < limit && message->snapshot_index < limit &&
            message->hint_index < limit;
@@ -136,7 +131,6 @@ static bool acceptable(const struct raft *raft, const struct raft_message *messa
 static bool hear_leader(struct raft_context *context, const struct raft_message *message)
 {
     struct raft *raft = context->raft;
-
     if (!name_empty(&raft->leader) && !name_equal(&raft->leader, &message->from))
         return false;
     raft_change_role(context, RAFT_ROLE_LEADER_SEEN);
@@ -156,12 +150,10 @@ static void handle_in_term(struct raft_context *context, const struct raft_messa
 {
     const struct gate_row *row = &gate[message->kind];
     struct raft *raft = context->raft;
-
     if (row->from_leader && !hear_leader(context, message))
         return;
     if (row->to_leader) {
         struct raft_progress *progress;
-
         if (raft->role != RAFT_LEADER)
             return;
         progress = &raft->progress[raft_member_index(&raft->members, &message->from)];
@@ -177,7 +169,6 @@ void raft_receive(struct raft_context *context, const struct raft_event *event)
 {
     const struct raft_message *message = event->message;
     struct raft *raft = context->raft;
-
     if (!acceptable(raft, message))
         return;
     if (judges_its_own_term(message)) {

@@ -7,7 +7,6 @@
 struct raft_persist *raft_persist_open(struct raft_context *context)
 {
     struct raft_persist *persist = &context->out->persist;
-
     if (!persist->wanted) {
         persist->wanted = true;
         persist->seq = context->raft->next_seq++;
@@ -18,7 +17,6 @@ struct raft_persist *raft_persist_open(struct raft_context *context)
 void raft_persist_hard_state(struct raft_context *context)
 {
     struct raft_persist *persist = raft_persist_open(context);
-
     persist->hard_state = true;
     persist->term = context->raft->term;
     persist->vote = context->raft->vote;
@@ -34,7 +32,6 @@ bool raft_hard_state_durable(const struct raft *raft)
 void raft_persisted(struct raft_context *context, const struct raft_event *event)
 {
     struct raft *raft = context->raft;
-
     HF_CHECK(event->seq < raft->next_seq);
     if (event->seq <= raft->persisted_seq)
         return;

@@ -71,10 +71,8 @@ static bool is_fresh(const struct raft *raft)
 static struct raft_promise *promise_of(struct raft *raft, const struct hf_name *id)
 {
     struct raft_promise *unused = NULL;
-
     for (int i = 0; i < HF_ISSUERS_MAX; i++) {
         struct raft_promise *promise = &raft->promise[i];
-
         if (name_equal(&promise->id, id))
             return promise;
         if (raft_member_index(&raft->members, &promise->id) < 0)
@@ -89,7 +87,6 @@ static struct raft_promise *promise_of(struct raft *raft, const struct hf_name *
 void raft_note_promise(struct raft *raft, const struct raft_message *message, uint64_t match)
 {
     struct raft_promise *promise = promise_of(raft, &message->from);
-
     if (!promise || message->recovering || message->term < promise->term)
         return;
     if (message->term > promise->term)
@@ -104,7 +101,6 @@ static void tell_promise(struct raft *raft, const struct raft_message *question,
                          struct raft_message *reply)
 {
     struct raft_promise *promise = promise_of(raft, &question->from);
-
     if (promise && question->life != 0)
         *promise = (struct raft_promise){ .id = question->from };
     if (!promise || promise->term == 0)
@@ -119,7 +115,6 @@ void raft_recover_received(struct raft_context *context, const struct raft_messa
     struct raft *raft = context->raft;
     struct raft_message *reply = raft_send(context, RAFT_RECOVER_REPLY, &message->from);
     int peer = raft_member_index(&raft->members, &message->from);
-
     if (raft->role == RAFT_LEADER && peer >= 0 && message->life != 0)
         raft_note_memory(context, &raft->progress[peer], message);
     if (!reply)
@@ -138,7 +133,6 @@ void raft_note_memory(struct raft_context *context, struct raft_progress *progre
     bool recovering = message->recovering || message->kind == RAFT_RECOVER;
     bool names_next = message->kind == RAFT_APPEND_REPLY && !message->success;
     uint64_t next = names_next ? message->prev_index + 1 : progress->match + 1;
-
     /* One that loses its memory again is another: what the one before had is lost as well. */
     if (progress->recovering == recovering && (!recovering || progress->life == message->life))
         return;
@@ -178,13 +172,11 @@ static bool previous_members(const struct raft *raft, struct raft_members *out)
 static void asked_members(const struct raft *raft, struct raft_members *out)
 {
     struct raft_members before;
-
     *out = raft->members;
     if (!previous_members(raft, &before))
         return;
     for (int i = 0; i < before.count; i++) {
         int at = raft_member_index(out, &before.member[i].id);
-
         if (at < 0 && out->count < HF_ISSUERS_MAX)
             out->member[out->count++] = before.member[i];
         else if (at >= 0 && before.member[i].voter)
@@ -197,10 +189,8 @@ static struct raft_answer *answer_of(struct raft *raft, const struct raft_member
                                      const struct hf_name *id)
 {
     struct raft_answer *unused = NULL;
-
     for (int i = 0; i < HF_ISSUERS_MAX; i++) {
         struct raft_answer *answer = &raft->recovery.answer[i];
-
         if (name_equal(&answer->id, id))
             return answer;
         if (raft_member_index(asked, &answer->id) < 0)
@@ -215,7 +205,6 @@ static struct raft_answer *answer_of(struct raft *raft, const struct raft_member
 static const struct raft_answer *find_answer(const struct raft *raft, const struct hf_name *id)
 {
     static const struct raft_answer none;
-
     for (int i = 0; i < HF_ISSUERS_MAX; i++) {
         if (name_equal(&raft->recovery.answer[i].id, id))
             return &raft->recovery.answer[i];
@@ -227,7 +216,6 @@ static const struct raft_answer *find_answer(const struct raft *raft, const stru
 static void ask_anew(struct raft_context *context)
 {
     struct raft_recovery *recovery = &context->raft->recovery;
-
     recovery->nonce = raft_nonce(context->raft);
     for (int i = 0; i < HF_ISSUERS_MAX; i++) {
         recovery->answer[i].answered = false;
@@ -254,9 +242,8 @@ static void forget_beginning(struct raft_context *context)
 {
     struct raft *raft = context->raft;
     const struct raft_members members = raft->members;
-
     raft->term = 0;
-    memset(&raft->vote, 0, sizeof raft->vote);
+    memset(&raft->vote, 0, sizeof(raft->vote));
     raft->snapshot = (struct bytes){ NULL, 0 };
     raft->snapshot_index = 0;
     raft->snapshot_term = 0;
@@ -274,7 +261,6 @@ static void hear_of_beginning(struct raft_context *context, struct raft_answer *
                               const struct raft_message *message)
 {
     uint64_t born = context->raft->recovery.born;
-
     answer->fresh = message->fresh && message->last_index == born;
     answer->apart = message->fresh && !answer->fresh ? message->last_index : 0;
     if (message->fresh || message->life != 0)
@@ -304,7 +290,6 @@ static void hear_whole(struct raft_context *context, struct raft_answer *answer,
 {
     struct raft *raft = context->raft;
     struct raft_recovery *recovery = &raft->recovery;
-
     answer->answered = true;
     answer->whole = true;
     if (message->term > raft->term) {
@@ -322,7 +307,6 @@ static void hear_whole(struct raft_context *context, struct raft_answer *answer,
 static void lose_say(struct raft_context *context, const struct raft_message *told, uint64_t term)
 {
     struct raft *raft = context->raft;
-
     raft->recovery.loss = (struct raft_loss){ .told_by = told->from,
                                               .term = term,
                                               .match = told->match_index,
@@ -343,7 +327,6 @@ void raft_recover_if_lost(struct raft_context *context, const struct raft_messag
                           bool conflict)
 {
     const struct raft *raft = context->raft;
-
     /* While a snapshot is installed the log is not what is stored. */
     if (!raft_has_say(raft) || raft->install_seq)
         return;
@@ -355,7 +338,6 @@ void raft_recover_if_lost(struct raft_context *context, const struct raft_messag
 static void hear_promise(struct raft_context *context, const struct raft_message *message)
 {
     const struct raft *raft = context->raft;
-
     if (raft->install_seq || message->last_term < raft->term)
         return;
     if (message->last_term > raft->term || message->match_index > raft->last_index ||
@@ -369,7 +351,6 @@ void raft_recover_reply_received(struct raft_context *context, const struct raft
     struct raft_recovery *recovery = &raft->recovery;
     struct raft_members asked;
     struct raft_answer *answer;
-
     asked_members(raft, &asked);
     if (recovery->ending || message->nonce != recovery->nonce ||
         raft_member_index(&asked, &message->from) < 0)
@@ -396,7 +377,6 @@ static bool is_asked(const struct raft *raft, const struct raft_member *member)
 static bool is_to_be_asked(const struct raft *raft, const struct raft_member *member)
 {
     const struct raft_answer *answer = find_answer(raft, &member->id);
-
     if (!is_asked(raft, member))
         return false;
     if (raft_has_say(raft) || !answer->answered)
@@ -410,14 +390,12 @@ static void ask(struct raft_context *context)
 {
     struct raft *raft = context->raft;
     struct raft_recovery *recovery = &raft->recovery;
-
     struct raft_members asked;
     bool all = true;
 
     asked_members(raft, &asked);
     for (int i = 0; i < asked.count; i++) {
         struct raft_message *message;
-
         if (!is_to_be_asked(raft, &asked.member[i]))
             continue;
         (void)answer_of(raft, &asked, &asked.member[i].id);
@@ -434,13 +412,11 @@ static void ask(struct raft_context *context)
 const struct hf_name *raft_recover_waits_for(const struct raft *raft, size_t n)
 {
     struct raft_members asked;
-
     asked_members(raft, &asked);
     for (int i = 0; i < asked.count; i++) {
         const struct raft_member *member = &asked.member[i];
         const struct raft_answer *answer = find_answer(raft, &member->id);
         int at = raft_member_index(&raft->members, &member->id);
-
         /* Of a learner any answer will do. */
         if (!is_asked(raft, member) || (at < 0 && name_empty(&answer->id)) || answer->whole ||
             answer->fresh || (!member->voter && answer->answered) || n-- > 0)
@@ -454,7 +430,6 @@ const struct hf_name *raft_recover_begun_apart(const struct raft *raft, size_t n
 {
     for (int i = 0; i < raft->members.count && raft->recovery.standing == RAFT_UNSURE; i++) {
         const struct raft_answer *answer = find_answer(raft, &raft->members.member[i].id);
-
         if (answer->apart == 0 || n-- > 0)
             continue;
         *index = answer->apart;
@@ -468,11 +443,9 @@ static bool answered_in(const struct raft *raft, const struct raft_members *memb
 {
     int others = 0;
     int whole = 0;
-
     for (int i = 0; i < members->count; i++) {
         const struct raft_member *member = &members->member[i];
         const struct raft_answer *answer = find_answer(raft, &member->id);
-
         if (!is_asked(raft, member))
             continue;
         if (!answer->answered)
@@ -486,7 +459,6 @@ static bool answered_in(const struct raft *raft, const struct raft_members *memb
 static bool all_answered(const struct raft *raft)
 {
     struct raft_members before;
-
     return answered_in(raft, &raft->members) &&
            (!previous_members(raft, &before) || answered_in(raft, &before));
 }
@@ -495,7 +467,6 @@ static bool all_answered(const struct raft *raft)
 static bool has_leaders_log(const struct raft *raft)
 {
     const struct raft_recovery *recovery = &raft->recovery;
-
     return raft->term > 0 && recovery->leader_term == raft->term && !name_empty(&raft->leader) &&
            recovery->unproven == 0 && raft->verified >= recovery->leader_last &&
            raft_durable_index(raft) >= recovery->leader_last;
@@ -505,7 +476,6 @@ static bool cluster_is_new(const struct raft *raft)
 {
     for (int i = 0; i < raft->members.count; i++) {
         const struct raft_member *member = &raft->members.member[i];
-
         if (is_asked(raft, member) && !find_answer(raft, &member->id)->fresh)
             return false;
     }
@@ -519,7 +489,6 @@ static bool cluster_is_new(const struct raft *raft)
 static void end_recovery(struct raft_context *context)
 {
     struct raft *raft = context->raft;
-
     raft->recovery.ending = true;
     raft->vote = raft->leader;
     raft_persist_hard_state(context);
@@ -530,7 +499,6 @@ static void end_recovery(struct raft_context *context)
 static void end_beginning(struct raft_context *context)
 {
     struct raft *raft = context->raft;
-
     raft->recovery.ending = true;
     raft_persist_hard_state(context);
     raft->recovery.end_seq = raft->hard_seq;
@@ -539,7 +507,6 @@ static void end_beginning(struct raft_context *context)
 static void take_say(struct raft_context *context)
 {
     struct raft *raft = context->raft;
-
     raft->recovery.standing = RAFT_WHOLE;
     raft->recovery.ending = false;
     raft->recovery.loss = (struct raft_loss){ .term = 0 };
@@ -556,7 +523,6 @@ void raft_recover_on(struct raft_context *context)
 {
     struct raft *raft = context->raft;
     struct raft_recovery *recovery = &raft->recovery;
-
     if (raft->role == RAFT_HALTED)
         return;
     if (recovery->ending) {

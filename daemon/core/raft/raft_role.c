@@ -77,7 +77,6 @@ const char *raft_role_name(enum raft_role role)
 {
     static const char *const names[RAFT_ROLES] = { "follower", "pre-candidate", "candidate",
                                                    "leader", "halted" };
-
     return role < RAFT_ROLES ? names[role] : "unknown";
 }
 
@@ -98,7 +97,6 @@ uint64_t raft_nonce(struct raft *raft)
 void raft_draw_election(struct raft *raft, struct instant now)
 {
     uint64_t span_us = (uint64_t)raft->config.election.us;
-
     if (!raft_may_campaign(raft)) {
         raft->election_at = INSTANT_NEVER;
         return;
@@ -112,14 +110,12 @@ void raft_draw_retry(struct raft *raft, struct instant now)
     int64_t half_us = raft->config.election.us / 2;
     struct span delay =
         span_from_us(half_us / 2 + (int64_t)((raft_random(raft) >> 11) % (uint64_t)half_us));
-
     raft->election_at = instant_min(raft->election_at, instant_add(now, delay));
 }
 
 static void follow(struct raft_context *context, enum raft_role before, enum raft_role_event event)
 {
     struct raft *raft = context->raft;
-
     /* A higher term alone must not postpone a follower's own campaign; a leader's message does. */
     if (before != RAFT_FOLLOWER || event == RAFT_ROLE_LEADER_SEEN)
         raft_draw_election(raft, context->now);
@@ -132,7 +128,6 @@ void raft_change_role(struct raft_context *context, enum raft_role_event event)
     struct raft *raft = context->raft;
     const struct raft_role_cell *cell = &raft_role_table[raft->role][event];
     enum raft_role before = raft->role;
-
     if (cell->illegal)
         hf_panic(__FILE__, __LINE__, cell->illegal);
     raft->role = cell->next;
@@ -163,7 +158,6 @@ void raft_change_role(struct raft_context *context, enum raft_role_event event)
 void raft_enter_term(struct raft_context *context, uint64_t term)
 {
     struct raft *raft = context->raft;
-
     HF_CHECK(term > raft->term);
     raft->term = term;
     raft->vote = (struct hf_name){ { 0 } };

@@ -14,7 +14,6 @@ static bool lies_in_buffer(const struct raft *raft, struct bytes bytes)
 {
     uintptr_t start = (uintptr_t)raft->config.snapshot_buffer;
     uintptr_t data = (uintptr_t)bytes.data;
-
     return bytes.data && data >= start && data < start + raft->config.snapshot_capacity;
 }
 
@@ -40,7 +39,6 @@ static void persist_snapshot(struct raft_context *context, bool keep_log)
 {
     struct raft *raft = context->raft;
     struct raft_persist *persist = raft_persist_open(context);
-
     persist->snapshot = true;
     persist->snapshot_index = raft->snapshot_index;
     persist->snapshot_term = raft->snapshot_term;
@@ -52,7 +50,6 @@ static void persist_snapshot(struct raft_context *context, bool keep_log)
 void raft_compact(struct raft_context *context, const struct raft_event *event)
 {
     struct raft *raft = context->raft;
-
     HF_CHECK(event->snapshot.data && !lies_in_buffer(raft, event->snapshot));
     /* Nobody asked. An install is newer than what this describes; nothing applied is no news. */
     if (raft->install_seq || raft->applied == 0)
@@ -79,7 +76,6 @@ void raft_snapshot_send(struct raft_context *context, int peer)
     struct raft_progress *progress = &raft->progress[peer];
     struct raft_message *message;
     size_t left;
-
     if (!raft->snapshot.data)
         return;
     if (progress->snapshot_index != raft->snapshot_index) {
@@ -109,7 +105,6 @@ void raft_snapshot_reply_received(struct raft_context *context, const struct raf
     struct raft *raft = context->raft;
     struct raft_progress *progress =
         &raft->progress[raft_member_index(&raft->members, &message->from)];
-
     if (message->installed && message->snapshot_index <= raft->commit) {
         if (message->snapshot_index > progress->match)
             progress->match = message->snapshot_index;
@@ -131,7 +126,6 @@ void raft_snapshot_reply(struct raft_context *context)
 {
     struct raft *raft = context->raft;
     struct raft_message *reply;
-
     if (raft->snapshot_reply_index == 0 || raft->role != RAFT_FOLLOWER ||
         name_empty(&raft->leader) || !raft_hard_state_durable(raft) ||
         raft_durable_index(raft) < raft->snapshot_reply_index)
@@ -148,7 +142,6 @@ static void want_offset(struct raft_context *context, const struct raft_message 
                         uint64_t offset)
 {
     struct raft_message *reply = raft_send(context, RAFT_SNAPSHOT_REPLY, &request->from);
-
     if (!reply)
         return;
     reply->snapshot_index = request->snapshot_index;
@@ -158,7 +151,6 @@ static void want_offset(struct raft_context *context, const struct raft_message 
 static void install(struct raft_context *context, const struct raft_message *message)
 {
     struct raft *raft = context->raft;
-
     raft->snapshot = (struct bytes){ raft->config.snapshot_buffer, (size_t)message->total };
     raft->snapshot_index = message->snapshot_index;
     raft->snapshot_term = message->snapshot_term;
@@ -186,7 +178,6 @@ static bool same_as_receiving(const struct raft *raft, const struct raft_message
 static bool begin_receiving(struct raft_context *context, const struct raft_message *message)
 {
     struct raft *raft = context->raft;
-
     if (message->snapshot_index < raft->receiving_index)
         return false;
     if (message->offset != 0 || message->total > raft->config.snapshot_capacity) {
@@ -206,7 +197,6 @@ static bool begin_receiving(struct raft_context *context, const struct raft_mess
 static void already_there(struct raft_context *context, uint64_t index)
 {
     struct raft *raft = context->raft;
-
     raft->receiving_index = 0;
     if (index > raft->verified)
         raft->verified = index;
@@ -220,7 +210,6 @@ void raft_snapshot_request_received(struct raft_context *context,
                                     const struct raft_message *message)
 {
     struct raft *raft = context->raft;
-
     if (raft->install_seq)
         return;
     if (raft->recovery.unproven > 0) {
@@ -249,7 +238,6 @@ void raft_snapshot_request_received(struct raft_context *context,
 static void installed(struct raft_context *context)
 {
     struct raft *raft = context->raft;
-
     raft->install_seq = 0;
     raft->snapshot_durable = raft->snapshot_index;
     raft->applied = raft->snapshot_index;
@@ -271,7 +259,6 @@ static void compacted(struct raft *raft)
 void raft_snapshot_persisted(struct raft_context *context)
 {
     struct raft *raft = context->raft;
-
     if (raft->install_seq && raft->install_seq <= raft->persisted_seq)
         installed(context);
     if (raft->compact_seq && raft->compact_seq <= raft->persisted_seq)

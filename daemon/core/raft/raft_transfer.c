@@ -7,7 +7,6 @@
 void raft_transfer(struct raft_context *context, const struct raft_event *event)
 {
     struct raft *raft = context->raft;
-
     if (!name_empty(&raft->transfer_to)) {
         context->out->refusal = RAFT_TRANSFERRING;
     } else if (!raft_is_voter(raft, &event->peer) || name_equal(&event->peer, &raft->config.self) ||
@@ -25,7 +24,6 @@ void raft_transfer_progress(struct raft_context *context)
 {
     struct raft *raft = context->raft;
     int target = raft_member_index(&raft->members, &raft->transfer_to);
-
     if (target < 0 || raft->transfer_sent ||
         raft_counted_match(&raft->progress[target]) != raft->last_index)
         return;
@@ -43,11 +41,9 @@ void raft_hand_over_lost(struct raft_context *context)
     const struct raft *raft = context->raft;
     const struct raft_member *successor = NULL;
     uint64_t best = 0;
-
     for (int i = 0; i < raft->members.count; i++) {
         const struct raft_progress *progress = &raft->progress[i];
         struct instant silent = instant_add(progress->last_contact, raft->config.election);
-
         if (i == raft_self_index(raft) || !raft->members.member[i].voter || progress->recovering ||
             !instant_reached(silent, context->now) || (successor && progress->match <= best))
             continue;
@@ -61,7 +57,6 @@ void raft_hand_over_lost(struct raft_context *context)
 void raft_timeout_now_received(struct raft_context *context, const struct raft_message *message)
 {
     struct raft *raft = context->raft;
-
     if (raft->role != RAFT_FOLLOWER || !name_equal(&raft->leader, &message->from) ||
         !raft_may_campaign(raft) || raft_log_room(raft) == 0)
         return;

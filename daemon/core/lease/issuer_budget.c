@@ -1,0 +1,75 @@
+/* What a board may make the issuers write: who is held back, and who pays. lease/budget.h has the rules. */
+#include "lease/issuer_internal.h"
+
+static size_t leases_of(const struct issuer *issuer, const struct hf_name *node)
+{
+    size_t held = 0;
+    for (uint32_t i = 0; i < issuer->table->count; i++)
+        held += name_equal(&issuer->table->record[i].holder, node);
+    return held;
+}
+
+/* Enough for all that its leases may still cost, and for one more; most have far more than that. */
+static int64_t wanted_bytes(const struct issuer *issuer, const struct issuer_client *client,
+                            int64_t left)
+{
+    const int64_t most = (HF_LEASES_PER_AGENT_MAX + 1) * BUDGET_LEASE_BYTES;
+    if (left >= most)
+        return 0;
+    int64_t wanted = (int64_t)(leases_of(issuer, &client->node) + 1) * BUDGET_LEASE_BYTES;
+    return wanted < most ? wanted : most;
+}
+
+struct instant issuer_budget_ready_at(const struct issuer *issuer,
+                                      const struct issuer_client *client)
+{
+    return budget_ready_at(&client->budget, &budget_board, wanted_bytes(issuer, client, 0));
+}
+
+/* Returns when to look again. */
+static struct instant look_at_budget(struct issuer *issuer, struct issuer_client *client,
+                                     struct instant now)
+{
+    int64_t left = budget_left(&client->budget, &budget_board, now);
+    int64_t wanted = wanted_bytes(issuer, client, left);
+    client->held_back = left < wanted;
+    if (client->held_back && !client->bitten)
+        client->bites++;
+    client->bitten = client->held_back || (client->bitten && left < budget_board.burst / 4);
+    return client->held_back ? issuer_budget_ready_at(issuer, client) : INSTANT_NEVER;
+}
+
+struct instant issuer_look_at_budgets(struct issuer *issuer, struct instant now)
+{
+    struct instant again = INSTANT_NEVER;
+    issuer->held_back_count = 0;
+    for (size_t i = 0; i < HF_AGENTS_MAX; i++) {
+        struct issuer_client *client = &issuer->client[i];
+        if (name_empty(&client->node) || instant_reached(client->budget.full_at, now)) {
+            client->held_back = client->bitten = false;
+            continue;
+        }
+        again = instant_min(again, look_at_budget(issuer, client, now));
+        issuer->held_back_count += client->held_back;
+    }
+    return again;
+}
+
+bool issuer_is_held_back(const struct issuer *issuer, const struct hf_name *node)
+{
+    for (size_t i = 0; i < HF_AGENTS_MAX && issuer->held_back_count > 0; i++) {
+        if (name_equal(&issuer->client[i].node, node))
+            return issuer->client[i].held_back;
+    }
+    return false;
+}
+
+void issuer_charge(struct issuer *issuer, const struct hf_name *payer, int64_t bytes,
+                   struct instant now)
+{
+    struct issuer_client *client = name_empty(payer) ? NULL : issuer_find_client(issuer, payer);
+    if (!client)
+        return;
+    budget_spend(&client->budget, &budget_board, bytes, now);
+    client->spent_bytes += (uint64_t)bytes;
+}

@@ -1,0 +1,78 @@
+/* Outputs stuck on: what boards say of them, and what is held for it. lease/stuck.h has the rules. */
+#include "lease/issuer_internal.h"
+
+const char issuer_held_text[] = "an output of it is stuck on: held until fault clear, see leases";
+
+bool issuer_policy_says_go(const struct issuer *issuer, const struct hf_name *resource)
+{
+    const struct issuer_policy *policy = issuer_policy_of(issuer, resource);
+    return policy && policy->stuck_go;
+}
+
+bool issuer_is_held(const struct issuer *issuer, const struct issuer_lease *lease,
+                    struct instant now)
+{
+    return !issuer_policy_says_go(issuer, &lease->resource) &&
+           (stuck_holds(&issuer->table->stuck, &lease->resource) ||
+            !instant_reached(lease->word_until, now));
+}
+
+/* One entry at a time for a resource, and none that would do nothing. */
+static void propose_word(struct issuer *issuer, const struct issuer_lease *lease,
+                         const struct issuer_client *client, bool stuck, const char *text,
+                         struct instant now, struct issuer_output *out)
+{
+    if (lease->word_index > issuer->table->applied ||
+        (stuck && !stuck_has_room(&issuer->table->stuck)) ||
+        budget_left(&client->budget, &budget_board, now) < BUDGET_LEASE_BYTES)
+        return;
+    struct lease_command *command = issuer_propose(
+        issuer, out, stuck ? LEASE_COMMAND_STUCK : LEASE_COMMAND_CLEAR, &lease->resource);
+    command->holder = client->node;
+    command->who = client->node;
+    text_copy(command->text, sizeof(command->text), text);
+    issuer_pay(out, &client->node);
+}
+
+void issuer_note_seen_off(struct issuer *issuer, struct issuer_client *client,
+                          const struct hf_name *resource, struct instant now,
+                          struct issuer_output *out)
+{
+    const struct stuck_row *row = stuck_find(&issuer->table->stuck, resource, &client->node);
+    const struct issuer_lease *lease = issuer_find_lease(issuer, resource);
+    if (row && lease && (row->let_go || issuer_policy_says_go(issuer, resource)))
+        propose_word(issuer, lease, client, false, "its outputs are off again", now, out);
+}
+
+void issuer_on_stuck(struct issuer *issuer, struct issuer_client *client,
+                     const struct lease_message *message, struct instant now,
+                     struct issuer_output *out)
+{
+    const struct issuer_policy *policy = issuer_policy_of(issuer, &message->resource);
+    bool news = !client->word_heard || (int64_t)(message->nonce - client->word_nonce) > 0;
+    if (!policy || !issuer_policy_allows(policy, &client->node) || !news)
+        return;
+    struct issuer_lease *lease = issuer_find_or_add_lease(issuer, &message->resource, now);
+    if (!lease)
+        return;
+    client->word_heard = true;
+    client->word_nonce = message->nonce;
+    bool known = stuck_find(&issuer->table->stuck, &message->resource, &client->node) != NULL;
+    if (known != message->fenced) {
+        struct lease_message *answer =
+            issuer_send(out, &client->node, LEASE_NOTED, &message->resource);
+        answer->nonce = message->nonce;
+        answer->fenced = message->fenced;
+        return;
+    }
+    if (!message->fenced) {
+        lease->word_until = instant_add(now, span_from_ms(ISSUER_WORD_MS));
+        if (issuer_is_held(issuer, lease, now))
+            issuer_fail_transfer(lease, issuer_held_text);
+    }
+    const char *text = policy->stuck_go ? "an output is stuck on; on_stuck = go" :
+                                          "an output is stuck on: held until fault clear";
+    propose_word(issuer, lease, client, !message->fenced,
+                 message->fenced ? "fault cleared at the board, its outputs are off" : text, now,
+                 out);
+}
