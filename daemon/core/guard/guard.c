@@ -529,6 +529,28 @@ static void effects_clear(struct guard_effects *effects)
     memset(effects, 0, offsetof(struct guard_effects, change));
 }
 
+static bool output_told_on(const struct guard *guard, uint8_t index, uint8_t number)
+{
+    const struct guard_output *output = &guard->resource[index].output[number];
+    bool pulse = output_is_pulse(&resource_config(guard, index)->output[number]);
+    return pulse ? output->edge_at.us != INSTANT_NEVER.us : output->level;
+}
+
+/* What holds after every step, whatever came in: see guard.h. */
+static void guard_check(const struct guard *guard)
+{
+    for (uint8_t index = 0; index < guard->config.resource_count; index++) {
+        const struct guard_resource *resource = &guard->resource[index];
+        bool driving = resource->state == GUARD_DRIVING;
+        HF_CHECK((resource->state == GUARD_FAULT) == (resource->fault != GUARD_FAULT_NONE));
+        HF_CHECK(!driving || (guard->agent && !guard->stopping && resource->token != 0));
+        HF_CHECK(driving ? instant_before(guard->now, resource->deadline) :
+                           resource->deadline.us == INSTANT_NEVER.us);
+        for (uint8_t number = 0; number < resource_config(guard, index)->output_count; number++)
+            HF_CHECK(driving || !output_told_on(guard, index, number));
+    }
+}
+
 static void turn_end(struct turn *turn)
 {
     /* A fault of this very step counts already. */
@@ -538,6 +560,7 @@ static void turn_end(struct turn *turn)
     }
     turn->guard->wake_at = guard_next_wake(turn->guard);
     turn->effects->wake_at = turn->guard->wake_at;
+    guard_check(turn->guard);
 }
 
 void guard_init(struct guard *guard, const struct guard_config *config)

@@ -11,6 +11,10 @@
  * Lifecycle: guard_init(); readback inputs for every readback line; guard_start(); then guard_step()
  *   for every input and at wake_at. A resource is safe only once its outputs were shown to be off.
  *
+ * Checked at the end of every step (hf_panic(), so that the watchdog ends it): an agent, a token and
+ * a deadline still to come for whatever drives; no output told on, and no edge due, for whatever does
+ * not; a fault's name in the state of a fault, and only there.
+ *
  * Duties of the shell:
  *  1. Apply effects at once and before waiting: levels that go off first, then levels that go on.
  *  2. A line that can't be set or read is reported as GUARD_INPUT_IO_ERROR in the same turn.
@@ -18,7 +22,7 @@
  *  4. In a turn, pass readback levels first, so that a late turn does not judge by old levels; then
  *     messages; then a tick. Take a fresh instant for each.
  *  5. Pass messages only after guard_message_check(), and only those of the agent announced by
- *     GUARD_INPUT_AGENT_UP; a newer agent's UP comes after the older one's LOST.
+ *     GUARD_INPUT_AGENT_UP last; an UP while there is an agent is that one's loss as well.
  *     After GUARD_INPUT_SLEPT, close the agent's connection: the core takes that as its loss.
  *  6. Feed the hardware watchdog if, and only if, effects say so.
  */

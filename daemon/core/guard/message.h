@@ -4,8 +4,9 @@
  * Purpose: one fixed-size, versioned message; both ends are on one machine and one byte order, and
  *   share CLOCK_MONOTONIC_RAW, so instants may cross (PROTOCOL.md, instant-not-duration).
  * Rules: the receiver refuses a message of another size, magic or version, or with a kind or name
- *   out of range, by closing the connection with one log line. The guard closes an agent's
- *   connection when a second agent of an allowed uid connects: the newest one counts.
+ *   out of range, by closing the connection with one log line. The connection counts over which the
+ *   last HELLO of this board came, from an allowed uid; then the guard closes the one before it.
+ *   Connecting alone replaces nobody.
  */
 #ifndef HOLDFAST_CORE_GUARD_MESSAGE_H
 #define HOLDFAST_CORE_GUARD_MESSAGE_H

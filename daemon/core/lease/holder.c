@@ -800,11 +800,33 @@ static void run_timers(struct step *step)
 
 /* ---- */
 
+/* What holds after every step, whatever came in: see holder.h. */
+static void holder_check(const struct holder *holder)
+{
+    for (size_t i = 0; i < holder->lease_count; i++) {
+        const struct holder_lease *lease = &holder->lease[i];
+        bool alive = lease->state == HOLDER_GRANTED || lease->state == HOLDER_HOLDING;
+        bool given_up = lease->state == HOLDER_STOPPING || lease->state == HOLDER_RELEASING;
+        HF_CHECK((lease->token != 0) == (alive || given_up));
+        HF_CHECK(lease->token == 0 || (lease->token > lease->disowned) == alive);
+        HF_CHECK(!alive || holder->guard_up);
+        HF_CHECK(lease->state != HOLDER_HOLDING || lease->permitted == lease->token);
+        HF_CHECK(lease->permitted <= lease->highest);
+        HF_CHECK(
+            lease->state != HOLDER_HOLDING ||
+            !instant_before(timing_holder_deadline(holder->latest, lease->ttl,
+                                                   holder->config.drift_ppm, lease->config.release),
+                            lease->deadline));
+        HF_CHECK(!lease->word.stuck || !lease->word.off);
+    }
+}
+
 void holder_init(struct holder *holder, const struct holder_config *config, struct instant now)
 {
     HF_CHECK(config->resource_count <= HF_LEASES_PER_AGENT_MAX);
     memset(holder, 0, sizeof(*holder));
     holder->config = *config;
+    holder->latest = now;
     /* Zero means "no nonce". */
     holder->next_nonce = config->nonce_start != 0 ? config->nonce_start : 1;
     holder->renew_at = now;
@@ -861,8 +883,10 @@ void holder_step(struct holder *holder, const struct holder_event *event, struct
     struct step step = { holder, now, out };
     out->count = 0;
     out->change_count = 0;
+    holder->latest = instant_max(holder->latest, now);
     take_event(&step, event);
     run_timers(&step);
+    holder_check(holder);
 }
 
 const struct holder_lease *holder_lease_of(const struct holder *holder,

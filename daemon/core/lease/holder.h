@@ -33,6 +33,11 @@
  *    every new leader, and again until the leader has noted it. So is that all are off again, once an
  *    operator cleared the fault here.
  *
+ * Checked at the end of every step (hf_panic(), so that the guard loses its agent and drops): a token
+ * while granted to releasing and at no other time, disowned once it is given up and not before; what
+ * is granted has a guard; what is held was permitted on this guard's connection, until no later than
+ * a renewal sent right now would allow; no permit above the highest token that boards say they had.
+ *
  * Duties of the caller after every holder_step(), in the order of action[]: HOLDER_SEND to that
  * issuer, HOLDER_GUARD to the guard (GUARD_HELLO too: it is the first after HOLDER_EVENT_GUARD_UP),
  * run the hooks without waiting for them, and arm the timer for wake_at. Messages may be lost.
@@ -230,6 +235,7 @@ struct holder_link {
 
 struct holder {
     struct holder_config config;
+    struct instant latest; /* of all steps: a clock that went back is the guard's matter */
     struct holder_link link[HF_ISSUERS_MAX];
     struct hf_name leader; /* empty: unknown */
     uint64_t leader_term;

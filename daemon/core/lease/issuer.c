@@ -251,12 +251,33 @@ void issuer_init(struct issuer *issuer, const struct issuer_config *config,
     on_not_serving(issuer);
 }
 
-void issuer_step(struct issuer *issuer, const struct issuer_event *event, struct instant now,
-                 struct issuer_output *out)
+/* What holds of a lease while this issuer serves: see issuer.h. */
+static void check_lease(const struct issuer *issuer, const struct issuer_lease *lease)
 {
-    out->count = 0;
-    out->error = NULL;
-    out->wake_at = now;
+    const struct lease_record *record = issuer_record_of(issuer, lease);
+    HF_CHECK(lease->record < 0 || name_equal(&record->resource, &lease->resource));
+    HF_CHECK(lease->token == record->token);
+    HF_CHECK((record->token == 0) == name_empty(&record->holder));
+    HF_CHECK(record->token <= record->last_token && record->last_token <= issuer->table->applied);
+    HF_CHECK(lease->pending == ISSUER_PENDING_NONE || lease->pending_index == 0 ||
+             lease->pending_index > issuer->table->applied);
+    for (uint8_t i = 0; i < lease->waiter_count; i++) {
+        HF_CHECK(i == 0 || issuer_served_before(&lease->waiter[i - 1], &lease->waiter[i]));
+        HF_CHECK(record->token == 0 || !name_equal(&lease->waiter[i].node, &record->holder));
+    }
+}
+
+static void issuer_check(const struct issuer *issuer)
+{
+    HF_CHECK(issuer->serving || (issuer->lease_count == 0 && issuer->renewal_count == 0));
+    HF_CHECK(issuer->renewal_count <= ISSUER_RENEWALS_MAX);
+    for (uint32_t i = 0; i < issuer->lease_count; i++)
+        check_lease(issuer, &issuer->lease[i]);
+}
+
+static void take_event(struct issuer *issuer, const struct issuer_event *event, struct instant now,
+                       struct issuer_output *out)
+{
     switch (event->kind) {
     case ISSUER_EVENT_SERVING:
         on_serving(issuer, event, now, out);
@@ -296,6 +317,16 @@ void issuer_step(struct issuer *issuer, const struct issuer_event *event, struct
         break;
     }
     hf_panic(__FILE__, __LINE__, "issuer event");
+}
+
+void issuer_step(struct issuer *issuer, const struct issuer_event *event, struct instant now,
+                 struct issuer_output *out)
+{
+    out->count = 0;
+    out->error = NULL;
+    out->wake_at = now;
+    take_event(issuer, event, now, out);
+    issuer_check(issuer);
 }
 
 /* ---- for people */

@@ -39,6 +39,10 @@
  *    good once it is in the table; it is said again until then. Of a policy that says go it is
  *    written down, and holds nothing.
  *
+ * Checked at the end of every step (hf_panic(): the issuer is gone, its leases run out): who holds
+ * what is what the table says, of the row of that name; no token is above the log; a proposal under
+ * way is not applied yet; the queue is in its order, and the holder does not wait in it.
+ *
  * Duties of the caller after every issuer_step(), in the order of action[]:
  *  1. ISSUER_SEND: send it; may be lost.
  *  2. ISSUER_PROPOSE: propose it and call issuer_proposed() with the log index, or 0 if refused.

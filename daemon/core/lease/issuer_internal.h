@@ -54,6 +54,8 @@ bool issuer_is_held_back(const struct issuer *issuer, const struct hf_name *node
 
 /* ---- issuer_queue.c */
 
+/* The order of the queue: priority, then arrival. */
+bool issuer_served_before(const struct issuer_waiter *a, const struct issuer_waiter *b);
 int issuer_find_waiter(const struct issuer_lease *lease, const struct hf_name *node);
 void issuer_remove_waiter(struct issuer_lease *lease, const struct hf_name *node);
 bool issuer_pin_allows(const struct lease_record *record, const struct hf_name *node);

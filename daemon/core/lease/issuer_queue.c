@@ -20,7 +20,7 @@ void issuer_remove_waiter(struct issuer_lease *lease, const struct hf_name *node
         lease->waiter[i] = lease->waiter[i + 1];
 }
 
-static bool served_before(const struct issuer_waiter *a, const struct issuer_waiter *b)
+bool issuer_served_before(const struct issuer_waiter *a, const struct issuer_waiter *b)
 {
     if (a->priority != b->priority)
         return a->priority > b->priority;
@@ -45,7 +45,7 @@ static int issuer_queue_waiter(struct issuer *issuer, struct issuer_lease *lease
     text_copy(waiter.address, sizeof(waiter.address), message->address);
     issuer_remove_waiter(lease, node);
     int at = lease->waiter_count++;
-    for (; at > 0 && served_before(&waiter, &lease->waiter[at - 1]); at--)
+    for (; at > 0 && issuer_served_before(&waiter, &lease->waiter[at - 1]); at--)
         lease->waiter[at] = lease->waiter[at - 1];
     lease->waiter[at] = waiter;
     return at;

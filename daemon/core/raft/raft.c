@@ -172,6 +172,23 @@ static void clear_output(struct raft_output *out)
     out->requested_round = 0;
 }
 
+/* What holds after every step, whatever came in: see raft.h. */
+static void raft_check(const struct raft *raft)
+{
+    bool leads = raft->role == RAFT_LEADER;
+    HF_CHECK(raft->applied <= raft->commit && raft->commit <= raft->last_index);
+    HF_CHECK(raft->first_index <= raft->snapshot_index + 1);
+    HF_CHECK(raft->members_index <= raft->last_index);
+    HF_CHECK(raft->snapshot_index <= raft->commit || raft->install_seq != 0);
+    HF_CHECK(raft->last_index - raft->first_index + 1 <= RAFT_LOG_MAX);
+    HF_CHECK(raft->round_confirmed <= raft->round && raft->persisted_seq < raft->next_seq);
+    HF_CHECK(leads || !raft->serving);
+    HF_CHECK(!leads || (name_equal(&raft->leader, &raft->config.self) && raft_has_say(raft) &&
+                        raft->noop_index <= raft->last_index));
+    for (int i = 0; leads && i < raft->members.count; i++)
+        HF_CHECK(raft->progress[i].match <= raft->last_index);
+}
+
 void raft_step(struct raft *raft, const struct raft_event *event, struct instant now,
                struct raft_output *out)
 {
@@ -192,4 +209,5 @@ void raft_step(struct raft *raft, const struct raft_event *event, struct instant
     out->standing_changed = raft->recovery.standing != standing_before;
     out->role_changed = raft->role != role_before || raft->term != term_before ||
                         !name_equal(&raft->leader, &leader_before);
+    raft_check(raft);
 }

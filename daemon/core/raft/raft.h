@@ -7,6 +7,9 @@
  * Lifecycle: raft_init() from what the store recovered, then raft_step() for ever.
  * Source: Ongaro, "Consensus: Bridging Theory and Practice" (2014); section numbers below are its.
  *
+ * Checked at the end of every step (hf_panic()): applied up to commit, commit within the log, nothing
+ * dropped that no snapshot covers; who leads has a say, and counts no entry of a peer beyond its log.
+ *
  * Duties of the caller, after every raft_step(), in this order:
  *  1. Hand `persist`, if `persist.wanted`, to the store, in the order of `persist.seq`. The store
  *     completes batches in that order. It may merge several into one sync. The entries pointed to

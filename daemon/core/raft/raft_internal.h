@@ -2,7 +2,7 @@
  * What the files of raft share. Private to this folder and to its tests.
  *
  * Purpose: one step works on a raft_context; every file below adds to its output. raft.c opens and
- *   finishes the step, and is the only one that changes the role.
+ *   finishes the step; raft_change_role() is the only one that changes the role.
  */
 #ifndef HOLDFAST_CORE_RAFT_INTERNAL_H
 #define HOLDFAST_CORE_RAFT_INTERNAL_H
