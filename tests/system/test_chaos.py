@@ -8,7 +8,7 @@ import time
 import types
 
 import chaos.run  # registers the actions
-from chaos import leaders, wires, witnesses, world
+from chaos import clocks, figures, leaders, wires, witnesses, world
 from chaos.acts import Act
 from chaos.schedule import ACTIONS, schedule
 from cluster import now_ns, run_tests
@@ -17,6 +17,8 @@ from raft_log import RaftLogs
 
 NOON = time.mktime(time.strptime("2026-03-04 12:00:00", "%Y-%m-%d %H:%M:%S"))
 SECONDS = 8
+SEED = "1"
+NS = 1000000000
 SKIPPED = 77
 
 
@@ -34,7 +36,7 @@ def run_chaos(*arguments):
 
 
 def random_faults_and_acts_break_no_promise():
-    output = run_chaos("--minutes", str(SECONDS / 60), "--seed", "8", "--layout", "apart")
+    output = run_chaos("--minutes", str(SECONDS / 60), "--seed", SEED, "--layout", "apart")
     for line in (output or "").splitlines():
         if line.startswith("     "):
             print(line)
@@ -213,6 +215,156 @@ def a_drive_against_a_pin_is_found():
         assert len(witnesses.drives_against_pins(stage, 1000)) >= 1
 
 
+def a_weld_that_was_told_in_time_excuses_nothing():
+    stuck = (4, "fan: entry 8: holder board-a, token 0, by board-a: an output is stuck on: held")
+    before = (3.9, "fan: entry 7: holder board-b, token 7, by board-a")
+    after = (4.1, "fan: entry 9: holder board-b, token 9, by board-a")
+
+    def late(*lines, until=6):
+        def raw(second):
+            return int(now_ns() - (time.time() - NOON - second) * NS)
+        with tempfile.TemporaryDirectory() as folder:
+            stage = written(folder, issuer_1=list(lines))
+            stage.welds = [[raw(3.5), raw(until), "board-a", "fan"]]
+            words = witnesses.late_words(stage)
+            return bool(words) and witnesses.excused(words, "fan", ("board-b", "board-a"), raw(5)) \
+                and not witnesses.excused(words, "fan", ("board-b", "board-c"), raw(5))
+    assert late(before, stuck)
+    assert late(before)  # it was cut off, or dead
+    assert not late(stuck, after)
+    assert not late(before, stuck, after)
+    assert not late(stuck)
+    assert not late(before, stuck, until=4.5), "the overlap came when the weld was over"
+
+
+# ---- figures
+
+
+def figured(folder, edges=(), faults=(), starved=(), guard=()):
+    """A run of 100 s that ended now; instants are seconds since its beginning."""
+    stage = written(folder)
+    stage.ended, stage.ended_wall = now_ns(), time.time()
+    zero = stage.ended - 100 * NS
+    stage.began, stage.ttl_ms = time.monotonic() - 100, 1000
+    stage.cluster.boards, stage.cluster.election_ms = ["board-a", "board-b"], 300
+    stage.cluster.failback = "manual"
+    stage.cluster.drives = lambda resource: [
+        {"t_ns": zero + int(at * NS), "board": board, "level": level}
+        for at, board, level in edges if resource == "pump"]
+    stage.faults = [types.SimpleNamespace(begin=zero + int(a * NS), end=zero + int(b * NS),
+                                          costs={board}, kind="test") for a, b, board in faults]
+    with open(stage.cluster.path("starved.jsonl"), "w", encoding="ascii") as file:
+        for a, b in starved:
+            file.write(f'{{"what":"processor","from_ns":{zero + int(a * NS)},'
+                       f'"until_ns":{zero + int(b * NS)}}}\n')
+    began = time.time() - 100
+    lines = [time.strftime("%H:%M:%S", time.localtime(began + at)) + f".{(began + at) % 1:.3f}"[2:]
+             + f" {text}" for at, text in guard]
+    stage.cluster.log = lambda name: "\n".join(lines) if name == "board-a-guard" else ""
+    return stage, zero
+
+
+def takeovers_and_availability_are_those_of_the_relays():
+    edges = [(10, "board-a", 1), (40, "board-a", 0), (40.05, "board-a", 1), (60, "board-a", 0),
+             (61.5, "board-b", 1), (81.5, "board-b", 0)]
+    with tempfile.TemporaryDirectory() as folder:
+        stage, zero = figured(folder, edges)
+        gaps = figures.takeovers(stage, "pump")
+        assert len(gaps) == 1 and abs(gaps[0] - 1.5 * NS) < NS / 100, gaps
+        share = figures.availability(stage, zero, stage.ended)["pump"]
+        assert abs(share - 0.70) < 0.002, share  # what a late pulse leaves is no gap
+        stage.operator.acts = [
+            Act("op-1", ["pin", "pump", "none"], zero + 80 * NS, 0, "done", {}),
+            Act("op-2", ["unpin", "pump"], 0, zero + 100 * NS, "done", {})]
+        stage.operator.acts[1] = stage.operator.acts[1]._replace(asked=zero + 99 * NS)
+        assert abs(figures.away(stage, "pump")[-1][0] - zero - 80 * NS) < NS
+        length, at, resource = figures.longest_gaps(stage, zero, stage.ended)[0]
+        assert resource != "pump" and abs(length - 100 * NS) < NS and at == zero
+
+
+def a_lease_lost_without_a_reason_is_needless():
+    lost = [(50, "pump: driving -deadline-> dropping, token 5"),
+            (50.5, "pump: dropping -shown off-> safe, token 5")]
+    with tempfile.TemporaryDirectory() as folder:
+        def needless(**more):
+            bare, blamed = figures.needless(figured(folder, guard=lost, **more)[0], 877)
+            return len(bare), len(blamed)
+        assert needless() == (1, 0)
+        assert needless(faults=[(48, 49, "board-a")]) == (0, 0)
+        assert needless(faults=[(48, 49, "board-b")]) == (1, 0)
+        assert needless(faults=[(20, 21, "board-a")]) == (1, 0)
+        assert needless(starved=[(49.5, 49.7)]) == (0, 1)
+        assert needless(starved=[(10, 10.5)]) == (1, 0)
+
+
+def a_resource_that_stays_undriven_is_found_unless_something_explains_it():
+    edges = [(0, "board-a", 1), (20, "board-a", 0), (80, "board-b", 1)]
+    with tempfile.TemporaryDirectory() as folder:
+        def idle(leaderless=(), pin=None, **more):
+            stage, zero = figured(folder, edges, **more)
+            stage.faults_from, stage.zero, stage.healed_at = zero, zero, []
+            if pin:
+                stage.operator.acts = [Act("op-1", ["pin", "pump", "none"], zero + pin * NS, 0,
+                                           "unknown", "")]
+            spans = [[zero + a * NS, zero + b * NS] for a, b in leaderless]
+            return [(round(length / NS), round((at - zero) / NS)) for length, at, resource
+                    in figures.idle(stage, 10 * NS, spans) if resource == "pump"]
+        assert idle() == [(60, 20)]
+        assert idle(leaderless=[(25, 75)]) == []
+        assert idle(leaderless=[(25, 60)]) == [(20, 60)]
+        assert idle(pin=21) == []
+        assert idle(starved=[(28, 70)]) == []
+        # Another candidate is whole: one board's fault explains nothing.
+        assert idle(faults=[(15, 90, "board-a")]) == [(60, 20)]
+        assert idle(faults=[(15, 90, board) for board in ("board-a", "board-b", "board-c")]) == []
+
+
+SEE = "import time; print(*(time.clock_gettime_ns(c) for c in (time.CLOCK_MONOTONIC_RAW,"\
+    " time.CLOCK_MONOTONIC, time.CLOCK_BOOTTIME)))"
+SEE_SLEEP = "import time; b = time.monotonic(); time.sleep(0.05); print(time.monotonic() - b)"
+
+
+def a_hosts_programs_see_its_clocks():
+    with tempfile.TemporaryDirectory() as folder:
+        clock = clocks.HostClock(f"{folder}/c", f"{folder}/c.jsonl", 0)
+        environment = {**os.environ, "CLOCK_FILE": clock.path,
+                       "LD_PRELOAD": os.path.join(world.TOOLS, "chaos-clock.so")}
+
+        def see(program=SEE):
+            """How far RAW, MONOTONIC and BOOTTIME were ahead of this machine's, in ms: so much
+            at least, and as much less as the second value says."""
+            def clock_ns():
+                return [time.clock_gettime_ns(c) for c in (
+                    time.CLOCK_MONOTONIC_RAW, time.CLOCK_MONOTONIC, time.CLOCK_BOOTTIME)]
+            before = clock_ns()
+            text = subprocess.run([sys.executable, "-c", program], env=environment, check=True,
+                                  capture_output=True, text=True).stdout
+            if program != SEE:
+                return float(text)
+            slack = (clock_ns()[0] - before[0]) / 1e6
+            return [(int(t) - b) / 1e6 for t, b in zip(text.split(), before)], slack
+        ahead, slack = see()
+        assert all(0 <= a <= slack for a in ahead), ahead
+        clock.step(-3 * NS)
+        time.sleep(0.05)
+        ahead, slack = see()
+        assert 0 <= ahead[0] <= slack and -3000 <= ahead[1] <= -3000 + slack, ahead
+        assert 0.05 <= see(SEE_SLEEP) < 2.9, "a sleep is as long as it was"
+        clock.fall_asleep()
+        time.sleep(0.2)
+        clock.wake()
+        rows = clock.rows()
+        slept = (rows[3]["from_ns"] - rows[2]["from_ns"]) / 1e6
+        ahead, slack = see()
+        assert slept >= 200 and -slept - 1 <= ahead[0] <= -slept + slack, (ahead, slept)
+        assert -3001 <= ahead[2] <= -2999 + slack, "BOOTTIME has gone on"
+        assert [r["rate_ppb"] for r in rows] == [0, 0, clocks.STANDS, 0]
+        history = Clock([(r["from_ns"] / 1000, r["raw_ns"] / 1000, r["rate_ppb"]) for r in rows])
+        told, true = int(subprocess.run([sys.executable, "-c", SEE], env=environment, check=True,
+                                        capture_output=True, text=True).stdout.split()[0]), now_ns()
+        assert 0 <= true / 1000 - history.true(told / 1000) < 5e6
+
+
 if __name__ == "__main__":
     if world.refusal():
         print(f"no network namespaces here, runs are skipped: {world.refusal()}")
@@ -224,4 +376,9 @@ if __name__ == "__main__":
                         acts_that_were_acknowledged_and_are_not_there_are_found,
                         entries_applied_differently_and_grants_against_a_pin_are_found,
                         pages_that_are_valid_on_two_boards_are_found,
-                        writes_out_of_order_are_found, a_drive_against_a_pin_is_found]))
+                        writes_out_of_order_are_found,
+                        a_weld_that_was_told_in_time_excuses_nothing, a_drive_against_a_pin_is_found,
+                        takeovers_and_availability_are_those_of_the_relays,
+                        a_lease_lost_without_a_reason_is_needless,
+                        a_resource_that_stays_undriven_is_found_unless_something_explains_it,
+                        a_hosts_programs_see_its_clocks]))

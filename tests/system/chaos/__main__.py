@@ -1,7 +1,7 @@
 """Random faults and operators' acts on real processes, each host in a network namespace of its own.
 
     python3 -m chaos [--minutes 10] [--seed N] [--ttl 1000] [--layout apart|combined]
-                     [--actions weld,wipe] [--planted]
+                     [--actions weld,wipe] [--planted] [--keep]
 
 The seed alone makes the schedule: what comes when, and to which of the candidates. README.md has the
 rules of the game, and who judges. --planted: no schedule, but a fault for each of the witnesses,
@@ -48,6 +48,7 @@ def main():
     parser.add_argument("--layout", choices=("apart", "combined"))
     parser.add_argument("--actions", default="", help="of these kinds alone, with commas")
     parser.add_argument("--planted", action="store_true")
+    parser.add_argument("--keep", action="store_true", help="the run's folder, whatever it shows")
     given = parser.parse_args()
     refusal = world.refusal() if world.INSIDE not in os.environ else None
     if refusal:
@@ -60,7 +61,7 @@ def main():
     else:
         print(f"chaos: {given.minutes:g} minutes, seed {given.seed}, ttl {given.ttl} ms", flush=True)
         chaos(verdict, given.seed, given.minutes * 60, given.ttl, given.layout,
-              [a for a in given.actions.split(",") if a])
+              [a for a in given.actions.split(",") if a], given.keep)
     return verdict.end()
 
 

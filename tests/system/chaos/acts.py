@@ -98,7 +98,17 @@ def transfer(stage, step):
 
 @action("pin none", 4)
 def pin_none(stage, step):
-    return act(stage, step, ["pin", stage.resource(step), "none"])
+    """Nobody may have it for a while; an operator who forgot it would leave nothing to be seen."""
+    resource = stage.resource(step)
+    told = act(stage, step, ["pin", resource, "none"])
+
+    def again():
+        node = stage.pick(stage.members, step.first)
+        if node:
+            stage.operator.start(node, ["unpin", resource])
+    if told:
+        stage.later(1 + step.span, again)
+    return told
 
 
 @action("pin board", 4)

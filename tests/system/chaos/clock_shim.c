@@ -16,6 +16,7 @@
 
 static struct clock_file *clock_file;
 static int (*real_gettime)(clockid_t, struct timespec *);
+static int (*real_nanosleep)(clockid_t, int, const struct timespec *, struct timespec *);
 static int (*real_settime)(int, int, const struct itimerspec *, struct itimerspec *);
 
 __attribute__((constructor)) static void open_clock(void)
@@ -23,6 +24,8 @@ __attribute__((constructor)) static void open_clock(void)
     const char *path = getenv("CLOCK_FILE");
     if (real_gettime == NULL) {
         real_gettime = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+        real_nanosleep = (int (*)(clockid_t, int, const struct timespec *, struct timespec *))dlsym(
+            RTLD_NEXT, "clock_nanosleep");
         real_settime = (int (*)(int, int, const struct itimerspec *, struct itimerspec *))dlsym(
             RTLD_NEXT, "timerfd_settime");
     }
@@ -72,16 +75,33 @@ int clock_gettime(clockid_t clock, struct timespec *at)
     return 0;
 }
 
+/* An instant of the board's MONOTONIC as one of the machine's; 0 stays 0. */
+static struct timespec translate(const struct timespec *at)
+{
+    int64_t ns = (int64_t)at->tv_sec * 1000000000 + at->tv_nsec;
+    if (ns == 0)
+        return *at;
+    ns -= ahead_ns(CLOCK_MONOTONIC);
+    ns = ns > 0 ? ns : 1;
+    return (struct timespec){ ns / 1000000000, ns % 1000000000 };
+}
+
+int clock_nanosleep(clockid_t clock, int flags, const struct timespec *until, struct timespec *left)
+{
+    if (real_gettime == NULL)
+        open_clock();
+    if (clock_file == NULL || clock != CLOCK_MONOTONIC || !(flags & TIMER_ABSTIME))
+        return real_nanosleep(clock, flags, until, left);
+    const struct timespec own = translate(until);
+    return real_nanosleep(clock, flags, &own, left);
+}
+
 int timerfd_settime(int fd, int flags, const struct itimerspec *when, struct itimerspec *former)
 {
     struct itimerspec own = *when;
-    int64_t ns = (int64_t)when->it_value.tv_sec * 1000000000 + when->it_value.tv_nsec;
-    if (real_settime == NULL)
+    if (real_gettime == NULL)
         open_clock();
-    if (clock_file != NULL && (flags & TFD_TIMER_ABSTIME) && ns != 0) {
-        ns -= ahead_ns(CLOCK_MONOTONIC);
-        ns = ns > 0 ? ns : 1;
-        own.it_value = (struct timespec){ ns / 1000000000, ns % 1000000000 };
-    }
+    if (clock_file != NULL && (flags & TFD_TIMER_ABSTIME))
+        own.it_value = translate(&when->it_value);
     return real_settime(fd, flags, &own, former);
 }

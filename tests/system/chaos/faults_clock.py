@@ -1,7 +1,7 @@
 """Clocks: rates within the configured drift, and a MONOTONIC that steps while the raw clock goes on."""
 
 from .schedule import action
-from .stage import DRIFT_PPB
+from .stage import DRIFT_PPB, RESOURCES
 
 NS = 1000000000
 
@@ -24,7 +24,10 @@ def rate(stage, step):
 
 @action("step", 5)
 def step_monotonic(stage, step):
-    """What waits by MONOTONIC comes early or late by as much; it may cost the board its leases."""
+    """
+    What waits by MONOTONIC comes early or late by as much; it may cost the board its leases, and a guard
+    that finds its clocks apart waits for an operator, who comes soon.
+    """
     hosts = awake(stage)
     if not hosts:
         return None
@@ -37,5 +40,8 @@ def step_monotonic(stage, step):
     def over():
         stage.mark(host, "joined")
         fault.over()
+        if host in stage.running(stage.cluster.boards):
+            for resource in [r for r, boards in RESOURCES.items() if host in boards]:
+                stage.operator.start(host, ["fault", "clear", resource])
     stage.later(abs(seconds) + 0.5, over)
     return f"{host}: MONOTONIC {seconds:+.1f} s"

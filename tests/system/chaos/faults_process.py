@@ -5,7 +5,7 @@ import os
 import shutil
 import time
 
-from cluster import wait_until
+from cluster import now_ns, wait_until
 
 from .schedule import action
 from .stage import RESOURCES
@@ -249,8 +249,8 @@ def roll_back(stage, step):
 @action("weld", 2, calm=True)
 def weld(stage, step):
     """
-    The driving board's relay sticks, and a transfer is asked for: it must not overlap. What was seen
-    stuck stays held, whoever dies afterwards.
+    The driving board's relay sticks, and a transfer is asked for: it must not overlap. What was told
+    to be stuck stays held, whoever dies afterwards.
     """
     resource = stage.resource(step)
     if stage.changing or not stage.calm():
@@ -261,6 +261,7 @@ def weld(stage, step):
         return None
     line = f"{resource}/enable"
     fault = stage.fault("weld", RESOURCES[resource])
+    stage.welds.append([fault.begin, None, board, resource])
     stage.cluster.bench_ctl("stuck", "relay", board, line, "on")
     act = stage.operator.ask(stage.leader() or stage.members[0], ["transfer", resource, others[0]])
     dies = [[], [stage.leader()], [board], [board, f"{board}-guard"], list(stage.members)][
@@ -268,11 +269,9 @@ def weld(stage, step):
     if act.outcome == "refused" and "stuck" in str(act.answer):
         stage.kill([n for n in dies if n], 0.3 + step.span / 4, "weld, then kill")
     stage.rest(2.5 * stage.ttl_ms / 1000 + 0.5)
-    if any(e["resource"] == resource for e in stage.cluster.overlaps()):
-        stage.trouble.append(f"{resource}: overlap while {board}'s relay was stuck on, transfer"
-                             f" {act.answer}, then died: {dies}")
     stage.settle()
     stage.cluster.bench_ctl("stuck", "relay", board, line, "none")
+    stage.welds[-1][1] = now_ns()
     stage.rest(0.5)
     clear = stage.operator.ask(board, ["fault", "clear", resource])
     if step.first // 7 % 2 and clear.outcome == "done":

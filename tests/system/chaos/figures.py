@@ -11,7 +11,7 @@ from .stage import ALL, RESOURCES
 from .witnesses import read_rows
 
 NS = 1000000000
-LOSS = re.compile(r"^(\d\d):(\d\d):(\d\d\.\d+) .*?(\w+): (\w+) -(.+?)-> (dropping|fault)")
+CHANGE = re.compile(r"^(\d\d):(\d\d):(\d\d\.\d+) .*?(\w+): (\w+) -(.+?)-> (\w+)")
 SHORT_NS = 100000000  # a gap of one board's own drive up to here is one of its pulse
 
 Loss = collections.namedtuple("Loss", "at board resource cause")
@@ -46,7 +46,7 @@ def drives(stage, resource):
             since.setdefault(board, event["t_ns"])
         elif board in since:
             found.append([since.pop(board), event["t_ns"], board])
-    found += [[begin, now_ns(), board] for board, begin in since.items()]
+    found += [[begin, stage.ended, board] for board, begin in since.items()]
     found.sort()
     merged = []
     for drive in found:
@@ -78,6 +78,108 @@ def availability(stage, begin, end):
     return shares
 
 
+def longest_gaps(stage, begin, end, count=3):
+    """(length, from, resource) in ns of the longest stretches in which nobody drove."""
+    gaps = []
+    for resource in RESOURCES:
+        at = begin
+        for first, last, _ in drives(stage, resource):
+            if min(first, end) > at:
+                gaps.append((min(first, end) - at, at, resource))
+            at = max(at, last)
+        gaps.append((max(0, end - at), at, resource))
+    return sorted(gaps, reverse=True)[:count]
+
+
+def away(stage, resource):
+    """[begin, end] of when nobody could be asked to drive it: pinned to nobody, or no majority."""
+    found = [[wall_to_raw(s.begin), wall_to_raw(s.end)]
+             for s in leaders.without_majority(stage, stage.ended_wall)]
+    since = None
+    for act in sorted(stage.operator.acts, key=lambda a: a.asked):
+        if act.words[:2] == ["pin", resource] and act.words[2] == "none" and since is None:
+            since = act.asked
+        elif act.words[0] in ("pin", "unpin") and act.words[1] == resource and \
+                act.words[-1] != "none" and act.outcome == "done" and since is not None:
+            found.append([since, act.answered])
+            since = None
+    return sorted(found + ([[since, stage.ended]] if since is not None else []))
+
+
+def availability_when_possible(stage, begin, end):
+    """Of the time that is not away(), the share in which some board drove: by resource."""
+    shares = {}
+    for resource in RESOURCES:
+        free, at = [], begin
+        for first, last in away(stage, resource):
+            if first > at:
+                free.append((at, min(first, end)))
+            at = max(at, last)
+        free.append((at, max(at, end)))
+        driven = sum(max(0, min(b, d) - max(a, c)) for a, b in free
+                     for c, d, _ in drives(stage, resource))
+        shares[resource] = min(1.0, driven / max(1, sum(b - a for a, b in free)))
+    return shares
+
+
+# ---- L1: with a majority and a healthy candidate it is driven again
+
+
+def faulty(stage, board, resource):
+    """[begin, end] in which the board's guard waited for an operator, by its log."""
+    found, since = [], None
+    for at, state, _, to in guard_changes(stage, board, resource):
+        if to == "fault" and since is None:
+            since = at
+        elif state == "fault" and since is not None:
+            found.append([since, at])
+            since = None
+    return found + ([[since, stage.ended]] if since is not None else [])
+
+
+def free_of(spans, begin, end):
+    """What is left of begin..end without these spans."""
+    free, at = [], begin
+    for first, last in sorted(spans):
+        if first > at:
+            free.append((at, min(first, end)))
+        at = max(at, last)
+        if at >= end:
+            return free
+    return [*free, (at, end)]
+
+
+def unled(stage):
+    """[begin, end] of when no majority of issuers was up, or none of them led it."""
+    return [[wall_to_raw(s.begin), wall_to_raw(s.end)] for s in leaders.spans_of(
+        stage, stage.ended_wall, lambda council: not (council.majority() and council.led()))]
+
+
+def idle(stage, bar_ns, leaderless):
+    """
+    (length, from, resource) of stretches in which nobody drove a resource for longer than bar_ns,
+    though issuers had a leader all that time, no pin may have stood, no relay was welded, the computer
+    did not starve, and one and the same candidate was whole.
+    """
+    found = []
+    common = leaderless + [[s.begin, s.end] for s in starved(stage)]
+    common += [[f.begin, f.end or stage.ended] for f in stage.faults if ALL in f.costs]
+    heals = sorted(stage.healed_at) + [stage.ended]
+    for resource, boards in RESOURCES.items():
+        held = [[f.begin, next((h for h in heals if h > f.begin), stage.ended)]
+                for f in stage.faults if f.kind.startswith("weld")]
+        held += [[a.asked, next((h for h in heals if h > a.asked), stage.ended)]
+                 for a in stage.operator.acts if a.words[0] == "pin" and a.words[1] == resource]
+        driven = [[first, last] for first, last, _ in drives(stage, resource)]
+        for board in boards:
+            hurt = [[f.begin, f.end or stage.ended] for f in stage.faults if board in f.costs]
+            hurt += faulty(stage, board, resource)
+            found += [(last - first, first, resource) for first, last in free_of(
+                common + held + driven + hurt, stage.faults_from, stage.ended)
+                if last - first > bar_ns]
+    return sorted(set(found), reverse=True)
+
+
 def takeover_line(stage):
     parts = []
     for resource in sorted(RESOURCES):
@@ -91,31 +193,37 @@ def takeover_line(stage):
 # ---- needless losses
 
 
-def losses(stage):
-    """What the guards' logs say of leases that they gave up, and why, in order."""
+def guard_changes(stage, board, resource=None):
+    """(at, from, cause, to) of each change that a guard's log tells, of a resource or of (all, named)."""
     began = time.time() - (time.monotonic() - stage.began)
     day = time.localtime(began)
     start = day.tm_hour * 3600 + day.tm_min * 60 + day.tm_sec + began % 1
     found = []
-    for board in stage.cluster.boards:
-        for line in stage.cluster.log(f"{board}-guard").splitlines():
-            told = LOSS.match(line)
-            if told is None or told[5] != "driving":
-                continue
-            second = int(told[1]) * 3600 + int(told[2]) * 60 + float(told[3])
-            wall = began + (second - start) % 86400
-            found.append(Loss(wall_to_raw(wall), board, told[4], told[6]))
-    return sorted(found)
+    for line in stage.cluster.log(f"{board}-guard").splitlines():
+        told = CHANGE.match(line)
+        if told is None or resource not in (None, told[4]):
+            continue
+        second = int(told[1]) * 3600 + int(told[2]) * 60 + float(told[3])
+        wall = began + (second - start) % 86400
+        row = (wall_to_raw(wall), told[5], told[6], told[7])
+        found.append(row if resource else (told[4], row))
+    return found
+
+
+def losses(stage):
+    """What the guards' logs say of leases that they gave up, and why, in order."""
+    return sorted(Loss(at, board, resource, cause) for board in stage.cluster.boards
+                  for resource, (at, state, cause, _) in guard_changes(stage, board)
+                  if state == "driving")
 
 
 def excuses(stage, recommended_ms):
     """(begin, end, boards) in ns: when the leases of these boards (ALL: of any) may be lost."""
     ttl, election = stage.ttl_ms * 1000000, stage.cluster.election_ms * 1000000
     after = ttl + 10 * election
-    found = [(f.begin, (f.end or now_ns()) + after, f.costs) for f in stage.faults if f.costs]
-    until = time.time()
+    found = [(f.begin, (f.end or stage.ended) + after, f.costs) for f in stage.faults if f.costs]
     found += [(wall_to_raw(s.begin), wall_to_raw(s.end) + after, {ALL})
-              for s in leaders.without_majority(stage, until)]
+              for s in leaders.without_majority(stage, stage.ended_wall)]
     gone = [wall_to_raw(at) for at in leaders.leader_losses(stage)] + [
         f.begin for f in stage.faults if "leader" in f.kind]
     gone.sort()

@@ -7,7 +7,8 @@
  *
  * OUT gets one line for each stretch in which every look found the same board's lease valid with the
  * same token: {"board","resource","token","from_ns","until_ns"} of the first look and the last, in
- * true time; and one for each time that it could not look: {"blind_from_ns","blind_ns"}. A lease that
+ * true time; one for each time that it could not look: {"blind_from_ns","blind_ns"}; and at its end how
+ * often it looked: {"looks"}. A lease that
  * is valid at two looks with the same token is valid between them, however long that is. Ends by
  * SIGTERM.
  */
@@ -136,7 +137,8 @@ static void watch(FILE *out, long period_us, struct board *boards, int board_cou
                   char **resources, int resource_count)
 {
     int64_t last_ns = true_ns();
-    for (uint64_t turn = 0; !ending; turn++) {
+    uint64_t turn = 0;
+    for (; !ending; turn++) {
         struct timespec wait = { 0, period_us * 1000 };
         for (int b = 0; b < board_count; b++) {
             /* A suspended board's applications do not run. */
@@ -154,6 +156,7 @@ static void watch(FILE *out, long period_us, struct board *boards, int board_cou
         last_ns = now_ns;
         nanosleep(&wait, NULL);
     }
+    fprintf(out, "{\"looks\":%" PRIu64 "}\n", turn);
     for (int b = 0; b < board_count; b++)
         for (int r = 0; r < resource_count; r++)
             end_stretch(out, &boards[b], resources[r], &boards[b].stretch[r]);

@@ -11,9 +11,10 @@ def counted(counter):
     return ", ".join(f"{name} {number}" for name, number in sorted(counter.items())) or "none"
 
 
-def tell(run, starved, until):
+def tell(run, starved):
     stage = run.stage
-    begin, length = stage.faults_from, until - stage.faults_from
+    begin, until = stage.faults_from, stage.ended
+    length = until - begin
     outcomes = Counter(act.outcome for act in stage.operator.acts)
     passed, lost, delayed, worst_us, _ = stage.cluster.wires.counters()
     rows = [
@@ -24,9 +25,14 @@ def tell(run, starved, until):
         ("takeovers", figures.takeover_line(stage)),
         ("availability", ", ".join(f"{name} {100 * share:.1f} %" for name, share in
                                    figures.availability(stage, begin, until).items())
-         + f" of {length / 1e9:.0f} s"),
+         + f" of {length / 1e9:.0f} s; with a majority and no pin to nobody "
+         + ", ".join(f"{name} {100 * share:.1f} %" for name, share in
+                     figures.availability_when_possible(stage, begin, until).items())),
+        ("longest undriven", ", ".join(
+            f"{resource} {length_ns / 1e9:.1f} s from {(at - stage.zero) / 1e9:.1f} s on"
+            for length_ns, at, resource in figures.longest_gaps(stage, begin, until))),
         ("healed", healed_line(run)),
-        ("pages", "{} stretches of validity, looked at for {:.1%} of the time".format(
+        ("pages", "{} stretches of validity, {} looks, at least every 5 ms for {:.1%} of the time".format(
             *witnesses.pages_seen(stage))),
         ("actuator", f"{len(witnesses.writes(stage))} writes by"
                      f" {counted(Counter(w.said for w in witnesses.writes(stage)))}"),
@@ -47,14 +53,15 @@ def healed_line(run):
 
 
 def starved_line(starved, length):
-    """The two processors' waits add up; the share is of both."""
+    """Of each processor's waits, of work that took its time, and of the disk's."""
     parts = []
-    for what, of in (("processor", 1), ("disk", 1)):
+    for what, where in (("processor", "a processor came late"), ("work", "5 ms of work took long"),
+                        ("disk", "the disk took long")):
         spans = [s.end - s.begin for s in starved if s.what == what]
         if spans:
-            parts.append(f"{what} starved {len(spans)} times, {sum(spans) / length / of:.1%} of the"
-                         f" time, worst {max(spans) / 1e6:.0f} ms")
-    return "; ".join(parts) or "never starved"
+            parts.append(f"{where} {len(spans)} times, {sum(spans) / length:.1%} of the time, worst"
+                         f" {max(spans) / 1e6:.0f} ms")
+    return "it starved: " + "; ".join(parts) if parts else "it never starved"
 
 
 def tell_losses(run):
@@ -64,5 +71,5 @@ def tell_losses(run):
           f"; needless {len(bare)}, and {len(blamed)} while the computer starved"
           f" (recommended ttl {run.recommended_ms:.0f} ms)", flush=True)
     for loss in bare[:10]:
-        print(f"     needless: {loss.board} {loss.resource} at {loss.at / 1e9:.3f} s: {loss.cause}",
+        print(f"     needless: {loss.board} {loss.resource} at {(loss.at - run.stage.zero) / 1e9:.2f} s: {loss.cause}",
               flush=True)

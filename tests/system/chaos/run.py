@@ -28,7 +28,6 @@ class Run:
     # ---- carrying out
 
     def begin(self):
-        self.stage.faults_from = now_ns()
         self.stage.begin()
         board = self.stage.cluster.boards[0]
         self.recommended_ms = float(self.stage.cluster.bound_ms(board)["resources"][0][
@@ -71,6 +70,7 @@ class Run:
         stage = self.stage
         stage.tell("healed")
         stage.heal()
+        stage.healed_at.append(now_ns())
         began, took = time.monotonic(), {"at": now_ns()}
 
         def well(what, condition, limit):
@@ -123,12 +123,13 @@ class Run:
 
     def judge(self, verdict):
         """Claims about safety are judged whatever the computer did; those about time are not."""
-        stage, until = self.stage, now_ns()
+        stage = self.stage
+        stage.end()
         ended = stage.cluster.end_watchers()
         stage.logs.read()
         found = witnesses.all_of(stage, self.slack_ns())
         starved = figures.starved(stage)
-        report.tell(self, starved, until)
+        report.tell(self, starved)
         verdict.judge(sum(self.done.values()) >= self.seconds / 10,
                       f"{sum(self.done.values())} steps in {self.seconds:.0f} s,"
                       f" {len(stage.operator.acts)} acts")
@@ -141,17 +142,16 @@ class Run:
         if verdict.failed:
             stage.cluster.keep = True
             print(f"     kept in {stage.cluster.folder}", flush=True)
+        known = bool(stage.cluster.overlaps() or found["history"])
         status = stage.close()
-        relays = found["relays"]
-        verdict.judge(status == 0 or bool(relays) or bool(found["history"]),
-                      f"the bench ended with status {status}")
+        verdict.judge(status == 0 or known, f"the bench ended with status {status}")
         return found
 
     def judge_times(self, verdict, starved):
         stage = self.stage
         bar = stage.cluster.election_ms / 1000 * ELECTIONS
         late, excused = [], 0
-        for span in leaders.leaderless(stage, time.time()):
+        for span in leaders.leaderless(stage, stage.ended_wall):
             if span.end - span.begin > bar:
                 begin, end = figures.wall_to_raw(span.begin), figures.wall_to_raw(span.end)
                 if figures.starved_within(starved, begin, end):
@@ -162,15 +162,21 @@ class Run:
         verdict.judge(not late, f"longer than {bar:.1f} s without a leader while a whole majority"
                       f" was up: {late}" + (f"; {excused} while the computer starved"
                                             if excused else ""))
+        bar_ns = self.slack_ns()
+        idle = [f"{resource} for {length / 1e9:.1f} s from {(at - stage.zero) / 1e9:.1f} s on"
+                for length, at, resource in figures.idle(stage, bar_ns, figures.unled(stage))]
+        verdict.judge(not idle, f"undriven for longer than {bar_ns / 1e9:.1f} s with a leader and a"
+                      f" whole candidate: {idle[:5]}")
         slow = [{k: round(v, 2) for k, v in took.items() if k not in ("at", "until")}
                 for took in self.heals if max(v for k, v in took.items()
                                               if k not in ("at", "until")) == float("inf")]
         verdict.judge(not slow, f"healed {len(self.heals)} times, all well each time: {slow or ''}")
 
 
-def chaos(verdict, seed, seconds, ttl_ms, layout=None, names=None):
+def chaos(verdict, seed, seconds, ttl_ms, layout=None, names=None, keep=False):
     """One run; its findings by witness."""
     run = Run(seed, seconds, ttl_ms, layout, names)
+    run.stage.cluster.keep = keep
     try:
         return run.carry_out().judge(verdict)
     finally:

@@ -9,6 +9,8 @@ Action = collections.namedtuple("Action", "name weight calm work")
 ACTIONS = {}  # name -> Action, by the modules that have the work
 WAITS = (0.0, 0.02, 0.1, 0.3, 0.6, 1.0, 1.5)
 SPANS = (0.01, 0.1, 0.3, 0.6, 1.0, 2.0, 4.0)
+PACES = (0.6, 1.0, 3.0, 8.0)  # a minute's waits are this many times as long
+MINUTE_S = 60.0
 
 
 def action(name, weight, calm=False):
@@ -25,14 +27,18 @@ def action(name, weight, calm=False):
 def schedule(seed, seconds, ttl_ms, names=None):
     """
     Steps, of these actions or all, until `seconds` are over. `first` and `second` choose among the
-    candidates when the step comes; `span` is how long its trouble lasts, in seconds.
+    candidates when the step comes; `span` is how long its trouble lasts, in seconds. Each minute has
+    a pace and a mix of its own: in some everything is broken at once, in others one thing at a time,
+    and of some kinds there is none.
     """
     chance = random.Random(seed)
     known = [name for name in sorted(ACTIONS) if not names or name in names]
-    weights = [ACTIONS[name].weight for name in known]
-    steps, at = [], 0.0
+    steps, at, until, pace, weights = [], 0.0, 0.0, 1.0, []
     while at < seconds:
-        wait = chance.choice(WAITS) * (0.5 + chance.random())
+        if at >= until:
+            until, pace = until + MINUTE_S, chance.choice(PACES)
+            weights = [ACTIONS[name].weight * chance.choice((0.05, 1, 1, 2)) for name in known]
+        wait = chance.choice(WAITS) * (0.5 + chance.random()) * pace
         at += wait
         span = chance.choice(SPANS) * (0.5 + chance.random())
         steps.append(Step(wait, chance.choices(known, weights)[0], chance.randrange(1 << 16),

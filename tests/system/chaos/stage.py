@@ -77,7 +77,7 @@ class Stage:
         self.spare = self.cluster.issuers[3:] if self.layout == "apart" else []
         self.members = [i for i in self.cluster.issuers if i not in self.spare]
         self.learners, self.changing = [], False
-        self.began = time.monotonic()
+        self.began, self.zero = time.monotonic(), now_ns()
         self.due, self.order = [], itertools.count()  # what is mended later
         self.away = {}      # process name -> "down" or "paused" or "gone"
         self.marks = []     # (time.time(), issuer, "up", "down", "paused", "lost", "whole", "cut" ..)
@@ -88,9 +88,13 @@ class Stage:
         self.died = []
         self.trouble = []
         self.faults = []
+        self.healed_at = []
+        self.welds = []     # [begin, end, board, resource] in ns
         self.logs = RaftLogs(self.cluster)
         self.asked_whole = 0.0
         self.operator = None  # acts.Operator
+        self.faults_from = now_ns()
+        self.ended, self.ended_wall = now_ns(), time.time()
 
     # ---- telling and waiting
 
@@ -312,6 +316,11 @@ class Stage:
         self.cluster.wires.heal()
         for name in self.everyone():
             self.start(name)
+
+    def end(self):
+        """From here on nothing is done that could be judged: all but the bench is ended."""
+        self.ended, self.ended_wall = now_ns(), time.time()
+        self.cluster.kill(*(n for n in self.cluster.processes if n != "bench"))
 
     def close(self):
         for name in list(self.away):

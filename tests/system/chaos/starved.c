@@ -1,12 +1,13 @@
 /*
  * Says when the computer itself starved, in a chaos run: a thread that wants to run every
- * millisecond, as any daemon may, one per processor, and one that writes a block to the disk and
- * waits for it five times a second. When either comes late, the product had no fair chance then.
+ * millisecond, as any daemon may, one per processor; one that has 5 ms of work to do four times a
+ * second, as a handshake has; and one that writes a block to the disk and waits for it five times a
+ * second. When any comes late, the product had no fair chance then.
  *
  *   starved OUT SCRATCH_FILE
  *
- * OUT: {"what":"processor"|"disk","from_ns","until_ns"} for each time that it waited for longer than
- * 20 ms beyond its turn, or 100 ms for the disk; instants of CLOCK_MONOTONIC_RAW. Ends by SIGTERM.
+ * OUT: {"what":"processor"|"work"|"disk","from_ns","until_ns"} for each time that it waited for longer
+ * than 20 ms beyond its turn, or 100 ms for the work or the disk; instants of CLOCK_MONOTONIC_RAW. Ends by SIGTERM.
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -19,16 +20,26 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { PROCESSOR_LATE_NS = 20000000, DISK_LATE_NS = 100000000 };
+enum {
+    PROCESSOR_LATE_NS = 20000000,
+    DISK_LATE_NS = 100000000,
+    WORK_NS = 5000000,
+    WORK_LATE_NS = 100000000
+};
 
 static FILE *out;
 static int scratch_fd;
 
-static int64_t now_ns(void)
+static int64_t read_ns(clockid_t clock)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC_RAW, &now);
+    clock_gettime(clock, &now);
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+static int64_t now_ns(void)
+{
+    return read_ns(CLOCK_MONOTONIC_RAW);
 }
 
 static void say(const char *what, int64_t from_ns, int64_t until_ns)
@@ -50,6 +61,22 @@ static void *watch_processor(void *context)
         if (at_ns - last_ns > PROCESSOR_LATE_NS)
             say("processor", last_ns, at_ns);
         last_ns = at_ns;
+    }
+    return NULL;
+}
+
+static void *watch_work(void *context)
+{
+    (void)context;
+    for (;;) {
+        const struct timespec turn = { 0, 250000000 };
+        int64_t from_ns = now_ns();
+        int64_t until_ns = read_ns(CLOCK_THREAD_CPUTIME_ID) + WORK_NS;
+        while (read_ns(CLOCK_THREAD_CPUTIME_ID) < until_ns)
+            continue;
+        if (now_ns() - from_ns > WORK_LATE_NS)
+            say("work", from_ns, now_ns());
+        nanosleep(&turn, NULL);
     }
     return NULL;
 }
@@ -89,6 +116,7 @@ int main(int argc, char **argv)
     setvbuf(out, NULL, _IOLBF, 0);
     for (long i = 0; i < sysconf(_SC_NPROCESSORS_ONLN); i++)
         pthread_create(&thread, NULL, watch_processor, (void *)(intptr_t)i);
+    pthread_create(&thread, NULL, watch_work, NULL);
     pthread_create(&thread, NULL, watch_disk, NULL);
     for (;;)
         pause();
