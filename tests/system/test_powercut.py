@@ -21,6 +21,7 @@ SHIM = os.path.join(os.path.dirname(BIN), "lib", "powercut.so")
 CUTS = int(os.environ.get("POWERCUT_CUTS", "40"))
 SEED = int(os.environ.get("POWERCUT_SEED", str(time.time_ns() % 10**6)))
 HEADERS_END = 2 * 4096  # of a slot: the two headers
+ENDS = 4  # of the points are after the last operation
 ACTS_EACH = 115  # of one certificate, without a pause
 
 # What was acknowledged; logs: how long each card's record was by then.
@@ -32,7 +33,7 @@ class Card:
 
     def __init__(self, cluster, node):
         self.folder, self.log = cluster.path(node, "data"), cluster.path(f"{node}.operations")
-        self.disk = None
+        self.disk, self.done = None, 0  # and how many operations it has seen
         self.power_on()
 
     def environment(self, fault=""):
@@ -40,17 +41,23 @@ class Card:
                 "POWERCUT_FAULT": fault}
 
     def power_on(self):
-        self.disk = Disk(self.folder)
+        self.disk, self.done = Disk(self.folder), 0
         open(self.log, "wb").close()
 
     def recorded(self):
         return os.path.getsize(self.log)
 
+    def after_cut(self, operations, point, draw):
+        """What may be there if the power was cut after `point` of the operations; points rise."""
+        for operation in operations[self.done:point]:
+            self.disk.apply(operation)
+        self.done = max(self.done, point)
+        return self.disk.after_cut(draw)
+
     def cut(self, draw):
         """The power was cut now, with the processes gone; it comes back."""
-        for operation in read_operations(self.log):
-            self.disk.apply(operation)
-        lay_out(self.disk.after_cut(draw), self.folder)
+        operations = read_operations(self.log)
+        lay_out(self.after_cut(operations, len(operations), draw), self.folder)
         self.power_on()
 
 
@@ -134,20 +141,17 @@ def cut_points(operations, draw, number, acts=(), node=None):
               for _ in range(number // 3 if acts else 0)]
     points += [min(len(operations), max(0, draw.choice(busy) + draw.randint(-3, 6)))
                for _ in range(number // 3)]
-    points += [draw.randint(0, len(operations)) for _ in range(number - len(points) - 1)]
-    return sorted(points + [len(operations)])
+    points += [draw.randint(0, len(operations)) for _ in range(number - len(points) - ENDS)]
+    return sorted(points + ENDS * [len(operations)])
 
 
 def findings(reader, card, points, draw, must):
     """What is wrong at these points; `must`(end of the record) is the least that is to be there."""
     operations = read_operations(card.log)
-    wrong, done = [], 0
+    wrong = []
     for point in points:
-        for operation in operations[done:point]:
-            card.disk.apply(operation)
-        done = max(done, point)
-        found = reader.ask(card.disk.after_cut(draw))
-        least = must(operations[done - 1].end if done else 0)
+        found = reader.ask(card.after_cut(operations, point, draw))
+        least = must(operations[point - 1].end if point else 0)
         if isinstance(found, str) or (least and (found is None or found < least)):
             wrong.append(f"power cut after operation {point} of {len(operations)}: {found}, must be"
                          f" {least} at least")
@@ -258,24 +262,23 @@ def act_over_a_journal(cluster, cards, words, made):
     issuer = cluster.issuers[0]
     card, reader = cards[issuer], Reader(cluster, issuer)
     card.cut(random.Random(0))
-    old = reader.ask(card.disk.after_cut(draw))
+    old = reader.ask(card.after_cut([], 0, draw))
     result = acting(cluster, card, issuer, "", *words)
     assert result.returncode == 0, result
     operations = read_operations(card.log)
-    wrong, done, kept = [], 0, 0
+    wrong, kept = [], 0
     for point in cut_points(operations, draw, CUTS // 2):
-        for operation in operations[done:point]:
-            card.disk.apply(operation)
-        done = max(done, point)
-        contents = card.disk.after_cut(draw)
+        contents = card.after_cut(operations, point, draw)
         found = reader.ask(contents)
         aside = whole(reader, contents)
         kept += old in aside
         refused = isinstance(found, str) and "cannot be read" in found
-        if found == made or (done < len(operations) and (found == old or refused)):
-            found = old if found == old or old in aside else "what was there is lost"
-        if found != old:
-            wrong.append(f"{words}: power cut after {point} of {len(operations)}: {found}, {aside}")
+        over = point == len(operations)  # so it was said to be done
+        if not (found == made or (not over and (found == old or refused))):
+            wrong.append(f"{words}: power cut after {point} of {len(operations)}: {found}")
+        if found != old and old not in aside:
+            wrong.append(f"{words}: power cut after {point} of {len(operations)}: what was there is"
+                         f" lost: {old}, {found}, {aside}")
     assert kept > 0, "no cut came late enough to show anything"
     return wrong
 
