@@ -417,12 +417,12 @@ static void check_hal(const struct check *check)
              "\"linux\"; }");
     if (conf_report_has(check->report, "hal") || !given(check, "hal.backend"))
         return;
-    if (conf->hal == CONF_HAL_SIM && !given(check, "hal.socket"))
+    if (conf->hal == HAL_SIM && !given(check, "hal.socket"))
         FAIL(check, "hal.socket", "missing, backend = \"sim\" must have the bench's socket");
-    if (conf->hal == CONF_HAL_LINUX && given(check, "hal.socket"))
+    if (conf->hal == HAL_LINUX && given(check, "hal.socket"))
         FAIL(check, "hal.socket", "\"%s\", allowed only for backend = \"sim\"", conf->hal_socket);
     uint32_t timeout_ms = conf->watchdog_timeout_ms;
-    if (conf->hal != CONF_HAL_LINUX || timeout_ms == 0)
+    if (conf->hal != HAL_LINUX || timeout_ms == 0)
         return;
     if (timeout_ms % 1000 != 0)
         FAIL(check, "watchdog.timeout_ms",

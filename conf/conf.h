@@ -18,6 +18,7 @@
 #include "base/limits.h"
 #include "base/name.h"
 #include "base/timing.h"
+#include "hal/hal.h"
 
 enum {
     CONF_PATH_MAX = 255,
@@ -86,8 +87,6 @@ struct conf_actuator {
     uint32_t response_ms; /* 1..10000 */
 };
 
-enum conf_hal { CONF_HAL_SIM, CONF_HAL_LINUX };
-
 struct conf {
     char file[CONF_PATH_MAX + 1];
 
@@ -124,7 +123,7 @@ struct conf {
     bool watchdog_close_pings; /* default true */
 
     bool has_hal; /* always, on a board with an agent */
-    enum conf_hal hal;
+    enum hal_backend hal;
     char hal_socket[CONF_PATH_MAX + 1];
 
     bool has_gateway;
@@ -153,6 +152,9 @@ void conf_print_reference(FILE *out);
 
 /* The same as the key list of the man page holdfast.conf(5), in man macros. */
 void conf_print_reference_man(FILE *out);
+
+/* The board as this file configures it, for a process of this role; texts are the conf's. */
+struct hal_board conf_hal_board(const struct conf *conf, const char *role);
 
 /* Fence latency of one output, by timing_fence_latency(). */
 struct span conf_output_fence(const struct conf *conf, const struct conf_output *output);

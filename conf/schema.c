@@ -20,7 +20,7 @@ _Static_assert(CONF_FAILBACK_AUTO == 1, "order of failback_words");
 _Static_assert(CONF_ON_STUCK_GO == 1, "order of on_stuck_words");
 _Static_assert(CONF_OUTPUT_PULSE == 1, "order of kind_words");
 _Static_assert(CONF_COVERS_KERNEL == 1, "order of covers_words");
-_Static_assert(CONF_HAL_LINUX == 1, "order of backend_words");
+_Static_assert(HAL_LINUX == 1, "order of backend_words");
 
 const struct conf_key conf_schema[] = {
     { "node", CONF_TYPE_GROUP, .required = true, .doc = "This board." },

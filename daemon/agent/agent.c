@@ -33,7 +33,7 @@ struct agent {
     struct span slept;
     struct log_quota changes;                              /* lines on transitions, by resource */
     char held[HF_LEASES_PER_AGENT_MAX][HF_REASON_MAX + 1]; /* why, as the log has it */
-    bool registered; /* with the bench, so that its watchdog resets this process too */
+    bool on_board; /* `hal` is open: this process is one of the board's */
     struct hal hal;
     uv_poll_t hal_poll;
 };
@@ -298,20 +298,19 @@ static void agent_hal_readable(uv_poll_t *poll, int status, int events)
     uv_poll_stop(poll);
 }
 
-/* A simulated watchdog resets the whole board, so the bench must know this process. */
-static bool agent_register(struct agent *agent)
+/* A watchdog resets the whole board; a simulated one must know this process for that. */
+static bool agent_join_board(struct agent *agent)
 {
-    const struct conf *conf = agent->config.conf;
-    if (conf->hal != CONF_HAL_SIM)
-        return true;
-    enum hal_result result =
-        hal_sim_open(&agent->hal, conf->hal_socket, conf->node_id.text, "agent");
+    struct hal_board board = conf_hal_board(agent->config.conf, "agent");
+    enum hal_result result = hal_open(&agent->hal, &board);
     if (result != HAL_OK) {
-        log_line(LOG_ERR, "bench: no connection at %s: %s", conf->hal_socket,
+        log_line(LOG_ERR, "hal %s %s: %s", hal_backend_name(board.backend), board.socket,
                  hal_result_name(result));
         return false;
     }
-    agent->registered = true;
+    agent->on_board = true;
+    if (agent->hal.fd < 0)
+        return true;
     uv_poll_init(agent->config.loop, &agent->hal_poll, agent->hal.fd);
     agent->hal_poll.data = agent;
     uv_poll_start(&agent->hal_poll, UV_READABLE, agent_hal_readable);
@@ -347,7 +346,7 @@ struct agent *agent_start(const struct agent_config *config)
     }
     agent->config = *config;
     agent->slept = hal_clock_slept();
-    if (!agent_lock(conf->run_dir) || !agent_register(agent)) {
+    if (!agent_lock(conf->run_dir) || !agent_join_board(agent)) {
         free(agent);
         return NULL;
     }
@@ -370,11 +369,12 @@ void agent_stop(struct agent *agent)
     guard_link_stop(&agent->guard);
     lease_log_close(&agent->lease_log, hal_clock_now());
     uv_close((uv_handle_t *)&agent->timer, NULL);
-    if (agent->registered) {
+    if (agent->on_board && agent->hal.fd >= 0) {
         uv_poll_stop(&agent->hal_poll);
         uv_close((uv_handle_t *)&agent->hal_poll, NULL);
-        agent->hal.close(&agent->hal);
     }
+    if (agent->on_board)
+        agent->hal.close(&agent->hal);
 }
 
 const struct holder *agent_holder(const struct agent *agent)

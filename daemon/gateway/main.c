@@ -11,7 +11,7 @@
 #include "base/check.h"
 #include "conf/conf.h"
 #include "gateway/gateway.h"
-#include "gateway/gateway_bench.h"
+#include "gateway/gateway_board.h"
 #include "gateway/gateway_page.h"
 #include "log/log.h"
 #include "options/options.h"
@@ -79,16 +79,16 @@ static bool serve_signal(int fd, const struct gateway *gateway)
     return true;
 }
 
-static void serve(int signals, const struct gateway *gateway, struct gateway_bench *bench)
+static void serve(int signals, const struct gateway *gateway, struct gateway_board *board)
 {
     for (;;) {
-        bool retrying = gateway_bench_register(bench);
+        bool retrying = gateway_board_join(board);
         struct pollfd polled[2] = { { .fd = signals, .events = POLLIN },
-                                    { .fd = gateway_bench_descriptor(bench), .events = POLLIN } };
-        if (poll(polled, 2, retrying ? GATEWAY_BENCH_RETRY_MS : -1) <= 0)
+                                    { .fd = gateway_board_descriptor(board), .events = POLLIN } };
+        if (poll(polled, 2, retrying ? GATEWAY_BOARD_RETRY_MS : -1) <= 0)
             continue;
         if (polled[1].revents != 0)
-            gateway_bench_drain(bench);
+            gateway_board_drain(board);
         if (polled[0].revents != 0 && !serve_signal(signals, gateway))
             return;
     }
@@ -98,7 +98,7 @@ int main(int argc, char **argv)
 {
     static struct conf conf;
     static struct gateway_page page;
-    static struct gateway_bench bench;
+    static struct gateway_board board;
     struct options options;
     int status = options_parse(&options, &program, argc, argv, stdout, stderr);
     if (status != OPTIONS_GO_ON)
@@ -111,10 +111,11 @@ int main(int argc, char **argv)
         log_line(LOG_ERR, "gateway: cannot take signals: %s", strerror(errno));
         return EXIT_FAILURE;
     }
-    gateway_bench_open(&bench, &conf);
+    gateway_board_open(&board, &conf);
     gateway_page_open(&page, conf.run_dir, &conf.gateway_resource);
     struct gateway_lease lease = { .valid = gateway_page_valid, .context = &page };
-    struct gateway_watcher watcher = { .connected = gateway_bench_tell_port, .context = &bench };
+    struct gateway_watcher watcher = { .connected = gateway_board_announce_port,
+                                       .context = &board };
     struct gateway *gateway;
     if (!gateway_start(&conf, &lease, &watcher, &gateway)) {
         gateway_page_close(&page);
@@ -122,9 +123,9 @@ int main(int argc, char **argv)
     }
     log_line(LOG_NOTICE, "%s: gateway listens on %s for %u actuators", conf.gateway_resource.text,
              conf.gateway_listen, conf.actuator_count);
-    serve(signals, gateway, &bench);
+    serve(signals, gateway, &board);
     log_counters(gateway_stop(gateway));
     gateway_page_close(&page);
-    gateway_bench_close(&bench);
+    gateway_board_close(&board);
     return EXIT_SUCCESS;
 }

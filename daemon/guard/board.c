@@ -41,8 +41,8 @@ static bool board_open_hal(struct board *board, const struct platform *platform,
     enum hal_result result = platform->open_hal(platform->context, conf, &board->hal);
     board->hal_open = result == HAL_OK;
     if (result != HAL_OK)
-        log_line(LOG_ERR, "hal %s %s: %s", conf->hal == CONF_HAL_SIM ? "sim" : "linux",
-                 conf->hal_socket, hal_result_name(result));
+        log_line(LOG_ERR, "hal %s %s: %s", hal_backend_name(conf->hal), conf->hal_socket,
+                 hal_result_name(result));
     return board->hal_open;
 }
 

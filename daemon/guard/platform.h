@@ -52,7 +52,7 @@ struct platform {
     int (*rename)(void *context, const char *from, const char *to);
     /* Sets the page's owner to this thread; the kernel sets PAGE_OWNER_DIED when the thread ends. */
     int (*own_page)(void *context, struct lease_page *page);
-    /* Opens the backend that `conf` names. */
+    /* Opens the board that `conf` names. */
     enum hal_result (*open_hal)(void *context, const struct conf *conf, struct hal *hal);
     /*
      * Binds the socket `path`, mode 0660, in the place of a stale one, for the user that owns the

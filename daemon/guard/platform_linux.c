@@ -151,10 +151,9 @@ static void linux_wake_readers(void *context, struct lease_page *page)
 
 static enum hal_result linux_open_hal(void *context, const struct conf *conf, struct hal *hal)
 {
+    struct hal_board board = conf_hal_board(conf, "guard");
     (void)context;
-    return conf->hal == CONF_HAL_SIM ?
-               hal_sim_open(hal, conf->hal_socket, conf->node_id.text, "guard") :
-               hal_linux_open(hal);
+    return hal_open(hal, &board);
 }
 
 /* ---- being on time */

@@ -279,6 +279,13 @@ static enum hal_result sim_stop(void *hal)
 
 /* ---- the connection */
 
+static enum hal_result sim_announce_port(void *hal, uint16_t port)
+{
+    char text[SIM_LINE_MAX];
+    int length = snprintf(text, sizeof(text), "modbus %u\n", (unsigned)port);
+    return sim_send(hal, text, (size_t)length);
+}
+
 static const struct hal_output_ops sim_output_ops = {
     .open_output = sim_open_output,
     .open_input = sim_open_input,
@@ -350,6 +357,7 @@ enum hal_result hal_sim_open(struct hal *hal, const char *socket, const char *bo
         .context = sim,
         .fd = sim->fd,
         .service = sim_service,
+        .announce_port = sim_announce_port,
         .close = sim_close,
     };
     int length = snprintf(hello, sizeof(hello), "hello %s %s %ld\n", board, role, (long)getpid());

@@ -45,7 +45,7 @@ static void write_board(const struct world *world, int board, int64_t hold_ms, s
 {
     const struct sim_hardware *hardware = &world->plan.hardware[board];
     conf->agent_role = true;
-    conf->hal = CONF_HAL_LINUX;
+    conf->hal = HAL_LINUX;
     conf->resource_count = (uint8_t)world->resource_count;
     for (int i = 0; i < world->resource_count; i++)
         write_resource(world, board, i, hold_ms, &conf->resource[i]);

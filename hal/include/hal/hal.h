@@ -1,8 +1,11 @@
 /*
  * The board's hardware as small op tables; hal/linux and hal/sim implement all of it equally, and
- * one contract test runs against both. Only main files choose a backend.
+ * one contract test runs against both. Which of them a board has is configured, and only hal_open()
+ * asks.
  *
- * Owner: one process (the guard) and one thread. Nothing here allocates after open.
+ * Every process of a board opens it, by its role: the guard for lines and watchdog, the agent and the
+ * gateway to belong to the board, which is all that they ask of it.
+ * Owner: one thread of each process. Nothing here allocates after open.
  */
 #ifndef HOLDFAST_HAL_HAL_H
 #define HOLDFAST_HAL_HAL_H
@@ -62,16 +65,39 @@ struct hal {
     int fd;
     /* Takes in what arrived (sim: readback levels). Never blocks. HAL_LOST. */
     enum hal_result (*service)(void *hal);
+    /*
+     * The TCP connection to an actuator with this local port (1..65535) is this process's. Tells a
+     * bench whose writes it sees; a real board has no use for it. Never blocks. HAL_LOST.
+     */
+    enum hal_result (*announce_port)(void *hal, uint16_t port);
     void (*close)(struct hal *hal);
 };
+
+enum hal_backend { HAL_SIM, HAL_LINUX };
+
+/* The board that a process belongs to, and what the process is there. Texts are borrowed. */
+struct hal_board {
+    enum hal_backend backend;
+    const char *socket; /* sim: the bench's */
+    const char *name;
+    const char *role; /* "guard", "agent" or "gateway" */
+};
+
+/*
+ * Opens the board's backend for this process; of a simulated board that registers it, so that the
+ * simulated watchdog can reset all of the board. Blocks as the backend's own function does.
+ */
+enum hal_result hal_open(struct hal *hal, const struct hal_board *board);
+
+/* "sim" or "linux". */
+const char *hal_backend_name(enum hal_backend backend);
 
 /* Opens the kernel's GPIO uAPI v2 and /dev/watchdog. Devices are opened by the ops. */
 enum hal_result hal_linux_open(struct hal *hal);
 
 /*
  * Connects to the bench at `socket` and says "hello BOARD ROLE PID". Blocks for the connection, at
- * most 1 s. Used by every process of a simulated board (agent and gateway register only), so that
- * the simulated watchdog can reset the whole board.
+ * most 1 s.
  */
 enum hal_result hal_sim_open(struct hal *hal, const char *socket, const char *board,
                              const char *role);

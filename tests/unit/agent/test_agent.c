@@ -228,7 +228,7 @@ static void configure(void)
 {
     struct conf_resource *pump = &f.conf.resource[0];
     f.conf.node_id = name("board-a");
-    f.conf.hal = CONF_HAL_LINUX;
+    f.conf.hal = HAL_LINUX;
     f.conf.resource_count = 1;
     snprintf(f.conf.run_dir, sizeof(f.conf.run_dir), "%s", f.folder);
     snprintf(f.conf.data_dir, sizeof(f.conf.data_dir), "%s", f.folder);

@@ -228,7 +228,7 @@ static void registers_at_the_bench_and_outlives_it(void **state)
     snprintf(want, sizeof(want), "hello board-a gateway %ld\n", (long)child);
     assert_int_equal(recv(board, hello, strlen(want), MSG_WAITALL), strlen(want));
     assert_string_equal(hello, want);
-    await_log(program, "registered at the bench");
+    await_log(program, ": joined");
     /* Then the port of its connection to the actuator, for the witness. */
     char ports[64] = { 0 };
     for (int i = 0; i < PATIENCE_TRIES && program->actuator.connections < 1; i++)
@@ -239,7 +239,7 @@ static void registers_at_the_bench_and_outlives_it(void **state)
     close(board);
     close(bench);
     unlink(at.sun_path);
-    await_log(program, "the bench is gone");
+    await_log(program, ": connection to the bench lost");
     assert_int_equal(kill(child, SIGTERM), 0);
     assert_int_equal(end_status(child), 0);
 }

@@ -52,7 +52,7 @@ static void configure(struct conf *conf)
     blow->hold_ms = 20;
     conf->has_watchdog = true;
     conf->watchdog_timeout_ms = 4 * FEED_US / 1000;
-    conf->hal = CONF_HAL_LINUX;
+    conf->hal = HAL_LINUX;
 }
 
 static int set_up(void **state)

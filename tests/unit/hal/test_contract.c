@@ -352,6 +352,29 @@ static void linux_keeps_the_contract(void **state)
 
 /* ---- both */
 
+/* Which one it is, is the configuration's: whoever opens it does the same for both. */
+static void a_process_joins_its_board_by_its_role_whatever_the_backend(void **state)
+{
+    struct sim_fixture *f = *state;
+    char want[64];
+    struct hal hal;
+    f->hal.close(&f->hal);
+    struct hal_board boards[] = {
+        { .backend = HAL_SIM, .socket = f->bench.path, .name = "board-a", .role = "gateway" },
+        { .backend = HAL_LINUX, .socket = "", .name = "board-a", .role = "gateway" },
+    };
+    for (size_t i = 0; i < 2; i++) {
+        assert_int_equal(hal_open(&hal, &boards[i]), HAL_OK);
+        assert_string_equal(hal.backend, hal_backend_name(boards[i].backend));
+        assert_int_equal(hal.announce_port(hal.context, 40001), HAL_OK);
+        hal.close(&hal);
+    }
+    snprintf(want, sizeof(want), "hello board-a gateway %ld", (long)getpid());
+    AWAIT(&f->bench, strcmp(f->bench.last, "modbus 40001") == 0);
+    assert_string_equal(f->bench.hello, want);
+    assert_int_equal(hal_sim_open(&f->hal, f->bench.path, "board-a", "guard"), HAL_OK);
+}
+
 static void clocks_move_forward(void **state)
 {
     struct instant first = hal_clock_now();
@@ -382,6 +405,7 @@ int main(void)
         SIM_TEST(sim_watchdog_is_armed_fed_and_stopped),
         SIM_TEST(sim_line_that_the_bench_does_not_name_is_not_found),
         SIM_TEST(sim_loses_a_bench_that_goes_or_talks_nonsense),
+        SIM_TEST(a_process_joins_its_board_by_its_role_whatever_the_backend),
         cmocka_unit_test(sim_without_a_bench_is_not_found),
         cmocka_unit_test(linux_refuses_what_is_no_gpio_chip),
         cmocka_unit_test(linux_refuses_what_is_no_watchdog),

@@ -55,7 +55,7 @@ static void configure(void)
         snprintf(conf.issuer[i].address, sizeof(conf.issuer[i].address), "10.0.0.%d:7400", i + 1);
     }
     conf.agent_role = true;
-    conf.hal = CONF_HAL_LINUX;
+    conf.hal = HAL_LINUX;
     conf.resource_count = 1;
     conf.resource[0].name = name("pump");
     conf.resource[0].ttl_ms = 1000;
