@@ -153,19 +153,20 @@ static void resource_enter(struct turn *turn, uint8_t index, enum guard_state st
 static void resource_event(struct turn *turn, uint8_t index, enum guard_event event)
 {
     struct guard_resource *resource = &turn->guard->resource[index];
-    const struct guard_cell *cell = guard_cell(resource->state, event);
-    HF_CHECK(cell->kind != GUARD_CELL_ILLEGAL);
-    if (cell->kind == GUARD_CELL_STAY)
+    const struct cell *cell = guard_cell(resource->state, event);
+    enum guard_state next = (enum guard_state)cell->next;
+    HF_CHECK(cell->kind != CELL_ILLEGAL);
+    if (cell->kind == CELL_STAY)
         return;
     HF_CHECK(turn->effects->change_count < GUARD_CHANGES_MAX);
     turn->effects->change[turn->effects->change_count++] =
-        (struct guard_change){ index, resource->state, event, cell->next };
-    resource->state = cell->next;
-    resource->fault = cell->next == GUARD_FAULT ? fault_of(event) : GUARD_FAULT_NONE;
+        (struct guard_change){ index, resource->state, event, next };
+    resource->state = next;
+    resource->fault = next == GUARD_FAULT ? fault_of(event) : GUARD_FAULT_NONE;
     resource->changed = turn->now;
     turn->effects->status_mask |= 1u << index;
     turn->effects->publish_mask |= 1u << index;
-    resource_enter(turn, index, cell->next);
+    resource_enter(turn, index, next);
 }
 
 static void all_event(struct turn *turn, enum guard_event event)

@@ -32,6 +32,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/cell.h"
 #include "base/instant.h"
 #include "base/limits.h"
 #include "base/name.h"
@@ -93,17 +94,8 @@ enum guard_event {
     GUARD_EVENTS
 };
 
-enum guard_cell_kind { GUARD_CELL_STAY, GUARD_CELL_GO, GUARD_CELL_ILLEGAL };
-
-/* One cell of the table; `why` names what makes an illegal one impossible. */
-struct guard_cell {
-    enum guard_cell_kind kind;
-    enum guard_state next; /* GO only */
-    const char *why;       /* ILLEGAL only */
-};
-
 /* The cell of a state and an event; never NULL. */
-const struct guard_cell *guard_cell(enum guard_state state, enum guard_event event);
+const struct cell *guard_cell(enum guard_state state, enum guard_event event);
 
 const char *guard_event_name(enum guard_event event);
 

@@ -2,26 +2,13 @@
 #include "base/check.h"
 #include "guard/guard.h"
 
-#define STAY                                                                                       \
-    {                                                                                              \
-        .kind = GUARD_CELL_STAY                                                                    \
-    }
-#define GO(state)                                                                                  \
-    {                                                                                              \
-        .kind = GUARD_CELL_GO, .next = (state)                                                     \
-    }
-#define ILLEGAL(reason)                                                                            \
-    {                                                                                              \
-        .kind = GUARD_CELL_ILLEGAL, .why = (reason)                                                \
-    }
-
 #define NO_NEW_TOKEN ILLEGAL("a new token is taken from safe only")
 #define NO_RENEWAL   ILLEGAL("only the token that drives is renewed")
 #define NO_DEADLINE  ILLEGAL("a deadline runs only while driving")
 #define NOT_TOLD_ON  ILLEGAL("no output is told on")
 #define NO_PROOF     ILLEGAL("only a drop is proven")
 
-static const struct guard_cell guard_table[GUARD_STATES][GUARD_EVENTS] = {
+static const struct cell guard_table[GUARD_STATES][GUARD_EVENTS] = {
     [GUARD_SAFE] = {
         [GUARD_EVENT_PERMIT] = GO(GUARD_DRIVING),
         [GUARD_EVENT_RENEW] = NO_RENEWAL,
@@ -96,7 +83,7 @@ static const struct guard_cell guard_table[GUARD_STATES][GUARD_EVENTS] = {
     },
 };
 
-const struct guard_cell *guard_cell(enum guard_state state, enum guard_event event)
+const struct cell *guard_cell(enum guard_state state, enum guard_event event)
 {
     HF_CHECK((unsigned)state < GUARD_STATES && (unsigned)event < GUARD_EVENTS);
     return &guard_table[state][event];

@@ -306,23 +306,24 @@ static void enter(struct step *step, struct holder_lease *lease)
 static void put(struct step *step, struct holder_lease *lease, enum holder_input input,
                 const char *reason)
 {
-    const struct holder_cell *cell = holder_cell(lease->state, input);
+    const struct cell *cell = holder_cell(lease->state, input);
+    enum holder_state next = (enum holder_state)cell->next;
     struct holder_output *out = step->out;
-    HF_CHECK(cell->kind != HOLDER_CELL_ILLEGAL);
-    if (cell->kind == HOLDER_CELL_STAY)
+    HF_CHECK(cell->kind != CELL_ILLEGAL);
+    if (cell->kind == CELL_STAY)
         return;
     if (reason)
         lease->reason = reason;
     if (out->change_count < HOLDER_CHANGES_MAX) {
         struct holder_change *change = &out->change[out->change_count++];
-        *change = (struct holder_change){ lease->config.resource, lease->state, input, cell->next,
-                                          reason };
+        *change =
+            (struct holder_change){ lease->config.resource, lease->state, input, next, reason };
     }
     /* Only an operator's word ends a fault. */
     if (lease->state == HOLDER_BLOCKED && lease->word.stuck)
         begin_word(step, lease, false);
-    leave(step, lease, cell->next);
-    lease->state = cell->next;
+    leave(step, lease, next);
+    lease->state = next;
     enter(step, lease);
 }
 

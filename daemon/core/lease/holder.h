@@ -49,6 +49,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/cell.h"
 #include "base/instant.h"
 #include "base/limits.h"
 #include "base/timing.h"
@@ -151,15 +152,6 @@ enum holder_input {
     HOLDER_INPUT_FAULT,    /* the guard latched a fault */
     HOLDER_INPUT_SLEPT,    /* the board slept */
     HOLDER_INPUTS
-};
-
-enum holder_cell_kind { HOLDER_CELL_STAY, HOLDER_CELL_GO, HOLDER_CELL_ILLEGAL };
-
-/* One cell of the table; `why` names what makes an illegal one impossible. */
-struct holder_cell {
-    enum holder_cell_kind kind;
-    enum holder_state next; /* GO only */
-    const char *why;        /* ILLEGAL only */
 };
 
 /* For the log: `resource: from -input-> to`. */
@@ -266,7 +258,7 @@ const struct holder_lease *holder_lease_of(const struct holder *holder,
                                            const struct hf_name *resource);
 
 /* The cell of a state and an input; never NULL. */
-const struct holder_cell *holder_cell(enum holder_state state, enum holder_input input);
+const struct cell *holder_cell(enum holder_state state, enum holder_input input);
 
 const char *holder_state_name(enum holder_state state);
 const char *holder_input_name(enum holder_input input);

@@ -2,25 +2,13 @@
 #include "base/check.h"
 #include "lease/holder.h"
 
-#define STAY                                                                                       \
-    {                                                                                              \
-        HOLDER_CELL_STAY, HOLDER_STATES, NULL                                                      \
-    }
-#define GO(next)                                                                                   \
-    {                                                                                              \
-        HOLDER_CELL_GO, next, NULL                                                                 \
-    }
-#define ILLEGAL(why)                                                                               \
-    {                                                                                              \
-        HOLDER_CELL_ILLEGAL, HOLDER_STATES, why                                                    \
-    }
 #define NO_TOKEN    ILLEGAL("there is no token that it could be about")
 #define NOT_ASKED   ILLEGAL("nothing was released")
 #define DISOWNED    ILLEGAL("answers to a token that was given up are not passed on")
 #define NO_DEADLINE ILLEGAL("a deadline runs only while granted or holding")
 #define NO_PROOF    ILLEGAL("a proof is looked for only while stopping or blocked")
 
-static const struct holder_cell cells[HOLDER_STATES][HOLDER_INPUTS] = {
+static const struct cell cells[HOLDER_STATES][HOLDER_INPUTS] = {
     [HOLDER_IDLE] = {
         [HOLDER_INPUT_READY] = GO(HOLDER_WAITING),
         [HOLDER_INPUT_UNREADY] = STAY,
@@ -151,7 +139,7 @@ static const char *const input_names[HOLDER_INPUTS] = {
     [HOLDER_INPUT_FAULT] = "fault",       [HOLDER_INPUT_SLEPT] = "slept",
 };
 
-const struct holder_cell *holder_cell(enum holder_state state, enum holder_input input)
+const struct cell *holder_cell(enum holder_state state, enum holder_input input)
 {
     HF_CHECK(state >= 0 && state < HOLDER_STATES && input >= 0 && input < HOLDER_INPUTS);
     return &cells[state][input];

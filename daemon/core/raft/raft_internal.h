@@ -7,6 +7,7 @@
 #ifndef HOLDFAST_CORE_RAFT_INTERNAL_H
 #define HOLDFAST_CORE_RAFT_INTERNAL_H
 
+#include "base/cell.h"
 #include "base/check.h"
 #include "raft/raft.h"
 
@@ -32,12 +33,7 @@ enum raft_role_event {
     RAFT_ROLE_EVENTS
 };
 
-struct raft_role_cell {
-    enum raft_role next;
-    const char *illegal; /* NULL, or what would be wrong; ends in hf_panic() */
-};
-
-extern const struct raft_role_cell raft_role_table[RAFT_ROLES][RAFT_ROLE_EVENTS];
+extern const struct cell raft_role_table[RAFT_ROLES][RAFT_ROLE_EVENTS];
 
 /* The only function that changes the role. */
 void raft_change_role(struct raft_context *context, enum raft_role_event event);

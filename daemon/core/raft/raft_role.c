@@ -6,59 +6,50 @@
 
 #include "raft/raft_internal.h"
 
-#define LEGAL(role)                                                                                \
-    {                                                                                              \
-        (role), NULL                                                                               \
-    }
-#define ILLEGAL(what)                                                                              \
-    {                                                                                              \
-        RAFT_ROLES, (what)                                                                         \
-    }
-
-const struct raft_role_cell raft_role_table[RAFT_ROLES][RAFT_ROLE_EVENTS] = {
+const struct cell raft_role_table[RAFT_ROLES][RAFT_ROLE_EVENTS] = {
     [RAFT_FOLLOWER] = {
-        [RAFT_ROLE_ELECTION_TIMEOUT] = LEGAL(RAFT_PRE_CANDIDATE),
+        [RAFT_ROLE_ELECTION_TIMEOUT] = GO(RAFT_PRE_CANDIDATE),
         [RAFT_ROLE_PRE_VOTE_WON] = ILLEGAL("a follower won a pre-vote that it did not ask for"),
-        [RAFT_ROLE_TOLD_TO_CAMPAIGN] = LEGAL(RAFT_CANDIDATE),
+        [RAFT_ROLE_TOLD_TO_CAMPAIGN] = GO(RAFT_CANDIDATE),
         [RAFT_ROLE_ELECTION_WON] = ILLEGAL("a follower won an election that it did not stand in"),
-        [RAFT_ROLE_HIGHER_TERM] = LEGAL(RAFT_FOLLOWER),
-        [RAFT_ROLE_LEADER_SEEN] = LEGAL(RAFT_FOLLOWER),
+        [RAFT_ROLE_HIGHER_TERM] = GO(RAFT_FOLLOWER),
+        [RAFT_ROLE_LEADER_SEEN] = GO(RAFT_FOLLOWER),
         [RAFT_ROLE_QUORUM_LOST] = ILLEGAL("a follower has no quorum to lose"),
         [RAFT_ROLE_REMOVED] = ILLEGAL("a follower leads nothing to be removed from"),
-        [RAFT_ROLE_STORE_FAILED] = LEGAL(RAFT_HALTED),
+        [RAFT_ROLE_STORE_FAILED] = GO(RAFT_HALTED),
     },
     [RAFT_PRE_CANDIDATE] = {
-        [RAFT_ROLE_ELECTION_TIMEOUT] = LEGAL(RAFT_PRE_CANDIDATE),
-        [RAFT_ROLE_PRE_VOTE_WON] = LEGAL(RAFT_CANDIDATE),
+        [RAFT_ROLE_ELECTION_TIMEOUT] = GO(RAFT_PRE_CANDIDATE),
+        [RAFT_ROLE_PRE_VOTE_WON] = GO(RAFT_CANDIDATE),
         [RAFT_ROLE_TOLD_TO_CAMPAIGN] = ILLEGAL("a pre-candidate has no leader to be told by"),
         [RAFT_ROLE_ELECTION_WON] = ILLEGAL("a pre-candidate won an election without a new term"),
-        [RAFT_ROLE_HIGHER_TERM] = LEGAL(RAFT_FOLLOWER),
-        [RAFT_ROLE_LEADER_SEEN] = LEGAL(RAFT_FOLLOWER),
+        [RAFT_ROLE_HIGHER_TERM] = GO(RAFT_FOLLOWER),
+        [RAFT_ROLE_LEADER_SEEN] = GO(RAFT_FOLLOWER),
         [RAFT_ROLE_QUORUM_LOST] = ILLEGAL("a pre-candidate has no quorum to lose"),
         [RAFT_ROLE_REMOVED] = ILLEGAL("a pre-candidate leads nothing to be removed from"),
-        [RAFT_ROLE_STORE_FAILED] = LEGAL(RAFT_HALTED),
+        [RAFT_ROLE_STORE_FAILED] = GO(RAFT_HALTED),
     },
     [RAFT_CANDIDATE] = {
-        [RAFT_ROLE_ELECTION_TIMEOUT] = LEGAL(RAFT_PRE_CANDIDATE),
+        [RAFT_ROLE_ELECTION_TIMEOUT] = GO(RAFT_PRE_CANDIDATE),
         [RAFT_ROLE_PRE_VOTE_WON] = ILLEGAL("a candidate is past its pre-vote"),
         [RAFT_ROLE_TOLD_TO_CAMPAIGN] = ILLEGAL("a candidate has no leader to be told by"),
-        [RAFT_ROLE_ELECTION_WON] = LEGAL(RAFT_LEADER),
-        [RAFT_ROLE_HIGHER_TERM] = LEGAL(RAFT_FOLLOWER),
-        [RAFT_ROLE_LEADER_SEEN] = LEGAL(RAFT_FOLLOWER),
+        [RAFT_ROLE_ELECTION_WON] = GO(RAFT_LEADER),
+        [RAFT_ROLE_HIGHER_TERM] = GO(RAFT_FOLLOWER),
+        [RAFT_ROLE_LEADER_SEEN] = GO(RAFT_FOLLOWER),
         [RAFT_ROLE_QUORUM_LOST] = ILLEGAL("a candidate has no quorum to lose"),
         [RAFT_ROLE_REMOVED] = ILLEGAL("a candidate leads nothing to be removed from"),
-        [RAFT_ROLE_STORE_FAILED] = LEGAL(RAFT_HALTED),
+        [RAFT_ROLE_STORE_FAILED] = GO(RAFT_HALTED),
     },
     [RAFT_LEADER] = {
         [RAFT_ROLE_ELECTION_TIMEOUT] = ILLEGAL("a leader runs no election timer"),
         [RAFT_ROLE_PRE_VOTE_WON] = ILLEGAL("a leader asks for no pre-vote"),
         [RAFT_ROLE_TOLD_TO_CAMPAIGN] = ILLEGAL("a leader is told to campaign by nobody"),
         [RAFT_ROLE_ELECTION_WON] = ILLEGAL("a leader won the election twice"),
-        [RAFT_ROLE_HIGHER_TERM] = LEGAL(RAFT_FOLLOWER),
+        [RAFT_ROLE_HIGHER_TERM] = GO(RAFT_FOLLOWER),
         [RAFT_ROLE_LEADER_SEEN] = ILLEGAL("two leaders in one term"),
-        [RAFT_ROLE_QUORUM_LOST] = LEGAL(RAFT_FOLLOWER),
-        [RAFT_ROLE_REMOVED] = LEGAL(RAFT_FOLLOWER),
-        [RAFT_ROLE_STORE_FAILED] = LEGAL(RAFT_HALTED),
+        [RAFT_ROLE_QUORUM_LOST] = GO(RAFT_FOLLOWER),
+        [RAFT_ROLE_REMOVED] = GO(RAFT_FOLLOWER),
+        [RAFT_ROLE_STORE_FAILED] = GO(RAFT_HALTED),
     },
     [RAFT_HALTED] = {
         [RAFT_ROLE_ELECTION_TIMEOUT] = ILLEGAL("a halted node does not campaign"),
@@ -75,8 +66,11 @@ const struct raft_role_cell raft_role_table[RAFT_ROLES][RAFT_ROLE_EVENTS] = {
 
 const char *raft_role_name(enum raft_role role)
 {
-    static const char *const names[RAFT_ROLES] = { "follower", "pre-candidate", "candidate",
-                                                   "leader", "halted" };
+    static const char *const names[RAFT_ROLES] = {
+        [RAFT_FOLLOWER] = "follower",   [RAFT_PRE_CANDIDATE] = "pre-candidate",
+        [RAFT_CANDIDATE] = "candidate", [RAFT_LEADER] = "leader",
+        [RAFT_HALTED] = "halted",
+    };
     return role < RAFT_ROLES ? names[role] : "unknown";
 }
 
@@ -126,11 +120,11 @@ static void follow(struct raft_context *context, enum raft_role before, enum raf
 void raft_change_role(struct raft_context *context, enum raft_role_event event)
 {
     struct raft *raft = context->raft;
-    const struct raft_role_cell *cell = &raft_role_table[raft->role][event];
+    const struct cell *cell = &raft_role_table[raft->role][event];
     enum raft_role before = raft->role;
-    if (cell->illegal)
-        hf_panic(__FILE__, __LINE__, cell->illegal);
-    raft->role = cell->next;
+    if (cell->kind != CELL_GO)
+        hf_panic(__FILE__, __LINE__, cell->why);
+    raft->role = (enum raft_role)cell->next;
     raft->serving = false;
     raft->vote_for_self = false;
     raft->transfer_to = (struct hf_name){ { 0 } };

@@ -3,6 +3,7 @@
 
 #include "base/timing.h"
 #include "lease/holder.h"
+#include "tests/unit/support/cells.h"
 #include "tests/unit/support/unit.h"
 
 enum {
@@ -944,20 +945,11 @@ static void a_clock_that_went_back_makes_no_renewal_that_is_refused(void **state
 static void every_cell_of_the_table_is_named(void **state)
 {
     (void)state;
-    size_t illegal = 0;
-    for (int from = 0; from < HOLDER_STATES; from++) {
+    assert_true(cells_walk(holder_cell(0, 0), HOLDER_STATES, HOLDER_INPUTS) > 0);
+    for (int from = 0; from < HOLDER_STATES; from++)
         assert_non_null(holder_state_name((enum holder_state)from));
-        for (int input = 0; input < HOLDER_INPUTS; input++) {
-            const struct holder_cell *cell =
-                holder_cell((enum holder_state)from, (enum holder_input)input);
-            assert_non_null(holder_input_name((enum holder_input)input));
-            /* A cell that nobody wrote would read as STAY towards state 0. */
-            assert_int_equal(cell->kind == HOLDER_CELL_GO, cell->next != HOLDER_STATES);
-            assert_int_equal(cell->kind == HOLDER_CELL_ILLEGAL, cell->why != NULL);
-            illegal += cell->kind == HOLDER_CELL_ILLEGAL;
-        }
-    }
-    assert_true(illegal > 0);
+    for (int input = 0; input < HOLDER_INPUTS; input++)
+        assert_non_null(holder_input_name((enum holder_input)input));
 }
 
 static void from_every_state_with_a_token_a_doubt_ends_it(void **state)
