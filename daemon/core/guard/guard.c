@@ -422,7 +422,7 @@ static void take_permit(struct turn *turn, uint8_t index, const struct guard_mes
     resource_event(turn, index, renewal ? GUARD_EVENT_RENEW : GUARD_EVENT_PERMIT);
 }
 
-/* Disowns the token and all below it; token 0 means whatever drives. An older one is no news. */
+/* Disowns the token and all below it; 0: the one that drives. An older one is disowned already. */
 static void take_drop(struct turn *turn, uint8_t index, uint64_t token)
 {
     struct guard_resource *resource = &turn->guard->resource[index];
@@ -453,7 +453,7 @@ static void take_message(struct turn *turn, const struct guard_message *message)
             take_permit(turn, index, message);
         else if (message->kind == GUARD_DROP)
             take_drop(turn, index, message->token);
-        /* The operator meant a fault of before, not the clock's of this step. */
+        /* The operator did not know of a clock fault that was found in this very step. */
         else if (message->kind == GUARD_CLEAR_FAULT && !turn->went_back)
             resource_event(turn, index, GUARD_EVENT_CLEAR_FAULT);
         else if (message->kind == GUARD_TERMS)

@@ -771,7 +771,7 @@ static struct instant renew(struct step *step)
             shortest = lease->ttl;
     }
     if (message.item_count == 0) {
-        /* The next one is a first one: it goes to the leader, not to everybody. */
+        /* No answer is due: the next renewal goes to the leader alone. */
         holder->renew_answered = true;
         return INSTANT_NEVER;
     }

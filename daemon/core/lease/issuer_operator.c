@@ -131,7 +131,7 @@ static void on_clear(struct issuer *issuer, const struct issuer_event *event, st
                          "no output of it is known to be stuck on; ask the board with the fault";
         return;
     }
-    /* He means what he can see: a word on its way into the log would be let go with it. */
+    /* A word on its way into the log would be let go too, and the operator has not seen it. */
     if (lease && lease->word_index > issuer->table->applied) {
         out->error = "a word about its outputs is just being written down; look, and try again";
         return;

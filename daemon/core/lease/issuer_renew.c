@@ -80,7 +80,7 @@ static void confirm_item(struct issuer *issuer, const struct hf_name *node,
     issuer_note_confirmed_for_transfer(lease, now);
 }
 
-/* Unless it turned out to be in this log after all: then the board's next release is for it. */
+/* Not answered if the token has come into this log meanwhile: the next release of it is proposed. */
 static void confirm_release(struct issuer *issuer, const struct issuer_renewal *renewal,
                             struct issuer_output *out)
 {

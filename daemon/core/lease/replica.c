@@ -74,10 +74,8 @@ static void halt(struct turn *turn, const char *why)
 static void keep_send(struct turn *turn, const struct issuer_action *action)
 {
     struct replica_output *out = turn->out;
-    if (out->client_send_count == REPLICA_SENDS_MAX) {
-        turn->replica->sends_dropped++;
-        return;
-    }
+    if (out->client_send_count == REPLICA_SENDS_MAX)
+        return; /* as if the network had lost it */
     struct replica_send *send = &out->client_send[out->client_send_count++];
     send->node = action->node;
     send->message = action->message;
@@ -444,7 +442,6 @@ void replica_init(struct replica *replica, const struct raft_config *raft,
     raft_init(&replica->raft, &config, recovered, now);
     replica->raft_wake_at = now;
     replica->halted = NULL;
-    replica->sends_dropped = 0;
     if (recovered->snapshot_index == 0)
         return;
     if (lease_table_decode(&replica->table, recovered->snapshot) &&

@@ -117,8 +117,7 @@ struct replica {
     struct lease_table table;
     struct issuer issuer;
     struct instant raft_wake_at;
-    const char *halted;     /* why it cannot go on; NULL: it can */
-    uint64_t sends_dropped; /* messages to agents that did not fit into an output; as lost ones */
+    const char *halted;                              /* why it cannot go on; NULL: it can */
     uint8_t own_snapshot[REPLICA_SNAPSHOT_MAX];      /* of the last REPLICA_COMPACT */
     uint8_t received_snapshot[REPLICA_SNAPSHOT_MAX]; /* raft's */
     struct raft_output raft_out;                     /* scratch of one step */

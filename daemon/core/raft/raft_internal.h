@@ -38,9 +38,6 @@ extern const struct cell raft_role_table[RAFT_ROLES][RAFT_ROLE_EVENTS];
 /* The only function that changes the role. */
 void raft_change_role(struct raft_context *context, enum raft_role_event event);
 
-/* Random, of no structure that two nodes would share. */
-uint64_t raft_random(struct raft *raft);
-
 /* Never 0, and in the range of the wire's counters. */
 uint64_t raft_nonce(struct raft *raft);
 

@@ -72,7 +72,7 @@ static bool is_of_recovery(const struct raft_message *message)
 struct gate_row {
     bool from_leader;
     bool to_leader;
-    bool from_member; /* counts for something: of others, and of those that left, it is no news */
+    bool from_member; /* heard from members only: it is counted */
     bool reply_to_old;
     enum raft_message_kind old_reply;
     void (*handle)(struct raft_context *context, const struct raft_message *message);

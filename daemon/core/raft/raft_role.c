@@ -75,7 +75,7 @@ const char *raft_role_name(enum raft_role role)
 }
 
 /* xorshift64* (Vigna 2016): spreads timers, no more is asked of it. */
-uint64_t raft_random(struct raft *raft)
+static uint64_t random_number(struct raft *raft)
 {
     raft->random ^= raft->random >> 12;
     raft->random ^= raft->random << 25;
@@ -85,7 +85,7 @@ uint64_t raft_random(struct raft *raft)
 
 uint64_t raft_nonce(struct raft *raft)
 {
-    return raft_random(raft) >> 2 | 1;
+    return random_number(raft) >> 2 | 1;
 }
 
 void raft_draw_election(struct raft *raft, struct instant now)
@@ -95,7 +95,7 @@ void raft_draw_election(struct raft *raft, struct instant now)
         raft->election_at = INSTANT_NEVER;
         return;
     }
-    span_us += (raft_random(raft) >> 11) % span_us;
+    span_us += (random_number(raft) >> 11) % span_us;
     raft->election_at = instant_add(now, span_from_us((int64_t)span_us));
 }
 
@@ -103,7 +103,7 @@ void raft_draw_retry(struct raft *raft, struct instant now)
 {
     int64_t half_us = raft->config.election.us / 2;
     struct span delay =
-        span_from_us(half_us / 2 + (int64_t)((raft_random(raft) >> 11) % (uint64_t)half_us));
+        span_from_us(half_us / 2 + (int64_t)((random_number(raft) >> 11) % (uint64_t)half_us));
     raft->election_at = instant_min(raft->election_at, instant_add(now, delay));
 }
 

@@ -51,7 +51,7 @@ void raft_compact(struct raft_context *context, const struct raft_event *event)
 {
     struct raft *raft = context->raft;
     HF_CHECK(event->snapshot.data && !lies_in_buffer(raft, event->snapshot));
-    /* Nobody asked. An install is newer than what this describes; nothing applied is no news. */
+    /* An installed snapshot is newer than this one; and without an applied entry there is nothing in it. */
     if (raft->install_seq || raft->applied == 0)
         return;
     raft->snapshot = event->snapshot;

@@ -221,7 +221,9 @@ static void random_lease(enum lease_message_kind kind)
     if (kind == LEASE_QUEUED || kind == LEASE_YIELD)
         lease->holder = random_name();
     if (kind == LEASE_REFUSED)
-        lease->refusal = (enum lease_refusal)(1 + random_below(LEASE_REFUSALS - 1));
+        do
+            lease->refusal = (enum lease_refusal)(1 + random_below(LEASE_REFUSALS - 1));
+        while ((int)lease->refusal == 6); /* which was never said */
 }
 
 static void random_hello(void)
