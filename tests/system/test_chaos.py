@@ -129,6 +129,14 @@ def time_without_a_leader_counts_while_a_whole_majority_is_up():
         assert abs(span - 15) < 0.01, span
 
 
+def a_leader_that_was_killed_is_a_loss_when_the_next_one_comes():
+    with tempfile.TemporaryDirectory() as folder:
+        stage = written(folder, **logs_of_three([(2, "leader")], issuer_2=[
+            (9, "raft: leader in term 2, leader issuer-2"),
+            (12, "raft: follower in term 2, leader unknown")]))
+        assert [round(at - NOON) for at in leaders.leader_losses(stage)] == [2, 9, 12]
+
+
 def judged(acts, **logs):
     """(lost acts, entries applied differently, grants against a pin)"""
     with tempfile.TemporaryDirectory() as folder:
@@ -373,6 +381,7 @@ if __name__ == "__main__":
                         cables_keep_the_worst_of_what_is_wrong_until_it_is_mended,
                         a_clock_of_a_boards_own_is_read_back_as_true_time,
                         time_without_a_leader_counts_while_a_whole_majority_is_up,
+                        a_leader_that_was_killed_is_a_loss_when_the_next_one_comes,
                         acts_that_were_acknowledged_and_are_not_there_are_found,
                         entries_applied_differently_and_grants_against_a_pin_are_found,
                         pages_that_are_valid_on_two_boards_are_found,

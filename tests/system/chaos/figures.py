@@ -228,10 +228,11 @@ def excuses(stage, recommended_ms):
         f.begin for f in stage.faults if "leader" in f.kind]
     gone.sort()
     for number, at in enumerate(gone):
-        # One leader's loss costs nobody a lease at the ttl that `budget` recommends; two at once may.
-        again = number and at - gone[number - 1] < 2 * recommended_ms * 1000000
+        # One leader's loss, with its successor, costs nobody a lease at the ttl that `budget`
+        # recommends; two losses at once may.
+        again = number > 1 and at - gone[number - 2] < 2 * recommended_ms * 1000000
         if stage.ttl_ms < recommended_ms or again:
-            found.append((at - election, at + after, {ALL}))
+            found.append((at - 10 * election, at + after, {ALL}))
     return found
 
 

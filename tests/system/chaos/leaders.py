@@ -98,6 +98,12 @@ def without_majority(stage, until):
 
 
 def leader_losses(stage):
-    """Instants at which a leader went from office, for whatever reason."""
-    return sorted(role.at for log in stage.logs.logs.values() for former, role in
-                  zip(log.roles, log.roles[1:]) if former.role == "leader" != role.role)
+    """
+    Instants at which a leader went from office, for whatever reason; of one that was killed, when the
+    next one came.
+    """
+    logs = stage.logs.read().logs.values()
+    gone = [role.at for log in logs for former, role in
+            zip(log.roles, log.roles[1:]) if former.role == "leader" != role.role]
+    return sorted(gone + [role.at for log in logs for role in log.roles
+                          if role.role == "leader"])
