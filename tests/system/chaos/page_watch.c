@@ -61,6 +61,13 @@ static int64_t true_ns(void)
     return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
 }
 
+static int64_t monotonic_ns(void)
+{
+    struct timespec now;
+    syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
 /* Instead of libc's: libholdfast asks for the raw clock, and gets the board's. */
 int clock_gettime(clockid_t clock, struct timespec *at)
 {
@@ -138,8 +145,12 @@ static void watch(FILE *out, long period_us, struct board *boards, int board_cou
 {
     int64_t last_ns = true_ns();
     uint64_t turn = 0;
+    int64_t next_ns = monotonic_ns();
     for (; !ending; turn++) {
-        struct timespec wait = { 0, period_us * 1000 };
+        /* At fixed instants, so that the looks' own time does not slow them; what was missed is. */
+        next_ns = next_ns + 1000 * period_us > monotonic_ns() ? next_ns + 1000 * period_us :
+                                                                monotonic_ns();
+        const struct timespec wait = { next_ns / 1000000000, next_ns % 1000000000 };
         for (int b = 0; b < board_count; b++) {
             /* A suspended board's applications do not run. */
             if (atomic_load(&boards[b].clock->asleep))
@@ -154,7 +165,7 @@ static void watch(FILE *out, long period_us, struct board *boards, int board_cou
             fprintf(out, "{\"blind_from_ns\":%" PRId64 ",\"blind_ns\":%" PRId64 "}\n", last_ns,
                     now_ns - last_ns);
         last_ns = now_ns;
-        nanosleep(&wait, NULL);
+        (void)clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &wait, NULL);
     }
     fprintf(out, "{\"looks\":%" PRIu64 "}\n", turn);
     for (int b = 0; b < board_count; b++)
