@@ -264,7 +264,7 @@ chaos: setup-tests
 
 # Power cuts of real processes, CUTS of each kind; SEED=n repeats them.
 .PHONY: powercut
-powercut: CUTS ?= 1000
+powercut: CUTS ?= 300
 powercut: setup-tests
 	@$(MAKE) --no-print-directory tests
 	@POWERCUT_CUTS=$(CUTS) $(if $(SEED),POWERCUT_SEED=$(SEED)) /usr/bin/python3 tests/system/test_powercut.py

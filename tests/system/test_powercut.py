@@ -93,13 +93,12 @@ def operate(cluster, leader, cards, operator, acts, over=lambda: False):
         try:
             answer = console.ask("unpin lamp" if number % 2 else "pin lamp none")
         except (OSError, AssertionError):
-            if not over():
-                raise
+            assert over(), "the console went away"
             return
         logs = lengths(cards)
         index = re.search(r"index\W+(\d+)", answer)
-        assert index or over(), answer
-        if not index:
+        if not index:  # on a busy machine a leader may be lost in the middle
+            assert over() or "ERR 50" in answer, answer
             return
         acts.append(Act(int(index[1]), term, logs))
 
@@ -234,7 +233,7 @@ def a_site_that_loses_its_power_comes_back_with_all_that_was_acknowledged():
         thread = threading.Thread(target=operate, args=(cluster, leader, cards, operator, acts,
                                                         over.is_set))
         thread.start()
-        wait_until(lambda n=wanted: len(acts) >= n, 60, "acts are done")
+        wait_until(lambda n=wanted, t=thread: len(acts) >= n or not t.is_alive(), 60, "acts are done")
         over.set()
         cluster.kill(*draw.sample(cluster.issuers, 3), "board-a", "board-a-guard")
         thread.join()
