@@ -357,7 +357,7 @@ void raft_recover_reply_received(struct raft_context *context, const struct raft
         return;
     answer = answer_of(raft, &asked, &message->from);
     if (recovery->standing == RAFT_WHOLE) {
-        answer->answered = true;
+        answer->answered = !raft->install_seq; /* else it is asked again after that */
         hear_promise(context, message);
     } else if (recovery->standing == RAFT_UNSURE) {
         hear_of_beginning(context, answer, message);

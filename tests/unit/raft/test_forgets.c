@@ -263,6 +263,44 @@ static void so_is_a_vote_in_the_same_term_that_it_does_not_know(void **state)
     assert_int_equal(raft_standing(&node.raft), RAFT_WHOLE);
 }
 
+static void snapshot_of_n2(uint64_t term, uint64_t index)
+{
+    static uint8_t image[NODE_SNAPSHOT_BYTES];
+
+    machine_save(image, index, index * 77);
+    for (size_t offset = 0; offset < sizeof image; offset += RAFT_SNAPSHOT_CHUNK) {
+        size_t left = sizeof image - offset;
+
+        node_receive(&node,
+                     (struct raft_message){ .kind = RAFT_SNAPSHOT_REQUEST,
+                                            .from = name_of("n2"),
+                                            .term = term,
+                                            .snapshot_index = index,
+                                            .snapshot_term = term,
+                                            .offset = offset,
+                                            .total = sizeof image,
+                                            .members = members_lent(3),
+                                            .chunk = { image + offset, left < RAFT_SNAPSHOT_CHUNK ?
+                                                                           left :
+                                                                           RAFT_SNAPSHOT_CHUNK } });
+    }
+}
+
+static void what_is_told_while_a_snapshot_is_stored_is_asked_for_again(void **state)
+{
+    (void)state;
+    start_from_an_older_card();
+    snapshot_of_n2(3, 5);
+    promise_told_by("n3", 3, 2, true);
+    assert_int_equal(raft_standing(&node.raft), RAFT_WHOLE);
+    node_complete_all(&node);
+    node_wait(&node, TEST_HEARTBEAT_MS);
+    node_event(&node, RAFT_EVENT_TIMER);
+    assert_non_null(node_sent_to(&node, RAFT_RECOVER, "n3"));
+    promise_told_by("n3", 3, 2, true);
+    assert_true(found_out());
+}
+
 static void a_vote_that_waits_for_the_disk_is_not_given_any_more(void **state)
 {
     (void)state;
@@ -482,6 +520,7 @@ int main(void)
         cmocka_unit_test(a_promise_in_a_later_term_is_a_lost_memory),
         cmocka_unit_test(so_is_more_than_it_has_in_the_same_term),
         cmocka_unit_test(so_is_a_vote_in_the_same_term_that_it_does_not_know),
+        cmocka_unit_test(what_is_told_while_a_snapshot_is_stored_is_asked_for_again),
         cmocka_unit_test(a_vote_that_waits_for_the_disk_is_not_given_any_more),
         cmocka_unit_test(one_that_stands_for_election_stops),
         cmocka_unit_test(whoever_led_tells_what_was_promised_to_it_also_when_it_leads_no_more),
