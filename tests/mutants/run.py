@@ -4,6 +4,8 @@ out. Ends with one line "N passed, M failed"; a mutant that survives is a failur
   run.py [NAME...]   those mutants (numbers or parts of names), or all
   run.py --check     only: is every patch well formed, does it apply
   run.py --table     writes the table of README.md anew from what was found (all mutants)
+  run.py --who       who finds each: the unit test that it names, the simulator by any oracle, or
+                     both; writes the rows of those mutants into README.md's second table
 """
 
 import argparse
@@ -20,7 +22,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True
-from patch import PatchError, load  # noqa: E402
+from patch import ORACLES, PatchError, load  # noqa: E402
 
 SIMULATOR = "build/bin/holdfast-sim"
 SIM_PARTS = ("Makefile", "daemon", "hal", "conf", "tests/sim", "build/gen", "build/obj/daemon",
@@ -30,6 +32,10 @@ FOUND = re.compile(r"^hunt: (\w+) broken in seed (\d+) after (\d+) seeds, ([\d.]
                    r"([\d.]+) s$", re.M)
 NOT_FOUND = re.compile(r"^hunt: nothing broken after .*$", re.M)
 TABLE_BEGIN, TABLE_END = "<!-- table begins -->", "<!-- table ends -->"
+WHO_BEGIN, WHO_END = "<!-- who begins -->", "<!-- who ends -->"
+WHO_SEEDS = 8000
+# What the simulator links: a fault elsewhere it can't find.
+SIM_SOURCES = ("daemon/core/", "daemon/store/", "daemon/agent/", "daemon/issuer/")
 
 
 class Result:
@@ -70,9 +76,8 @@ def baseline_passes(mutant, seed):
     return status == 0 and "nothing broken" in output
 
 
-def hunt(mutant, tree, limits):
-    oracles = ",".join(mutant.expected)
-    status, output = run([os.path.join(tree, SIMULATOR), "--hunt", oracles, "--seeds",
+def hunt(mutant, tree, limits, oracles):
+    status, output = run([os.path.join(tree, SIMULATOR), "--hunt", ",".join(oracles), "--seeds",
                           str(limits.seeds), "--cpu", str(limits.cpu), *mutant.options], tree,
                          limits.cpu * 10 + 120)
     found = FOUND.search(output)
@@ -118,12 +123,43 @@ def judge(mutant, limits):
         if mutant.killer:
             return unit_test(mutant, tree)
         wrong = build(tree, SIMULATOR)
-        return Result(mutant, False, wrong) if wrong else hunt(mutant, tree, limits)
+        return Result(mutant, False, wrong) if wrong else hunt(mutant, tree, limits,
+                                                               mutant.expected)
     except PatchError as error:
         return Result(mutant, False, str(error))
     finally:
         if not limits.keep:
             shutil.rmtree(tree)
+
+
+def judge_who(mutant, limits):
+    """The row (mutant, unit test, oracle, seeds): who finds it out, each on its own."""
+    os.makedirs(os.path.join(ROOT, "build/mutants"), exist_ok=True)
+    tree = tempfile.mkdtemp(prefix=mutant.name + ".", dir=os.path.join(ROOT, "build/mutants"))
+    unit, oracle, seeds = "none named", "not linked there", ""
+    try:
+        copy_parts(UNIT_PARTS if mutant.killer else SIM_PARTS, tree)
+        mutant.apply(tree)
+        if mutant.killer:
+            result = unit_test(mutant, tree)
+            unit = mutant.killer if result.killed else "NOT FOUND"
+        if all(path.startswith(SIM_SOURCES) for path, _ in mutant.files):
+            wrong = build(tree, SIMULATOR)
+            if wrong:
+                return Result(mutant, False, wrong)
+            result = hunt(mutant, tree, limits, ORACLES)
+            ended = FOUND.search(result.text) or re.search(r"after (\d+) seeds", result.text)
+            oracle = result.row[0] if result.killed else "not found"
+            seeds = result.row[2] if result.killed else f"of {ended.group(1)}" if ended else "?"
+    except PatchError as error:
+        return Result(mutant, False, str(error))
+    finally:
+        if not limits.keep:
+            shutil.rmtree(tree)
+    found = (oracle in ORACLES) + 2 * (unit == mutant.killer != "")
+    by = ("NOBODY", "simulator", "unit", "both")[found]
+    text = f"{by}; unit test: {unit}; simulator: {oracle} {seeds}"
+    return Result(mutant, found > 0, text, (mutant.name, by, unit, oracle, seeds))
 
 
 def check(mutants):
@@ -142,6 +178,36 @@ def check(mutants):
             except PatchError as error:
                 results.append(Result(mutant, False, str(error)))
     return results
+
+
+def between(text, begin, end):
+    """What stands before the table, in it and after it."""
+    before, _, rest = text.partition(begin)
+    inside, _, after = rest.partition(end)
+    return before + begin + "\n", inside.strip().splitlines(), end + after
+
+
+def write_who(results):
+    """Rows of mutants that were not tried now stay as they are."""
+    file = os.path.join(HERE, "README.md")
+    with open(file, encoding="utf-8") as text:
+        before, lines, after = between(text.read(), WHO_BEGIN, WHO_END)
+    rows = {line.split("|")[1].strip(): line for line in lines[2:]}
+    for result in results:
+        if result.row:
+            rows[result.mutant.name] = "| " + " | ".join(result.row) + " |"
+    head = ["| mutant | found by | unit test | oracle | seeds |", "| --- | --- | --- | --- | --- |"]
+    with open(file, "w", encoding="utf-8") as text:
+        text.write(before + "\n".join(head + [rows[name] for name in sorted(rows)]) + "\n" + after)
+
+
+def print_who(results):
+    """Of the faults in what the simulator links, how many does it find alone?"""
+    core = [r for r in results if r.row and r.row[3] != "not linked there"]
+    alone = sum(r.row[1] in ("simulator", "both") for r in core)
+    tested = sum(r.row[1] in ("unit", "both") for r in core)
+    print(f"figure: of {len(core)} faults in what the simulator links, {alone} found by it alone, "
+          f"{tested} by the unit test that they name")
 
 
 def write_table(results):
@@ -170,18 +236,22 @@ def parse():
     parser.add_argument("names", nargs="*")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--table", action="store_true")
+    parser.add_argument("--who", action="store_true")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--seeds", type=int, default=20000, help="tried at the most")
+    parser.add_argument("--seeds", type=int, help=f"tried at the most: 20000, or {WHO_SEEDS}")
     parser.add_argument("--cpu", type=int, default=240, help="seconds of a core at the most")
     parser.add_argument("--keep", action="store_true", help="keep the build trees")
     parser.add_argument("-v", "--verbose", action="store_true", help="what the oracle saw")
-    return parser.parse_args()
+    limits = parser.parse_args()
+    limits.seeds = limits.seeds or (WHO_SEEDS if limits.who else 20000)
+    return limits
 
 
 def run_all(mutants, limits):
     results = []
     with concurrent.futures.ThreadPoolExecutor(limits.jobs) as pool:
-        futures = [pool.submit(judge, mutant, limits) for mutant in mutants]
+        futures = [pool.submit(judge_who if limits.who else judge, mutant, limits)
+                   for mutant in mutants]
         for future in concurrent.futures.as_completed(futures):
             results.append(future.result())
             result = results[-1]
@@ -205,9 +275,12 @@ def main():
     passed = sum(result.killed for result in results)
     failed = len(results) - passed + sum(1 for name, _ in broken
                                          if name not in {r.mutant.name for r in results})
-    if limits.table and not limits.names:
+    if limits.table and not limits.names and not limits.who:
         write_table(results)
-    if not limits.check:
+    if limits.who:
+        write_who(results)
+        print_who(results)
+    elif not limits.check:
         by_unit = sum(result.killed and bool(result.mutant.killer) for result in results)
         print(f"{passed - by_unit} killed by an oracle of the simulator, {by_unit} by a unit test, "
               f"in {time.monotonic() - begin:.0f} s")
