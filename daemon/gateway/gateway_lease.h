@@ -23,8 +23,10 @@ enum {
 
 struct gateway_lease {
     /*
-     * True if this board holds the resource now; *left_us is then the time left, > 0. Called from
-     * all threads of the gateway at once; must not block.
+     * True if this board holds the resource now; *left_us is then the time left when it returns,
+     * > 0: whatever the answer took has been counted. Called from all threads of the gateway at
+     * once, right before a write. It may wait for another caller, and for a local file to be opened,
+     * never for another process.
      */
     bool (*valid)(void *context, int64_t *left_us);
     void *context;

@@ -209,33 +209,30 @@ static enum gateway_link_result await_answer(struct gateway_link *link, uint8_t 
     }
 }
 
-static enum gateway_link_result take_answer(struct gateway_link *link, uint8_t *answer,
-                                            size_t *answer_length)
+static enum gateway_link_result take_answer(struct gateway_link *link, struct gateway_job *job)
 {
     uint8_t adu[MODBUS_TCP_MAX_ADU_LENGTH];
     int length = modbus_receive_confirmation(link->modbus, adu);
     if (length <= GATEWAY_MBAP_LENGTH)
         return GATEWAY_LINK_BROKEN;
-    *answer_length = (size_t)length - GATEWAY_MBAP_LENGTH;
-    memcpy(answer, adu + GATEWAY_MBAP_LENGTH, *answer_length);
+    job->answer_length = (size_t)length - GATEWAY_MBAP_LENGTH;
+    memcpy(job->answer, adu + GATEWAY_MBAP_LENGTH, job->answer_length);
     return GATEWAY_LINK_ANSWERED;
 }
 
 enum gateway_link_result gateway_link_exchange(struct gateway_link *link, uint8_t unit,
-                                               const struct gateway_pdu_facts *facts,
-                                               const uint8_t *pdu, size_t length,
-                                               const struct gateway_lease *lease, uint8_t *answer,
-                                               size_t *answer_length)
+                                               struct gateway_job *job,
+                                               const struct gateway_lease *lease)
 {
     uint8_t raw[1 + GATEWAY_PDU_MAX];
     raw[0] = unit;
-    memcpy(raw + 1, pdu, length);
+    memcpy(raw + 1, job->request, job->request_length);
     struct instant end = instant_add(hal_clock_now(), span_from_ms(link->response_ms));
     enum gateway_link_result result = GATEWAY_LINK_BROKEN;
-    if (modbus_send_raw_request(link->modbus, raw, (int)length + 1) > 0)
-        result = await_answer(link, unit, facts, lease, end);
+    if (modbus_send_raw_request(link->modbus, raw, (int)job->request_length + 1) > 0)
+        result = await_answer(link, unit, &job->facts, lease, end);
     if (result == GATEWAY_LINK_ANSWERED)
-        result = take_answer(link, answer, answer_length);
+        result = take_answer(link, job);
     if (result != GATEWAY_LINK_ANSWERED)
         gateway_link_reset(link);
     return result;

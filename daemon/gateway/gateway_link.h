@@ -16,8 +16,8 @@
 #include <modbus/modbus.h>
 
 #include "gateway/gateway_address.h"
+#include "gateway/gateway_job.h"
 #include "gateway/gateway_lease.h"
-#include "gateway/gateway_pdu.h"
 
 enum {
     GATEWAY_LEASE_POLL_MS = 2,   /* how often a write under way looks at the lease */
@@ -58,16 +58,14 @@ int gateway_link_connect(struct gateway_link *link);
 bool gateway_link_ready(const struct gateway_link *link);
 
 /*
- * Sends the request `pdu` of `length` bytes to `unit` and takes its answer into
- * answer[GATEWAY_PDU_MAX]. The link must be ready. With `lease` not NULL the request is given up as
- * soon as the lease is not held. On any result but GATEWAY_LINK_ANSWERED the connection has been
- * reset. Blocks for at most response_ms.
+ * Sends the job's request to `unit` and takes its answer into the job. The link must be ready. With
+ * `lease` not NULL the request is given up as soon as the lease is not held. On any result but
+ * GATEWAY_LINK_ANSWERED the connection has been reset, and the job has no answer. Blocks for at most
+ * response_ms.
  */
 enum gateway_link_result gateway_link_exchange(struct gateway_link *link, uint8_t unit,
-                                               const struct gateway_pdu_facts *facts,
-                                               const uint8_t *pdu, size_t length,
-                                               const struct gateway_lease *lease, uint8_t *answer,
-                                               size_t *answer_length);
+                                               struct gateway_job *job,
+                                               const struct gateway_lease *lease);
 
 /* Resets the connection, if there is one. Does not block. */
 void gateway_link_reset(struct gateway_link *link);

@@ -227,8 +227,7 @@ static void exchange(struct gateway_upstream *upstream, struct gateway_job *job)
     bool write = facts->access == GATEWAY_ACCESS_WRITE;
     count_forwarded(upstream, facts->access);
     enum gateway_link_result result = gateway_link_exchange(
-        &upstream->link, upstream->actuator.unit, facts, job->request, job->request_length,
-        write ? &upstream->shared->lease : NULL, job->answer, &job->answer_length);
+        &upstream->link, upstream->actuator.unit, job, write ? &upstream->shared->lease : NULL);
     if (result == GATEWAY_LINK_ANSWERED)
         return;
     atomic_fetch_add(&upstream->shared->torn_down, 1);

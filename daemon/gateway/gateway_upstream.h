@@ -12,8 +12,8 @@
 #include <stdatomic.h>
 
 #include "conf/conf.h"
+#include "gateway/gateway_job.h"
 #include "gateway/gateway_lease.h"
-#include "gateway/gateway_pdu.h"
 
 enum {
     GATEWAY_MASTERS_MAX = 16,  /* each has one request under way at most, so a queue holds all */
@@ -40,16 +40,6 @@ struct gateway_shared {
     atomic_uint_fast64_t writes_forwarded;
     atomic_uint_fast64_t refused;
     atomic_uint_fast64_t torn_down;
-};
-
-/* One request and its answer. The upstream's from submit until `done`, then its owner's again. */
-struct gateway_job {
-    struct gateway_pdu_facts facts;
-    uint8_t request[GATEWAY_PDU_MAX];
-    size_t request_length;
-    uint8_t answer[GATEWAY_PDU_MAX];
-    size_t answer_length;
-    atomic_bool done;
 };
 
 struct gateway_upstream; /* opaque */

@@ -341,6 +341,126 @@ static void lease_is_asked_again_after_the_wait_for_the_actuator(void **state)
     close(second);
 }
 
+/* An actuator of which only the kernel answers: one connection may wait to be accepted, not two. */
+static int listen_without_room(uint16_t *port)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET };
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(fd, 0), 0);
+    *port = bound_port(fd);
+    return fd;
+}
+
+/* Connections that wait, till one stays without an answer: who comes now is not let in either. */
+static size_t fill_queue(uint16_t port, int *fds, size_t max)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port) };
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    for (size_t count = 0; count < max; count++) {
+        struct pollfd polled = { .events = POLLOUT };
+        fds[count] = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+        polled.fd = fds[count];
+        assert_true(fds[count] >= 0);
+        (void)connect(fds[count], (struct sockaddr *)&address, sizeof(address));
+        if (poll(&polled, 1, 100) == 0)
+            return count + 1;
+    }
+    fail_msg("the queue is never full");
+    return max;
+}
+
+/* Connections to this port that are being made: state 02 (SYN_SENT), see proc_net_tcp.rst. */
+static int begun_connections(uint16_t port)
+{
+    char line[256];
+    int count = 0;
+    FILE *table = fopen("/proc/net/tcp", "r");
+    assert_non_null(table);
+    while (fgets(line, sizeof(line), table) != NULL) {
+        unsigned remote = 0;
+        unsigned kind = 0;
+        int fields =
+            sscanf(line, " %*d: %*8[0-9A-F]:%*4[0-9A-F] %*8[0-9A-F]:%4X %2X", &remote, &kind);
+        count += fields == 2 && remote == port && kind == 2;
+    }
+    fclose(table);
+    return count;
+}
+
+static void reset(int fd)
+{
+    const struct linger at_once = { .l_onoff = 1 };
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
+    close(fd);
+}
+
+/* Accepts whoever waits until it is the gateway: the only one that is no socket of the test. */
+static int accept_gateway(int listen_fd, const int *fds, size_t count)
+{
+    for (;;) {
+        struct sockaddr_in peer;
+        socklen_t length = sizeof(peer);
+        struct pollfd polled = { .fd = listen_fd, .events = POLLIN };
+        assert_int_equal(poll(&polled, 1, PATIENCE_MS), 1);
+        int fd = accept4(listen_fd, (struct sockaddr *)&peer, &length, SOCK_CLOEXEC);
+        bool own = false;
+        for (size_t i = 0; i < count; i++)
+            own = own || (fds[i] >= 0 && bound_port(fds[i]) == ntohs(peer.sin_port));
+        if (!own)
+            return fd;
+        close(fd);
+    }
+}
+
+/*
+ * The lease is held when the write is let in, and when the gateway begins to connect; it has ended
+ * when the actuator has room at last.
+ */
+static void lease_that_ends_while_the_actuator_lets_nobody_in_writes_nothing(void **state)
+{
+    enum { LONG_RESPONSE_MS = 4000, FILLERS = 8 };
+    struct rig *rig = *state;
+    const uint8_t read[] = { 3, 0, 0, 0, 1 };
+    uint8_t answer[GATEWAY_PDU_MAX];
+    uint8_t byte;
+    int fillers[FILLERS];
+    (void)gateway_stop(rig->gateway);
+    uint16_t port = 0;
+    int listen_fd = listen_without_room(&port);
+    add_actuator(rig, UNIT + 5, port);
+    rig->conf.actuator[rig->conf.actuator_count - 1].response_ms = LONG_RESPONSE_MS;
+    rig->left_us = INT64_C(1000000) * 60;
+    start_gateway(rig);
+    int link = accept_gateway(listen_fd, NULL, 0);
+    int first = connect_raw(rig);
+    int second = connect_raw(rig);
+    send_raw(first, UNIT + 5, read, sizeof(read));
+    assert_int_equal(recv(link, &byte, 1, MSG_PEEK), 1);
+    send_raw(second, UNIT + 5, writes[1].pdu, writes[1].length);
+    /* Refusing a third master shows that the second's request has been let in before it. */
+    assert_exception(rig, 99, read, sizeof(read), 0x0A);
+    size_t count = fill_queue(port, fillers, FILLERS);
+    reset(link);
+    assert_int_equal(receive_raw(first, answer), 2);
+    for (int64_t end_ms = now_ms() + PATIENCE_MS; begun_connections(port) < 2;)
+        assert_true(now_ms() < end_ms);
+    rig->held = false;
+    link = accept_gateway(listen_fd, fillers, count);
+    assert_int_equal(receive_raw(second, answer), 2);
+    assert_int_equal(answer[1], 0x06);
+    assert_int_equal(recv(link, &byte, 1, MSG_DONTWAIT), -1);
+    assert_int_equal(errno, EAGAIN);
+    close(link);
+    for (size_t i = 0; i < count; i++)
+        close(fillers[i]);
+    close(first);
+    close(second);
+    close(listen_fd);
+}
+
 /* ---- what is torn down */
 
 static void write_without_an_answer_is_reset_and_never_sent_again(void **state)
@@ -699,6 +819,7 @@ int main(void)
         ON_A_RIG(reads_need_the_lease_only_where_configured),
         ON_A_RIG(refusal_does_not_wait_for_a_slow_actuator),
         ON_A_RIG(lease_is_asked_again_after_the_wait_for_the_actuator),
+        ON_A_RIG(lease_that_ends_while_the_actuator_lets_nobody_in_writes_nothing),
         ON_A_RIG(write_without_an_answer_is_reset_and_never_sent_again),
         ON_A_RIG(actuator_that_is_too_slow_is_reset_before_it_answers),
         ON_A_RIG(stalled_actuator_sees_a_reset_not_an_open_connection),
