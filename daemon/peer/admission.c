@@ -31,6 +31,14 @@ struct admission_key admission_key(const struct sockaddr_storage *address)
     return key;
 }
 
+/* None, by a clock that went back; and no more than any of the limits needs, by one that leapt. */
+static uint64_t passed_ms(uint64_t since_ms, uint64_t now_ms)
+{
+    const uint64_t enough_ms = ADMISSION_DEBT_US;
+    uint64_t passed = now_ms > since_ms ? now_ms - since_ms : 0;
+    return passed < enough_ms ? passed : enough_ms;
+}
+
 /* ---- hosts */
 
 static bool host_used(const struct admission_host *host)
@@ -115,7 +123,8 @@ enum { STANDING_FIRST = 2 };
 
 static bool stands_still(const struct admission_place *place, uint64_t now_ms)
 {
-    return place->phase == ADMISSION_SHAKING && now_ms - place->since_ms >= ADMISSION_STALL_MS;
+    return place->phase == ADMISSION_SHAKING &&
+           passed_ms(place->since_ms, now_ms) >= ADMISSION_STALL_MS;
 }
 
 /* In which order places of one standing give way; 3: not to their equals. */
@@ -248,10 +257,10 @@ static void change(int64_t *budget_us, int64_t by_us)
 
 static void fill_budget(struct admission *admission, uint64_t now_ms)
 {
-    int64_t passed_ms = (int64_t)(now_ms - admission->budget_ms);
+    int64_t filled_ms = (int64_t)passed_ms(admission->budget_ms, now_ms);
     admission->budget_ms = now_ms;
-    change(&admission->budget_us, passed_ms * ADMISSION_SHARE_US);
-    change(&admission->crowd_us, passed_ms * ADMISSION_CROWD_US);
+    change(&admission->budget_us, filled_ms * ADMISSION_SHARE_US);
+    change(&admission->crowd_us, filled_ms * ADMISSION_CROWD_US);
 }
 
 void admission_spend(struct admission *admission, int place, uint64_t microseconds, uint64_t now_ms)

@@ -291,6 +291,30 @@ static void any_crowd_lets_a_known_host_in(void **state)
     }
 }
 
+/* The loop's clock is monotonic; a clock that is not costs time, never a place or all of the budget. */
+static void a_clock_that_goes_back_makes_no_handshake_stand_still(void **state)
+{
+    (void)state;
+    fill("10.0.0.9", ADMISSION_QUEUED);
+    assert_int_equal(next(1000000), 0);
+    assert_int_equal(next(1000000), 1);
+    assert_int_equal(next(10), ADMISSION_NONE);
+    assert_int_equal(enter("10.0.0.9", 10), ADMISSION_NONE);
+    assert_int_equal(admission.shaking, SHAKING);
+    assert_true(admission.budget_us > 0);
+}
+
+static void a_clock_that_leaps_ahead_fills_no_more_than_a_burst(void **state)
+{
+    (void)state;
+    fill("10.0.0.9", ADMISSION_QUEUED);
+    assert_int_equal(next(10), 0);
+    admission_spend(&admission, 0, 10 * ADMISSION_DEBT_US, 10);
+    assert_int_equal(next(UINT64_MAX), 1);
+    assert_int_equal(admission.budget_us, ADMISSION_BURST_US);
+    assert_int_equal(admission.crowd_us, ADMISSION_BURST_US);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -309,6 +333,8 @@ int main(void)
         cmocka_unit_test_setup(a_crowd_has_a_smaller_part_and_does_not_use_up_the_others, setup),
         cmocka_unit_test_setup(the_newest_hosts_are_remembered_and_issuers_before_all, setup),
         cmocka_unit_test_setup(hosts_are_told_apart_without_their_ports, setup),
+        cmocka_unit_test_setup(a_clock_that_goes_back_makes_no_handshake_stand_still, setup),
+        cmocka_unit_test_setup(a_clock_that_leaps_ahead_fills_no_more_than_a_burst, setup),
         cmocka_unit_test(any_crowd_lets_a_known_host_in),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -426,6 +426,26 @@ static void wrong_cluster_name_is_named_on_both_sides(void **state)
     end_pair();
 }
 
+static void cluster_whose_name_begins_like_this_ones_is_another(void **state)
+{
+    static const char *const names[] = { "line-33", "line-", "Line-3" };
+    (void)state;
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        char line[128];
+        struct wait_for_line wait = { &a, line };
+        open_pair();
+        text_copy(b.self.cluster, sizeof(b.self.cluster), names[i]);
+        node_start(&b, -1, "board-a", peer_hub_port(a.hub));
+        snprintf(line, sizeof(line), "wrong cluster name: it belongs to \"%s\", this node to",
+                 names[i]);
+        bool told = run_until(&loop, line_is_there, &wait);
+        unsigned ups = a.ups + b.ups;
+        end_pair();
+        assert_true(told);
+        assert_int_equal(ups, 0);
+    }
+}
+
 static void protocol_version_mismatch_is_named_on_both_sides(void **state)
 {
     (void)state;
@@ -718,6 +738,7 @@ static void coming_and_going_in_a_loop_is_told_a_few_times(void **state)
     (void)state;
     uint8_t bytes[512];
     size_t length = put_hello(bytes, "board-c");
+    uint64_t began_ns = uv_hrtime();
     open_pair();
     for (unsigned seen = a.ups; seen < 20; seen = a.ups) {
         struct client client = {
@@ -728,8 +749,10 @@ static void coming_and_going_in_a_loop_is_told_a_few_times(void **state)
         assert_true(run_until(&loop, one_more_came, &seen));
         client_wait(&loop, &client);
     }
-    assert_int_equal(lines_with(a.log, "board-c: connected,"), 4);
-    assert_int_equal(lines_with(a.log, "board-c: disconnected:"), 4);
+    unsigned told =
+        lines_with(a.log, "board-c: connected,") + lines_with(a.log, "board-c: disconnected:");
+    /* Eight at once, and one more each six seconds, which a busy machine may need. */
+    assert_in_range(told, 8, 8 + (uv_hrtime() - began_ns) / 6000000000);
     node_start(&b, -1, "board-a", peer_hub_port(a.hub)); /* others are told as ever */
     assert_true(run_until(&loop, both_up, NULL));
     expect_line(&a, "board-b: connected,");
@@ -807,6 +830,7 @@ int main(void)
         HUB_TEST(connection_above_its_queue_limit_is_closed),
         HUB_TEST(hub_may_be_closed_from_its_own_callback),
         HUB_TEST(wrong_cluster_name_is_named_on_both_sides),
+        HUB_TEST(cluster_whose_name_begins_like_this_ones_is_another),
         HUB_TEST(protocol_version_mismatch_is_named_on_both_sides),
         HUB_TEST(wrong_ca_is_named),
         HUB_TEST(wrong_ca_of_a_client_is_named),

@@ -1,6 +1,8 @@
 /* Streams and the listener: what is refused, what is bounded, and that the rest goes on. */
 #include "tests/unit/support/unit.h"
 
+#include <time.h>
+
 #include "peer/tls_stream.h"
 #include "tests/unit/peer/client.h"
 
@@ -265,6 +267,95 @@ static void second_connection_resumes_the_session_with_its_names(void **state)
 }
 
 /* ---- refusals */
+
+/* What libmbedtls takes for the time of day. */
+static time_t clock_ahead_s;
+
+time_t time(time_t *out)
+{
+    struct timespec now = { 0, 0 };
+    clock_gettime(CLOCK_REALTIME, &now);
+    time_t told = now.tv_sec + clock_ahead_s;
+    if (out != NULL)
+        *out = told;
+    return told;
+}
+
+/* The last of three connections: its fate is known on both sides. */
+static bool is_refused_or_accepted(void *end)
+{
+    bool here = ((struct end *)end)->ready || ((struct end *)end)->closed;
+    return here && world.refused_total + world.accepted_count >= 3;
+}
+
+/* Good for ten minutes more, so that a ticket outlives it. */
+static void issue_brief(const char *name)
+{
+    char to[16];
+    struct tm parts;
+    time_t end = time(NULL) + 600;
+    assert_non_null(gmtime_r(&end, &parts));
+    assert_int_equal(strftime(to, sizeof(to), "%Y%m%d%H%M%S", &parts), 14);
+    pki_issue(&pki, "ca", name, "CN=brief,OU=node,O=test", PKI_FROM, to);
+}
+
+/*
+ * One full handshake and one resumed while it is good, then one more that offers the session. True
+ * if that one has ended: whoever has an expired one is told by the other side, after its own end.
+ */
+static bool resume_expired(struct tls_identity **side, struct end *end)
+{
+    struct tls_identity *kept = *side;
+    struct tls_session *session = tls_session_create();
+    bool resumed = true;
+    issue_brief("brief");
+    *side = pki_load(&pki, "ca", "brief");
+    world_listen(HANDSHAKE_MS);
+    for (int turn = 0; turn < 2; turn++) {
+        dial(end, session);
+        resumed = run_until(&world.loop, is_ready, end) && end->ready &&
+                  tls_stream_resumed(end->stream) == (turn > 0);
+        tls_stream_close(end->stream);
+        (void)run_until(&world.loop, is_set, &end->closed);
+    }
+    clock_ahead_s = 601;
+    dial(end, session);
+    bool ended = run_until(&world.loop, is_refused_or_accepted, end);
+    clock_ahead_s = 0;
+    if (!end->closed)
+        tls_stream_abort(end->stream);
+    (void)run_until(&world.loop, is_set, &end->closed);
+    for (size_t i = 0; i < world.accepted_count; i++) {
+        if (!world.accepted[i].closed)
+            tls_stream_abort(world.accepted[i].stream);
+    }
+    tls_listener_close(world.listener, on_listener_gone, &world.listener_gone);
+    (void)run_until(&world.loop, is_set, &world.listener_gone);
+    (void)run_until(&world.loop, all_accepted_closed, NULL);
+    world.listener = NULL;
+    tls_session_free(session);
+    tls_identity_free(*side);
+    *side = kept;
+    return resumed && ended;
+}
+
+static void resumed_session_of_an_expired_client_is_refused(void **state)
+{
+    struct end end;
+    (void)state;
+    assert_true(resume_expired(&client_identity, &end));
+    assert_int_equal(world.refused[TLS_CAUSE_EXPIRED], 1);
+    assert_int_equal(world.accepted_count, 2);
+}
+
+static void resumed_session_of_an_expired_server_is_refused(void **state)
+{
+    struct end end;
+    (void)state;
+    assert_true(resume_expired(&server_identity, &end));
+    assert_false(end.ready);
+    assert_int_equal(end.cause, TLS_CAUSE_EXPIRED);
+}
 
 static void expect_refused(struct client *client, enum tls_cause cause, const char *reason)
 {
@@ -580,6 +671,8 @@ int main(void)
         STREAM_TEST(bytes_arrive_in_order_with_names_proven),
         STREAM_TEST(what_was_sent_before_a_graceful_close_arrives),
         STREAM_TEST(second_connection_resumes_the_session_with_its_names),
+        STREAM_TEST(resumed_session_of_an_expired_client_is_refused),
+        STREAM_TEST(resumed_session_of_an_expired_server_is_refused),
         STREAM_TEST(tls_1_1_is_refused),
         STREAM_TEST(cbc_and_static_rsa_are_refused),
         STREAM_TEST(client_without_certificate_is_refused),
