@@ -308,8 +308,12 @@ def a_lease_lost_without_a_reason_is_needless():
 def a_resource_that_stays_undriven_is_found_unless_something_explains_it():
     edges = [(0, "board-a", 1), (20, "board-a", 0), (80, "board-b", 1)]
     with tempfile.TemporaryDirectory() as folder:
-        def idle(leaderless=(), pin=None, **more):
+        def idle(leaderless=(), pin=None, budget=(), **more):
             stage, zero = figured(folder, edges, **more)
+            log = types.SimpleNamespace(others=[(stage.ended_wall - 100 + at, text)
+                                                for at, text in budget])
+            stage.logs = types.SimpleNamespace(
+                read=lambda: types.SimpleNamespace(logs={"issuer-1": log}))
             stage.faults_from, stage.zero, stage.healed_at = zero, zero, []
             if pin:
                 stage.operator.acts = [Act("op-1", ["pin", "pump", "none"], zero + pin * NS, 0,
@@ -322,6 +326,9 @@ def a_resource_that_stays_undriven_is_found_unless_something_explains_it():
         assert idle(leaderless=[(25, 60)]) == [(20, 60)]
         assert idle(pin=21) == []
         assert idle(starved=[(28, 70)]) == []
+        told = "board-a: over its budget: it has caused 50890 bytes: its acquires wait; the next in 90 s"
+        assert idle(budget=[(15, told)]) == [(60, 20)]
+        assert idle(budget=[(15, told.replace("-a", end)) for end in ("-a", "-b", "-c")]) == []
         # Another candidate is whole: one board's fault explains nothing.
         assert idle(faults=[(15, 90, "board-a")]) == [(60, 20)]
         assert idle(faults=[(15, 90, board) for board in ("board-a", "board-b", "board-c")]) == []

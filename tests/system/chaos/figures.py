@@ -12,6 +12,7 @@ from .witnesses import read_rows
 
 NS = 1000000000
 CHANGE = re.compile(r"^(\d\d):(\d\d):(\d\d\.\d+) .*?(\w+): (\w+) -(.+?)-> (\w+)")
+SPENT = re.compile(r"^(\S+): over its budget: .* the next in (\d+) s")
 SHORT_NS = 100000000  # a gap of one board's own drive up to here is one of its pulse
 
 Loss = collections.namedtuple("Loss", "at board resource cause")
@@ -137,6 +138,23 @@ def faulty(stage, board, resource):
     return found + ([[since, stage.ended]] if since is not None else [])
 
 
+def spent(stage, board):
+    """[begin, end] in which an issuer let the board's acquires wait for its budget (holdfast.7)."""
+    found = []
+    for log in stage.logs.read().logs.values():
+        for at, text in log.others:
+            told = SPENT.match(text)
+            if told and told[1] == board:
+                found.append([wall_to_raw(at), wall_to_raw(at + int(told[2]))])
+    return found
+
+
+def all_spent(stage, boards, begin, end):
+    """Each of these boards had used up its budget at some time of this stretch."""
+    return all(starved_within([Starved("budget", *span) for span in spent(stage, board)], begin, end)
+               for board in boards)
+
+
 def free_of(spans, begin, end):
     """What is left of begin..end without these spans."""
     free, at = [], begin
@@ -173,7 +191,7 @@ def idle(stage, bar_ns, leaderless):
         driven = [[first, last] for first, last, _ in drives(stage, resource)]
         for board in boards:
             hurt = [[f.begin, f.end or stage.ended] for f in stage.faults if board in f.costs]
-            hurt += faulty(stage, board, resource)
+            hurt += faulty(stage, board, resource) + spent(stage, board)
             found += [(last - first, first, resource) for first, last in free_of(
                 common + held + driven + hurt, stage.faults_from, stage.ended)
                 if last - first > bar_ns]

@@ -168,9 +168,14 @@ class Run:
         verdict.judge(not idle, f"undriven for longer than {bar_ns / 1e9:.1f} s with a leader and a"
                       f" whole candidate: {idle[:5]}")
         slow = [{k: round(v, 2) for k, v in took.items() if k not in ("at", "until")}
-                for took in self.heals if max(v for k, v in took.items()
-                                              if k not in ("at", "until")) == float("inf")]
+                for took in self.heals if self.not_well(took)]
         verdict.judge(not slow, f"healed {len(self.heals)} times, all well each time: {slow or ''}")
+
+    def not_well(self, took):
+        """What did not become well, but for resources whose boards had all used up their budgets."""
+        never = [k for k, v in took.items() if v == float("inf")]
+        return [k for k in never if not (k.endswith(" driven") and figures.all_spent(
+            self.stage, RESOURCES[k.split()[0]], took["at"], took["until"]))]
 
 
 def chaos(verdict, seed, seconds, ttl_ms, layout=None, names=None, keep=False):
