@@ -154,11 +154,15 @@ static int start(struct daemon *daemon)
     if (!load_identity(daemon))
         return EXIT_FAILURE;
     uv_loop_init(&daemon->loop);
-    const struct node_config node = { &daemon->loop, conf, daemon->identity };
+    const struct node_config node = { .loop = &daemon->loop,
+                                      .conf = conf,
+                                      .identity = daemon->identity };
     int status = node_start(&daemon->node, &node);
     if (status != 0)
         return status;
-    const struct console_config console = { &daemon->loop, conf, daemon->identity, daemon->node };
+    const struct console_config console = {
+        .loop = &daemon->loop, .conf = conf, .identity = daemon->identity, .node = daemon->node
+    };
     daemon->console = console_start(&console);
     if (daemon->console == NULL)
         return EXIT_FAILURE;

@@ -18,9 +18,8 @@ SEARCHED = ("daemon/core", "daemon", "hal/include", ".")  # as the Makefile's -I
 
 
 def folder_of(path):
-    """daemon/agent/x.c is of agent, daemon/core/raft/x.c of core, daemon/main.c of main."""
-    parts = path.split("/")[1:-1]
-    return parts[0] if parts else "main"
+    """daemon/agent/x.c is of agent, daemon/core/raft/x.c of core/raft, daemon/main.c of main."""
+    return "/".join(path.split("/")[1:-1]) or "main"
 
 
 def files(root, top, endings):
@@ -122,8 +121,10 @@ def self_check():
     with tempfile.TemporaryDirectory() as root:
         write(root, "daemon/agent/a.h", "void a(void);\n")
         write(root, "daemon/node/b.h", "void b(void);\n")
-        write(root, "daemon/agent/a.c", '#include "agent/a.h"\nvoid b(void);\nvoid a(void)\n{\n    b();\n}\n')
-        write(root, "daemon/node/b.c", '#include "node/b.h"\n#include "agent/a.h"\nvoid b(void)\n{\n    a();\n}\n')
+        write(root, "daemon/agent/a.c",
+              '#include "agent/a.h"\nvoid b(void);\nvoid a(void)\n{\n    b();\n}\n')
+        write(root, "daemon/node/b.c",
+              '#include "node/b.h"\n#include "agent/a.h"\nvoid b(void)\n{\n    a();\n}\n')
         assert circle(by_include(root)) == []
         for name in ("agent/a", "node/b"):
             os.makedirs(f"{root}/obj/daemon/{os.path.dirname(name)}", exist_ok=True)

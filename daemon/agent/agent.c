@@ -94,7 +94,7 @@ static void agent_act(struct agent *agent, const struct holder_action *action, s
     }
 }
 
-/* For the log; how often depends on guards and issuers, so one resource may cause so much of it. */
+/* A resource may flap in a loop, so each has a quota of lines. */
 static void agent_log_changes(struct agent *agent)
 {
     static const struct log_quota_rule rule = { .burst = 30, .each_ms = 5000 };
@@ -229,7 +229,7 @@ static void agent_note_status(struct agent *agent, const struct guard_message *m
 static void agent_note_refusal(const struct guard_message *message)
 {
     const char *why = guard_refusal_name((enum guard_refusal)message->refusal);
-    /* Other terms are in its status, and told from there. */
+    /* That its terms differ is told from its status: agent_note_terms(). */
     if (message->refusal == GUARD_REFUSED_TERMS)
         return;
     if (message->token == 0)
@@ -325,7 +325,7 @@ static bool agent_lock(const char *run_dir)
 {
     char path[CONF_PATH_MAX + 16];
     char error[SAFE_FILE_TEXT_MAX];
-    (void)mkdir(run_dir, 0755); /* If it can't be made, the next says so. */
+    (void)mkdir(run_dir, 0755); /* If it can't be made, safe_folder() says so. */
     snprintf(path, sizeof(path), "%s/agent.lock", run_dir);
     if (safe_folder(run_dir, false, error, sizeof(error)) &&
         safe_file_lock(path, "in use: another holdfastd is the agent of this board", error,

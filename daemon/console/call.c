@@ -11,48 +11,82 @@
 static void show_help(struct call *call);
 
 static const struct call_command commands[] = {
-    { "status", "status", false, 0, 0, show_status },
-    { "leases", "leases [--consistency local|leader|quorum]", false, 0, 0, show_leases },
-    { "issuers", "issuers", false, 0, 0, show_issuers },
-    { "agents", "agents", false, 0, 0, show_agents },
-    { "guard", "guard", false, 0, 0, show_guard },
-    { "history", "history [-n N] [--resource R]", false, 0, 0, show_history },
-    { "watch", "watch [--resource R]", false, 0, 0, watch_history },
-    { "budget", "budget", false, 0, 0, show_budget },
-    { "metrics", "metrics", false, 0, 0, show_metrics },
-    { "transfer", "transfer RESOURCE BOARD", true, 2, 2, operate_transfer },
-    { "pin", "pin RESOURCE BOARD|none", true, 2, 2, operate_pin },
-    { "unpin", "unpin RESOURCE", true, 1, 1, operate_unpin },
-    { "fault clear", "fault clear RESOURCE", true, 1, 1, operate_fault_clear },
-    { "token overrule", "token overrule RESOURCE BOARD", true, 2, 2, operate_overrule },
-    { "leader transfer", "leader transfer ISSUER", true, 1, 1, operate_leader_transfer },
-    { "backup", "backup", true, 0, 0, operate_backup },
-    { "member add", "member add ISSUER ADDRESS", true, 2, 2, operate_member_add },
-    { "member promote", "member promote ISSUER", true, 1, 1, operate_member_promote },
-    { "member remove", "member remove ISSUER", true, 1, 1, operate_member_remove },
-    { "resource remove", "resource remove RESOURCE", true, 1, 1, operate_resource_remove },
-    { "note fault-cleared", NULL, true, 1, 1, operate_note_fault },
-    { "help", "help", false, 0, 0, show_help },
+    { .name = "status", .usage = "status", .run = show_status },
+    { .name = "leases",
+      .usage = "leases [--consistency local|leader|quorum]",
+      .by_board = VOUCHER_READ,
+      .run = show_leases },
+    { .name = "issuers", .usage = "issuers", .by_board = VOUCHER_READ, .run = show_issuers },
+    { .name = "agents", .usage = "agents", .by_board = VOUCHER_READ, .run = show_agents },
+    { .name = "guard", .usage = "guard", .run = show_guard },
+    { .name = "history",
+      .usage = "history [-n N] [--resource R]",
+      .by_board = VOUCHER_READ,
+      .run = show_history },
+    { .name = "watch",
+      .usage = "watch [--resource R]",
+      .by_board = VOUCHER_READ,
+      .run = watch_history },
+    { .name = "budget", .usage = "budget", .run = show_budget },
+    { .name = "metrics", .usage = "metrics", .run = show_metrics },
+    { .name = "transfer",
+      .usage = "transfer RESOURCE BOARD",
+      .operator_only = true,
+      .words = 2,
+      .run = operate_transfer },
+    { .name = "pin",
+      .usage = "pin RESOURCE BOARD|none",
+      .operator_only = true,
+      .words = 2,
+      .run = operate_pin },
+    { .name = "unpin",
+      .usage = "unpin RESOURCE",
+      .operator_only = true,
+      .words = 1,
+      .run = operate_unpin },
+    { .name = "fault clear",
+      .usage = "fault clear RESOURCE",
+      .operator_only = true,
+      .words = 1,
+      .run = operate_fault_clear },
+    { .name = "token overrule",
+      .usage = "token overrule RESOURCE BOARD",
+      .operator_only = true,
+      .words = 2,
+      .run = operate_overrule },
+    { .name = "leader transfer",
+      .usage = "leader transfer ISSUER",
+      .operator_only = true,
+      .words = 1,
+      .run = operate_leader_transfer },
+    { .name = "backup", .usage = "backup", .operator_only = true, .run = operate_backup },
+    { .name = "member add",
+      .usage = "member add ISSUER ADDRESS",
+      .operator_only = true,
+      .words = 2,
+      .run = operate_member_add },
+    { .name = "member promote",
+      .usage = "member promote ISSUER",
+      .operator_only = true,
+      .words = 1,
+      .run = operate_member_promote },
+    { .name = "member remove",
+      .usage = "member remove ISSUER",
+      .operator_only = true,
+      .words = 1,
+      .run = operate_member_remove },
+    { .name = "resource remove",
+      .usage = "resource remove RESOURCE",
+      .operator_only = true,
+      .words = 1,
+      .run = operate_resource_remove },
+    { .name = "note fault-cleared",
+      .operator_only = true,
+      .words = 1,
+      .by_board = VOUCHER_FAULT,
+      .run = operate_note_fault },
+    { .name = "help", .usage = "help", .run = show_help },
 };
-
-/* What a board may relay, to the leader mostly; nothing else. See voucher.h. */
-static const struct {
-    const char *name;
-    enum voucher_act act;
-} by_board[] = {
-    { "leases", VOUCHER_READ }, { "issuers", VOUCHER_READ },
-    { "agents", VOUCHER_READ }, { "history", VOUCHER_READ },
-    { "watch", VOUCHER_READ },  { "note fault-cleared", VOUCHER_FAULT },
-};
-
-static enum voucher_act call_by_board(const struct call_command *command)
-{
-    for (size_t i = 0; i < sizeof(by_board) / sizeof(by_board[0]); i++) {
-        if (strcmp(by_board[i].name, command->name) == 0)
-            return by_board[i].act;
-    }
-    return VOUCHER_NONE;
-}
 
 static void call_closed(uv_handle_t *handle)
 {
@@ -200,7 +234,7 @@ static void call_dispatch(struct call *call)
         int left = call->word_count - used;
         if (used == 0)
             continue;
-        call->by_board = call_by_board(command);
+        call->by_board = command->by_board;
         if (call->by_board == VOUCHER_NONE && operate_by_board(call)) {
             operate_refuse_voucher(call);
             return;
@@ -211,8 +245,7 @@ static void call_dispatch(struct call *call)
                       call->caller.who.text);
             return;
         }
-        if (!call_takes_options(command) &&
-            (left < command->words_min || left > command->words_max)) {
+        if (!call_takes_options(command) && left != command->words) {
             call_fail(call, CALL_BAD_COMMAND, "usage: %s [--json]",
                       command->usage != NULL ? command->usage : command->name);
             return;

@@ -126,11 +126,12 @@ const char *call_take_option(struct call *call, const char *name);
 bool call_take_flag(struct call *call, const char *name);
 
 struct call_command {
-    const char *name; /* one or two words */
-    const char *usage;
+    const char *name;  /* one or two words */
+    const char *usage; /* NULL: not shown by help, nodes say it to each other */
     bool operator_only;
-    int words_min; /* behind the name */
-    int words_max;
+    int words; /* behind the name; options in the usage: the command counts */
+    enum voucher_act
+        by_board; /* what of it a board may relay, to the leader mostly; see voucher.h */
     void (*run)(struct call *call);
 };
 

@@ -29,7 +29,7 @@ static void history_time(char *text, size_t size, int64_t wall_us)
     snprintf(text + used, size - used, ".%03dZ", (int)(wall_us / 1000 % 1000));
 }
 
-/* As "olga": she showed her certificate to who led; or by whose word it is. */
+/* "olga", if she showed her certificate to the leader itself; else with the node whose word it is. */
 static void history_who(char *text, size_t size, const struct history_event *event)
 {
     snprintf(text, size, "%s%s%s%s", event->who.text, name_empty(&event->via) ? "" : " via ",

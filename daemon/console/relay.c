@@ -7,11 +7,12 @@ static struct call *relayed_calls;
 
 void relay_end(struct call *call)
 {
-    struct call **at = &relayed_calls;
-    while (*at != NULL && *at != call)
-        at = &(*at)->next;
-    if (*at == call)
-        *at = call->next;
+    for (struct call **at = &relayed_calls; *at != NULL; at = &(*at)->next) {
+        if (*at == call) {
+            *at = call->next;
+            return;
+        }
+    }
 }
 
 /* ---- the question */

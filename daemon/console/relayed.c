@@ -27,7 +27,7 @@ static void relayed_free(struct relayed *relayed)
     free(relayed);
 }
 
-/* A question, answered or not; and what may be owed before a board is not even told to wait. */
+/* What a question costs at least; and the debt above which a board is not even told to wait. */
 enum { RELAYED_LEAST_BYTES = 512, RELAYED_DEBT_BYTES = 64 * 1024 };
 
 /*
@@ -39,7 +39,7 @@ static int64_t relayed_spend(const struct console *console, const struct hf_name
                              size_t bytes)
 {
     static struct purse boards[HF_AGENTS_MAX];
-    static const struct budget_rule answers = { .burst = 512 * 1024, .unit_us = 8 };
+    static const struct budget_rule answers = { .burst = (int64_t)512 * 1024, .unit_us = 8 };
     struct instant now = hal_clock_now();
     if (issuers_find(console->view.issuers, from) != NULL)
         return answers.burst;
@@ -149,7 +149,7 @@ void relayed_query(struct console *console, const struct hf_name *from,
         return; /* Answers to a board that asks on and on would only fill its link. */
     relayed = calloc(1, sizeof(*relayed));
     if (relayed == NULL)
-        return; /* The asker's time limit ends it. */
+        return; /* The time limit of whoever asks ends it. */
     relayed->console = console;
     relayed->from = *from;
     relayed->id = query->id;

@@ -8,7 +8,7 @@ struct wish {
     uint64_t idle_ms; /* at least */
 };
 
-/* The newest session comes first in the list: of equals, the last came first. */
+/* The list begins with the newest session: of equally idle ones, the last in it was there first. */
 static int longest(const struct seat *seats, size_t count, const struct wish *wish, uint64_t now_ms)
 {
     int found = SEATS_REFUSED;

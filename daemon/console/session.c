@@ -81,7 +81,7 @@ static void session_note(struct session *session)
         uv_timer_start(&session->patience, session_idle, SEATS_IDLE_MS, 0);
 }
 
-/* Whoever is in a watch is there, without a word. */
+/* A session in a watch is not idle, though nothing is typed. */
 static void session_idle(uv_timer_t *timer)
 {
     struct session *session = timer->data;
@@ -91,7 +91,7 @@ static void session_idle(uv_timer_t *timer)
         session_dismiss(session, "ERR 408 no command for 600 s\n");
 }
 
-/* Nothing came: whoever is there waits for us, as people do, and is no HTTP client. */
+/* An HTTP client would have spoken by now: so this is somebody who waits for the greeting. */
 static void session_patience_over(uv_timer_t *timer)
 {
     struct session *session = timer->data;

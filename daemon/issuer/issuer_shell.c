@@ -306,26 +306,24 @@ void issuer_shell_peer_down(struct issuer_shell *issuer, const struct hf_name *p
     shell_step(issuer, &event);
 }
 
-static struct shell_peer *shell_find_peer(struct issuer_shell *issuer, const struct hf_name *id)
+static bool shell_is_stale(const struct shell_peer *peer)
 {
-    for (size_t i = 0; i < HF_ISSUERS_MAX; i++) {
-        if (name_equal(&issuer->peer[i].id, id))
-            return &issuer->peer[i];
-    }
-    return NULL;
+    return name_empty(&peer->id) ||
+           instant_reached(instant_add(peer->heard, span_from_ms(STORE_STALE_MS)), hal_clock_now());
 }
 
 /* One that was heard of lately keeps its place; one that was not gives it up. */
 static struct shell_peer *shell_claim_peer(struct issuer_shell *issuer, const struct hf_name *id)
 {
-    struct shell_peer *peer = shell_find_peer(issuer, id);
-    for (size_t i = 0; i < HF_ISSUERS_MAX && peer == NULL; i++) {
-        struct shell_peer *other = &issuer->peer[i];
-        struct instant stale_at = instant_add(other->heard, span_from_ms(STORE_STALE_MS));
-        if (name_empty(&other->id) || instant_reached(stale_at, hal_clock_now()))
-            peer = other;
+    struct shell_peer *place = NULL;
+    for (size_t i = 0; i < HF_ISSUERS_MAX; i++) {
+        struct shell_peer *peer = &issuer->peer[i];
+        if (name_equal(&peer->id, id))
+            return peer;
+        if (shell_is_stale(peer))
+            place = peer;
     }
-    return peer;
+    return place;
 }
 
 void issuer_shell_store(struct issuer_shell *issuer, const struct hf_name *peer,
@@ -348,8 +346,7 @@ bool issuer_shell_store_of(const struct issuer_shell *issuer, const struct hf_na
     }
     for (size_t i = 0; i < HF_ISSUERS_MAX; i++) {
         const struct shell_peer *peer = &issuer->peer[i];
-        struct instant stale_at = instant_add(peer->heard, span_from_ms(STORE_STALE_MS));
-        if (!name_equal(&peer->id, id) || instant_reached(stale_at, hal_clock_now()))
+        if (!name_equal(&peer->id, id) || shell_is_stale(peer))
             continue;
         *store = peer->store;
         return true;

@@ -28,7 +28,7 @@ static void how_begun(uint64_t index, char text[BEGUN_TEXT_MAX])
         snprintf(text, BEGUN_TEXT_MAX, "at entry %" PRIu64, index);
 }
 
-/* The one that is to be begun again is the one below: no token may be given twice. */
+/* Of two that were begun apart, the lower one is begun again: so no token is given twice. */
 static void describe_apart(const struct raft *raft, const struct hf_name *other, uint64_t index,
                            char *text, size_t size)
 {
@@ -58,8 +58,9 @@ static const struct raft_answer *answer_by(const struct raft *raft, const struct
 }
 
 /*
- * It said itself that it has no memory. One that is unsure hears nothing else of one that is up and
- * not as new: if that one had a history, this issuer would recover by now.
+ * Whether a peer has no memory. Mostly it said so itself. An issuer that is unsure gets no such
+ * answer: but a peer that is up and has a history would have made it recover, and one that was begun
+ * as well would have said so. So one that is up, and neither, has no memory.
  */
 static bool has_nothing(const struct raft *raft, const struct hf_name *id,
                         const struct recovery_links *links)

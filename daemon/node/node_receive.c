@@ -53,8 +53,8 @@ static void receive_lease(struct node *node, const struct hf_name *from,
 static void receive_raft(struct node *node, const struct hf_name *from,
                          const struct raft_message *message)
 {
-    char what[80];
     if (!name_equal(&message->from, from)) {
+        char what[80];
         snprintf(what, sizeof(what), "raft message that claims to be from %s: refused",
                  message->from.text);
         log_stray(node, from, what);

@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,17 +11,27 @@
 #include <unistd.h>
 
 #include "backup/init.h"
+#include "hal/clock.h"
 #include "store/disk_file.h"
 #include "tests/unit/support/folder.h"
 #include "tests/unit/support/unit.h"
 
-enum { BOARDS = 3, PATIENCE_MS = 30000, ELECTION_MS = 200, TTL_MS = 200, STARTED_MAX = 64 };
+enum {
+    BOARDS = 3,
+    TURN_MS = 20,
+    PATIENCE_MS = 30000,
+    ELECTION_MS = 200,
+    TTL_MS = 200,
+    SLOW_MS = 1500, /* above what a busy machine takes */
+    STARTED_MAX = 64
+};
 
 struct board {
     char folder[48];
     struct conf conf;
     struct disk_file files;
-    bool disk_fails;
+    atomic_bool disk_fails; /* looked at by the store's thread */
+    atomic_bool disk_hangs;
     bool cut; /* it is off the network: what it sends, and what is sent to it, is refused */
     struct issuer_shell *shell;
     unsigned members_changes;
@@ -43,6 +54,29 @@ static struct frame **last_frame = &first_frame;
 static char folder[32];
 static uv_loop_t loop;
 static int stderr_fd;
+
+/*
+ * The clock is this test's own: time passes as it does, but not by more than TURN_MS with a turn of
+ * the loop. So when a busy machine stands still, no issuer was silent meanwhile, and none stands for
+ * election for that.
+ */
+static struct instant now;
+static uint64_t turned_us; /* the last turn, by the machine's clock */
+
+struct instant hal_clock_now(void)
+{
+    return now;
+}
+
+struct span hal_clock_slept(void)
+{
+    return (struct span){ 0 };
+}
+
+int64_t hal_clock_wall_us(void)
+{
+    return 1767225600000000;
+}
 
 /* A shell's memory is the process's: this keeps them in sight of the leak checker. */
 static struct issuer_shell *started[STARTED_MAX];
@@ -79,6 +113,8 @@ static int disk_write(void *disk, int slot, uint64_t offset, const void *data, s
 static int disk_sync(void *disk, int slot)
 {
     struct board *at = disk;
+    while (at->disk_hangs)
+        usleep(1000);
     return at->disk_fails ? EIO : disk_file_ops.sync(&at->files, slot);
 }
 
@@ -188,24 +224,23 @@ static void wake(uv_timer_t *timer)
     (void)timer;
 }
 
-static uint64_t now_ms(void)
-{
-    return uv_hrtime() / 1000000;
-}
-
 static void run_once(void)
 {
+    uint64_t us = uv_hrtime() / 1000;
+    uint64_t passed_us = us - turned_us;
+    turned_us = us;
+    now.us += passed_us < TURN_MS * 1000 ? (int64_t)passed_us : TURN_MS * 1000;
     uv_run(&loop, UV_RUN_ONCE);
     deliver();
 }
 
-static void run_while(bool (*wait)(void), uint64_t at_most_ms)
+static void run_while(bool (*wait)(void), int64_t at_most_ms)
 {
-    uint64_t end_ms = now_ms() + at_most_ms;
+    struct instant end = instant_add(now, span_from_ms(at_most_ms));
     uv_timer_t tick;
     uv_timer_init(&loop, &tick);
     uv_timer_start(&tick, wake, 1, 1);
-    while (wait() && now_ms() < end_ms)
+    while (wait() && instant_before(now, end))
         run_once();
     uv_close((uv_handle_t *)&tick, NULL);
     uv_run(&loop, UV_RUN_NOWAIT);
@@ -233,7 +268,7 @@ static void run_until(bool (*done)(void))
 /* Whatever else might be told has been told then. */
 static void run_on(void)
 {
-    run_while(always, 2 * ELECTION_MS);
+    run_while(always, ELECTION_MS);
 }
 
 static struct board *leader(void)
@@ -257,13 +292,13 @@ static void configure(struct board *at, int index)
     struct conf *conf = &at->conf;
     snprintf(at->folder, sizeof(at->folder), "%s/i%d", folder, index + 1);
     assert_int_equal(mkdir(at->folder, 0700), 0);
-    snprintf(conf->file, sizeof(conf->file), "%s/holdfast.conf", at->folder);
-    snprintf(conf->data_dir, sizeof(conf->data_dir), "%s", at->folder);
+    snprintf(conf->file, sizeof(conf->file), "%.40s/holdfast.conf", at->folder);
+    snprintf(conf->data_dir, sizeof(conf->data_dir), "%.47s", at->folder);
     conf->cluster_name = name("line-3");
     conf->election_ms = ELECTION_MS;
     conf->heartbeat_ms = ELECTION_MS / 5;
     conf->drift_ppm = 2000;
-    conf->slow_store_ms = 10000;
+    conf->slow_store_ms = SLOW_MS;
     conf->issuer_role = true;
     conf->issuer_count = BOARDS;
     for (int i = 0; i < BOARDS; i++) {
@@ -278,7 +313,8 @@ static void configure(struct board *at, int index)
     conf->policy[0].holder_count = 1;
     conf->policy[0].holder[0] = name("agent-a");
     conf->policy[0].ttl_max_ms = TTL_MS;
-    conf->policy[0].fence_max_ms = TTL_MS;
+    conf->policy[0].fence_max_ms = TTL_MS / 2;
+    conf->policy[0].on_stuck = CONF_ON_STUCK_GO;
 }
 
 static void begin(const struct conf *conf)
@@ -341,21 +377,38 @@ static unsigned log_lines(const char *with)
     return lines;
 }
 
-static int set_up(void **state)
+static void prepare(void)
 {
-    (void)state;
-    memset(board, 0, sizeof(board));
+    for (int i = 0; i < BOARDS; i++)
+        memset(&board[i], 0, sizeof(board[i]));
     strcpy(folder, "/tmp/holdfast-shell-XXXXXX");
     assert_non_null(mkdtemp(folder));
     redirect_log();
+    now = (struct instant){ 1000000 };
     uv_loop_init(&loop);
-    for (int i = 0; i < BOARDS; i++) {
+    for (int i = 0; i < BOARDS; i++)
         configure(&board[i], i);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    prepare();
+    for (int i = 0; i < BOARDS; i++)
         begin(&board[i].conf);
-    }
     for (int i = 0; i < BOARDS; i++)
         start(&board[i]);
     run_until(somebody_leads);
+    return 0;
+}
+
+/* Nobody said that the cluster is new. */
+static int set_up_blank(void **state)
+{
+    (void)state;
+    prepare();
+    for (int i = 0; i < BOARDS; i++)
+        start(&board[i]);
     return 0;
 }
 
@@ -461,18 +514,23 @@ static bool is_granted(void)
     return asked->granted != 0;
 }
 
-static void shells_grant_by_their_callbacks_alone(void **state)
+static void acquire(struct board *at)
 {
     const struct hf_name agent = name("agent-a");
-    const struct lease_message acquire = { .kind = LEASE_ACQUIRE,
+    const struct lease_message message = { .kind = LEASE_ACQUIRE,
                                            .resource = name("pump"),
                                            .nonce = 7,
                                            .ttl_us = TTL_MS * 1000,
                                            .fence_us = 1000 };
+    asked = at;
+    issuer_shell_client(at->shell, &agent, true);
+    issuer_shell_lease(at->shell, &agent, &message);
+}
+
+static void shells_grant_by_their_callbacks_alone(void **state)
+{
     (void)state;
-    asked = leader();
-    issuer_shell_client(asked->shell, &agent, true);
-    issuer_shell_lease(asked->shell, &agent, &acquire);
+    acquire(leader());
     run_until(is_granted);
     const struct lease_table *table = &issuer_shell_replica(asked->shell)->table;
     assert_int_equal(table->count, 1);
@@ -592,16 +650,21 @@ static void store_that_fails_halts_the_issuer_and_tells_readers_once(void **stat
     assert_int_equal(operate(asked, &event), RAFT_NOT_LEADER);
 }
 
+static bool serves_no_more(void)
+{
+    return !replica_serving(issuer_shell_replica(asked->shell));
+}
+
 static void sends_that_fail_are_borne(void **state)
 {
     (void)state;
-    struct board *old = leader();
+    asked = leader();
     for (int i = 0; i < BOARDS; i++)
         board[i].cut = true;
+    run_until(serves_no_more);
     run_on();
     for (int i = 0; i < BOARDS; i++)
         board[i].cut = false;
-    assert_false(replica_serving(issuer_shell_replica(old->shell)));
     run_until(somebody_leads);
     pin(leader());
     run_until(act_is_told);
@@ -647,6 +710,186 @@ static void issuers_tell_each_other_how_their_journals_fare(void **state)
     run_until(stores_are_known);
 }
 
+/* ---- disks */
+
+static void hang_disks(bool hang)
+{
+    for (int i = 0; i < BOARDS; i++)
+        board[i].disk_hangs = hang;
+}
+
+static void nothing_is_granted_or_done_before_a_majority_has_it_on_disk(void **state)
+{
+    (void)state;
+    struct board *at = leader();
+    acquire(at); /* is held off at first, as the cluster is new */
+    hang_disks(true);
+    pin(at);
+    run_while(always, 2 * TTL_MS + ELECTION_MS);
+    assert_int_equal(act_told.times, 0);
+    assert_int_equal(at->granted, 0);
+    assert_int_equal(issuer_shell_replica(at->shell)->table.count, 0);
+    hang_disks(false);
+    run_until(act_is_told);
+    assert_int_equal(act_told.outcome, REPLICA_ACT_DONE);
+}
+
+static bool slow_is_told(void)
+{
+    return log_lines("store: slow: a sync takes") > 0;
+}
+
+static void journal_that_hangs_is_told_while_it_does(void **state)
+{
+    struct wire_store store;
+    (void)state;
+    asked = leader();
+    asked->disk_hangs = true;
+    pin(asked);
+    run_until(slow_is_told);
+    assert_true(issuer_shell_store_of(asked->shell, &asked->conf.node_id, &store));
+    assert_true(store.slow);
+    assert_true(store.waiting_us >= SLOW_MS * 1000);
+    assert_int_equal(issuer_shell_slow_total(asked->shell), 1);
+    run_while(always, 1500);
+    asked->disk_hangs = false;
+    run_on();
+    assert_int_equal(log_lines("store: slow: a sync takes"), 1);
+    assert_int_equal(issuer_shell_slow_total(asked->shell), 1);
+    assert_int_equal(issuer_shell_counters(asked->shell)->worst_us / 1000 >= SLOW_MS, 1);
+}
+
+static bool all_have_compacted(void)
+{
+    for (int i = 0; i < BOARDS; i++) {
+        if (issuer_shell_replica(board[i].shell)->raft.snapshot_index < RAFT_COMPACT_AT)
+            return false;
+    }
+    return true;
+}
+
+/* True if it is in the log of a leader now. */
+static bool pin_or_unpin(bool pinned)
+{
+    struct replica_event event = {
+        .kind = REPLICA_PIN, .pinned = pinned, .resource = name("pump"), .who = name("olga")
+    };
+    struct replica_act act;
+    const char *error = NULL;
+    return somebody_leads() &&
+           issuer_shell_operate(leader()->shell, &event, &act, &error) == RAFT_ACCEPTED;
+}
+
+static void log_is_compacted_in_time(void **state)
+{
+    (void)state;
+    for (int turn = 0, done = 0; done < RAFT_COMPACT_AT + 100 && turn < PATIENCE_MS; turn++) {
+        done += pin_or_unpin(done % 2 == 0);
+        run_while(always, 1);
+    }
+    run_until(all_have_compacted);
+}
+
+/* ---- configuration, clients, links */
+
+static void rules_are_those_of_the_file(void **state)
+{
+    (void)state;
+    const struct hf_name pump = name("pump");
+    const struct replica *replica = issuer_shell_replica(board[1].shell);
+    const struct issuer_policy *policy = issuer_policy_of(&replica->issuer, &pump);
+    assert_non_null(policy);
+    assert_int_equal(policy->ttl_max_us, TTL_MS * 1000);
+    assert_int_equal(policy->fence_max_us, TTL_MS * 1000 / 2);
+    assert_true(policy->stuck_go);
+    assert_int_equal(policy->holder_count, 1);
+    assert_string_equal(policy->holder[0].text, "agent-a");
+    assert_int_equal(replica->issuer.config.drift_ppm, 2000);
+    assert_string_equal(replica->issuer.config.self.text, "i2");
+    assert_int_equal(replica->raft.config.election.us, ELECTION_MS * 1000);
+    assert_int_equal(replica->raft.config.heartbeat.us, ELECTION_MS * 1000 / 5);
+    assert_string_equal(replica->raft.config.self.text, "i2");
+}
+
+static void client_is_known_as_up_until_it_is_down(void **state)
+{
+    (void)state;
+    const struct hf_name agent = name("agent-a");
+    struct board *at = leader();
+    const struct issuer_client *client = &issuer_shell_replica(at->shell)->issuer.client[0];
+    issuer_shell_client(at->shell, &agent, true);
+    assert_string_equal(client->node.text, "agent-a");
+    assert_true(client->up);
+    issuer_shell_client(at->shell, &agent, false);
+    assert_false(client->up);
+}
+
+/* Of the voters that would be left, one more is not there: nobody could commit the change. */
+static void issuer_whose_link_broke_is_in_contact_no_more(void **state)
+{
+    (void)state;
+    struct board *at = leader();
+    int self = (int)(at - board);
+    struct board *gone = &board[(self + 1) % BOARDS];
+    struct replica_event event = { .kind = REPLICA_MEMBERS,
+                                   .change = RAFT_CHANGE_REMOVE,
+                                   .node = board[(self + 2) % BOARDS].conf.node_id,
+                                   .text = "member remove" };
+    gone->cut = true;
+    issuer_shell_peer_down(at->shell, &gone->conf.node_id);
+    assert_int_equal(operate(at, &event), RAFT_MEMBERS_DOWN);
+}
+
+/* ---- watchers */
+
+static unsigned events_seen;
+
+static void count_event(void *context, const struct history_event *event)
+{
+    assert_ptr_equal(context, &events_seen);
+    events_seen += strcmp(event->who.text, "olga") == 0;
+}
+
+static void watchers_see_what_is_applied_until_they_leave(void **state)
+{
+    (void)state;
+    struct issuer_watcher watcher = { .on_event = count_event, .context = &events_seen };
+    struct issuer_watcher other = watcher;
+    events_seen = 0;
+    asked = leader();
+    issuer_shell_watch(asked->shell, &watcher);
+    issuer_shell_watch(asked->shell, &other);
+    pin(asked);
+    run_until(act_is_told);
+    assert_int_equal(events_seen, 2);
+    issuer_shell_unwatch(asked->shell, &watcher);
+    pin(asked);
+    run_until(act_is_told);
+    assert_int_equal(events_seen, 3);
+    issuer_shell_unwatch(asked->shell, &other);
+}
+
+/* ---- without a memory */
+
+static void issuers_that_nobody_began_have_no_say_and_tell_so(void **state)
+{
+    (void)state;
+    char text[512];
+    run_while(always, 5 * ELECTION_MS);
+    assert_null(leader());
+    assert_int_equal(log_lines("holds no journal: this issuer has no say"), BOARDS);
+    for (int i = 0; i < BOARDS; i++) {
+        const struct raft *raft = &issuer_shell_replica(board[i].shell)->raft;
+        assert_int_equal(raft_standing(raft), RAFT_RECOVERING);
+        assert_int_equal(raft->members.count, BOARDS);
+    }
+    issuer_shell_describe_recovery(board[0].shell, text, sizeof(text));
+    assert_string_equal(text, "waits for i2 (up, but has no memory), i3 (up, but has no memory); "
+                              "too few issuers have a memory: if the cluster is new: --init here "
+                              "and on each that was not begun; if it is lost: --restore, see "
+                              "holdfastd(8)");
+}
+
 int main(void)
 {
 #define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
@@ -662,6 +905,15 @@ int main(void)
         TEST(sends_that_fail_are_borne),
         TEST(new_configuration_is_told_when_it_is_for_good),
         TEST(issuers_tell_each_other_how_their_journals_fare),
+        TEST(nothing_is_granted_or_done_before_a_majority_has_it_on_disk),
+        TEST(journal_that_hangs_is_told_while_it_does),
+        TEST(log_is_compacted_in_time),
+        TEST(rules_are_those_of_the_file),
+        TEST(client_is_known_as_up_until_it_is_down),
+        TEST(issuer_whose_link_broke_is_in_contact_no_more),
+        TEST(watchers_see_what_is_applied_until_they_leave),
+        cmocka_unit_test_setup_teardown(issuers_that_nobody_began_have_no_say_and_tell_so,
+                                        set_up_blank, tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
