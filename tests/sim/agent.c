@@ -1,6 +1,7 @@
 /*
- * An agent's process: daemon/agent as it ships, between the world's issuers and its guard. Whatever
- * it calls of the system ends in the world: loop.c, socket.c, and the board's files here.
+ * An agent: daemon/agent as it ships, between its node and its guard. Whatever it calls of the system
+ * ends in the world: loop.c, socket.c, and the board's files here. What passes between it, the core
+ * and the node is seen here (the Makefile wraps those calls), and not changed.
  */
 #include <string.h>
 
@@ -36,11 +37,30 @@ static int running_board(void)
 
 /* ---- what it sends */
 
-static void say(struct world *world, int board, const struct hf_name *issuer,
-                const struct lease_message *message)
+static bool send_to_issuer(void *context, const struct hf_name *to,
+                           const struct lease_message *message);
+
+/* The planted bug: what drives is released as if it were proven off. */
+static void forge_release(const struct hf_name *issuer, const struct lease_message *renewal)
 {
-    int to = world_issuer(world, issuer);
-    HF_CHECK(to >= 0);
+    struct world *world = loop_running()->world;
+    struct random *random = world_random(world, STREAM_PLANT, board_node(world, running_board()));
+    if (world->settings.plant != PLANT_RELEASE || renewal->kind != LEASE_RENEW ||
+        !random_chance(random, FORGED_RELEASE_PPM))
+        return;
+    const struct lease_message forged = { .kind = LEASE_RELEASE,
+                                          .resource = renewal->items[0].resource,
+                                          .token = renewal->items[0].token,
+                                          .nonce = renewal->nonce,
+                                          .fenced = true };
+    (void)send_to_issuer(agent_of(world, running_board())->context, issuer, &forged);
+}
+
+static bool send_to_issuer(void *context, const struct hf_name *to,
+                           const struct lease_message *message)
+{
+    struct world *world = loop_running()->world;
+    int board = running_board();
     if (message->kind == LEASE_RENEW)
         oracle_renewal_sent(world, board, message);
     if (message->kind == LEASE_RELEASE)
@@ -48,35 +68,45 @@ static void say(struct world *world, int board, const struct hf_name *issuer,
     if (message->kind == LEASE_RELEASE && world->settings.plant != PLANT_RELEASE)
         oracle_released(world, board, message);
     trace_agent_says(world, board, message);
-    size_t length = wire_encode_lease(message, world->scratch->frame, WIRE_FRAME_MAX);
-    HF_CHECK(length > 0);
-    net_send(world, board_node(world, board), to, world->scratch->frame, length);
+    bool sent = agent_of(world, board)->send_to_issuer(context, to, message);
+    forge_release(to, message);
+    return sent;
 }
 
-/* The planted bug: what drives is released as if it were proven off. */
-static void forge_release(struct world *world, int board, const struct hf_name *issuer,
-                          const struct lease_message *renewal)
+struct agent *__wrap_agent_start(const struct agent_config *config);
+struct agent *__real_agent_start(const struct agent_config *config);
+struct agent *__wrap_agent_start(const struct agent_config *config)
 {
-    if (world->settings.plant != PLANT_RELEASE || renewal->kind != LEASE_RENEW ||
-        !random_chance(world_random(world, STREAM_PLANT, board_node(world, board)),
-                       FORGED_RELEASE_PPM))
-        return;
-    const struct lease_message forged = { .kind = LEASE_RELEASE,
-                                          .resource = renewal->items[0].resource,
-                                          .token = renewal->items[0].token,
-                                          .nonce = renewal->nonce,
-                                          .fenced = true };
-    say(world, board, issuer, &forged);
+    struct world *world = loop_running()->world;
+    struct sim_agent *agent = agent_of(world, running_board());
+    struct agent_config seen = *config;
+    log_note(world, "%s: agent starts", text_of(world, running_board()));
+    agent->send_to_issuer = config->send_to_issuer;
+    agent->context = config->context;
+    seen.send_to_issuer = send_to_issuer;
+    seen.guard_silence = span_from_ms(SIM_GUARD_SILENCE_MS * world->plan.scale);
+    agent->shell = __real_agent_start(&seen);
+    return agent->shell;
 }
 
-static bool send_to_issuer(void *context, const struct hf_name *to,
-                           const struct lease_message *message)
+/* ---- what it hears */
+
+void __wrap_agent_receive(struct agent *shell, const struct hf_name *issuer,
+                          const struct lease_message *message);
+void __real_agent_receive(struct agent *shell, const struct hf_name *issuer,
+                          const struct lease_message *message);
+void __wrap_agent_receive(struct agent *shell, const struct hf_name *issuer,
+                          const struct lease_message *message)
 {
-    struct world *world = context;
+    struct world *world = loop_running()->world;
     int board = running_board();
-    say(world, board, to, message);
-    forge_release(world, board, to, message);
-    return true;
+    if (message->kind == LEASE_RENEWED) {
+        oracle_answer(world, board, message);
+        trace_renewed(world, board, message);
+    }
+    if (message->kind == LEASE_REFUSED && message->refusal == LEASE_REFUSED_TOKEN)
+        world_cover(world, COVERAGE_GRANTS_BARRED);
+    __real_agent_receive(shell, issuer, message);
 }
 
 /* ---- what its holder does: seen, and not changed */
@@ -189,36 +219,6 @@ void hooks_run(uv_loop_t *loop, const char *program, const char *resource, uint6
 
 /* ---- events */
 
-void sim_agent_frame(struct world *world, const struct event *event)
-{
-    const struct bytes frame = { event->data, event->length };
-    struct lease_message *message = &world->scratch->message.lease;
-    int board = event->node - world->issuer_count;
-    if (!net_arrives(world, event))
-        return;
-    const char *wrong = wire_decode(&world->scratch->message, frame);
-    if (wrong)
-        world_fail(world, ORACLE_PANIC, "%s: frame refused: %s", text_of(world, board), wrong);
-    if (message->kind == LEASE_RENEWED)
-        oracle_answer(world, board, message);
-    if (message->kind == LEASE_RENEWED)
-        trace_renewed(world, board, message);
-    if (message->kind == LEASE_REFUSED && message->refusal == LEASE_REFUSED_TOKEN)
-        world_cover(world, COVERAGE_GRANTS_BARRED);
-    struct sim_loop *before = loop_enter(world, machine_of(world, board));
-    agent_receive(agent_of(world, board)->shell, &world->name[event->peer], message);
-    loop_leave(before);
-}
-
-void sim_agent_link(struct world *world, int board, int issuer, bool up)
-{
-    log_note(world, "%s: connection to %s %s", text_of(world, board), world->name[issuer].text,
-             up ? "up" : "down");
-    struct sim_loop *before = loop_enter(world, machine_of(world, board));
-    agent_link(agent_of(world, board)->shell, &world->name[issuer], up);
-    loop_leave(before);
-}
-
 void sim_agent_guard(struct world *world, const struct event *event)
 {
     const struct guard_message *message = event->data;
@@ -259,27 +259,12 @@ void sim_agent_clear_faults(struct world *world, int board)
 
 /* ---- life */
 
-void sim_agent_start(struct world *world, int board)
+void sim_agent_prepare(struct world *world, int board)
 {
     struct sim_agent *agent = agent_of(world, board);
     agent->hold_ms = world->board[board].file_hold_ms;
-    agent->conf = memory_conf(board_node(world, board));
-    file_of_machine(world, machine_of(world, board), agent->hold_ms, agent->conf);
     agent->socket_open = false;
     agent->heard = NULL;
-    log_note(world, "%s: agent starts", text_of(world, board));
-    struct sim_loop *before = loop_enter(world, machine_of(world, board));
-    const struct agent_config config = {
-        .loop = &loop_running()->uv,
-        .conf = agent->conf,
-        .nonce_start = random_next(world_random(world, STREAM_PROCESS, board_node(world, board))),
-        .guard_silence = span_from_ms(SIM_GUARD_SILENCE_MS * world->plan.scale),
-        .send_to_issuer = send_to_issuer,
-        .context = world,
-    };
-    agent->shell = agent_start(&config);
-    HF_CHECK(agent->shell);
-    loop_leave(before);
 }
 
 void sim_agent_stop(struct world *world, int board)

@@ -40,13 +40,11 @@ static void check(struct world *world, const struct event *event)
 void dispatch_event(struct world *world, const struct event *event)
 {
     static void (*const handlers[EVENT_KINDS])(struct world *, const struct event *) = {
-        [EVENT_ISSUER_FRAME] = sim_issuer_frame,
-        [EVENT_ISSUER_LINK] = net_link,
         [EVENT_ISSUER_DISK] = sim_issuer_disk,
         [EVENT_LOOP] = loop_event,
         [EVENT_ASYNC] = loop_async,
-        [EVENT_AGENT_FRAME] = sim_agent_frame,
-        [EVENT_AGENT_LINK] = net_link,
+        [EVENT_FRAME] = hub_frame,
+        [EVENT_LINK] = net_link,
         [EVENT_AGENT_GUARD] = sim_agent_guard,
         [EVENT_GUARD_TURN] = sim_guard_turn,
         [EVENT_GUARD_MESSAGE] = sim_guard_message,

@@ -66,16 +66,20 @@ static void write_policy(const struct world *world, int resource, struct conf_po
         policy->holder[board] = world->name[board_node(world, board)];
 }
 
-static void write_issuer(const struct world *world, int node, struct conf *conf)
+/* Whom it knows of: those of the first day, whatever became of them; or itself alone. */
+static void write_cluster(const struct world *world, int machine, struct conf *conf)
 {
     struct raft_members members;
+    bool alone = machine < world->issuer_count && world->issuer[machine].alone;
     sim_bootstrap_members(world, &members);
-    conf->issuer_role = true;
-    conf->issuer_count = world->issuer[node].alone ? 1 : members.count;
+    conf->issuer_count = alone ? 1 : members.count;
     for (uint8_t i = 0; i < conf->issuer_count; i++)
-        conf->issuer[i].id = members.member[i].id;
-    if (world->issuer[node].alone)
-        conf->issuer[0].id = world->name[node];
+        conf->issuer[i].id = alone ? world->name[machine] : members.member[i].id;
+}
+
+static void write_issuer(const struct world *world, struct conf *conf)
+{
+    conf->issuer_role = true;
     conf->policy_count = (size_t)world->resource_count;
     for (int i = 0; i < world->resource_count; i++)
         write_policy(world, i, &conf->policy[i]);
@@ -93,8 +97,9 @@ void file_of_machine(const struct world *world, int machine, int64_t hold_ms, st
     conf->heartbeat_ms = (uint32_t)(SIM_HEARTBEAT_MS * world->plan.scale);
     conf->election_ms = (uint32_t)(SIM_ELECTION_MS * world->plan.scale);
     conf->drift_ppm = SIM_DRIFT_PPM;
+    write_cluster(world, machine, conf);
     if (machine < world->issuer_count)
-        write_issuer(world, machine, conf);
+        write_issuer(world, conf);
     if (world->board_on[machine] >= 0)
         write_board(world, world->board_on[machine], hold_ms, conf);
 }

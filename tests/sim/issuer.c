@@ -1,10 +1,9 @@
 /*
- * An issuer's process: daemon/issuer as it ships, with the store as it ships, above a simulated disk.
- * Whatever they call of the system ends in the world: loop.c, heap.c, disk.c. What passes between
- * them and the core is seen here (the Makefile wraps those calls), and not changed.
+ * An issuer: daemon/issuer as it ships, with the store as it ships, above a simulated disk. Whatever
+ * they call of the system ends in the world: loop.c, heap.c, disk.c. What passes between them, the
+ * core and the node is seen here (the Makefile wraps those calls), and not changed.
  */
 #include <errno.h>
-#include <setjmp.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -12,7 +11,7 @@
 #include "issuer/issuer_shell.h"
 #include "tests/sim/sim.h"
 
-static jmp_buf dies_in_recovery;
+enum { STORES_PPM = 100000 };
 
 static struct sim_issuer *running_issuer(void)
 {
@@ -154,7 +153,7 @@ enum journal_result __wrap_journal_open_or_begin_anew(struct journal *journal,
     issuer->live = journal;
     judge_recovered(world, loop_running()->machine, out);
     if (!world->quiet && issuer->doom.at == DOOM_START)
-        longjmp(dies_in_recovery, 1);
+        daemon_dies_as_it_starts();
     disk_settle(&issuer->disk);
     return result;
 }
@@ -269,138 +268,100 @@ void __wrap_replica_step(struct replica *replica, const struct replica_event *ev
 static bool send_raft(void *context, const struct raft_message *message)
 {
     static struct raft_message said; /* large */
-    struct world *world = context;
-    int node = loop_running()->machine;
-    int to = world_issuer(world, &message->to);
-    HF_CHECK(to >= 0);
+    struct world *world = loop_running()->world;
     said = *message;
     if (world->settings.plant == PLANT_VOTE && said.kind == RAFT_VOTE_REPLY && !said.pre)
         said.granted = true;
+    HF_CHECK(world_issuer(world, &said.to) >= 0);
     oracle_raft_sent(world, &said);
-    meet_raft_sent(world, node, &said);
-    size_t length = wire_encode_raft(&said, world->scratch->frame, WIRE_FRAME_MAX);
-    HF_CHECK(length > 0);
-    net_send(world, node, to, world->scratch->frame, length);
-    return true;
-}
-
-static void say(struct world *world, int node, int to, const struct lease_message *message)
-{
-    struct lease_message said = *message;
-    if (world->settings.plant == PLANT_TOKEN && said.kind == LEASE_GRANTED)
-        said.token++;
-    if (said.kind == LEASE_YIELD)
-        world_cover(world, COVERAGE_YIELDS);
-    oracle_issuer_says(world, node, to - world->issuer_count, &said);
-    trace_issuer_says(world, node, to - world->issuer_count, &said);
-    size_t length = wire_encode_lease(&said, world->scratch->frame, WIRE_FRAME_MAX);
-    HF_CHECK(length > 0);
-    net_send(world, node, to, world->scratch->frame, length);
+    meet_raft_sent(world, loop_running()->machine, &said);
+    return running_issuer()->callbacks.send_raft(context, &said);
 }
 
 static bool send_to_agent(void *context, const struct hf_name *to,
                           const struct lease_message *message)
 {
-    say(context, loop_running()->machine, world_board_node(context, to), message);
-    return true;
+    struct world *world = loop_running()->world;
+    int node = loop_running()->machine;
+    int board = world_board_node(world, to) - world->issuer_count;
+    struct lease_message said = *message;
+    if (world->settings.plant == PLANT_TOKEN && said.kind == LEASE_GRANTED)
+        said.token++;
+    if (said.kind == LEASE_YIELD)
+        world_cover(world, COVERAGE_YIELDS);
+    oracle_issuer_says(world, node, board, &said);
+    trace_issuer_says(world, node, board, &said);
+    return running_issuer()->callbacks.send_to_agent(context, to, &said);
 }
 
-/* For people only: nothing hears it. */
+/* For people only, and many: some are enough. */
 static bool send_store(void *context, const struct hf_name *to, const struct wire_store *store)
 {
-    (void)context;
-    (void)to;
-    (void)store;
-    return true;
+    struct random *random =
+        world_random(loop_running()->world, STREAM_PROCESS, loop_running()->machine);
+    return !random_chance(random, STORES_PPM) ||
+           running_issuer()->callbacks.send_store(context, to, store);
 }
 
-static void send_issuers(void *context, const struct hf_name *to,
-                         const struct wire_issuers *issuers)
+struct issuer_shell *__wrap_issuer_shell_start(const struct issuer_shell_config *config);
+struct issuer_shell *__real_issuer_shell_start(const struct issuer_shell_config *config);
+struct issuer_shell *__wrap_issuer_shell_start(const struct issuer_shell_config *config)
 {
-    gate_tell(context, loop_running()->machine, to, issuers);
+    struct sim_issuer *issuer = running_issuer();
+    struct issuer_shell_config seen = *config;
+    issuer->callbacks = config->callbacks;
+    issuer->context = config->context;
+    seen.callbacks.send_raft = send_raft;
+    seen.callbacks.send_to_agent = send_to_agent;
+    seen.callbacks.send_store = send_store;
+    seen.disk_ops = &sim_disk_ops;
+    seen.disk = &issuer->disk;
+    issuer->shell = __real_issuer_shell_start(&seen);
+    return issuer->shell;
 }
 
-static void on_members(void *context, const struct raft *raft)
-{
-    (void)context;
-    (void)raft;
-}
-
-static bool link_settled(void *context, const struct hf_name *issuer)
-{
-    return net_is_up(context, loop_running()->machine, world_issuer(context, issuer));
-}
-
-/* ---- events */
+/* ---- what it hears */
 
 /* The planted bug: renewals answered by whoever gets them. */
-static void answer_without_leading(struct world *world, int node, int to,
-                                   const struct lease_message *renewal)
+static void answer_without_leading(const struct hf_name *agent, const struct lease_message *renewal)
 {
-    if (world->settings.plant != PLANT_ANSWER || renewal->kind != LEASE_RENEW ||
-        replica_serving(world->issuer[node].replica))
+    const struct sim_issuer *issuer = running_issuer();
+    if (loop_running()->world->settings.plant != PLANT_ANSWER || renewal->kind != LEASE_RENEW ||
+        replica_serving(issuer->replica))
         return;
     struct lease_message answer = *renewal;
     answer.kind = LEASE_RENEWED;
     answer.round_trip_us = 0;
     answer.slack_us = 0;
-    say(world, node, to, &answer);
+    (void)send_to_agent(issuer->context, agent, &answer);
 }
 
-static void take_raft(struct world *world, const struct event *event,
-                      const struct raft_message *message)
+void __wrap_issuer_shell_raft(struct issuer_shell *shell, const struct raft_message *message);
+void __real_issuer_shell_raft(struct issuer_shell *shell, const struct raft_message *message);
+void __wrap_issuer_shell_lease(struct issuer_shell *shell, const struct hf_name *agent,
+                               const struct lease_message *message);
+void __real_issuer_shell_lease(struct issuer_shell *shell, const struct hf_name *agent,
+                               const struct lease_message *message);
+
+void __wrap_issuer_shell_raft(struct issuer_shell *shell, const struct raft_message *message)
 {
-    if (!gate_hears(world, event->node, event->peer))
-        return;
-    meet_raft_arrived(world, event->node, message);
-    oracle_raft_arrived(world, event->node, message, event->sent_us);
-    issuer_shell_raft(world->issuer[event->node].shell, message);
+    struct world *world = loop_running()->world;
+    meet_raft_arrived(world, loop_running()->machine, message);
+    oracle_raft_arrived(world, loop_running()->machine, message, world->frame_sent_us);
+    __real_issuer_shell_raft(shell, message);
 }
 
-static void take_lease(struct world *world, const struct event *event,
-                       const struct lease_message *message)
+void __wrap_issuer_shell_lease(struct issuer_shell *shell, const struct hf_name *agent,
+                               const struct lease_message *message)
 {
-    int board = event->peer - world->issuer_count;
+    struct world *world = loop_running()->world;
+    int node = loop_running()->machine;
+    int board = world_board_node(world, agent) - world->issuer_count;
     if (message->kind == LEASE_RENEW)
-        oracle_renewal_arrived(world, event->node, board, message);
-    meet_lease_arrived(world, event->node, board, message);
-    answer_without_leading(world, event->node, event->peer, message);
-    issuer_shell_lease(world->issuer[event->node].shell, &world->name[event->peer], message);
-}
-
-void sim_issuer_frame(struct world *world, const struct event *event)
-{
-    const struct bytes frame = { event->data, event->length };
-    const struct wire_message *message = &world->scratch->message;
-    if (!net_arrives(world, event))
-        return;
-    const char *wrong = wire_decode(&world->scratch->message, frame);
-    if (wrong)
-        world_fail(world, ORACLE_PANIC, "%s: frame refused: %s", world->name[event->node].text,
-                   wrong);
-    struct sim_loop *before = loop_enter(world, event->node);
-    if (message->kind == WIRE_ISSUERS)
-        gate_told(world, event->node, event->peer, &message->issuers);
-    else if (message->kind == WIRE_RAFT)
-        take_raft(world, event, &message->raft);
-    else
-        take_lease(world, event, &message->lease);
-    loop_leave(before);
-}
-
-void sim_issuer_link(struct world *world, int node, int peer, bool up)
-{
-    struct issuer_shell *shell = world->issuer[node].shell;
-    log_note(world, "%s: connection to %s %s", world->name[node].text, world->name[peer].text,
-             up ? "up" : "down");
-    struct sim_loop *before = loop_enter(world, node);
-    if (!up && peer < world->issuer_count)
-        issuer_shell_peer_down(shell, &world->name[peer]);
-    if (world->board_on[peer] >= 0)
-        issuer_shell_client(shell, &world->name[peer], up);
-    if (up && peer < world->issuer_count)
-        issuer_shell_tell_issuers(shell, &world->name[peer]);
-    loop_leave(before);
+        oracle_renewal_arrived(world, node, board, message);
+    meet_lease_arrived(world, node, board, message);
+    answer_without_leading(agent, message);
+    __real_issuer_shell_lease(shell, agent, message);
 }
 
 int sim_issuer_leader(const struct world *world)
@@ -441,42 +402,21 @@ void sim_bootstrap_members(const struct world *world, struct raft_members *membe
         members->member[i] = (struct raft_member){ .id = world->name[i], .voter = true };
 }
 
-static void start_shell(struct world *world, int node)
-{
-    struct sim_issuer *issuer = &world->issuer[node];
-    const struct issuer_shell_config config = {
-        .loop = &loop_running()->uv,
-        .conf = issuer->conf,
-        .random_seed = random_next(world_random(world, STREAM_PROCESS, node)),
-        .disk_ops = &sim_disk_ops,
-        .disk = &issuer->disk,
-        .callbacks = { send_raft, send_to_agent, send_store, send_issuers, on_members,
-                       link_settled },
-        .context = world,
-    };
-    issuer->shell = issuer_shell_start(&config);
-    HF_CHECK(issuer->shell);
-}
-
-void sim_issuer_start(struct world *world, int node)
+void sim_issuer_prepare(struct world *world, int node)
 {
     struct sim_issuer *issuer = &world->issuer[node];
     sim_issuer_allocate(world, node);
     issuer->store_failed = false;
     issuer->hard_count = 0;
     issuer->disk.sync_error = 0;
-    issuer->conf = memory_conf(node);
-    file_of_machine(world, node, 0, issuer->conf);
-    gate_start(world, node);
-    struct sim_loop *before = loop_enter(world, node);
-    if (setjmp(dies_in_recovery) == 0) {
-        start_shell(world, node);
-    } else {
-        world_cover(world, COVERAGE_DEATHS_IN_RECOVERY);
-        issuer->doom.at = DOOM_NONE;
-        fault_kill_issuer(world, node, issuer->doom.power, issuer->doom.down_us);
-    }
-    loop_leave(before);
+}
+
+void sim_issuer_dies_in_recovery(struct world *world, int node)
+{
+    struct sim_issuer *issuer = &world->issuer[node];
+    world_cover(world, COVERAGE_DEATHS_IN_RECOVERY);
+    issuer->doom.at = DOOM_NONE;
+    fault_kill_issuer(world, node, issuer->doom.power, issuer->doom.down_us);
 }
 
 static void note_death(struct world *world, int node)

@@ -32,20 +32,8 @@ struct process *machine_daemon(struct world *world, int machine)
 
 void machine_start_daemon(struct world *world, int machine)
 {
-    struct process *daemon = machine_daemon(world, machine);
-    int board = world->board_on[machine];
-    process_begin(daemon);
-    loop_begin(world, machine);
-    if (machine < world->issuer_count)
-        sim_issuer_start(world, machine);
-    /* It may have died within its recovery. */
-    if (board < 0 || !daemon->up)
-        return;
-    sim_agent_start(world, board);
-    if (machine >= world->issuer_count)
-        return;
-    sim_issuer_link(world, machine, machine, true);
-    sim_agent_link(world, board, machine, true);
+    process_begin(machine_daemon(world, machine));
+    daemon_start(world, machine);
 }
 
 void machine_stop_daemon(struct world *world, int machine, bool power)

@@ -29,12 +29,6 @@ static bool is_issuer(const struct world *world, int node)
     return node < world->issuer_count;
 }
 
-static struct process *machine_process(struct world *world, int machine)
-{
-    bool issuer = is_issuer(world, machine);
-    return process_of(world, issuer ? EVENT_ISSUER_LINK : EVENT_AGENT_LINK, machine);
-}
-
 static struct connection *connection_of(struct world *world, int a, int b)
 {
     return a < b ? &world->network.connection[a][b] : &world->network.connection[b][a];
@@ -58,8 +52,7 @@ static void post_dial(struct world *world, int a, int b, int64_t delay_us)
 static void post_link(struct world *world, int node, int peer, bool up, uint32_t epoch,
                       int64_t delay_us)
 {
-    enum event_kind kind = is_issuer(world, node) ? EVENT_ISSUER_LINK : EVENT_AGENT_LINK;
-    struct event *event = world_post(world, kind, node, delay_us, NULL, 0);
+    struct event *event = world_post(world, EVENT_LINK, node, delay_us, NULL, 0);
     event->peer = peer;
     event->up = up;
     event->epoch = epoch;
@@ -86,9 +79,10 @@ void net_dial(struct world *world, const struct event *event)
 {
     struct connection *connection = connection_of(world, event->node, event->peer);
     int ends[2] = { event->node, event->peer };
-    bool possible = !blocked(world, ends[0], ends[1]) && !blocked(world, ends[1], ends[0]);
+    bool possible = hub_wants(world, ends[0], ends[1]) && !blocked(world, ends[0], ends[1]) &&
+                    !blocked(world, ends[1], ends[0]);
     for (int side = 0; side < 2; side++) {
-        const struct process *process = machine_process(world, ends[side]);
+        const struct process *process = machine_daemon(world, ends[side]);
         possible = possible && process->up && process->paused_until_us <= world->now_us;
     }
     if (!possible) {
@@ -104,15 +98,6 @@ void net_dial(struct world *world, const struct event *event)
     }
 }
 
-/* In the order of daemon/node. */
-static void tell(struct world *world, int machine, int peer, bool up)
-{
-    if (world->board_on[machine] >= 0 && is_issuer(world, peer))
-        sim_agent_link(world, world->board_on[machine], peer, up);
-    if (is_issuer(world, machine))
-        sim_issuer_link(world, machine, peer, up);
-}
-
 void net_link(struct world *world, const struct event *event)
 {
     struct connection *connection = connection_of(world, event->node, event->peer);
@@ -122,13 +107,13 @@ void net_link(struct world *world, const struct event *event)
             return;
         /* A new connection replaces one whose end was not noticed. */
         if (connection->up[side])
-            tell(world, event->node, event->peer, false);
+            hub_tell(world, event->node, event->peer, false);
         connection->up[side] = true;
         connection->side_epoch[side] = event->epoch;
-        tell(world, event->node, event->peer, true);
+        hub_tell(world, event->node, event->peer, true);
     } else if (connection->up[side] && connection->side_epoch[side] == event->epoch) {
         connection->up[side] = false;
-        tell(world, event->node, event->peer, false);
+        hub_tell(world, event->node, event->peer, false);
     }
 }
 
@@ -141,7 +126,7 @@ static void close_connection(struct world *world, int a, int b, int64_t min_us, 
     for (int side = 0; side < 2; side++) {
         int node = (side == 0) == (a < b) ? a : b;
         int peer = node == a ? b : a;
-        if (machine_process(world, node)->up)
+        if (machine_daemon(world, node)->up)
             post_link(world, node, peer, false, connection->epoch,
                       some_time(world, node, min_us, max_us));
     }
@@ -175,68 +160,44 @@ static int64_t travel_us(struct world *world, int from)
     return random_between(random, 50, network->delay_max_us);
 }
 
-static enum event_kind frame_kind(const struct world *world, int to)
-{
-    return is_issuer(world, to) ? EVENT_ISSUER_FRAME : EVENT_AGENT_FRAME;
-}
-
 static void post_frame(struct world *world, int from, int to, uint32_t epoch, const uint8_t *frame,
                        size_t length)
 {
-    int ends[2] = { world->machine_of[from], world->machine_of[to] };
-    struct connection *connection = connection_of(world, ends[0], ends[1]);
-    enum event_kind kind = frame_kind(world, to);
-    int64_t *busy_us = &connection->busy_us[ends[1] < ends[0] ? 0 : 1];
-    int64_t at_us =
-        world->now_us + travel_us(world, from) + slack_delay_us(world, ends[0], ends[1]);
+    struct connection *connection = connection_of(world, from, to);
+    int64_t *busy_us = &connection->busy_us[to < from ? 0 : 1];
+    int64_t at_us = world->now_us + travel_us(world, from) + slack_delay_us(world, from, to);
     if (at_us < *busy_us && !world->network.ordered)
         world_cover(world, COVERAGE_FRAMES_OVERTAKEN);
     if (at_us <= *busy_us && world->network.ordered)
         at_us = *busy_us + 1;
     if (at_us > *busy_us)
         *busy_us = at_us;
-    struct event *event = world_post(world, kind, to, at_us - world->now_us, frame, length);
+    struct event *event = world_post(world, EVENT_FRAME, to, at_us - world->now_us, frame, length);
     event->peer = from;
     event->epoch = epoch;
 }
 
-/* The two roles of one process speak over a queue in its memory. */
-static void post_own(struct world *world, int from, int to, const uint8_t *frame, size_t length)
-{
-    int machine = world->machine_of[from];
-    int64_t *busy_us = &world->network.connection[machine][machine].busy_us[0];
-    int64_t at_us = world->now_us + some_time(world, from, 5, OWN_MAX_US);
-    if (at_us <= *busy_us)
-        at_us = *busy_us + 1;
-    *busy_us = at_us;
-    world_post(world, frame_kind(world, to), to, at_us - world->now_us, frame, length)->peer = from;
-}
-
-void net_send(struct world *world, int from, int to, const uint8_t *frame, size_t length)
+bool net_send(struct world *world, int from, int to, const uint8_t *frame, size_t length)
 {
     const struct network *network = &world->network;
-    int ends[2] = { world->machine_of[from], world->machine_of[to] };
-    struct connection *connection = connection_of(world, ends[0], ends[1]);
+    struct connection *connection = connection_of(world, from, to);
     struct random *random = world_random(world, STREAM_NET, from);
-    int side = ends[0] < ends[1] ? 0 : 1;
-    if (ends[0] == ends[1]) {
-        post_own(world, from, to, frame, length);
-        return;
-    }
-    if (!connection->up[side])
-        return;
+    int side = from < to ? 0 : 1;
+    if (from == to || !connection->up[side])
+        return false;
     uint32_t epoch = connection->side_epoch[side];
     if (epoch != connection->epoch || !connection->open)
-        return;
+        return true;
     if (!network->ordered && random_chance(random, network->loss_ppm)) {
         world_cover(world, COVERAGE_FRAMES_LOST);
-        return;
+        return true;
     }
     post_frame(world, from, to, epoch, frame, length);
     if (!network->ordered && random_chance(random, network->repeat_ppm)) {
         world_cover(world, COVERAGE_FRAMES_REPEATED);
         post_frame(world, from, to, epoch, frame, length);
     }
+    return true;
 }
 
 static void put_off(struct world *world, const struct event *event, int64_t delay_us)
@@ -249,13 +210,11 @@ static void put_off(struct world *world, const struct event *event, int64_t dela
 
 bool net_arrives(struct world *world, const struct event *event)
 {
-    int node = world->machine_of[event->node];
-    int peer = world->machine_of[event->peer];
+    int node = event->node;
+    int peer = event->peer;
     struct connection *connection = connection_of(world, node, peer);
     int side = node < peer ? 0 : 1;
     bool current = event->epoch == connection->epoch && connection->open;
-    if (node == peer)
-        return true;
     if (blocked(world, peer, node)) {
         /* The sender's kernel repeats it for as long as the connection stands. */
         if (current && world->network.ordered)

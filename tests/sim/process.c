@@ -9,13 +9,11 @@ struct process *process_of(struct world *world, enum event_kind kind, int node)
     switch (kind) {
     case EVENT_LOOP:
     case EVENT_ASYNC:
+    case EVENT_FRAME:
+    case EVENT_LINK:
         return machine_daemon(world, node);
-    case EVENT_ISSUER_FRAME:
-    case EVENT_ISSUER_LINK:
     case EVENT_ISSUER_DISK:
         return &world->issuer[node].process;
-    case EVENT_AGENT_FRAME:
-    case EVENT_AGENT_LINK:
     case EVENT_AGENT_GUARD:
         return world->board[node - world->issuer_count].agent.process;
     case EVENT_GUARD_TURN:

@@ -11,18 +11,16 @@
 
 enum event_kind {
     /* of an issuer's process */
-    EVENT_ISSUER_FRAME,
-    EVENT_ISSUER_LINK,
     EVENT_ISSUER_DISK,
     /* of an agent's process */
-    EVENT_AGENT_FRAME,
-    EVENT_AGENT_LINK,
     EVENT_AGENT_GUARD, /* from the guard: a message, or without data: it is gone */
     /* of a guard's process */
     EVENT_GUARD_TURN,
     EVENT_GUARD_MESSAGE, /* from the agent: a message, or without data: it is gone */
     EVENT_LOOP,          /* of a holdfastd, by machine: timers of its loop */
     EVENT_ASYNC,
+    EVENT_FRAME,
+    EVENT_LINK,
     /* of the world */
     EVENT_GUARD_WATCHDOG,
     EVENT_PINS, /* of a board that is reset: they go to their pull */

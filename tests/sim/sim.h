@@ -20,6 +20,7 @@
 #include "issuer/issuer_shell.h"
 #include "lease/holder.h"
 #include "lease/replica.h"
+#include "peer/peer.h"
 #include "store/journal.h"
 #include "tests/sim/coverage.h"
 #include "tests/sim/log.h"
@@ -108,18 +109,18 @@ struct sim_doom {
 struct sim_issuer {
     bool alone;             /* its file lists nobody else; counts while nothing is stored */
     struct process process; /* its holdfastd: the agent of its machine, if any, lives in it too */
-    struct issuer_shell *shell; /* NULL: it is down, as the next three */
-    struct replica *replica;    /* of the shell */
-    struct journal *live;       /* of its store */
-    struct conf *conf;          /* as it read it when it started */
-    uint64_t stored_term;       /* as its journal had it when it ended */
-    struct journal journal;     /* to write one while it is down */
+    struct issuer_shell *shell;        /* NULL: it is down, as the next three */
+    struct replica *replica;           /* of the shell */
+    struct journal *live;              /* of its store */
+    struct issuer_callbacks callbacks; /* of its node */
+    void *context;
+    uint64_t stored_term;   /* as its journal had it when it ended */
+    struct journal journal; /* to write one while it is down */
     struct journal_config memory;
     struct sim_disk disk;
     struct sim_doom doom;
     bool flush_failed;
-    bool damaged;             /* its disk was, since it was last started */
-    struct wire_issuers told; /* the newest configuration that another issuer told; index 0: none */
+    bool damaged; /* its disk was, since it was last started */
     bool store_failed;
     size_t hard_count; /* appended to the journal, not yet known to be durable */
     struct hard_state hard[SIM_HARD_STATES_MAX];
@@ -141,9 +142,11 @@ struct line {
 struct sim_agent {
     struct process *process; /* its own, or that of the issuer of its machine */
     struct process own;
-    struct agent *shell;                       /* NULL: it is down */
-    const struct holder *holder;               /* of the shell */
-    struct conf *conf;                         /* as it read it when it started */
+    struct agent *shell;         /* NULL: it is down */
+    const struct holder *holder; /* of the shell */
+    bool (*send_to_issuer)(void *context, const struct hf_name *to,
+                           const struct lease_message *message); /* of its node */
+    void *context;
     const struct event *heard;                 /* from its guard, to be read */
     uint64_t kept[SIM_RESOURCES_MAX];          /* on the board's disk: the highest token of each */
     uint64_t had[SIM_RESOURCES_MAX];           /* in truth: its guard took it */
@@ -184,6 +187,15 @@ struct board {
 };
 
 /* ---- network */
+
+/* As daemon/node has it. */
+struct peer_hub {
+    struct world *world;
+    int machine;
+    struct peer_events events;
+    struct wire_hello self;
+    bool dials[SIM_NODES_MAX];
+};
 
 /* A TLS connection between two machines, `low` < `high`. Side 0 is low. */
 struct connection {
@@ -248,7 +260,6 @@ struct sim_backup {
 /* Of one step; large, and only what is counted is ever written. */
 struct scratch {
     struct wire_message message;
-    uint8_t frame[WIRE_FRAME_MAX];
 };
 
 struct world {
@@ -279,7 +290,9 @@ struct world {
     struct sim_loop loop[SIM_NODES_MAX]; /* by machine: of its holdfastd */
     struct timer loop_timer[SIM_NODES_MAX];
     struct board board[SIM_BOARDS_MAX];
+    struct peer_hub hub[SIM_NODES_MAX]; /* by machine */
     struct network network;
+    int64_t frame_sent_us; /* of the one that is heard now */
     struct sim_waiting waiting[SIM_OPERATORS];
     uint32_t waiting_count; /* ever */
     struct sim_reader reader[SIM_OPERATORS];
@@ -402,7 +415,8 @@ void machine_raw_goes(struct world *world, const struct event *event);
 
 /* net.c */
 void net_start(struct world *world);
-void net_send(struct world *world, int from, int to, const uint8_t *frame, size_t length);
+/* By machines, which are not the same. False: the sender was told of no connection. */
+bool net_send(struct world *world, int from, int to, const uint8_t *frame, size_t length);
 void net_dial(struct world *world, const struct event *event);
 void net_link(struct world *world, const struct event *event);
 /* As the node was told. */
@@ -430,11 +444,23 @@ void disk_damage(struct sim_disk *disk, bool block);
 void disk_wipe(struct sim_disk *disk);
 void disk_free(struct sim_disk *disk);
 
+/* hub.c */
+/* One of the two machines dials the other. */
+bool hub_wants(const struct world *world, int a, int b);
+void hub_tell(struct world *world, int machine, int peer, bool up);
+void hub_frame(struct world *world, const struct event *event);
+
+/* daemon.c */
+void daemon_start(struct world *world, int machine);
+/* From within its start. */
+_Noreturn void daemon_dies_as_it_starts(void);
+
 /* issuer.c */
-void sim_issuer_start(struct world *world, int node);
+/* Before its daemon starts. */
+void sim_issuer_prepare(struct world *world, int node);
+/* As it was to. */
+void sim_issuer_dies_in_recovery(struct world *world, int node);
 void sim_issuer_stop(struct world *world, int node, bool power);
-void sim_issuer_frame(struct world *world, const struct event *event);
-void sim_issuer_link(struct world *world, int node, int peer, bool up);
 void sim_issuer_disk(struct world *world, const struct event *event);
 /* The issuer that serves in the highest term, -1: none. */
 /* The members before any change. */
@@ -451,14 +477,6 @@ void operator_reads(struct world *world);
 void operators_dropped(struct world *world, int node);
 void operators_check(struct world *world);
 
-/* gate.c: whom an issuer's daemon hears */
-bool gate_hears(struct world *world, int node, int from);
-void gate_start(struct world *world, int node);
-/* To one issuer, or to all. */
-void gate_tell(struct world *world, int node, const struct hf_name *to,
-               const struct wire_issuers *issuers);
-void gate_told(struct world *world, int node, int from, const struct wire_issuers *issuers);
-
 /* meet.c: for the coverage only */
 void meet_raft_sent(struct world *world, int issuer, const struct raft_message *message);
 void meet_raft_arrived(struct world *world, int issuer, const struct raft_message *message);
@@ -473,10 +491,9 @@ void meet_serves(struct world *world);
 void meet_holder_changed(struct world *world, int board, const struct holder_change *change);
 
 /* agent.c */
-void sim_agent_start(struct world *world, int board);
+/* Before its daemon starts. */
+void sim_agent_prepare(struct world *world, int board);
 void sim_agent_stop(struct world *world, int board);
-void sim_agent_frame(struct world *world, const struct event *event);
-void sim_agent_link(struct world *world, int board, int issuer, bool up);
 void sim_agent_guard(struct world *world, const struct event *event);
 void sim_agent_clear_faults(struct world *world, int board);
 
