@@ -98,24 +98,41 @@ static const struct page_resource *page_find(const struct lease_page *map, const
     return NULL;
 }
 
-/* The clock is read last: whatever happened before it is counted against the lease. */
-static int64_t time_left_us(int64_t deadline_us)
+static bool clock_read(clockid_t clock, int64_t *now_us)
 {
-    struct timespec now = { 0, 0 };
-    if (clock_gettime(CLOCK_MONOTONIC_RAW, &now) < 0)
+    struct timespec now;
+    if (clock_gettime(clock, &now) < 0)
+        return false;
+    *now_us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+    return true;
+}
+
+/*
+ * What is left of a lease; 0 or less: nothing. The clocks are read after the page, and sleep after the
+ * deadline's clock: whatever happened before is counted against the lease. A pause between the two
+ * clocks of sleep makes it too long, which errs to the same side.
+ */
+static int64_t time_left_us(const struct page_reading *reading)
+{
+    int64_t raw_us = 0;
+    int64_t monotonic_us = 0;
+    int64_t boottime_us = 0;
+    if (!clock_read(CLOCK_MONOTONIC_RAW, &raw_us) || !clock_read(CLOCK_MONOTONIC, &monotonic_us) ||
+        !clock_read(CLOCK_BOOTTIME, &boottime_us))
         return 0;
-    return deadline_us - ((int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000);
+    bool slept = boottime_us - monotonic_us > reading->slept_us + PAGE_SLEPT_US;
+    return slept ? 0 : reading->deadline_us - raw_us;
 }
 
 bool hf_lease_valid(const struct hf_page *page, const char *resource, uint64_t *token,
                     int64_t *left_us)
 {
-    struct page_reading reading = { PAGE_SAFE, 0, 0 };
+    struct page_reading reading = { .state = PAGE_SAFE };
     int64_t left = 0;
     const struct page_resource *entry = page_find(page->map, resource);
     bool whole = entry != NULL && page_read(entry, &reading);
     if (whole && reading.state == PAGE_DRIVING && page_owned(page->map))
-        left = time_left_us(reading.deadline_us);
+        left = time_left_us(&reading);
     if (token != NULL)
         *token = whole ? reading.token : 0;
     if (left_us != NULL)

@@ -73,19 +73,22 @@ bool page_file_open(struct page_file *file, const struct platform *platform, con
     return result >= 0;
 }
 
-void page_file_publish(struct page_file *file, const struct guard *guard, uint8_t index)
+void page_file_publish(struct page_file *file, const struct guard *guard, uint8_t index,
+                       struct span slept)
 {
     const struct guard_resource *resource = &guard->resource[index];
     bool driving = resource->state == GUARD_DRIVING;
-    struct page_reading reading = { (enum page_state)resource->state, resource->token,
-                                    driving ? resource->deadline.us : 0 };
+    struct page_reading reading = { .state = (enum page_state)resource->state,
+                                    .token = resource->token,
+                                    .deadline_us = driving ? resource->deadline.us : 0,
+                                    .slept_us = slept.us };
     if (page_write(&file->map->resource[index], &reading))
         page_wake(file, file->map);
 }
 
 void page_file_close(struct page_file *file)
 {
-    struct page_reading safe = { PAGE_SAFE, 0, 0 };
+    struct page_reading safe = { .state = PAGE_SAFE };
     if (file->map == NULL)
         return;
     atomic_store(&file->map->owner, 0);

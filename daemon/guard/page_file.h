@@ -27,8 +27,12 @@ struct page_file {
 bool page_file_open(struct page_file *file, const struct platform *platform, const char *run_dir,
                     const struct guard_config *config);
 
-/* Publishes a resource, and wakes waiting readers if its state or token is new. Never blocks. */
-void page_file_publish(struct page_file *file, const struct guard *guard, uint8_t resource);
+/*
+ * Publishes a resource, and wakes waiting readers if its state or token is new. `slept`: all sleep of
+ * the board that the guard has been told of; of what came since, readers are to judge. Never blocks.
+ */
+void page_file_publish(struct page_file *file, const struct guard *guard, uint8_t resource,
+                       struct span slept);
 
 /* Everything not valid, and owned by nobody. */
 void page_file_close(struct page_file *file);

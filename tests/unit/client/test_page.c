@@ -57,12 +57,21 @@ static int tear_down(void **state)
     return 0;
 }
 
+/* `unknown_us`: sleep of the board that the guard has not been told of. */
+static void publish_before_sleep(struct fixture *f, int64_t ahead_us, int64_t unknown_us)
+{
+    f->guard.resource[0].state = GUARD_DRIVING;
+    f->guard.resource[0].token = 42;
+    f->guard.resource[0].deadline = instant_add(hal_clock_now(), span_from_us(ahead_us));
+    page_file_publish(&f->file, &f->guard, 0, span_from_us(hal_clock_slept().us - unknown_us));
+}
+
 static void publish(struct fixture *f, enum guard_state state, uint64_t token, int64_t ahead_us)
 {
     f->guard.resource[0].state = state;
     f->guard.resource[0].token = token;
     f->guard.resource[0].deadline = instant_add(hal_clock_now(), span_from_us(ahead_us));
-    page_file_publish(&f->file, &f->guard, 0);
+    page_file_publish(&f->file, &f->guard, 0, hal_clock_slept());
 }
 
 static struct hf_page *opened(struct fixture *f)
@@ -96,6 +105,22 @@ static void lease_is_valid_only_while_driving_and_before_the_deadline(void **sta
     assert_int_equal(left_us, 0);
     publish(f, GUARD_DROPPING, 42, 10000000);
     assert_false(hf_lease_valid(page, "pump", NULL, NULL));
+    hf_close(page);
+}
+
+/* The raw clock stood meanwhile, and the deadline is as far ahead as before. */
+static void lease_of_before_a_sleep_is_not_valid(void **state)
+{
+    struct fixture *f = *state;
+    struct hf_page *page = opened(f);
+    int64_t left_us = 1;
+    publish_before_sleep(f, 10000000, 0);
+    assert_true(hf_lease_valid(page, "pump", NULL, NULL));
+    publish_before_sleep(f, 10000000, PAGE_SLEPT_US + 5000);
+    assert_false(hf_lease_valid(page, "pump", NULL, &left_us));
+    assert_int_equal(left_us, 0);
+    publish_before_sleep(f, 10000000, 0);
+    assert_true(hf_lease_valid(page, "pump", NULL, NULL));
     hf_close(page);
 }
 
@@ -229,7 +254,7 @@ static void *write_pairs(void *argument)
 {
     struct page_resource *entry = argument;
     for (uint64_t i = 1; i <= 200000; i++) {
-        struct page_reading value = { PAGE_DRIVING, i, (int64_t)i * 3 };
+        struct page_reading value = { PAGE_DRIVING, i, (int64_t)i * 3, 0 };
         (void)page_write(entry, &value);
     }
     return NULL;
@@ -239,7 +264,7 @@ static void reading_is_never_torn(void **state)
 {
     struct fixture *f = *state;
     struct page_resource *entry = &f->file.map->resource[1];
-    struct page_reading value = { PAGE_SAFE, 0, 0 };
+    struct page_reading value = { .state = PAGE_SAFE };
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, write_pairs, entry), 0);
     while (value.token < 200000) {
@@ -264,6 +289,7 @@ int main(void)
 #define PAGE_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         PAGE_TEST(lease_is_valid_only_while_driving_and_before_the_deadline),
+        PAGE_TEST(lease_of_before_a_sleep_is_not_valid),
         PAGE_TEST(page_of_an_ended_or_replaced_guard_is_stale),
         PAGE_TEST(lease_ends_with_the_guard_that_is_killed),
         PAGE_TEST(files_that_are_no_page_are_refused),

@@ -28,7 +28,8 @@ static inline void page_publish(const char *folder, const char *resource, uint32
                                .boot = page_boot_id() };
     atomic_init(&page.owner, owner);
     strcpy(page.resource[0].name, resource);
-    struct page_reading value = { PAGE_DRIVING, 7, hal_clock_now().us + left_us };
+    struct page_reading value = { PAGE_DRIVING, 7, hal_clock_now().us + left_us,
+                                  hal_clock_slept().us };
     page_write(&page.resource[0], &value);
     int fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
