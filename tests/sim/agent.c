@@ -105,7 +105,8 @@ void __wrap_agent_receive(struct agent *shell, const struct hf_name *issuer,
         trace_renewed(world, board, message);
     }
     if (message->kind == LEASE_REFUSED && message->refusal == LEASE_REFUSED_TOKEN)
-        world_cover(world, COVERAGE_GRANTS_BARRED);
+        world_cover(world,
+                    world->issuer_count == 1 ? COVERAGE_LONE_BARRED : COVERAGE_GRANTS_BARRED);
     __real_agent_receive(shell, issuer, message);
 }
 

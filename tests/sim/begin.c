@@ -76,6 +76,12 @@ void sim_begin_by_mistake(struct world *world, int node)
     world->issuer[node].damaged = true;
 }
 
+bool sim_waits_for_operator(const struct world *world)
+{
+    return world->issuer_count == 1 &&
+           (world->oracle.issuer[0].forgetful || world->issuer[0].damaged);
+}
+
 /* Above every token, and every term that anybody was in; or, by mistake, from the beginning. */
 const char *sim_begin_anew(struct world *world, int64_t down_us, bool above)
 {
@@ -88,6 +94,8 @@ const char *sim_begin_anew(struct world *world, int64_t down_us, bool above)
         index = term;
     if (index >= ORACLE_TERMS_MAX / 2)
         return "the log is too long for a term like that";
+    if (sim_waits_for_operator(world))
+        world_cover(world, above ? COVERAGE_LONE_ABOVE : COVERAGE_LONE_LOW);
     uint64_t reached = (world->oracle.last > term ? world->oracle.last : term) + BEGIN_JUMP;
     /* Lost again before it was mended: the highest of all beginnings counts. */
     if (!above && (!world->begun_low || reached > world->begun_above))

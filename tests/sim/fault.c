@@ -809,7 +809,10 @@ static const char *apply_damage(struct world *world, const struct fault *fault)
         return missing(fault->node);
     if (!world->issuer[node].process.up)
         return is_down;
-    if (!enough_remember(world, node))
+    /* One alone waits for its operator; to begin there is a loss. */
+    if (world->issuer_count == 1 && fault->word == WORD_CARD_BEGUN)
+        return "nobody else has a memory";
+    if (world->issuer_count > 1 && !enough_remember(world, node))
         return "too few would remember";
     bool forgetful = raft_standing(&world->issuer[node].replica->raft) == RAFT_RECOVERING;
     fault_kill_issuer(world, node, true, fault->duration_us);
@@ -1179,7 +1182,7 @@ static const char *apply_loss(struct world *world, const struct fault *fault)
 
 /*
  * When no more faults come: files that list too few are mended, and a cluster that was begun anew with
- * too low a number is begun again, as its boards ask for.
+ * too low a number is begun again, as its boards ask for, as is one whose only issuer lost its journal.
  */
 static void mend_beginnings(struct world *world)
 {
@@ -1189,7 +1192,7 @@ static void mend_beginnings(struct world *world)
             fault_kill_issuer(world, i, false, 0);
         issuer->alone = false;
     }
-    if (world->begun_low)
+    if (world->begun_low || sim_waits_for_operator(world))
         (void)sim_begin_anew(world, 0, true);
 }
 

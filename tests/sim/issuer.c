@@ -128,6 +128,8 @@ static void judge_recovered(struct world *world, int node, const struct journal_
     bool lost = found->set_aside || found->fresh;
     if (issuer->damaged && (lost || found->raft.standing == RAFT_UNSURE))
         oracle_forgets(world, node);
+    if (world->issuer_count == 1 && issuer->damaged && lost)
+        world_cover(world, COVERAGE_LONE_LOST);
     if (issuer->damaged && !lost && found->raft.standing == RAFT_UNSURE)
         oracle_begun_by_mistake(world, node, &found->raft);
     else if (!issuer->damaged && found->set_aside)

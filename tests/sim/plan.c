@@ -127,7 +127,7 @@ static void plan_slack(struct sim_plan *plan, struct random *random)
 
 bool plan_is_chaos(const struct sim_plan *plan)
 {
-    return plan->type == SIM_CHAOS || plan->type == SIM_RESTORE;
+    return plan->type == SIM_CHAOS || plan->type == SIM_RESTORE || plan->type == SIM_ONE_ISSUER;
 }
 
 static enum sim_type plan_type(const struct settings *settings, struct random *random)
@@ -142,8 +142,11 @@ static enum sim_type plan_type(const struct settings *settings, struct random *r
         return rare == 0 ? SIM_SLOW_DISKS :
                rare == 1 ? SIM_RESTORE :
                rare == 2 ? SIM_SLACK :
-                           SIM_CHAOS;
+                           SIM_ONE_ISSUER;
     }
+    if (kind == 8 && !settings->skew_beyond && settings->plant == PLANT_NONE &&
+        random_chance(random, 250000))
+        return SIM_ONE_ISSUER;
     if (kind >= 3 || settings->skew_beyond || settings->plant != PLANT_NONE)
         return SIM_CHAOS;
     return kind == 0 ? SIM_LEADER_KILL : kind == 1 ? SIM_BOARD_KILL : SIM_ISSUER_CUT;
@@ -159,6 +162,8 @@ static void plan_world(const struct settings *settings, struct sim_plan *plan)
     plan->type = plan_type(settings, random);
     plan_pace(plan, random);
     plan->issuers = random_chance(random, 250000) ? 5 : 3;
+    if (plan->type == SIM_ONE_ISSUER)
+        plan->issuers = 1;
     plan->boards = random_chance(random, 300000) ? 3 : 2;
     plan->resources = resources[random_below(random, sizeof(resources) / sizeof(resources[0]))];
     plan->ttl_us = ttls_ms[random_below(random, 4)] * 1000 * plan->scale;
@@ -168,6 +173,8 @@ static void plan_world(const struct settings *settings, struct sim_plan *plan)
     plan->growth_bytes = (uint64_t)random_between(random, 20000, 200000);
     plan->shared_machines =
         random_chance(random, 400000) ? (int)random_between(random, 1, plan->boards) : 0;
+    if (plan->shared_machines > plan->issuers)
+        plan->shared_machines = plan->issuers;
     if (random_chance(random, 400000))
         plan->failback = (uint32_t)random_below(random, UINT64_C(2) * FAILBACKS);
     if (plan->failback >= FAILBACKS)
@@ -311,6 +318,30 @@ static void add_losses(struct scenario *scenario, struct random *random)
     }
 }
 
+/* The one journal is lost; its issuer waits, until an operator begins the cluster again. */
+static void add_lost_journals(struct scenario *scenario, struct random *random)
+{
+    const struct sim_plan *plan = &scenario->plan;
+    int64_t at_us = SIM_SETTLE_US * plan->scale;
+    struct fault backup = { .kind = FAULT_BACKUP };
+    backup.at_us = at_us + random_between(random, 0, (plan->quiet_us - at_us) / 8);
+    scenario_add(scenario, &backup);
+    for (int losses = (int)random_between(random, 1, 3); losses > 0; losses--) {
+        struct fault damage = { .kind = FAULT_DAMAGE };
+        struct fault loss = { .kind = FAULT_LOSS };
+        damage.at_us = at_us + random_between(random, 1, (plan->quiet_us - at_us) / 2);
+        fault_table[FAULT_DAMAGE].draw(plan, random, &damage);
+        scenario_add(scenario, &damage);
+        loss.at_us = damage.at_us + random_between(random, 1000, 2 * damage.duration_us) +
+                     random_between(random, 0, 2000000) * plan->scale;
+        if (loss.at_us >= plan->quiet_us)
+            return;
+        fault_table[FAULT_LOSS].draw(plan, random, &loss);
+        scenario_add(scenario, &loss);
+        at_us = loss.at_us;
+    }
+}
+
 /* Where there are issuers to choose from, the operators never rest. */
 static void add_members(struct scenario *scenario, struct random *random)
 {
@@ -341,6 +372,8 @@ void scenario_make(const struct settings *settings, struct scenario *scenario)
         add_deaths(scenario, &random);
     if (scenario->plan.type == SIM_RESTORE)
         add_losses(scenario, &random);
+    if (scenario->plan.type == SIM_ONE_ISSUER)
+        add_lost_journals(scenario, &random);
     add_operators(scenario, &random);
     if (scenario->plan.type == SIM_CHAOS && scenario->plan.issuers > 3)
         add_members(scenario, &random);

@@ -86,6 +86,8 @@ const char *restore_cluster(struct world *world, int64_t down_us)
         return "there is no backup";
     if (world->begun_low)
         return "the log began again below it";
+    if (sim_waits_for_operator(world))
+        world_cover(world, COVERAGE_LONE_RESTORED);
     uint64_t term = restore_next_term(world);
     size_t length = make_state(world, &index);
     for (int i = 0; i < world->issuer_count; i++) {

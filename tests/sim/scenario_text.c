@@ -70,7 +70,7 @@ static const char *const type_names[SIM_TYPES] = {
     [SIM_CHAOS] = "chaos",           [SIM_LEADER_KILL] = "leader-kill",
     [SIM_BOARD_KILL] = "board-kill", [SIM_ISSUER_CUT] = "issuer-cut",
     [SIM_SLOW_DISKS] = "slow-disks", [SIM_RESTORE] = "restore",
-    [SIM_SLACK] = "slack",
+    [SIM_SLACK] = "slack",           [SIM_ONE_ISSUER] = "one-issuer",
 };
 
 /* What a file does not say: a calm world without jitter. */

@@ -33,6 +33,7 @@ enum sim_type {
     SIM_SLOW_DISKS, /* syncs take far longer than a lease: nobody drops, the leader stays */
     SIM_RESTORE,    /* chaos, in which all is lost and restored from a backup of before */
     SIM_SLACK, /* a slow leader, a stalled agent, by what a healthy holder bears: nobody drops */
+    SIM_ONE_ISSUER, /* chaos, in which one issuer is the cluster, and its journal is lost */
     SIM_TYPES
 };
 

@@ -577,6 +577,8 @@ void sim_begin_issuer(struct world *world, int node, uint64_t index,
 void sim_begin_cluster(struct world *world);
 /* On the card of one issuer, which is down, beside a cluster that goes on. */
 void sim_begin_by_mistake(struct world *world, int node);
+/* A cluster of one issuer, whose journal is lost. */
+bool sim_waits_for_operator(const struct world *world);
 /* All is lost, and begun anew: NULL, or why it is not done now. */
 const char *sim_begin_anew(struct world *world, int64_t down_us, bool above);
 
