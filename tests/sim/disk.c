@@ -261,6 +261,26 @@ void disk_wipe(struct sim_disk *disk)
     }
 }
 
+void disk_copy(const struct sim_disk *disk, struct sim_card *card)
+{
+    for (int slot = 0; slot < DISK_SLOTS; slot++) {
+        free(card->bytes[slot]);
+        card->length[slot] = *disk->used[slot];
+        card->bytes[slot] = world_copy(disk->stable[slot], card->length[slot]);
+        card->size[slot] = disk->size[slot];
+    }
+}
+
+void disk_put_back(struct sim_disk *disk, const struct sim_card *card)
+{
+    disk_wipe(disk);
+    for (int slot = 0; slot < DISK_SLOTS; slot++) {
+        memcpy(disk->stable[slot], card->bytes[slot], card->length[slot]);
+        memcpy(disk->cache[slot], card->bytes[slot], card->length[slot]);
+        disk->size[slot] = card->size[slot];
+    }
+}
+
 void disk_free(struct sim_disk *disk)
 {
     forget(disk, disk->count);

@@ -265,6 +265,11 @@ static void draw_damage(const struct sim_plan *plan, struct random *random, stru
     fault->duration_us = some_down_time(plan, random, fault);
 }
 
+static void draw_put_back(const struct sim_plan *plan, struct random *random, struct fault *fault)
+{
+    fault->duration_us = some_down_time(plan, random, fault);
+}
+
 /* Mostly the guard first: its outputs are what was changed. */
 static void draw_refit(const struct sim_plan *plan, struct random *random, struct fault *fault)
 {
@@ -835,6 +840,24 @@ static const char *apply_damage(struct world *world, const struct fault *fault)
     return NULL;
 }
 
+static const char *apply_copy_card(struct world *world, const struct fault *fault)
+{
+    int node = node_of(world, fault->node);
+    return node < 0 ? missing(fault->node) : put_back_copy(world, node);
+}
+
+static const char *apply_put_back(struct world *world, const struct fault *fault)
+{
+    return put_back_apply(world, fault->duration_us);
+}
+
+/* Of these nobody loses a leader, or a memory. */
+static bool leaves_leader(enum fault_kind kind)
+{
+    return kind == FAULT_CLEAR || kind == FAULT_GO || kind == FAULT_NOTES || kind == FAULT_PIN ||
+           kind == FAULT_UNPIN || kind == FAULT_TRANSFER;
+}
+
 static const char *apply_clock_rate(struct world *world, const struct fault *fault)
 {
     int node = node_of(world, fault->node);
@@ -1394,6 +1417,8 @@ const struct fault_row fault_table[FAULT_KINDS] = {
                             slack_draw_slow,
                             slack_apply_slow },
     [FAULT_STALL] = { "stall", 0, { FIELD_DURATION }, { 0 }, slack_draw_stall, slack_apply_stall },
+    [FAULT_COPY_CARD] = { "copy-card", 0, { FIELD_ISSUER }, { 0 }, draw_member, apply_copy_card },
+    [FAULT_PUT_BACK] = { "put-back", 0, { FIELD_DURATION }, { 0 }, draw_put_back, apply_put_back },
 };
 
 void fault_apply(struct world *world, const struct fault *fault)
@@ -1402,7 +1427,9 @@ void fault_apply(struct world *world, const struct fault *fault)
     const char *text = fault_print(fault, line);
     trace_leases(world);
     log_note(world, "fault:%s", text + strcspn(text, " ")); /* the line begins with its time */
-    const char *skipped = fault_table[fault->kind].apply(world, fault);
+    const char *skipped = world->put_back.open && !leaves_leader(fault->kind) ?
+                              "a card that was put back is to be found out first" :
+                              fault_table[fault->kind].apply(world, fault);
     if (skipped)
         log_note(world, "fault: %s skipped: %s", fault_table[fault->kind].name, skipped);
 }

@@ -59,6 +59,8 @@ enum fault_kind {
     FAULT_REFIT,       /* a board's pump and file; `part` is restarted, the other `period` later */
     FAULT_SLOW_LEADER, /* its links, `period` one way for `duration`, and L2 is watched */
     FAULT_STALL,       /* of the agent that drives, and L2 is watched */
+    FAULT_COPY_CARD,   /* of an issuer, as it is now */
+    FAULT_PUT_BACK,    /* that card, as it was, into the same issuer */
     FAULT_KINDS
 };
 

@@ -179,6 +179,8 @@ void __wrap_replica_init(struct replica *replica, const struct raft_config *raft
 {
     struct world *world = loop_running()->world;
     int node = loop_running()->machine;
+    if (put_back_starts(world, node))
+        oracle_put_back(world, node, recovered);
     oracle_recovered(world, node, recovered);
     __real_replica_init(replica, raft, config, recovered, now);
     world->issuer[node].replica = replica;
@@ -231,6 +233,7 @@ static void note_step(struct world *world, int node, const struct replica_event 
 {
     const struct sim_issuer *issuer = &world->issuer[node];
     const struct raft *raft = &issuer->replica->raft;
+    put_back_look(world);
     if (before->led && before->renewals_wait && raft->role != RAFT_LEADER)
         world_cover(world, COVERAGE_LEADER_LOST_IN_RENEWAL);
     if (before->installing && raft->term != before->term)
@@ -447,6 +450,7 @@ void sim_issuer_stop(struct world *world, int node, bool power)
     issuer->live = NULL;
     issuer->shell = NULL;
     issuer->replica = NULL;
+    put_back_look(world);
     if (served)
         meet_no_longer_serves(world);
 }

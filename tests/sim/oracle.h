@@ -127,6 +127,7 @@ struct oracle_issuer {
     struct oracle_disk disk;
     /* Its disk was damaged, and it has not shown yet that it knows enough to have a say. */
     bool forgetful;
+    bool put_back;      /* its card was, and it has not found out yet */
     uint64_t lost_term; /* what its disk had: promises of then may still be on their way */
     struct hf_name lost_vote;
     uint64_t lost_last;
@@ -261,6 +262,8 @@ void oracle_disk_appended(struct world *world, int issuer, const struct raft_per
 void oracle_disk_taken(struct world *world, int issuer);
 void oracle_disk_synced(struct world *world, int issuer);
 void oracle_disk_recovered(struct world *world, int issuer, const struct raft_recovered *recovered);
+/* Its log is this one from now on. */
+void oracle_disk_put_back(struct world *world, int issuer, const struct raft_recovered *recovered);
 void oracle_disk_said(struct world *world, const struct raft_message *message);
 /* The issuer is the first that applies this entry. */
 /* Its disk was damaged: what it had is lost. */
@@ -270,6 +273,10 @@ void oracle_disk_committed(struct world *world, int issuer, const struct raft_en
 /* oracle_memory.c */
 /* The issuer starts, and its disk was damaged: it may forget, and has no say till it has recovered. */
 void oracle_forgets(struct world *world, int issuer);
+/* It starts from a card that was put back: it has lost what it had since, and may not know yet. */
+void oracle_put_back(struct world *world, int issuer, const struct raft_recovered *recovered);
+/* It knows now: it has no say till it has recovered. */
+void oracle_finds_out(struct world *world, int issuer);
 /* It is neither forgetful nor new. */
 bool oracle_remembers(const struct world *world, int issuer);
 /* After every step. */

@@ -99,6 +99,12 @@ void oracle_disk_recovered(struct world *world, int issuer, const struct raft_re
                    world->name[issuer].text, (unsigned long long)recovered->snapshot_index + 1,
                    (unsigned long long)recovered_last(recovered),
                    (unsigned long long)disk->log.last);
+    oracle_disk_put_back(world, issuer, recovered);
+}
+
+void oracle_disk_put_back(struct world *world, int issuer, const struct raft_recovered *recovered)
+{
+    struct oracle_disk *disk = disk_of(world, issuer);
     disk->flying = false;
     disk->changed_from = UINT64_MAX;
     disk->log = (struct oracle_disk_log){ recovered->snapshot_index, recovered->snapshot_term,
@@ -138,8 +144,8 @@ void oracle_disk_said(struct world *world, const struct raft_message *message)
 static bool holds(struct world *world, int issuer, const struct raft_entry *entry)
 {
     const struct oracle_issuer *seen = &world->oracle.issuer[issuer];
-    return seen->forgetful ? entry->index <= seen->lost_last :
-                             has_entry(&seen->disk, entry->index, entry->term);
+    return seen->forgetful || seen->put_back ? entry->index <= seen->lost_last :
+                                               has_entry(&seen->disk, entry->index, entry->term);
 }
 
 void oracle_disk_forgets(struct world *world, int issuer)
@@ -163,7 +169,8 @@ void oracle_disk_committed(struct world *world, int issuer, const struct raft_en
     for (int i = 0; i < raft->members.count; i++) {
         int node = world_issuer(world, &raft->members.member[i].id);
         const struct oracle_disk *disk = disk_of(world, node);
-        bool forgetful = world->oracle.issuer[node].forgetful;
+        bool forgetful =
+            world->oracle.issuer[node].forgetful || world->oracle.issuer[node].put_back;
         uint64_t lost_last_term = world->oracle.issuer[node].lost_last_term;
         bool has = raft->members.member[i].voter && holds(world, node, entry);
         voters += raft->members.member[i].voter;

@@ -9,6 +9,17 @@ static struct oracle_issuer *issuer_of(struct world *world, int issuer)
     return &world->oracle.issuer[issuer];
 }
 
+/* Nobody has answered yet. */
+static void begin_to_ask(const struct world *world, struct oracle_issuer *seen)
+{
+    seen->applied_then = world->oracle.last;
+    memset(seen->answered, 0, sizeof(seen->answered));
+    memset(seen->excused, 0, sizeof(seen->excused));
+    seen->answered_term = 0;
+    seen->first_answer_us = 0;
+    seen->by_snapshot = false;
+}
+
 void oracle_forgets(struct world *world, int issuer)
 {
     struct oracle_issuer *seen = issuer_of(world, issuer);
@@ -18,14 +29,10 @@ void oracle_forgets(struct world *world, int issuer)
         seen->lost_vote = seen->durable_vote;
     }
     seen->forgetful = true;
+    seen->put_back = false;
     seen->durable_term = 0;
     seen->durable_vote = (struct hf_name){ { 0 } };
-    seen->applied_then = world->oracle.last;
-    memset(seen->answered, 0, sizeof(seen->answered));
-    memset(seen->excused, 0, sizeof(seen->excused));
-    seen->answered_term = 0;
-    seen->first_answer_us = 0;
-    seen->by_snapshot = false;
+    begin_to_ask(world, seen);
 }
 
 void oracle_begun_by_mistake(struct world *world, int issuer,
@@ -36,10 +43,31 @@ void oracle_begun_by_mistake(struct world *world, int issuer,
                                   recovered->snapshot_index };
 }
 
+/* What it promised counts for what it was; what it has now counts for nothing. */
+void oracle_put_back(struct world *world, int issuer, const struct raft_recovered *recovered)
+{
+    struct oracle_issuer *seen = issuer_of(world, issuer);
+    oracle_disk_forgets(world, issuer);
+    seen->lost_term = seen->durable_term;
+    seen->lost_vote = seen->durable_vote;
+    seen->put_back = true;
+    seen->durable_term = recovered->term;
+    seen->durable_vote = recovered->vote;
+    oracle_disk_put_back(world, issuer, recovered);
+}
+
+void oracle_finds_out(struct world *world, int issuer)
+{
+    struct oracle_issuer *seen = issuer_of(world, issuer);
+    seen->put_back = false;
+    seen->forgetful = true;
+    begin_to_ask(world, seen);
+}
+
 bool oracle_remembers(const struct world *world, int issuer)
 {
     const struct oracle_issuer *seen = &world->oracle.issuer[issuer];
-    return !seen->forgetful && !world->issuer[issuer].damaged &&
+    return !seen->forgetful && !seen->put_back && !world->issuer[issuer].damaged &&
            seen->durable_term > world->begun_index; /* what was begun there is no memory yet */
 }
 

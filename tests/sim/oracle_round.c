@@ -18,7 +18,7 @@ static void check_elected(struct world *world, int issuer, uint64_t term)
         bool voted =
             seen->durable_term == term && name_equal(&seen->durable_vote, &world->name[issuer]);
         bool promised =
-            seen->forgetful &&
+            (seen->forgetful || seen->put_back) &&
             (seen->lost_term > term ||
              (seen->lost_term == term && name_equal(&seen->lost_vote, &world->name[issuer])));
         voters += members->member[i].voter;
@@ -33,7 +33,8 @@ void oracle_term(struct world *world, int issuer)
 {
     struct oracle_issuer *seen = &world->oracle.issuer[issuer];
     const struct sim_issuer *node = &world->issuer[issuer];
-    struct oracle_term now = { world->now_us, 0, node->process.up && !seen->forgetful };
+    struct oracle_term now = { world->now_us, 0,
+                               node->process.up && !seen->forgetful && !seen->put_back };
     const struct oracle_term *last = &seen->change[(seen->change_count - 1) % ORACLE_TERM_CHANGES];
     if (now.up) {
         now.term = node->replica->raft.term;
@@ -103,6 +104,7 @@ void oracle_raft_sent(struct world *world, const struct raft_message *message)
         check_durable(world, from, message->term, &message->from, "campaigns as");
     oracle_disk_said(world, message);
     oracle_memory_sent(world, message);
+    put_back_sent(world, message);
 }
 
 void oracle_raft_arrived(struct world *world, int issuer, const struct raft_message *message,
@@ -126,6 +128,9 @@ void oracle_durable(struct world *world, int issuer, uint64_t term, const struct
     struct oracle_issuer *seen = &world->oracle.issuer[issuer];
     bool changed = term == seen->durable_term && !name_empty(&seen->durable_vote) &&
                    !name_equal(&seen->durable_vote, vote);
+    /* Who recovers stands by whoever leads, whatever it voted before that. */
+    if (changed && seen->forgetful && world->oracle.leader[term] == world_issuer(world, vote))
+        changed = false;
     if (term < seen->durable_term || changed)
         world_fail(world, ORACLE_VOTE, "%s stores term %llu, vote '%s' over term %llu, vote '%s'",
                    world->name[issuer].text, (unsigned long long)term, vote->text,

@@ -14,6 +14,7 @@ enum {
     CLEAR_EVERY_US = 2000000,                              /* mean */
     MEMBERS_EVERY_US = 1500000,                            /* mean */
     FAILBACKS = 1 << (SIM_RESOURCES_MAX * SIM_BOARDS_MAX), /* half of the draws: all of them */
+    CARD_EVERY_US = 1000000,                               /* mean */
     NOTES_US = 1000000,                                    /* notes come in lots of so long */
     BEYOND_PPM = 100000
 };
@@ -342,6 +343,27 @@ static void add_lost_journals(struct scenario *scenario, struct random *random)
     }
 }
 
+/* A card is copied, things go on, and it is put back. */
+static void add_cards(struct scenario *scenario, struct random *random)
+{
+    const struct sim_plan *plan = &scenario->plan;
+    struct fault copy = { .kind = FAULT_COPY_CARD, .at_us = SIM_SETTLE_US * plan->scale };
+    if (!random_chance(random, 700000))
+        return;
+    for (;;) {
+        struct fault back = { .kind = FAULT_PUT_BACK };
+        copy.at_us += random_between(random, 0, 2 * CARD_EVERY_US * plan->scale);
+        back.at_us = copy.at_us + random_between(random, 1000, 2 * CARD_EVERY_US * plan->scale);
+        if (back.at_us >= plan->quiet_us)
+            return;
+        fault_table[copy.kind].draw(plan, random, &copy);
+        fault_table[back.kind].draw(plan, random, &back);
+        scenario_add(scenario, &copy);
+        scenario_add(scenario, &back);
+        copy.at_us = back.at_us;
+    }
+}
+
 /* Where there are issuers to choose from, the operators never rest. */
 static void add_members(struct scenario *scenario, struct random *random)
 {
@@ -377,4 +399,6 @@ void scenario_make(const struct settings *settings, struct scenario *scenario)
     add_operators(scenario, &random);
     if (scenario->plan.type == SIM_CHAOS && scenario->plan.issuers > 3)
         add_members(scenario, &random);
+    if (scenario->plan.type == SIM_CHAOS && scenario->plan.issuers == 3 && scenario->plan.ordered)
+        add_cards(scenario, &random);
 }

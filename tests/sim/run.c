@@ -89,7 +89,7 @@ static void note_event(struct world *world, const struct event *event)
 static void run(struct world *world)
 {
     start(world);
-    while (queue_take(&world->queue, &world->current)) {
+    while (!world->over && queue_take(&world->queue, &world->current)) {
         if (world->current.at_us > world->plan.end_us)
             break;
         world->now_us = world->current.at_us;
@@ -100,6 +100,8 @@ static void run(struct world *world)
         free(world->current.data);
         world->current.data = NULL;
     }
+    if (world->over)
+        return;
     oracle_check_bounds(world);
     /* Only if there was time for it: what was shrunk or written by hand may end sooner. */
     if (plan_is_chaos(&world->plan) && world->plan.end_us > plan_driven_by_us(&world->plan)) {
@@ -119,6 +121,8 @@ static void destroy(struct world *world)
         disk_free(&world->issuer[i].disk);
     for (int i = 0; i < SIM_NODES_MAX; i++)
         loop_end(world, i);
+    for (int slot = 0; slot < DISK_SLOTS; slot++)
+        free(world->card.bytes[slot]);
     free(world);
 }
 

@@ -255,6 +255,25 @@ struct sim_backup {
     struct raft_members members;
 };
 
+/* An image of an issuer's card, as it was once. */
+struct sim_card {
+    int node;
+    uint64_t last;              /* entry of its log */
+    uint8_t *bytes[DISK_SLOTS]; /* owned; none yet: NULL */
+    uint64_t length[DISK_SLOTS];
+    uint64_t size[DISK_SLOTS];
+};
+
+/* One that was put back, and is to be found out. */
+struct sim_put_back {
+    bool open;
+    bool unread; /* its issuer has not started since */
+    int node;
+    int leader;
+    uint64_t term;
+    int64_t until_us;
+};
+
 /* ---- the world */
 
 /* Of one step; large, and only what is counted is ever written. */
@@ -299,6 +318,9 @@ struct world {
     uint32_t reader_count;
     int64_t reads_us; /* the next ones not before */
     struct sim_backup backup;
+    struct sim_card card;
+    struct sim_put_back put_back;
+    bool over;            /* the run ends before its time: nothing more is promised */
     uint64_t begun_above; /* with begun_low: what the next one must be above */
     uint64_t begun_index; /* at which --init began the log; 0: it was restored */
     bool begun_low;       /* with a number that is not above every token of before */
@@ -442,6 +464,10 @@ void disk_power_cut(struct sim_disk *disk);
 void disk_damage(struct sim_disk *disk, bool block);
 /* All that was ever written is gone. */
 void disk_wipe(struct sim_disk *disk);
+/* What a power cut would leave now, if nothing of what was not synced were written. */
+void disk_copy(const struct sim_disk *disk, struct sim_card *card);
+/* The power is off. */
+void disk_put_back(struct sim_disk *disk, const struct sim_card *card);
 void disk_free(struct sim_disk *disk);
 
 /* hub.c */
@@ -564,6 +590,15 @@ const char *slack_apply_slow(struct world *world, const struct fault *fault);
 const char *slack_apply_stall(struct world *world, const struct fault *fault);
 /* Of a frame that is sent now, by machines. */
 int64_t slack_delay_us(const struct world *world, int from, int to);
+
+/* put_back.c: a card that is put back as it was. NULL, or why that is not done */
+const char *put_back_copy(struct world *world, int node);
+const char *put_back_apply(struct world *world, int64_t down_us);
+/* True for its first start from the card. */
+bool put_back_starts(struct world *world, int node);
+/* After every step of an issuer, and its end. */
+void put_back_look(struct world *world);
+void put_back_sent(struct world *world, const struct raft_message *message);
 
 /* lease_end.c: whoever drives it stops at the end of its lease. NULL, or why that is not done */
 const char *lease_end_apply(struct world *world, int resource, bool kill);
