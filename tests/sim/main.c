@@ -51,8 +51,10 @@ static const struct plant plants[PLANTS] = {
     [PLANT_RELEASE] = { "a release of what still drives", 1u << ORACLE_S1 },
     [PLANT_TOKEN] = { "a grant announced with another token", 1u << ORACLE_S2 },
     [PLANT_RESTORED_FREE] = { "a restored cluster that grants at once", 1u << ORACLE_S1 },
+    /* Mostly the boards' word on their tokens bars every grant of such a log. */
     [PLANT_RESTORED_LOG] = { "a restored log that goes on where its backup ends",
-                             1u << ORACLE_S2 | 1u << ORACLE_S3 | 1u << ORACLE_S5 },
+                             1u << ORACLE_S2 | 1u << ORACLE_S3 | 1u << ORACLE_S5 |
+                                 1u << ORACLE_L1 },
 };
 
 struct options {
