@@ -11,9 +11,9 @@
 #include "realtime.h"
 
 enum {
-    LOOP_MESSAGES_PER_TURN = 64,   /* an agent that floods does not keep the loop from its timers */
-    LOOP_READBACK_POLL_US = 1000,  /* while a readback is awaited that has no descriptor */
-    LOOP_SLEPT_US = PAGE_SLEPT_US, /* a suspended board; less is the reading of two clocks */
+    LOOP_MESSAGES_PER_TURN = 64,  /* an agent that floods does not keep the loop from its timers */
+    LOOP_READBACK_POLL_US = 1000, /* while a readback is awaited that has no descriptor */
+    LOOP_SLEPT_US = 10000,        /* a suspended board; less is the reading of two clocks */
     LOOP_CLOCK_WINDOW_US = 1000000,
     LOOP_CLOCK_PAUSE_US = 10000 /* readings further apart than this compare nothing */
 };
@@ -72,13 +72,20 @@ static void log_changes(struct loop *loop, const struct guard_effects *effects)
     }
 }
 
+/* Too little if the board slept since the last look, or the loop is paused here: a lease ends early. */
+static struct span boottime_ahead(const struct loop *loop)
+{
+    int64_t monotonic_us = loop->platform->monotonic_us(loop->platform->context);
+    return span_from_us(monotonic_us + loop->slept.us - now_of(loop).us);
+}
+
 static void apply_effects(struct loop *loop, const struct guard_effects *effects)
 {
     apply_levels(loop, effects, false);
     apply_levels(loop, effects, true);
     for (uint8_t index = 0; index < loop->guard.config.resource_count; index++) {
         if (effects->publish_mask & (1u << index))
-            page_file_publish(&loop->page, &loop->guard, index, loop->slept);
+            page_file_publish(&loop->page, &loop->guard, index, boottime_ahead(loop));
     }
     if (effects->feed_watchdog && loop->board.hal.watchdog->feed(loop->board.hal.context) != HAL_OK)
         log_line(LOG_ERR, "watchdog: can't be fed");

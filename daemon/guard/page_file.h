@@ -28,11 +28,12 @@ bool page_file_open(struct page_file *file, const struct platform *platform, con
                     const struct guard_config *config);
 
 /*
- * Publishes a resource, and wakes waiting readers if its state or token is new. `slept`: all sleep of
- * the board that the guard has been told of; of what came since, readers are to judge. Never blocks.
+ * Publishes a resource, and wakes waiting readers if its state or token is new. 
+ * `boottime_ahead`: CLOCK_BOOTTIME less CLOCK_MONOTONIC_RAW, without sleep that the guard has not been
+ * told of. Never blocks.
  */
 void page_file_publish(struct page_file *file, const struct guard *guard, uint8_t resource,
-                       struct span slept);
+                       struct span boottime_ahead);
 
 /* Everything not valid, and owned by nobody. */
 void page_file_close(struct page_file *file);

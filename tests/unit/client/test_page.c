@@ -57,13 +57,22 @@ static int tear_down(void **state)
     return 0;
 }
 
+/* CLOCK_BOOTTIME less CLOCK_MONOTONIC_RAW. */
+static struct span boottime_ahead(void)
+{
+    struct timespec now;
+    assert_int_equal(clock_gettime(CLOCK_BOOTTIME, &now), 0);
+    int64_t boottime_us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+    return span_from_us(boottime_us - hal_clock_now().us);
+}
+
 /* `unknown_us`: sleep of the board that the guard has not been told of. */
 static void publish_before_sleep(struct fixture *f, int64_t ahead_us, int64_t unknown_us)
 {
     f->guard.resource[0].state = GUARD_DRIVING;
     f->guard.resource[0].token = 42;
     f->guard.resource[0].deadline = instant_add(hal_clock_now(), span_from_us(ahead_us));
-    page_file_publish(&f->file, &f->guard, 0, span_from_us(hal_clock_slept().us - unknown_us));
+    page_file_publish(&f->file, &f->guard, 0, span_from_us(boottime_ahead().us - unknown_us));
 }
 
 static void publish(struct fixture *f, enum guard_state state, uint64_t token, int64_t ahead_us)
@@ -71,7 +80,7 @@ static void publish(struct fixture *f, enum guard_state state, uint64_t token, i
     f->guard.resource[0].state = state;
     f->guard.resource[0].token = token;
     f->guard.resource[0].deadline = instant_add(hal_clock_now(), span_from_us(ahead_us));
-    page_file_publish(&f->file, &f->guard, 0, hal_clock_slept());
+    page_file_publish(&f->file, &f->guard, 0, boottime_ahead());
 }
 
 static struct hf_page *opened(struct fixture *f)
@@ -108,18 +117,19 @@ static void lease_is_valid_only_while_driving_and_before_the_deadline(void **sta
     hf_close(page);
 }
 
-/* The raw clock stood meanwhile, and the deadline is as far ahead as before. */
-static void lease_of_before_a_sleep_is_not_valid(void **state)
+/* The raw clock stood meanwhile, and by it the deadline is as far ahead as before. */
+static void sleep_counts_against_a_lease(void **state)
 {
     struct fixture *f = *state;
     struct hf_page *page = opened(f);
-    int64_t left_us = 1;
-    publish_before_sleep(f, 10000000, 0);
-    assert_true(hf_lease_valid(page, "pump", NULL, NULL));
-    publish_before_sleep(f, 10000000, PAGE_SLEPT_US + 5000);
+    int64_t left_us = 0;
+    publish_before_sleep(f, 100000000, 40000000);
+    assert_true(hf_lease_valid(page, "pump", NULL, &left_us));
+    assert_in_range(left_us, 1, 60000000);
+    publish_before_sleep(f, 100000000, 100000001);
     assert_false(hf_lease_valid(page, "pump", NULL, &left_us));
     assert_int_equal(left_us, 0);
-    publish_before_sleep(f, 10000000, 0);
+    publish_before_sleep(f, 100000000, 0);
     assert_true(hf_lease_valid(page, "pump", NULL, NULL));
     hf_close(page);
 }
@@ -289,7 +299,7 @@ int main(void)
 #define PAGE_TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         PAGE_TEST(lease_is_valid_only_while_driving_and_before_the_deadline),
-        PAGE_TEST(lease_of_before_a_sleep_is_not_valid),
+        PAGE_TEST(sleep_counts_against_a_lease),
         PAGE_TEST(page_of_an_ended_or_replaced_guard_is_stale),
         PAGE_TEST(lease_ends_with_the_guard_that_is_killed),
         PAGE_TEST(files_that_are_no_page_are_refused),
