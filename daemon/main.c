@@ -125,13 +125,14 @@ static void watch_signals(struct daemon *daemon)
 
 /*
  * What was allocated for a peer goes back to the system with it: no arenas per thread, and large
- * blocks are mapped by themselves, whatever was freed before (which fixes the threshold).
+ * blocks are mapped by themselves, whatever was freed before (which fixes the threshold). The two
+ * buffers of a TLS record are such blocks: of a peer that says little most of them is never touched.
  */
 static void settle_memory(void)
 {
 #ifdef __GLIBC__
     (void)mallopt(M_ARENA_MAX, 1);
-    (void)mallopt(M_MMAP_THRESHOLD, 64 * 1024);
+    (void)mallopt(M_MMAP_THRESHOLD, 16 * 1024);
     (void)mallopt(M_TRIM_THRESHOLD, 256 * 1024);
 #endif
 }
