@@ -82,9 +82,17 @@ class Watch:
 
     def counters(self):
         """All issuers' counters now; asks again while a console does not answer."""
-        return {issuer: wait_until(lambda i=issuer: metrics(self.cluster, i), 30,
-                                   f"{issuer}'s console answers", poll=0.1)
-                for issuer in self.cluster.issuers}
+        try:
+            return {issuer: wait_until(lambda i=issuer: metrics(self.cluster, i), 30,
+                                       f"{issuer}'s console answers", poll=0.1)
+                    for issuer in self.cluster.issuers}
+        except AssertionError:
+            self.cluster.keep = True
+            for issuer in self.cluster.issuers:
+                answer = self.cluster.ctl(issuer, "status", role="operator", check=False)
+                print(f"{issuer}: status {answer.returncode}: {answer.stdout}{answer.stderr}; logs in"
+                      f" {self.cluster.folder}", flush=True)
+            raise
 
     def processor(self):
         return {n: processor_seconds(self.cluster.processes[n].pid) for n in self.names}
