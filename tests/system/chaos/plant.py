@@ -18,7 +18,7 @@ from .master import REGISTER
 from .stage import RESOURCES
 
 HEADER = struct.Struct("=4IQ2I")      # page.h: magic, version, size, count, boot, owner, change
-ROW = struct.Struct("=32s2IQqQ")      # name, sequence, state, token, deadline, spare
+ROW = struct.Struct("=32s2IQqq")      # name, sequence, state, token, deadlines by RAW and BOOTTIME
 DRIVING = 1
 NOBODY = "op-planted"
 
@@ -58,7 +58,7 @@ def pages(stage):
     for at in range(HEADER.size, HEADER.size + header[3] * ROW.size, ROW.size):
         row = list(ROW.unpack_from(data, at))
         if row[0].rstrip(b"\0") == b"fan":
-            row[1:5] = [2, DRIVING, 1, own_us(stage, other) + 400000]
+            row[1:] = [2, DRIVING, 1, own_us(stage, other) + 400000, 1 << 62]
             ROW.pack_into(data, at, *row)
     with open(path + ".planted", "wb") as file:
         file.write(data)
