@@ -75,8 +75,8 @@ static void log_changes(struct loop *loop, const struct guard_effects *effects)
 /* Too little if the board slept since the last look, or the loop is paused here: a lease ends early. */
 static struct span boottime_ahead(const struct loop *loop)
 {
-    int64_t monotonic_us = loop->platform->monotonic_us(loop->platform->context);
-    return span_from_us(monotonic_us + loop->slept.us - now_of(loop).us);
+    int64_t boottime_us = monotonic_us(loop) + loop->slept.us;
+    return span_from_us(boottime_us - now_of(loop).us);
 }
 
 static void apply_effects(struct loop *loop, const struct guard_effects *effects)
