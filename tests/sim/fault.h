@@ -4,7 +4,7 @@
  * Purpose: a run's faults are a list that is made before it begins. A list can be printed, read
  *   back, and run with some of it left out.
  * Owner: a scenario. One row of the table in fault.c says all about a kind: its name, its fields in
- *   the order of its line, its weight in chaos, how it is drawn, how it is applied.
+ *   the order of its line, its weight in chaos, how it is drawn, how it is applied (fault_rows.h).
  */
 #ifndef HOLDFAST_TESTS_SIM_FAULT_H
 #define HOLDFAST_TESTS_SIM_FAULT_H

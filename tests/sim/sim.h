@@ -550,7 +550,7 @@ void sim_guard_turn(struct world *world, const struct event *event);
 void sim_guard_message(struct world *world, const struct event *event);
 void sim_guard_watchdog(struct world *world, const struct event *event);
 
-/* fault.c */
+/* fault.c, fault_*.c */
 void fault_start(struct world *world);
 void fault_event(struct world *world, const struct event *event);
 void fault_repair(struct world *world, const struct event *event);

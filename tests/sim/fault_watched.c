@@ -1,0 +1,113 @@
+/* Faults that come alone, in runs that watch L1 and L2 */
+#include "tests/sim/fault_rows.h"
+
+#include "base/timing.h"
+#include "tests/sim/sim.h"
+
+enum {
+    SLOW_SYNC_US = 2000000,   /* times the scale: longer than a lease */
+    TAKEOVER_SLACK_US = 60000 /* grant, first renewal, energise, all wake-ups late */
+};
+
+/* ---- one kind of death only */
+
+const char *apply_leader_death(struct world *world, const struct fault *fault)
+{
+    int leader = sim_issuer_leader(world);
+    if (leader < 0)
+        world_fail(world, ORACLE_L1, "nobody leads when the leader is to die");
+    oracle_check_driven(world);
+    uint64_t term = world->issuer[leader].replica->raft.term;
+    if (world->oracle.no_drop)
+        world_cover(world, COVERAGE_LEADERS_KILLED_UNNOTICED);
+    if (world->oracle.no_drop && term > world->oracle.kill_term + 1)
+        world_cover(world, COVERAGE_SPLIT_VOTES_UNNOTICED);
+    world->oracle.no_drop = true;
+    world->oracle.kill_term = term;
+    fault_kill_issuer(world, leader, fault->word == WORD_POWER, fault->duration_us);
+    return NULL;
+}
+
+const char *apply_board_death(struct world *world, const struct fault *fault)
+{
+    int board = world->oracle.drive[0].board;
+    oracle_check_bounds(world);
+    oracle_check_driven(world);
+    struct span fence = span_from_us(world->plan.hardware[board].fence_us);
+    struct span lease = span_add(span_from_us(world->plan.ttl_us), fence);
+    /* Stretched by the issuer's reckoning, and once more by its clock. */
+    int64_t bound_us =
+        timing_stretch(timing_stretch(lease, SIM_DRIFT_PPM), SIM_DRIFT_PPM).us + TAKEOVER_SLACK_US;
+    for (int i = 0; i < world->resource_count; i++) {
+        if (world->oracle.drive[i].board == board)
+            oracle_board_died(world, i, world->now_us + bound_us);
+    }
+    fault_power_cut_board(world, board, fault->duration_us);
+    return NULL;
+}
+
+/* ---- one issuer cut off from the others */
+
+/* Who was cut off, unless it was the leader, has deposed nobody. */
+static void check_leader_stayed(struct world *world, int leader)
+{
+    uint64_t term = world->issuer[leader].replica->raft.term;
+    if (world->cut_term != 0 && term != world->cut_term)
+        world_fail(world, ORACLE_L2,
+                   "a healthy leader of term %llu was deposed, %s leads in term "
+                   "%llu",
+                   (unsigned long long)world->cut_term, world->name[leader].text,
+                   (unsigned long long)term);
+}
+
+static void cut_link(struct world *world, const struct fault *fault, int node, int peer)
+{
+    if (fault->word != WORD_DEAF)
+        net_block(world, node, peer, fault->duration_us);
+    if (fault->word != WORD_DUMB)
+        net_block(world, peer, node, fault->duration_us);
+}
+
+const char *apply_cut(struct world *world, const struct fault *fault)
+{
+    int leader = sim_issuer_leader(world);
+    int node = fault_node(world, fault->node);
+    if (leader < 0)
+        world_fail(world, ORACLE_L1, "nobody leads when an issuer is to be cut off");
+    if (node < 0)
+        return fault_missing(fault->node);
+    oracle_check_driven(world);
+    check_leader_stayed(world, leader);
+    world_cover(world, node == leader ? COVERAGE_LEADERS_CUT_OFF : COVERAGE_FOLLOWERS_CUT_OFF);
+    world->cut_term = node == leader ? 0 : world->issuer[leader].replica->raft.term;
+    for (int peer = 0; peer < world->issuer_count; peer++) {
+        bool pair = fault->word == WORD_FROM_LEADER && node != leader;
+        if (peer != node && (!pair || peer == leader))
+            cut_link(world, fault, node, peer);
+    }
+    /* Another one has led for long, or still does. */
+    world_post(world, EVENT_CHECK, 0, fault->duration_us, NULL, 0);
+    return NULL;
+}
+
+/* ---- slow disks and nothing else */
+
+const char *apply_disks_slow(struct world *world, const struct fault *fault)
+{
+    int leader = sim_issuer_leader(world);
+    if (leader < 0)
+        world_fail(world, ORACLE_L1, "nobody leads when disks become slow");
+    oracle_check_driven(world);
+    for (int i = 0; i < world->issuer_count; i++) {
+        struct sim_disk *disk = &world->issuer[i].disk;
+        if (fault->word != WORD_ALL && (i == leader) != (fault->word == WORD_LEADER))
+            continue;
+        disk->slow_us = SLOW_SYNC_US * world->plan.scale;
+        disk->slow_until_us = world->now_us + fault->duration_us;
+    }
+    world->oracle.steady_term = world->issuer[leader].replica->raft.term;
+    world->oracle.kill_term = world->oracle.steady_term;
+    world->oracle.no_drop = true;
+    world_cover(world, COVERAGE_SLOW_PHASES);
+    return NULL;
+}
