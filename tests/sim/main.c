@@ -28,6 +28,7 @@
 enum {
     SEEDS_DEFAULT = 2000,
     PLANT_SEEDS_MAX = 120, /* a planted bug must show within so many seeds */
+    RARE_PLANT_SEEDS_MAX = 300,
     BEYOND_SEEDS = 72,
     REPEAT_EVERY = 50,    /* so often a seed is run twice */
     SHRUNK_MAX = 2,       /* so many failing seeds of a set are shrunk */
@@ -51,10 +52,8 @@ static const struct plant plants[PLANTS] = {
     [PLANT_RELEASE] = { "a release of what still drives", 1u << ORACLE_S1 },
     [PLANT_TOKEN] = { "a grant announced with another token", 1u << ORACLE_S2 },
     [PLANT_RESTORED_FREE] = { "a restored cluster that grants at once", 1u << ORACLE_S1 },
-    /* Mostly the boards' word on their tokens bars every grant of such a log. */
     [PLANT_RESTORED_LOG] = { "a restored log that goes on where its backup ends",
-                             1u << ORACLE_S2 | 1u << ORACLE_S3 | 1u << ORACLE_S5 |
-                                 1u << ORACLE_L1 },
+                             1u << ORACLE_S2 | 1u << ORACLE_S3 | 1u << ORACLE_S5 },
 };
 
 struct options {
@@ -161,7 +160,9 @@ static bool plant_is_seen(enum sim_plant plant, uint64_t from)
 {
     uint64_t ignored[COVERAGE_KINDS] = { 0 };
     int seen = 0;
-    for (uint64_t i = 0; i < PLANT_SEEDS_MAX; i++) {
+    /* In most seeds the boards' word on their tokens bars every grant of such a log. */
+    int seeds_max = plant == PLANT_RESTORED_LOG ? RARE_PLANT_SEEDS_MAX : PLANT_SEEDS_MAX;
+    for (uint64_t i = 0; i < (uint64_t)seeds_max; i++) {
         const struct settings settings = { .seed = from + i, .plant = plant, .only = SIM_TYPES };
         struct run_result result;
         run_seed(&settings, &result, ignored);
@@ -177,7 +178,7 @@ static bool plant_is_seen(enum sim_plant plant, uint64_t from)
         printf("planted: %s: seed %" PRIu64 " ended by %s instead: %s\n", plants[plant].name,
                settings.seed, oracle_name(result.failed), result.failure);
     }
-    printf("planted: %s: NOT SEEN in %d seeds\n", plants[plant].name, PLANT_SEEDS_MAX);
+    printf("planted: %s: NOT SEEN in %d seeds\n", plants[plant].name, seeds_max);
     return false;
 }
 

@@ -52,6 +52,29 @@ static inline void rig_configure(const char *data_dir)
     snprintf(rig_conf.data_dir, sizeof(rig_conf.data_dir), "%s", data_dir);
 }
 
+/* A backup of `table` as issuer-2 had it at `index`, at `wall_us`, into `path`. */
+static inline void rig_write_backup(const char *path, const struct lease_table *table,
+                                    uint64_t index, int64_t wall_us)
+{
+    static uint8_t bytes[REPLICA_SNAPSHOT_MAX];
+    static char text[2 * REPLICA_SNAPSHOT_MAX];
+    struct backup backup = { .cluster = name("line-3"),
+                             .node = name("issuer-2"),
+                             .index = index,
+                             .term = 5,
+                             .wall_us = wall_us,
+                             .lease_max_us = 65000000 };
+    backup.table = (struct bytes){ bytes, lease_table_encode(table, bytes, sizeof(bytes)) };
+    for (uint8_t i = 0; i < rig_conf.issuer_count; i++)
+        backup.members.member[backup.members.count++] =
+            (struct raft_member){ .id = rig_conf.issuer[i].id, .voter = true };
+    size_t length = backup_write(&backup, text, sizeof(text));
+    FILE *out = fopen(path, "wb");
+    assert_non_null(out);
+    assert_int_equal(fwrite(text, 1, length, out), length);
+    fclose(out);
+}
+
 /* The same, in a folder of its own. */
 static inline bool rig_make(void)
 {

@@ -30,26 +30,10 @@ static void apply(uint64_t index, enum lease_command_kind kind, const char *reso
 
 static void write_backup(void)
 {
-    static uint8_t bytes[REPLICA_SNAPSHOT_MAX];
-    static char text[2 * REPLICA_SNAPSHOT_MAX];
-    struct backup backup = { .cluster = name("line-3"),
-                             .node = name("issuer-2"),
-                             .term = 5,
-                             .wall_us = BACKUP_WALL_US,
-                             .lease_max_us = 65000000 };
     lease_table_init(&table);
     apply(7, LEASE_COMMAND_GRANT, "pump");
     apply(9, LEASE_COMMAND_PIN, "fan");
-    backup.index = table.applied;
-    backup.table = (struct bytes){ bytes, lease_table_encode(&table, bytes, sizeof(bytes)) };
-    for (uint8_t i = 0; i < rig_conf.issuer_count; i++)
-        backup.members.member[backup.members.count++] =
-            (struct raft_member){ .id = rig_conf.issuer[i].id, .voter = true };
-    size_t length = backup_write(&backup, text, sizeof(text));
-    FILE *out = fopen(file, "wb");
-    assert_non_null(out);
-    assert_int_equal(fwrite(text, 1, length, out), length);
-    fclose(out);
+    rig_write_backup(file, &table, table.applied, BACKUP_WALL_US);
 }
 
 static int set_up(void **state)

@@ -96,6 +96,30 @@ static void random_chunk(struct raft_message *raft)
     raft->members = &message.members;
 }
 
+static void random_append_reply(struct raft_message *raft)
+{
+    raft->prev_index = random_counter();
+    raft->success = random_bool();
+    raft->match_index = random_counter();
+    raft->hint_index = random_counter();
+    raft->hint_term = random_counter();
+    raft->recovering = random_bool();
+    raft->nonce = random_counter();
+    raft->life = random_counter();
+}
+
+static void random_recover_reply(struct raft_message *raft)
+{
+    raft->nonce = random_counter();
+    raft->last_index = random_counter();
+    raft->fresh = random_bool();
+    raft->leads = random_bool();
+    raft->life = random_counter();
+    raft->last_term = random_counter();
+    raft->match_index = random_counter();
+    raft->granted = random_bool();
+}
+
 static void random_raft(enum raft_message_kind kind)
 {
     struct raft_message *raft = &message.raft;
@@ -125,14 +149,7 @@ static void random_raft(enum raft_message_kind kind)
         random_entries(raft, (uint8_t)random_below(RAFT_APPEND_MAX + 1));
         break;
     case RAFT_APPEND_REPLY:
-        raft->prev_index = random_counter();
-        raft->success = random_bool();
-        raft->match_index = random_counter();
-        raft->hint_index = random_counter();
-        raft->hint_term = random_counter();
-        raft->recovering = random_bool();
-        raft->nonce = random_counter();
-        raft->life = random_counter();
+        random_append_reply(raft);
         break;
     case RAFT_HEARTBEAT:
         raft->commit = random_counter();
@@ -157,14 +174,7 @@ static void random_raft(enum raft_message_kind kind)
         raft->life = random_counter();
         break;
     case RAFT_RECOVER_REPLY:
-        raft->nonce = random_counter();
-        raft->last_index = random_counter();
-        raft->fresh = random_bool();
-        raft->leads = random_bool();
-        raft->life = random_counter();
-        raft->last_term = random_counter();
-        raft->match_index = random_counter();
-        raft->granted = random_bool();
+        random_recover_reply(raft);
         break;
     case RAFT_TIMEOUT_NOW:
     case RAFT_MESSAGE_KINDS:
