@@ -83,7 +83,7 @@ struct daemon {
     uv_timer_t memory;
 };
 
-/* The console first: what it cancels is still said over the node's hub. */
+/* The console first: what it cancels is still said over the hub, if a socket takes it at once. */
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct daemon *daemon = handle->data;

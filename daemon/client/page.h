@@ -24,7 +24,7 @@
 
 enum {
     PAGE_MAGIC = 0x48464c50, /* "HFLP" */
-    PAGE_VERSION = 1,
+    PAGE_VERSION = 2,
     PAGE_NAME_SIZE = 32, /* with its terminating zero */
     PAGE_RESOURCES_MAX = 16,
     PAGE_OWNER_DIED = 0x40000000, /* the kernel's FUTEX_OWNER_DIED */

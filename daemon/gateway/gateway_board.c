@@ -50,22 +50,24 @@ int gateway_board_descriptor(const struct gateway_board *board)
     return board->joined ? board->hal.fd : -1;
 }
 
+/* The mutex is held: whoever announces a port is another thread. */
 static void leave(struct gateway_board *board)
 {
-    pthread_mutex_lock(&board->mutex);
     board->joined = false;
     board->hal.close(&board->hal);
-    pthread_mutex_unlock(&board->mutex);
 }
 
 void gateway_board_drain(struct gateway_board *board)
 {
+    pthread_mutex_lock(&board->mutex);
     enum hal_result result = board->hal.service(board->hal.context);
+    if (result != HAL_OK)
+        leave(board);
+    pthread_mutex_unlock(&board->mutex);
     if (result == HAL_OK)
         return;
     log_line(LOG_WARNING, "gateway: hal %s %s: %s", board->hal.backend, board->board.socket,
              hal_result_name(result));
-    leave(board);
     board->absence_logged = true;
     board->retry_at = instant_add(hal_clock_now(), span_from_ms(GATEWAY_BOARD_RETRY_MS));
 }
@@ -83,7 +85,9 @@ void gateway_board_announce_port(void *context, uint16_t port)
 
 void gateway_board_close(struct gateway_board *board)
 {
+    pthread_mutex_lock(&board->mutex);
     if (board->joined)
         leave(board);
+    pthread_mutex_unlock(&board->mutex);
     pthread_mutex_destroy(&board->mutex);
 }

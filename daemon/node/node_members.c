@@ -83,6 +83,10 @@ static void look(uv_timer_t *timer)
     struct node *node = timer->data;
     struct issuers_change change;
     issuers_look(&node->issuers, node_raft(node), &change);
+    /* They were no issuers to the agent; mostly none of them is dialled now, either. */
+    for (uint8_t i = 0; i < change.forget_count && node->hub != NULL; i++)
+        peer_hub_forget(node->hub, &change.forget[i]);
+    change.forget_count = 0;
     carry_out(node, &change);
 }
 

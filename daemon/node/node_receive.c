@@ -131,6 +131,8 @@ static void log_differing(struct node *node, const struct wire_hello *hello)
 static void on_up(void *context, const struct wire_hello *hello)
 {
     struct node *node = context;
+    if (node->stopping)
+        return;
     log_differing(node, hello);
     if (issuers_up(&node->issuers, hello, hal_clock_now()) && node->agent != NULL)
         agent_link(node->agent, &hello->node, true);
@@ -161,7 +163,9 @@ static void on_down(void *context, const struct hf_name *id, const char *reason)
 static void on_message(void *context, const struct hf_name *from,
                        const struct wire_message *message)
 {
-    node_receive(context, from, message);
+    struct node *node = context;
+    if (!node->stopping)
+        node_receive(node, from, message);
 }
 
 static bool is_issuer(void *context, const struct hf_name *id)

@@ -51,6 +51,8 @@ struct hal_line {
 static enum hal_result sim_lose(struct sim_hal *sim)
 {
     sim->lost = true;
+    /* Whoever waits for the descriptor wakes, and is told by the next call. */
+    (void)shutdown(sim->fd, SHUT_RDWR);
     return HAL_LOST;
 }
 

@@ -104,13 +104,29 @@ def applies(tree, files):
 def move_hunk(tree, changed, path, old, new):
     """Puts one hunk into `changed` (path -> lines); False: it has no one place."""
     for small_old, small_new in [(old, new), *narrowed(old, new)]:
+        around = sum(line in small_new for line in small_old)
         for paths in ([path], [other for other in tree.now if other != path]):
+            if paths != [path] and around < 2:
+                continue  # one line alone may stand elsewhere by chance
             hits = [name for name in paths if name in tree.now and
                     len(count_of(changed.get(name, tree.now[name]), small_old)) == 1]
             if len(hits) == 1:
                 name = hits[0]
                 changed[name] = replace_once(changed.get(name, tree.now[name]), small_old, small_new)
+                if name != path or small_old != old:
+                    print(f"{path}: a hunk is now in {name}, by {len(small_old)} lines: look at it")
                 return True
+    return False
+
+
+def merge_file(tree, changed, path, base, mutated):
+    """Puts a whole file's mutation into `changed`; False: it conflicts, or changes nothing."""
+    current = changed.get(path, tree.now[path])
+    for form in (lambda lines: lines, formatted):
+        lines = merged(current, form(base), form(mutated))
+        if lines and lines != current:
+            changed[path] = lines
+            return True
     return False
 
 
@@ -122,14 +138,8 @@ def move(tree, files):
         mutated = base
         for old, new in hunks:
             mutated = mutated and replace_once(mutated, old, new)
-        if mutated and path in tree.now:
-            for form in (lambda lines: lines, formatted):
-                lines = merged(tree.now[path], form(base), form(mutated))
-                if lines and lines != tree.now[path]:
-                    changed[path] = lines
-                    break
-            if path in changed:
-                continue
+        if mutated and path in tree.now and merge_file(tree, changed, path, base, mutated):
+            continue
         if not all(move_hunk(tree, changed, path, old, new) for old, new in hunks):
             return None
     return changed

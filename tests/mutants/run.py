@@ -35,7 +35,8 @@ TABLE_BEGIN, TABLE_END = "<!-- table begins -->", "<!-- table ends -->"
 WHO_BEGIN, WHO_END = "<!-- who begins -->", "<!-- who ends -->"
 WHO_SEEDS = 8000
 # What the simulator links: a fault elsewhere it can't find.
-SIM_SOURCES = ("daemon/core/", "daemon/store/", "daemon/agent/", "daemon/issuer/")
+SIM_SOURCES = ("daemon/core/", "daemon/store/", "daemon/agent/", "daemon/issuer/",
+               "daemon/node/")
 
 
 class Result:

@@ -129,7 +129,8 @@ void oracle_durable(struct world *world, int issuer, uint64_t term, const struct
     bool changed = term == seen->durable_term && !name_empty(&seen->durable_vote) &&
                    !name_equal(&seen->durable_vote, vote);
     /* Who recovers stands by whoever leads, whatever it voted before that. */
-    if (changed && seen->forgetful && world->oracle.leader[term] == world_issuer(world, vote))
+    if (changed && seen->forgetful && !name_empty(vote) &&
+        world->oracle.leader[term] == world_issuer(world, vote))
         changed = false;
     if (term < seen->durable_term || changed)
         world_fail(world, ORACLE_VOTE, "%s stores term %llu, vote '%s' over term %llu, vote '%s'",

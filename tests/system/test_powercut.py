@@ -25,7 +25,7 @@ ENDS = 4  # of the points are after the last operation
 ACTS_EACH = 115  # of one certificate, without a pause
 
 # What was acknowledged; logs: how long each card's record was by then.
-Act = collections.namedtuple("Act", "index term logs")
+Act = collections.namedtuple("Act", "index term logs who", defaults=("",))
 
 
 class Card:
@@ -100,7 +100,7 @@ def operate(cluster, leader, cards, operator, acts, over=lambda: False):
         if not index:  # on a busy machine a leader may be lost in the middle
             assert over() or "ERR 50" in answer, answer
             return
-        acts.append(Act(int(index[1]), term, logs))
+        acts.append(Act(int(index[1]), term, logs, operator))
 
 
 class Reader:
@@ -201,6 +201,25 @@ def a_disk_that_lies_is_found_out():
         print(f"figure: {fault}: {len(wrong)} of 30 power cuts lose what was acknowledged")
 
 
+class Acting(threading.Thread):
+    """operate() beside the test; what it found wrong is the test's."""
+
+    def __init__(self, *arguments):
+        super().__init__()
+        self.arguments, self.wrong = arguments, None
+
+    def run(self):
+        try:
+            operate(*self.arguments)
+        except AssertionError as error:
+            self.wrong = error
+
+    def end(self):
+        self.join()
+        if self.wrong:
+            raise self.wrong
+
+
 def told(cluster, leader):
     return cluster.ctl(leader, "status"), cluster.ctl(leader, "history")["history"]
 
@@ -222,21 +241,20 @@ def a_site_that_loses_its_power_comes_back_with_all_that_was_acknowledged():
         assert status["term"] > term, (SEED, turn, status, term)
         last = acts[-1].index if acts else 0
         assert status["commit"] > last, (SEED, turn, status, last)
-        kept = {event["index"] for event in history}
-        lost = [a.index for a in acts if a.index >= min(kept) and a.index not in kept]
+        kept = {event["index"]: event["who"] for event in history}
+        lost = [a.index for a in acts if a.index >= min(kept) and kept.get(a.index) != a.who]
         assert not lost, (SEED, turn, lost)
         term = status["term"]
         operator = f"operator-{turn}"
         cluster.issue(operator, "operator")
         over = threading.Event()
         wanted = len(acts) + draw.randint(1, ACTS_EACH - 10)
-        thread = threading.Thread(target=operate, args=(cluster, leader, cards, operator, acts,
-                                                        over.is_set))
+        thread = Acting(cluster, leader, cards, operator, acts, over.is_set)
         thread.start()
         wait_until(lambda n=wanted, t=thread: len(acts) >= n or not t.is_alive(), 60, "acts are done")
         over.set()
         cluster.kill(*draw.sample(cluster.issuers, 3), "board-a", "board-a-guard")
-        thread.join()
+        thread.end()
         for card in cards.values():
             card.cut(draw)
     print(f"figure: {rounds} power cuts of a whole site, {len(acts)} acts acknowledged, seed {SEED}:"

@@ -155,9 +155,9 @@ static void resource_event(struct turn *turn, uint8_t index, enum guard_event ev
     struct guard_resource *resource = &turn->guard->resource[index];
     const struct cell *cell = guard_cell(resource->state, event);
     enum guard_state next = (enum guard_state)cell->next;
-    HF_CHECK(cell->kind != CELL_ILLEGAL);
     if (cell->kind == CELL_STAY)
         return;
+    HF_CHECK(cell->kind == CELL_GO);
     HF_CHECK(turn->effects->change_count < GUARD_CHANGES_MAX);
     turn->effects->change[turn->effects->change_count++] =
         (struct guard_change){ index, resource->state, event, next };

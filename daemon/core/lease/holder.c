@@ -309,9 +309,9 @@ static void put(struct step *step, struct holder_lease *lease, enum holder_input
     const struct cell *cell = holder_cell(lease->state, input);
     enum holder_state next = (enum holder_state)cell->next;
     struct holder_output *out = step->out;
-    HF_CHECK(cell->kind != CELL_ILLEGAL);
     if (cell->kind == CELL_STAY)
         return;
+    HF_CHECK(cell->kind == CELL_GO);
     if (reason)
         lease->reason = reason;
     if (out->change_count < HOLDER_CHANGES_MAX) {

@@ -338,7 +338,7 @@ void raft_recover_if_lost(struct raft_context *context, const struct raft_messag
 static void hear_promise(struct raft_context *context, const struct raft_message *message)
 {
     const struct raft *raft = context->raft;
-    if (raft->install_seq || message->last_term < raft->term)
+    if (message->last_term < raft->term)
         return;
     if (message->last_term > raft->term || message->match_index > raft->last_index ||
         (message->granted && !name_equal(&raft->vote, &message->from)))
@@ -357,7 +357,9 @@ void raft_recover_reply_received(struct raft_context *context, const struct raft
         return;
     answer = answer_of(raft, &asked, &message->from);
     if (recovery->standing == RAFT_WHOLE) {
-        answer->answered = !raft->install_seq; /* else it is asked again after that */
+        if (raft->install_seq)
+            return; /* The log is not what is stored: it is asked again after that. */
+        answer->answered = true;
         hear_promise(context, message);
     } else if (recovery->standing == RAFT_UNSURE) {
         hear_of_beginning(context, answer, message);

@@ -5,7 +5,7 @@
  *
  * Every process of a board opens it, by its role: the guard for lines and watchdog, the agent and the
  * gateway to belong to the board, which is all that they ask of it.
- * Owner: one thread of each process. Nothing here allocates after open.
+ * Owner: one caller at a time in each process. Nothing here allocates after open.
  */
 #ifndef HOLDFAST_HAL_HAL_H
 #define HOLDFAST_HAL_HAL_H

@@ -167,6 +167,9 @@ class Run:
                 for length, at, resource in figures.idle(stage, bar_ns, figures.unled(stage))]
         verdict.judge(not idle, f"undriven for longer than {bar_ns / 1e9:.1f} s with a leader and a"
                       f" whole candidate: {idle[:5]}")
+        unled = [f"{took['a leader']:.2f} s" for took in self.heals if took["a leader"] > bar
+                 and not figures.starved_within(starved, took["at"], took["until"])]
+        verdict.judge(not unled, f"healed, and longer than {bar:.1f} s without a leader: {unled}")
         slow = [{k: round(v, 2) for k, v in took.items() if k not in ("at", "until")}
                 for took in self.heals if self.not_well(took)]
         verdict.judge(not slow, f"healed {len(self.heals)} times, all well each time: {slow or ''}")
