@@ -3,7 +3,7 @@
 #include <stdlib.h>
 
 #include "backup/backup.h"
-#include "console/call.h"
+#include "console/operate.h"
 #include "hal/clock.h"
 #include "log/log.h"
 
@@ -82,32 +82,8 @@ static void backup_answer(struct call *call)
     free(text);
 }
 
-static void backup_read_done(void *context, bool confirmed)
-{
-    struct call *call = context;
-    call->reading = false;
-    if (confirmed)
-        backup_answer(call);
-    else
-        call_fail(call, CALL_UNAVAILABLE, "leadership was lost before a majority confirmed it");
-}
-
-static void backup_read_late(uv_timer_t *timer)
-{
-    call_fail(timer->data, CALL_TIMEOUT, "no majority of issuers confirmed within %d ms",
-              CALL_READ_MS);
-}
-
 void operate_backup(struct call *call)
 {
-    if (!operate_here(call, NULL))
-        return;
-    call->reader.on_confirmed = backup_read_done;
-    call->reader.context = call;
-    call->reading = true;
-    uv_timer_start(&call->timer, backup_read_late, CALL_READ_MS, 0);
-    if (issuer_shell_read(call->view->issuer, &call->reader))
-        return;
-    call->reading = false;
-    call_fail(call, CALL_UNAVAILABLE, "this issuer does not lead any more; try again");
+    if (operate_here(call, NULL))
+        call_read(call, backup_answer);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "console/operate.h"
 #include "console/relay.h"
 #include "hal/clock.h"
 
@@ -149,6 +150,37 @@ void call_fail(struct call *call, enum call_error error, const char *format, ...
     line[length++] = '\n';
     call->sink.on_write(call->sink.context, line, length);
     call_finish(call, error);
+}
+
+/* ---- a read that a majority confirms ---- */
+
+static void call_read_done(void *context, bool confirmed)
+{
+    struct call *call = context;
+    call->reading = false;
+    if (confirmed)
+        call->on_read(call);
+    else
+        call_fail(call, CALL_UNAVAILABLE, "leadership was lost before a majority confirmed it");
+}
+
+static void call_read_late(uv_timer_t *timer)
+{
+    call_fail(timer->data, CALL_TIMEOUT, "no majority of issuers confirmed within %d ms",
+              CALL_READ_MS);
+}
+
+void call_read(struct call *call, void (*on_read)(struct call *call))
+{
+    call->on_read = on_read;
+    call->reader.on_confirmed = call_read_done;
+    call->reader.context = call;
+    call->reading = true;
+    uv_timer_start(&call->timer, call_read_late, CALL_READ_MS, 0);
+    if (issuer_shell_read(call->view->issuer, &call->reader))
+        return;
+    call->reading = false;
+    call_fail(call, CALL_UNAVAILABLE, "this issuer does not lead any more; try again");
 }
 
 /* ---- words ---- */

@@ -84,7 +84,7 @@ struct call {
     int64_t started_us;
     struct issuer_reader reader;
     bool reading;
-    void (*on_read)(struct call *call);
+    void (*on_read)(struct call *call); /* a majority confirmed that this issuer leads */
     struct issuer_watcher watcher;
     bool watching;
     bool endless; /* a watch, here or relayed: the caller ends it */
@@ -114,6 +114,12 @@ void call_finish(struct call *call, enum call_error error);
  * or the call came by relay already.
  */
 void call_relay(struct call *call, const struct hf_name *target);
+
+/*
+ * `on_read` answers from this issuer's copy once a majority confirmed that it still leads; without one
+ * within CALL_READ_MS, the call fails.
+ */
+void call_read(struct call *call, void (*on_read)(struct call *call));
 
 /* What to add to an error that leaves open whether an act was done: "", or how to find out. */
 const char *call_open_end(const struct call *call);
@@ -157,17 +163,6 @@ void operate_member_remove(struct call *call);
 void operate_note_fault(struct call *call);
 void operate_resource_remove(struct call *call);
 void operate_backup(struct call *call);
-
-/* True if the call was relayed, by a node that is no issuer as far as this one knows. */
-bool operate_by_board(const struct call *call);
-/* Fails the call: its node may not relay it. */
-void operate_refuse_voucher(struct call *call);
-
-/*
- * True if this node leads; else the call went to the leader or has failed. `resource`: NULL for an
- * act on none.
- */
-bool operate_here(struct call *call, const struct hf_name *resource);
 
 /* Prometheus text of this node into `text`. */
 void metrics_print(const struct console_view *view, struct text *text);

@@ -1,0 +1,144 @@
+/* Acts on a resource's row: who holds it, who may, and whether it stays. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "console/operate.h"
+#include "hal/clock.h"
+
+/* ---- names of the policy ---- */
+
+/*
+ * A name that no policy has, misspelt perhaps: a pin on it would take the resource from its holder,
+ * and of the rest the core could only say that it does not apply. `or` ends the list of boards.
+ */
+static bool operate_names_holder(struct call *call, const struct replica_event *event,
+                                 const char * or)
+{
+    const struct conf *conf = call->view->conf;
+    for (size_t i = 0; i < conf->policy_count; i++) {
+        const struct conf_policy *policy = &conf->policy[i];
+        if (!name_equal(&policy->resource, &event->resource))
+            continue;
+        for (size_t k = 0; k < policy->holder_count; k++) {
+            if (name_empty(&event->node) || name_equal(&policy->holder[k], &event->node))
+                return true;
+        }
+        call_fail(call, CALL_NOT_FOUND,
+                  "board %s: must be one of the holders of %s in issuer.policy%s", event->node.text,
+                  event->resource.text, or);
+        return false;
+    }
+    call_fail(call, CALL_NOT_FOUND, "resource %s: must be one of issuer.policy",
+              event->resource.text);
+    return false;
+}
+
+/* ---- transfer ---- */
+
+/* Nobody holds it, and this is why. */
+static bool transfer_not_held_off(struct call *call, const struct replica_event *event)
+{
+    const struct issuer *issuer = &issuer_shell_replica(call->view->issuer)->issuer;
+    struct instant now = hal_clock_now();
+    struct instant until = issuer_unknown_until(issuer);
+    const struct hf_name *board = issuer_awaited(issuer, &event->resource, 0);
+    if (until.us == INSTANT_NEVER.us || !issuer_held_off(issuer, &event->resource, now))
+        return true;
+    call_fail(call, CALL_CONFLICT,
+              "%s: held off, not granted to anybody yet: leases from before may count for %" PRId64
+              " ms more, unless all of its boards wait (%s%s does not); see leases",
+              event->resource.text, instant_diff(until, now).us / 1000,
+              board != NULL ? board->text : "one of them",
+              board != NULL && issuer_awaited(issuer, &event->resource, 1) != NULL ? " and others" :
+                                                                                     "");
+    return false;
+}
+
+static void transfer_look(uv_timer_t *timer)
+{
+    struct call *call = timer->data;
+    const struct replica *replica = issuer_shell_replica(call->view->issuer);
+    const struct issuer_transfer *transfer = replica_transfer(replica, &call->resource);
+    if (transfer == NULL || transfer->state == ISSUER_TRANSFER_NONE ||
+        replica->raft.term != call->act.act.term) {
+        call_fail(call, CALL_TIMEOUT,
+                  "not known yet: leadership was lost while the transfer, entry %" PRIu64 ", was "
+                  "under way; see history and leases for whether it was done",
+                  call->act.act.index);
+        return;
+    }
+    if (transfer->state == ISSUER_TRANSFER_FAILED) {
+        call_fail(call, CALL_CONFLICT, "%s: not transferred: %s", call->resource.text,
+                  transfer->reason);
+        return;
+    }
+    if (transfer->state != ISSUER_TRANSFER_DONE)
+        return;
+    report_text(&call->report, "resource", call->resource.text);
+    report_text(&call->report, "from", transfer->from.text);
+    report_text(&call->report, "to", transfer->to.text);
+    report_token(&call->report, "token", transfer->token);
+    report_milli(&call->report, "gap_ms", transfer->gap.us);
+    report_token(&call->report, "index", call->act.act.index);
+    call_answer(call);
+}
+
+void operate_transfer(struct call *call)
+{
+    struct replica_event event = { .kind = REPLICA_TRANSFER };
+    if (!operate_name(call, 1, "resource", &event.resource) ||
+        !operate_name(call, 2, "board", &event.node) || !operate_here(call, &event.resource) ||
+        !operate_names_holder(call, &event, "") || !transfer_not_held_off(call, &event))
+        return;
+    call->resource = event.resource;
+    if (operate_step(call, &event))
+        uv_timer_start(&call->timer, transfer_look, 0, CALL_POLL_MS);
+}
+
+/* ---- pin, unpin ---- */
+
+void operate_pin(struct call *call)
+{
+    struct replica_event event = { .kind = REPLICA_PIN, .pinned = true };
+    if (!operate_name(call, 1, "resource", &event.resource))
+        return;
+    if (strcmp(call->word[2], "none") != 0 && !operate_name(call, 2, "board", &event.node))
+        return;
+    if (operate_here(call, &event.resource) && operate_names_holder(call, &event, ", or none"))
+        operate_act(call, &event, "pinned");
+}
+
+void operate_unpin(struct call *call)
+{
+    struct replica_event event = { .kind = REPLICA_PIN, .pinned = false };
+    if (operate_name(call, 1, "resource", &event.resource) && operate_here(call, &event.resource))
+        operate_act(call, &event, "unpinned");
+}
+
+/* ---- a board's word on tokens ---- */
+
+/* What keeps a resource back counts, whoever said it: a board that left the policy may have. */
+static bool overrule_names_known(struct call *call, const struct replica_event *event)
+{
+    const struct issuer *issuer = &issuer_shell_replica(call->view->issuer)->issuer;
+    return issuer_claim_by(issuer, &event->resource, &event->node) > 0 ||
+           operate_names_holder(call, event, "");
+}
+
+void operate_overrule(struct call *call)
+{
+    struct replica_event event = { .kind = REPLICA_OVERRULE };
+    if (operate_name(call, 1, "resource", &event.resource) &&
+        operate_name(call, 2, "board", &event.node) && operate_here(call, &event.resource) &&
+        overrule_names_known(call, &event))
+        operate_act(call, &event, "overruled: that board's word up to this token counts no more");
+}
+
+/* ---- resources ---- */
+
+void operate_resource_remove(struct call *call)
+{
+    struct replica_event event = { .kind = REPLICA_REMOVE };
+    if (operate_name(call, 1, "resource", &event.resource) && operate_here(call, &event.resource))
+        operate_act(call, &event, "removed");
+}
