@@ -204,7 +204,7 @@ const char *call_take_option(struct call *call, const char *name)
     return NULL;
 }
 
-bool call_take_flag(struct call *call, const char *name)
+static bool call_take_flag(struct call *call, const char *name)
 {
     for (int i = 0; i < call->word_count; i++) {
         if (strcmp(call->word[i], name) == 0) {

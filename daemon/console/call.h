@@ -96,7 +96,7 @@ struct call {
     const char *done;                   /* what it is called then */
     uint64_t query_id;                  /* 0: not relayed */
     struct hf_name target;
-    struct call *next;
+    struct call *next; /* of those that another node answers */
 };
 
 /* Sends the report as the whole answer and finishes. */
@@ -121,15 +121,11 @@ void call_relay(struct call *call, const struct hf_name *target);
  */
 void call_read(struct call *call, void (*on_read)(struct call *call));
 
-/* What to add to an error that leaves open whether an act was done: "", or how to find out. */
-const char *call_open_end(const struct call *call);
-
 /* The issuer to ask: the leader if known, else any issuer that is up. False: nobody. */
 bool call_find_leader(const struct call *call, struct hf_name *leader);
 
 /* Value of an option "--name VALUE" (removed from the words), NULL if absent or without value. */
 const char *call_take_option(struct call *call, const char *name);
-bool call_take_flag(struct call *call, const char *name);
 
 struct call_command {
     const char *name;  /* one or two words */

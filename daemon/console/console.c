@@ -126,14 +126,15 @@ static void console_query(void *context, const struct hf_name *from, const struc
 static void console_query_reply(void *context, const struct hf_name *from,
                                 const struct wire_query *reply)
 {
-    (void)context;
-    relay_answer(from, reply);
+    const struct console *console = context;
+    relay_answer(&console->view, from, reply);
 }
 
 static void console_peer_down(void *context, const struct hf_name *peer)
 {
-    relay_peer_down(peer);
-    relayed_peer_down(context, peer);
+    struct console *console = context;
+    relay_peer_down(&console->view, peer);
+    relayed_peer_down(console, peer);
 }
 
 /* ---- start and stop */
@@ -150,7 +151,8 @@ struct console *console_start(const struct console_config *config)
                                            .node = config->node,
                                            .issuers = node_issuers(config->node),
                                            .issuer = node_issuer(config->node),
-                                           .agent = node_agent(config->node) };
+                                           .agent = node_agent(config->node),
+                                           .kept = &console->kept };
     if (config->conf->has_console && !console_listen(console, config->identity)) {
         free(console);
         return NULL;
@@ -166,7 +168,7 @@ struct console *console_start(const struct console_config *config)
 void console_stop(struct console *console)
 {
     session_end_all(console);
-    relay_cancel_all(); /* notes that nobody waits for */
+    relay_cancel_all(&console->view); /* notes that nobody waits for */
     relayed_end_all(console);
     if (console->listener != NULL)
         tls_listener_close(console->listener, console_closed, console);

@@ -11,6 +11,7 @@
 
 struct console {
     struct console_view view;
+    struct console_kept kept;
     struct tls_listener *listener; /* NULL: no console is configured */
     struct session *sessions;
     struct relayed *relayed;

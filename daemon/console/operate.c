@@ -4,10 +4,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "console/purse.h"
 #include "hal/clock.h"
 #include "log/log.h"
-#include "log/quota.h"
 #include "node/reach.h"
 
 bool operate_name(struct call *call, int word, const char *what, struct hf_name *name)
@@ -24,16 +22,16 @@ bool operate_name(struct call *call, int word, const char *what, struct hf_name 
 /* A node that tries in a loop can't fill the log. */
 void operate_refuse_voucher(struct call *call)
 {
-    static struct log_quota quota;
     static const struct log_quota_rule rule = { .burst = 4, .each_ms = 20000 };
     const struct call_caller *caller = &call->caller;
+    struct log_quota *quota = &call->view->kept->vouchers;
     uint64_t now_ms = uv_now(call->view->loop);
     struct hf_name via;
     uint32_t held;
-    while ((held = log_quota_collect(&quota, now_ms, &via)) > 0)
+    while ((held = log_quota_collect(quota, now_ms, &via)) > 0)
         log_line(LOG_WARNING, "operators: %" PRIu32 " more acts refused that %s vouched for", held,
                  via.text);
-    if (log_quota_admit(&quota, &rule, &caller->via, now_ms))
+    if (log_quota_admit(quota, &rule, &caller->via, now_ms))
         log_line(LOG_WARNING, "operator %s: %s: refused: %s may not vouch for an operator",
                  caller->who.text, call->line, caller->via.text);
     call_fail(call, CALL_FORBIDDEN,
@@ -141,17 +139,17 @@ static bool operate_may_pass(enum raft_refusal refusal)
            refusal == RAFT_MEMBERS_DOWN;
 }
 
-enum { OPERATORS_MAX = 16, ACTS_BURST = 120, ACT_US = 500000 };
+enum { ACTS_BURST = 120, ACT_US = 500000 };
 
 /* A certificate that acts in a loop wears no card out. A board's own words have the board's budget. */
 static bool operate_affords(struct call *call)
 {
-    static struct purse operators[OPERATORS_MAX];
     static const struct budget_rule acts = { .burst = ACTS_BURST, .unit_us = ACT_US };
     struct instant now = hal_clock_now();
     if (operate_by_board(call))
         return true;
-    struct budget *budget = purse_of(operators, OPERATORS_MAX, &call->caller.who);
+    struct budget *budget =
+        purse_of(call->view->kept->operators, CONSOLE_OPERATORS_MAX, &call->caller.who);
     if (budget_left(budget, &acts, now) > 0) {
         budget_spend(budget, &acts, 1, now);
         return true;

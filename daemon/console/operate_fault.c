@@ -21,11 +21,11 @@ static void ignore_finish(void *context, enum call_error error)
 /* The act is this board's; its note goes into the history wherever the leader is. */
 static void fault_note(struct call *call)
 {
-    static struct call *note;
-    const struct call_sink sink = { &note, ignore_write, ignore_finish };
+    struct call **note = &call->view->kept->note;
+    const struct call_sink sink = { note, ignore_write, ignore_finish };
     char line[64 + HF_NAME_MAX];
     snprintf(line, sizeof(line), "note fault-cleared %s", call->resource.text);
-    call_start(call->view, line, &call->caller, &sink, &note);
+    call_start(call->view, line, &call->caller, &sink, note);
 }
 
 /* The guard of this board has latched one, or had when it died. */

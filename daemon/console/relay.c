@@ -3,11 +3,9 @@
 #include <stdio.h>
 #include <string.h>
 
-static struct call *relayed_calls;
-
 void relay_end(struct call *call)
 {
-    for (struct call **at = &relayed_calls; *at != NULL; at = &(*at)->next) {
+    for (struct call **at = &call->view->kept->asked; *at != NULL; at = &(*at)->next) {
         if (*at == call) {
             *at = call->next;
             return;
@@ -32,13 +30,14 @@ void relay_cancel(const struct call *call)
         send_cancel(call);
 }
 
-void relay_cancel_all(void)
+void relay_cancel_all(const struct console_view *view)
 {
-    while (relayed_calls != NULL)
-        call_cancel(relayed_calls);
+    while (view->kept->asked != NULL)
+        call_cancel(view->kept->asked);
 }
 
-const char *call_open_end(const struct call *call)
+/* What to add to an error that leaves open whether an act was done: "", or how to find out. */
+static const char *relay_open_end(const struct call *call)
 {
     return call->acts ? "; not known yet whether it was done; see history" : "";
 }
@@ -48,7 +47,7 @@ static void relay_late(uv_timer_t *timer)
     struct call *call = timer->data;
     send_cancel(call);
     call_fail(call, CALL_TIMEOUT, "%s did not answer within %d ms%s", call->target.text,
-              CALL_RELAY_MS, call_open_end(call));
+              CALL_RELAY_MS, relay_open_end(call));
 }
 
 void call_relay(struct call *call, const struct hf_name *target)
@@ -71,17 +70,18 @@ void call_relay(struct call *call, const struct hf_name *target)
     }
     call->query_id = query.id;
     call->target = *target;
-    call->next = relayed_calls;
-    relayed_calls = call;
+    call->next = call->view->kept->asked;
+    call->view->kept->asked = call;
     if (strcmp(call->word[0], "watch") != 0 && strcmp(call->word[0], "transfer") != 0)
         uv_timer_start(&call->timer, relay_late, CALL_RELAY_MS, 0);
 }
 
 /* ---- the answer */
 
-void relay_answer(const struct hf_name *from, const struct wire_query *reply)
+void relay_answer(const struct console_view *view, const struct hf_name *from,
+                  const struct wire_query *reply)
 {
-    struct call *call = relayed_calls;
+    struct call *call = view->kept->asked;
     while (call != NULL && call->query_id != reply->id)
         call = call->next;
     if (call == NULL || !name_equal(&call->target, from))
@@ -92,18 +92,18 @@ void relay_answer(const struct hf_name *from, const struct wire_query *reply)
         call_finish(call, (enum call_error)reply->error);
 }
 
-static struct call *first_to(const struct hf_name *target)
+static struct call *first_to(const struct console_view *view, const struct hf_name *target)
 {
-    struct call *call = relayed_calls;
+    struct call *call = view->kept->asked;
     while (call != NULL && !name_equal(&call->target, target))
         call = call->next;
     return call;
 }
 
-void relay_peer_down(const struct hf_name *peer)
+void relay_peer_down(const struct console_view *view, const struct hf_name *peer)
 {
     struct call *call;
-    while ((call = first_to(peer)) != NULL)
+    while ((call = first_to(view, peer)) != NULL)
         call_fail(call, CALL_UNAVAILABLE, "the connection to %s was lost%s", peer->text,
-                  call_open_end(call));
+                  relay_open_end(call));
 }

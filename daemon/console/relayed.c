@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "console/call.h"
-#include "console/purse.h"
 #include "console/session.h"
 #include "hal/clock.h"
 #include "node/issuers.h"
@@ -38,12 +37,11 @@ enum { RELAYED_LEAST_BYTES = 512, RELAYED_DEBT_BYTES = 64 * 1024 };
 static int64_t relayed_spend(const struct console *console, const struct hf_name *from,
                              size_t bytes)
 {
-    static struct purse boards[HF_AGENTS_MAX];
     static const struct budget_rule answers = { .burst = (int64_t)512 * 1024, .unit_us = 8 };
     struct instant now = hal_clock_now();
     if (issuers_find(console->view.issuers, from) != NULL)
         return answers.burst;
-    struct budget *budget = purse_of(boards, HF_AGENTS_MAX, from);
+    struct budget *budget = purse_of(console->view.kept->boards, HF_AGENTS_MAX, from);
     int64_t left = budget_left(budget, &answers, now);
     if (left > -RELAYED_DEBT_BYTES)
         budget_spend(budget, &answers, (int64_t)bytes, now);
