@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Moves the mutants whose lines have moved: a patch of tests/mutants that applied at COMMIT and does
 not apply to the tree any more is written anew, for code that was moved to another file, reformatted
 or edited beside it. What it can't move it names; a person looks at those.

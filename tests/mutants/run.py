@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Builds every mutant of tests/mutants and lets it live in the simulator until an oracle finds it
 out. Ends with one line "N passed, M failed"; a mutant that survives is a failure.
 
