@@ -37,13 +37,14 @@ static void page_mark_stale(const struct page_file *file, const char *path)
     platform->unmap(platform->context, map, sizeof(*old));
 }
 
-static void page_fill(struct lease_page *page, const struct guard_config *config)
+static void page_fill(struct lease_page *page, const struct platform *platform,
+                      const struct guard_config *config)
 {
     page->magic = PAGE_MAGIC;
     page->version = PAGE_VERSION;
     page->size = sizeof(*page);
     page->resource_count = config->resource_count;
-    page->boot = page_boot_id();
+    page->boot = platform->boot_id(platform->context);
     for (uint8_t i = 0; i < config->resource_count; i++)
         memcpy(page->resource[i].name, config->resource[i].name.text, PAGE_NAME_SIZE);
 }
@@ -64,7 +65,7 @@ bool page_file_open(struct page_file *file, const struct platform *platform, con
         return false;
     }
     file->map = map;
-    page_fill(file->map, config);
+    page_fill(file->map, platform, config);
     result = platform->own_page(platform->context, file->map);
     if (result >= 0)
         result = platform->rename(platform->context, fresh, path);

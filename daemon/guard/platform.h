@@ -50,6 +50,8 @@ struct platform {
     int (*map_new_file)(void *context, const char *path, size_t size, void **map);
     void (*unmap)(void *context, void *map, size_t size);
     int (*rename)(void *context, const char *from, const char *to);
+    /* As page_boot_id(). */
+    uint64_t (*boot_id)(void *context);
     /* Sets the page's owner to this thread; the kernel sets PAGE_OWNER_DIED when the thread ends. */
     int (*own_page)(void *context, struct lease_page *page);
     /* Opens the board that `conf` names. */

@@ -116,6 +116,12 @@ static int linux_rename(void *context, const char *from, const char *to)
     return result_of(rename(from, to));
 }
 
+static uint64_t linux_boot_id(void *context)
+{
+    (void)context;
+    return page_boot_id();
+}
+
 static void linux_unlink(void *context, const char *path)
 {
     (void)context;
@@ -344,6 +350,7 @@ static const struct platform linux_platform = {
     .map_new_file = linux_map_new_file,
     .unmap = linux_unmap,
     .rename = linux_rename,
+    .boot_id = linux_boot_id,
     .own_page = linux_own_page,
     .open_hal = linux_open_hal,
     .listen = linux_listen,

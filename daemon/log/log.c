@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LOG_TEXT_MAX = 500, LOG_PREFIX_MAX = 40, LOG_BRAKE_MS = 1000 };
+enum { LOG_TEXT_MAX = 500, LOG_PREFIX_MAX = 40 };
 
 static bool log_to_journal;
 static const char *log_prefix = "";
@@ -63,24 +63,4 @@ void log_line(int level, const char *format, ...)
         write_line(line, used);
     }
     errno = error;
-}
-
-bool log_brake_admit(struct log_brake *brake, struct instant now)
-{
-    if (!instant_reached(brake->open_at, now)) {
-        brake->held++;
-        return false;
-    }
-    brake->open_at = instant_add(now, span_from_ms(LOG_BRAKE_MS));
-    return true;
-}
-
-uint64_t log_brake_release(struct log_brake *brake, struct instant now)
-{
-    if (brake->held == 0 || !instant_reached(brake->open_at, now))
-        return 0;
-    uint64_t held = brake->held;
-    brake->held = 0;
-    brake->open_at = instant_add(now, span_from_ms(LOG_BRAKE_MS));
-    return held;
 }

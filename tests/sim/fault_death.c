@@ -35,7 +35,7 @@ static struct process *part_process(struct world *world, enum fault_part part, i
 {
     if (part == PART_ISSUER)
         return &world->issuer[node].process;
-    struct board *board = &world->board[node - world->issuer_count];
+    struct sim_board *board = &world->board[node - world->issuer_count];
     return part == PART_AGENT ? board->agent.process : &board->guard.process;
 }
 

@@ -16,7 +16,7 @@ const char *refit_check(const struct world *world, int board)
 void refit_change_file(struct world *world, int board)
 {
     const struct sim_plan *plan = &world->plan;
-    struct board *refitted = &world->board[board];
+    struct sim_board *refitted = &world->board[board];
     refitted->file_hold_ms =
         refitted->file_hold_ms == plan->hold_ms ? plan->refit_hold_ms : plan->hold_ms;
     log_note(world, "%s: its file has a hold time of %lld ms now",
@@ -25,7 +25,7 @@ void refit_change_file(struct world *world, int board)
 
 bool refit_is_old(const struct world *world, int board, enum fault_part part)
 {
-    const struct board *refitted = &world->board[board];
+    const struct sim_board *refitted = &world->board[board];
     if (part == PART_AGENT)
         return refitted->agent.process->up && refitted->agent.hold_ms != refitted->file_hold_ms;
     return refitted->guard.process.up && refitted->hold_ms != refitted->file_hold_ms;

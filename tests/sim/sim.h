@@ -178,7 +178,7 @@ struct sim_guard {
     int64_t clock_bad_until_us; /* a clock that stood: what it reckoned with is no good till then */
 };
 
-struct board {
+struct sim_board {
     int64_t file_hold_ms; /* of its charge pumps, as its file says now */
     int64_t hold_ms;      /* as its guard read it when it started, and as they are since then */
     struct sim_agent agent;
@@ -308,7 +308,7 @@ struct world {
     struct sim_issuer issuer[SIM_ISSUERS_MAX];
     struct sim_loop loop[SIM_NODES_MAX]; /* by machine: of its holdfastd */
     struct timer loop_timer[SIM_NODES_MAX];
-    struct board board[SIM_BOARDS_MAX];
+    struct sim_board board[SIM_BOARDS_MAX];
     struct peer_hub hub[SIM_NODES_MAX]; /* by machine */
     struct network network;
     int64_t frame_sent_us; /* of the one that is heard now */

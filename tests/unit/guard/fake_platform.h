@@ -25,7 +25,8 @@ enum {
     FAKE_CONNECTIONS = 12,
     FAKE_QUEUE = 128,
     FAKE_LINES = 16,
-    FAKE_ACTS = 4096
+    FAKE_ACTS = 4096,
+    FAKE_BOOT_ID = 815
 };
 
 struct fake_packet {
@@ -326,6 +327,12 @@ static inline int fake_rename(void *context, const char *from, const char *to)
     return fake->rename_answer;
 }
 
+static inline uint64_t fake_boot_id(void *context)
+{
+    (void)context;
+    return FAKE_BOOT_ID;
+}
+
 static inline int fake_own_page(void *context, struct lease_page *page)
 {
     atomic_store(&page->owner, 4711);
@@ -539,6 +546,7 @@ static inline struct fake_platform *fake_new(void)
         .map_new_file = fake_map_new_file,
         .unmap = fake_unmap,
         .rename = fake_rename,
+        .boot_id = fake_boot_id,
         .own_page = fake_own_page,
         .open_hal = fake_open_hal,
         .listen = fake_listen,

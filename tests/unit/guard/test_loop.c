@@ -867,6 +867,13 @@ static void the_page_of_an_earlier_guard_is_marked(void **state)
     assert_int_equal(atomic_load(&f->page.owner), 4711);
 }
 
+static void the_page_is_of_this_start_of_the_kernel(void **state)
+{
+    struct fake_platform *f = *state;
+    assert_true(open_loop(f));
+    assert_int_equal(f->page.boot, FAKE_BOOT_ID);
+}
+
 /* ---- the end */
 
 static void a_signal_ends_it_when_all_is_proven_off(void **state)
@@ -976,6 +983,7 @@ int main(void)
         LOOP_TEST(a_start_fails_with_the_lines),
         LOOP_TEST(a_start_fails_with_the_socket),
         LOOP_TEST(the_page_of_an_earlier_guard_is_marked),
+        LOOP_TEST(the_page_is_of_this_start_of_the_kernel),
         LOOP_TEST(a_signal_ends_it_when_all_is_proven_off),
         LOOP_TEST(an_end_without_proof_leaves_the_watchdog_running),
         LOOP_TEST(nothing_is_allocated_once_it_runs),
