@@ -79,13 +79,20 @@ static struct issuer_client *claim_client(struct issuer *issuer, const struct hf
 
 /* ---- leases */
 
-struct issuer_lease *issuer_find_lease(struct issuer *issuer, const struct hf_name *resource)
+const struct issuer_lease *issuer_lease_of(const struct issuer *issuer,
+                                           const struct hf_name *resource)
 {
     for (uint32_t i = 0; i < issuer->lease_count; i++) {
         if (name_equal(&issuer->lease[i].resource, resource))
             return &issuer->lease[i];
     }
     return NULL;
+}
+
+/* The same, for whoever may change it. */
+struct issuer_lease *issuer_find_lease(struct issuer *issuer, const struct hf_name *resource)
+{
+    return (struct issuer_lease *)issuer_lease_of(issuer, resource);
 }
 
 void issuer_note_holder(struct issuer *issuer, struct issuer_lease *lease)
@@ -330,16 +337,6 @@ void issuer_step(struct issuer *issuer, const struct issuer_event *event, struct
 }
 
 /* ---- for people */
-
-const struct issuer_lease *issuer_lease_of(const struct issuer *issuer,
-                                           const struct hf_name *resource)
-{
-    for (uint32_t i = 0; i < issuer->lease_count; i++) {
-        if (name_equal(&issuer->lease[i].resource, resource))
-            return &issuer->lease[i];
-    }
-    return NULL;
-}
 
 struct instant issuer_free_at(const struct issuer *issuer, const struct hf_name *resource)
 {

@@ -8,25 +8,7 @@
  */
 #include "lease/issuer_internal.h"
 
-static int holder_index(const struct issuer_policy *policy, const struct hf_name *node)
-{
-    for (int i = 0; policy && i < policy->holder_count; i++) {
-        if (name_equal(&policy->holder[i], node))
-            return i;
-    }
-    return -1;
-}
-
 /* ---- the hold-off */
-
-static bool waits(const struct issuer_lease *lease, const struct hf_name *node)
-{
-    for (uint8_t i = 0; lease && i < lease->waiter_count; i++) {
-        if (name_equal(&lease->waiter[i].node, node))
-            return true;
-    }
-    return false;
-}
 
 const struct hf_name *issuer_awaited(const struct issuer *issuer, const struct hf_name *resource,
                                      size_t n)
@@ -34,7 +16,7 @@ const struct hf_name *issuer_awaited(const struct issuer *issuer, const struct h
     const struct issuer_lease *lease = issuer_lease_of(issuer, resource);
     const struct issuer_policy *policy = issuer_policy_of(issuer, resource);
     for (uint8_t i = 0; policy && i < policy->holder_count; i++) {
-        if (!waits(lease, &policy->holder[i]) && n-- == 0)
+        if ((!lease || issuer_find_waiter(lease, &policy->holder[i]) < 0) && n-- == 0)
             return &policy->holder[i];
     }
     return NULL;
@@ -62,7 +44,7 @@ bool issuer_held_off(const struct issuer *issuer, const struct hf_name *resource
 bool issuer_hear_claim(const struct issuer *issuer, struct issuer_lease *lease,
                        const struct hf_name *node, uint64_t token)
 {
-    int at = holder_index(issuer_policy_of(issuer, &lease->resource), node);
+    int at = issuer_find_allowed(issuer_policy_of(issuer, &lease->resource), node);
     if (at < 0 || token <= lease->claim[at])
         return false;
     lease->claim[at] = token;
@@ -87,7 +69,7 @@ uint64_t issuer_claim_by(const struct issuer *issuer, const struct hf_name *reso
                          const struct hf_name *node)
 {
     const struct issuer_lease *lease = issuer_lease_of(issuer, resource);
-    int at = holder_index(issuer_policy_of(issuer, resource), node);
+    int at = issuer_find_allowed(issuer_policy_of(issuer, resource), node);
     bool counts = lease && at >= 0 && lease->claim[at] > issuer->table->applied &&
                   !lease_table_overruled(issuer->table, resource, node);
     return counts ? lease->claim[at] : 0;

@@ -152,7 +152,8 @@ bool issuer_hear_claim(const struct issuer *issuer, struct issuer_lease *lease,
 enum lease_refusal issuer_check_acquire(const struct issuer *issuer, const struct hf_name *node,
                                         const struct lease_message *message,
                                         char text[HF_REASON_MAX + 1]);
-bool issuer_policy_allows(const struct issuer_policy *policy, const struct hf_name *node);
+/* Its place in policy->holder; -1: none, or no policy. */
+int issuer_find_allowed(const struct issuer_policy *policy, const struct hf_name *node);
 /* For the history. */
 void issuer_explain_overrule(uint64_t token, char text[HF_REASON_MAX + 1]);
 /* Why nobody is granted the resource, for people; empty: it is not held for an output stuck on. */

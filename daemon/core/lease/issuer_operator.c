@@ -37,7 +37,7 @@ static const char *pin_fault(const struct issuer *issuer, const struct issuer_ev
     const struct issuer_policy *policy = issuer_policy_of(issuer, &event->resource);
     if (!policy)
         return !event->pinned && is_left_pinned(issuer, &event->resource) ? NULL : issuer_no_policy;
-    if (event->pinned && !name_empty(&event->node) && !issuer_policy_allows(policy, &event->node))
+    if (event->pinned && !name_empty(&event->node) && issuer_find_allowed(policy, &event->node) < 0)
         return "the board is none of its holders in the policy of the issuers";
     return NULL;
 }

@@ -47,13 +47,13 @@ const struct issuer_policy *issuer_policy_of(const struct issuer *issuer,
     return NULL;
 }
 
-bool issuer_policy_allows(const struct issuer_policy *policy, const struct hf_name *node)
+int issuer_find_allowed(const struct issuer_policy *policy, const struct hf_name *node)
 {
-    for (uint8_t i = 0; i < policy->holder_count; i++) {
+    for (int i = 0; policy && i < policy->holder_count; i++) {
         if (name_equal(&policy->holder[i], node))
-            return true;
+            return i;
     }
-    return false;
+    return -1;
 }
 
 static enum lease_refusal check_pin(const struct issuer *issuer, const struct hf_name *node,
@@ -80,7 +80,7 @@ enum lease_refusal issuer_check_acquire(const struct issuer *issuer, const struc
         append_text(text, HF_REASON_MAX + 1, "no policy for this resource");
         return LEASE_REFUSED_POLICY;
     }
-    if (!issuer_policy_allows(policy, node)) {
+    if (issuer_find_allowed(policy, node) < 0) {
         append_text(text, HF_REASON_MAX + 1, node->text);
         append_text(text, HF_REASON_MAX + 1, " is not among its holders");
         return LEASE_REFUSED_POLICY;

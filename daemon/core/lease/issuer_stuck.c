@@ -50,7 +50,7 @@ void issuer_on_stuck(struct issuer *issuer, struct issuer_client *client,
 {
     const struct issuer_policy *policy = issuer_policy_of(issuer, &message->resource);
     bool news = !client->word_heard || (int64_t)(message->nonce - client->word_nonce) > 0;
-    if (!policy || !issuer_policy_allows(policy, &client->node) || !news)
+    if (issuer_find_allowed(policy, &client->node) < 0 || !news)
         return;
     struct issuer_lease *lease = issuer_find_or_add_lease(issuer, &message->resource, now);
     if (!lease)

@@ -1,6 +1,6 @@
 #include "lease/stuck.h"
 
-#include <string.h>
+#include "lease/packed.h"
 
 /* -1: not there. */
 static int find(const struct stuck_list *list, const struct hf_name *resource,
@@ -93,67 +93,45 @@ bool stuck_let_go(struct stuck_list *list, const struct hf_name *resource)
 
 /* ---- the snapshot */
 
-static void put_number(uint8_t *out, uint64_t value, size_t width)
-{
-    for (size_t i = 0; i < width; i++)
-        out[i] = (uint8_t)(value >> (8 * (width - 1 - i)));
-}
-
-static uint64_t take_number(const uint8_t *data, size_t width)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < width; i++)
-        value = value << 8 | data[i];
-    return value;
-}
-
-static bool take_name(const uint8_t *data, struct hf_name *name)
-{
-    const char *text = (const char *)data;
-    size_t length = 0;
-    while (length <= HF_NAME_MAX && text[length] != '\0')
-        length++;
-    return length <= HF_NAME_MAX && name_set(name, text, length);
-}
-
 size_t stuck_encode(const struct stuck_list *list, uint8_t *out)
 {
-    size_t at = 4;
-    put_number(out, list->count, 4);
-    for (uint32_t i = 0; i < list->count; i++, at += STUCK_ROW_BYTES) {
+    size_t at = 0;
+    put_number(out, &at, list->count, 4);
+    for (uint32_t i = 0; i < list->count; i++) {
         const struct stuck_row *row = &list->row[i];
-        memcpy(out + at, row->resource.text, HF_NAME_MAX + 1);
-        memcpy(out + at + HF_NAME_MAX + 1, row->board.text, HF_NAME_MAX + 1);
-        put_number(out + at + 2 * (HF_NAME_MAX + 1), (uint64_t)row->wall_us, 8);
-        out[at + STUCK_ROW_BYTES - 1] = row->let_go ? 1 : 0;
+        put_name(out, &at, &row->resource);
+        put_name(out, &at, &row->board);
+        put_number(out, &at, (uint64_t)row->wall_us, 8);
+        put_number(out, &at, row->let_go ? 1 : 0, 1);
     }
     return at;
 }
 
-static bool take_row(struct stuck_list *list, const uint8_t *data)
+static bool take_row(struct stuck_list *list, const uint8_t *data, size_t *at)
 {
     struct stuck_row *row = &list->row[list->count];
-    uint8_t let_go = data[STUCK_ROW_BYTES - 1];
-    if (!take_name(data, &row->resource) || !take_name(data + HF_NAME_MAX + 1, &row->board) ||
-        let_go > 1 || find(list, &row->resource, &row->board) >= 0)
+    if (!take_name(data, at, &row->resource) || !take_name(data, at, &row->board) ||
+        find(list, &row->resource, &row->board) >= 0)
         return false;
-    row->wall_us = (int64_t)take_number(data + 2 * (HF_NAME_MAX + 1), 8);
+    row->wall_us = (int64_t)take_number(data, at, 8);
+    uint64_t let_go = take_number(data, at, 1);
     row->let_go = let_go == 1;
     list->count++;
-    return true;
+    return let_go <= 1;
 }
 
 size_t stuck_decode(struct stuck_list *list, struct bytes bytes)
 {
+    size_t at = 0;
     list->count = 0;
     if (bytes.length < 4)
         return 0;
-    uint64_t count = take_number(bytes.data, 4);
+    uint64_t count = take_number(bytes.data, &at, 4);
     if (count > HF_STUCK_MAX || bytes.length - 4 < count * STUCK_ROW_BYTES)
         return 0;
     for (uint64_t i = 0; i < count; i++) {
-        if (!take_row(list, bytes.data + 4 + i * STUCK_ROW_BYTES))
+        if (!take_row(list, bytes.data, &at))
             return 0;
     }
-    return 4 + (size_t)count * STUCK_ROW_BYTES;
+    return at;
 }

@@ -1,7 +1,6 @@
-#include <string.h>
-
 #include "lease/codec.h"
 #include "lease/message.h"
+#include "lease/packed.h"
 #include "lease/table.h"
 
 /*
@@ -43,22 +42,6 @@ static uint64_t checksum(const uint8_t *data, size_t length)
     return hash;
 }
 
-static void put_number(uint8_t *out, size_t *at, uint64_t value, size_t width)
-{
-    for (size_t i = 0; i < width; i++)
-        out[*at + i] = (uint8_t)(value >> (8 * (width - 1 - i)));
-    *at += width;
-}
-
-static uint64_t take_number(const uint8_t *data, size_t *at, size_t width)
-{
-    uint64_t value = 0;
-    for (size_t i = 0; i < width; i++)
-        value = value << 8 | data[*at + i];
-    *at += width;
-    return value;
-}
-
 static uint64_t history_kept(uint64_t total)
 {
     return total < HF_HISTORY_MAX ? total : HF_HISTORY_MAX;
@@ -72,12 +55,6 @@ static bool close_part(uint8_t *out, size_t *at, size_t length)
     put_number(out, at, length, 2);
     *at += length;
     return true;
-}
-
-static void put_name(uint8_t *out, size_t *at, const struct hf_name *name)
-{
-    memcpy(out + *at, name->text, sizeof(name->text));
-    *at += sizeof(name->text);
 }
 
 static void put_anew(const struct lease_table *table, uint8_t *out, size_t *at)
@@ -179,18 +156,6 @@ static bool take_unknown(struct lease_table *table, struct bytes bytes, size_t *
     return unknown_us <= LEASE_UNKNOWN_MAX_US;
 }
 
-static bool take_name(struct bytes bytes, size_t *at, struct hf_name *name)
-{
-    size_t length = 0;
-    while (length < HF_NAME_MAX && bytes.data[*at + length] != '\0')
-        length++;
-    bool good = name_set(name, (const char *)bytes.data + *at, length);
-    /* One form only: what follows the name is zero. */
-    good = good && memcmp(name->text, bytes.data + *at, sizeof(name->text)) == 0;
-    *at += sizeof(name->text);
-    return good;
-}
-
 static bool take_anew(struct lease_table *table, struct bytes bytes, size_t *at, size_t end)
 {
     if (!take_unknown(table, bytes, at, end) || end - *at < SNAPSHOT_ANEW)
@@ -202,7 +167,8 @@ static bool take_anew(struct lease_table *table, struct bytes bytes, size_t *at,
         return false;
     for (; table->overrule_count < count; table->overrule_count++) {
         struct lease_overrule *overrule = &table->overrule[table->overrule_count];
-        if (!take_name(bytes, at, &overrule->resource) || !take_name(bytes, at, &overrule->board))
+        if (!take_name(bytes.data, at, &overrule->resource) ||
+            !take_name(bytes.data, at, &overrule->board))
             return false;
         overrule->token = take_number(bytes.data, at, 8);
         if (overrule->token <= table->applied || overrule->token >= UINT64_C(1) << 62)
