@@ -132,8 +132,8 @@ struct call_command {
     const char *usage; /* NULL: not shown by help, nodes say it to each other */
     bool operator_only;
     int words; /* behind the name; options in the usage: the command counts */
-    enum voucher_act
-        by_board; /* what of it a board may relay, to the leader mostly; see voucher.h */
+    /* What of it a board may relay, to the leader mostly; see voucher.h. */
+    enum voucher_act by_board;
     void (*run)(struct call *call);
 };
 

@@ -25,8 +25,8 @@ struct gateway_board {
     pthread_mutex_t mutex; /* guards what follows */
     bool joined;
     struct hal hal;
-    uint16_t
-        port[CONF_ACTUATORS_MAX]; /* the latest, to be told again when it comes back; 0: none */
+    /* The latest, to be told again when it comes back; 0: none. */
+    uint16_t port[CONF_ACTUATORS_MAX];
     size_t next_port;
 };
 

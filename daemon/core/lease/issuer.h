@@ -162,8 +162,8 @@ struct issuer_lease {
     struct instant yield_at; /* the holder is not asked (again) to yield before this */
     uint64_t claim[ISSUER_POLICY_HOLDERS_MAX]; /* highest token that each of the policy's said */
     struct issuer_transfer transfer;
-    struct hf_name
-        cause; /* who pays for the next grant: it gave the lease up, or had it given up */
+    /* Who pays for the next grant: it gave the lease up, or had it given up. */
+    struct hf_name cause;
 };
 
 /* A refusal that is in the history already. */

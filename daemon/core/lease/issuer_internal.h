@@ -75,9 +75,10 @@ void issuer_on_withdraw(struct issuer *issuer, const struct issuer_client *clien
 /* ---- issuer_refuse.c */
 
 struct issuer_note *issuer_find_note(struct issuer_client *client, const struct hf_name *resource);
+/* `refused`: what, and why; `again_at` is not used. */
 void issuer_refuse(struct issuer *issuer, struct issuer_client *client,
-                   const struct hf_name *resource, enum lease_refusal refusal, const char *text,
-                   struct instant now, struct issuer_output *out);
+                   const struct issuer_note *refused, const char *text, struct instant now,
+                   struct issuer_output *out);
 
 /* ---- issuer_stuck.c */
 

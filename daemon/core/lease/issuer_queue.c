@@ -88,6 +88,7 @@ static void answer_queued(struct issuer *issuer, const struct issuer_lease *leas
 static void refuse_waiters(struct issuer *issuer, struct issuer_lease *lease, struct instant now,
                            struct issuer_output *out)
 {
+    const struct issuer_note refused = { lease->resource, LEASE_REFUSED_TOKEN, at_once };
     struct issuer_claim claim;
     char text[HF_REASON_MAX + 1];
     if (!issuer_claim_of(issuer, &lease->resource, &claim))
@@ -97,7 +98,7 @@ static void refuse_waiters(struct issuer *issuer, struct issuer_lease *lease, st
         struct issuer_client *client =
             issuer_connected_client(issuer, &lease->waiter[--lease->waiter_count].node);
         if (client)
-            issuer_refuse(issuer, client, &lease->resource, LEASE_REFUSED_TOKEN, text, now, out);
+            issuer_refuse(issuer, client, &refused, text, now, out);
     }
 }
 
@@ -136,18 +137,20 @@ void issuer_on_acquire(struct issuer *issuer, struct issuer_client *client,
     char text[HF_REASON_MAX + 1];
     issuer_hear_token(issuer, &client->node, &message->resource, message->highest, now, out);
     issuer_note_seen_off(issuer, client, &message->resource, now, out);
-    enum lease_refusal refusal = judge_acquire(issuer, &client->node, message, text);
+    struct issuer_note refused = { .resource = message->resource };
+    refused.refusal = judge_acquire(issuer, &client->node, message, text);
     struct issuer_lease *lease = issuer_find_lease(issuer, &message->resource);
-    if (refusal != LEASE_REFUSED_NONE) {
+    if (refused.refusal != LEASE_REFUSED_NONE) {
         if (lease)
             issuer_remove_waiter(lease, &client->node);
-        issuer_refuse(issuer, client, &message->resource, refusal, text, now, out);
+        issuer_refuse(issuer, client, &refused, text, now, out);
         return;
     }
+    refused.refusal = LEASE_REFUSED_FULL;
     lease = issuer_find_or_add_lease(issuer, &message->resource, now);
     if (!lease) {
-        issuer_refuse(issuer, client, &message->resource, LEASE_REFUSED_FULL,
-                      "the table has no room for another resource", now, out);
+        issuer_refuse(issuer, client, &refused, "the table has no room for another resource", now,
+                      out);
         return;
     }
     const struct lease_record *record = issuer_record_of(issuer, lease);
@@ -158,8 +161,7 @@ void issuer_on_acquire(struct issuer *issuer, struct issuer_client *client,
     }
     int position = issuer_queue_waiter(issuer, lease, &client->node, message);
     if (position < 0) {
-        issuer_refuse(issuer, client, &message->resource, LEASE_REFUSED_FULL, "the queue is full",
-                      now, out);
+        issuer_refuse(issuer, client, &refused, "the queue is full", now, out);
         return;
     }
     struct issuer_note *note = issuer_find_note(client, &message->resource);

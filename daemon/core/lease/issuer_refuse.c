@@ -29,30 +29,30 @@ static struct issuer_note *claim_note(struct issuer_client *client, struct insta
  * soon after it that a board could fill log and card with its requests. One that is refused more
  * resources than it may ask for is noted no faster than that.
  */
-static bool note_refusal(struct issuer_client *client, const struct hf_name *resource,
-                         enum lease_refusal refusal, struct instant now)
+static bool note_refusal(struct issuer_client *client, const struct issuer_note *refused,
+                         struct instant now)
 {
-    struct issuer_note *note = issuer_find_note(client, resource);
+    struct issuer_note *note = issuer_find_note(client, &refused->resource);
     if (!note)
         note = claim_note(client, now);
-    if (!note || note->refusal == refusal || !instant_reached(note->again_at, now))
+    if (!note || note->refusal == refused->refusal || !instant_reached(note->again_at, now))
         return false;
-    note->resource = *resource;
-    note->refusal = refusal;
+    *note = *refused;
     note->again_at = instant_add(now, span_from_ms(ISSUER_NOTE_INTERVAL_MS));
     return true;
 }
 
 void issuer_refuse(struct issuer *issuer, struct issuer_client *client,
-                   const struct hf_name *resource, enum lease_refusal refusal, const char *text,
-                   struct instant now, struct issuer_output *out)
+                   const struct issuer_note *refused, const char *text, struct instant now,
+                   struct issuer_output *out)
 {
+    const struct hf_name *resource = &refused->resource;
     struct lease_message *answer = issuer_send(out, &client->node, LEASE_REFUSED, resource);
-    answer->refusal = refusal;
+    answer->refusal = refused->refusal;
     text_copy(answer->text, sizeof(answer->text), text);
     if (!issuer_policy_of(issuer, resource) ||
         budget_left(&client->budget, &budget_board, now) < BUDGET_LEASE_BYTES ||
-        !note_refusal(client, resource, refusal, now))
+        !note_refusal(client, refused, now))
         return;
     struct lease_command *command = issuer_propose(issuer, out, LEASE_COMMAND_NOTE, resource);
     command->event = HISTORY_REFUSAL;

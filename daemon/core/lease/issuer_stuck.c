@@ -3,6 +3,18 @@
 
 const char issuer_held_text[] = "an output of it is stuck on: held until fault clear, see leases";
 
+/* What is proposed on a board's word: kind and text. */
+static const struct lease_command off_again = { .kind = LEASE_COMMAND_CLEAR,
+                                                .text = "its outputs are off again" };
+static const struct lease_command cleared = {
+    .kind = LEASE_COMMAND_CLEAR, .text = "fault cleared at the board, its outputs are off"
+};
+static const struct lease_command stuck_and_held = {
+    .kind = LEASE_COMMAND_STUCK, .text = "an output is stuck on: held until fault clear"
+};
+static const struct lease_command stuck_and_go = { .kind = LEASE_COMMAND_STUCK,
+                                                   .text = "an output is stuck on; on_stuck = go" };
+
 bool issuer_policy_says_go(const struct issuer *issuer, const struct hf_name *resource)
 {
     const struct issuer_policy *policy = issuer_policy_of(issuer, resource);
@@ -19,18 +31,17 @@ bool issuer_is_held(const struct issuer *issuer, const struct issuer_lease *leas
 
 /* One entry at a time for a resource, and none that would do nothing. */
 static void propose_word(struct issuer *issuer, const struct issuer_lease *lease,
-                         const struct issuer_client *client, bool stuck, const char *text,
+                         const struct issuer_client *client, const struct lease_command *word,
                          struct instant now, struct issuer_output *out)
 {
     if (lease->word_index > issuer->table->applied ||
-        (stuck && !stuck_has_room(&issuer->table->stuck)) ||
+        (word->kind == LEASE_COMMAND_STUCK && !stuck_has_room(&issuer->table->stuck)) ||
         budget_left(&client->budget, &budget_board, now) < BUDGET_LEASE_BYTES)
         return;
-    struct lease_command *command = issuer_propose(
-        issuer, out, stuck ? LEASE_COMMAND_STUCK : LEASE_COMMAND_CLEAR, &lease->resource);
+    struct lease_command *command = issuer_propose(issuer, out, word->kind, &lease->resource);
     command->holder = client->node;
     command->who = client->node;
-    text_copy(command->text, sizeof(command->text), text);
+    text_copy(command->text, sizeof(command->text), word->text);
     issuer_pay(out, &client->node);
 }
 
@@ -41,7 +52,7 @@ void issuer_note_seen_off(struct issuer *issuer, struct issuer_client *client,
     const struct stuck_row *row = stuck_find(&issuer->table->stuck, resource, &client->node);
     const struct issuer_lease *lease = issuer_find_lease(issuer, resource);
     if (row && lease && (row->let_go || issuer_policy_says_go(issuer, resource)))
-        propose_word(issuer, lease, client, false, "its outputs are off again", now, out);
+        propose_word(issuer, lease, client, &off_again, now, out);
 }
 
 void issuer_on_stuck(struct issuer *issuer, struct issuer_client *client,
@@ -70,9 +81,6 @@ void issuer_on_stuck(struct issuer *issuer, struct issuer_client *client,
         if (issuer_is_held(issuer, lease, now))
             issuer_fail_transfer(lease, issuer_held_text);
     }
-    const char *text = policy->stuck_go ? "an output is stuck on; on_stuck = go" :
-                                          "an output is stuck on: held until fault clear";
-    propose_word(issuer, lease, client, !message->fenced,
-                 message->fenced ? "fault cleared at the board, its outputs are off" : text, now,
-                 out);
+    const struct lease_command *stuck = policy->stuck_go ? &stuck_and_go : &stuck_and_held;
+    propose_word(issuer, lease, client, message->fenced ? &cleared : stuck, now, out);
 }

@@ -38,12 +38,13 @@ enum lease_message_kind {
 
 enum lease_refusal {
     LEASE_REFUSED_NONE,
-    LEASE_REFUSED_POLICY,    /* no policy for the resource, or the board is not among its holders */
-    LEASE_REFUSED_TTL,       /* ttl is 0 or above the policy's ttl_max */
-    LEASE_REFUSED_FENCE,     /* fence latency out of range */
-    LEASE_REFUSED_PINNED,    /* pinned to another board or to nobody */
-    LEASE_REFUSED_FULL,      /* the table or the queue is full */
-    LEASE_REFUSED_TOKEN = 7, /* a board has had a token that is not below the next one here */
+    LEASE_REFUSED_POLICY, /* no policy for the resource, or the board is not among its holders */
+    LEASE_REFUSED_TTL,    /* ttl is 0 or above the policy's ttl_max */
+    LEASE_REFUSED_FENCE,  /* fence latency out of range */
+    LEASE_REFUSED_PINNED, /* pinned to another board or to nobody */
+    LEASE_REFUSED_FULL,   /* the table or the queue is full */
+    LEASE_REFUSED_UNUSED, /* never said: refused on the wire as unknown */
+    LEASE_REFUSED_TOKEN,  /* a board has had a token that is not below the next one here */
     LEASE_REFUSALS
 };
 

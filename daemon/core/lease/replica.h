@@ -105,9 +105,11 @@ struct replica_output {
     uint64_t confirmed_round;  /* as raft_output */
     uint64_t requested_round;  /* of REPLICA_CONFIRM */
     enum raft_refusal refusal; /* of an operator's event */
-    struct replica_act
-        act;           /* of an accepted operator's event but REPLICA_LEADER_TRANSFER: done once
-                               replica_act_outcome() says so, and nobody is told so before */
+    /*
+     * Of an accepted operator's event but REPLICA_LEADER_TRANSFER: done once replica_act_outcome()
+     * says so, and nobody is told so before.
+     */
+    struct replica_act act;
     const char *error; /* of an operator's event that was refused: static text, or NULL */
     struct instant wake_at;
 };

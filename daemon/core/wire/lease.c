@@ -137,7 +137,8 @@ static const char *unpack_scalars(struct lease_message *out, const holdfast_Leas
 #undef TAKE
     if (message->refusal != holdfast_Lease_Refusal_NONE && !(has & HAS(refusal)))
         return "lease: refusal does not belong to this kind";
-    if ((uint32_t)message->refusal >= (uint32_t)LEASE_REFUSALS || (int)message->refusal == 6)
+    if ((uint32_t)message->refusal >= (uint32_t)LEASE_REFUSALS ||
+        (uint32_t)message->refusal == (uint32_t)LEASE_REFUSED_UNUSED)
         return "lease: unknown refusal";
     out->refusal = (enum lease_refusal)message->refusal;
     return NULL;
