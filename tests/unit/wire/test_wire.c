@@ -233,7 +233,7 @@ static void random_lease(enum lease_message_kind kind)
     if (kind == LEASE_REFUSED)
         do
             lease->refusal = (enum lease_refusal)(1 + random_below(LEASE_REFUSALS - 1));
-        while ((int)lease->refusal == 6); /* which was never said */
+        while (lease->refusal == LEASE_REFUSED_UNUSED);
 }
 
 static void random_hello(void)
