@@ -26,7 +26,7 @@ static int64_t lease_max_us(const struct replica *replica)
 
 static bool describe(struct call *call, struct backup *backup, uint8_t *bytes)
 {
-    const struct replica *replica = issuer_shell_replica(call->view->issuer);
+    const struct replica *replica = issuer_shell_replica(call->view->issuer_shell);
     *backup = (struct backup){
         .cluster = call->view->conf->cluster_name,
         .node = call->view->conf->node_id,
@@ -63,7 +63,7 @@ static void backup_answer(struct call *call)
     uint8_t *bytes = malloc(lease_table_encoded_max());
     char *text = malloc(capacity);
     size_t length = 0;
-    const struct raft *raft = &issuer_shell_replica(call->view->issuer)->raft;
+    const struct raft *raft = &issuer_shell_replica(call->view->issuer_shell)->raft;
     bool changing = raft->members_index > raft->commit;
     if (!changing && bytes != NULL && text != NULL && describe(call, &backup, bytes))
         length = backup_write(&backup, text, capacity);

@@ -101,11 +101,11 @@ static void call_release(struct call *call)
 {
     call->finished = true;
     if (call->reading)
-        issuer_shell_forget_reader(call->view->issuer, &call->reader);
+        issuer_shell_forget_reader(call->view->issuer_shell, &call->reader);
     if (call->awaiting)
-        issuer_shell_forget_waiting(call->view->issuer, &call->act);
+        issuer_shell_forget_waiting(call->view->issuer_shell, &call->act);
     if (call->watching)
-        issuer_shell_unwatch(call->view->issuer, &call->watcher);
+        issuer_shell_unwatch(call->view->issuer_shell, &call->watcher);
     relay_end(call);
     if (call->handle != NULL)
         *call->handle = NULL;
@@ -177,7 +177,7 @@ void call_read(struct call *call, void (*on_read)(struct call *call))
     call->reader.context = call;
     call->reading = true;
     uv_timer_start(&call->timer, call_read_late, CALL_READ_MS, 0);
-    if (issuer_shell_read(call->view->issuer, &call->reader))
+    if (issuer_shell_read(call->view->issuer_shell, &call->reader))
         return;
     call->reading = false;
     call_fail(call, CALL_UNAVAILABLE, "this issuer does not lead any more; try again");
@@ -327,7 +327,7 @@ void call_start(const struct console_view *view, const char *line, const struct 
 
 /* ---- what is known of the leader */
 
-static bool call_issuer_up(const struct console_view *view, struct hf_name *id)
+static bool call_find_connected_issuer(const struct console_view *view, struct hf_name *id)
 {
     for (uint8_t i = 0; i < view->issuers->count; i++) {
         if (view->issuers->peer[i].up) {
@@ -341,10 +341,10 @@ static bool call_issuer_up(const struct console_view *view, struct hf_name *id)
 bool call_find_leader(const struct call *call, struct hf_name *leader)
 {
     const struct console_view *view = call->view;
-    if (view->issuer != NULL) {
-        *leader = issuer_shell_replica(view->issuer)->raft.leader;
+    if (view->issuer_shell != NULL) {
+        *leader = issuer_shell_replica(view->issuer_shell)->raft.leader;
         return !name_empty(leader);
     }
     *leader = agent_holder(view->agent)->leader;
-    return !name_empty(leader) || call_issuer_up(view, leader);
+    return !name_empty(leader) || call_find_connected_issuer(view, leader);
 }

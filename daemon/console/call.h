@@ -82,15 +82,16 @@ struct call {
 
     uv_timer_t timer; /* open for the call's whole life */
     int64_t started_us;
-    struct issuer_reader reader;
+    struct issuer_shell_reader reader;
     bool reading;
     void (*on_read)(struct call *call); /* a majority confirmed that this issuer leads */
-    struct issuer_watcher watcher;
+    struct issuer_shell_watcher watcher;
     bool watching;
     bool endless; /* a watch, here or relayed: the caller ends it */
     struct hf_name resource;
-    enum raft_change change;   /* of members */
-    struct issuer_waiting act; /* what an operator asked for, and where it stands in the log */
+    enum raft_change change; /* of members */
+    /* What an operator asked for, and where it stands in the log. */
+    struct issuer_shell_waiting act;
     bool awaiting;
     void (*on_done)(struct call *call); /* it is committed */
     const char *done;                   /* what it is called then */

@@ -150,7 +150,7 @@ struct console *console_start(const struct console_config *config)
                                            .conf = config->conf,
                                            .node = config->node,
                                            .issuers = node_issuers(config->node),
-                                           .issuer = node_issuer(config->node),
+                                           .issuer_shell = node_issuer(config->node),
                                            .agent = node_agent(config->node),
                                            .kept = &console->kept };
     if (config->conf->has_console && !console_listen(console, config->identity)) {

@@ -56,7 +56,7 @@ static void history_fields(struct report *report, const struct history_event *ev
 static bool history_is_elsewhere(struct call *call)
 {
     struct hf_name leader;
-    if (call->view->issuer != NULL)
+    if (call->view->issuer_shell != NULL)
         return false;
     if (call_find_leader(call, &leader))
         call_relay(call, &leader);
@@ -93,7 +93,7 @@ void show_history(struct call *call)
     }
     if (!history_filter(call, "history [-n N] [--resource R]") || history_is_elsewhere(call))
         return;
-    const struct lease_table *table = &issuer_shell_replica(call->view->issuer)->table;
+    const struct lease_table *table = &issuer_shell_replica(call->view->issuer_shell)->table;
     uint64_t kept = table->history_total < HF_HISTORY_MAX ? table->history_total : HF_HISTORY_MAX;
     uint64_t first = table->history_total;
     long found = 0;
@@ -151,5 +151,5 @@ void watch_history(struct call *call)
     call->watcher.on_event = watch_event;
     call->watcher.context = call;
     call->watching = true;
-    issuer_shell_watch(call->view->issuer, &call->watcher);
+    issuer_shell_watch(call->view->issuer_shell, &call->watcher);
 }

@@ -47,9 +47,9 @@ static void metrics_budgets(const struct replica *replica, struct text *text)
 
 static void metrics_issuer(const struct console_view *view, struct text *text)
 {
-    const struct replica *replica = issuer_shell_replica(view->issuer);
+    const struct replica *replica = issuer_shell_replica(view->issuer_shell);
     const struct raft *raft = &replica->raft;
-    const struct store_counters *store = issuer_shell_counters(view->issuer);
+    const struct store_counters *store = issuer_shell_counters(view->issuer_shell);
     metric_one(text, "issuer_leader", "gauge", "1 if this issuer leads and serves.",
                replica_serving(replica) ? 1 : 0);
     metric_one(text, "recovery_standing", "gauge",
@@ -70,13 +70,13 @@ static void metrics_issuer(const struct console_view *view, struct text *text)
     metric(text, "store_slow", "gauge", "1 while an issuer's syncs exceed issuer.slow_store_ms.");
     for (uint8_t i = 0; i < raft->members.count; i++) {
         struct wire_store told;
-        if (issuer_shell_store_of(view->issuer, &raft->members.member[i].id, &told))
+        if (issuer_shell_store_of(view->issuer_shell, &raft->members.member[i].id, &told))
             text_print(text, "holdfast_store_slow{issuer=\"%s\"} %d\n",
                        raft->members.member[i].id.text, told.slow ? 1 : 0);
     }
     metric_one(text, "store_slow_syncs_total", "counter",
                "Syncs that took longer than issuer.slow_store_ms.",
-               (double)issuer_shell_slow_total(view->issuer));
+               (double)issuer_shell_slow_total(view->issuer_shell));
     metric_one(text, "store_sync_worst_seconds", "gauge", "Longest sync since the start.",
                (double)store->worst_us / 1e6);
     metric(text, "lease_held", "gauge", "1 for the holder of each resource, as applied here.");
@@ -134,7 +134,7 @@ void metrics_print(const struct console_view *view, struct text *text)
     metric(text, "info", "gauge", "Version and node.");
     text_print(text, "holdfast_info{version=\"%s\",node=\"%s\",cluster=\"%s\"} 1\n",
                HOLDFAST_VERSION, view->conf->node_id.text, view->conf->cluster_name.text);
-    if (view->issuer != NULL)
+    if (view->issuer_shell != NULL)
         metrics_issuer(view, text);
     if (view->agent != NULL)
         metrics_agent(view, text);

@@ -79,11 +79,12 @@ bool operate_here(struct call *call, const struct hf_name *resource)
         operate_refuse_voucher(call);
         return false;
     }
-    if (call->view->issuer == NULL && call->by_board == VOUCHER_NONE) {
+    if (call->view->issuer_shell == NULL && call->by_board == VOUCHER_NONE) {
         operate_elsewhere(call);
         return false;
     }
-    if (call->view->issuer != NULL && replica_serving(issuer_shell_replica(call->view->issuer)))
+    if (call->view->issuer_shell != NULL &&
+        replica_serving(issuer_shell_replica(call->view->issuer_shell)))
         return true;
     if (!call_find_leader(call, &leader) || name_equal(&leader, &call->view->conf->node_id))
         call_fail(call, CALL_UNAVAILABLE, "no leader is known");
@@ -172,7 +173,7 @@ bool operate_step(struct call *call, struct replica_event *event)
     event->via = call->caller.via;
     event->unproven = operate_by_board(call);
     enum raft_refusal refusal =
-        issuer_shell_operate(call->view->issuer, event, &call->act.act, &error);
+        issuer_shell_operate(call->view->issuer_shell, event, &call->act.act, &error);
     if (error != NULL)
         call_fail(call, CALL_CONFLICT, "%s: %s", event->resource.text, error);
     else if (refusal != RAFT_ACCEPTED)
@@ -229,12 +230,12 @@ void operate_await(struct call *call, void (*on_done)(struct call *call))
     call->act.context = call;
     call->awaiting = true;
     uv_timer_start(&call->timer, operate_late, CALL_COMMIT_MS, 0);
-    issuer_shell_await(call->view->issuer, &call->act);
+    issuer_shell_await(call->view->issuer_shell, &call->act);
 }
 
 static void operate_done(struct call *call)
 {
-    const struct replica *replica = issuer_shell_replica(call->view->issuer);
+    const struct replica *replica = issuer_shell_replica(call->view->issuer_shell);
     if (replica_act_event(replica, call->act.act.index) == NULL) {
         call_fail(call, CALL_CONFLICT, "not done: entry %" PRIu64 " had no effect; see history",
                   call->act.act.index);

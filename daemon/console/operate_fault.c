@@ -45,7 +45,7 @@ static bool fault_is_here(const struct call *call)
 
 static bool fault_names_resource(struct call *call)
 {
-    const struct replica *replica = issuer_shell_replica(call->view->issuer);
+    const struct replica *replica = issuer_shell_replica(call->view->issuer_shell);
     if (issuer_policy_of(&replica->issuer, &call->resource) != NULL)
         return true;
     call_fail(call, CALL_NOT_FOUND, "resource %s: must be one of issuer.policy",

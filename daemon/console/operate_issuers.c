@@ -12,7 +12,7 @@
 static void leader_transfer_look(uv_timer_t *timer)
 {
     struct call *call = timer->data;
-    const struct raft *raft = &issuer_shell_replica(call->view->issuer)->raft;
+    const struct raft *raft = &issuer_shell_replica(call->view->issuer_shell)->raft;
     int64_t waited_us = hal_clock_now().us - call->started_us;
     if (raft->term > call->act.act.term && name_equal(&raft->leader, &call->resource)) {
         report_text(&call->report, "done", "that issuer leads");
@@ -42,7 +42,7 @@ void operate_leader_transfer(struct call *call)
     call->resource = event.node;
     if (!operate_step(call, &event))
         return;
-    call->act.act.term = issuer_shell_replica(call->view->issuer)->raft.term;
+    call->act.act.term = issuer_shell_replica(call->view->issuer_shell)->raft.term;
     uv_timer_start(&call->timer, leader_transfer_look, 0, CALL_POLL_MS);
 }
 
@@ -56,7 +56,8 @@ static const char *const member_done[RAFT_CHANGES] = {
 
 static void member_answer(struct call *call)
 {
-    const struct raft_members *members = &issuer_shell_replica(call->view->issuer)->raft.members;
+    const struct raft_members *members =
+        &issuer_shell_replica(call->view->issuer_shell)->raft.members;
     uint8_t voters = raft_voter_count(members);
     report_text(&call->report, "done", member_done[call->change]);
     report_number(&call->report, "voters", voters);

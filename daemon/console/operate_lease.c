@@ -38,7 +38,7 @@ static bool operate_names_holder(struct call *call, const struct replica_event *
 /* Nobody holds it, and this is why. */
 static bool transfer_not_held_off(struct call *call, const struct replica_event *event)
 {
-    const struct issuer *issuer = &issuer_shell_replica(call->view->issuer)->issuer;
+    const struct issuer *issuer = &issuer_shell_replica(call->view->issuer_shell)->issuer;
     struct instant now = hal_clock_now();
     struct instant until = issuer_unknown_until(issuer);
     const struct hf_name *board = issuer_awaited(issuer, &event->resource, 0);
@@ -57,7 +57,7 @@ static bool transfer_not_held_off(struct call *call, const struct replica_event 
 static void transfer_look(uv_timer_t *timer)
 {
     struct call *call = timer->data;
-    const struct replica *replica = issuer_shell_replica(call->view->issuer);
+    const struct replica *replica = issuer_shell_replica(call->view->issuer_shell);
     const struct issuer_transfer *transfer = replica_transfer(replica, &call->resource);
     if (transfer == NULL || transfer->state == ISSUER_TRANSFER_NONE ||
         replica->raft.term != call->act.act.term) {
@@ -120,7 +120,7 @@ void operate_unpin(struct call *call)
 /* What keeps a resource back counts, whoever said it: a board that left the policy may have. */
 static bool overrule_names_known(struct call *call, const struct replica_event *event)
 {
-    const struct issuer *issuer = &issuer_shell_replica(call->view->issuer)->issuer;
+    const struct issuer *issuer = &issuer_shell_replica(call->view->issuer_shell)->issuer;
     return issuer_claim_by(issuer, &event->resource, &event->node) > 0 ||
            operate_names_holder(call, event, "");
 }

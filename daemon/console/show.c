@@ -16,7 +16,7 @@ enum { YEAR_2024_S = 1704067200 };
 
 const struct replica *show_replica(const struct call *call)
 {
-    return call->view->issuer != NULL ? issuer_shell_replica(call->view->issuer) : NULL;
+    return call->view->issuer_shell != NULL ? issuer_shell_replica(call->view->issuer_shell) : NULL;
 }
 
 /* True if the answer comes from the leader: the command goes on there, or has failed. */
@@ -49,9 +49,9 @@ static void status_issuer(struct report *report, const struct console_view *view
                           const struct replica *replica)
 {
     const struct raft *raft = &replica->raft;
-    const char *failure = issuer_shell_failure(view->issuer);
+    const char *failure = issuer_shell_failure(view->issuer_shell);
     char recovery[RECOVERY_TEXT_MAX];
-    issuer_shell_describe_recovery(view->issuer, recovery, sizeof(recovery));
+    issuer_shell_describe_recovery(view->issuer_shell, recovery, sizeof(recovery));
     report_text(report, "issuer", show_issuer_role(raft));
     report_token(report, "term", raft->term);
     report_text(report, "leader", raft->leader.text);

@@ -6,7 +6,7 @@ static void issuer_store_fields(struct report *report, const struct console_view
                                 const struct hf_name *id)
 {
     struct wire_store store;
-    if (!issuer_shell_store_of(view->issuer, id, &store)) {
+    if (!issuer_shell_store_of(view->issuer_shell, id, &store)) {
         report_none(report, "store");
         report_none(report, "sync_last_ms");
         report_none(report, "sync_worst_ms");

@@ -31,8 +31,8 @@ struct console_view {
     const struct conf *conf;
     struct node *node; /* for node_send_query() */
     const struct issuers *issuers;
-    struct issuer_shell *issuer; /* NULL: not an issuer */
-    struct agent *agent;         /* NULL: holds no leases */
+    struct issuer_shell *issuer_shell; /* NULL: not an issuer */
+    struct agent *agent;               /* NULL: holds no leases */
     struct console_kept *kept;
 };
 

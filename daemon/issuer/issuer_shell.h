@@ -28,9 +28,9 @@
 
 struct issuer_shell;
 
-enum { ISSUER_TEXT_MAX = 256 };
+enum { ISSUER_SHELL_TEXT_MAX = 256 };
 
-struct issuer_callbacks {
+struct issuer_shell_callbacks {
     /* To the issuer message->to, to an agent, or to another issuer. False: it is not up. */
     bool (*send_raft)(void *context, const struct raft_message *message);
     bool (*send_to_agent)(void *context, const struct hf_name *to,
@@ -51,76 +51,76 @@ struct issuer_shell_config {
     uint64_t random_seed;            /* of election timeouts */
     const struct disk_ops *disk_ops; /* NULL: real files in conf->data_dir */
     void *disk;                      /* of disk_ops; outlives the shell */
-    struct issuer_callbacks callbacks;
+    struct issuer_shell_callbacks callbacks;
     void *context;
 };
 
 /* Somebody who wants to see history events as they are applied: an element of a list. */
-struct issuer_watcher {
+struct issuer_shell_watcher {
     void (*on_event)(void *context, const struct history_event *event);
     void *context;
-    struct issuer_watcher *next;
+    struct issuer_shell_watcher *next;
 };
 
 /* Somebody who waits for a confirmation round: a linearizable read. One shot. */
-struct issuer_reader {
+struct issuer_shell_reader {
     void (*on_confirmed)(void *context, bool confirmed); /* false: leadership was lost */
     void *context;
     uint64_t round;
-    struct issuer_reader *next;
+    struct issuer_shell_reader *next;
 };
 
 /* Somebody who waits for what becomes of an operator's act. One shot: never REPLICA_ACT_OPEN. */
-struct issuer_waiting {
+struct issuer_shell_waiting {
     void (*on_outcome)(void *context, enum replica_outcome outcome);
     void *context;
     struct replica_act act;
-    struct issuer_waiting *next;
+    struct issuer_shell_waiting *next;
 };
 
 /* `config` is copied. Returns NULL after one log line. Blocks while the journal is read. */
 struct issuer_shell *issuer_shell_start(const struct issuer_shell_config *config);
 
 /* Flushes nothing: what was not acknowledged was not promised. */
-void issuer_shell_stop(struct issuer_shell *issuer);
+void issuer_shell_stop(struct issuer_shell *shell);
 
 /* Messages of those who may send them, and their links: who may is for the caller to know. */
-void issuer_shell_raft(struct issuer_shell *issuer, const struct raft_message *message);
-void issuer_shell_lease(struct issuer_shell *issuer, const struct hf_name *agent,
+void issuer_shell_raft(struct issuer_shell *shell, const struct raft_message *message);
+void issuer_shell_lease(struct issuer_shell *shell, const struct hf_name *agent,
                         const struct lease_message *message);
-void issuer_shell_client(struct issuer_shell *issuer, const struct hf_name *agent, bool up);
-void issuer_shell_peer_down(struct issuer_shell *issuer, const struct hf_name *peer);
-void issuer_shell_store(struct issuer_shell *issuer, const struct hf_name *peer,
+void issuer_shell_client(struct issuer_shell *shell, const struct hf_name *agent, bool up);
+void issuer_shell_peer_down(struct issuer_shell *shell, const struct hf_name *peer);
+void issuer_shell_store(struct issuer_shell *shell, const struct hf_name *peer,
                         const struct wire_store *store);
 
 /* To a node that has connected: who the issuers are, if that is committed in the log. */
-void issuer_shell_tell_issuers(struct issuer_shell *issuer, const struct hf_name *node);
+void issuer_shell_tell_issuers(struct issuer_shell *shell, const struct hf_name *node);
 
 /*
  * An operator's act: `event` is one of REPLICA_TRANSFER, _PIN, _OVERRULE, _CLEAR, _NOTE, _REMOVE,
  * _LEADER_TRANSFER and _MEMBERS. *error is the reason (static text) if the lease rules refuse it,
  * else NULL. What is accepted is not done yet: issuer_shell_await() tells of *act when it is.
  */
-enum raft_refusal issuer_shell_operate(struct issuer_shell *issuer, struct replica_event *event,
+enum raft_refusal issuer_shell_operate(struct issuer_shell *shell, struct replica_event *event,
                                        struct replica_act *act, const char **error);
 /* on_outcome follows, maybe within the call, maybe never: the caller has a time limit of its own. */
-void issuer_shell_await(struct issuer_shell *issuer, struct issuer_waiting *waiting);
-void issuer_shell_forget_waiting(struct issuer_shell *issuer, struct issuer_waiting *waiting);
+void issuer_shell_await(struct issuer_shell *shell, struct issuer_shell_waiting *waiting);
+void issuer_shell_forget_waiting(struct issuer_shell *shell, struct issuer_shell_waiting *waiting);
 /* False: not the leader. Else on_confirmed follows, maybe within the call. */
-bool issuer_shell_read(struct issuer_shell *issuer, struct issuer_reader *reader);
-void issuer_shell_forget_reader(struct issuer_shell *issuer, struct issuer_reader *reader);
-void issuer_shell_watch(struct issuer_shell *issuer, struct issuer_watcher *watcher);
-void issuer_shell_unwatch(struct issuer_shell *issuer, struct issuer_watcher *watcher);
-const struct replica *issuer_shell_replica(const struct issuer_shell *issuer);
-const struct store_counters *issuer_shell_counters(const struct issuer_shell *issuer);
+bool issuer_shell_read(struct issuer_shell *shell, struct issuer_shell_reader *reader);
+void issuer_shell_forget_reader(struct issuer_shell *shell, struct issuer_shell_reader *reader);
+void issuer_shell_watch(struct issuer_shell *shell, struct issuer_shell_watcher *watcher);
+void issuer_shell_unwatch(struct issuer_shell *shell, struct issuer_shell_watcher *watcher);
+const struct replica *issuer_shell_replica(const struct issuer_shell *shell);
+const struct store_counters *issuer_shell_counters(const struct issuer_shell *shell);
 /* How the journal of this or another issuer fares; false: not known, or not heard of lately. */
-bool issuer_shell_store_of(const struct issuer_shell *issuer, const struct hf_name *id,
+bool issuer_shell_store_of(const struct issuer_shell *shell, const struct hf_name *id,
                            struct wire_store *store);
 /* Slow appends to this issuer's journal since the start. */
-uint64_t issuer_shell_slow_total(const struct issuer_shell *issuer);
+uint64_t issuer_shell_slow_total(const struct issuer_shell *shell);
 /* As recovery_describe(), with link_settled(). */
-void issuer_shell_describe_recovery(struct issuer_shell *issuer, char *text, size_t size);
+void issuer_shell_describe_recovery(struct issuer_shell *shell, char *text, size_t size);
 /* Empty, or why the store failed. */
-const char *issuer_shell_failure(const struct issuer_shell *issuer);
+const char *issuer_shell_failure(const struct issuer_shell *shell);
 
 #endif

@@ -67,7 +67,7 @@ static struct issuers_peer *find_mutable(struct issuers *issuers, const struct h
     return peer != NULL ? &issuers->peer[peer - issuers->peer] : NULL;
 }
 
-bool issuers_up(struct issuers *issuers, const struct wire_hello *hello, struct instant now)
+bool issuers_link_up(struct issuers *issuers, const struct wire_hello *hello, struct instant now)
 {
     struct issuers_peer *peer = find_mutable(issuers, &hello->node);
     if (peer == NULL)
@@ -79,7 +79,7 @@ bool issuers_up(struct issuers *issuers, const struct wire_hello *hello, struct 
     return true;
 }
 
-bool issuers_down(struct issuers *issuers, const struct hf_name *id, struct instant now)
+bool issuers_link_down(struct issuers *issuers, const struct hf_name *id, struct instant now)
 {
     struct issuers_peer *peer = find_mutable(issuers, id);
     if (peer == NULL)

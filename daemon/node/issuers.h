@@ -97,8 +97,8 @@ void issuers_look(struct issuers *issuers, const struct raft *raft, struct issue
 struct instant issuers_wake_at(const struct issuers *issuers);
 
 /* A node is connected, or not any more. True: it counts as an issuer's link, also of one that left. */
-bool issuers_up(struct issuers *issuers, const struct wire_hello *hello, struct instant now);
-bool issuers_down(struct issuers *issuers, const struct hf_name *id, struct instant now);
+bool issuers_link_up(struct issuers *issuers, const struct wire_hello *hello, struct instant now);
+bool issuers_link_down(struct issuers *issuers, const struct hf_name *id, struct instant now);
 
 /* Whether it is to be heard as an issuer: it is in the list, or in the file, or raft_hears() it. */
 bool issuers_hears(const struct issuers *issuers, const struct raft *raft,

@@ -37,7 +37,7 @@ static void dial(struct node *node, const struct conf_node_address *to)
         return;
     const struct wire_hello *hello = peer_hub_hello(node->hub, &to->id);
     if (peer != NULL && !peer->up && hello != NULL) {
-        (void)issuers_up(&node->issuers, hello, hal_clock_now());
+        (void)issuers_link_up(&node->issuers, hello, hal_clock_now());
         if (node->agent != NULL)
             agent_link(node->agent, &to->id, true);
     }

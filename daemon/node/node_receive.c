@@ -134,7 +134,7 @@ static void on_up(void *context, const struct wire_hello *hello)
     if (node->stopping)
         return;
     log_differing(node, hello);
-    if (issuers_up(&node->issuers, hello, hal_clock_now()) && node->agent != NULL)
+    if (issuers_link_up(&node->issuers, hello, hal_clock_now()) && node->agent != NULL)
         agent_link(node->agent, &hello->node, true);
     if (node->issuer == NULL)
         return;
@@ -151,7 +151,7 @@ static void on_down(void *context, const struct hf_name *id, const char *reason)
         return;
     if (node->events.on_peer_down != NULL)
         node->events.on_peer_down(node->events.context, id);
-    bool issuer = issuers_down(&node->issuers, id, hal_clock_now());
+    bool issuer = issuers_link_down(&node->issuers, id, hal_clock_now());
     if (issuer && node->agent != NULL)
         agent_link(node->agent, id, false);
     if (issuer && node->issuer != NULL)

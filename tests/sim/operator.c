@@ -29,7 +29,7 @@ static void await(struct world *world, int node, const struct replica_act *act)
         issuer_shell_forget_waiting(world->issuer[place->issuer].shell, &place->waiting);
     *place = (struct sim_waiting){ .world = world, .issuer = node, .waits = true };
     place->waiting =
-        (struct issuer_waiting){ .on_outcome = told_outcome, .context = place, .act = *act };
+        (struct issuer_shell_waiting){ .on_outcome = told_outcome, .context = place, .act = *act };
     issuer_shell_await(world->issuer[node].shell, &place->waiting);
 }
 
@@ -52,7 +52,8 @@ static void read_at(struct world *world, int node)
     *place = (struct sim_reader){
         .world = world, .issuer = node, .asked_us = world->now_us, .index = world->oracle.last
     };
-    place->reader = (struct issuer_reader){ .on_confirmed = told_confirmed, .context = place };
+    place->reader =
+        (struct issuer_shell_reader){ .on_confirmed = told_confirmed, .context = place };
     place->waits = true;
     /* It may have been told already. */
     if (!issuer_shell_read(world->issuer[node].shell, &place->reader))

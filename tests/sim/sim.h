@@ -109,10 +109,10 @@ struct sim_doom {
 struct sim_issuer {
     bool alone;             /* its file lists nobody else; counts while nothing is stored */
     struct process process; /* its holdfastd: the agent of its machine, if any, lives in it too */
-    struct issuer_shell *shell;        /* NULL: it is down, as the next three */
-    struct replica *replica;           /* of the shell */
-    struct journal *live;              /* of its store */
-    struct issuer_callbacks callbacks; /* of its node */
+    struct issuer_shell *shell;              /* NULL: it is down, as the next three */
+    struct replica *replica;                 /* of the shell */
+    struct journal *live;                    /* of its store */
+    struct issuer_shell_callbacks callbacks; /* of its node */
     void *context;
     uint64_t stored_term;   /* as its journal had it when it ended */
     struct journal journal; /* to write one while it is down */
@@ -230,7 +230,7 @@ struct network {
 /* ---- operators at an issuer's console */
 
 struct sim_waiting {
-    struct issuer_waiting waiting;
+    struct issuer_shell_waiting waiting;
     struct world *world;
     int issuer;
     bool waits;
@@ -238,7 +238,7 @@ struct sim_waiting {
 };
 
 struct sim_reader {
-    struct issuer_reader reader;
+    struct issuer_shell_reader reader;
     struct world *world;
     int issuer;
     bool waits;

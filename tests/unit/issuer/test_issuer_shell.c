@@ -442,8 +442,8 @@ struct told {
 
 static struct told reader_told;
 static struct told act_told;
-static struct issuer_reader reader;
-static struct issuer_waiting waiting;
+static struct issuer_shell_reader reader;
+static struct issuer_shell_waiting waiting;
 
 static void on_confirmed(void *context, bool confirmed)
 {
@@ -462,7 +462,7 @@ static void on_outcome(void *context, enum replica_outcome outcome)
 static bool start_reading(struct board *at)
 {
     reader_told = (struct told){ 0 };
-    reader = (struct issuer_reader){ .on_confirmed = on_confirmed, .context = &reader_told };
+    reader = (struct issuer_shell_reader){ .on_confirmed = on_confirmed, .context = &reader_told };
     return issuer_shell_read(at->shell, &reader);
 }
 
@@ -480,7 +480,7 @@ static enum raft_refusal operate(struct board *at, struct replica_event *event)
 {
     const char *error = NULL;
     act_told = (struct told){ 0 };
-    waiting = (struct issuer_waiting){ .on_outcome = on_outcome, .context = &act_told };
+    waiting = (struct issuer_shell_waiting){ .on_outcome = on_outcome, .context = &act_told };
     event->who = name("olga");
     enum raft_refusal refusal = issuer_shell_operate(at->shell, event, &waiting.act, &error);
     assert_null(error);
@@ -853,8 +853,8 @@ static void count_event(void *context, const struct history_event *event)
 static void watchers_see_what_is_applied_until_they_leave(void **state)
 {
     (void)state;
-    struct issuer_watcher watcher = { .on_event = count_event, .context = &events_seen };
-    struct issuer_watcher other = watcher;
+    struct issuer_shell_watcher watcher = { .on_event = count_event, .context = &events_seen };
+    struct issuer_shell_watcher other = watcher;
     events_seen = 0;
     asked = leader();
     issuer_shell_watch(asked->shell, &watcher);

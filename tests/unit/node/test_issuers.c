@@ -91,13 +91,13 @@ static bool hears(const struct raft *own, const char *id)
 static bool up(const char *id)
 {
     const struct wire_hello hello = { .node = name(id), .config_digest = 77 };
-    return issuers_up(&issuers, &hello, now);
+    return issuers_link_up(&issuers, &hello, now);
 }
 
 static bool down(const char *id)
 {
     const struct hf_name node = name(id);
-    return issuers_down(&issuers, &node, now);
+    return issuers_link_down(&issuers, &node, now);
 }
 
 static void follow(const struct raft *own)
