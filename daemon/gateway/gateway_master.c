@@ -9,33 +9,68 @@
 #include "base/check.h"
 #include "gateway/gateway_address.h"
 
-#define FREE      GATEWAY_MASTER_FREE
-#define READING   GATEWAY_MASTER_READING
-#define WAITING   GATEWAY_MASTER_WAITING
-#define WRITING   GATEWAY_MASTER_WRITING
-#define ABANDONED GATEWAY_MASTER_ABANDONED
-#define ILLEGAL   GATEWAY_MASTER_ILLEGAL
+#define IN_USE      ILLEGAL("only a free slot takes a connection")
+#define ONE_AT_ONCE ILLEGAL("one request at a time")
+#define NOT_ASKED   ILLEGAL("no request waits for an answer")
+#define NO_ANSWER   ILLEGAL("no answer is on its way out")
+#define NOT_WITH_IT ILLEGAL("no request is with an upstream")
+#define NOT_THERE   ILLEGAL("there is no connection")
 
-/* Columns: ACCEPTED, FORWARDED, ANSWERED, FLUSHED, CLOSED, LEFT. */
-static const enum gateway_master_state table[GATEWAY_MASTER_STATES][GATEWAY_MASTER_EVENTS] = {
-    [FREE] = { READING, ILLEGAL, ILLEGAL, ILLEGAL, ILLEGAL, ILLEGAL },
-    [READING] = { ILLEGAL, WAITING, WRITING, ILLEGAL, FREE, ILLEGAL },
-    [WAITING] = { ILLEGAL, ILLEGAL, WRITING, ILLEGAL, FREE, ABANDONED },
-    [WRITING] = { ILLEGAL, ILLEGAL, ILLEGAL, READING, FREE, ILLEGAL },
-    [ABANDONED] = { ILLEGAL, ILLEGAL, FREE, ILLEGAL, ILLEGAL, ILLEGAL },
+static const struct cell table[GATEWAY_MASTER_STATES][GATEWAY_MASTER_EVENTS] = {
+    [GATEWAY_MASTER_FREE] = {
+        [GATEWAY_MASTER_ACCEPTED] = GO(GATEWAY_MASTER_READING),
+        [GATEWAY_MASTER_FORWARDED] = NOT_THERE,
+        [GATEWAY_MASTER_ANSWERED] = NOT_THERE,
+        [GATEWAY_MASTER_FLUSHED] = NOT_THERE,
+        [GATEWAY_MASTER_CLOSED] = NOT_THERE,
+        [GATEWAY_MASTER_LEFT] = NOT_THERE,
+    },
+    [GATEWAY_MASTER_READING] = {
+        [GATEWAY_MASTER_ACCEPTED] = IN_USE,
+        [GATEWAY_MASTER_FORWARDED] = GO(GATEWAY_MASTER_WAITING),
+        [GATEWAY_MASTER_ANSWERED] = GO(GATEWAY_MASTER_WRITING),
+        [GATEWAY_MASTER_FLUSHED] = NO_ANSWER,
+        [GATEWAY_MASTER_CLOSED] = GO(GATEWAY_MASTER_FREE),
+        [GATEWAY_MASTER_LEFT] = NOT_WITH_IT,
+    },
+    [GATEWAY_MASTER_WAITING] = {
+        [GATEWAY_MASTER_ACCEPTED] = IN_USE,
+        [GATEWAY_MASTER_FORWARDED] = ONE_AT_ONCE,
+        [GATEWAY_MASTER_ANSWERED] = GO(GATEWAY_MASTER_WRITING),
+        [GATEWAY_MASTER_FLUSHED] = NO_ANSWER,
+        [GATEWAY_MASTER_CLOSED] = GO(GATEWAY_MASTER_FREE),
+        [GATEWAY_MASTER_LEFT] = GO(GATEWAY_MASTER_ABANDONED),
+    },
+    [GATEWAY_MASTER_WRITING] = {
+        [GATEWAY_MASTER_ACCEPTED] = IN_USE,
+        [GATEWAY_MASTER_FORWARDED] = ONE_AT_ONCE,
+        [GATEWAY_MASTER_ANSWERED] = NOT_ASKED,
+        [GATEWAY_MASTER_FLUSHED] = GO(GATEWAY_MASTER_READING),
+        [GATEWAY_MASTER_CLOSED] = GO(GATEWAY_MASTER_FREE),
+        [GATEWAY_MASTER_LEFT] = NOT_WITH_IT,
+    },
+    [GATEWAY_MASTER_ABANDONED] = {
+        [GATEWAY_MASTER_ACCEPTED] = IN_USE,
+        [GATEWAY_MASTER_FORWARDED] = NOT_THERE,
+        [GATEWAY_MASTER_ANSWERED] = GO(GATEWAY_MASTER_FREE),
+        [GATEWAY_MASTER_FLUSHED] = NOT_THERE,
+        [GATEWAY_MASTER_CLOSED] = NOT_THERE,
+        [GATEWAY_MASTER_LEFT] = NOT_THERE,
+    },
 };
 
-enum gateway_master_state gateway_master_next(enum gateway_master_state state,
-                                              enum gateway_master_event event)
+const struct cell *gateway_master_cell(enum gateway_master_state state,
+                                       enum gateway_master_event event)
 {
-    return table[state][event];
+    HF_CHECK((unsigned)state < GATEWAY_MASTER_STATES && (unsigned)event < GATEWAY_MASTER_EVENTS);
+    return &table[state][event];
 }
 
 void gateway_master_change(struct gateway_master *master, enum gateway_master_event event)
 {
-    enum gateway_master_state next = gateway_master_next(master->state, event);
-    HF_CHECK(next != GATEWAY_MASTER_ILLEGAL);
-    master->state = next;
+    const struct cell *cell = gateway_master_cell(master->state, event);
+    HF_CHECK(cell->kind == CELL_GO);
+    master->state = (enum gateway_master_state)cell->next;
 }
 
 struct gateway_master *gateway_master_spare(struct gateway_master *masters, size_t count,
@@ -44,7 +79,7 @@ struct gateway_master *gateway_master_spare(struct gateway_master *masters, size
     struct gateway_master *found = NULL;
     for (size_t i = 0; i < count; i++) {
         struct gateway_master *master = &masters[i];
-        bool idle = master->state == READING && (!asked || master->in_length == 0);
+        bool idle = master->state == GATEWAY_MASTER_READING && (!asked || master->in_length == 0);
         if (!idle || master->asked != asked || instant_diff(now, master->since).us < least.us)
             continue;
         if (found == NULL || instant_diff(master->since, found->since).us < 0)

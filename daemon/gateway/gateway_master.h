@@ -12,6 +12,7 @@
 #ifndef HOLDFAST_GATEWAY_MASTER_H
 #define HOLDFAST_GATEWAY_MASTER_H
 
+#include "base/cell.h"
 #include "base/instant.h"
 #include "gateway/gateway_upstream.h"
 
@@ -33,9 +34,6 @@ enum gateway_master_event {
     GATEWAY_MASTER_LEFT,      /* connection closed, the request is being served */
     GATEWAY_MASTER_EVENTS
 };
-
-/* A cell of the table that must not happen. */
-#define GATEWAY_MASTER_ILLEGAL GATEWAY_MASTER_STATES
 
 enum { GATEWAY_PEER_TEXT_MAX = 63, GATEWAY_SPARE_S = 60 };
 
@@ -60,9 +58,9 @@ enum gateway_frame {
     GATEWAY_FRAME_BAD /* no Modbus TCP header: the stream cannot be followed any more */
 };
 
-/* The state that `event` leads to from `state`, or GATEWAY_MASTER_ILLEGAL. For tests. */
-enum gateway_master_state gateway_master_next(enum gateway_master_state state,
-                                              enum gateway_master_event event);
+/* What `event` does in `state`. */
+const struct cell *gateway_master_cell(enum gateway_master_state state,
+                                       enum gateway_master_event event);
 
 /* Changes the state; the only place that does. An illegal cell is a bug and panics. */
 void gateway_master_change(struct gateway_master *master, enum gateway_master_event event);

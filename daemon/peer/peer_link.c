@@ -13,9 +13,11 @@ const struct tls_stream_limits link_limits = { .handshake_ms = PEER_HANDSHAKE_MS
 
 static void link_step(struct peer_link *link, enum link_event event)
 {
-    enum link_state next = link_state_next(link->state, event);
-    HF_CHECK(next != LINK_ILLEGAL);
-    link->state = next;
+    const struct cell *cell = link_cell(link->state, event);
+    if (cell->kind == CELL_STAY)
+        return;
+    HF_CHECK(cell->kind == CELL_GO);
+    link->state = (enum link_state)cell->next;
     link->since_ms = uv_now(link->hub->loop);
 }
 

@@ -1,9 +1,11 @@
 /*
- * The state tables of a TLS stream and of a peer link. Pure; every cell is walked by a test.
- * Used by tls_stream.c and peer_link.c, in one function each, that alone change the state.
+ * The state tables of a TLS stream and of a peer link (base/cell.h). Only data; every cell is walked by
+ * a test. tls_stream.c and peer_link.c act on them, in one function each, that alone change the state.
  */
 #ifndef HOLDFAST_PEER_STATES_H
 #define HOLDFAST_PEER_STATES_H
+
+#include "base/cell.h"
 
 enum stream_state {
     STREAM_DIALLING,    /* TCP connect under way */
@@ -11,8 +13,7 @@ enum stream_state {
     STREAM_OPEN,
     STREAM_DRAINING, /* the owner closed: last bytes are going out */
     STREAM_CLOSING,  /* handles are closing; on_closed comes next */
-    STREAM_STATES,
-    STREAM_ILLEGAL = STREAM_STATES
+    STREAM_STATES
 };
 
 enum stream_event {
@@ -29,8 +30,7 @@ enum link_state {
     LINK_GREETING, /* waits for the other side's hello */
     LINK_UP,
     LINK_CLOSING,
-    LINK_STATES,
-    LINK_ILLEGAL = LINK_STATES
+    LINK_STATES
 };
 
 enum link_event {
@@ -40,10 +40,8 @@ enum link_event {
     LINK_EVENTS
 };
 
-/* The state after `event`, or STREAM_ILLEGAL: the event cannot happen in that state. */
-enum stream_state stream_state_next(enum stream_state state, enum stream_event event);
-
-/* The state after `event`, or LINK_ILLEGAL: the event cannot happen in that state. */
-enum link_state link_state_next(enum link_state state, enum link_event event);
+/* What `event` does in `state`. */
+const struct cell *stream_cell(enum stream_state state, enum stream_event event);
+const struct cell *link_cell(enum link_state state, enum link_event event);
 
 #endif

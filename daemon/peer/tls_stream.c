@@ -18,9 +18,11 @@ enum {
 
 static void stream_step(struct tls_stream *stream, enum stream_event event)
 {
-    enum stream_state next = stream_state_next(stream->state, event);
-    HF_CHECK(next != STREAM_ILLEGAL);
-    stream->state = next;
+    const struct cell *cell = stream_cell(stream->state, event);
+    if (cell->kind == CELL_STAY)
+        return;
+    HF_CHECK(cell->kind == CELL_GO);
+    stream->state = (enum stream_state)cell->next;
 }
 
 /* ---- ending */
