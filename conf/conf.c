@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "conf/load.h"
-#include "conf/report.h"
+#include "conf/conf_report.h"
 #include "conf/text.h"
 
 uint64_t conf_digest_add(uint64_t hash, const char *text)

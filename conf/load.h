@@ -9,7 +9,7 @@
 #include <libconfig.h>
 
 #include "conf/conf.h"
-#include "conf/report.h"
+#include "conf/conf_report.h"
 
 /*
  * Stores every value of the tree into *conf (zeroed by the caller), with defaults, and reports what

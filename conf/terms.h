@@ -8,7 +8,7 @@
 #include <stddef.h>
 
 #include "conf/conf.h"
-#include "guard/message.h"
+#include "guard/guard_message.h"
 
 enum { CONF_TERMS_TEXT_MAX = 255 };
 

@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#include "conf/report.h"
+#include "conf/conf_report.h"
 
 enum { CONF_TEXT_MAX = 1024 * 1024 };
 

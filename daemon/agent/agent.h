@@ -18,7 +18,7 @@
 #include <uv.h>
 
 #include "conf/conf.h"
-#include "guard/message.h"
+#include "guard/guard_message.h"
 #include "lease/holder.h"
 
 struct agent;

@@ -5,7 +5,7 @@
  * Lifecycle: guard_link_start(), callbacks, guard_link_stop(); the memory must stay until the loop
  *   has closed its handles. Redials for ever: every GUARD_LINK_RETRY_MS while it is down; less
  *   often, up to GUARD_LINK_RETRY_MAX_MS, at a guard that hangs up without a word.
- * Source: daemon/core/guard/message.h.
+ * Source: daemon/core/guard/guard_message.h.
  */
 #ifndef HOLDFAST_AGENT_GUARD_LINK_H
 #define HOLDFAST_AGENT_GUARD_LINK_H
@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <uv.h>
 
-#include "guard/message.h"
+#include "guard/guard_message.h"
 
 enum { GUARD_LINK_RETRY_MS = 20, GUARD_LINK_RETRY_MAX_MS = 1000 };
 

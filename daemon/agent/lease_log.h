@@ -21,8 +21,8 @@
 
 #include "base/instant.h"
 #include "conf/conf.h"
-#include "guard/message.h"
-#include "lease/message.h"
+#include "guard/guard_message.h"
+#include "lease/lease_message.h"
 
 /* All zero, and without a lease_log_open(): off, and every call does nothing. */
 struct lease_log {

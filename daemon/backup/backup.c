@@ -10,7 +10,7 @@
 #include <mbedtls/base64.h>
 #include <mbedtls/sha256.h>
 
-#include "lease/message.h"
+#include "lease/lease_message.h"
 
 enum {
     LINE_BYTES = 57, /* of the table in one line */

@@ -2,9 +2,9 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "console/anew.h"
+#include "console/show_anew.h"
 #include "console/call.h"
-#include "console/stuck.h"
+#include "console/show_stuck.h"
 #include "hal/clock.h"
 
 static void metric(struct text *text, const char *name, const char *type, const char *help)
@@ -92,9 +92,9 @@ static void metrics_issuer(const struct console_view *view, struct text *text)
         text_print(text, "holdfast_lease_token{resource=\"%s\"} %" PRIu64 "\n",
                    record->resource.text, record->last_token);
     }
-    anew_metrics(text, replica);
+    show_anew_metrics(text, replica);
     metrics_budgets(replica, text);
-    stuck_metrics(text, &replica->table);
+    show_stuck_metrics(text, &replica->table);
     metric_one(text, "history_events_total", "counter", "Replicated history events.",
                (double)replica->table.history_total);
 }

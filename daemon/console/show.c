@@ -7,8 +7,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "console/anew.h"
-#include "console/stuck.h"
+#include "console/show_anew.h"
+#include "console/show_stuck.h"
 #include "hal/clock.h"
 #include "issuer/recovery.h"
 
@@ -59,7 +59,7 @@ static void status_issuer(struct report *report, const struct console_view *view
                 raft->role == RAFT_LEADER ?
                     raft_has_quorum(raft, hal_clock_now()) :
                     raft->role == RAFT_FOLLOWER && !name_empty(&raft->leader));
-    anew_status(report, replica);
+    show_anew_status(report, replica);
     report_text(report, "recovery", recovery[0] != '\0' ? recovery : "none");
     report_token(report, "commit", raft->commit);
     report_token(report, "applied", raft->applied);
@@ -126,7 +126,7 @@ void show_status(struct call *call)
         report_text(report, "leader", agent_holder(view->agent)->leader.text);
     if (view->agent != NULL)
         report_text(report, "guard", status_guard(view));
-    stuck_status(report, view, replica);
+    show_stuck_status(report, view, replica);
     status_clock(report);
     snprintf(digest, sizeof(digest), "%016" PRIx64, view->conf->cluster_digest);
     report_text(report, "config_digest", digest);

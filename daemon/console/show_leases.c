@@ -2,9 +2,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "console/anew.h"
+#include "console/show_anew.h"
 #include "console/show.h"
-#include "console/stuck.h"
+#include "console/show_stuck.h"
 #include "hal/clock.h"
 
 static void lease_waiters(struct report *report, const struct replica *replica,
@@ -22,8 +22,8 @@ static void lease_waiters(struct report *report, const struct replica *replica,
 
 static const char *lease_state(const struct replica *replica, const struct lease_record *record)
 {
-    if (name_empty(&record->holder) && anew_state(replica, &record->resource) != NULL)
-        return anew_state(replica, &record->resource);
+    if (name_empty(&record->holder) && show_anew_state(replica, &record->resource) != NULL)
+        return show_anew_state(replica, &record->resource);
     if (name_empty(&record->holder))
         return record->pinned ? "free, pinned" : "free";
     if (record->abandoned)
@@ -42,7 +42,7 @@ static void leases_answer(struct call *call)
     report_text(report, "from", call->view->conf->node_id.text);
     report_flag(report, "leader", serving);
     report_token(report, "applied", replica->table.applied);
-    anew_note(report, replica);
+    show_anew_note(report, replica);
     report_list_open(report, "leases");
     for (uint32_t i = 0; i < replica->table.count; i++) {
         const struct lease_record *record = &replica->table.record[i];
@@ -56,12 +56,12 @@ static void leases_answer(struct call *call)
                 span_to_ms(issuer_time_left(&replica->issuer, &record->resource, hal_clock_now())));
         else
             report_none(report, "left_ms");
-        stuck_state(report, replica, record, lease_state(replica, record));
+        show_stuck_state(report, replica, record, lease_state(replica, record));
         lease_waiters(report, replica, &record->resource);
-        stuck_boards(report, &replica->table, &record->resource);
+        show_stuck_boards(report, &replica->table, &record->resource);
     }
     report_list_close(report);
-    anew_lists(report, replica);
+    show_anew_lists(report, replica);
     call_answer(call);
 }
 

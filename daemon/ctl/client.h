@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "ctl/options.h"
+#include "ctl/command_line.h"
 
 enum { CLIENT_TIMEOUT_MS = 5000 };
 

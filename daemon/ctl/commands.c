@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "conf/conf.h"
-#include "ctl/backup.h"
+#include "ctl/backup_file.h"
 #include "ctl/certificate.h"
 #include "ctl/client.h"
 #include "ctl/pki.h"

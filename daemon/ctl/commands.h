@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-#include "ctl/options.h"
+#include "ctl/command_line.h"
 
 /* Runs argv as main() got it. Returns one of enum ctl_exit for the process. */
 int ctl_run(int argc, char *const *argv, FILE *out, FILE *errors);

@@ -15,7 +15,7 @@
 #include <sys/types.h>
 
 #include "base/name.h"
-#include "guard/message.h"
+#include "guard/guard_message.h"
 #include "guard/platform.h"
 #include "log/log.h"
 

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "backup/backup.h"
-#include "lease/message.h"
+#include "lease/lease_message.h"
 #include "lease/replica.h"
 
 static uint8_t bytes[REPLICA_SNAPSHOT_MAX];

@@ -13,7 +13,7 @@
 #include <stdint.h>
 
 #include "guard/guard.h"
-#include "lease/message.h"
+#include "lease/lease_message.h"
 #include "lease/replica.h"
 #include "lease/table.h"
 #include "raft/raft.h"

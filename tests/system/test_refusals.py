@@ -392,7 +392,7 @@ def one_nodes_relayed_commands_leave_room_for_the_others():
     assert cluster.close() == 0
 
 
-# ---- the guard's socket (daemon/core/guard/message.h)
+# ---- the guard's socket (daemon/core/guard/guard_message.h)
 
 def guard_message(size, magic=0x48464755, version=2, kind=1, name=b"board-a"):
     head = struct.pack("=IHH32s", magic, version, kind, name)

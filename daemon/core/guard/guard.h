@@ -36,7 +36,7 @@
 #include "base/instant.h"
 #include "base/limits.h"
 #include "base/name.h"
-#include "guard/message.h"
+#include "guard/guard_message.h"
 
 enum {
     GUARD_RESOURCES_MAX = HF_LEASES_PER_AGENT_MAX,

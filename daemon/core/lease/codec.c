@@ -4,7 +4,7 @@
 
 #include "base/fields.h"
 #include "holdfast.pb.h"
-#include "lease/message.h"
+#include "lease/lease_message.h"
 
 _Static_assert((int)holdfast_Command_Kind_CLEAR == LEASE_COMMAND_KINDS, "one for one, plus one");
 _Static_assert((int)holdfast_HistoryKind_HISTORY_FAULT == HISTORY_KINDS, "one for one, plus one");

@@ -53,8 +53,8 @@
 #include "base/instant.h"
 #include "base/limits.h"
 #include "base/timing.h"
-#include "guard/message.h"
-#include "lease/message.h"
+#include "guard/guard_message.h"
+#include "lease/lease_message.h"
 
 enum {
     /* Renewals whose send instants are remembered: at most ten a ttl, and one more per grant. */

@@ -62,7 +62,7 @@
 #include "base/limits.h"
 #include "base/timing.h"
 #include "lease/budget.h"
-#include "lease/message.h"
+#include "lease/lease_message.h"
 #include "lease/table.h"
 
 enum {

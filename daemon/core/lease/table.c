@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "lease/message.h"
+#include "lease/lease_message.h"
 
 void lease_table_init(struct lease_table *table)
 {

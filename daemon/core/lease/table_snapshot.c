@@ -1,5 +1,5 @@
 #include "lease/codec.h"
-#include "lease/message.h"
+#include "lease/lease_message.h"
 #include "lease/packed.h"
 #include "lease/table.h"
 

@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
-#include "lease/message.h"
+#include "lease/lease_message.h"
 #include "raft/raft.h"
 
 enum {

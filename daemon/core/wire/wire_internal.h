@@ -7,7 +7,7 @@
 
 #include "base/fields.h"
 #include "holdfast.pb.h"
-#include "lease/message.h"
+#include "lease/lease_message.h"
 #include "raft/members_codec.h"
 #include "raft/raft.h"
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "backup/backup.h"
-#include "lease/message.h"
+#include "lease/lease_message.h"
 #include "lease/replica.h"
 #include "tests/unit/support/name.h"
 #include "tests/unit/support/random.h"

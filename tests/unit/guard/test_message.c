@@ -1,7 +1,7 @@
 /* Messages between agent and guard: what is well formed, and what is refused. */
 #include <string.h>
 
-#include "guard/message.h"
+#include "guard/guard_message.h"
 #include "tests/unit/support/unit.h"
 
 static struct guard_message good(enum guard_message_kind kind)

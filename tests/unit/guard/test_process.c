@@ -12,7 +12,7 @@
 #include <sys/wait.h>
 
 #include "client/holdfast.h"
-#include "guard/message.h"
+#include "guard/guard_message.h"
 #include "hal/clock.h"
 #include "tests/unit/hal/fake_bench.h"
 #include "tests/unit/support/folder.h"

@@ -5,7 +5,7 @@
  */
 #include <string.h>
 
-#include "guard/message.h"
+#include "guard/guard_message.h"
 #include "lease/holder.h"
 #include "tests/unit/support/unit.h"
 

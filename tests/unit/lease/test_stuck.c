@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "lease/message.h"
+#include "lease/lease_message.h"
 #include "lease/replica.h"
 #include "lease/table.h"
 #include "tests/unit/support/unit.h"

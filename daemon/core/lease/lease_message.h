@@ -4,8 +4,8 @@
  * Purpose: the messages of the lease protocol as plain structs; core/wire turns them into bytes.
  * Source: PROTOCOL.md, part 4.
  */
-#ifndef HOLDFAST_CORE_LEASE_MESSAGE_H
-#define HOLDFAST_CORE_LEASE_MESSAGE_H
+#ifndef HOLDFAST_CORE_LEASE_LEASE_MESSAGE_H
+#define HOLDFAST_CORE_LEASE_LEASE_MESSAGE_H
 
 #include <stdbool.h>
 #include <stdint.h>

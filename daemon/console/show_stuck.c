@@ -1,5 +1,5 @@
 /* What a console says of outputs stuck on. */
-#include "console/stuck.h"
+#include "console/show_stuck.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -31,8 +31,8 @@ static const struct stuck_row *stuck_of(const struct lease_table *table,
     return row;
 }
 
-void stuck_state(struct report *report, const struct replica *replica,
-                 const struct lease_record *record, const char *state)
+void show_stuck_state(struct report *report, const struct replica *replica,
+                      const struct lease_record *record, const char *state)
 {
     char stuck[128 + 2 * HF_NAME_MAX];
     char text[sizeof(stuck) + 32];
@@ -47,8 +47,8 @@ void stuck_state(struct report *report, const struct replica *replica,
     report_text(report, "state", text);
 }
 
-void stuck_boards(struct report *report, const struct lease_table *table,
-                  const struct hf_name *resource)
+void show_stuck_boards(struct report *report, const struct lease_table *table,
+                       const struct hf_name *resource)
 {
     char text[(HF_NAME_MAX + 2) * ISSUER_POLICY_HOLDERS_MAX] = "";
     size_t used = 0;
@@ -62,8 +62,8 @@ void stuck_boards(struct report *report, const struct lease_table *table,
     report_text(report, "stuck", text);
 }
 
-void stuck_status(struct report *report, const struct console_view *view,
-                  const struct replica *replica)
+void show_stuck_status(struct report *report, const struct console_view *view,
+                       const struct replica *replica)
 {
     const struct stuck_list *list = replica != NULL ? &replica->table.stuck : NULL;
     char text[512] = "";
@@ -84,7 +84,7 @@ void stuck_status(struct report *report, const struct console_view *view,
     report_text(report, "stuck", used > 0 ? text : "none");
 }
 
-void stuck_metrics(struct text *text, const struct lease_table *table)
+void show_stuck_metrics(struct text *text, const struct lease_table *table)
 {
     text_print(text, "# HELP holdfast_lease_stuck 1 while an output of the board that is stuck on "
                      "holds the resource back, 0 once let go.\n"

@@ -3,8 +3,8 @@
  *
  * Owner: conf_load(), for the time of one call.
  */
-#ifndef HOLDFAST_CONF_REPORT_H
-#define HOLDFAST_CONF_REPORT_H
+#ifndef HOLDFAST_CONF_CONF_REPORT_H
+#define HOLDFAST_CONF_CONF_REPORT_H
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -8,8 +8,8 @@
  *   last HELLO of this board came, from an allowed uid; then the guard closes the one before it.
  *   Connecting alone replaces nobody.
  */
-#ifndef HOLDFAST_CORE_GUARD_MESSAGE_H
-#define HOLDFAST_CORE_GUARD_MESSAGE_H
+#ifndef HOLDFAST_CORE_GUARD_GUARD_MESSAGE_H
+#define HOLDFAST_CORE_GUARD_GUARD_MESSAGE_H
 
 #include <stdbool.h>
 #include <stddef.h>

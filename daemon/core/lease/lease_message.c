@@ -1,4 +1,4 @@
-#include "lease/message.h"
+#include "lease/lease_message.h"
 
 #include "base/check.h"
 

@@ -1,4 +1,4 @@
-#include "conf/report.h"
+#include "conf/conf_report.h"
 
 #include <stdarg.h>
 #include <stdlib.h>

@@ -4,14 +4,14 @@
  *
  * Owner: commands.c; one thread, blocking.
  */
-#ifndef HOLDFAST_CTL_BACKUP_H
-#define HOLDFAST_CTL_BACKUP_H
+#ifndef HOLDFAST_CTL_BACKUP_FILE_H
+#define HOLDFAST_CTL_BACKUP_FILE_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
-#include "ctl/options.h"
+#include "ctl/command_line.h"
 
 struct ctl_backup {
     const char *file;

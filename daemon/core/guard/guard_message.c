@@ -1,4 +1,4 @@
-#include "guard/message.h"
+#include "guard/guard_message.h"
 
 #include <string.h>
 

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "ctl/commands.h"
-#include "ctl/options.h"
+#include "ctl/command_line.h"
 #include "tests/unit/support/unit.h"
 
 enum { ARGUMENTS_MAX = 24 };

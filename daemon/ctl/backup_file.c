@@ -1,4 +1,4 @@
-#include "ctl/backup.h"
+#include "ctl/backup_file.h"
 
 #include <errno.h>
 #include <inttypes.h>

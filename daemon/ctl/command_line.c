@@ -1,4 +1,4 @@
-#include "ctl/options.h"
+#include "ctl/command_line.h"
 
 #include <stddef.h>
 #include <string.h>

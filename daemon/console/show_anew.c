@@ -1,4 +1,4 @@
-#include "console/anew.h"
+#include "console/show_anew.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -60,7 +60,7 @@ static void awaited(const struct replica *replica, size_t policy, char text[BOAR
                                  board->text);
 }
 
-void anew_note(struct report *report, const struct replica *replica)
+void show_anew_note(struct report *report, const struct replica *replica)
 {
     if (next_held_off(replica, 0) == replica->issuer.config.policy_count)
         return;
@@ -70,7 +70,7 @@ void anew_note(struct report *report, const struct replica *replica)
     report_milli(report, "hold_off_ms", left_us(replica));
 }
 
-const char *anew_state(const struct replica *replica, const struct hf_name *resource)
+const char *show_anew_state(const struct replica *replica, const struct hf_name *resource)
 {
     struct issuer_claim claim;
     if (!replica_serving(replica))
@@ -125,13 +125,13 @@ static void list_barred(struct report *report, const struct replica *replica)
     report_list_close(report);
 }
 
-void anew_lists(struct report *report, const struct replica *replica)
+void show_anew_lists(struct report *report, const struct replica *replica)
 {
     list_held_off(report, replica);
     list_barred(report, replica);
 }
 
-void anew_status(struct report *report, const struct replica *replica)
+void show_anew_status(struct report *report, const struct replica *replica)
 {
     size_t count = replica->issuer.config.policy_count;
     struct issuer_claim claim;
@@ -156,7 +156,7 @@ void anew_status(struct report *report, const struct replica *replica)
     report_text(report, "barred", text);
 }
 
-void anew_metrics(struct text *text, const struct replica *replica)
+void show_anew_metrics(struct text *text, const struct replica *replica)
 {
     size_t count = replica->issuer.config.policy_count;
     struct issuer_claim claim;

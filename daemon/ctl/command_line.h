@@ -4,8 +4,8 @@
  * Purpose: options first, then the words of one command. Strings point into argv.
  * Owner: main; plain data.
  */
-#ifndef HOLDFAST_CTL_OPTIONS_H
-#define HOLDFAST_CTL_OPTIONS_H
+#ifndef HOLDFAST_CTL_COMMAND_LINE_H
+#define HOLDFAST_CTL_COMMAND_LINE_H
 
 #include <stdbool.h>
 #include <stdio.h>
