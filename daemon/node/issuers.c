@@ -119,9 +119,15 @@ bool issuers_outdated(const struct issuers *issuers, char *text, size_t size)
 
 /* ---- what is to be done */
 
-static void begin(struct issuers_change *change)
+static bool dials_all(const struct issuers *issuers)
+{
+    return issuers->leaderless == LEADERLESS_LOOKS || issuers_find(issuers, &issuers->self) == NULL;
+}
+
+static void begin(const struct issuers *issuers, struct issuers_change *change)
 {
     memset(change, 0, sizeof(*change));
+    change->dial_all = dials_all(issuers);
 }
 
 static void forget(struct issuers_change *change, const struct hf_name *id)
@@ -134,6 +140,14 @@ static void dial(struct issuers_change *change, const struct hf_name *id, const 
     struct conf_node_address *to = &change->dial[change->dial_count++];
     to->id = *id;
     text_copy(to->address, sizeof(to->address), address);
+}
+
+static void dial_members(const struct issuers *issuers, struct issuers_change *change)
+{
+    for (uint8_t i = 0; i < issuers->count; i++) {
+        if (!name_equal(&issuers->peer[i].id, &issuers->self))
+            dial(change, &issuers->peer[i].id, issuers->peer[i].address);
+    }
 }
 
 /* ---- those who left */
@@ -156,7 +170,7 @@ void issuers_expire(struct issuers *issuers, const struct raft *raft, struct ins
                     struct issuers_change *change)
 {
     uint8_t kept = 0;
-    begin(change);
+    begin(issuers, change);
     for (uint8_t i = 0; i < issuers->leaving_count; i++) {
         struct issuers_leaving leaving = issuers->leaving[i];
         if (instant_reached(leaving.until, now)) {
@@ -217,21 +231,19 @@ static void take_over(struct issuers *issuers, const struct raft_members *member
         issuers->peer[i] = made_of(&before, &members->member[i]);
     issuers->count = members->count;
     change->differs = !same(&before, issuers);
+    change->dial_all = dials_all(issuers);
     for (uint8_t i = 0; i < before.count; i++) {
         if (issuers_find(issuers, &before.peer[i].id) == NULL)
             let_go(issuers, &before.peer[i].id, now, change);
     }
-    for (uint8_t i = 0; i < issuers->count; i++) {
-        if (!name_equal(&issuers->peer[i].id, &issuers->self))
-            dial(change, &issuers->peer[i].id, issuers->peer[i].address);
-    }
+    dial_members(issuers, change);
 }
 
 void issuers_follow(struct issuers *issuers, const struct raft *raft, struct instant now,
                     struct issuers_change *change)
 {
     bool own = raft != NULL && raft->members_index >= issuers->told.index;
-    begin(change);
+    begin(issuers, change);
     if (own)
         take_over(issuers, &raft->members, now, change);
     else if (issuers->told.index > 0)
@@ -241,7 +253,7 @@ void issuers_follow(struct issuers *issuers, const struct raft *raft, struct ins
 void issuers_told(struct issuers *issuers, const struct wire_issuers *told, const struct raft *raft,
                   struct instant now, struct issuers_change *change)
 {
-    begin(change);
+    begin(issuers, change);
     if (told->index <= issuers->told.index)
         return;
     issuers->told = *told;
@@ -250,13 +262,15 @@ void issuers_told(struct issuers *issuers, const struct wire_issuers *told, cons
 
 void issuers_look(struct issuers *issuers, const struct raft *raft, struct issuers_change *change)
 {
-    begin(change);
+    if (raft != NULL && !name_empty(&raft->leader))
+        issuers->leaderless = 0;
+    else if (raft != NULL && issuers->leaderless < LEADERLESS_LOOKS)
+        issuers->leaderless++;
+    begin(issuers, change);
     if (raft == NULL)
         return;
-    if (!name_empty(&raft->leader))
-        issuers->leaderless = 0;
-    else if (issuers->leaderless < LEADERLESS_LOOKS)
-        issuers->leaderless++;
+    if (issuers->leaderless == LEADERLESS_LOOKS)
+        dial_members(issuers, change);
     for (uint8_t i = 0; i < issuers->listed_count; i++) {
         const struct conf_node_address *listed = &issuers->listed[i];
         if (issuers_find(issuers, &listed->id) != NULL ||

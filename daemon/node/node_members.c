@@ -61,6 +61,8 @@ static void arm(struct node *node)
 
 static void carry_out(struct node *node, const struct issuers_change *change)
 {
+    if (node->hub != NULL)
+        peer_hub_dial_all(node->hub, change->dial_all);
     for (uint8_t i = 0; i < change->forget_count; i++)
         hang_up(node, &change->forget[i]);
     for (uint8_t i = 0; i < change->dial_count; i++)

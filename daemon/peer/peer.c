@@ -104,14 +104,9 @@ static uint64_t random_next(struct peer_hub *hub)
     return value ^ (value >> 31);
 }
 
-static void dial_now(uv_timer_t *timer)
-{
-    struct peer_dial *dial = timer->data;
-    if (link_dial(dial) == NULL)
-        dial_again(dial, false);
-}
+static void dial_now(uv_timer_t *timer);
 
-void dial_again(struct peer_dial *dial, bool steady)
+static void dial_again(struct peer_dial *dial, bool steady)
 {
     if (!dial->wanted)
         return;
@@ -124,12 +119,21 @@ void dial_again(struct peer_dial *dial, bool steady)
     uv_timer_start(&dial->timer, dial_now, wait_ms, 0);
 }
 
-/* Issuers: the smaller id dials. An agent that is no issuer dials every issuer. */
-static bool dials(const struct wire_hello *self, const struct hf_name *id)
+/* Who is up by a connection of its own is left alone; when that ends, hub_dial_after() goes on. */
+static void dial_now(uv_timer_t *timer)
 {
+    struct peer_dial *dial = timer->data;
+    if (!peer_is_up(dial->hub, &dial->id) && link_dial(dial) == NULL)
+        dial_again(dial, false);
+}
+
+/* Issuers: the smaller id dials. An agent that is no issuer dials every issuer. */
+static bool dials(const struct peer_hub *hub, const struct hf_name *id)
+{
+    const struct wire_hello *self = &hub->self;
     if (name_equal(&self->node, id))
         return false;
-    return !self->issuer || name_compare(&self->node, id) < 0;
+    return !self->issuer || hub->dials_all || name_compare(&self->node, id) < 0;
 }
 
 static struct peer_link *link_of_dial(const struct peer_dial *dial)
@@ -140,20 +144,13 @@ static struct peer_link *link_of_dial(const struct peer_dial *dial)
     return link;
 }
 
-bool dial_goes_on(const struct peer_dial *dial)
+/* A link of this dial is up, or on its way. */
+static bool dial_goes_on(const struct peer_dial *dial)
 {
     const struct peer_link *link = dial->hub->links;
     while (link != NULL && (link->dial != dial || link->state == LINK_CLOSING))
         link = link->next;
     return link != NULL;
-}
-
-static void dial_abort(const struct peer_dial *dial, const char *reason)
-{
-    for (struct peer_link *link = dial->hub->links; link != NULL; link = link->next) {
-        if (link->dial == dial)
-            link_abort(link, reason);
-    }
 }
 
 static struct peer_dial *dial_find(struct peer_hub *hub, const struct hf_name *id)
@@ -163,6 +160,21 @@ static struct peer_dial *dial_find(struct peer_hub *hub, const struct hf_name *i
             return &hub->dials[i];
     }
     return NULL;
+}
+
+void hub_dial_after(struct peer_hub *hub, const struct hf_name *node, bool steady)
+{
+    struct peer_dial *dial = dial_find(hub, node);
+    if (dial != NULL && !dial_goes_on(dial))
+        dial_again(dial, steady);
+}
+
+static void dial_abort(const struct peer_dial *dial, const char *reason)
+{
+    for (struct peer_link *link = dial->hub->links; link != NULL; link = link->next) {
+        if (link->dial == dial)
+            link_abort(link, reason);
+    }
 }
 
 /* A place that nobody is dialled from any more, or a new one. NULL: all are in use. */
@@ -210,7 +222,7 @@ void peer_hub_dial(struct peer_hub *hub, const struct hf_name *id, const char *a
     struct peer_dial *dial = dial_find(hub, id);
     if (hub->listener != NULL && !hub->closing)
         tls_listener_expect(hub->listener, address);
-    if (hub->closing || address[0] == '\0' || !dials(&hub->self, id))
+    if (hub->closing || address[0] == '\0' || !dials(hub, id))
         return;
     if (dial != NULL && dial->wanted && strcmp(dial->address, address) == 0)
         return;
@@ -218,6 +230,18 @@ void peer_hub_dial(struct peer_hub *hub, const struct hf_name *id, const char *a
     dial = dial_find(hub, id);
     if (dial != NULL)
         dial_abort(dial, "it is dialled anew");
+}
+
+void peer_hub_dial_all(struct peer_hub *hub, bool all)
+{
+    hub->dials_all = all;
+    for (size_t i = 0; i < hub->dial_count; i++) {
+        struct peer_dial *dial = &hub->dials[i];
+        if (!dial->wanted || hub->closing || dials(hub, &dial->id))
+            continue;
+        dial->wanted = false;
+        uv_timer_stop(&dial->timer);
+    }
 }
 
 void peer_hub_forget(struct peer_hub *hub, const struct hf_name *id)
@@ -367,7 +391,7 @@ struct peer_hub *peer_hub_create(uv_loop_t *loop, const struct peer_config *conf
     for (size_t i = 0; i < config->dial_count; i++) {
         if (hub->listener != NULL)
             tls_listener_expect(hub->listener, config->dial[i].address);
-        if (dials(&config->self, &config->dial[i].id))
+        if (dials(hub, &config->dial[i].id))
             dial_add(hub, &config->dial[i].id, config->dial[i].address);
     }
     return hub;

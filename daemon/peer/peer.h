@@ -99,6 +99,13 @@ void peer_send_all(struct peer_hub *hub, struct bytes envelope);
  */
 void peer_hub_dial(struct peer_hub *hub, const struct hf_name *id, const char *address);
 
+/*
+ * Whether an issuer is to dial those with a smaller id, too: they may not know that they are to dial
+ * it. Off at first. Turned on, it holds for peer_hub_dial() from now on; turned off, those that are
+ * not up are not dialled any more. Whoever is up by a connection of its own is not dialled.
+ */
+void peer_hub_dial_all(struct peer_hub *hub, bool all);
+
 /* Dials it no more, and closes the connection that was dialled. One that it dialled stays. */
 void peer_hub_forget(struct peer_hub *hub, const struct hf_name *id);
 

@@ -117,8 +117,8 @@ static void on_closed(void *context, enum tls_cause cause, const char *reason)
         link_explain_loss(link, cause, reason);
     link_announce_down(link, own_act ? link->reason : reason);
     link_unlink(link);
-    if (link->dial != NULL && !hub->closing && !dial_goes_on(link->dial))
-        dial_again(link->dial, steady);
+    if (!hub->closing)
+        hub_dial_after(hub, link->dial != NULL ? &link->dial->id : &link->node, steady);
     frame_free(&link->reader);
     free(link);
     hub_release(hub);

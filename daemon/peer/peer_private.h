@@ -59,6 +59,7 @@ struct peer_hub {
     struct tls_listener *listener;
     struct peer_dial dials[HUB_DIALS_MAX];
     size_t dial_count;
+    bool dials_all; /* as peer_hub_dial_all() said */
     struct peer_link *links;
     uv_timer_t tick;
     uv_timer_t watch; /* runs while a dialled link waits for acknowledgements */
@@ -88,10 +89,11 @@ void hub_tick_start(struct peer_hub *hub);
 void hub_watch_start(struct peer_hub *hub);
 /* One of `pending` is gone. The hub may be too, after this. */
 void hub_release(struct peer_hub *hub);
-/* A dialled link ended: tries again later. `steady`: it had been up for a while. */
-void dial_again(struct peer_dial *dial, bool steady);
-/* Another link of this dial is up, or on its way. */
-bool dial_goes_on(const struct peer_dial *dial);
+/*
+ * A link to `node`, dialled or accepted, ended: if it is to be dialled, tries again later. `steady`:
+ * the link had been up for a while.
+ */
+void hub_dial_after(struct peer_hub *hub, const struct hf_name *node, bool steady);
 
 /* peer_link.c */
 /* The limits of every peer connection. */

@@ -51,6 +51,11 @@ void peer_hub_dial(struct peer_hub *hub, const struct hf_name *id, const char *a
     hub->dials[machine_named(hub->world, id)] = true;
 }
 
+void peer_hub_dial_all(struct peer_hub *hub, bool all)
+{
+    hub->dials_all = all;
+}
+
 void peer_hub_forget(struct peer_hub *hub, const struct hf_name *id)
 {
     int peer = machine_named(hub->world, id);
@@ -83,8 +88,8 @@ void peer_hub_close(struct peer_hub *hub, void (*done)(void *context), void *con
 
 static bool dials(const struct world *world, int from, int to)
 {
-    bool both_issue = from < world->issuer_count && to < world->issuer_count;
-    return world->hub[from].dials[to] && (!both_issue || from < to);
+    const struct peer_hub *hub = &world->hub[from];
+    return hub->dials[to] && (!hub->self.issuer || hub->dials_all || from < to);
 }
 
 bool hub_wants(const struct world *world, int a, int b)

@@ -194,6 +194,7 @@ struct peer_hub {
     int machine;
     struct peer_events events;
     struct wire_hello self;
+    bool dials_all;
     bool dials[SIM_NODES_MAX];
 };
 

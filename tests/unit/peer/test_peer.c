@@ -298,6 +298,83 @@ static void of_two_issuers_the_smaller_id_dials(void **state)
     end_pair();
 }
 
+/* Two issuers, neither of which dials. */
+static void start_issuers(void)
+{
+    a.self = hello_of("board-a", true);
+    b.self = hello_of("board-b", true);
+    node_open(&a, "ca", "board-a");
+    node_open(&b, "ca", "board-b");
+    node_start(&a, 0, NULL, 0);
+    node_start(&b, 0, NULL, 0);
+}
+
+static void dial(const struct node *from, const char *id, const struct node *to)
+{
+    char there[32];
+    struct hf_name name;
+    assert_true(name_from_string(&name, id));
+    snprintf(there, sizeof(there), "127.0.0.1:%u", peer_hub_port(to->hub));
+    peer_hub_dial(from->hub, &name, there);
+}
+
+static void on_over(uv_timer_t *timer)
+{
+    *(bool *)timer->data = true;
+}
+
+/* Long enough for several tries to dial. */
+static void run_a_while(void)
+{
+    uv_timer_t timer;
+    bool over = false;
+    uv_timer_init(&loop, &timer);
+    timer.data = &over;
+    uv_timer_start(&timer, on_over, 300, 0);
+    assert_true(run_until(&loop, is_set, &over));
+    uv_close((uv_handle_t *)&timer, NULL);
+    uv_run(&loop, UV_RUN_NOWAIT);
+}
+
+/* The smaller one may not know that it is to dial. */
+static void issuer_that_dials_all_dials_a_smaller_id_too(void **state)
+{
+    (void)state;
+    start_issuers();
+    dial(&b, "board-a", &a);
+    peer_hub_dial_all(b.hub, true);
+    dial(&b, "board-a", &a);
+    assert_true(run_until(&loop, both_up, NULL));
+    peer_hub_dial_all(b.hub, false);
+    assert_true(peer_is_up(b.hub, &b.other));
+    node_stop(&a);
+    assert_true(run_until(&loop, b_is_down, NULL));
+    run_a_while();
+    assert_null(strstr(b.log, "no connection"));
+    node_end(&b);
+    tls_identity_free(a.identity);
+}
+
+/* Two that dial each other would take each other's connection away for ever. */
+static void who_is_up_by_its_own_connection_is_not_dialled_until_that_ends(void **state)
+{
+    (void)state;
+    start_issuers();
+    peer_hub_dial_all(b.hub, true);
+    dial(&b, "board-a", &a);
+    assert_true(run_until(&loop, both_up, NULL));
+    dial(&a, "board-b", &b);
+    run_a_while();
+    assert_int_equal(a.ups, 1);
+    assert_int_equal(b.ups, 1);
+    uint16_t port = peer_hub_port(b.hub);
+    node_stop(&b);
+    b.ups = 0;
+    node_start(&b, port, NULL, 0);
+    assert_true(run_until(&loop, both_up, NULL));
+    end_pair();
+}
+
 static bool both_are_down(void *context)
 {
     (void)context;
@@ -825,6 +902,8 @@ int main(void)
         HUB_TEST(frame_is_in_the_kernel_when_peer_send_returns),
         HUB_TEST(dialler_comes_back_after_the_listener_restarts),
         HUB_TEST(of_two_issuers_the_smaller_id_dials),
+        HUB_TEST(issuer_that_dials_all_dials_a_smaller_id_too),
+        HUB_TEST(who_is_up_by_its_own_connection_is_not_dialled_until_that_ends),
         HUB_TEST(whom_to_dial_may_change),
         HUB_TEST(newer_connection_of_an_identity_replaces_the_older),
         HUB_TEST(connection_above_its_queue_limit_is_closed),
