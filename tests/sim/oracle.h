@@ -128,6 +128,7 @@ struct oracle_issuer {
     /* Its disk was damaged, and it has not shown yet that it knows enough to have a say. */
     bool forgetful;
     bool put_back;      /* its card was, and it has not found out yet */
+    bool whole;         /* so it took itself to be when it last ran */
     uint64_t lost_term; /* what its disk had: promises of then may still be on their way */
     struct hf_name lost_vote;
     uint64_t lost_last;
@@ -268,6 +269,8 @@ void oracle_disk_said(struct world *world, const struct raft_message *message);
 /* The issuer is the first that applies this entry. */
 /* Its disk was damaged: what it had is lost. */
 void oracle_disk_forgets(struct world *world, int issuer);
+/* It has not everything that it had once: it forgot, or the card that was put back is behind. */
+bool oracle_disk_lacks(const struct oracle_issuer *seen);
 void oracle_disk_committed(struct world *world, int issuer, const struct raft_entry *entry);
 
 /* oracle_memory.c */

@@ -67,7 +67,7 @@ void oracle_finds_out(struct world *world, int issuer)
 bool oracle_remembers(const struct world *world, int issuer)
 {
     const struct oracle_issuer *seen = &world->oracle.issuer[issuer];
-    return !seen->forgetful && !seen->put_back && !world->issuer[issuer].damaged &&
+    return seen->whole && !seen->forgetful && !seen->put_back && !world->issuer[issuer].damaged &&
            seen->durable_term > world->begun_index; /* what was begun there is no memory yet */
 }
 
@@ -144,6 +144,8 @@ void oracle_memory(struct world *world, int issuer)
 {
     struct oracle_issuer *seen = issuer_of(world, issuer);
     const struct sim_issuer *node = &world->issuer[issuer];
+    if (node->process.up)
+        seen->whole = raft_standing(&node->replica->raft) == RAFT_WHOLE;
     if (!seen->forgetful || !node->process.up || raft_standing(&node->replica->raft) != RAFT_WHOLE)
         return;
     check_recovered(world, issuer);

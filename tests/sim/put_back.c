@@ -108,21 +108,32 @@ static void end_run(struct world *world, const char *why)
     world->over = true;
 }
 
-/* The leader sent a snapshot of all that was lost, before it said so: but for the vote all is well. */
-static bool has_lost_log(const struct oracle_issuer *seen)
+/*
+ * Does the leader know of the vote that it got? One that came after it had won, or never, is not
+ * needed: all who made it the leader remember, and nobody else can win that term.
+ */
+static bool leader_knows_vote(const struct world *world)
 {
-    return seen->disk.log.snapshot_index < seen->lost_last;
+    const struct sim_put_back *back = &world->put_back;
+    const struct raft *raft = &world->issuer[back->leader].replica->raft;
+    for (int i = 0; i < HF_ISSUERS_MAX; i++) {
+        const struct raft_promise *promise = &raft->promise[i];
+        if (name_equal(&promise->id, &world->name[back->node]))
+            return promise->vote && promise->term == raft->term;
+    }
+    return false;
 }
 
+/* The leader sent a snapshot of all that was lost, before it said so: but for the vote all is well. */
 static void look_at_vote(struct world *world, struct oracle_issuer *seen)
 {
     struct sim_put_back *back = &world->put_back;
     bool lost = seen->durable_term == seen->lost_term && !name_empty(&seen->lost_vote) &&
                 !name_equal(&seen->durable_vote, &seen->lost_vote);
-    if (seen->durable_term < seen->lost_term ||
-        (lost && name_equal(&seen->lost_vote, &world->name[back->leader])))
-        return; /* the leader knows */
-    if (lost) {
+    bool leaders = name_equal(&seen->lost_vote, &world->name[back->leader]);
+    if (seen->durable_term < seen->lost_term || (lost && leaders && leader_knows_vote(world)))
+        return; /* it will say so */
+    if (lost && !leaders) {
         end_run(world, "another one's vote is lost");
         return;
     }
@@ -167,7 +178,7 @@ void put_back_look(struct world *world)
         find_out(world);
     else if (lost)
         end_run(world, lost);
-    else if (!back->unread && !has_lost_log(seen))
+    else if (!back->unread && !oracle_disk_lacks(seen))
         look_at_vote(world, seen);
     if (!world->over && back->open && world->now_us > back->until_us)
         world_fail(world, ORACLE_VOTE, "%s has not found out that its card was put back",
@@ -188,7 +199,7 @@ void put_back_sent(struct world *world, const struct raft_message *message)
     if (votes)
         end_run(world, "it was asked for its vote");
     else if (counts && message->term == back->term && !message->recovering &&
-             has_lost_log(&world->oracle.issuer[from]))
+             oracle_disk_lacks(&world->oracle.issuer[from]))
         world_fail(world, ORACLE_VOTE,
                    "%s answers its leader, and has not found out that its card was put back",
                    message->from.text);
