@@ -1,7 +1,7 @@
 /*
- * Checks across keys. Each error is told at the line of the key that its reader would change, and
- * arithmetic that does not add up is shown. Values that the schema refused are zero or empty here,
- * and every check passes over those, so that one mistake gives one error.
+ * Checks across keys. Each error names the line of the key that its reader would change, and where
+ * a sum is wrong, it shows the sum. Values that the schema refused are zero or empty here; every
+ * check skips those, so that one mistake gives one error.
  */
 #include "conf/load.h"
 
@@ -11,8 +11,8 @@
 
 enum {
     KEY_MAX = 128,
-    RENEWALS_WANTED = 2,            /* chances that must be left after a renewal was lost */
-    BCM2835_TIMEOUT_MAX_MS = 15000, /* its register; kernels emulate longer ones by pinging */
+    RENEWALS_WANTED = 2,            /* intervals that must be left after one was lost */
+    BCM2835_TIMEOUT_MAX_MS = 15000, /* its register; kernels feed it to offer more */
     SOCKET_PATH_MAX = 107           /* sizeof(sockaddr_un.sun_path) - 1 */
 };
 
@@ -41,7 +41,7 @@ static bool given(const struct check *check, const char *key)
     return config_lookup(check->tree, path) != NULL;
 }
 
-/* The line of a key or, where it is left to its default, of the group around it. */
+/* The line of a key; of the group around it if the key is left out; 0 if that is, too. */
 static unsigned key_line(const struct check *check, const char *key)
 {
     char path[2 * KEY_MAX];
@@ -282,7 +282,7 @@ static void check_output(const struct check *check, unsigned resource, unsigned 
     check_readback(&at, res, output);
 }
 
-/* Every line of a chip may be used once, whatever for. */
+/* Each line of a chip may be used once only, for whatever. */
 struct used_line {
     const struct conf_line *line;
     char key[KEY_MAX];

@@ -18,7 +18,10 @@ uint64_t conf_digest_add(uint64_t hash, const char *text)
     return hash;
 }
 
-/* Each issuer is hashed alone and the hashes are summed: their order in the file does not count. */
+/*
+ * Issuers are hashed one by one and the hashes added, so that their order in the file does not
+ * matter.
+ */
 uint64_t conf_cluster_digest(const struct conf *conf)
 {
     char timing[64];

@@ -53,7 +53,9 @@ bool conf_report_has(const struct conf_report *report, const char *key)
     return false;
 }
 
-/* Within one line, in the order in which they were found: addresses tell, as qsort is not stable. */
+/*
+ * qsort is not stable, so within one line the addresses decide: they are in the order of finding.
+ */
 static int by_line(const void *left, const void *right)
 {
     const struct conf_report_line *const *a = left;

@@ -1,5 +1,6 @@
 /*
- * What is wrong with a file: errors and warnings, kept until all are known, then told by line.
+ * What is wrong with a file: errors and warnings are collected, and then printed in the order of
+ * lines.
  *
  * Owner: conf_load(), for the time of one call.
  */

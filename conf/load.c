@@ -12,12 +12,14 @@ enum {
     PATTERN_MAX = 96,
     SHOWN_MAX = 160,
     JOINED_MAX = 256, /* a path and one more key, of whatever length the file has */
-    /* Groups that wait: the file's own, the longest list, and what the deepest branch adds. */
+    /*
+     * Groups still to be read: the file itself, the longest list, and what the deepest branch adds.
+     */
     FRAMES_MAX = CONF_POLICIES_MAX + HF_LEASES_PER_AGENT_MAX + HF_OUTPUTS_MAX + 32
 };
 
 struct frame {
-    config_setting_t *group; /* NULL: left out, its defaults hold */
+    config_setting_t *group; /* NULL: the file leaves it out; its keys have their defaults */
     char pattern[PATTERN_MAX];
     char shown[SHOWN_MAX];
     unsigned char *base;
@@ -47,7 +49,7 @@ static void push(struct loader *loader, config_setting_t *group, const char *pat
     text_copy(frame->shown, sizeof(frame->shown), shown);
 }
 
-/* A longer leaf is cut: no known key is that long. */
+/* What does not fit is cut; no known key is that long, so the result matches none. */
 static void path_join(char out[JOINED_MAX], const char *parent, const char *leaf)
 {
     snprintf(out, JOINED_MAX, "%.159s%s%.64s", parent, parent[0] ? "." : "", leaf);
@@ -109,7 +111,7 @@ static void refuse(struct loader *loader, const struct conf_key *key, const char
     conf_report_error(loader->report, line_of(value), shown, "%s, must be %s", is, allowed);
 }
 
-/* The digest is a sum over the keys, so that their order in the file does not count. */
+/* The digest is a sum over the keys, so that their order in the file does not matter. */
 static void digest_value(struct loader *loader, const char *shown, const char *text)
 {
     uint64_t hash = conf_digest_add(CONF_DIGEST_START, shown);

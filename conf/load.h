@@ -18,14 +18,14 @@
 bool conf_tree_store(struct conf *conf, config_setting_t *root, const char *directory,
                      struct conf_report *report);
 
-/* Checks what no single key can tell. Keys that were refused already are passed over. */
+/* Checks that need more than one key. Keys that were refused already are skipped. */
 void conf_cross_check(const struct conf *conf, const config_t *tree, struct conf_report *report);
 
 /* FNV-1a, 64 bits, over a text; `hash` is CONF_DIGEST_START or what an earlier call returned. */
 #define CONF_DIGEST_START UINT64_C(0xcbf29ce484222325)
 uint64_t conf_digest_add(uint64_t hash, const char *text);
 
-/* cluster_digest of what all nodes must agree on. The order of the issuers does not count. */
+/* cluster_digest of what all nodes must agree on. The order of the issuers does not matter. */
 uint64_t conf_cluster_digest(const struct conf *conf);
 
 #endif

@@ -274,7 +274,7 @@ const struct conf_key *conf_schema_nearest(const char *parent, const char *leaf)
         if (!elsewhere && distance == 0)
             elsewhere = key;
     }
-    /* A key spelled right but put into the wrong group beats a poor match in this one. */
+    /* If nothing in this group is close, the same key in another group is the likelier mistake. */
     bool poor = near_distance > 2 && near_distance * 3 > strlen(leaf);
     return poor && elsewhere ? elsewhere : near;
 }

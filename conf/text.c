@@ -47,7 +47,7 @@ char *conf_text_read(const char *file, struct conf_report *report)
     return text;
 }
 
-/* Steps over a string or a comment that starts at `at`; returns `at` if none does. */
+/* The end of a string or a comment that starts at `at`; `at` itself if none does. */
 static const char *skip_quiet(const char *at, unsigned *line, struct conf_report *report)
 {
     const char *end = at;

@@ -1,5 +1,6 @@
 /*
- * A configuration file as text: read whole, and searched for what libconfig takes silently.
+ * A configuration file as text: it is read whole, and searched for mistakes that libconfig does not
+ * report.
  *
  * Owner: conf_load(), for the time of one call.
  */

@@ -46,7 +46,7 @@ struct gateway {
     bool accept_paused; /* until the next look */
 };
 
-/* ---- logs that a master's doing could repeat without end */
+/* ---- log lines that a master could cause without end, so they have a brake */
 
 static void flush_brake(struct gateway *gateway, struct log_brake *brake, const char *what)
 {
@@ -137,7 +137,7 @@ static void forward(struct gateway_master *master, struct gateway_upstream *upst
     gateway_upstream_submit(upstream, &master->job);
 }
 
-/* Answers at once what can be; only what the lease allows goes into an actuator's queue. */
+/* Refusals are answered at once; only what the lease allows now goes into an actuator's queue. */
 static void handle_request(struct gateway *gateway, struct gateway_master *master, uint8_t unit,
                            const uint8_t *pdu, size_t length)
 {
@@ -164,7 +164,10 @@ static void send_answer(struct gateway_master *master)
         gateway_master_change(master, GATEWAY_MASTER_FLUSHED);
 }
 
-/* Its first request makes it a master, if there is room for one, or one that needs none any more. */
+/*
+ * A connection counts as a master from its first request on. False: there are as many as may be,
+ * and none of them has been quiet for long enough to be closed for this one.
+ */
 static bool takes_part(struct gateway *gateway, struct gateway_master *master)
 {
     struct instant now = hal_clock_now();
@@ -257,7 +260,7 @@ static void collect_answer(struct gateway *gateway, struct gateway_master *maste
     if (master->state == GATEWAY_MASTER_WAITING)
         gateway_master_answer(master, master->job.answer, master->job.answer_length);
     gateway_master_change(master, GATEWAY_MASTER_ANSWERED);
-    gateway->tick = true; /* an upstream may have refused on its own */
+    gateway->tick = true; /* the upstream may have refused it and hold back the log line */
     advance(gateway, master);
 }
 
@@ -299,7 +302,7 @@ static void accept_master(struct gateway *gateway)
         return;
     }
     struct gateway_master *master = find_place(gateway);
-    if (master == NULL) { /* cannot be: there are more places than masters */
+    if (master == NULL) { /* not expected: of so many places some have asked for nothing */
         close(fd);
         return;
     }
@@ -346,7 +349,7 @@ static void serve_poll(struct gateway *gateway, const struct pollfd *polled)
             collect_answer(gateway, &gateway->master[i]);
     }
     for (size_t i = 0; i < GATEWAY_PLACES_MAX; i++) {
-        /* Not if the answer above has already changed what this master waits for. */
+        /* Skipped if an answer above has changed what this master waits for since the poll. */
         const struct pollfd *seen = &polled[POLL_MASTER + i];
         struct gateway_master *master = &gateway->master[i];
         if (seen->revents != 0 && seen->fd == master->fd && seen->events == events_of(master))

@@ -1,4 +1,4 @@
-/* Splits at the last colon, so that an IPv6 host may have its own. */
+/* The text is split at its last colon, since an IPv6 host contains colons itself. */
 #include "gateway/gateway_address.h"
 
 #include <netdb.h>

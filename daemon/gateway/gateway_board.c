@@ -1,4 +1,4 @@
-/* Joined once, and again whenever it was lost. */
+/* Joins the board at the start, and again whenever the connection to it was lost. */
 #include "gateway/gateway_board.h"
 
 #include "hal/clock.h"
@@ -15,7 +15,7 @@ static void adopt(struct gateway_board *board, const struct hal *hal)
     pthread_mutex_lock(&board->mutex);
     board->hal = *hal;
     board->joined = true;
-    /* A board that is gone again is noticed by its descriptor, not here. */
+    /* A failure here is not looked at: the descriptor shows when the board is gone again. */
     for (size_t i = 0; i < CONF_ACTUATORS_MAX; i++) {
         uint16_t port = board->port[(board->next_port + i) % CONF_ACTUATORS_MAX];
         if (port != 0)
@@ -50,7 +50,7 @@ int gateway_board_descriptor(const struct gateway_board *board)
     return board->joined ? board->hal.fd : -1;
 }
 
-/* The mutex is held: whoever announces a port is another thread. */
+/* Call it with the mutex held: other threads announce ports. */
 static void leave(struct gateway_board *board)
 {
     board->joined = false;

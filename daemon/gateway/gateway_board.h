@@ -1,10 +1,10 @@
 /*
  * The gateway as a process of its board.
  *
- * Purpose: it opens the board's hardware, and with that belongs to the board: the watchdog of a
- *   simulated one can end it too. And it names the local ports of its connections to actuators, so
- *   that the bench of a simulated board knows whose writes it sees. A board that can't be opened, or
- *   goes away, is logged and tried again; nothing depends on it.
+ * Purpose: a simulated board (the bench) must be able to end this process when its watchdog bites,
+ *   and must know whose writes it sees. So the gateway joins the board, as its other processes do,
+ *   and announces the local ports of its connections to actuators. A board that can't be joined, or
+ *   goes away, is logged and tried again; no request depends on it.
  * Owner: main. gateway_board_announce_port() is for any thread.
  */
 #ifndef HOLDFAST_GATEWAY_BOARD_H
@@ -25,7 +25,7 @@ struct gateway_board {
     pthread_mutex_t mutex; /* guards what follows */
     bool joined;
     struct hal hal;
-    /* The latest, to be told again when it comes back; 0: none. */
+    /* The latest ports, to be announced again when the board comes back; 0: none. */
     uint16_t port[CONF_ACTUATORS_MAX];
     size_t next_port;
 };

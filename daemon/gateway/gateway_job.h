@@ -9,7 +9,7 @@
 
 #include "gateway/gateway_pdu.h"
 
-/* The upstream's from submit until `done`, then its owner's again. */
+/* From submit until `done` the upstream's thread owns it, else whoever embeds it. */
 struct gateway_job {
     struct gateway_pdu_facts facts;
     uint8_t request[GATEWAY_PDU_MAX];

@@ -1,4 +1,4 @@
-/* The lease's answer, measured against the transit of a write. */
+/* Compares what is left of the lease with the longest time that a write can take. */
 #include "gateway/gateway_lease.h"
 
 struct span gateway_worst_transit(uint32_t response_ms)

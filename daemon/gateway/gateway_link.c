@@ -1,4 +1,4 @@
-/* The socket is ours, so that it can be reset; libmodbus talks over it. */
+/* The socket is made here, so that it can be reset here; libmodbus is given it to talk over. */
 #include "gateway/gateway_link.h"
 
 #include <errno.h>
@@ -98,7 +98,7 @@ static int socket_error(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : errno;
 }
 
-/* Also true where the actuator has closed again: that is gateway_link_ready()'s to see. */
+/* Also true if the actuator has closed it again by now: gateway_link_ready() notices that. */
 static bool connected(int fd)
 {
     struct tcp_info info = { 0 };
@@ -203,7 +203,10 @@ static enum gateway_link_result await_answer(struct gateway_link *link, uint8_t 
             return GATEWAY_LINK_LATE;
         if (lease && wait_ms > GATEWAY_LEASE_POLL_MS)
             wait_ms = GATEWAY_LEASE_POLL_MS;
-        /* The socket stays readable while an answer is incomplete; wait for time instead. */
+        /*
+         * An incomplete answer keeps the socket readable, so waiting for input would spin: wait for
+         * time.
+         */
         if (!wait_for(link, begun ? 0 : POLLIN, begun ? PARTIAL_WAIT_MS : wait_ms))
             return GATEWAY_LINK_STOPPED;
     }

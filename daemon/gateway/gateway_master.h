@@ -1,9 +1,10 @@
 /*
  * One connection of a local master: its bytes, its frames, its state. One request at a time.
  *
- * Owner: the gateway's server thread. A fixed number of slots, reused. Whoever has asked for nothing
- *   yet gives way to whoever comes next, the longest silent first, and a master of many that has
- *   asked for nothing for GATEWAY_SPARE_S to one that asks.
+ * Owner: the gateway's server thread. A fixed number of slots, reused. When all slots are taken,
+ *   the connection that has been silent for longest without ever asking for anything is closed for
+ *   a new one. When all masters are there, one that has asked for nothing for GATEWAY_SPARE_S is
+ *   closed for a connection that asks.
  *
  * FREE -> READING -> WAITING -> WRITING -> READING ...; a local answer goes from READING to WRITING
  * at once. A master that leaves while its request is at the actuator is ABANDONED: the slot stays
@@ -69,8 +70,9 @@ void gateway_master_change(struct gateway_master *master, enum gateway_master_ev
 void gateway_master_accept(struct gateway_master *master, int fd, struct instant now);
 
 /*
- * Of `count` masters, the one that is to be closed for another: not in the middle of anything, has
- * (`asked`) or has not asked for anything, and that for `least` or longer; the longest. NULL: none.
+ * Of `count` masters, the one to be closed for another. It is in the middle of nothing; it has
+ * asked for something before (`asked`) or never has; and it has been quiet for `least` or longer,
+ * longer than the others. NULL: there is none.
  */
 struct gateway_master *gateway_master_spare(struct gateway_master *masters, size_t count,
                                             bool asked, struct span least, struct instant now);

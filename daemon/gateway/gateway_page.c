@@ -1,4 +1,4 @@
-/* No page, no lease. */
+/* Without a page the answer is always: no lease. */
 #include "gateway/gateway_page.h"
 
 #include <stdio.h>
@@ -6,7 +6,7 @@
 #include "hal/clock.h"
 #include "log/log.h"
 
-/* Beside the values of enum hf_error. */
+/* Values of last_result beside those of enum hf_error. */
 enum { NEVER_TRIED = 1, GUARD_GONE = 2 };
 
 static void log_change(struct gateway_page *page, int result)
@@ -35,13 +35,13 @@ static int open_fresh(struct gateway_page *page)
     return GUARD_GONE;
 }
 
-/* The mutex is held. */
+/* Call it with the mutex held. */
 static void refresh(struct gateway_page *page)
 {
     if (page->page != NULL && hf_page_stale(page->page)) {
         hf_close(page->page);
         page->page = NULL;
-        page->last_result = NEVER_TRIED; /* a new guard's page is news, too */
+        page->last_result = NEVER_TRIED; /* so that the page of the next guard is logged too */
     }
     struct instant now = hal_clock_now();
     if (page->page != NULL || !instant_reached(page->retry_at, now))

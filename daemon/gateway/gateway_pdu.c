@@ -1,4 +1,4 @@
-/* One table of the function codes that pass, and the checks that it drives. */
+/* One table of the function codes that are forwarded, and the checks that go by it. */
 #include "gateway/gateway_pdu.h"
 
 enum {

@@ -34,7 +34,10 @@ struct gateway_upstream {
 static void signal_event(int fd)
 {
     uint64_t one = 1;
-    /* Fails only when the counter is full, and then it is readable, which is all it is for. */
+    /*
+     * Fails only if the counter is full; it is readable then, and that wakes the reader all the
+     * same.
+     */
     ssize_t written = write(fd, &one, sizeof(one));
     (void)written;
 }
@@ -94,7 +97,7 @@ bool gateway_upstream_permits(struct gateway_upstream *upstream,
 {
     if (!access_needs_lease(upstream, facts))
         return true;
-    /* A read has no effect that could be late. */
+    /* A read changes nothing, so it may end after the lease: 0 is enough. */
     struct span need = facts->access == GATEWAY_ACCESS_WRITE ?
                            gateway_worst_transit(upstream->actuator.response_ms) :
                            span_from_us(0);
@@ -119,7 +122,7 @@ void gateway_upstream_submit(struct gateway_upstream *upstream, struct gateway_j
     signal_event(upstream->wake_fd);
 }
 
-/* The mutex is held. */
+/* Call it with the mutex held. */
 static void remove_from_queue(struct gateway_upstream *upstream, size_t at)
 {
     upstream->queue_length--;
@@ -191,7 +194,7 @@ static bool connect_link(struct gateway_upstream *upstream)
     return error == 0;
 }
 
-/* A connection that the actuator closed, or that holds what nobody asked for, is replaced. */
+/* Replaces a connection that the actuator closed, or on which bytes wait that nobody asked for. */
 static bool prepare_link(struct gateway_upstream *upstream)
 {
     if (gateway_link_ready(&upstream->link))
@@ -236,7 +239,7 @@ static void exchange(struct gateway_upstream *upstream, struct gateway_job *job)
              upstream->shared->resource, upstream->actuator.unit, access_name(facts->access),
              result_text(result), facts->function, facts->noun, facts->address,
              upstream->actuator.response_ms);
-    /* Whether the actuator acted is not known: "failed to respond", not "busy". */
+    /* The actuator may have acted: "failed to respond" leaves that open, "busy" would deny it. */
     job->answer_length =
         gateway_pdu_exception(facts->function, GATEWAY_EXCEPTION_TARGET, job->answer);
 }
@@ -244,7 +247,10 @@ static void exchange(struct gateway_upstream *upstream, struct gateway_job *job)
 static void serve(struct gateway_upstream *upstream, struct gateway_job *job)
 {
     uint8_t function = job->facts.function;
-    /* Connecting takes time that a lease could end in: connect, then ask, then send. */
+    /*
+     * The lease could end while it connects, so the lease is asked after that, right before the
+     * send.
+     */
     if (!prepare_link(upstream))
         job->answer_length = gateway_pdu_exception(function, GATEWAY_EXCEPTION_TARGET, job->answer);
     else if (!gateway_upstream_permits(upstream, &job->facts))
@@ -284,7 +290,10 @@ static void wait_idle(struct gateway_upstream *upstream)
                  upstream->shared->resource, upstream->actuator.unit, upstream->actuator.tcp);
         gateway_link_reset(&upstream->link);
         upstream->last_connect_error = -1;
-        /* An actuator that closes at once must not be connected to in a tight circle. */
+        /*
+         * Else an actuator that closes each connection at once would be connected to without a
+         * pause.
+         */
         upstream->connect_at = instant_add(upstream->tried_at, span_from_ms(GATEWAY_RECONNECT_MS));
     }
 }

@@ -23,7 +23,10 @@ enum {
 
 /* Who wants to know of connections to actuators, if anyone. */
 struct gateway_watcher {
-    /* NULL: nobody. A connection from local_port stands. Any upstream's thread; must not block. */
+    /*
+     * A connection from local_port is up. Called by any upstream's thread; must not block. May be
+     * NULL.
+     */
     void (*connected)(void *context, uint16_t local_port);
     void *context;
 };

@@ -54,7 +54,9 @@ static void log_counters(struct gateway_counters counters)
 
 /* ---- signals */
 
-/* Before any thread starts, so that all inherit the mask and only this descriptor sees them. */
+/*
+ * Called before any thread starts: all inherit the mask, so signals come by this descriptor alone.
+ */
 static int open_signals(void)
 {
     sigset_t set;
@@ -105,7 +107,7 @@ int main(int argc, char **argv)
         return status;
     load(&conf, &options);
     log_open("");
-    signal(SIGPIPE, SIG_IGN); /* a log that nobody reads any more */
+    signal(SIGPIPE, SIG_IGN); /* writing to a log that nobody reads any more must not end it */
     int signals = open_signals();
     if (signals < 0) {
         log_line(LOG_ERR, "gateway: cannot take signals: %s", strerror(errno));

@@ -31,7 +31,7 @@ struct admission_key admission_key(const struct sockaddr_storage *address)
     return key;
 }
 
-/* None, by a clock that went back; and no more than any of the limits needs, by one that leapt. */
+/* 0 if the clock went back; if it leapt ahead, no more than the longest of the limits needs. */
 static uint64_t passed_ms(uint64_t since_ms, uint64_t now_ms)
 {
     const uint64_t enough_ms = ADMISSION_DEBT_US;
@@ -57,7 +57,7 @@ static struct admission_host *host_find(struct admission *admission,
     return NULL;
 }
 
-/* There is always one: hosts that are not known have a place, and known ones are bounded. */
+/* There is room: each host that is not known has a place, and known ones and places are bounded. */
 static struct admission_host *host_make(struct admission *admission,
                                         const struct admission_key *key)
 {
@@ -127,7 +127,7 @@ static bool stands_still(const struct admission_place *place, uint64_t now_ms)
            passed_ms(place->since_ms, now_ms) >= ADMISSION_STALL_MS;
 }
 
-/* In which order places of one standing give way; 3: not to their equals. */
+/* Of one standing, the lower number gives way first; 3: not to a newcomer of that standing. */
 static int firmness(const struct admission_place *place, uint64_t now_ms)
 {
     if (place->phase == ADMISSION_SILENT)
@@ -193,7 +193,7 @@ static int free_place(const struct admission *admission)
     return ADMISSION_NONE;
 }
 
-/* Whom the newcomer, whose host counts it already, may replace. */
+/* The place that the newcomer may have, or ADMISSION_NONE. Its host counts it already. */
 static int replaceable(const struct admission *admission, const struct admission_place *newcomer,
                        uint64_t now_ms)
 {
@@ -271,7 +271,7 @@ void admission_spend(struct admission *admission, int place, uint64_t microsecon
         change(&admission->crowd_us, -(int64_t)microseconds);
 }
 
-/* By standing first, but a crowd whose time is used up is left out. */
+/* The highest standing always may; the others only while their share of the time is not used up. */
 static bool may_begin(const struct admission *admission, const struct admission_place *place)
 {
     if (standing_of(admission, place) == STANDING_FIRST)

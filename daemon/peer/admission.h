@@ -1,21 +1,22 @@
 /*
  * Who holds a place at a listener before anything about it is proven, and who gives way.
  *
- * Purpose: whoever is not authenticated can't keep known peers from each other. Every connection is
- *   taken in; when all places are taken, one of least standing gives way, so that silence is never
- *   worth more than a word. Pure; the clock is passed in.
+ * Purpose: connections that have not proven who they are can't keep known peers out. Every
+ *   connection is accepted; when all places are taken, one of the lowest standing is closed for the
+ *   new one. So nobody keeps a place by saying nothing. Pure; the clock is passed in.
  * Owner: one tls_listener, which embeds it.
  * Rules:
  *  - A host (an address without its port) is known if it is an issuer's, or if somebody with a
  *    certificate of the cluster came from it before. A host with more than per_host places is
- *    crowded. Standing: known, not crowded; then known or not crowded, one of them; then neither.
- *  - Whoever gives way is of the least standing, and there: the one that has said nothing for
- *    longest, then the one longest in the middle of its first word, then a handshake that stands
- *    still. Handshakes that go on, and those that wait for their turn, don't give way to their
- *    equals: the newcomer is turned away then.
+ *    crowded. The highest standing is that of a known host that is not crowded; the next has known
+ *    hosts that are crowded, and unknown ones that are not; the lowest has crowded unknown ones.
+ *  - Whoever gives way has the lowest standing of all. Of several, it is the one that has said
+ *    nothing for longest; else the one whose first message is incomplete for longest; else a
+ *    handshake that makes no progress. A handshake that makes progress, and one that waits for its
+ *    turn, don't give way to a newcomer of their own standing: that one is turned away then.
  *  - Handshakes cost computing time. At most shaking_max are under way at once; those that wait get
- *    their turn by standing, then in the order in which they came. All but the first standing share
- *    a part of the time, and crowds a smaller part of that: so many microseconds of a millisecond.
+ *    their turn by standing, then in the order in which they came. Below the highest standing all
+ *    share ADMISSION_SHARE_US of each millisecond, and crowded hosts ADMISSION_CROWD_US of that.
  */
 #ifndef HOLDFAST_PEER_ADMISSION_H
 #define HOLDFAST_PEER_ADMISSION_H
@@ -29,10 +30,10 @@ enum {
     ADMISSION_KNOWN_MAX = 288, /* hosts remembered: every board and issuer, and some that moved */
     ADMISSION_HOSTS_MAX = ADMISSION_KNOWN_MAX + ADMISSION_PLACES_MAX + 1,
     ADMISSION_STALL_MS = 400, /* a handshake that does not go on for so long stands still */
-    ADMISSION_SHARE_US = 500,
+    ADMISSION_SHARE_US = 500, /* of each ms, see above */
     ADMISSION_CROWD_US = 150,
-    ADMISSION_BURST_US = 20000, /* that much may be used at once after a quiet time */
-    ADMISSION_DEBT_US = 1000000,
+    ADMISSION_BURST_US = 20000,  /* so much may be used at once after a quiet time */
+    ADMISSION_DEBT_US = 1000000, /* the most by which a share may be overdrawn */
     ADMISSION_NONE = -1
 };
 

@@ -31,7 +31,7 @@ void frame_free(struct frame_reader *reader)
     *reader = (struct frame_reader){ 0 };
 }
 
-/* The frame of the call before is done with. */
+/* Gives back the frame that the last call handed out: it was valid until this call. */
 static void release_last(struct frame_reader *reader)
 {
     if (reader->consumed == 0)

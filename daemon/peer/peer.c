@@ -50,7 +50,7 @@ void hub_log_refusal(struct peer_hub *hub, int cause, const char *who, const cha
         hub_log(hub, LOG_WARNING, "%s: refused: %s: %s", who, words, detail);
 }
 
-/* ---- tick: hello timeouts and counts of refusals; stands still when there are none */
+/* ---- tick: runs while a hello is awaited, or while counts of lines held back are to be logged */
 
 static void log_held_back(struct peer_hub *hub, int cause)
 {
@@ -119,7 +119,7 @@ static void dial_again(struct peer_dial *dial, bool steady)
     uv_timer_start(&dial->timer, dial_now, wait_ms, 0);
 }
 
-/* Who is up by a connection of its own is left alone; when that ends, hub_dial_after() goes on. */
+/* Not if it is up by a connection that it dialled itself; hub_dial_after() goes on when that ends. */
 static void dial_now(uv_timer_t *timer)
 {
     struct peer_dial *dial = timer->data;
@@ -127,7 +127,10 @@ static void dial_now(uv_timer_t *timer)
         dial_again(dial, false);
 }
 
-/* Issuers: the smaller id dials. An agent that is no issuer dials every issuer. */
+/*
+ * Is it for this node to dial `id`? Of two issuers the smaller id dials, unless peer_hub_dial_all()
+ * says otherwise; a node that is no issuer dials every issuer.
+ */
 static bool dials(const struct peer_hub *hub, const struct hf_name *id)
 {
     const struct wire_hello *self = &hub->self;
@@ -177,7 +180,7 @@ static void dial_abort(const struct peer_dial *dial, const char *reason)
     }
 }
 
-/* A place that nobody is dialled from any more, or a new one. NULL: all are in use. */
+/* An entry that is used no more, or else the next one that never was. NULL: all are in use. */
 static struct peer_dial *dial_place(struct peer_hub *hub)
 {
     for (size_t i = 0; i < hub->dial_count; i++) {
@@ -254,7 +257,7 @@ void peer_hub_forget(struct peer_hub *hub, const struct hf_name *id)
     dial_abort(dial, "it left the cluster");
 }
 
-/* ---- links that lose what is sent: dialled anew beside them, until one of the two gets through */
+/* ---- links whose packets are lost: another is dialled beside, until one of the two works */
 
 static struct peer_link *second_link(const struct peer_link *link)
 {
@@ -266,9 +269,11 @@ static struct peer_link *second_link(const struct peer_link *link)
 }
 
 /*
- * TCP sends again after 200, 400, 800 ms: what a blip of 0.7 s swallowed may come 0.7 s after its
- * end. A first packet of a new connection, sent every HUB_WATCH_MS, comes at once. The one that
- * lives first wins: a new link replaces the old one, and an old one that recovers ends the attempt.
+ * TCP sends lost data again after 200, 400 and 800 ms, so after an interruption of 0.7 s it may
+ * take another 0.7 s until the next try. The first packet of a new connection is tried every
+ * HUB_WATCH_MS instead, and arrives as soon as the network works again. Whichever link works first
+ * is kept: a new one replaces the old one, and if the old one recovers, the attempt at a new one is
+ * ended.
  */
 static void link_rescue(struct peer_link *link, const struct tls_stream_flight *flight)
 {
@@ -345,7 +350,7 @@ static void hub_encode_hello(struct peer_hub *hub)
     HF_CHECK(hub->hello_length > 0);
 }
 
-/* Every other node would refuse a wrong one; here the cause is told once, and plainly. */
+/* Every other node would refuse a wrong certificate; checked here, this node's own log says why. */
 static bool certificate_suits(const struct peer_config *config, char *error, size_t error_size)
 {
     const struct tls_name *name = tls_identity_name(config->identity);

@@ -13,14 +13,16 @@
  *    that line is limited to one per cause and minute (with a count).
  *  - A dialler retries with jitter, 50 ms doubling to 500 ms. Sessions are resumed where the server
  *    allows.
- *  - Whoever is not authenticated can't keep known peers from each other: see peer/admission.h.
- *    Issuers' hosts, and those that somebody was let in from before, come first.
+ *  - Connections that have not proven who they are can't keep known peers out: see
+ *    peer/admission.h. Hosts of issuers, and hosts from which a proven node came before, come
+ *    first.
  *  - A newer connection of the same identity replaces the older one.
  *  - Output queued for one connection is bounded (PEER_QUEUE_MAX bytes); a connection above it is
  *    closed, as one that makes no progress for PEER_SILENCE_MS while data is queued. From a board
- *    that dialled nothing is read while more than PEER_HOLD_ABOVE bytes wait for it: whoever asks
- *    without listening fills no memory here. Issuers are read in any case.
- *  - Who comes and goes in a loop is told 8 times at once, then 10 times a minute, with a count.
+ *    that dialled nothing is read while more than PEER_HOLD_ABOVE bytes wait for it, so that one
+ *    that asks and does not read the answers fills no memory here. Issuers are read in any case.
+ *  - A node that connects and disconnects in a loop gets 8 log lines at once, then 10 a minute; the
+ *    rest is counted, and the count is logged.
  *  - At most PEER_GREETING_MAX connections of one identity wait for their hello; the oldest gives
  *    way.
  */
@@ -38,7 +40,7 @@
 #include "wire/wire.h"
 
 enum {
-    PEER_WAITING_MAX = 128,   /* connections that nothing is proven about */
+    PEER_WAITING_MAX = 128,   /* connections that have not proven who they are */
     PEER_HANDSHAKES_MAX = 24, /* of them, with a handshake under way */
     PEER_PER_HOST_MAX = 8,    /* of them, from one address before it is crowded */
     PEER_CONNECTIONS_MAX = HF_AGENTS_MAX + 2 * HF_ISSUERS_MAX,
@@ -94,8 +96,8 @@ bool peer_send(struct peer_hub *hub, const struct hf_name *node, struct bytes en
 void peer_send_all(struct peer_hub *hub, struct bytes envelope);
 
 /*
- * Dials this issuer as well from now on, or at this address; nothing happens if it is dialled there
- * already, or if it is the one to dial.
+ * Dials this issuer too from now on, or at a new address. Does nothing if it is dialled at that
+ * address already, or if it is the one of the two that dials.
  */
 void peer_hub_dial(struct peer_hub *hub, const struct hf_name *id, const char *address);
 
@@ -106,7 +108,10 @@ void peer_hub_dial(struct peer_hub *hub, const struct hf_name *id, const char *a
  */
 void peer_hub_dial_all(struct peer_hub *hub, bool all);
 
-/* Dials it no more, and closes the connection that was dialled. One that it dialled stays. */
+/*
+ * Stops dialling this issuer, and closes the connection that this node dialled. A connection that
+ * the other one dialled stays.
+ */
 void peer_hub_forget(struct peer_hub *hub, const struct hf_name *id);
 
 /* What the node said in its hello; NULL: it is not up. Valid until the next event. */
@@ -115,6 +120,7 @@ const struct wire_hello *peer_hub_hello(const struct peer_hub *hub, const struct
 /* The port that is bound; 0 if the hub does not listen. */
 uint16_t peer_hub_port(const struct peer_hub *hub);
 
+/* True while its hello is accepted and the connection stands. */
 bool peer_is_up(const struct peer_hub *hub, const struct hf_name *node);
 
 /* Closes everything; `done` is called on the loop when nothing is left. */

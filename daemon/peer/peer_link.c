@@ -47,7 +47,7 @@ static void link_announce_down(struct peer_link *link, const char *reason)
     link->hub->events.on_down(link->hub->events.context, &link->node, reason);
 }
 
-/* `politely`: what was sent before still arrives. on_down follows from the loop. */
+/* `politely`: what was written before is still sent. on_down is called later, from the loop. */
 static void link_end(struct peer_link *link, const char *reason, bool politely)
 {
     if (link->state == LINK_CLOSING)
@@ -79,14 +79,16 @@ link_refuse(struct peer_link *link, int cause, bool politely, const char *format
     link_end(link, refusal_cause_text(cause), politely);
 }
 
-/* The other side, or the network, ended it. A dial that fails again and again is told once. */
+/*
+ * Logs why a link ended that this side did not close. A dial that goes on failing is logged once.
+ */
 static void link_explain_loss(struct peer_link *link, enum tls_cause cause, const char *reason)
 {
     char who[REFUSAL_WHO_MAX];
     link_who(link, who);
     bool network = cause == TLS_CAUSE_NETWORK || cause == TLS_CAUSE_NONE;
     if (link->state == LINK_UP)
-        return; /* on_down's line says it */
+        return; /* link_announce_down() logs it */
     if (!network) {
         hub_log_refusal(link->hub, (int)cause, who, reason);
     } else if (link->dial == NULL) {
@@ -143,7 +145,9 @@ bool link_send(struct peer_link *link, struct bytes envelope)
     return false;
 }
 
-/* Each costs its TLS; newer ones stand first in the list. */
+/*
+ * Each link that waits costs the memory of its TLS. New ones are first in the list: the oldest go.
+ */
 static void link_limit_greeting(const struct peer_link *link)
 {
     unsigned count = 0;
@@ -198,7 +202,7 @@ static bool hello_acceptable(struct peer_link *link, const struct wire_hello *he
     const struct wire_hello *self = &link->hub->self;
     bool foreign_terms =
         hello->version != self->version || strcmp(hello->cluster, self->cluster) != 0;
-    /* The dialler is told what this side speaks, so that its log names the cause as well. */
+    /* The dialler still gets this side's hello, so that its log names the cause as well. */
     if (foreign_terms && link->dial == NULL)
         link_send_hello(link);
     if (hello->version != self->version)
@@ -215,7 +219,10 @@ static bool hello_acceptable(struct peer_link *link, const struct wire_hello *he
     return false;
 }
 
-/* The newest connection of an identity is the one that its owner lives on. */
+/*
+ * A node that connects anew has given up its older connection, though that may look alive from
+ * here.
+ */
 static void link_replace_others(struct peer_link *link)
 {
     static const char reason[] = "replaced by a newer connection";
@@ -279,7 +286,7 @@ static void link_frame(struct peer_link *link, struct bytes frame)
         hub->events.on_message(hub->events.context, &link->node, &hub->message);
 }
 
-/* Any frame may end the link or the hub: the state is looked at afresh each time round. */
+/* Handling a frame may close the link, or the whole hub, so the state is read again before each. */
 static void on_data(void *context, struct bytes data)
 {
     struct peer_link *link = context;

@@ -18,7 +18,7 @@ enum {
     DIAL_DELAY_MAX_MS = 500,
     LINK_STEADY_MS = 1000, /* a link that held this long lets the next dial start afresh */
     HUB_TICK_MS = 500,     /* while a hello is awaited or refusals are counted */
-    HUB_WATCH_MS = 50,     /* between two looks at what is not acknowledged, and two redials */
+    HUB_WATCH_MS = 50,     /* between two looks at data without acknowledgement */
     HUB_HELLO_MAX = 256,   /* bytes of an encoded hello */
     HUB_LINE_MAX = 400,    /* characters of a log line */
     HUB_DIALS_MAX = 2 * HF_ISSUERS_MAX /* those dialled now, and those whose link still closes */
@@ -79,15 +79,15 @@ struct peer_hub {
 /* peer.c */
 void hub_log(struct peer_hub *hub, int level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* A line on this node's coming or going, if it has not caused too many: "NODE: ...". */
+/* Logs "NODE: ...", on its coming or going, unless it has caused too many such lines lately. */
 void hub_log_coming(struct peer_hub *hub, const struct hf_name *node, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* One rate-limited line: "WHO: refused: CAUSE: DETAIL"; empty detail: none. */
 void hub_log_refusal(struct peer_hub *hub, int cause, const char *who, const char *detail);
 void hub_tick_start(struct peer_hub *hub);
-/* Something was sent over a dialled link: looks whether it arrives. */
+/* Something was sent over a dialled link: from now on it is watched for its acknowledgement. */
 void hub_watch_start(struct peer_hub *hub);
-/* One of `pending` is gone. The hub may be too, after this. */
+/* One of those that `pending` counts is gone. After the last one the hub is freed. */
 void hub_release(struct peer_hub *hub);
 /*
  * A link to `node`, dialled or accepted, ended: if it is to be dialled, tries again later. `steady`:
@@ -104,7 +104,7 @@ struct peer_link *link_dial(struct peer_dial *dial);
 void link_accept(struct peer_hub *hub, struct tls_stream *stream, const struct tls_name *peer);
 /* Sends one frame. False, and the link is closing, if its queue is full. */
 bool link_send(struct peer_link *link, struct bytes envelope);
-/* No hello in time? */
+/* Closes the link if its hello did not come in time. */
 void link_check_hello(struct peer_link *link);
 /* Closes at once, without a log line. */
 void link_abort(struct peer_link *link, const char *reason);

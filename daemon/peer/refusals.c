@@ -32,7 +32,9 @@ uint32_t refusals_collect(struct refusals *refusals, int cause, uint64_t now_ms)
         now_ms - refusals->window[cause].started_ms < REFUSALS_WINDOW_MS)
         return 0;
     uint32_t held_back = refusals->window[cause].held_back;
-    /* While they go on, one line a minute: the summary opens the next window. */
+    /*
+     * While refusals go on, the summary is the one line of a minute: a next window opens with it.
+     */
     refusals->window[cause].open = held_back > 0;
     refusals->window[cause].started_ms = now_ms;
     refusals->window[cause].held_back = 0;

@@ -1,7 +1,8 @@
 /*
  * Which refusals are worth a log line: the first of a cause, then a count a minute later.
  *
- * Purpose: whoever knocks at the port in a loop cannot fill the log. Pure; the clock is passed in.
+ * Purpose: whoever connects in a loop and is refused cannot fill the log. Pure; the clock is passed
+ * in.
  * Owner: one peer hub, which embeds it, zeroed.
  */
 #ifndef HOLDFAST_PEER_REFUSALS_H

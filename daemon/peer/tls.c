@@ -22,7 +22,7 @@ struct tls_identity {
     mbedtls_ssl_config server;
     mbedtls_ssl_config client;
     mbedtls_ssl_ticket_context tickets;
-    mbedtls_x509_time floor; /* it is certainly later than this */
+    mbedtls_x509_time floor; /* the time is certainly later: see "The clock" */
     struct tls_name name;
 };
 
@@ -74,7 +74,7 @@ bool tls_session_is_resumed(const struct tls_session *session, const mbedtls_ssl
            memcmp(session->saved.master, ssl->session->master, sizeof(ssl->session->master)) == 0;
 }
 
-/* ---- time: `floor` is later than the wall clock only if the clock was never set */
+/* ---- time: see "The clock" in tls.h */
 
 static bool time_before(const mbedtls_x509_time *a, const mbedtls_x509_time *b)
 {
@@ -93,7 +93,7 @@ static bool is_expired(const struct tls_identity *identity, const mbedtls_x509_c
            time_before(&certificate->valid_to, &identity->floor);
 }
 
-/* mbedTLS calls this for every certificate of a chain, with what it found. See "The clock". */
+/* mbedTLS calls this for every certificate of a chain; *flags is what it found wrong so far. */
 static int judge_time(void *context, mbedtls_x509_crt *certificate, int depth, uint32_t *flags)
 {
     const struct tls_identity *identity = context;
@@ -228,8 +228,8 @@ static bool check_files(struct tls_identity *identity, const char *ca_path,
 }
 
 /*
- * The kernel's pool alone: it waits until it is filled, which at boot is what is wanted, and spares
- * mbedTLS's own collector of 40 KB.
+ * Random bytes from the kernel alone: at boot the call waits until the kernel has enough, which is
+ * what a key exchange needs, and mbedTLS's own collector, which takes 40 KB, is not linked.
  */
 static int system_entropy(void *context, unsigned char *out, size_t length)
 {

@@ -52,7 +52,7 @@ void tls_engine_free(struct tls_engine *engine);
 /* Adds a copy. False if there is no memory. */
 bool tls_buffer_append(struct tls_buffer *buffer, const uint8_t *data, size_t length);
 
-/* A number that changes whenever the handshake goes on. */
+/* A number that changes whenever the handshake makes progress. */
 int tls_engine_stage(const struct tls_engine *engine);
 
 /* Lends ciphertext until the next TLS_WANTS. */

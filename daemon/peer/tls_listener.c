@@ -6,7 +6,7 @@
 
 enum {
     LISTENER_BACKLOG = 1024, /* the kernel's own limit may be lower */
-    /* Whoever connects in a loop leaves the loop's time to others. */
+    /* So many connections a turn, so that one who connects without end leaves time for others. */
     LISTENER_TURN_ACCEPTS = 4,
     LISTENER_TURN_MS = 1,
     LISTENER_WAIT_MS = 2 /* until it is looked again whether a handshake may begin */
@@ -115,7 +115,7 @@ void tls_listener_expect(struct tls_listener *listener, const char *address)
 
 /* ---- who is in, and whose turn it is */
 
-/* Its place has another connection by now. */
+/* Closes the stream that lost its place to another one. */
 static void give_way(struct tls_listener *listener, int place)
 {
     if (place == ADMISSION_NONE)
@@ -128,7 +128,7 @@ static void give_way(struct tls_listener *listener, int place)
 
 static void on_wait(uv_timer_t *timer);
 
-/* One in a turn of the loop: its first step takes long, and others wait to be heard. */
+/* At most one in each turn of the loop: its first step takes long, and others wait meanwhile. */
 static void begin_handshake(struct tls_listener *listener)
 {
     uint64_t now_ms = uv_now(listener->tcp.loop);
@@ -164,7 +164,7 @@ void listener_shook(struct tls_listener *listener, struct tls_stream *stream, ui
 {
     uint64_t now_ms = uv_now(listener->tcp.loop);
     if (stream->place == ADMISSION_NONE)
-        return; /* it is proven, or at its end */
+        return; /* its certificate is proven, or it is closing */
     admission_spend(&listener->admission, stream->place, microseconds, now_ms);
     if (on)
         admission_move(&listener->admission, stream->place, ADMISSION_SHAKING, now_ms);
@@ -184,7 +184,7 @@ static void turn_away(struct tls_listener *listener, const char *reason)
 {
     uv_tcp_t *tcp = malloc(sizeof(*tcp));
     if (tcp == NULL) {
-        listener->deferred = true; /* what is never accepted would stop the listener for good */
+        listener->deferred = true; /* else libuv would accept nothing more */
         uv_timer_start(&listener->turn, on_turn, LISTENER_TURN_MS, 0);
         return;
     }
@@ -209,7 +209,7 @@ static void stream_link(struct tls_listener *listener, struct tls_stream *stream
     listener->count++;
 }
 
-/* It is accepted: is there a place for it? */
+/* Gives an accepted connection a place, or refuses it. */
 static void let_in(struct tls_listener *listener, struct tls_stream *stream)
 {
     struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
@@ -247,7 +247,7 @@ static void take_one(struct tls_listener *listener)
         let_in(listener, stream);
 }
 
-/* The end of a turn. */
+/* The end of a turn: accepts what the turn had to leave. */
 static void on_turn(uv_timer_t *timer)
 {
     struct tls_listener *listener = timer->data;
@@ -260,7 +260,9 @@ static void on_turn(uv_timer_t *timer)
     take_one(listener);
 }
 
-/* What is not accepted here stops libuv from asking the kernel for more, until it is. */
+/*
+ * A connection that is not accepted here is kept by libuv, which takes no further ones meanwhile.
+ */
 static void on_connection(uv_stream_t *server, int status)
 {
     struct tls_listener *listener = server->data;

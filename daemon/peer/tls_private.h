@@ -27,7 +27,7 @@ enum tls_cause tls_peer_name(const struct tls_identity *identity, const mbedtls_
 /* True if the last handshake of `ssl` resumed what `session` holds. */
 bool tls_session_is_resumed(const struct tls_session *session, const mbedtls_ssl_context *ssl);
 
-/* A number that changes whenever the handshake of `ssl` goes on. */
+/* A number that changes whenever the handshake of `ssl` makes progress. */
 int tls_handshake_stage(const mbedtls_ssl_context *ssl);
 
 /* Saves the session of a finished handshake, in place of what was there. */

@@ -32,7 +32,7 @@ static void on_handle_closed(uv_handle_t *handle)
     struct tls_stream *stream = handle->data;
     if (--stream->open_handles > 0)
         return;
-    /* First, since whoever is told next may free the identity. */
+    /* Before on_closed, whose callee may free the identity that the engine uses. */
     if (stream->engaged)
         tls_engine_free(&stream->engine);
     tls_buffer_free(&stream->heard);
@@ -52,7 +52,7 @@ static void close_handles(struct tls_stream *stream)
     uv_close((uv_handle_t *)&stream->timer, on_handle_closed);
 }
 
-/* The first cause stands: what follows is its consequence. */
+/* Keeps the first cause: later failures only follow from it. */
 static void stream_fail(struct tls_stream *stream, enum tls_cause cause, const char *reason)
 {
     if (stream->state == STREAM_CLOSING)
@@ -231,7 +231,7 @@ static void stream_advance(struct tls_stream *stream)
     }
 }
 
-/* The listener keeps account of what those cost that nothing is proven about. */
+/* The listener adds up the computing time of those that have not proven who they are. */
 static void stream_handshake(struct tls_stream *stream)
 {
     struct tls_listener *listener = stream->listener;
@@ -304,7 +304,7 @@ static void stream_take(struct tls_stream *stream, struct bytes in)
 
 static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buffer);
 
-/* What was kept, first; that may hold it again. */
+/* Hands on first what came before the stream was held; that alone may hold it again. */
 static void read_on(struct tls_stream *stream)
 {
     struct tls_buffer heard = stream->heard;
@@ -340,9 +340,9 @@ static void on_timer(uv_timer_t *timer)
     }
 }
 
-/* ---- before TLS: nobody's word costs more than its bytes until it is whole and its turn comes */
+/* ---- before TLS: a first message is only collected; the costly handshake waits for its turn */
 
-/* The first record: a handshake's, of TLS, that begins with a ClientHello. */
+/* So far it is the beginning of a TLS record of the handshake that holds a ClientHello. */
 static bool may_be_hello(const struct tls_buffer *heard)
 {
     const uint8_t *at = heard->data;
@@ -403,7 +403,9 @@ static void set_tcp_options(struct tls_stream *stream)
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof(seconds));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &seconds, sizeof(seconds));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &probes, sizeof(probes));
-    /* Of few packets, what is lost is sent again every 200 ms instead of after 200, 400, 800. */
+    /*
+     * With few packets under way, lost ones are sent again every 200 ms, not after 200, 400, 800.
+     */
     (void)setsockopt(fd, IPPROTO_TCP, TCP_THIN_LINEAR_TIMEOUTS, &on, sizeof(on));
     (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &stream->limits.silence_ms,
                      sizeof(stream->limits.silence_ms));
@@ -569,7 +571,7 @@ void tls_stream_close(struct tls_stream *stream)
     stream_flush(stream);
     drain_advance(stream);
     if (stream->held)
-        read_on(stream); /* for its end */
+        read_on(stream); /* else the end that the peer sends would not be seen */
 }
 
 void tls_stream_abort(struct tls_stream *stream)

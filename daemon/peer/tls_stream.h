@@ -13,7 +13,8 @@
  *  - A handshake has a time limit; a stream whose queued output makes no progress, or whose host
  *    does not answer, for silence_ms is closed. An idle but living peer is not.
  *  - Received bytes are not queued: on_data gets them as they come. With tls_stream_hold(), nothing
- *    is read while much waits to be sent: who asks and does not listen is not asked further.
+ *    is read while much waits to be sent, so that a peer that does not read its answers asks no
+ *    more.
  *  - The process ignores SIGPIPE: libuv writes without MSG_NOSIGNAL.
  */
 #ifndef HOLDFAST_PEER_TLS_STREAM_H
@@ -67,8 +68,8 @@ bool tls_stream_write(struct tls_stream *stream, struct bytes data);
 
 /*
  * From now on nothing is read while more than `above` bytes (>= 4) wait to be sent, until a quarter
- * of them is left; 0: it is read in any case. For a peer that itself reads in any case: two that
- * hold each other would wait for ever.
+ * of them is left; 0: it is read in any case. Only for a peer that itself always reads: if both
+ * sides stopped reading, they would wait for each other for ever.
  */
 void tls_stream_hold(struct tls_stream *stream, size_t above);
 
@@ -104,7 +105,7 @@ void tls_stream_abort(struct tls_stream *stream);
 struct tls_listener_config {
     const char *address;                 /* "a.b.c.d:port" or "[ipv6]:port"; port 0: any free one */
     const struct tls_identity *identity; /* outlives the listener */
-    /* Of those nothing is proven about, see peer/admission.h: */
+    /* Limits of connections that have not proven who they are, see peer/admission.h: */
     uint32_t places_max;      /* connections, 1..ADMISSION_PLACES_MAX */
     uint32_t handshakes_max;  /* of them, with a handshake under way */
     uint32_t per_host_max;    /* of them, from one address before it is crowded */
@@ -129,8 +130,8 @@ struct tls_listener *tls_listener_create(uv_loop_t *loop, const struct tls_liste
                                          size_t error_size);
 
 /*
- * Connections from the host of "host:port" are an issuer's: known from the start, and before others.
- * Hosts that streams were let in from become known by themselves. A bad address is ignored.
+ * The host of "host:port" is an issuer's: it is known from the start, and comes before others.
+ * Hosts from which a proven stream came become known by themselves. A bad address is ignored.
  */
 void tls_listener_expect(struct tls_listener *listener, const char *address);
 

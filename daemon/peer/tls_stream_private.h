@@ -23,8 +23,8 @@ struct tls_stream {
     uv_write_t write;
     uv_shutdown_t shutdown;
     struct tls_engine engine;
-    bool engaged;            /* the engine is there: a listener's stream has none before its turn */
-    struct tls_buffer heard; /* ciphertext that came before that, or while it is held */
+    bool engaged;              /* it has an engine: a listener's stream gets one with its turn */
+    struct tls_buffer heard;   /* ciphertext that came before that, or while it is held */
     struct tls_buffer sending; /* what the write under way reads */
     bool writing;
     bool shut;
@@ -65,7 +65,7 @@ void stream_refuse(struct tls_stream *stream, enum tls_cause cause, const char *
 /* Calls back into the listener: a first message has begun, or is whole. */
 void listener_heard(struct tls_listener *listener, struct tls_stream *stream, bool whole);
 
-/* A step of this stream's handshake took so long; `on`: it is another state now. */
+/* A step of this stream's handshake took so long; `on`: it made progress. */
 void listener_shook(struct tls_listener *listener, struct tls_stream *stream, uint64_t microseconds,
                     bool on);
 
