@@ -50,7 +50,7 @@ bool agent_socket_open(struct agent_socket *sockets, const char *run_dir,
     return sockets->listen_fd >= 0;
 }
 
-/* Whoever comes in a loop gets one line a second, with how many there were. */
+/* Connections made in a loop are logged once a second at most, with their number. */
 static bool admit_log(struct agent_socket *sockets)
 {
     struct instant now = sockets->platform->now(sockets->platform->context);
@@ -74,7 +74,7 @@ static bool peer_allowed(struct agent_socket *sockets, const struct platform_pee
     return false;
 }
 
-/* In the order in which they came. */
+/* Adds it behind the others: newcomers stand in the order in which they came. */
 static void newcomer_add(struct agent_socket *sockets, int fd)
 {
     int count = 0;
@@ -108,7 +108,7 @@ void agent_socket_accept(struct agent_socket *sockets)
     }
 }
 
-/* True with a well-formed message; *gone if the connection is of no more use. */
+/* True with a well-formed message. *gone: the connection ended, or is to be closed. */
 static bool receive(const struct agent_socket *sockets, int fd, struct guard_message *message,
                     bool *gone)
 {

@@ -5,8 +5,8 @@
  * Rules: only root, the guard's own user and the owner of RUN may connect: RUN is named by the
  *   configuration, so its owner is the user that holdfastd was set up to run as. A newcomer that
  *   says a well-formed HELLO under this node's name takes the place of the agent before it. A
- *   message that breaks the rules ends its connection with one log line. Whoever connects in a loop
- *   costs neither the agent its place nor a newcomer its word.
+ *   message that breaks the rules ends its connection with one log line. Connections
+ *   made in a loop neither cost the agent its place nor keep a newcomer from being heard.
  */
 #ifndef HOLDFAST_GUARD_AGENT_SOCKET_H
 #define HOLDFAST_GUARD_AGENT_SOCKET_H

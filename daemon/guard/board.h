@@ -1,5 +1,5 @@
 /*
- * The board's lines and watchdog, as the guard's numbers: resource and output.
+ * The board's lines and watchdog. A line is named as the guard does: by resource and output.
  *
  * Owner: the guard's one thread. Opened once, before the loop; nothing is allocated afterwards.
  */

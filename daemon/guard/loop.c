@@ -13,9 +13,9 @@
 enum {
     LOOP_MESSAGES_PER_TURN = 64,  /* an agent that floods does not keep the loop from its timers */
     LOOP_READBACK_POLL_US = 1000, /* while a readback is awaited that has no descriptor */
-    LOOP_SLEPT_US = 10000,        /* a suspended board; less is the reading of two clocks */
+    LOOP_SLEPT_US = 10000,        /* more is a suspended board; less comes of reading two clocks */
     LOOP_CLOCK_WINDOW_US = 1000000,
-    LOOP_CLOCK_PAUSE_US = 10000 /* readings further apart than this compare nothing */
+    LOOP_CLOCK_PAUSE_US = 10000 /* the clocks are not compared by readings further apart */
 };
 
 enum loop_source {
@@ -72,7 +72,10 @@ static void log_changes(struct loop *loop, const struct guard_effects *effects)
     }
 }
 
-/* Too little if the board slept since the last look, or the loop is paused here: a lease ends early. */
+/*
+ * CLOCK_BOOTTIME less CLOCK_MONOTONIC_RAW. It is too small if the board slept since the last look,
+ * or if the loop is paused between the two readings: the lease then ends too early, never too late.
+ */
 static struct span boottime_ahead(const struct loop *loop)
 {
     int64_t boottime_us = monotonic_us(loop) + loop->slept.us;
@@ -93,7 +96,7 @@ static void apply_effects(struct loop *loop, const struct guard_effects *effects
     log_changes(loop, effects);
 }
 
-/* One input, and whatever the lines make of its effects. */
+/* One step with its effects; each resource with a line that failed gets a step for that as well. */
 static enum guard_refusal loop_step(struct loop *loop, const struct guard_input *input)
 {
     struct guard_effects effects;
@@ -253,7 +256,7 @@ static void send_statuses(struct loop *loop)
 
 /* ---- clocks */
 
-/* The raw clock must move when the other one does. */
+/* A raw clock that stands would never end a lease, so it must move when the other one does. */
 static void compare_clocks(struct loop *loop)
 {
     int64_t before_us = monotonic_us(loop);
@@ -281,7 +284,7 @@ static void check_clocks(struct loop *loop)
     log_line(LOG_WARNING, "board was suspended; the agent must connect anew");
 }
 
-/* The raw clock has no timers: wake by the other one, at the same distance from now. */
+/* The kernel has no timers by the raw clock: one by the other clock is set, as far from now. */
 static void arm_timer(struct loop *loop)
 {
     struct instant wake = loop->guard.wake_at;
@@ -321,7 +324,7 @@ static void take_signal(struct loop *loop)
     log_line(LOG_NOTICE, "stopping on signal %d", number);
 }
 
-/* In the order that the core's duties ask for: levels, messages, time; then word to the agent. */
+/* The order is a duty of core/guard/guard.h: levels, messages, time. Then the agent is told. */
 void loop_turn(struct loop *loop)
 {
     struct pollfd polled[SOURCES];

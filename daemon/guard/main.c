@@ -18,7 +18,9 @@ static const struct options_program program = {
     .about = "Opens this board's outputs only while its lease is valid.\n",
 };
 
-/* A bug of the guard's own: outputs off as far as the lines still obey, then let the board fence.
+/*
+ * The guard found a bug of its own: it tells every output off, as far as the lines still obey, and
+ * ends. The watchdog, or the kernel letting go of the lines, does the rest.
  */
 _Noreturn void hf_panic(const char *file, int line, const char *what)
 {

@@ -22,7 +22,7 @@ static void page_wake(const struct page_file *file, struct lease_page *page)
     file->platform->wake_readers(file->platform->context, page);
 }
 
-/* Whoever still maps the page of an earlier guard learns that it is written no more. */
+/* Readers that still map the page of an earlier guard are told that nobody writes it any more. */
 static void page_mark_stale(const struct page_file *file, const char *path)
 {
     const struct platform *platform = file->platform;
@@ -30,7 +30,7 @@ static void page_mark_stale(const struct page_file *file, const char *path)
     if (platform->map_file(platform->context, path, sizeof(struct lease_page), &map) < 0)
         return;
     struct lease_page *old = map;
-    if (old->magic == PAGE_MAGIC) { /* owner and change stand where they stood in every version */
+    if (old->magic == PAGE_MAGIC) { /* every version has owner and change at these places */
         atomic_store(&old->owner, 0);
         page_wake(file, old);
     }

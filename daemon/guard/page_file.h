@@ -35,7 +35,7 @@ bool page_file_open(struct page_file *file, const struct platform *platform, con
 void page_file_publish(struct page_file *file, const struct guard *guard, uint8_t resource,
                        struct span boottime_ahead);
 
-/* Everything not valid, and owned by nobody. */
+/* Marks every lease of the page not valid, and the page as nobody's. */
 void page_file_close(struct page_file *file);
 
 #endif

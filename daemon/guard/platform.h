@@ -73,8 +73,8 @@ struct platform {
 
     /* ---- while it runs */
 
-    struct instant (*now)(void *context);   /* CLOCK_MONOTONIC_RAW: whatever is decided */
-    int64_t (*monotonic_us)(void *context); /* CLOCK_MONOTONIC: the timer's */
+    struct instant (*now)(void *context);   /* CLOCK_MONOTONIC_RAW: all is decided by it */
+    int64_t (*monotonic_us)(void *context); /* CLOCK_MONOTONIC: the timer goes by it */
     struct span (*slept)(void *context);    /* as hal_clock_slept() */
     /* Sets the timer to an instant of CLOCK_MONOTONIC; one that is past is reached at once. */
     int (*arm)(void *context, int64_t at_us);

@@ -29,7 +29,9 @@
 #include "platform.h"
 
 enum {
-    /* Room for a status of each resource: an agent that does not read gets no old news later. */
+    /*
+     * One status of each resource, and little more: an agent that stopped reading gets no old ones.
+     */
     SEND_BUFFER_BYTES = 32768,
     LISTEN_BACKLOG = 64
 };
@@ -94,7 +96,7 @@ static int linux_map_new_file(void *context, const char *path, size_t size, void
     int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_CREAT | O_EXCL, 0644);
     if (fd < 0)
         return -errno;
-    /* With its room: a folder that is full says so here, not by a signal at the first store. */
+    /* The room is taken now: a full file system fails here, not by a signal at the first store. */
     int result = -posix_fallocate(fd, 0, (off_t)size);
     if (result == 0)
         result = result_of(fchmod(fd, 0644));
@@ -171,9 +173,9 @@ static void linux_sharpen_timers(void *context)
 }
 
 /*
- * Gives back what a library's read-only segments took in while the program started: reading the
- * configuration touches most of libc, the loop next to nothing. What is needed comes back from the
- * page cache, and is locked then.
+ * Drops the pages of a library's read-only segments that the start of the program brought into
+ * memory: reading the configuration needs most of libc, the loop almost nothing of it. A page that
+ * is needed after all comes back from the page cache, and is locked then.
  */
 static int forget_segments(struct dl_phdr_info *object, size_t size, void *context)
 {
@@ -186,7 +188,7 @@ static int forget_segments(struct dl_phdr_info *object, size_t size, void *conte
             continue;
         uintptr_t from = (object->dlpi_addr + header->p_vaddr) & ~(page - 1);
         uintptr_t to = object->dlpi_addr + header->p_vaddr + header->p_memsz;
-        /* Only ever an advice: a kernel that will not take it costs memory, nothing else. */
+        /* The kernel may refuse: then these pages stay in memory, and nothing else follows. */
         (void)madvise((void *)from, to - from, MADV_DONTNEED);
     }
     return 0;
@@ -259,9 +261,9 @@ static int linux_take_signal(void *context)
 /* ---- the agents' sockets */
 
 /*
- * By the thread's file system user rather than by chown: whoever owns the folder could have put
- * another file in the socket's place by then. Without the privilege, the socket is the guard's own,
- * and a group of RUN that is inherited (its set-group-ID bit) lets the owner in.
+ * Binds as the user `owner` (setfsuid(2)) rather than calling chown() afterwards, when the folder's
+ * owner could have put another file in its place. Without the privilege the socket is the guard's
+ * own, and a group of RUN that is inherited (its set-group-ID bit) lets the owner in.
  */
 static int bind_for(int fd, const struct sockaddr_un *address, uid_t owner)
 {
