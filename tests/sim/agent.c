@@ -225,6 +225,7 @@ void sim_agent_guard(struct world *world, const struct event *event)
     const struct guard_message *message = event->data;
     int board = event->node - world->issuer_count;
     struct sim_agent *agent = agent_of(world, board);
+    socket_delivered(world, event);
     if (!agent->socket_open || event->epoch != agent->socket)
         return;
     if (message && message->refusal == GUARD_REFUSED_TERMS)
@@ -247,7 +248,7 @@ void sim_agent_clear_faults(struct world *world, int board)
         const struct holder_lease *lease = holder_lease_of(agent->holder, &world->resource[i]);
         /* A guard that died in its fault knows of none: the agent stays blocked, and says so. */
         bool blocked =
-            lease->state == HOLDER_BLOCKED || guard->guard.resource[i].state == GUARD_FAULT;
+            lease->state == HOLDER_BLOCKED || guard->loop.guard.resource[i].state == GUARD_FAULT;
         if (!guard->process.up || !blocked)
             continue;
         world_cover(world, COVERAGE_FAULTS_CLEARED);
@@ -272,9 +273,7 @@ void sim_agent_stop(struct world *world, int board)
 {
     struct sim_agent *agent = agent_of(world, board);
     log_note(world, "%s: agent killed", text_of(world, board));
-    if (agent->socket_open)
-        socket_to_guard(world, board, NULL, 0);
-    agent->socket_open = false;
+    socket_agent_died(world, board);
     agent->shell = NULL;
     agent->holder = NULL;
 }

@@ -32,6 +32,12 @@ int64_t clock_slept_us(const struct world *world, int node)
     return world->clock[world->machine_of[node]].slept_us;
 }
 
+/* A microsecond for each rounding. */
+static int64_t stretch(int64_t us, const struct skewed_clock *clock)
+{
+    return us * million / (million + clock->ppm) + 2;
+}
+
 int64_t clock_true_us(const struct world *world, int node, struct instant at)
 {
     const struct machine_clock *clock = &world->clock[world->machine_of[node]];
@@ -40,8 +46,12 @@ int64_t clock_true_us(const struct world *world, int node, struct instant at)
     int64_t ahead_us = at.us - shows(&clock->raw, world->now_us);
     if (ahead_us <= 0)
         return world->now_us;
-    /* A microsecond for each rounding. */
-    return world->now_us + ahead_us * million / (million + clock->monotonic.ppm) + 2;
+    return world->now_us + stretch(ahead_us, &clock->raw);
+}
+
+int64_t clock_stretch_us(const struct world *world, int node, int64_t monotonic_us)
+{
+    return stretch(monotonic_us, &world->clock[world->machine_of[node]].monotonic);
 }
 
 int32_t clock_some_rate(const struct sim_plan *plan, struct random *random, bool issuer)

@@ -142,7 +142,8 @@ const char *apply_readback(struct world *world, const struct fault *fault)
     if (skipped)
         return skipped;
     world_cover(world, COVERAGE_STUCK_READBACKS);
-    line->reading = fault->word == WORD_ON ? READING_ON : READING_OFF;
+    line_stick(world, fault_node(world, fault->node) - world->issuer_count, fault->resource,
+               fault->word == WORD_ON ? READING_ON : READING_OFF);
     repair_later(world, fault);
     return NULL;
 }

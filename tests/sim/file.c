@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "conf/terms.h"
 #include "tests/sim/sim.h"
 
 enum { PREFERRED = 100, OTHERS = 50 }; /* priorities */
@@ -50,6 +49,7 @@ static void write_board(const struct world *world, int board, int64_t hold_ms, s
     for (int i = 0; i < world->resource_count; i++)
         write_resource(world, board, i, hold_ms, &conf->resource[i]);
     conf->has_watchdog = hardware->watchdog;
+    text_copy(conf->watchdog_device, sizeof(conf->watchdog_device), "/dev/watchdog");
     conf->watchdog_timeout_ms = (uint32_t)(SIM_WATCHDOG_MS * world->plan.scale);
     conf->watchdog_close_pings = hardware->close_pings;
 }
@@ -102,13 +102,4 @@ void file_of_machine(const struct world *world, int machine, int64_t hold_ms, st
         write_issuer(world, conf);
     if (world->board_on[machine] >= 0)
         write_board(world, world->board_on[machine], hold_ms, conf);
-}
-
-void file_terms(const struct world *world, int board, int64_t hold_ms,
-                struct guard_terms terms[SIM_RESOURCES_MAX])
-{
-    static struct conf conf; /* large */
-    file_of_machine(world, world->machine_of[board_node(world, board)], hold_ms, &conf);
-    for (int i = 0; i < world->resource_count; i++)
-        terms[i] = conf_terms(&conf, &conf.resource[i]);
 }

@@ -42,9 +42,9 @@ static bool drives(const struct world *world, int board, int resource, int64_t *
     if (world->quiet || !guard->process.up || guard->process.paused_until_us > world->now_us ||
         world->asleep_until_us[world->machine_of[node]] != 0 || guard->clock_went_back ||
         world->clock[world->machine_of[node]].raw.stands || guard->watchdog_us == INT64_MAX ||
-        guard->guard.resource[resource].state != GUARD_DRIVING)
+        guard->loop.guard.resource[resource].state != GUARD_DRIVING)
         return false;
-    *drop_us = clock_true_us(world, node, guard->guard.resource[resource].deadline);
+    *drop_us = clock_true_us(world, node, guard->loop.guard.resource[resource].deadline);
     return true;
 }
 

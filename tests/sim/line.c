@@ -35,10 +35,11 @@ static void rise(struct world *world, int board, int resource)
         world_cover(world, COVERAGE_DRIVES);
         log_note(world, "%s: %s: line on, token %llu", world->name[board_node(world, board)].text,
                  world->resource[resource].text,
-                 (unsigned long long)world->board[board].guard.guard.resource[resource].token);
+                 (unsigned long long)world->board[board].guard.loop.guard.resource[resource].token);
     }
     line->rise_us = world->now_us;
     line->off_us = holds_until(world, board, line);
+    guard_hal_line_changed(world, board, resource);
 }
 
 /* A fall pumps nothing, as in the bench. */
@@ -49,6 +50,7 @@ static void fall(struct world *world, int board, int resource)
         return;
     oracle_fall(world, board, resource);
     line->off_us = holds_until(world, board, line);
+    guard_hal_line_changed(world, board, resource);
     log_note(world, "%s: %s: line off", world->name[board_node(world, board)].text,
              world->resource[resource].text);
 }
@@ -79,21 +81,41 @@ bool line_reads(const struct world *world, int board, int resource)
     return line_is_on(line, world->now_us - READBACK_LAG_US);
 }
 
+int64_t line_reads_until_us(const struct world *world, int board, int resource)
+{
+    const struct line *line = &world->board[board].line[resource];
+    if (line->reading != READING_TRUE || line->off_us == 0)
+        return INT64_MAX;
+    if (line->on_us + READBACK_LAG_US > world->now_us)
+        return line->on_us + READBACK_LAG_US;
+    if (line->off_us == INT64_MAX || line->off_us + READBACK_LAG_US <= world->now_us)
+        return INT64_MAX;
+    return line->off_us + READBACK_LAG_US;
+}
+
+void line_stick(struct world *world, int board, int resource, enum line_reading reading)
+{
+    world->board[board].line[resource].reading = reading;
+    guard_hal_line_changed(world, board, resource);
+}
+
 void line_weld(struct world *world, int board, int resource)
 {
     struct line *line = &world->board[board].line[resource];
     line->welded = true;
     if (line_is_on(line, world->now_us))
         line->off_us = INT64_MAX;
+    guard_hal_line_changed(world, board, resource);
 }
 
 void line_repair(struct world *world, int board, int resource)
 {
     struct line *line = &world->board[board].line[resource];
     line->reading = READING_TRUE;
-    if (!line->welded)
-        return;
-    line->welded = false;
-    if (line_is_on(line, world->now_us))
+    if (line->welded && line_is_on(line, world->now_us)) {
+        line->welded = false;
         line->off_us = holds_until(world, board, line);
+    }
+    line->welded = false;
+    guard_hal_line_changed(world, board, resource);
 }

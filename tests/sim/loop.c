@@ -392,11 +392,16 @@ int64_t hal_clock_wall_us(void)
 void log_line(int level, const char *format, ...)
 {
     char line[LOG_TEXT_MAX];
-    const struct sim_loop *loop = loop_running();
+    const struct sim_guard *guard = guard_running();
     va_list arguments;
     (void)level;
     va_start(arguments, format);
     vsnprintf(line, sizeof(line), format, arguments);
     va_end(arguments);
-    log_note(loop->world, "%s: %s", loop->world->name[loop->machine].text, line);
+    if (guard)
+        log_note(guard->world, "%s: guard: %s",
+                 guard->world->name[board_node(guard->world, guard->board)].text, line);
+    else
+        log_note(loop_running()->world, "%s: %s",
+                 loop_running()->world->name[loop_running()->machine].text, line);
 }

@@ -57,6 +57,8 @@ static void stop_all(struct world *world, int machine)
         sim_guard_vanish(world, board);
     if (machine_daemon(world, machine)->up)
         machine_stop_daemon(world, machine, true);
+    if (board >= 0)
+        guard_run_dir_lost(world, board);
 }
 
 void machine_hang(struct world *world, int board)

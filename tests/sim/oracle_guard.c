@@ -70,7 +70,7 @@ void oracle_status(struct world *world, int board, int resource, const struct gu
 
 void oracle_fed(struct world *world, int board)
 {
-    const struct guard *guard = &world->board[board].guard.guard;
+    const struct guard *guard = &world->board[board].guard.loop.guard;
     for (int i = 0; i < world->resource_count; i++) {
         if (guard->resource[i].state == GUARD_FAULT)
             world_fail(world, ORACLE_S5, "%s: watchdog fed in a fault of %s",
@@ -105,7 +105,7 @@ void oracle_guard_started(struct world *world, int board)
 void oracle_turn_ended(struct world *world, int board)
 {
     const struct sim_guard *sim_guard = &world->board[board].guard;
-    const struct guard *guard = &sim_guard->guard;
+    const struct guard *guard = &sim_guard->loop.guard;
     /* Its time is not ours: it was away, or its clock stood. */
     bool cannot_tell =
         world->now_us <= sim_guard->absent_until_us || sim_guard_clock_is_bad(world, board);
@@ -127,7 +127,7 @@ void oracle_turn_ended(struct world *world, int board)
 
 void oracle_clock_went_back(struct world *world, int board)
 {
-    const struct guard *guard = &world->board[board].guard.guard;
+    const struct guard *guard = &world->board[board].guard.loop.guard;
     for (int i = 0; i < world->resource_count; i++) {
         if (guard->resource[i].state != GUARD_FAULT)
             world_fail(world, ORACLE_S5, "%s: its clock went back, %s is in state %s",
@@ -145,7 +145,7 @@ void oracle_clock_stood(struct world *world, int board, int64_t since_us)
                    world->now_us - guard->fault_left_us > WINDOWS_US;
     bool latched = true; /* one that was there before is kept */
     for (int i = 0; i < world->resource_count; i++)
-        latched = latched && guard->guard.resource[i].state == GUARD_FAULT;
+        latched = latched && guard->loop.guard.resource[i].state == GUARD_FAULT;
     if (watched && !guard->clock_fault && !latched)
         world_fail(world, ORACLE_S5, "%s: its clock stood for %lld us, no fault was latched",
                    board_text(world, board), (long long)(world->now_us - since_us));

@@ -28,7 +28,7 @@ void oracle_answer(struct world *world, int board, const struct lease_message *m
 static void check_permitted(struct world *world, int board, int resource)
 {
     const struct oracle_board *seen = &world->oracle.board[board];
-    const struct guard_resource *guard = &world->board[board].guard.guard.resource[resource];
+    const struct guard_resource *guard = &world->board[board].guard.loop.guard.resource[resource];
     const char *text = world->name[board_node(world, board)].text;
     if (guard->state != GUARD_DRIVING)
         world_fail(world, ORACLE_S5, "%s: %s goes on while the guard is in state %s", text,
@@ -68,7 +68,7 @@ static void check_alone(struct world *world, int board, int resource)
 static void check_token(struct world *world, int board, int resource)
 {
     struct oracle_drive *drive = &world->oracle.drive[resource];
-    uint64_t token = world->board[board].guard.guard.resource[resource].token;
+    uint64_t token = world->board[board].guard.loop.guard.resource[resource].token;
     /* Past the lease that it measures with a clock that stands: counted with the overlaps. */
     if (token < drive->token && sim_guard_clock_is_bad(world, board))
         return;

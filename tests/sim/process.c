@@ -2,8 +2,6 @@
 #include "base/check.h"
 #include "tests/sim/sim.h"
 
-enum { WAKE_LATE_MAX_US = 300 };
-
 struct process *process_of(struct world *world, enum event_kind kind, int node)
 {
     switch (kind) {
@@ -17,8 +15,9 @@ struct process *process_of(struct world *world, enum event_kind kind, int node)
     case EVENT_AGENT_GUARD:
         return world->board[node - world->issuer_count].agent.process;
     case EVENT_GUARD_TURN:
-    case EVENT_GUARD_MESSAGE:
         return &world->board[node - world->issuer_count].guard.process;
+    case EVENT_GUARD_MESSAGE:
+    case EVENT_READBACK:
     case EVENT_GUARD_WATCHDOG:
     case EVENT_PINS:
     case EVENT_REPAIR:
@@ -66,17 +65,6 @@ void process_set_timer(struct world *world, enum event_kind kind, int node, int6
         at_us = world->now_us;
     timer->at_us = at_us;
     world_post(world, kind, node, at_us - world->now_us, NULL, 0)->epoch = ++timer->id;
-}
-
-void process_arm(struct world *world, enum event_kind kind, int node, struct instant wake_at)
-{
-    int64_t at_us = clock_true_us(world, node, wake_at);
-    /* One that fires sooner looks at the clock and arms the rest of the way. */
-    if (at_us == INT64_MAX || timer_of(world, kind, node)->at_us <= at_us)
-        return;
-    struct random *random = world_random(world, STREAM_TIMER, node);
-    timer_of(world, kind, node)->wake_at = wake_at;
-    process_set_timer(world, kind, node, at_us + random_between(random, 10, WAKE_LATE_MAX_US));
 }
 
 void process_begin(struct process *process)

@@ -16,12 +16,13 @@ enum event_kind {
     EVENT_AGENT_GUARD, /* from the guard: a message, or without data: it is gone */
     /* of a guard's process */
     EVENT_GUARD_TURN,
-    EVENT_GUARD_MESSAGE, /* from the agent: a message, or without data: it is gone */
-    EVENT_LOOP,          /* of a holdfastd, by machine: timers of its loop */
+    EVENT_LOOP, /* of a holdfastd, by machine: timers of its loop */
     EVENT_ASYNC,
     EVENT_FRAME,
     EVENT_LINK,
     /* of the world */
+    EVENT_GUARD_MESSAGE, /* at guard.sock: a message; without data a connection, or its end */
+    EVENT_READBACK,      /* of a board's line: may be another */
     EVENT_GUARD_WATCHDOG,
     EVENT_PINS, /* of a board that is reset: they go to their pull */
     EVENT_REPAIR,

@@ -150,6 +150,7 @@ void run_scenario(const struct settings *settings, const struct scenario *scenar
     world = running;
     running = NULL;
     loop_forget();
+    guard_forget();
     memset(result, 0, sizeof(*result));
     result->passed = world->failed == ORACLE_NONE;
     result->failed = world->failed;

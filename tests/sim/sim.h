@@ -23,6 +23,7 @@
 #include "peer/peer.h"
 #include "store/journal.h"
 #include "tests/sim/coverage.h"
+#include "tests/sim/guard.h"
 #include "tests/sim/log.h"
 #include "tests/sim/loop.h"
 #include "tests/sim/oracle.h"
@@ -33,21 +34,7 @@
 #include "tests/sim/trace.h"
 #include "wire/wire.h"
 
-/* ---- processes and clocks */
-
-/* What can be killed and stopped. A new life begins with each start; events of an old one miss. */
-struct process {
-    bool up;
-    uint32_t life;
-    int64_t paused_until_us;
-};
-
-/* One per role: a process with two roles has two. */
-struct timer {
-    uint32_t id;            /* of the armed one: others that fire are stale */
-    int64_t at_us;          /* true time at which it fires; INT64_MAX: none */
-    struct instant wake_at; /* what it was set for */
-};
+/* ---- clocks */
 
 /* A raw monotonic clock: local = local_base + (true - true_base) * (1 + ppm/1e6). */
 struct skewed_clock {
@@ -153,29 +140,8 @@ struct sim_agent {
     int64_t waits_since_us[SIM_RESOURCES_MAX]; /* for a grant */
     int64_t holds_since_us[SIM_RESOURCES_MAX];
     bool socket_open;
-    uint32_t socket;        /* number of the connection to the guard */
-    int64_t socket_busy_us; /* no message overtakes another */
-    int64_t hold_ms;        /* of the file that it read */
-};
-
-struct sim_guard {
-    struct process process;
-    struct timer timer;
-    struct guard guard;
-    uint32_t socket; /* of the adopted agent, 0: none */
-    int64_t socket_busy_us;
-    int64_t watchdog_us; /* the board is reset then; INT64_MAX: not armed */
-    uint32_t watchdog_id;
-    /* The last time in which it could not act: dead, stopped, asleep, or woken late. */
-    int64_t absent_from_us;
-    int64_t absent_until_us;
-    int64_t slept_us;              /* as it knows */
-    int64_t compared_monotonic_us; /* when it compared its clocks last; 0: never */
-    struct instant compared_raw;
-    bool clock_went_back;       /* and it has not looked yet */
-    int64_t fault_left_us;      /* when an operator cleared one last */
-    bool clock_fault;           /* it latched one for its clock since the clock stood */
-    int64_t clock_bad_until_us; /* a clock that stood: what it reckoned with is no good till then */
+    uint32_t socket; /* number of the connection to the guard */
+    int64_t hold_ms; /* of the file that it read */
 };
 
 struct sim_board {
@@ -183,6 +149,8 @@ struct sim_board {
     int64_t hold_ms;      /* as its guard read it when it started, and as they are since then */
     struct sim_agent agent;
     struct sim_guard guard;
+    struct sim_socket socket;
+    struct sim_run_dir run_dir;
     struct line line[SIM_RESOURCES_MAX];
 };
 
@@ -372,11 +340,10 @@ struct conf *memory_conf(int node);
 struct instant clock_local(const struct world *world, int node);
 int64_t clock_monotonic_us(const struct world *world, int node);
 int64_t clock_slept_us(const struct world *world, int node);
-/*
- * True time at which a timer fires that is set for `at`: by MONOTONIC, at the distance that RAW has
- * to `at` now, as the shells do it. INT64_MAX for INSTANT_NEVER.
- */
+/* True time at which RAW shows that, or now if it does already. INT64_MAX for INSTANT_NEVER. */
 int64_t clock_true_us(const struct world *world, int node, struct instant at);
+/* What passes of true time, or a little more, while MONOTONIC goes on by so much. */
+int64_t clock_stretch_us(const struct world *world, int node, int64_t monotonic_us);
 void clock_boot(struct world *world, int machine);
 void clock_change_rate(struct world *world, int machine, int32_t ppm);
 /* Adds to what it shows. */
@@ -387,11 +354,9 @@ int32_t clock_some_rate(const struct sim_plan *plan, struct random *random, bool
 
 /* process.c */
 struct process *process_of(struct world *world, enum event_kind kind, int node);
-/* Arms the timer for the node's local instant, a little late as schedulers are. */
-void process_arm(struct world *world, enum event_kind kind, int node, struct instant wake_at);
 /* False: another one was armed since. */
 bool process_timer_fires(struct world *world, const struct event *event);
-/* At that true time, whatever it was armed for. */
+/* At that true time, and not at the one that it was armed for. */
 void process_set_timer(struct world *world, enum event_kind kind, int node, int64_t at_us);
 void process_begin(struct process *process);
 void process_end(struct process *process);
@@ -406,6 +371,9 @@ void line_set(struct world *world, int board, int resource, bool level);
 void line_all_low(struct world *world, int board);
 /* What its readback shows now. */
 bool line_reads(const struct world *world, int board, int resource);
+/* For so long at least; INT64_MAX: while nothing happens. */
+int64_t line_reads_until_us(const struct world *world, int board, int resource);
+void line_stick(struct world *world, int board, int resource, enum line_reading reading);
 void line_weld(struct world *world, int board, int resource);
 /* Relay and readback are as new. */
 void line_repair(struct world *world, int board, int resource);
@@ -524,33 +492,9 @@ void sim_agent_stop(struct world *world, int board);
 void sim_agent_guard(struct world *world, const struct event *event);
 void sim_agent_clear_faults(struct world *world, int board);
 
-/* socket.c: to the guard, after all that was sent before; without data: the agent's end of it */
-void socket_to_guard(struct world *world, int board, const void *data, size_t length);
-
 /* file.c */
 /* `hold_ms`: of the pumps of its board, if it has one. */
 void file_of_machine(const struct world *world, int machine, int64_t hold_ms, struct conf *conf);
-/* What its agent and its guard must agree on, by resource. */
-void file_terms(const struct world *world, int board, int64_t hold_ms,
-                struct guard_terms terms[SIM_RESOURCES_MAX]);
-
-/* guard.c */
-void sim_guard_start(struct world *world, int board);
-/* Killed: the kernel closes what it had open. */
-void sim_guard_stop(struct world *world, int board);
-/* It runs no more, and nothing else changes: the kernel hangs, or the power is gone. */
-void sim_guard_vanish(struct world *world, int board);
-/* It does nothing until then. */
-void sim_guard_absent(struct world *world, int board, int64_t until_us);
-/*
- * Its rate was far outside drift_ppm: its clock stood still, or did when the guard went away. What
- * is on then stays on until the guard is back, or the hardware ends it.
- */
-bool sim_guard_clock_is_bad(const struct world *world, int board);
-void sim_guard_turn(struct world *world, const struct event *event);
-void sim_guard_message(struct world *world, const struct event *event);
-void sim_guard_watchdog(struct world *world, const struct event *event);
-
 /* fault.c, fault_*.c */
 void fault_start(struct world *world);
 void fault_event(struct world *world, const struct event *event);

@@ -1,7 +1,8 @@
 /*
- * The agent's end of its guard's socket, as the kernel gives it: the calls of agent/guard_link.c end
- * here (the Makefile wraps them). A board has one such socket at a time; what the guard says comes
- * in order, message by message, and so does the end.
+ * RUN/guard.sock, as the kernel has it: the calls of agent/guard_link.c (the Makefile wraps them) and
+ * those that the guard makes through its platform. What either says comes to the other in order,
+ * message by message, some time later, and so does the end; what the other side has closed is known
+ * at once to whoever sends.
  */
 #include <errno.h>
 #include <string.h>
@@ -11,7 +12,142 @@
 #include "base/check.h"
 #include "tests/sim/sim.h"
 
-enum { FIRST_FD = 1 << 20, SOCKET_MAX_US = 300 };
+enum {
+    FIRST_FD = 1 << 20,
+    DELAY_MIN_US = 20,
+    DELAY_MAX_US = 300,
+    AGENT_UID = 990, /* that of the run directory, too */
+    AGENT_PID = 200
+};
+
+static struct sim_socket *socket_of(struct world *world, int board)
+{
+    return &world->board[board].socket;
+}
+
+/* NULL: both ends have closed it. */
+static struct sim_connection *find(struct sim_socket *socket, uint32_t number)
+{
+    for (int i = 0; i < SIM_CONNECTIONS; i++) {
+        if (socket->connection[i].number == number && number != 0)
+            return &socket->connection[i];
+    }
+    return NULL;
+}
+
+/* Whatever was done to the connection: what the guard may take in. */
+static void note(struct sim_socket *socket, struct sim_connection *connection)
+{
+    unsigned bit = 1u << (connection - socket->connection);
+    if (!connection->open && !connection->guard_open)
+        connection->number = 0;
+    bool there = connection->number != 0 && connection->guard_open;
+    bool input = connection->count > 0 || connection->ended;
+    socket->waiting &= ~bit;
+    socket->ready &= ~bit;
+    if (there && connection->waits)
+        socket->waiting |= bit;
+    if (there && connection->accepted && input)
+        socket->ready |= bit;
+}
+
+/* Not before what was sent before it. */
+static int64_t arrival_us(struct world *world, int board, int64_t *busy_us)
+{
+    struct random *random = world_random(world, STREAM_PROCESS, board_node(world, board));
+    int64_t at_us = world->now_us + random_between(random, DELAY_MIN_US, DELAY_MAX_US);
+    if (at_us <= *busy_us)
+        at_us = *busy_us + 1;
+    *busy_us = at_us;
+    return at_us;
+}
+
+/* ---- to the guard: a connection, which is `up`; a message; or without data, the end */
+
+static struct event *post_to_guard(struct world *world, int board,
+                                   struct sim_connection *connection, const void *data,
+                                   size_t length)
+{
+    int64_t at_us = arrival_us(world, board, &connection->busy_us);
+    struct event *event = world_post(world, EVENT_GUARD_MESSAGE, board_node(world, board),
+                                     at_us - world->now_us, data, length);
+    event->epoch = connection->number;
+    return event;
+}
+
+/* 0, or errno: nobody listens, or nobody takes in those who wait. */
+static int dial(struct world *world, int board, uid_t uid, uint32_t *number)
+{
+    struct sim_socket *socket = socket_of(world, board);
+    if (!socket->bound)
+        return ENOENT;
+    if (!socket->listening)
+        return ECONNREFUSED;
+    for (int i = 0; i < SIM_CONNECTIONS; i++) {
+        struct sim_connection *connection = &socket->connection[i];
+        if (connection->number != 0)
+            continue;
+        *number = ++socket->numbers;
+        *connection = (struct sim_connection){
+            .number = *number, .uid = uid, .open = true, .guard_open = true
+        };
+        post_to_guard(world, board, connection, NULL, 0)->up = true;
+        return 0;
+    }
+    return EAGAIN;
+}
+
+/* 0, or errno. */
+static int say(struct world *world, int board, uint32_t number, const void *data, size_t length)
+{
+    struct sim_connection *connection = find(socket_of(world, board), number);
+    if (!connection || !connection->guard_open)
+        return EPIPE;
+    if (connection->sending == SIM_TO_GUARD_MAX)
+        return EAGAIN;
+    connection->sending++;
+    post_to_guard(world, board, connection, data, length);
+    return 0;
+}
+
+static void hang_up(struct world *world, int board, uint32_t number)
+{
+    struct sim_connection *connection = find(socket_of(world, board), number);
+    if (!connection)
+        return;
+    connection->open = false;
+    if (connection->guard_open)
+        post_to_guard(world, board, connection, NULL, 0);
+    note(socket_of(world, board), connection);
+}
+
+static void take_in(struct sim_connection *connection, const struct event *event)
+{
+    HF_CHECK(connection->count < SIM_TO_GUARD_MAX);
+    struct sim_packet *packet =
+        &connection->said[(connection->first + connection->count++) % SIM_TO_GUARD_MAX];
+    size_t most = sizeof(packet->message);
+    packet->length = event->length;
+    memcpy(&packet->message, event->data, event->length < most ? event->length : most);
+}
+
+void socket_arrives(struct world *world, const struct event *event)
+{
+    int board = event->node - world->issuer_count;
+    struct sim_connection *connection = find(socket_of(world, board), event->epoch);
+    if (!connection || !connection->guard_open)
+        return;
+    if (event->data)
+        take_in(connection, event);
+    else if (event->up)
+        connection->waits = true;
+    else
+        connection->ended = true;
+    note(socket_of(world, board), connection);
+    sim_guard_wake(world, board);
+}
+
+/* ---- the agent's calls */
 
 static struct sim_agent *agent_of(int fd)
 {
@@ -44,14 +180,9 @@ int __wrap_connect(int fd, const struct sockaddr *address, socklen_t length)
     (void)address;
     (void)length;
     HF_CHECK(!agent->socket_open);
-    if (!loop_running()->world->board[fd - FIRST_FD].guard.process.up) {
-        errno = ECONNREFUSED;
-        return -1;
-    }
-    agent->socket_open = true;
-    agent->socket++;
-    agent->socket_busy_us = loop_running()->world->now_us;
-    return 0;
+    errno = dial(loop_running()->world, fd - FIRST_FD, AGENT_UID, &agent->socket);
+    agent->socket_open = errno == 0;
+    return agent->socket_open ? 0 : -1;
 }
 
 int __wrap_getsockopt(int fd, int level, int option, void *value, socklen_t *length)
@@ -63,30 +194,11 @@ int __wrap_getsockopt(int fd, int level, int option, void *value, socklen_t *len
     return 0;
 }
 
-/* What the agent sends, or without data: that it is gone, which is read after all that it sent. */
-void socket_to_guard(struct world *world, int board, const void *data, size_t length)
-{
-    struct sim_agent *agent = &world->board[board].agent;
-    int node = board_node(world, board);
-    int64_t at_us = world->now_us +
-                    random_between(world_random(world, STREAM_PROCESS, node), 20, SOCKET_MAX_US);
-    if (at_us <= agent->socket_busy_us)
-        at_us = agent->socket_busy_us + 1;
-    agent->socket_busy_us = at_us;
-    world_post(world, EVENT_GUARD_MESSAGE, node, at_us - world->now_us, data, length)->epoch =
-        agent->socket;
-}
-
 ssize_t __wrap_send(int fd, const void *data, size_t length, int flags)
 {
-    struct world *world = loop_running()->world;
     HF_CHECK(is_ours(fd) && agent_of(fd)->socket_open && (flags & MSG_DONTWAIT) != 0);
-    if (!world->board[fd - FIRST_FD].guard.process.up) {
-        errno = EPIPE;
-        return -1;
-    }
-    socket_to_guard(world, fd - FIRST_FD, data, length);
-    return (ssize_t)length;
+    errno = say(loop_running()->world, fd - FIRST_FD, agent_of(fd)->socket, data, length);
+    return errno == 0 ? (ssize_t)length : -1;
 }
 
 ssize_t __wrap_recv(int fd, void *data, size_t length, int flags)
@@ -99,8 +211,10 @@ ssize_t __wrap_recv(int fd, void *data, size_t length, int flags)
         return -1;
     }
     /* The end stays there to be read. */
-    if (!event->data)
-        return 0;
+    if (!event->data) {
+        errno = ECONNRESET;
+        return event->up ? -1 : 0;
+    }
     agent->heard = NULL;
     memcpy(data, event->data, length < event->length ? length : event->length);
     return (ssize_t)event->length;
@@ -112,7 +226,167 @@ int __wrap_close(int fd)
         return __real_close(fd);
     struct sim_agent *agent = agent_of(fd);
     if (agent->socket_open)
-        socket_to_guard(loop_running()->world, fd - FIRST_FD, NULL, 0);
+        hang_up(loop_running()->world, fd - FIRST_FD, agent->socket);
     agent->socket_open = false;
     return 0;
+}
+
+void socket_agent_died(struct world *world, int board)
+{
+    struct sim_agent *agent = &world->board[board].agent;
+    if (agent->socket_open)
+        hang_up(world, board, agent->socket);
+    agent->socket_open = false;
+}
+
+void socket_delivered(struct world *world, const struct event *event)
+{
+    struct sim_connection *connection =
+        find(socket_of(world, event->node - world->issuer_count), event->epoch);
+    if (connection && event->data)
+        connection->unread--;
+}
+
+/* ---- the guard's calls */
+
+static struct sim_socket *own_socket(void *context)
+{
+    struct sim_guard *guard = context;
+    return socket_of(guard->world, guard->board);
+}
+
+static struct sim_connection *accepted(void *context, int handle)
+{
+    HF_CHECK(handle >= HANDLE_CONNECTION && handle < HANDLE_CONNECTION + SIM_CONNECTIONS);
+    struct sim_connection *connection =
+        &own_socket(context)->connection[handle - HANDLE_CONNECTION];
+    HF_CHECK(connection->number != 0 && connection->accepted && connection->guard_open);
+    return connection;
+}
+
+int socket_listen(void *context, const char *path, uid_t *owner)
+{
+    struct sim_socket *socket = own_socket(context);
+    (void)path;
+    *owner = AGENT_UID;
+    socket->bound = true;
+    socket->listening = true;
+    return HANDLE_LISTENER;
+}
+
+void socket_unlink(void *context, const char *path)
+{
+    (void)path;
+    own_socket(context)->bound = false;
+}
+
+/* Whoever came first. */
+int socket_accept(void *context, int listener, struct platform_peer *peer)
+{
+    struct sim_socket *socket = own_socket(context);
+    struct sim_connection *first = NULL;
+    HF_CHECK(listener == HANDLE_LISTENER && socket->listening);
+    for (int i = 0; i < SIM_CONNECTIONS; i++) {
+        struct sim_connection *connection = &socket->connection[i];
+        if ((socket->waiting & 1u << i) && (!first || connection->number < first->number))
+            first = connection;
+    }
+    if (!first)
+        return -EAGAIN;
+    first->waits = false;
+    first->accepted = true;
+    note(socket, first);
+    *peer = (struct platform_peer){ first->uid, AGENT_PID };
+    return HANDLE_CONNECTION + (int)(first - socket->connection);
+}
+
+ssize_t socket_receive(void *context, int handle, void *bytes, size_t size)
+{
+    struct sim_connection *connection = accepted(context, handle);
+    if (connection->count == 0)
+        return connection->ended ? 0 : -EAGAIN;
+    const struct sim_packet *packet = &connection->said[connection->first];
+    connection->first = (connection->first + 1) % SIM_TO_GUARD_MAX;
+    connection->count--;
+    connection->sending--;
+    note(own_socket(context), connection);
+    size_t length =
+        packet->length < sizeof(packet->message) ? packet->length : sizeof(packet->message);
+    memcpy(bytes, &packet->message, length < size ? length : size);
+    return (ssize_t)packet->length;
+}
+
+/* What is not the agent's goes to somebody who does not read it. */
+static void post_to_agent(struct world *world, int board, struct sim_connection *connection,
+                          const void *data, size_t length, bool reset)
+{
+    const struct sim_agent *agent = &world->board[board].agent;
+    if (!agent->process->up || !agent->socket_open || agent->socket != connection->number)
+        return;
+    int64_t at_us = arrival_us(world, board, &connection->busy_agent_us);
+    struct event *event = world_post(world, EVENT_AGENT_GUARD, board_node(world, board),
+                                     at_us - world->now_us, data, length);
+    event->epoch = connection->number;
+    event->up = reset;
+    if (data)
+        connection->unread++;
+}
+
+ssize_t socket_send(void *context, int handle, const void *bytes, size_t size)
+{
+    struct sim_guard *guard = context;
+    struct sim_connection *connection = accepted(context, handle);
+    const struct guard_message *message = bytes;
+    if (!connection->open)
+        return -EPIPE;
+    if (connection->unread >= SIM_TO_AGENT_MAX)
+        return -EAGAIN;
+    HF_CHECK(size == sizeof(*message));
+    if (message->kind == GUARD_STATUS)
+        oracle_status(guard->world, guard->board, world_resource(guard->world, &message->name),
+                      message);
+    post_to_agent(guard->world, guard->board, connection, bytes, size, false);
+    return (ssize_t)size;
+}
+
+static void guard_closes(struct world *world, int board, struct sim_connection *connection)
+{
+    bool unread = connection->count > 0;
+    connection->guard_open = false;
+    connection->accepted = false;
+    connection->waits = false;
+    if (connection->open)
+        post_to_agent(world, board, connection, NULL, 0, unread);
+    note(socket_of(world, board), connection);
+}
+
+void socket_close(void *context, int handle)
+{
+    struct sim_guard *guard = context;
+    if (handle == HANDLE_LISTENER)
+        own_socket(context)->listening = false;
+    else
+        guard_closes(guard->world, guard->board, accepted(context, handle));
+}
+
+void socket_guard_died(struct world *world, int board)
+{
+    struct sim_socket *socket = socket_of(world, board);
+    socket->listening = false;
+    for (int i = 0; i < SIM_CONNECTIONS; i++) {
+        if (socket->connection[i].number != 0 && socket->connection[i].guard_open)
+            guard_closes(world, board, &socket->connection[i]);
+    }
+}
+
+/* Numbers go on: what was on its way then finds nobody. */
+void socket_lost(struct world *world, int board)
+{
+    struct sim_socket *socket = socket_of(world, board);
+    socket->bound = false;
+    socket->listening = false;
+    socket->waiting = 0;
+    socket->ready = 0;
+    for (int i = 0; i < SIM_CONNECTIONS; i++)
+        socket->connection[i].number = 0;
 }
