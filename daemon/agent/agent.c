@@ -222,7 +222,6 @@ static void agent_note_status(struct agent *agent, const struct guard_message *m
         agent_note_terms(view, message, &agent->holder.config.resource[i].terms);
         view->status = *message;
         view->known = true;
-        view->heard_us = hal_clock_now().us;
     }
 }
 

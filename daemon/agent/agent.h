@@ -45,7 +45,6 @@ struct agent_guard_view {
     bool known;
     bool mismatch; /* it is configured otherwise, and not used */
     struct guard_message status;
-    int64_t heard_us; /* raw clock */
 };
 
 /*

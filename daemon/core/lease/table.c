@@ -57,13 +57,10 @@ static struct history_event event_of(const struct lease_table *table,
     return event;
 }
 
-static void add_event(struct lease_table *table, struct table_change *change,
-                      const struct history_event *event)
+static void add_event(struct lease_table *table, const struct history_event *event)
 {
     table->history[table->history_total % HF_HISTORY_MAX] = *event;
     table->history_total++;
-    change->event_added = true;
-    change->event = *event;
 }
 
 static void free_record(struct lease_record *record)
@@ -109,7 +106,7 @@ static void apply_grant(struct lease_table *table, const struct lease_command *c
         struct history_event expired = event_of(table, command, HISTORY_EXPIRE);
         expired.holder = record->holder;
         memset(expired.text, 0, sizeof(expired.text));
-        add_event(table, change, &expired);
+        add_event(table, &expired);
     }
     free_record(record);
     record->holder = command->holder;
@@ -123,7 +120,7 @@ static void apply_grant(struct lease_table *table, const struct lease_command *c
     text_copy(record->address, sizeof(record->address), command->address);
     struct history_event granted = event_of(table, command, HISTORY_GRANT);
     granted.token = record->token;
-    add_event(table, change, &granted);
+    add_event(table, &granted);
     if (command->settled)
         settle(table);
     change->done = true;
@@ -154,7 +151,7 @@ static void apply_release(struct lease_table *table, const struct lease_command 
     else
         record->abandoned = true;
     struct history_event event = event_of(table, command, HISTORY_RELEASE);
-    add_event(table, change, &event);
+    add_event(table, &event);
     change->done = true;
 }
 
@@ -166,7 +163,7 @@ static void apply_expire(struct lease_table *table, const struct lease_command *
         return;
     free_record(record);
     struct history_event event = event_of(table, command, HISTORY_EXPIRE);
-    add_event(table, change, &event);
+    add_event(table, &event);
     change->done = true;
 }
 
@@ -182,7 +179,7 @@ static void apply_pin(struct lease_table *table, const struct lease_command *com
     if (command->pinned)
         record->pinned_to = command->holder;
     struct history_event event = event_of(table, command, HISTORY_OPERATOR);
-    add_event(table, change, &event);
+    add_event(table, &event);
     change->done = true;
 }
 
@@ -191,7 +188,7 @@ static void apply_note(struct lease_table *table, const struct lease_command *co
 {
     change->record = lease_table_find(table, &command->resource);
     struct history_event event = event_of(table, command, command->event);
-    add_event(table, change, &event);
+    add_event(table, &event);
     change->done = true;
 }
 
@@ -222,7 +219,7 @@ static void apply_overrule(struct lease_table *table, const struct lease_command
         overrule->token = command->token;
     struct history_event event = event_of(table, command, HISTORY_OPERATOR);
     event.token = 0; /* no grant of this log; the text has it */
-    add_event(table, change, &event);
+    add_event(table, &event);
     change->done = true;
 }
 
@@ -234,7 +231,7 @@ static void apply_stuck(struct lease_table *table, const struct lease_command *c
         !stuck_add(&table->stuck, &command->resource, &command->holder, command->wall_us))
         return;
     struct history_event event = event_of(table, command, HISTORY_FAULT);
-    add_event(table, change, &event);
+    add_event(table, &event);
     change->done = true;
 }
 
@@ -247,7 +244,7 @@ static void apply_clear(struct lease_table *table, const struct lease_command *c
               !stuck_remove(&table->stuck, &command->resource, &command->holder))
         return;
     struct history_event event = event_of(table, command, all ? HISTORY_OPERATOR : HISTORY_FAULT);
-    add_event(table, change, &event);
+    add_event(table, &event);
     change->done = true;
 }
 
@@ -278,7 +275,7 @@ static void apply_remove(struct lease_table *table, const struct lease_command *
     table->count--;
     stuck_forget(&table->stuck, &command->resource);
     struct history_event event = event_of(table, command, HISTORY_OPERATOR);
-    add_event(table, change, &event);
+    add_event(table, &event);
     change->removed = true;
     change->done = true;
 }
@@ -339,7 +336,6 @@ void lease_table_restore(struct lease_table *table, uint64_t index, int64_t unkn
         .who = { "restore" },
         .text = "restored from a backup, all free, held off until no older lease can count",
     };
-    struct table_change change;
     HF_CHECK(unknown_us > 0 && unknown_us <= LEASE_UNKNOWN_MAX_US);
     lease_table_skip(table, index);
     for (uint32_t i = 0; i < table->count; i++)
@@ -347,7 +343,7 @@ void lease_table_restore(struct lease_table *table, uint64_t index, int64_t unkn
     table->unknown_us = unknown_us;
     table->begun = index;
     struct history_event event = event_of(table, &restore, HISTORY_OPERATOR);
-    add_event(table, &change, &event);
+    add_event(table, &event);
 }
 
 void lease_table_begin(struct lease_table *table, uint64_t index)

@@ -145,8 +145,6 @@ struct table_change {
     bool done;    /* false: overtaken or not matching, nothing changed */
     int record;   /* index into record, or -1 */
     bool removed; /* a row is gone; those behind it have moved up by one */
-    bool event_added;
-    struct history_event event;
 };
 
 void lease_table_init(struct lease_table *table);
