@@ -66,8 +66,10 @@ static void shell_arm(struct issuer_shell *shell)
 static void shell_log_role(const struct issuer_shell *shell)
 {
     const struct raft *raft = &shell->replica.raft;
-    log_line(LOG_NOTICE, "raft: %s in term %" PRIu64 ", leader %s", raft_role_name(raft->role),
-             raft->term, name_empty(&raft->leader) ? "unknown" : raft->leader.text);
+    const char *halted = shell->replica.halted;
+    log_line(LOG_NOTICE, "raft: %s in term %" PRIu64 ", leader %s%s%s", raft_role_name(raft->role),
+             raft->term, name_empty(&raft->leader) ? "unknown" : raft->leader.text,
+             halted != NULL ? ": " : "", halted != NULL ? halted : "");
 }
 
 static void shell_show_history(struct issuer_shell *shell, const struct history_event *event)
@@ -541,6 +543,8 @@ static void shell_init_replica(struct issuer_shell *shell,
         .policy_count = shell_policies(shell, conf),
     };
     replica_init(&shell->replica, &raft, &config, &recovered->raft, hal_clock_now());
+    if (shell->replica.halted != NULL)
+        shell_log_role(shell);
     shell->recovery.standing = recovered->raft.standing;
 }
 

@@ -646,6 +646,7 @@ static void store_that_fails_halts_the_issuer_and_tells_readers_once(void **stat
     assert_int_equal(reader_told.times, 1);
     assert_int_equal(act_told.times, 0); /* its caller's time limit ends it */
     assert_int_equal(log_lines("this issuer votes and answers no more"), 1);
+    assert_int_equal(log_lines(": the store failed"), 1);
     struct replica_event event = { .kind = REPLICA_PIN, .resource = name("pump") };
     assert_int_equal(operate(asked, &event), RAFT_NOT_LEADER);
 }
