@@ -23,6 +23,10 @@ import lease_history
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BIN = os.environ.get("HOLDFAST_BIN", os.path.join(ROOT, "build", "bin"))
+# How long tests wait for a driver or a leader. It only bounds a hang, and is far more than either takes,
+# since the machine may be busy with other tests. Whether it came in time is for each test to judge, by
+# instants of the witness.
+HANG_S = 60.0
 _count = itertools.count()
 _crashes = []  # in all clusters, sanitizers' reports too; any of them fails its test
 _open = []  # clusters that are not closed yet
@@ -400,12 +404,12 @@ hal = {{ backend = "sim"; socket = "bench.sock"; }};
         now = [board for board, level in on.items() if level]
         return now[0] if now else None
 
-    def wait_driver(self, among=None, timeout=60.0):
+    def wait_driver(self, among=None, timeout=HANG_S):
         among = among or self.boards
         return wait_until(lambda: self.driver() if self.driver() in among else None, timeout,
                           f"a driver among {among}; logs in {self.folder}")
 
-    def first_drive_after(self, instant, boards, level=1, timeout=60.0):
+    def first_drive_after(self, instant, boards, level=1, timeout=HANG_S):
         """The first drive event of these boards after an instant."""
         def look():
             for event in self.drives():
@@ -436,7 +440,7 @@ hal = {{ backend = "sim"; socket = "bench.sock"; }};
     def overlaps(self):
         return [e for e in self.events() if e["ev"] == "overlap"]
 
-    def leader(self, timeout=60.0):
+    def leader(self, timeout=HANG_S):
         """The issuer that leads and serves, by its own word."""
         def look():
             for issuer in self.issuers:
