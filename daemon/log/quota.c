@@ -14,6 +14,7 @@ static size_t row_of(struct log_quota *quota, const struct hf_name *name)
         if (told == (quota->row[best].held == 0) ? quieter : told)
             best = i;
     }
+    quota->holding -= quota->row[best].held > 0;
     memset(&quota->row[best], 0, sizeof(quota->row[best]));
     quota->row[best].name = *name;
     return best;
@@ -28,18 +29,21 @@ bool log_quota_admit(struct log_quota *quota, const struct log_quota_rule *rule,
         quota->row[at].full_ms = full_ms + rule->each_ms;
         return true;
     }
-    if (quota->row[at].held++ == 0)
+    if (quota->row[at].held++ == 0) {
         quota->row[at].held_ms = now_ms;
+        quota->holding++;
+    }
     return false;
 }
 
 uint32_t log_quota_collect(struct log_quota *quota, uint64_t now_ms, struct hf_name *name)
 {
-    for (size_t i = 0; i < LOG_QUOTA_NAMES; i++) {
+    for (size_t i = 0; i < LOG_QUOTA_NAMES && quota->holding > 0; i++) {
         uint32_t held = quota->row[i].held;
         if (held == 0 || now_ms - quota->row[i].held_ms < LOG_QUOTA_WINDOW_MS)
             continue;
         quota->row[i].held = 0;
+        quota->holding--;
         *name = quota->row[i].name;
         return held;
     }
@@ -48,9 +52,5 @@ uint32_t log_quota_collect(struct log_quota *quota, uint64_t now_ms, struct hf_n
 
 bool log_quota_pending(const struct log_quota *quota)
 {
-    for (size_t i = 0; i < LOG_QUOTA_NAMES; i++) {
-        if (quota->row[i].held > 0)
-            return true;
-    }
-    return false;
+    return quota->holding > 0;
 }

@@ -28,6 +28,7 @@ struct log_quota {
         uint64_t held_ms;    /* since when lines are held back */
         uint32_t held;
     } row[LOG_QUOTA_NAMES];
+    uint32_t holding; /* rows in which lines are held back */
 };
 
 /* True if a line about `name`, not empty, may be told now; else it is counted. */
