@@ -28,20 +28,17 @@ static void metrics_budgets(const struct replica *replica, struct text *text)
 {
     metric(text, "board_budget_bytes", "gauge",
            "What is left of a board's budget of journal bytes; negative: it must wait.");
-    for (size_t i = 0; i < HF_AGENTS_MAX; i++) {
+    for (size_t i = 0; i < replica->issuer.client_count; i++) {
         const struct issuer_client *client = &replica->issuer.client[i];
-        if (!name_empty(&client->node))
-            text_print(text, "holdfast_board_budget_bytes{board=\"%s\"} %" PRId64 "\n",
-                       client->node.text,
-                       budget_left(&client->budget, &budget_board, hal_clock_now()));
+        text_print(text, "holdfast_board_budget_bytes{board=\"%s\"} %" PRId64 "\n",
+                   client->node.text, budget_left(&client->budget, &budget_board, hal_clock_now()));
     }
     metric(text, "board_budget_bites_total", "counter",
            "How often a board's budget began to hold it back.");
-    for (size_t i = 0; i < HF_AGENTS_MAX; i++) {
+    for (size_t i = 0; i < replica->issuer.client_count; i++) {
         const struct issuer_client *client = &replica->issuer.client[i];
-        if (!name_empty(&client->node))
-            text_print(text, "holdfast_board_budget_bites_total{board=\"%s\"} %" PRIu64 "\n",
-                       client->node.text, client->bites);
+        text_print(text, "holdfast_board_budget_bites_total{board=\"%s\"} %" PRIu64 "\n",
+                   client->node.text, client->bites);
     }
 }
 

@@ -39,10 +39,8 @@ void show_agents(struct call *call)
     struct instant now = hal_clock_now();
     report_text(report, "from", call->view->conf->node_id.text);
     report_list_open(report, "agents");
-    for (size_t i = 0; i < HF_AGENTS_MAX; i++) {
+    for (size_t i = 0; i < replica->issuer.client_count; i++) {
         const struct issuer_client *client = &replica->issuer.client[i];
-        if (name_empty(&client->node))
-            continue;
         report_row(report);
         report_text(report, "board", client->node.text);
         report_text(report, "link", client->up ? "up" : "down");

@@ -28,7 +28,7 @@ static void tell(const struct issuer *issuer, const struct issuer_client *client
 
 void budget_watch_look(struct budget_watch *watch, const struct issuer *issuer, struct instant now)
 {
-    for (size_t i = 0; issuer->serving && i < HF_AGENTS_MAX; i++) {
+    for (size_t i = 0; issuer->serving && i < issuer->client_count; i++) {
         const struct issuer_client *client = &issuer->client[i];
         struct hf_name *told = &watch->bitten[i];
         bool known = !name_empty(told) && name_equal(told, &client->node);

@@ -33,7 +33,7 @@ bool oracle_held_back(const struct world *world, int board)
         const struct replica *replica = world->issuer[i].replica;
         if (!world->issuer[i].process.up || !replica_serving(replica))
             continue;
-        for (size_t k = 0; k < HF_AGENTS_MAX; k++) {
+        for (size_t k = 0; k < replica->issuer.client_count; k++) {
             const struct issuer_client *client = &replica->issuer.client[k];
             if (client->held_back && name_equal(&client->node, name))
                 return true;

@@ -44,7 +44,7 @@ void issuer_pay(struct issuer_output *out, const struct hf_name *payer)
 
 struct issuer_client *issuer_find_client(struct issuer *issuer, const struct hf_name *node)
 {
-    for (size_t i = 0; i < HF_AGENTS_MAX; i++) {
+    for (size_t i = 0; i < issuer->client_count; i++) {
         if (name_equal(&issuer->client[i].node, node))
             return &issuer->client[i];
     }
@@ -60,11 +60,11 @@ struct issuer_client *issuer_connected_client(struct issuer *issuer, const struc
 /* A slot for a board that connects: its own, an unused one, or one of a board that is gone. */
 static struct issuer_client *claim_client(struct issuer *issuer, const struct hf_name *node)
 {
-    const struct hf_name nobody = { "" };
     struct issuer_client *client = issuer_find_client(issuer, node);
     if (client)
         return client;
-    client = issuer_find_client(issuer, &nobody);
+    if (issuer->client_count < HF_AGENTS_MAX)
+        client = &issuer->client[issuer->client_count++];
     for (size_t i = 0; i < HF_AGENTS_MAX && !client; i++) {
         /* An element is never NULL: NOLINTNEXTLINE(clang-analyzer-core.NullDereference) */
         if (!issuer->client[i].up)
@@ -197,7 +197,7 @@ static void on_serving(struct issuer *issuer, const struct issuer_event *event, 
     issuer->unknown_until = unknown_end(issuer, now);
     for (uint32_t i = 0; i < issuer->table->count; i++)
         issuer_find_or_add_lease(issuer, &issuer->table->record[i].resource, now);
-    for (size_t i = 0; i < HF_AGENTS_MAX; i++) {
+    for (size_t i = 0; i < issuer->client_count; i++) {
         if (issuer->client[i].up)
             issuer_send(out, &issuer->client[i].node, LEASE_LEADER, NULL)->term = issuer->term;
     }
@@ -245,11 +245,7 @@ static void on_client_down(struct issuer *issuer, const struct issuer_event *eve
 void issuer_init(struct issuer *issuer, const struct issuer_config *config,
                  const struct lease_table *table)
 {
-    /* Only what a start before this one used: the rest of the memory is not touched. */
-    for (size_t i = 0; i < HF_AGENTS_MAX; i++) {
-        if (!name_empty(&issuer->client[i].node))
-            memset(&issuer->client[i], 0, sizeof(issuer->client[i]));
-    }
+    issuer->client_count = 0;
     issuer->config = *config;
     issuer->table = table;
     issuer->term = 0;

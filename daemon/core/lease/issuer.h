@@ -175,7 +175,7 @@ struct issuer_note {
 
 /* What an issuer knows of a board that is or was connected; for people. */
 struct issuer_client {
-    struct hf_name node; /* empty: slot unused */
+    struct hf_name node;
     bool up;
     struct instant connected;
     struct instant last_renewal;
@@ -267,8 +267,10 @@ struct issuer {
     uint64_t round_confirmed;     /* greatest so far */
     uint32_t lease_count;
     struct issuer_lease lease[HF_RESOURCES_MAX];
+    size_t client_count; /* slots that were ever used: no loop touches the others */
     struct issuer_client client[HF_AGENTS_MAX];
     size_t held_back_count; /* of clients, by the last look */
+    bool budgets_full;      /* all of them, by that look, and nothing was spent since */
     size_t renewal_count;
     struct issuer_renewal renewal[ISSUER_RENEWALS_MAX]; /* in order of arrival */
 };

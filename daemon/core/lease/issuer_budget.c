@@ -42,13 +42,17 @@ static struct instant look_at_budget(struct issuer *issuer, struct issuer_client
 struct instant issuer_look_at_budgets(struct issuer *issuer, struct instant now)
 {
     struct instant again = INSTANT_NEVER;
+    if (issuer->budgets_full)
+        return again;
+    issuer->budgets_full = true;
     issuer->held_back_count = 0;
-    for (size_t i = 0; i < HF_AGENTS_MAX; i++) {
+    for (size_t i = 0; i < issuer->client_count; i++) {
         struct issuer_client *client = &issuer->client[i];
-        if (name_empty(&client->node) || instant_reached(client->budget.full_at, now)) {
+        if (instant_reached(client->budget.full_at, now)) {
             client->held_back = client->bitten = false;
             continue;
         }
+        issuer->budgets_full = false;
         again = instant_min(again, look_at_budget(issuer, client, now));
         issuer->held_back_count += client->held_back;
     }
@@ -57,7 +61,7 @@ struct instant issuer_look_at_budgets(struct issuer *issuer, struct instant now)
 
 bool issuer_is_held_back(const struct issuer *issuer, const struct hf_name *node)
 {
-    for (size_t i = 0; i < HF_AGENTS_MAX && issuer->held_back_count > 0; i++) {
+    for (size_t i = 0; i < issuer->client_count && issuer->held_back_count > 0; i++) {
         if (name_equal(&issuer->client[i].node, node))
             return issuer->client[i].held_back;
     }
@@ -71,5 +75,6 @@ void issuer_charge(struct issuer *issuer, const struct hf_name *payer, int64_t b
     if (!client)
         return;
     budget_spend(&client->budget, &budget_board, bytes, now);
+    issuer->budgets_full = false;
     client->spent_bytes += (uint64_t)bytes;
 }

@@ -155,7 +155,7 @@ static void set_link(const char *node, bool up)
 static const struct issuer_client *client(const char *node)
 {
     struct hf_name id = name(node);
-    for (size_t i = 0; i < HF_AGENTS_MAX; i++) {
+    for (size_t i = 0; i < issuer.client_count; i++) {
         if (name_equal(&issuer.client[i].node, &id))
             return &issuer.client[i];
     }
