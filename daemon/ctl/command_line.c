@@ -52,19 +52,18 @@ static bool set_format(struct ctl_options *options, const char *value, FILE *err
     return false;
 }
 
-/* Applies one option; *index stays on its last argument. */
+/* Applies one option; `value`: NULL if it was given none. */
 static bool take_option(struct ctl_options *options, const struct option_row *row,
-                        const char *joined, int argc, char *const *argv, int *index, FILE *errors)
+                        const char *value, FILE *errors)
 {
     if (row->kind == OPTION_FLAG) {
-        if (joined) {
-            fprintf(errors, "holdfastctl: %s: \"%s\", takes no value\n", row->name, joined);
+        if (value) {
+            fprintf(errors, "holdfastctl: %s: \"%s\", takes no value\n", row->name, value);
             return false;
         }
         memcpy((char *)options + row->offset, &(bool){ true }, sizeof(bool));
         return true;
     }
-    const char *value = joined ? joined : *index + 1 < argc ? argv[++*index] : NULL;
     if (!value || value[0] == '\0') {
         fprintf(errors, "holdfastctl: %s: no value, must be %s\n", row->name, row->value_name);
         return false;
@@ -96,11 +95,13 @@ bool ctl_options_parse(struct ctl_options *options, int argc, char *const *argv,
 {
     memset(options, 0, sizeof(*options));
     for (int i = 1; i < argc; i++) {
-        const char *joined;
-        const struct option_row *row = find_row(argv[i], &joined);
+        const char *value; /* joined to the option by '=', else the next argument */
+        const struct option_row *row = find_row(argv[i], &value);
         bool behind = options->word_count > 0;
         if (row && (!behind || row->anywhere)) {
-            if (!take_option(options, row, joined, argc, argv, &i, errors))
+            if (row->kind != OPTION_FLAG && !value && i + 1 < argc)
+                value = argv[++i];
+            if (!take_option(options, row, value, errors))
                 return false;
         } else if (!behind && argv[i][0] == '-') {
             fprintf(errors, "holdfastctl: %s: unknown option, see holdfastctl --help\n", argv[i]);
