@@ -12,7 +12,7 @@
 
 /* ---- listening */
 
-/* Whoever knocks in a loop can't fill the log: a line per cause and minute, with a count. */
+/* One line a minute for each cause, with a count: who connects in a loop can't fill the log. */
 static void console_log_refusal(struct console *console, int cause, const char *who,
                                 const char *detail)
 {
@@ -40,7 +40,7 @@ static bool console_role(const struct tls_name *peer, struct call_caller *caller
            strcmp(peer->unit, "node") == 0;
 }
 
-/* A stream that is not wanted must be adopted all the same; it is told why. */
+/* Sends the reason and closes. A listener's stream must be adopted even if it is not wanted. */
 static void console_turn_away(struct tls_stream *stream, const char *text)
 {
     const struct tls_stream_events nobody = { 0 };

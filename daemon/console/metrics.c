@@ -1,6 +1,5 @@
 /* Prometheus text format 0.0.4 of this node. Source: prometheus.io, "Exposition formats". */
 #include <inttypes.h>
-#include <stdio.h>
 
 #include "console/show_anew.h"
 #include "console/call.h"

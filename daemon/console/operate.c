@@ -1,4 +1,7 @@
-/* An operator's act, from whose word it is to when it is for good. The acts themselves: operate_*.c. */
+/*
+ * What every act of an operator goes through: may it be done here and on this word, the step of the
+ * replica, and the wait until it is committed. The acts themselves are in operate_*.c.
+ */
 #include "console/operate.h"
 
 #include <inttypes.h>
@@ -19,7 +22,7 @@ bool operate_name(struct call *call, int word, const char *what, struct hf_name 
 
 /* ---- where, and on whose word ---- */
 
-/* A node that tries in a loop can't fill the log. */
+/* Logged with a quota, so that a node that tries in a loop can't fill the log. */
 void operate_refuse_voucher(struct call *call)
 {
     static const struct log_quota_rule rule = { .burst = 4, .each_ms = 20000 };
@@ -44,8 +47,8 @@ bool operate_by_board(const struct call *call)
 }
 
 /*
- * A board's word proves no operator to the leader. He takes his certificate there himself: to the
- * leader's console, or to that of any issuer.
+ * A board can't prove to the leader that it speaks for an operator. The operator must show his
+ * certificate to an issuer himself, at its console: the answer says where that is.
  */
 static void operate_elsewhere(struct call *call)
 {
@@ -132,7 +135,7 @@ static const char *operate_refusal(enum raft_refusal refusal)
     return "refused";
 }
 
-/* The same may be accepted later, though nobody changes anything. */
+/* True if the same act may be accepted later, without anybody changing anything. */
 static bool operate_may_pass(enum raft_refusal refusal)
 {
     return refusal == RAFT_NOT_LEADER || refusal == RAFT_TRANSFERRING || refusal == RAFT_LOG_FULL ||
@@ -142,7 +145,10 @@ static bool operate_may_pass(enum raft_refusal refusal)
 
 enum { ACTS_BURST = 120, ACT_US = 500000 };
 
-/* A certificate that acts in a loop wears no card out. A board's own words have the board's budget. */
+/*
+ * Acts are counted by certificate, so that one that acts in a loop wears out no issuer's card. What
+ * a board says itself is charged to the board's budget instead.
+ */
 static bool operate_affords(struct call *call)
 {
     static const struct budget_rule acts = { .burst = ACTS_BURST, .unit_us = ACT_US };
@@ -186,7 +192,7 @@ bool operate_step(struct call *call, struct replica_event *event)
     return error == NULL && refusal == RAFT_ACCEPTED;
 }
 
-/* ---- waiting until it is for good */
+/* ---- waiting until it is committed */
 
 static void operate_unknown(struct call *call)
 {

@@ -10,7 +10,9 @@
 /* More than this would keep a peer's connection from its heartbeats. */
 enum { BACKUP_RELAY_MAX = 256 * 1024 };
 
-/* By this leader's policy, and by what a former one granted that is still held, or held off. */
+/*
+ * The longest that a lease may count: by this leader's policy, and of what former leaders granted.
+ */
 static int64_t lease_max_us(const struct replica *replica)
 {
     int64_t longest_us = issuer_lease_max_us(&replica->issuer.config);

@@ -28,7 +28,7 @@ static void fault_note(struct call *call)
     call_start(call->view, line, &call->caller, &sink, note);
 }
 
-/* The guard of this board has latched one, or had when it died. */
+/* True if the guard of this board has latched a fault, or had one when it was lost. */
 static bool fault_is_here(const struct call *call)
 {
     const struct agent *agent = call->view->agent;
@@ -63,9 +63,9 @@ static void fault_clear_here(struct call *call)
 }
 
 /*
- * At the board with the fault: its guard is told, and what was held for an output stuck on goes on
- * when the guard proves the outputs off. At any other console it is the operator's go, whatever that
- * board shows, or if it shows nothing any more.
+ * At the console of the board with the fault: its guard is told, and a resource that is held for an
+ * output stuck on is let go when the guard proves the outputs off. At any other console the
+ * operator lets it go on his own word, whatever that board shows, and also if it is silent.
  */
 void operate_fault_clear(struct call *call)
 {

@@ -8,7 +8,7 @@
 
 /* ---- leadership ---- */
 
-/* It is no entry of the log: done is what this issuer sees the other one do. */
+/* A transfer is no entry of the log: it is done when this issuer sees the other one lead. */
 static void leader_transfer_look(uv_timer_t *timer)
 {
     struct call *call = timer->data;
@@ -72,7 +72,7 @@ static void member_answer(struct call *call)
     call_answer(call);
 }
 
-/* No configuration file lists two issuers at one address. */
+/* Configuration files may not list two issuers at one address, so the log may not either. */
 static bool member_address_free(struct call *call, const struct replica_event *event)
 {
     const struct console_view *view = call->view;

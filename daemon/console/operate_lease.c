@@ -8,8 +8,9 @@
 /* ---- names of the policy ---- */
 
 /*
- * A name that no policy has, misspelt perhaps: a pin on it would take the resource from its holder,
- * and of the rest the core could only say that it does not apply. `or` ends the list of boards.
+ * Refuses names that no policy has, which may be misspelt: a pin to such a board would take the
+ * resource from its holder, and of other acts the core could only say that they do not apply. `or`
+ * is what the act takes besides a board's name, for the error.
  */
 static bool operate_names_holder(struct call *call, const struct replica_event *event,
                                  const char * or)
@@ -35,7 +36,9 @@ static bool operate_names_holder(struct call *call, const struct replica_event *
 
 /* ---- transfer ---- */
 
-/* Nobody holds it, and this is why. */
+/*
+ * False, and the call has failed with the reason, while nobody can be granted the resource at all.
+ */
 static bool transfer_not_held_off(struct call *call, const struct replica_event *event)
 {
     const struct issuer *issuer = &issuer_shell_replica(call->view->issuer_shell)->issuer;
@@ -117,7 +120,10 @@ void operate_unpin(struct call *call)
 
 /* ---- a board's word on tokens ---- */
 
-/* What keeps a resource back counts, whoever said it: a board that left the policy may have. */
+/*
+ * A board that keeps the resource back by its word may be in no policy any more: it counts as
+ * known.
+ */
 static bool overrule_names_known(struct call *call, const struct replica_event *event)
 {
     const struct issuer *issuer = &issuer_shell_replica(call->view->issuer_shell)->issuer;

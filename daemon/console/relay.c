@@ -15,7 +15,7 @@ void relay_end(struct call *call)
 
 /* ---- the question */
 
-/* An empty command of the same id: the node that works for us must not go on for nobody. */
+/* An empty query of the same id tells the other node that nobody waits for the answer any more. */
 static void send_cancel(const struct call *call)
 {
     static struct wire_query cancel;

@@ -26,7 +26,9 @@ static void relayed_free(struct relayed *relayed)
     free(relayed);
 }
 
-/* What a question costs at least; and the debt above which a board is not even told to wait. */
+/*
+ * What a question costs at least; and the debt beyond which a board gets no answer, not even why.
+ */
 enum { RELAYED_LEAST_BYTES = 512, RELAYED_DEBT_BYTES = 64 * 1024 };
 
 /*
@@ -144,10 +146,10 @@ void relayed_query(struct console *console, const struct hf_name *from,
         return; /* A cancel that crossed the end of the answer. */
     int64_t left = relayed_spend(console, from, RELAYED_LEAST_BYTES);
     if (left <= -RELAYED_DEBT_BYTES)
-        return; /* Answers to a board that asks on and on would only fill its link. */
+        return; /* Refusals to a board that goes on asking would only fill its link. */
     relayed = calloc(1, sizeof(*relayed));
     if (relayed == NULL)
-        return; /* The time limit of whoever asks ends it. */
+        return; /* The asking node gives up by its own time limit. */
     relayed->console = console;
     relayed->from = *from;
     relayed->id = query->id;

@@ -1,6 +1,6 @@
 #include "console/seats.h"
 
-/* Whose seat may be had. */
+/* Which sessions may lose their seat. */
 struct wish {
     const struct hf_name *who; /* NULL: anybody's */
     bool operator_role;

@@ -18,8 +18,10 @@ struct session {
     struct call *call; /* NULL: ready for the next line */
     char input[CONSOLE_LINE_MAX + 2];
     size_t input_length;
-    uv_timer_t
-        patience;      /* open for the session's whole life: until the greeting, then of idleness */
+    /*
+     * Open for the session's whole life: waits for the time to greet, then for the end of idleness.
+     */
+    uv_timer_t patience;
     uint64_t since_ms; /* when its last command was answered, or it came */
     bool greeted;
     bool first_line;
@@ -54,7 +56,7 @@ static void session_fail(struct session *session, const char *text)
     session_end(session);
 }
 
-/* Not its fault, so not worth a line in the log. */
+/* Ends it with a text, and without a log line: the client did nothing wrong. */
 static void session_dismiss(struct session *session, const char *text)
 {
     session_write(session, text, strlen(text));
@@ -73,7 +75,7 @@ static void session_greet(struct session *session)
 
 static void session_idle(uv_timer_t *timer);
 
-/* It has been heard, or answered. */
+/* Notes that it did something, so it is not idle: a line came, or an answer went out. */
 static void session_note(struct session *session)
 {
     session->since_ms = uv_now(session->console->view.loop);
@@ -91,7 +93,7 @@ static void session_idle(uv_timer_t *timer)
         session_dismiss(session, "ERR 408 no command for 600 s\n");
 }
 
-/* An HTTP client would have spoken by now: so this is somebody who waits for the greeting. */
+/* An HTTP client would have sent its request by now, so this one waits to be greeted. */
 static void session_patience_over(uv_timer_t *timer)
 {
     struct session *session = timer->data;

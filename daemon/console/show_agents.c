@@ -14,7 +14,7 @@ static int agent_leases_held(const struct replica *replica, const struct hf_name
     return held;
 }
 
-/* Of entries that it causes, in bytes of journal. */
+/* The board's budget: bytes of journal for the entries that it causes. */
 static void agent_budget(struct report *report, const struct replica *replica,
                          const struct issuer_client *client)
 {

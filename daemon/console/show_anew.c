@@ -2,7 +2,6 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "hal/clock.h"
 
@@ -29,7 +28,10 @@ static bool barred(const struct replica *replica, size_t policy, struct issuer_c
            issuer_claim_of(&replica->issuer, &config->policy[policy].resource, claim);
 }
 
-/* The first one from `at` on that is; the number of policies if none is. */
+/*
+ * The first policy from `at` on whose resource is held off; the number of policies if there is
+ * none.
+ */
 static size_t next_held_off(const struct replica *replica, size_t at)
 {
     while (at < replica->issuer.config.policy_count && !held_off(replica, at))
