@@ -18,7 +18,7 @@ enum {
     DIAL_DELAY_MAX_MS = 500,
     LINK_STEADY_MS = 1000, /* a link that held this long lets the next dial start afresh */
     HUB_TICK_MS = 500,     /* while a hello is awaited or refusals are counted */
-    HUB_WATCH_MS = 50,     /* between two looks at data without acknowledgement */
+    HUB_WATCH_MS = 50,     /* between two looks at data not acknowledged, and two redials */
     HUB_HELLO_MAX = 256,   /* bytes of an encoded hello */
     HUB_LINE_MAX = 400,    /* characters of a log line */
     HUB_DIALS_MAX = 2 * HF_ISSUERS_MAX /* those dialled now, and those whose link still closes */

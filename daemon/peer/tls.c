@@ -229,7 +229,7 @@ static bool check_files(struct tls_identity *identity, const char *ca_path,
 
 /*
  * Random bytes from the kernel alone: at boot the call waits until the kernel has enough, which is
- * what a key exchange needs, and mbedTLS's own collector, which takes 40 KB, is not linked.
+ * what a key exchange needs. mbedTLS's own collector would take 40 KB.
  */
 static int system_entropy(void *context, unsigned char *out, size_t length)
 {
