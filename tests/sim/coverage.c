@@ -148,6 +148,14 @@ bool coverage_is_rare(enum coverage_kind kind)
            kind == COVERAGE_PUT_BACK_MADE_GOOD || kind == COVERAGE_PUT_BACK_ENDED;
 }
 
+bool coverage_is_common(enum coverage_kind kind)
+{
+    return kind == COVERAGE_RENEWALS || kind == COVERAGE_READS_CONFIRMED ||
+           kind == COVERAGE_FRAMES_LOST || kind == COVERAGE_FRAMES_REPEATED ||
+           kind == COVERAGE_FRAMES_OVERTAKEN || kind == COVERAGE_STRANGERS_IGNORED ||
+           kind == COVERAGE_DRIVES_SEVERAL || kind == COVERAGE_ACTS_DONE;
+}
+
 const char *coverage_name(enum coverage_kind kind)
 {
     HF_CHECK(kind < COVERAGE_KINDS);

@@ -143,6 +143,8 @@ enum coverage_kind {
 
 /* Too rare for a set of seeds to be sure to meet it: counted only. */
 bool coverage_is_rare(enum coverage_kind kind);
+/* Met all the time: says nothing of where a run is. */
+bool coverage_is_common(enum coverage_kind kind);
 const char *coverage_name(enum coverage_kind kind);
 
 #endif

@@ -222,6 +222,8 @@ void fault_apply(struct world *world, const struct fault *fault)
     const char *skipped = world->put_back.open && !leaves_leader(fault->kind) ?
                               "a card that was put back is to be found out first" :
                               fault_table[fault->kind].apply(world, fault);
+    if (!skipped)
+        world_trail(world, TRAIL_FAULT, fault->kind);
     if (skipped)
         log_note(world, "fault: %s skipped: %s", fault_table[fault->kind].name, skipped);
 }

@@ -84,8 +84,6 @@ struct fault {
     int word; /* which of the row's words */
 };
 
-/* Draws one of the kinds by weight, and its fields; `at_us` is set. */
-void fault_draw(const struct sim_plan *plan, struct random *random, struct fault *fault);
 /* Applies it now. Logged, as is why it was skipped. */
 void fault_apply(struct world *world, const struct fault *fault);
 

@@ -255,17 +255,3 @@ void draw_member_remove(const struct sim_plan *plan, struct random *random, stru
 {
     fault->node = random_chance(random, 400000) ? FAULT_LEADER : some_issuer(plan, random);
 }
-
-void fault_draw(const struct sim_plan *plan, struct random *random, struct fault *fault)
-{
-    uint64_t all = 0;
-    for (int i = 0; i < FAULT_KINDS; i++)
-        all += fault_table[i].weight;
-    uint64_t left = random_below(random, all);
-    int kind = 0;
-    while (left >= fault_table[kind].weight)
-        left -= fault_table[kind++].weight;
-    fault->kind = (enum fault_kind)kind;
-    if (fault_table[kind].draw)
-        fault_table[kind].draw(plan, random, fault);
-}

@@ -6,6 +6,9 @@
 #include <string.h>
 #include <time.h>
 
+#include "tests/sim/child.h"
+#include "tests/sim/guide.h"
+
 static double seconds_now(void)
 {
     struct timespec now;
@@ -50,23 +53,27 @@ bool hunt(const struct hunt *hunt)
     double begin = seconds_now();
     double hours = 0;
     uint64_t seeds = 0;
-    char what[64] = "nothing broken";
+    char name[CHILD_NAME_MAX];
+    char what[CHILD_NAME_MAX + 32] = "nothing broken";
+    guide_begin(hunt->from, hunt->only, hunt->fresh);
     while (seeds < hunt->seeds && seconds_now() - begin < (double)hunt->cpu_s) {
-        const struct settings settings = { .seed = hunt->from + seeds++, .only = hunt->only };
+        struct settings settings;
         struct run_result result;
+        guide_next(&settings);
+        seeds++;
         run_seed(&settings, &result, coverage);
+        guide_learn(&settings, &result);
         hours += (double)result.simulated_us / 3.6e9;
         if (result.passed)
             continue;
         if (hunt->oracles & 1u << result.failed) {
-            printf("seed %" PRIu64 ": %s\n", settings.seed, result.failure);
-            snprintf(what, sizeof(what), "%s broken in seed %" PRIu64, oracle_name(result.failed),
-                     settings.seed);
+            printf("seed %s: %s\n", child_name(&settings, name), result.failure);
+            snprintf(what, sizeof(what), "%s broken in seed %s", oracle_name(result.failed), name);
             print_result(what, seeds, hours, seconds_now() - begin);
             return true;
         }
         if (others[result.failed]++ == 0)
-            printf("seed %" PRIu64 ", not what was asked for: %s: %s\n", settings.seed,
+            printf("seed %s, not what was asked for: %s: %s\n", child_name(&settings, name),
                    oracle_name(result.failed), result.failure);
     }
     print_result(what, seeds, hours, seconds_now() - begin);

@@ -15,6 +15,7 @@ struct hunt {
     uint64_t seeds;
     uint64_t cpu_s; /* at the most, of one core */
     enum sim_type only;
+    bool fresh; /* no run is a child of another */
 };
 
 /* "S1,S5": true if every name is an oracle's. */

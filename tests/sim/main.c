@@ -2,16 +2,18 @@
  * holdfast-sim: runs seeds of the simulated world.
  *
  *   holdfast-sim --check [--seeds N] [--from SEED]   a set of seeds, planted bugs, coverage
- *   holdfast-sim --set [--seeds N] [--from SEED]     the set of seeds alone, as soak.py reads it
- *   holdfast-sim --seed SEED [-v]                    one seed; -v prints its events
- *   holdfast-sim --seed SEED --shrink                the least of a failing seed that still fails
+ *   holdfast-sim --set [-v] [--seeds N] [--from SEED]
+ *                                                    the set of seeds alone, as soak.py reads it; -v
+ *                                                    names each run before it begins
+ *   holdfast-sim --seed NAME [-v]                    one seed, or child (12.3); -v prints its events
+ *   holdfast-sim --seed NAME --shrink                the least of a failing one that still fails
  *   holdfast-sim --schedule FILE [-v]                what --shrink printed
  *   holdfast-sim --golden FOLDER [--update]          traces that are known byte for byte
  *   holdfast-sim --skew-beyond [--seeds N] [--from SEED]
  *   holdfast-sim --plant N --seed SEED [-v]          one seed with planted bug N
  *   holdfast-sim --hunt S1,S5 [--seeds N] [--from SEED] [--cpu SECONDS]
  *                                                    seeds until one of these oracles fails
- * With --type N (enum sim_type) every run is of that type.
+ * With --type N (enum sim_type) every run is of that type; with --fresh no run is a child.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -19,8 +21,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "tests/sim/child.h"
 #include "tests/sim/commit.h"
 #include "tests/sim/golden.h"
+#include "tests/sim/guide.h"
 #include "tests/sim/hunt.h"
 #include "tests/sim/replay.h"
 #include "tests/sim/sim.h"
@@ -66,7 +70,8 @@ struct options {
     const char *golden;
     bool update;
     bool verbose;
-    uint64_t seed;
+    bool fresh;
+    struct settings named; /* by --seed */
     uint64_t from;
     uint64_t seeds;
     uint64_t plant;
@@ -85,11 +90,12 @@ static double seconds_now(void)
 
 static void report(const struct settings *settings, const struct run_result *result)
 {
-    printf("seed %" PRIu64 ": %s broken at %.6f s: %s\n", settings->seed,
+    char name[CHILD_NAME_MAX];
+    printf("seed %s: %s broken at %.6f s: %s\n", child_name(settings, name),
            oracle_name(result->failed), (double)result->simulated_us / 1e6, result->failure);
     if (!settings->verbose)
         log_print_last(stdout, "  ");
-    printf("replay: holdfast-sim --seed %" PRIu64 " -v (commit %s)\n", settings->seed, sim_commit);
+    printf("replay: holdfast-sim --seed %s -v (commit %s)\n", name, sim_commit);
     fflush(stdout);
 }
 
@@ -117,12 +123,17 @@ static struct total run_set(const struct options *options, uint64_t coverage[COV
 {
     struct total total = { 0 };
     double begin = seconds_now();
+    char name[CHILD_NAME_MAX];
+    guide_begin(options->from, (enum sim_type)options->only, options->fresh);
     for (uint64_t i = 0; i < options->seeds; i++) {
-        const struct settings settings = { .seed = options->from + i,
-                                           .only = (enum sim_type)options->only };
+        struct settings settings;
         struct run_result result;
         double run_begin = seconds_now();
+        guide_next(&settings);
+        if (options->verbose)
+            printf("run %" PRIu64 ": %s\n", i, child_name(&settings, name));
         run_seed(&settings, &result, coverage);
+        guide_learn(&settings, &result);
         if (result.issuer_count == 3 && result.board_count == 2) {
             total.small_hours += (double)result.simulated_us / 3.6e9;
             total.small_s += seconds_now() - run_begin;
@@ -258,10 +269,11 @@ static int set(const struct options *options)
 
 static int one(const struct options *options)
 {
-    const struct settings settings = { .seed = options->seed,
-                                       .verbose = options->verbose,
-                                       .plant = (enum sim_plant)options->plant,
-                                       .only = (enum sim_type)options->only };
+    struct settings settings = options->named;
+    char name[CHILD_NAME_MAX];
+    settings.verbose = options->verbose;
+    settings.plant = (enum sim_plant)options->plant;
+    settings.only = (enum sim_type)options->only;
     uint64_t coverage[COVERAGE_KINDS] = { 0 };
     struct run_result result;
     if (options->shrink && replay_shrunk(&settings))
@@ -270,7 +282,7 @@ static int one(const struct options *options)
     if (!result.passed)
         report(&settings, &result);
     else
-        printf("seed %" PRIu64 ": %.6f s simulated, nothing broken\n", settings.seed,
+        printf("seed %s: %.6f s simulated, nothing broken\n", child_name(&settings, name),
                (double)result.simulated_us / 1e6);
     return !result.passed;
 }
@@ -281,7 +293,8 @@ static int hunt_from(const struct options *options)
                                  .from = options->from,
                                  .seeds = options->seeds,
                                  .cpu_s = options->cpu_s,
-                                 .only = (enum sim_type)options->only };
+                                 .only = (enum sim_type)options->only,
+                                 .fresh = options->fresh };
     return !hunt(&wanted);
 }
 
@@ -298,9 +311,9 @@ static int usage(void)
 {
     fputs(
         "usage: holdfast-sim --check [--seeds N] [--from SEED]\n"
-        "       holdfast-sim --set [--seeds N] [--from SEED]\n"
-        "       holdfast-sim --seed SEED [-v] [--plant N]\n"
-        "       holdfast-sim --seed SEED --shrink [--plant N]\n"
+        "       holdfast-sim --set [-v] [--seeds N] [--from SEED] [--fresh]\n"
+        "       holdfast-sim --seed SEED[.CHILD...] [-v] [--plant N]\n"
+        "       holdfast-sim --seed SEED[.CHILD...] --shrink [--plant N]\n"
         "       holdfast-sim --schedule FILE [-v]\n"
         "       holdfast-sim --golden FOLDER [--update]\n"
         "       holdfast-sim --skew-beyond [--seeds N] [--from SEED]\n"
@@ -333,6 +346,8 @@ static bool parse(int count, char **arguments, struct options *options)
             options->shrink = true;
         else if (strcmp(arguments[i], "-v") == 0)
             options->verbose = true;
+        else if (strcmp(arguments[i], "--fresh") == 0)
+            options->fresh = true;
         else if (strcmp(arguments[i], "--schedule") == 0 && next)
             options->schedule = arguments[++i];
         else if (strcmp(arguments[i], "--golden") == 0 && next)
@@ -349,13 +364,12 @@ static bool parse(int count, char **arguments, struct options *options)
             number = &options->only;
         else if (strcmp(arguments[i], "--cpu") == 0)
             number = &options->cpu_s;
-        else if (strcmp(arguments[i], "--seed") == 0)
-            number = &options->seed;
+        else if (strcmp(arguments[i], "--seed") == 0 && child_take_name(next, &options->named))
+            options->one = (i++, true);
         else if (strcmp(arguments[i], "--hunt") == 0 && hunt_take_oracles(next, &options->hunted))
             i++;
         else
             return false;
-        options->one = options->one || number == &options->seed;
         if (number && (i++, !take_number(next, number)))
             return false;
     }

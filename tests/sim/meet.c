@@ -99,6 +99,7 @@ void meet_serves(struct world *world)
 void meet_holder_changed(struct world *world, int board, const struct holder_change *change)
 {
     int resource = world_resource(world, &change->resource);
+    world_trail(world, TRAIL_HOLDER, (unsigned)change->from * HOLDER_INPUTS + change->input);
     int64_t *since_us = &world->board[board].agent.waits_since_us[resource];
     if (change->from == HOLDER_WAITING && change->to == HOLDER_GRANTED &&
         world->now_us - *since_us > world->plan.ttl_us)

@@ -2,6 +2,8 @@
 #include <string.h>
 
 #include "base/timing.h"
+#include "tests/sim/child.h"
+#include "tests/sim/mix.h"
 #include "tests/sim/scenario.h"
 
 enum {
@@ -16,6 +18,7 @@ enum {
     FAILBACKS = 1 << (SIM_RESOURCES_MAX * SIM_BOARDS_MAX), /* half of the draws: all of them */
     CARD_EVERY_US = 1000000,                               /* mean */
     NOTES_US = 1000000,                                    /* notes come in lots of so long */
+    BURST_US = 30000, /* at the most between faults of a burst */
     BEYOND_PPM = 100000
 };
 
@@ -271,20 +274,22 @@ static void add_loss_beside(struct scenario *scenario, struct random *random,
     scenario_add(scenario, &loss);
 }
 
-static void add_chaos(struct scenario *scenario, struct random *random)
+static void add_chaos(struct scenario *scenario, const struct mix *mix, struct random *random)
 {
     const struct sim_plan *plan = &scenario->plan;
     int64_t at_us = SIM_SETTLE_US * plan->scale;
     while (at_us < plan->quiet_us) {
         struct fault fault = { .at_us = at_us };
-        fault_draw(plan, random, &fault);
+        mix_draw_fault(mix, plan, random, &fault);
         scenario_add(scenario, &fault);
         add_loss_beside(scenario, random, &fault);
-        at_us += random_between(random, 1000, 2 * plan->fault_interval_us);
+        int64_t most_us = random_chance(random, mix->burst_ppm) ? BURST_US * plan->scale :
+                                                                  2 * plan->fault_interval_us;
+        at_us += random_between(random, 1000, most_us);
     }
 }
 
-static void add_operators(struct scenario *scenario, struct random *random)
+static void add_operators(struct scenario *scenario, const struct mix *mix, struct random *random)
 {
     const struct sim_plan *plan = &scenario->plan;
     int64_t begin_us = SIM_SETTLE_US * plan->scale;
@@ -294,8 +299,9 @@ static void add_operators(struct scenario *scenario, struct random *random)
                            .at_us = begin_us,
                            .duration_us = notes_us,
                            .period_us = plan->note_interval_us };
-    for (; clear.at_us < plan->quiet_us;
-         clear.at_us += random_between(random, 1000, 2 * CLEAR_EVERY_US * plan->scale))
+    for (; mix->clear_every > 0 && clear.at_us < plan->quiet_us;
+         clear.at_us +=
+         random_between(random, 1000, 2 * CLEAR_EVERY_US * plan->scale * mix->clear_every))
         scenario_add(scenario, &clear);
     for (; plan->note_interval_us > 0 && notes.at_us < plan->quiet_us; notes.at_us += notes_us)
         scenario_add(scenario, &notes);
@@ -382,23 +388,30 @@ static void add_members(struct scenario *scenario, struct random *random)
     }
 }
 
-void scenario_make(const struct settings *settings, struct scenario *scenario)
+void scenario_make(struct settings *settings, struct scenario *scenario)
 {
     struct random random;
+    struct mix mix;
     memset(scenario, 0, sizeof(*scenario));
     plan_world(settings, &scenario->plan);
+    /* Planted bugs and bad clocks need what they need. */
+    if (settings->skew_beyond || settings->plant != PLANT_NONE)
+        mix_even(&mix);
+    else
+        mix_draw(settings, &scenario->plan, &mix);
     random_init(&random, settings->seed, STREAM_SCHEDULE, 0);
     if (plan_is_chaos(&scenario->plan))
-        add_chaos(scenario, &random);
+        add_chaos(scenario, &mix, &random);
     else
         add_deaths(scenario, &random);
     if (scenario->plan.type == SIM_RESTORE)
         add_losses(scenario, &random);
     if (scenario->plan.type == SIM_ONE_ISSUER)
         add_lost_journals(scenario, &random);
-    add_operators(scenario, &random);
+    add_operators(scenario, &mix, &random);
     if (scenario->plan.type == SIM_CHAOS && scenario->plan.issuers > 3)
         add_members(scenario, &random);
     if (scenario->plan.type == SIM_CHAOS && scenario->plan.issuers == 3 && scenario->plan.ordered)
         add_cards(scenario, &random);
+    child_make(settings, &mix, scenario);
 }

@@ -18,6 +18,8 @@ enum stream {
     STREAM_TIMER,   /* late wake-ups */
     STREAM_PROCESS, /* sockets, seeds and nonces of agent, guard and issuer */
     STREAM_PLANT,   /* planted bugs */
+    STREAM_MIX,     /* which faults there are */
+    STREAM_CHILD,   /* what a child of a seed has otherwise, and whose turn it is */
     STREAMS
 };
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "tests/sim/child.h"
 #include "tests/sim/commit.h"
 #include "tests/sim/shrink.h"
 
@@ -164,10 +165,11 @@ static void run_printed(const struct settings *settings, const struct scenario *
 
 bool replay_repeats(const struct settings *settings, uint64_t digest)
 {
+    struct settings made = *settings;
     struct scenario scenario;
     struct run_result result;
-    scenario_make(settings, &scenario);
-    run_printed(settings, &scenario, &result);
+    scenario_make(&made, &scenario);
+    run_printed(&made, &scenario, &result);
     scenario_free(&scenario);
     return result.digest == digest;
 }
@@ -179,12 +181,13 @@ static bool shrink_seed(const struct settings *settings, struct shrunk *shrunk,
                         struct run_result *last)
 {
     uint64_t ignored[COVERAGE_KINDS] = { 0 };
+    struct settings made = *settings;
     struct scenario scenario;
     struct run_result result;
-    scenario_make(settings, &scenario);
-    run_scenario(settings, &scenario, &result, ignored);
+    scenario_make(&made, &scenario);
+    run_scenario(&made, &scenario, &result, ignored);
     if (!result.passed) {
-        shrink_scenario(settings, &scenario, &result, shrunk);
+        shrink_scenario(&made, &scenario, &result, shrunk);
         run_scenario(&shrunk->settings, &shrunk->scenario, last, ignored);
     }
     scenario_free(&scenario);
@@ -194,8 +197,9 @@ static bool shrink_seed(const struct settings *settings, struct shrunk *shrunk,
 static void print_shrunk(const struct settings *settings, const struct shrunk *shrunk,
                          const struct run_result *result)
 {
-    printf("# commit %s: seed %" PRIu64 " shrunk from %zu faults to %zu in %u runs%s\n", sim_commit,
-           settings->seed, shrunk->faults_before, shrunk->scenario.count, shrunk->runs,
+    char name[CHILD_NAME_MAX];
+    printf("# commit %s: seed %s shrunk from %zu faults to %zu in %u runs%s\n", sim_commit,
+           child_name(settings, name), shrunk->faults_before, shrunk->scenario.count, shrunk->runs,
            shrunk->exhausted ? "; there was no time for more" : "");
     printf("# %s broken at %.6f s: %s\n", oracle_name(result->failed),
            (double)result->simulated_us / 1e6, result->failure);

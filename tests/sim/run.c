@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "tests/sim/child.h"
 #include "tests/sim/sim.h"
 
 static struct world *running; /* for hf_panic() only */
@@ -129,9 +130,10 @@ static void destroy(struct world *world)
 void run_seed(const struct settings *settings, struct run_result *result,
               uint64_t coverage[COVERAGE_KINDS])
 {
+    struct settings made = *settings;
     struct scenario scenario;
-    scenario_make(settings, &scenario);
-    run_scenario(settings, &scenario, result, coverage);
+    scenario_make(&made, &scenario);
+    run_scenario(&made, &scenario, result, coverage);
     scenario_free(&scenario);
 }
 
@@ -161,6 +163,9 @@ void run_scenario(const struct settings *settings, const struct scenario *scenar
     result->board_count = world->board_count;
     memcpy(result->failure, world->failure, sizeof(result->failure));
     memcpy(result->tolerated, world->tolerated, sizeof(result->tolerated));
+    result->has_children = child_possible(&world->plan);
+    memcpy(result->trail, world->trail, sizeof(result->trail));
+    memcpy(result->coverage, world->coverage, sizeof(result->coverage));
     for (int i = 0; i < COVERAGE_KINDS; i++)
         coverage[i] += world->coverage[i];
     destroy(world);

@@ -25,8 +25,8 @@ struct scenario {
 
 enum { SCENARIO_ERROR_MAX = FAULT_LINE_MAX + 32 };
 
-/* plan.c: all of it from the seed. */
-void scenario_make(const struct settings *settings, struct scenario *scenario);
+/* plan.c: all of it from the seed. From then on settings->seed is that of the run's streams. */
+void scenario_make(struct settings *settings, struct scenario *scenario);
 /* The fence latency of each board's hardware, as the configuration reckons it. */
 void plan_fences(struct sim_plan *plan);
 int64_t plan_longest_fence_us(const struct sim_plan *plan);

@@ -14,6 +14,8 @@ enum {
     SIM_DISK_SLOT_BYTES = 4 * 1024 * 1024,
     SIM_HARD_STATES_MAX = 256,
     SIM_OPERATORS = 16,
+    SIM_GENERATIONS_MAX = 3,
+    SIM_TRAIL_BYTES = 4096,
     SIM_FAILURE_MAX = 256,
     SIM_DRIFT_PPM = 2000,
     SIM_ELECTION_MS = 300, /* times the plan's scale, as all that follows from it */
@@ -53,6 +55,8 @@ enum sim_plant {
 
 struct settings {
     uint64_t seed;
+    uint8_t generations; /* a child of it, and of that, ...: child.h */
+    uint8_t child[SIM_GENERATIONS_MAX];
     bool verbose;
     bool skew_beyond;   /* clocks far outside drift_ppm: S1 must break */
     enum sim_type only; /* the type of the run; SIM_TYPES: as the seed chooses */

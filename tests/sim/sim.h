@@ -298,6 +298,8 @@ struct world {
     uint64_t cut_term;           /* of a leader that no cut may depose; 0: none */
     int64_t wall_offset_us[SIM_ISSUERS_MAX];
     uint64_t coverage[COVERAGE_KINDS];
+    unsigned trail_last;            /* the notable thing before */
+    uint8_t trail[SIM_TRAIL_BYTES]; /* a bit for each pair that came one after the other */
     uint64_t events;
     jmp_buf stop; /* a failure ends the run here */
     enum oracle_kind failed;
@@ -322,6 +324,9 @@ static inline int board_node(const struct world *world, int board)
     return world->issuer_count + board;
 }
 void world_cover(struct world *world, enum coverage_kind kind);
+/* For guide.c: something notable that is no counter: `what` of that sort. */
+enum trail_sort { TRAIL_COUNTER, TRAIL_FAULT, TRAIL_HOLDER, TRAIL_ROLE };
+void world_trail(struct world *world, enum trail_sort sort, unsigned what);
 /* Ends the run, unless settings.tolerated has the oracle. */
 __attribute__((format(printf, 3, 4))) void world_fail(struct world *world, enum oracle_kind oracle,
                                                       const char *format, ...);
@@ -583,6 +588,9 @@ struct run_result {
     uint64_t digest;
     int issuer_count;
     int board_count;
+    bool has_children; /* it may have: child.h */
+    uint64_t coverage[COVERAGE_KINDS];
+    uint8_t trail[SIM_TRAIL_BYTES];
 };
 
 /* Runs a scenario; the seed in the settings is that of its streams. */

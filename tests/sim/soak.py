@@ -16,21 +16,22 @@ import subprocess
 import sys
 import time
 
-CHUNK_SEEDS = 100  # a few seconds of one core
+CHUNK_SEEDS = 400  # children come of what is rare among so many; some ten seconds of one core
 REPORT_S = 60
 TOTAL = re.compile(r"^total: (\d+) passed, (\d+) failed, ([\d.]+) hours, (\d+) events, ([\d.]+) s,"
                    r" commit (\S+)$", re.M)
 COUNTER = re.compile(r"^ +(\d+)  (.+?)(: NEVER)?$", re.M)
-FAILED = re.compile(r"^seed (\d+): (.*)$", re.M)
+FAILED = re.compile(r"^seed ([\d.]+): (.*)$", re.M)
+BEGUN = re.compile(r"^run (\d+): ([\d.]+)$", re.M)
 RARE = " (rare)"
 
 
 class Chunk:
-    """What one process of the simulator said of `count` seeds."""
+    """What one process of the simulator said of `count` runs: seeds from `first` on, and children."""
 
-    def __init__(self, program, first, count):
+    def __init__(self, program, first, count, *more):
         self.first, self.count = first, count
-        command = [program, "--set", "--from", str(first), "--seeds", str(count)]
+        command = [program, "--set", "--from", str(first), "--seeds", str(count), *more]
         result = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                 stderr=subprocess.STDOUT, check=False)
         self.text = result.stdout.decode(errors="replace")
@@ -65,19 +66,25 @@ class Soak:
         for count, name, _ in COUNTER.findall(chunk.text):
             self.coverage[name] += int(count)
         for seed, what in FAILED.findall(chunk.text):
-            self.violation(int(seed), what)
+            self.violation(seed, what)
 
     def add_died(self, chunk):
-        """The process itself ended: which of the seeds was it?"""
-        if chunk.count > 1:
-            before = self.hours
-            for seed in range(chunk.first, chunk.first + chunk.count):
-                self.add(Chunk(self.program, seed, 1))
-            self.hopeless = self.hours == before
-            return
+        """The process itself ended: in which of the runs? Those before it count, as do those after."""
+        named = Chunk(self.program, chunk.first, chunk.count, "-v")
+        begun = BEGUN.findall(named.text)
+        if named.total or not begun:
+            self.hopeless = not begun
+            begun = begun or [("0", str(chunk.first))]
+        number, name = int(begun[-1][0]), begun[-1][1]
         self.failed += 1
         last = chunk.text.strip().splitlines()[-1:] or ["nothing said"]
-        self.violation(chunk.first, f"the simulator ended with status {chunk.status}: {last[0]}")
+        self.violation(name, f"the simulator ended with status {chunk.status}: {last[0]}")
+        if self.hopeless:
+            return
+        if number > 0:
+            self.add(Chunk(self.program, chunk.first, number))
+        if number + 1 < chunk.count:
+            self.add(Chunk(self.program, chunk.first + number + 1, chunk.count - number - 1))
 
     def line(self):
         wall_s = time.monotonic() - self.started

@@ -52,6 +52,17 @@ int world_resource(const struct world *world, const struct hf_name *name)
 void world_cover(struct world *world, enum coverage_kind kind)
 {
     world->coverage[kind]++;
+    if (!coverage_is_common(kind))
+        world_trail(world, TRAIL_COUNTER, kind);
+}
+
+void world_trail(struct world *world, enum trail_sort sort, unsigned what)
+{
+    enum { SORT_BITS = 10, FACTOR = 40503 };
+    unsigned now = (unsigned)sort << SORT_BITS | what;
+    unsigned bit = (world->trail_last * FACTOR + now) % (8 * SIM_TRAIL_BYTES);
+    world->trail[bit / 8] |= (uint8_t)(1u << bit % 8);
+    world->trail_last = now;
 }
 
 void world_fail(struct world *world, enum oracle_kind oracle, const char *format, ...)
