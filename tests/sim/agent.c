@@ -265,6 +265,7 @@ void sim_agent_prepare(struct world *world, int board)
 {
     struct sim_agent *agent = agent_of(world, board);
     agent->hold_ms = world->board[board].file_hold_ms;
+    agent->ttl_us = world->ttl_us;
     agent->socket_open = false;
     agent->heard = NULL;
 }

@@ -65,6 +65,7 @@ void dispatch_event(struct world *world, const struct event *event)
         [EVENT_QUIET] = fault_quiet,
         [EVENT_CHECK] = check,
         [EVENT_REFIT] = fault_refit,
+        [EVENT_FIRST_PERMIT] = first_permit_event,
     };
     if (!deliverable(world, event))
         return;

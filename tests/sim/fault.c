@@ -204,6 +204,18 @@ const struct fault_row fault_table[FAULT_KINDS] = {
     [FAULT_STALL] = { "stall", 0, { FIELD_DURATION }, { 0 }, slack_draw_stall, slack_apply_stall },
     [FAULT_COPY_CARD] = { "copy-card", 0, { FIELD_ISSUER }, { 0 }, draw_member, apply_copy_card },
     [FAULT_PUT_BACK] = { "put-back", 0, { FIELD_DURATION }, { 0 }, draw_put_back, apply_put_back },
+    [FAULT_FIRST_PERMIT] = { "first-permit",
+                             3,
+                             { FIELD_BOARD, FIELD_WORD, FIELD_DURATION },
+                             { "guard", "hang", "agent" },
+                             draw_first_permit,
+                             apply_first_permit },
+    [FAULT_WAITER_DEATH] = { "waiter-dies",
+                             3,
+                             { FIELD_RESOURCE, FIELD_DURATION },
+                             { 0 },
+                             draw_waiter_death,
+                             apply_waiter_death },
 };
 
 /* Of these nobody loses a leader, or a memory. */

@@ -56,11 +56,13 @@ enum fault_kind {
     FAULT_MEMBER_ADD,   /* operators: of an issuer */
     FAULT_MEMBER_PROMOTE,
     FAULT_MEMBER_REMOVE, /* down to two voters */
-    FAULT_REFIT,       /* a board's pump and file; `part` is restarted, the other `period` later */
-    FAULT_SLOW_LEADER, /* its links, `period` one way for `duration`, and L2 is watched */
-    FAULT_STALL,       /* of the agent that drives, and L2 is watched */
-    FAULT_COPY_CARD,   /* of an issuer, as it is now */
-    FAULT_PUT_BACK,    /* that card, as it was, into the same issuer */
+    FAULT_REFIT,        /* a board's pump and file; `part` is restarted, the other `period` later */
+    FAULT_SLOW_LEADER,  /* its links, `period` one way for `duration`, and L2 is watched */
+    FAULT_STALL,        /* of the agent that drives, and L2 is watched */
+    FAULT_COPY_CARD,    /* of an issuer, as it is now */
+    FAULT_PUT_BACK,     /* that card, as it was, into the same issuer */
+    FAULT_FIRST_PERMIT, /* what dies as soon as its board is permitted to drive */
+    FAULT_WAITER_DEATH, /* the agent that would be granted next */
     FAULT_KINDS
 };
 

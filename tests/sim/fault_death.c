@@ -233,6 +233,51 @@ void fault_refit(struct world *world, const struct event *event)
     }
 }
 
+const char *apply_first_permit(struct world *world, const struct fault *fault)
+{
+    int board = fault_node(world, fault->node) - world->issuer_count;
+    if (board < 0)
+        return fault_no_board;
+    return first_permit_await(world, board, fault->word, fault->duration_us);
+}
+
+static bool drives_anything(const struct world *world, int board)
+{
+    for (int i = 0; i < world->resource_count; i++) {
+        if (world->oracle.drive[i].board == board)
+            return true;
+    }
+    return false;
+}
+
+const char *apply_waiter_death(struct world *world, const struct fault *fault)
+{
+    size_t count = 0;
+    int leader = sim_issuer_leader(world);
+    if (leader < 0)
+        return fault_no_leader;
+    if (fault->resource >= world->resource_count)
+        return fault_no_board;
+    const struct issuer_waiter *waiter =
+        replica_waiters(world->issuer[leader].replica, &world->resource[fault->resource], &count);
+    int node = count > 0 ? world_board_node(world, &waiter[0].node) : -1;
+    if (node < 0)
+        return "nobody waits";
+    /* Where L1 is watched nothing else is to be taken over. */
+    if (!plan_is_chaos(&world->plan) && drives_anything(world, node - world->issuer_count))
+        return "it drives another one";
+    const struct fault kill = { .kind = FAULT_KILL,
+                                .part = PART_AGENT,
+                                .node = FAULT_BOARD + node - world->issuer_count,
+                                .duration_us = fault->duration_us };
+    const char *skipped = apply_kill(world, &kill);
+    if (skipped)
+        return skipped;
+    world_cover(world, COVERAGE_WAITERS_KILLED);
+    world->waiter = node - world->issuer_count;
+    return NULL;
+}
+
 /* The death comes with the next flush or recovery, whenever that is. */
 static const char *await_death(struct world *world, const struct fault *fault, enum sim_doom_at at)
 {

@@ -245,6 +245,20 @@ void draw_refit(const struct sim_plan *plan, struct random *random, struct fault
     fault->duration_us = some_time(plan, random, fault, 5000, 200000);
 }
 
+/* Mostly the guard: its outputs have just gone on. */
+void draw_first_permit(const struct sim_plan *plan, struct random *random, struct fault *fault)
+{
+    fault->node = some_board(plan, random);
+    fault->word = random_chance(random, 500000) ? WORD_GUARD : (int)random_below(random, DYING);
+    fault->duration_us = some_down_time(plan, random, fault);
+}
+
+void draw_waiter_death(const struct sim_plan *plan, struct random *random, struct fault *fault)
+{
+    draw_resource(plan, random, fault);
+    fault->duration_us = some_down_time(plan, random, fault);
+}
+
 void draw_member(const struct sim_plan *plan, struct random *random, struct fault *fault)
 {
     fault->node = some_issuer(plan, random);

@@ -16,7 +16,11 @@ static const char *leader_event(struct world *world, struct replica_event *event
     if (leader < 0 || world->issuer[leader].process.paused_until_us > world->now_us)
         return fault_no_leader;
     (void)name_from_string(&event->who, "operator");
+    const struct issuer *issuer = &world->issuer[leader].replica->issuer;
+    bool held_off = issuer_held_off(issuer, &event->resource, clock_local(world, leader));
     const char *refused = operator_act(world, leader, event);
+    if (held_off && !refused && event->kind != REPLICA_NOTE)
+        world_cover(world, COVERAGE_ACTS_HELD_OFF);
     operator_reads(world);
     return refused;
 }

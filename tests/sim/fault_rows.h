@@ -2,7 +2,7 @@
  * What the rows of fault.c are made of: how each kind is drawn, and how it is applied.
  *
  * Purpose: the table stands alone; what it names lives by subject in fault_*.c.
- * Owner: fault.c. Only fault_*.c include it.
+ * Owner: fault.c. Only fault_*.c, plan.c and first_permit.c include it.
  */
 #ifndef HOLDFAST_TESTS_SIM_FAULT_ROWS_H
 #define HOLDFAST_TESTS_SIM_FAULT_ROWS_H
@@ -16,6 +16,7 @@ struct raft_members;
 enum { WORD_KILL, WORD_POWER };                      /* of a death */
 enum { WORD_HANDED_OVER, WORD_LEADER_DIES };         /* to a laggard */
 enum { WORD_HANGS, WORD_GUARD_DIES };                /* of the end of a lease */
+enum { WORD_GUARD, WORD_HANG, WORD_AGENT, DYING };   /* of a first permit */
 enum { WORD_OFF, WORD_ON };                          /* of a readback */
 enum { WORD_BOTH_WAYS, WORD_ONE_WAY };               /* of a partition */
 enum { WORD_DUMB = 1, WORD_DEAF, WORD_FROM_LEADER }; /* of a cut, if not both ways */
@@ -37,7 +38,8 @@ fault_drawer draw_pause, draw_kill, draw_power, draw_death_within, draw_partitio
     draw_wake_step, draw_raw_step, draw_raw_stands, draw_weld, draw_readback,
     draw_resource_and_board, draw_leader_transfer, draw_resource, draw_leader_death,
     draw_board_death, draw_cut, draw_wall_step, draw_laggard, draw_disks_slow, draw_loss,
-    draw_damage, draw_member, draw_member_remove, draw_refit, draw_put_back;
+    draw_damage, draw_member, draw_member_remove, draw_refit, draw_put_back, draw_first_permit,
+    draw_waiter_death;
 
 /* ---- applying: NULL, or why it does not apply now */
 
@@ -49,7 +51,8 @@ fault_applier apply_pause, apply_kill, apply_power, apply_kill_in_flush, apply_k
     apply_readback, apply_transfer, apply_leader_transfer, apply_pin, apply_unpin, apply_clear,
     apply_go, apply_notes, apply_leader_death, apply_board_death, apply_cut, apply_wall_step,
     apply_laggard, apply_disks_slow, apply_backup, apply_loss, apply_damage, apply_member_add,
-    apply_member_promote, apply_member_remove, apply_refit, apply_copy_card, apply_put_back;
+    apply_member_promote, apply_member_remove, apply_refit, apply_copy_card, apply_put_back,
+    apply_first_permit, apply_waiter_death;
 
 /* ---- whom it is for (fault_death.c) */
 

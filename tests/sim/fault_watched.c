@@ -42,6 +42,8 @@ const char *apply_board_death(struct world *world, const struct fault *fault)
         if (world->oracle.drive[i].board == board)
             oracle_board_died(world, i, world->now_us + bound_us);
     }
+    if (world->waiter != ORACLE_NOBODY && !world->board[world->waiter].agent.process->up)
+        world_cover(world, COVERAGE_WAITER_BEFORE_HOLDER);
     fault_power_cut_board(world, board, fault->duration_us);
     return NULL;
 }

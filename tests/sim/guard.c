@@ -342,6 +342,7 @@ static void begin(struct world *world, int board)
     timer_stop(&guard->timer);
     oracle_guard_started(world, board);
     world->board[board].hold_ms = world->board[board].file_hold_ms;
+    world->board[board].ttl_us = world->ttl_us;
     guard->world = world;
     guard->board = board;
     guard->armed_us = INT64_MAX;

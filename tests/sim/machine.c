@@ -196,7 +196,8 @@ void machine_stand_raw(struct world *world, int machine, int64_t duration_us)
         struct sim_guard *guard = &world->board[board].guard;
         guard->clock_fault = false;
         /* What was asked for until the clock goes on is reckoned from a time too early. */
-        guard->clock_bad_until_us = world->now_us + duration_us + 2 * world->plan.ttl_us +
+        guard->clock_bad_until_us = world->now_us + duration_us +
+                                    2 * plan_longest_ttl_us(&world->plan) +
                                     world->board[board].hold_ms * 1000;
     }
     world_post(world, EVENT_CLOCK_GOES, machine, duration_us, NULL, 0)->life = world->boot[machine];

@@ -3,6 +3,7 @@
 
 #include "base/timing.h"
 #include "tests/sim/child.h"
+#include "tests/sim/fault_rows.h"
 #include "tests/sim/mix.h"
 #include "tests/sim/scenario.h"
 
@@ -156,6 +157,17 @@ static enum sim_type plan_type(const struct settings *settings, struct random *r
     return kind == 0 ? SIM_LEADER_KILL : kind == 1 ? SIM_BOARD_KILL : SIM_ISSUER_CUT;
 }
 
+/* Whoever restores the cluster brings other files with him, with leases shorter or longer. */
+static void plan_restore(const struct settings *settings, struct sim_plan *plan)
+{
+    struct random random;
+    random_init(&random, settings->seed, STREAM_PLAN, 1);
+    if (settings->plant != PLANT_NONE || !random_chance(&random, 600000))
+        return;
+    plan->restored_ttl_us = random_chance(&random, 700000) ? plan->ttl_us / 4 : plan->ttl_us * 2;
+    plan->end_us = plan_driven_by_us(plan) + CHECKED_US;
+}
+
 static void plan_world(const struct settings *settings, struct sim_plan *plan)
 {
     static const int64_t ttls_ms[] = { 200, 500, 1000, 2000 };
@@ -192,6 +204,8 @@ static void plan_world(const struct settings *settings, struct sim_plan *plan)
     plan_network(plan, random);
     if (!plan_is_chaos(plan))
         plan_kills(plan, random);
+    if (plan->type == SIM_RESTORE)
+        plan_restore(settings, plan);
     if (plan->type == SIM_SLOW_DISKS)
         plan_slow_disks(plan);
     if (plan->type == SIM_SLACK)
@@ -219,6 +233,11 @@ int64_t plan_longest_fence_us(const struct sim_plan *plan)
     return fence_us;
 }
 
+int64_t plan_longest_ttl_us(const struct sim_plan *plan)
+{
+    return plan->restored_ttl_us > plan->ttl_us ? plan->restored_ttl_us : plan->ttl_us;
+}
+
 int64_t plan_driven_by_us(const struct sim_plan *plan)
 {
     enum {
@@ -228,10 +247,22 @@ int64_t plan_driven_by_us(const struct sim_plan *plan)
     int64_t fence_us = plan_longest_fence_us(plan);
     /* A board may hang or sleep until then, and its watchdog reset it after that. */
     return plan->quiet_us + LINKS_US + ELECTIONS * plan->scale * SIM_ELECTION_MS * 1000 +
-           2 * (plan->ttl_us + fence_us) + 2 * SIM_WATCHDOG_MS * 1000 * plan->scale;
+           2 * (plan_longest_ttl_us(plan) + fence_us) + 2 * SIM_WATCHDOG_MS * 1000 * plan->scale;
 }
 
 /* ---- its faults */
+
+/* Of three boards the one that waits first dies, and is heard to; then the one that drives. */
+static void add_waiters_death(struct scenario *scenario, struct random *random, int64_t before_us)
+{
+    const struct sim_plan *plan = &scenario->plan;
+    struct fault death = { .kind = FAULT_WAITER_DEATH };
+    if (plan->boards < 3 || !random_chance(random, 500000))
+        return;
+    death.at_us = before_us - random_between(random, 200000, 600000) * plan->scale;
+    death.duration_us = random_between(random, 1000000, 2500000) * plan->scale;
+    scenario_add(scenario, &death);
+}
 
 static void add_deaths(struct scenario *scenario, struct random *random)
 {
@@ -244,6 +275,8 @@ static void add_deaths(struct scenario *scenario, struct random *random)
     struct fault fault = { .at_us = SIM_SETTLE_US * plan->scale };
     fault.kind = kinds[plan->type];
     for (; fault.at_us < plan->quiet_us; fault.at_us += plan->fault_interval_us) {
+        if (plan->type == SIM_BOARD_KILL)
+            add_waiters_death(scenario, random, fault.at_us);
         if (plan->type == SIM_SLACK)
             fault.kind = random_chance(random, 500000) ? FAULT_STALL : FAULT_SLOW_LEADER;
         fault_table[fault.kind].draw(plan, random, &fault);
@@ -307,21 +340,66 @@ static void add_operators(struct scenario *scenario, const struct mix *mix, stru
         scenario_add(scenario, &notes);
 }
 
-/* A backup, a loss after it, and sometimes a second loss of what was restored from it. */
+/* Operators don't wait until the first grants are no longer held off. */
+static void add_acts_after(struct scenario *scenario, struct random *random,
+                           const struct fault *loss)
+{
+    static const enum fault_kind kinds[] = { FAULT_PIN,      FAULT_PIN, FAULT_UNPIN,
+                                             FAULT_TRANSFER, FAULT_GO,  FAULT_LEADER_TRANSFER };
+    const struct sim_plan *plan = &scenario->plan;
+    int64_t hold_off_us = 2 * (plan_longest_ttl_us(plan) + plan_longest_fence_us(plan));
+    if (random_chance(random, 300000))
+        return;
+    for (int acts = (int)random_between(random, 1, 5); acts > 0; acts--) {
+        struct fault act = { .at_us = loss->at_us };
+        act.kind = kinds[random_below(random, sizeof(kinds) / sizeof(kinds[0]))];
+        act.at_us += random_between(random, 0, loss->duration_us + hold_off_us);
+        if (act.at_us >= plan->quiet_us)
+            continue;
+        fault_table[act.kind].draw(plan, random, &act);
+        scenario_add(scenario, &act);
+    }
+}
+
+/* Of what was restored just now, or of what has gone on for long since; returns when, 0: none. */
+static int64_t add_next_backup(struct scenario *scenario, struct random *random,
+                               const struct fault *loss)
+{
+    const struct sim_plan *plan = &scenario->plan;
+    struct fault backup = { .kind = FAULT_BACKUP, .at_us = loss->at_us + loss->duration_us };
+    int64_t left_us = plan->quiet_us - backup.at_us;
+    if (left_us < 8)
+        return 0;
+    backup.at_us +=
+        random_between(random, 1, random_chance(random, 500000) ? left_us / 2 : left_us / 8);
+    scenario_add(scenario, &backup);
+    return backup.at_us;
+}
+
+/*
+ * A backup, a loss after it, and often a second loss: of what was restored from it, or begun anew, and
+ * from that backup or from one of since then. In half of the runs both are restored.
+ */
 static void add_losses(struct scenario *scenario, struct random *random)
 {
     const struct sim_plan *plan = &scenario->plan;
     int64_t at_us = SIM_SETTLE_US * plan->scale;
+    bool chain = random_chance(random, 500000);
     struct fault backup = { .kind = FAULT_BACKUP };
     backup.at_us = at_us + random_between(random, 0, (plan->quiet_us - at_us) / 3);
     scenario_add(scenario, &backup);
     at_us = backup.at_us;
-    for (int losses = random_chance(random, 500000) ? 2 : 1; losses > 0; losses--) {
+    for (int losses = chain || random_chance(random, 500000) ? 2 : 1; losses > 0; losses--) {
         struct fault loss = { .kind = FAULT_LOSS };
         loss.at_us = at_us + random_between(random, 1, (plan->quiet_us - at_us) / 2);
         fault_table[FAULT_LOSS].draw(plan, random, &loss);
+        if (chain)
+            loss.word = WORD_RESTORED;
         scenario_add(scenario, &loss);
-        at_us = loss.at_us;
+        add_acts_after(scenario, random, &loss);
+        int64_t next_us =
+            chain || random_chance(random, 500000) ? add_next_backup(scenario, random, &loss) : 0;
+        at_us = next_us > 0 ? next_us : loss.at_us;
     }
 }
 
@@ -345,6 +423,7 @@ static void add_lost_journals(struct scenario *scenario, struct random *random)
             return;
         fault_table[FAULT_LOSS].draw(plan, random, &loss);
         scenario_add(scenario, &loss);
+        add_acts_after(scenario, random, &loss);
         at_us = loss.at_us;
     }
 }

@@ -34,6 +34,7 @@ struct process *process_of(struct world *world, enum event_kind kind, int node)
     case EVENT_QUIET:
     case EVENT_CHECK:
     case EVENT_REFIT:
+    case EVENT_FIRST_PERMIT:
         return NULL;
     case EVENT_KINDS:
         break;

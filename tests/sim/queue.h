@@ -38,7 +38,8 @@ enum event_kind {
     EVENT_OPERATOR,
     EVENT_QUIET,
     EVENT_CHECK,
-    EVENT_REFIT, /* of a board: restart what runs with its old file */
+    EVENT_REFIT,        /* of a board: restart what runs with its old file */
+    EVENT_FIRST_PERMIT, /* of a board that is to stop then */
     EVENT_KINDS
 };
 

@@ -1,7 +1,8 @@
 /*
  * A board that is refitted: another charge pump, with another time constant, and a file that says so.
  * The hardware is changed while the guard is down; guard and agent read the file when they start,
- * each by itself. Whoever runs with a file that is no longer the board's is restarted some time later.
+ * each by itself. Whoever runs with a file that is no longer the board's is restarted some time later;
+ * so too after a restore that brought files with another ttl.
  */
 #include "tests/sim/fault.h"
 #include "tests/sim/sim.h"
@@ -27,6 +28,8 @@ bool refit_is_old(const struct world *world, int board, enum fault_part part)
 {
     const struct sim_board *refitted = &world->board[board];
     if (part == PART_AGENT)
-        return refitted->agent.process->up && refitted->agent.hold_ms != refitted->file_hold_ms;
-    return refitted->guard.process.up && refitted->hold_ms != refitted->file_hold_ms;
+        return refitted->agent.process->up && (refitted->agent.hold_ms != refitted->file_hold_ms ||
+                                               refitted->agent.ttl_us != world->ttl_us);
+    return refitted->guard.process.up &&
+           (refitted->hold_ms != refitted->file_hold_ms || refitted->ttl_us != world->ttl_us);
 }

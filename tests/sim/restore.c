@@ -14,6 +14,20 @@ static uint8_t backup_bytes[REPLICA_SNAPSHOT_MAX];
 static uint8_t restored_bytes[REPLICA_SNAPSHOT_MAX];
 static struct lease_table restored; /* large */
 
+/* As daemon/console/backup.c reckons it. */
+static int64_t lease_max_us(const struct replica *replica)
+{
+    int64_t longest_us = issuer_lease_max_us(&replica->issuer.config);
+    if (replica->table.unknown_us > longest_us)
+        longest_us = replica->table.unknown_us;
+    for (uint32_t i = 0; i < replica->table.count; i++) {
+        const struct lease_record *record = &replica->table.record[i];
+        if (record->ttl_us + record->fence_us > longest_us)
+            longest_us = record->ttl_us + record->fence_us;
+    }
+    return longest_us;
+}
+
 const char *restore_backup(struct world *world)
 {
     int leader = sim_issuer_leader(world);
@@ -21,7 +35,8 @@ const char *restore_backup(struct world *world)
         return "nobody leads";
     const struct replica *replica = world->issuer[leader].replica;
     struct sim_backup *backup = &world->backup;
-    backup->lease_max_us = issuer_lease_max_us(&replica->issuer.config);
+    backup->of_restored = world->restored;
+    backup->lease_max_us = lease_max_us(replica);
     backup->members = replica->raft.members;
     backup->bytes.data = backup_bytes;
     backup->bytes.length = lease_table_encode(&replica->table, backup_bytes, sizeof(backup_bytes));
@@ -79,6 +94,25 @@ static void write_journal(struct world *world, int node, uint64_t index, uint64_
     sim_write_journal(world, node, &persist);
 }
 
+/* The issuers read their new files as they start, each board some time later. */
+static void bring_files(struct world *world)
+{
+    enum { BOARDS_US = 3000000 }; /* times the scale */
+    const struct sim_plan *plan = &world->plan;
+    if (plan->restored_ttl_us == 0)
+        return;
+    if (world->backup.of_restored)
+        world_cover(world, COVERAGE_RESTORED_AGAIN);
+    world->ttl_us = world->ttl_us == plan->ttl_us ? plan->restored_ttl_us : plan->ttl_us;
+    log_note(world, "the files have a ttl of %lld us now", (long long)world->ttl_us);
+    for (int board = 0; board < world->board_count; board++) {
+        int node = board_node(world, board);
+        struct random *random = world_random(world, STREAM_PROCESS, node);
+        world_post(world, EVENT_REFIT, node, random_between(random, 1, BOARDS_US * plan->scale),
+                   NULL, 0);
+    }
+}
+
 const char *restore_cluster(struct world *world, int64_t down_us)
 {
     uint64_t index = 0;
@@ -90,6 +124,8 @@ const char *restore_cluster(struct world *world, int64_t down_us)
         world_cover(world, COVERAGE_LONE_RESTORED);
     uint64_t term = restore_next_term(world);
     size_t length = make_state(world, &index);
+    bring_files(world);
+    world->restored = true;
     for (int i = 0; i < world->issuer_count; i++) {
         if (world->issuer[i].process.up)
             fault_kill_issuer(world, i, false, down_us);

@@ -38,6 +38,9 @@ static void take_plan(struct world *world)
     const struct sim_plan *plan = &world->scenario->plan;
     world->plan = *plan;
     world->plan.ttl_us = (plan->ttl_us + 999) / 1000 * 1000; /* a file has whole milliseconds */
+    world->plan.restored_ttl_us = (plan->restored_ttl_us + 999) / 1000 * 1000;
+    world->ttl_us = world->plan.ttl_us;
+    world->waiter = ORACLE_NOBODY;
     world->issuer_count = plan->issuers;
     world->board_count = plan->boards;
     world->resource_count = plan->resources;

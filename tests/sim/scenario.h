@@ -30,6 +30,7 @@ void scenario_make(struct settings *settings, struct scenario *scenario);
 /* The fence latency of each board's hardware, as the configuration reckons it. */
 void plan_fences(struct sim_plan *plan);
 int64_t plan_longest_fence_us(const struct sim_plan *plan);
+int64_t plan_longest_ttl_us(const struct sim_plan *plan);
 /* True time by which every resource must be driven again after the last fault. */
 int64_t plan_driven_by_us(const struct sim_plan *plan);
 /* Faults of all kinds, then a quiet phase. */

@@ -39,6 +39,7 @@ static const struct key keys[] = {
     { "shared-machines", VALUE_INT, PLAN(shared_machines), 0, SIM_BOARDS_MAX },
     { "scale", VALUE_INT64, PLAN(scale), 1, 100 },
     { "ttl", VALUE_SECONDS, PLAN(ttl_us), 50000, 600000000 },
+    { "restored-ttl", VALUE_SECONDS, PLAN(restored_ttl_us), 0, 600000000 },
     { "pulse-hz", VALUE_UINT32, PLAN(rate_hz), 1, 1000 },
     { "hold-ms", VALUE_INT64, PLAN(hold_ms), 1, 10000 },
     { "refit-hold-ms", VALUE_INT64, PLAN(refit_hold_ms), 0, 50000 },

@@ -95,8 +95,9 @@ struct sim_plan {
     int resources;
     int64_t scale; /* of every period, ttls, faults and the run's length */
     int64_t ttl_us;
-    int64_t hold_ms;       /* of the pulse outputs: their declared fence latency */
-    int64_t refit_hold_ms; /* of the pump that a board is refitted with; 0: none is */
+    int64_t restored_ttl_us; /* another one, by turns, from a restore on; 0: none */
+    int64_t hold_ms;         /* of the pulse outputs: their declared fence latency */
+    int64_t refit_hold_ms;   /* of the pump that a board is refitted with; 0: none is */
     uint32_t rate_hz;
     int64_t readback_ms;
     int64_t fault_interval_us; /* mean */

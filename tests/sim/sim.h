@@ -141,12 +141,14 @@ struct sim_agent {
     int64_t holds_since_us[SIM_RESOURCES_MAX];
     bool socket_open;
     uint32_t socket; /* number of the connection to the guard */
-    int64_t hold_ms; /* of the file that it read */
+    int64_t hold_ms; /* of the file that it read, as is */
+    int64_t ttl_us;
 };
 
 struct sim_board {
     int64_t file_hold_ms; /* of its charge pumps, as its file says now */
     int64_t hold_ms;      /* as its guard read it when it started, and as they are since then */
+    int64_t ttl_us;       /* as its guard read it then */
     struct sim_agent agent;
     struct sim_guard guard;
     struct sim_socket socket;
@@ -219,9 +221,17 @@ struct sim_reader {
 /* ---- what an operator keeps */
 
 struct sim_backup {
+    bool of_restored;   /* the cluster was restored before */
     struct bytes bytes; /* of the leader's table; none yet: empty */
     int64_t lease_max_us;
     struct raft_members members;
+};
+
+/* What dies as soon as a board drives with a token of its own. */
+struct sim_first_permit {
+    bool awaited;
+    int word;
+    int64_t down_us;
 };
 
 /* An image of an issuer's card, as it was once. */
@@ -287,6 +297,10 @@ struct world {
     uint32_t reader_count;
     int64_t reads_us; /* the next ones not before */
     struct sim_backup backup;
+    int64_t ttl_us; /* of the files, as they are now */
+    bool restored;
+    struct sim_first_permit first_permit[SIM_BOARDS_MAX];
+    int waiter; /* the board that was killed while it waited, last */
     struct sim_card card;
     struct sim_put_back put_back;
     bool over;            /* the run ends before its time: nothing more is promised */
@@ -525,6 +539,12 @@ void fault_add_notes(struct world *world, int64_t duration_us, int64_t period_us
 /* laggard.c: the issuer falls behind. NULL, or why that is not done */
 const char *laggard_apply(struct world *world, int node, bool leader_dies);
 void laggard_event(struct world *world, const struct event *event);
+
+/* first_permit.c: the part dies right after its board's next first permit; NULL, or why not */
+const char *first_permit_await(struct world *world, int board, int word, int64_t down_us);
+/* The agent sends the guard the first permit of a token. */
+void first_permit_sent(struct world *world, int board);
+void first_permit_event(struct world *world, const struct event *event);
 
 /* refit.c */
 /* NULL, or why the board can't be refitted. */
