@@ -33,7 +33,7 @@ struct gateway_counters {
 bool gateway_start(const struct conf *conf, const struct gateway_lease *lease,
                    const struct gateway_watcher *watcher, struct gateway **out);
 
-/* The port that it listens on, for a gateway.listen of port 0. */
+/* The port that it listens on. Tests ask: they listen on port 0, a free one. */
 uint16_t gateway_port(const struct gateway *gateway);
 
 struct gateway_counters gateway_counters(const struct gateway *gateway);

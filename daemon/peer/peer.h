@@ -117,7 +117,7 @@ void peer_hub_forget(struct peer_hub *hub, const struct hf_name *id);
 /* What the node said in its hello; NULL: it is not up. Valid until the next event. */
 const struct wire_hello *peer_hub_hello(const struct peer_hub *hub, const struct hf_name *node);
 
-/* The port that is bound; 0 if the hub does not listen. */
+/* The port that is bound; 0 if the hub does not listen. Tests ask: they bind port 0, a free one. */
 uint16_t peer_hub_port(const struct peer_hub *hub);
 
 /* True while its hello is accepted and the connection stands. */

@@ -90,7 +90,7 @@ struct tls_stream_flight {
 };
 struct tls_stream_flight tls_stream_flight(const struct tls_stream *stream);
 
-/* True if a dialled stream, once ready, resumed the session it was given. */
+/* True if a dialled stream, once ready, resumed the session it was given. For tests. */
 bool tls_stream_resumed(const struct tls_stream *stream);
 
 /*
