@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "gateway/gateway.h"
@@ -111,17 +112,28 @@ static void end_master(modbus_t *master)
     modbus_free(master);
 }
 
-/* A master without libmodbus, for what libmodbus would not send. */
-static int connect_raw(const struct rig *rig)
+static int open_raw(void)
 {
-    struct sockaddr_in to = { .sin_family = AF_INET,
-                              .sin_port = htons(gateway_port(rig->gateway)),
-                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     struct timeval patience = { .tv_sec = PATIENCE_MS / 1000 };
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
     assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience)), 0);
+    return fd;
+}
+
+static void connect_to_gateway(const struct rig *rig, int fd)
+{
+    struct sockaddr_in to = { .sin_family = AF_INET,
+                              .sin_port = htons(gateway_port(rig->gateway)),
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+}
+
+/* A master without libmodbus, for what libmodbus would not send. */
+static int connect_raw(const struct rig *rig)
+{
+    int fd = open_raw();
+    connect_to_gateway(rig, fd);
     return fd;
 }
 
@@ -584,6 +596,27 @@ static void master_that_hangs_up_takes_its_waiting_write_along(void **state)
     close(first);
 }
 
+/* Its place is nobody's until the actuator has answered, or another would get that answer. */
+static void answer_to_a_master_that_left_goes_to_nobody(void **state)
+{
+    struct rig *rig = *state;
+    uint8_t answer[GATEWAY_PDU_MAX];
+    rig->actuator.delay_ms = RESPONSE_MS / 4;
+    rig->other.delay_ms = RESPONSE_MS * 3 / 4;
+    const uint8_t read_three[] = { 3, 0, 0, 0, 3 };
+    const uint8_t read_one[] = { 3, 0, 0, 0, 1 };
+    int left = connect_raw(rig);
+    send_raw(left, UNIT, read_three, sizeof(read_three));
+    await(&rig->actuator.requests, 1);
+    close(left);
+    /* Refusing another master shows that the gateway has seen the end of the first. */
+    assert_exception(rig, 99, read_one, sizeof(read_one), 0x0A);
+    int next = connect_raw(rig);
+    send_raw(next, OTHER_UNIT, read_one, sizeof(read_one));
+    assert_int_equal(receive_raw(next, answer), 4);
+    close(next);
+}
+
 static void unreachable_actuator_fails_to_respond(void **state)
 {
     struct rig *rig = *state;
@@ -767,6 +800,69 @@ static void silent_connections_cost_no_master_its_place(void **state)
     close(before);
 }
 
+/* A process that may have no more than these, and has all of them. */
+enum { DESCRIPTORS = 2 * GATEWAY_PLACES_MAX };
+
+struct shortage {
+    struct rlimit before;
+    int filler[DESCRIPTORS];
+    int fillers;
+};
+
+static void use_up_descriptors(struct shortage *shortage)
+{
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &shortage->before), 0);
+    const struct rlimit tight = { DESCRIPTORS, shortage->before.rlim_max };
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
+    shortage->fillers = 0;
+    for (int fd = dup(STDIN_FILENO); fd >= 0; fd = dup(STDIN_FILENO))
+        shortage->filler[shortage->fillers++] = fd;
+    assert_int_equal(errno, EMFILE);
+}
+
+static void end_shortage(const struct shortage *shortage)
+{
+    for (int i = 0; i < shortage->fillers; i++)
+        close(shortage->filler[i]);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &shortage->before), 0);
+}
+
+static int64_t processor_ms(void)
+{
+    struct timespec used = { 0, 0 };
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+    return used.tv_sec * 1000 + used.tv_nsec / 1000000;
+}
+
+static void master_that_finds_no_descriptor_left_is_let_in_once_there_is_one(void **state)
+{
+    enum { WITHOUT_MS = 600 };
+    struct rig *rig = *state;
+    struct shortage shortage;
+    uint8_t answer[GATEWAY_PDU_MAX];
+    await(&rig->actuator.connections, 1);
+    await(&rig->other.connections, 1);
+    int master = open_raw();
+    int before = connect_raw(rig);
+    send_raw(before, UNIT, writes[1].pdu, writes[1].length);
+    assert_int_equal(receive_raw(before, answer), 5);
+    use_up_descriptors(&shortage);
+    connect_to_gateway(rig, master);
+    send_raw(master, UNIT, writes[1].pdu, writes[1].length);
+    int64_t used_ms = processor_ms();
+    usleep(WITHOUT_MS * 1000);
+    used_ms = processor_ms() - used_ms;
+    /* Who is in already is served. */
+    send_raw(before, UNIT, writes[1].pdu, writes[1].length);
+    size_t served = receive_raw(before, answer);
+    end_shortage(&shortage);
+    assert_int_equal(served, 5);
+    assert_true(used_ms < WITHOUT_MS / 4);
+    assert_int_equal(receive_raw(master, answer), 5);
+    close(master);
+    close(before);
+}
+
 static unsigned random_below(uint64_t *seed, unsigned limit)
 {
     *seed = *seed * 6364136223846793005u + 1442695040888963407u;
@@ -827,6 +923,7 @@ int main(void)
         ON_A_RIG(answer_that_does_not_fit_is_no_answer),
         ON_A_RIG(stopping_resets_what_is_under_way),
         ON_A_RIG(master_that_hangs_up_takes_its_waiting_write_along),
+        ON_A_RIG(answer_to_a_master_that_left_goes_to_nobody),
         ON_A_RIG(unreachable_actuator_fails_to_respond),
         ON_A_RIG(bad_requests_get_their_exception_and_the_gateway_goes_on),
         ON_A_RIG(bad_header_closes_that_connection_only),
@@ -834,6 +931,7 @@ int main(void)
         ON_A_RIG(several_masters_at_once_get_their_own_answers),
         ON_A_RIG(one_master_too_many_is_turned_away_and_a_slot_is_reused),
         ON_A_RIG(silent_connections_cost_no_master_its_place),
+        ON_A_RIG(master_that_finds_no_descriptor_left_is_let_in_once_there_is_one),
         ON_A_RIG(random_frames_write_nothing_without_a_lease),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,13 +44,15 @@ struct fake_connection {
     size_t taken;
     struct guard_message heard[FAKE_QUEUE]; /* the latest, round and round */
     size_t heard_count;
-    ssize_t send_answer; /* 0: all is taken */
+    ssize_t send_answer;    /* 0: all is taken */
+    ssize_t receive_answer; /* other than 0: the next one, once */
 };
 
 /* An output, or with `relay` the readback of one. */
 struct hal_line {
     struct fake_platform *fake;
     char name[2 * HF_NAME_MAX + 2];
+    bool active_low;
     bool level;             /* output: as told */
     bool contact;           /* output: as its readback shows it */
     bool contact_held;      /* it does not follow the level */
@@ -85,6 +87,7 @@ struct fake_platform {
     int64_t pause_us; /* passes after the next reading of CLOCK_MONOTONIC */
     int64_t armed_us;
     int poll_answer; /* other than 0: the next wait ends with it at once */
+    int arm_answer;
     int signal;
 
     struct fake_connection connection[FAKE_CONNECTIONS];
@@ -95,11 +98,13 @@ struct fake_platform {
     bool renamed;
     int take_folder_fails, map_answer, own_answer, rename_answer, listen_answer;
     int lock_memory_answer, lock_program_answer, schedule_answer;
-    bool listening;
+    bool listening, unlinked;
 
     struct hal_line line[FAKE_LINES];
     size_t line_count;
-    enum hal_result hal_answer, service_answer, arm_answer, feed_answer, stop_answer;
+    enum hal_result open_answer; /* of the lines from `open_fails_at` on */
+    size_t open_fails_at;
+    enum hal_result hal_answer, service_answer, watchdog_answer, feed_answer, stop_answer;
     uint32_t counts_longer_ms;
     bool hal_open, watchdog_armed, watchdog_stopped;
     int bench_fd;
@@ -158,14 +163,19 @@ static inline struct hal_line *fake_readback(struct fake_platform *fake, const c
     return NULL;
 }
 
-static inline struct hal_line *fake_add_line(void *hal, const char *resource, const char *name)
+static inline enum hal_result fake_add_line(void *hal, const char *resource, const char *name,
+                                            bool active_low, struct hal_line **out)
 {
     struct fake_platform *fake = hal;
     assert_true(fake->line_count < FAKE_LINES);
+    if (fake->open_answer != HAL_OK && fake->line_count >= fake->open_fails_at)
+        return fake->open_answer;
     struct hal_line *line = &fake->line[fake->line_count++];
     line->fake = fake;
+    line->active_low = active_low;
     snprintf(line->name, sizeof(line->name), "%s/%s", resource, name);
-    return line;
+    *out = line;
+    return HAL_OK;
 }
 
 static inline enum hal_result fake_open_output(void *hal, const char *chip, uint32_t number,
@@ -174,9 +184,7 @@ static inline enum hal_result fake_open_output(void *hal, const char *chip, uint
 {
     (void)chip;
     (void)number;
-    (void)active_low;
-    *out = fake_add_line(hal, resource, name);
-    return HAL_OK;
+    return fake_add_line(hal, resource, name, active_low, out);
 }
 
 static inline enum hal_result fake_open_input(void *hal, const char *chip, uint32_t number,
@@ -186,12 +194,12 @@ static inline enum hal_result fake_open_input(void *hal, const char *chip, uint3
     char path[2 * HF_NAME_MAX + 2];
     (void)chip;
     (void)number;
-    (void)active_low;
     snprintf(path, sizeof(path), "%s/%s", resource, name);
     struct hal_line *relay = fake_line(hal, path);
-    *out = fake_add_line(hal, resource, name);
-    (*out)->relay = relay;
-    return HAL_OK;
+    enum hal_result result = fake_add_line(hal, resource, name, active_low, out);
+    if (result == HAL_OK)
+        (*out)->relay = relay;
+    return result;
 }
 
 static inline enum hal_result fake_set(struct hal_line *line, bool on)
@@ -233,9 +241,9 @@ static inline enum hal_result fake_arm_watchdog(void *hal, const char *device, u
     struct fake_platform *fake = hal;
     (void)device;
     *actual_ms = timeout_ms + fake->counts_longer_ms;
-    fake->watchdog_armed = fake->arm_answer == HAL_OK;
+    fake->watchdog_armed = fake->watchdog_answer == HAL_OK;
     fake->fed_us = fake->raw_us;
-    return fake->arm_answer;
+    return fake->watchdog_answer;
 }
 
 static inline enum hal_result fake_feed(void *hal)
@@ -381,7 +389,7 @@ static inline int fake_arm(void *context, int64_t at_us)
     int64_t asked_us = fake->loop.guard.wake_at.us - fake->raw_us;
     assert_true(at_us - fake->monotonic_us <= (asked_us > 0 ? asked_us : 0));
     fake->armed_us = at_us;
-    return 0;
+    return fake->arm_answer;
 }
 
 static inline struct fake_connection *fake_find(struct fake_platform *fake, int handle)
@@ -416,6 +424,7 @@ static inline int fake_poll(void *context, struct pollfd *polled, size_t count)
     int answer = fake->poll_answer;
     fake->poll_answer = 0;
     for (size_t i = 0; i < count; i++) {
+        assert_false(polled[i].fd == FAKE_BENCH && fake->loop.bench_lost);
         /* What an interrupted wait leaves here means nothing. */
         polled[i].revents = answer != 0 ? POLLERR : 0;
         if (answer == 0 && polled[i].fd >= 0 && fake_readable(fake, polled[i].fd)) {
@@ -442,6 +451,8 @@ static inline int fake_listen(void *context, const char *path, uid_t *owner)
 {
     struct fake_platform *fake = context;
     (void)path;
+    /* No agent is heard before every output is off. */
+    assert_true(fake->hal_open && fake->line_count > 0);
     *owner = 1000;
     fake->listening = fake->listen_answer == 0;
     return fake->listening ? FAKE_LISTENER : fake->listen_answer;
@@ -467,6 +478,10 @@ static inline ssize_t fake_receive(void *context, int handle, void *bytes, size_
 {
     struct fake_connection *connection = fake_find(context, handle);
     assert_true(connection->open);
+    ssize_t answer = connection->receive_answer;
+    connection->receive_answer = 0;
+    if (answer != 0)
+        return answer;
     if (connection->taken == connection->said_count)
         return connection->ended ? 0 : -EAGAIN;
     const struct fake_packet *packet = &connection->said[connection->taken++];
@@ -501,8 +516,8 @@ static inline void fake_close(void *context, int handle)
 
 static inline void fake_unlink(void *context, const char *path)
 {
-    (void)context;
-    (void)path;
+    assert_string_equal(path, "/run/holdfast/guard.sock");
+    ((struct fake_platform *)context)->unlinked = true;
 }
 
 /* ---- being on time */
@@ -512,8 +527,10 @@ static inline void fake_sharpen_timers(void *context)
     (void)context;
 }
 
+/* These may take their time: not once the watchdog counts. */
 static inline int fake_lock_memory(void *context)
 {
+    assert_false(((struct fake_platform *)context)->watchdog_armed);
     return ((struct fake_platform *)context)->lock_memory_answer;
 }
 
@@ -524,7 +541,8 @@ static inline int fake_lock_program(void *context)
 
 static inline int fake_schedule(void *context, int priority)
 {
-    assert_in_range(priority, 1, 98);
+    /* Above what others do, below the kernel's own interrupt threads, which have 50. */
+    assert_in_range(priority, 1, 49);
     return ((struct fake_platform *)context)->schedule_answer;
 }
 

@@ -1,6 +1,8 @@
 /* The guard's real loop in a world of the test's: every answer of the system, bad ones too. */
 #include <malloc.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
 
 #include "tests/unit/guard/fake_platform.h"
 
@@ -474,6 +476,25 @@ static void a_line_that_cannot_be_told_off_is_told_again_and_starves_the_watchdo
     assert_false(fake_line(f, fan_run)->level);
 }
 
+static void a_fault_that_was_cleared_is_over(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    fake_line(f, fan_run)->set_answer = HAL_IO;
+    say(f, agent, GUARD_PERMIT, "fan", 7, f->raw_us + TTL_US);
+    fake_run(f, 10000);
+    assert_int_equal(fault_of(f, FAN), GUARD_FAULT_OUTPUT_IO);
+    fake_line(f, fan_run)->set_answer = HAL_OK;
+    fake_run(f, 2 * RELEASE_US);
+    say(f, agent, GUARD_CLEAR_FAULT, "fan", 0, 0);
+    fake_run(f, 2 * RELEASE_US);
+    assert_int_equal(state_of(f, FAN), GUARD_SAFE);
+    say(f, agent, GUARD_PERMIT, "fan", 8, f->raw_us + TTL_US);
+    fake_run(f, 2 * RELEASE_US);
+    assert_int_equal(state_of(f, FAN), GUARD_DRIVING);
+    assert_true(fake_line(f, fan_run)->level);
+}
+
 static void a_readback_that_cannot_be_read_is_a_fault_and_told_off(void **state)
 {
     struct fake_platform *f = *state;
@@ -595,6 +616,21 @@ static void a_send_that_fails_is_a_lost_agent_in_the_same_turn(void **state)
     }
 }
 
+static void a_receive_that_is_interrupted_is_no_loss(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "fan", TTL_US);
+    fake_run(f, TTL_US / 2);
+    fake_find(f, agent)->receive_answer = -EINTR;
+    say(f, agent, GUARD_PERMIT, "fan", 7, f->raw_us + TTL_US);
+    loop_turn(&f->loop);
+    assert_true(fake_find(f, agent)->open);
+    assert_int_equal(state_of(f, FAN), GUARD_DRIVING);
+    fake_run(f, TTL_US * 3 / 4);
+    assert_int_equal(state_of(f, FAN), GUARD_DRIVING);
+}
+
 static void the_end_of_the_agents_connection_drops(void **state)
 {
     struct fake_platform *f = *state;
@@ -636,12 +672,15 @@ static void a_newcomer_of_another_name_or_with_another_word_changes_nothing(void
     drive(f, agent, "fan", TTL_US);
     int stranger = fake_connect(f, 1000);
     int hasty = fake_connect(f, 1000);
+    int namesake = fake_connect(f, 1000);
     fake_settle(f);
     say(f, stranger, GUARD_HELLO, "board-b", 0, 0);
     say(f, hasty, GUARD_DROP, "fan", 7, 0);
+    say(f, namesake, GUARD_DROP, "board-a", 7, 0);
     fake_settle(f);
     assert_false(fake_find(f, stranger)->open);
     assert_false(fake_find(f, hasty)->open);
+    assert_false(fake_find(f, namesake)->open);
     assert_true(fake_find(f, agent)->open);
     assert_int_equal(state_of(f, FAN), GUARD_DRIVING);
 }
@@ -726,8 +765,36 @@ static void a_refusal_is_answered_each_time_and_logged_once(void **state)
     say(f, agent, GUARD_PERMIT, "fan", 6, f->raw_us + TTL_US);
     fake_settle(f);
     assert_int_equal(fake_heard(f, agent, GUARD_REFUSED, "fan")->permits_refused, 2);
+    assert_int_equal(fake_heard(f, agent, GUARD_REFUSED, "fan")->token, 6);
     assert_int_equal(fake_log_bytes(f), log_bytes);
     assert_int_equal(state_of(f, FAN), GUARD_DRIVING);
+    /* To the next agent it is news. */
+    agent = join(f);
+    log_bytes = fake_log_bytes(f);
+    say(f, agent, GUARD_PERMIT, "fan", 6, f->raw_us + TTL_US);
+    fake_settle(f);
+    assert_true(fake_log_bytes(f) > log_bytes);
+}
+
+/* Who connects in a loop costs the loop no more than this in a turn, and the log a line a second. */
+static void strangers_that_crowd_in_are_taken_a_few_at_a_time_and_told_of_once(void **state)
+{
+    struct fake_platform *f = *state;
+    start(f);
+    for (int i = 0; i < 6; i++)
+        (void)fake_connect(f, 1001);
+    loop_turn(&f->loop);
+    assert_false(f->connection[3].waits);
+    assert_true(f->connection[4].waits);
+    int64_t log_bytes = fake_log_bytes(f);
+    fake_settle(f);
+    assert_false(f->connection[5].waits);
+    assert_int_equal(fake_log_bytes(f), log_bytes);
+    assert_true(fake_log_says(f, "agent: uid 1001 (pid 99) refused"));
+    fake_run(f, 1100000);
+    (void)fake_connect(f, 1001);
+    fake_settle(f);
+    assert_true(fake_log_says(f, "agent: 5 more refused"));
 }
 
 /* ---- the start */
@@ -786,6 +853,46 @@ static void refuses_to_start(struct fake_platform *f, const char *why)
         assert_true(f->line[i].closed);
 }
 
+static void a_start_fails_with_any_line_and_gives_the_others_back(void **state)
+{
+    static const enum hal_result answers[] = { HAL_BUSY, HAL_NOT_FOUND, HAL_DENIED, HAL_IO };
+    for (size_t at = 0; at < 5; at++) {
+        struct fake_platform *f = *state;
+        f->open_answer = answers[at % 4];
+        f->open_fails_at = at;
+        refuses_to_start(f, hal_result_name(f->open_answer));
+        assert_int_equal(f->line_count, at);
+        assert_false(f->watchdog_armed);
+        fake_free(f);
+        (void)set_up(state);
+    }
+}
+
+static void a_run_directory_whose_name_is_too_long_for_a_socket_is_refused(void **state)
+{
+    struct fake_platform *f = *state;
+    memset(f->conf.run_dir, 'd', 107 - sizeof("/guard.sock") + 2);
+    f->conf.run_dir[0] = '/';
+    refuses_to_start(f, "/guard.sock: at most 107 characters are allowed");
+}
+
+static void the_polarity_of_a_line_is_the_configured_one(void **state)
+{
+    struct fake_platform *f = *state;
+    f->conf.resource[FAN].output[0].active_low = true;
+    assert_true(open_loop(f));
+    assert_true(fake_line(f, fan_run)->active_low);
+    assert_false(fake_line(f, pump_light)->active_low);
+}
+
+/* What it had slept before it started is nobody's loss. */
+static void an_earlier_sleep_is_none_of_this_guards(void **state)
+{
+    struct fake_platform *f = *state;
+    (void)start_with_agent(f);
+    assert_false(fake_log_says(f, "suspended"));
+}
+
 static void a_watchdog_that_counts_longer_is_refused_and_stopped(void **state)
 {
     struct fake_platform *f = *state;
@@ -803,10 +910,47 @@ static void a_watchdog_that_counts_shorter_will_do(void **state)
 
 static void a_watchdog_that_cannot_be_started_is_refused(void **state)
 {
+    static const enum hal_result answers[] = { HAL_UNSUPPORTED, HAL_BUSY, HAL_DENIED, HAL_IO };
+    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++) {
+        char words[80];
+        struct fake_platform *f = *state;
+        f->watchdog_answer = answers[i];
+        snprintf(words, sizeof(words), "timeout 400 ms: %s", hal_result_name(answers[i]));
+        refuses_to_start(f, words);
+        assert_false(f->watchdog_stopped);
+        fake_free(f);
+        (void)set_up(state);
+    }
+}
+
+/* Its timer is all that ends a permit: without it, the watchdog is to reset the board. */
+static int ends_how(struct fake_platform *f)
+{
+    int status = 0;
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        const struct rlimit no_core = { 0, 0 };
+        (void)setrlimit(RLIMIT_CORE, &no_core);
+        loop_turn(&f->loop);
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+}
+
+static void without_its_timer_or_its_wait_the_guard_ends_at_once(void **state)
+{
     struct fake_platform *f = *state;
-    f->arm_answer = HAL_UNSUPPORTED;
-    refuses_to_start(f, "timeout 400 ms: not supported by the device");
-    assert_false(f->watchdog_stopped);
+    int agent = start_with_agent(f);
+    drive(f, agent, "fan", TTL_US);
+    f->poll_answer = -EINTR;
+    assert_int_equal(ends_how(f), 0);
+    f->arm_answer = -EINVAL;
+    assert_int_equal(ends_how(f), SIGABRT);
+    f->arm_answer = 0;
+    f->poll_answer = -ENOMEM;
+    assert_int_equal(ends_how(f), SIGABRT);
 }
 
 static void a_start_fails_with_the_folder(void **state)
@@ -880,6 +1024,7 @@ static void a_signal_ends_it_when_all_is_proven_off(void **state)
 {
     struct fake_platform *f = *state;
     int agent = start_with_agent(f);
+    int newcomer = fake_connect(f, 1000);
     drive(f, agent, "pump", TTL_US);
     f->signal = SIGTERM;
     loop_turn(&f->loop);
@@ -892,6 +1037,24 @@ static void a_signal_ends_it_when_all_is_proven_off(void **state)
     assert_true(f->watchdog_stopped);
     assert_false(f->hal_open);
     assert_int_equal(atomic_load(&f->page.owner), 0);
+    assert_true(f->unlinked);
+    assert_false(fake_find(f, agent)->open);
+    assert_false(fake_find(f, newcomer)->open);
+}
+
+static void a_second_signal_while_it_ends_changes_nothing(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "pump", TTL_US);
+    f->signal = SIGTERM;
+    loop_turn(&f->loop);
+    int64_t log_bytes = fake_log_bytes(f);
+    f->signal = SIGINT;
+    loop_turn(&f->loop);
+    assert_int_equal(fake_log_bytes(f), log_bytes);
+    fake_run(f, 2 * RELEASE_US);
+    assert_true(loop_run(&f->loop));
 }
 
 static void an_end_without_proof_leaves_the_watchdog_running(void **state)
@@ -953,6 +1116,7 @@ int main(void)
         LOOP_TEST(the_reading_of_two_clocks_is_no_sleep),
         LOOP_TEST(a_line_that_cannot_be_set_is_a_fault_in_the_same_turn),
         LOOP_TEST(a_line_that_cannot_be_told_off_is_told_again_and_starves_the_watchdog),
+        LOOP_TEST(a_fault_that_was_cleared_is_over),
         LOOP_TEST(a_readback_that_cannot_be_read_is_a_fault_and_told_off),
         LOOP_TEST(a_readback_that_fails_before_the_proof_lets_nothing_drive),
         LOOP_TEST(a_bench_that_is_lost_is_a_fault_of_every_resource),
@@ -961,6 +1125,7 @@ int main(void)
         LOOP_TEST(the_watchdog_is_fed_four_times_a_timeout),
         LOOP_TEST(an_agent_that_does_not_read_keeps_its_place),
         LOOP_TEST(a_send_that_fails_is_a_lost_agent_in_the_same_turn),
+        LOOP_TEST(a_receive_that_is_interrupted_is_no_loss),
         LOOP_TEST(the_end_of_the_agents_connection_drops),
         LOOP_TEST(a_newer_agent_takes_the_place_and_drops_what_the_older_drove),
         LOOP_TEST(a_newcomer_of_another_name_or_with_another_word_changes_nothing),
@@ -969,13 +1134,19 @@ int main(void)
         LOOP_TEST(a_message_that_breaks_the_rules_is_a_lost_agent),
         LOOP_TEST(an_agent_that_floods_does_not_keep_the_loop_from_its_time),
         LOOP_TEST(a_refusal_is_answered_each_time_and_logged_once),
+        LOOP_TEST(strangers_that_crowd_in_are_taken_a_few_at_a_time_and_told_of_once),
         LOOP_TEST(memory_that_cannot_be_locked_is_said_and_reported),
         LOOP_TEST(a_program_that_cannot_be_locked_is_said_and_reported),
         LOOP_TEST(a_schedule_that_is_refused_is_said_and_reported),
         LOOP_TEST(being_on_time_is_reported),
+        LOOP_TEST(a_start_fails_with_any_line_and_gives_the_others_back),
+        LOOP_TEST(a_run_directory_whose_name_is_too_long_for_a_socket_is_refused),
+        LOOP_TEST(the_polarity_of_a_line_is_the_configured_one),
+        LOOP_TEST(an_earlier_sleep_is_none_of_this_guards),
         LOOP_TEST(a_watchdog_that_counts_longer_is_refused_and_stopped),
         LOOP_TEST(a_watchdog_that_counts_shorter_will_do),
         LOOP_TEST(a_watchdog_that_cannot_be_started_is_refused),
+        LOOP_TEST(without_its_timer_or_its_wait_the_guard_ends_at_once),
         LOOP_TEST(a_start_fails_with_the_folder),
         LOOP_TEST(a_start_fails_with_the_page),
         LOOP_TEST(a_start_fails_without_the_kernels_word_on_the_owner),
@@ -985,6 +1156,7 @@ int main(void)
         LOOP_TEST(the_page_of_an_earlier_guard_is_marked),
         LOOP_TEST(the_page_is_of_this_start_of_the_kernel),
         LOOP_TEST(a_signal_ends_it_when_all_is_proven_off),
+        LOOP_TEST(a_second_signal_while_it_ends_changes_nothing),
         LOOP_TEST(an_end_without_proof_leaves_the_watchdog_running),
         LOOP_TEST(nothing_is_allocated_once_it_runs),
     };

@@ -50,12 +50,14 @@ static void answer_with(enum memory_call call, unsigned at, int answer)
     memory_files.answer = tell;
 }
 
-/* Every second call is interrupted, every other one does half. */
+/* Of each kind, the first call is interrupted and every second one after it; others do half. */
 static int tell_pieces(enum memory_call call, unsigned number)
 {
+    (void)number;
+    bool interrupted = memory_files.called[call] % 2 != 0;
     if (call != MEMORY_PREAD && call != MEMORY_PWRITE)
-        return call == MEMORY_ALLOCATE && number % 2 ? EINTR : MEMORY_DONE;
-    return number % 2 ? EINTR : MEMORY_HALF;
+        return call == MEMORY_ALLOCATE && interrupted ? EINTR : MEMORY_DONE;
+    return interrupted ? EINTR : MEMORY_HALF;
 }
 
 static void what_is_done_in_parts_or_interrupted_is_finished(void **state)
@@ -128,6 +130,9 @@ static void every_error_of_every_operation_is_told(void **state)
         for (int slot = 0; slot < DISK_SLOTS; slot++)
             assert_int_equal(disk_file_ops.sync(&files, slot), number);
     }
+    /* Who was interrupted does not know what is on the device. */
+    answer_with(MEMORY_FDATASYNC, 0, EINTR);
+    assert_int_equal(disk_file_ops.sync(&files, 0), EINTR);
 }
 
 static unsigned fail_at;
@@ -401,6 +406,16 @@ static void an_error_while_it_is_set_aside_is_told_and_no_journal_is_begun(void 
     assert_true(tried > 30);
 }
 
+static void assert_given_up(void)
+{
+    assert_true(rig_recovered.set_aside);
+    assert_false(rig_recovered.kept);
+    assert_int_equal(memory_platform.faccessat(AT_FDCWD, "/data/journal.0.damaged", F_OK), -1);
+    assert_int_equal(memory_platform.faccessat(AT_FDCWD, "/data/journal.1.damaged", F_OK), -1);
+    /* The folder, the lock and two slots: nothing of what was given up. */
+    assert_int_equal(memory_files_open(), 4);
+}
+
 /* To go on matters more than to look back. */
 static void without_room_for_both_the_damaged_one_is_given_up(void **state)
 {
@@ -408,14 +423,26 @@ static void without_room_for_both_the_damaged_one_is_given_up(void **state)
     damaged_journal();
     answer_with(MEMORY_ALLOCATE, 1, ENOSPC);
     assert_int_equal(open_journal(), JOURNAL_OK);
-    assert_true(rig_recovered.set_aside);
-    assert_false(rig_recovered.kept);
-    assert_int_equal(memory_platform.faccessat(AT_FDCWD, "/data/journal.0.damaged", F_OK), -1);
-    assert_int_equal(memory_platform.faccessat(AT_FDCWD, "/data/journal.1.damaged", F_OK), -1);
+    assert_given_up();
     damaged_journal();
     answer_with(MEMORY_ALLOCATE, 0, ENOSPC);
     assert_int_equal(open_journal(), JOURNAL_IO);
     assert_non_null(strstr(rig_journal.error, "cannot begin a new one: No space left on device"));
+}
+
+/* One slot has another name by then, the other one still has the damaged journal in it. */
+static void without_room_for_another_name_both_slots_are_emptied(void **state)
+{
+    (void)state;
+    damaged_journal();
+    answer_with(MEMORY_RENAMEAT, 2, ENOSPC);
+    assert_int_equal(open_journal(), JOURNAL_OK);
+    assert_given_up();
+    assert_int_equal(rig_recovered.raft.standing, RAFT_RECOVERING);
+    assert_true(begin_anew());
+    memory_files_cut(1);
+    assert_int_equal(open_journal(), JOURNAL_OK);
+    assert_int_equal(rig_digest_recovered(), rig_digest[1]);
 }
 
 int main(void)
@@ -434,6 +461,7 @@ int main(void)
         CLAIM(a_power_cut_while_it_is_set_aside_leaves_an_issuer_that_recovers),
         CLAIM(an_error_while_it_is_set_aside_is_told_and_no_journal_is_begun),
         CLAIM(without_room_for_both_the_damaged_one_is_given_up),
+        CLAIM(without_room_for_another_name_both_slots_are_emptied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -207,13 +207,34 @@ static void a_directory_that_others_may_write_is_refused(void **state)
 static void a_file_that_others_may_write_is_refused(void **state)
 {
     (void)state;
+    static const char *const names[] = { "journal.0", "journal.1", "journal.lock" };
     char path[128];
-    assert_int_equal(open_files(folder), 0);
-    disk_file_close(&files);
-    snprintf(path, sizeof(path), "%s/journal.1", folder);
-    assert_int_equal(chmod(path, 0666), 0);
-    assert_int_equal(open_files(folder), EPERM);
-    assert_says(error, "/journal.1: mode 0666, must not be writable by others");
+    char words[128];
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        assert_int_equal(open_files(folder), 0);
+        disk_file_close(&files);
+        snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
+        assert_int_equal(chmod(path, 0666), 0);
+        assert_int_equal(open_files(folder), EPERM);
+        snprintf(words, sizeof(words), "/%s: mode 0666, must not be writable by others", names[i]);
+        assert_says(error, words);
+        assert_int_equal(chmod(path, 0600), 0);
+    }
+}
+
+static void a_pipe_in_place_of_a_file_is_refused(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "journal.0", "journal.1", "journal.lock" };
+    char path[128];
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", folder, names[i]);
+        unlink(path);
+        assert_int_equal(mkfifo(path, 0600), 0);
+        assert_int_equal(open_files(folder), EPERM);
+        assert_says(error, "must be a regular file");
+        assert_int_equal(unlink(path), 0);
+    }
 }
 
 static void a_directory_of_another_owner_is_refused(void **state)
@@ -223,6 +244,14 @@ static void a_directory_of_another_owner_is_refused(void **state)
         assert_int_equal(chown(folder, OTHER_USER, (gid_t)-1), 0);
         assert_int_equal(open_files(folder), EPERM);
         assert_says(error, "owned by user 65534, must be owned by user 0");
+        /* Nor does root's serve anybody else. */
+        assert_int_equal(chown(folder, 0, (gid_t)-1), 0);
+        assert_int_equal(chmod(folder, 0755), 0);
+        assert_int_equal(seteuid(OTHER_USER), 0);
+        int result = open_files(folder);
+        assert_int_equal(seteuid(0), 0);
+        assert_int_equal(result, EPERM);
+        assert_says(error, "owned by user 0, must be owned by user 65534");
     } else {
         assert_int_equal(open_files("/usr"), EPERM);
         assert_says(error, "owned by user 0, must be owned by user");
@@ -311,6 +340,7 @@ int main(void)
         ON_FILES(a_file_that_others_may_write_is_refused),
         ON_FILES(a_directory_of_another_owner_is_refused),
         ON_FILES(a_link_in_place_of_a_file_is_not_followed),
+        ON_FILES(a_pipe_in_place_of_a_file_is_refused),
         ON_FILES(a_short_write_is_finished_or_refused_never_taken_for_whole),
         ON_FILES(reserved_space_is_written_not_only_promised),
         ON_FILES(reading_past_the_end_is_an_error),

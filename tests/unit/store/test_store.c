@@ -212,7 +212,7 @@ static void a_missing_directory_is_named(void **state)
     assert_non_null(strstr(error, "No such file or directory"));
 }
 
-static void a_journal_of_another_node_is_refused(void **state)
+static void a_journal_of_another_node_or_cluster_is_refused(void **state)
 {
     (void)state;
     char error[256];
@@ -226,6 +226,11 @@ static void a_journal_of_another_node_is_refused(void **state)
     assert_int_equal(store_open(&store, &config, &recovered, error, sizeof(error)),
                      JOURNAL_FOREIGN);
     assert_non_null(strstr(error, "belongs to node 'board-a', this is 'board-b'"));
+    config = config_here();
+    config.cluster = "line-4";
+    assert_int_equal(store_open(&store, &config, &recovered, error, sizeof(error)),
+                     JOURNAL_FOREIGN);
+    assert_non_null(strstr(error, "belongs to cluster 'line-3', this is 'line-4'"));
 }
 
 /* ---- real files underneath, with a gate and a fault before the sync */
@@ -290,6 +295,15 @@ static void wait_for_sync_to_wait(void)
     uv_mutex_unlock(&gate);
 }
 
+static void wait_for_sync_to_end(const struct store *store)
+{
+    for (int tries = 0; tries < DEADLINE_MS && store_waiting_us(store) > 0; tries++) {
+        uv_run(&loop, UV_RUN_NOWAIT);
+        usleep(1000);
+    }
+    assert_int_equal(store_waiting_us(store), 0);
+}
+
 static void close_gated(struct store *store)
 {
     close_here(store);
@@ -339,6 +353,58 @@ static void a_failed_sync_is_told_once_and_nothing_is_durable_after_it(void **st
     close_gated(store);
 }
 
+static void how_long_a_write_takes_is_told_while_it_does_and_after_it(void **state)
+{
+    (void)state;
+    enum { WRITE_US = 60000, NO_WRITE_US = 60 * 1000 * 1000 };
+    struct store *store = open_gated();
+    const struct store_counters *counters = store_get_counters(store);
+    uint64_t first_us = counters->worst_us;
+    assert_int_equal(store_waiting_us(store), 0);
+    set_gate(true);
+    append_entry(store);
+    wait_for_sync_to_wait();
+    usleep(WRITE_US);
+    assert_in_range(store_waiting_us(store), WRITE_US, NO_WRITE_US);
+    set_gate(false);
+    run_until(2, 0);
+    assert_int_equal(store_waiting_us(store), 0);
+    assert_in_range(counters->last_us, WRITE_US, NO_WRITE_US);
+    assert_int_equal(counters->worst_us,
+                     first_us > counters->last_us ? first_us : counters->last_us);
+    close_gated(store);
+}
+
+static void append_too_much(struct store *store)
+{
+    static const uint8_t snapshot[CAPACITY + 1];
+    struct raft_persist persist = { .wanted = true,
+                                    .seq = ++next_seq,
+                                    .snapshot = true,
+                                    .snapshot_index = 1,
+                                    .snapshot_term = 1,
+                                    .first_index = 1,
+                                    .snapshot_bytes = { snapshot, sizeof(snapshot) } };
+    store_append(store, &persist, &raft);
+}
+
+/* The loop is woken for the batch that can't be had, while the one before it is not durable yet. */
+static void what_is_under_way_is_not_durable_because_something_else_is_told(void **state)
+{
+    (void)state;
+    struct store *store = open_gated();
+    set_gate(true);
+    append_entry(store);
+    wait_for_sync_to_wait();
+    append_too_much(store);
+    run_until(1, 1);
+    assert_int_equal(seen_count, 1);
+    set_gate(false);
+    wait_for_sync_to_end(store);
+    assert_int_equal(failures, 1);
+    close_gated(store);
+}
+
 static void closing_during_a_write_reports_nothing(void **state)
 {
     (void)state;
@@ -353,17 +419,9 @@ static void closing_during_a_write_reports_nothing(void **state)
 static void a_snapshot_past_the_capacity_fails_the_store(void **state)
 {
     (void)state;
-    static const uint8_t snapshot[CAPACITY + 1];
     struct journal_recovered recovered;
     struct store *store = open_here(&recovered);
-    struct raft_persist persist = { .wanted = true,
-                                    .seq = 1,
-                                    .snapshot = true,
-                                    .snapshot_index = 1,
-                                    .snapshot_term = 1,
-                                    .first_index = 1,
-                                    .snapshot_bytes = { snapshot, sizeof(snapshot) } };
-    store_append(store, &persist, &raft);
+    append_too_much(store);
     assert_int_equal(failures, 0);
     run_until(0, 1);
     assert_non_null(strstr(failure, "larger than the limits"));
@@ -379,9 +437,11 @@ int main(void)
         TEST(files_are_private_and_preallocated),
         TEST(a_second_daemon_is_refused),
         TEST(a_missing_directory_is_named),
-        TEST(a_journal_of_another_node_is_refused),
+        TEST(a_journal_of_another_node_or_cluster_is_refused),
         TEST(batches_during_a_write_are_merged_and_complete_in_order),
         TEST(a_failed_sync_is_told_once_and_nothing_is_durable_after_it),
+        TEST(how_long_a_write_takes_is_told_while_it_does_and_after_it),
+        TEST(what_is_under_way_is_not_durable_because_something_else_is_told),
         TEST(closing_during_a_write_reports_nothing),
         TEST(a_snapshot_past_the_capacity_fails_the_store),
     };

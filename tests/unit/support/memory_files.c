@@ -307,6 +307,8 @@ static int memory_openat(int directory, const char *path, int flags, mode_t mode
     int place = 0;
     int told = answer(MEMORY_OPENAT);
     assert_true(flags & O_CLOEXEC);
+    assert_true(flags & (O_NOFOLLOW | O_DIRECTORY));
+    assert_true(!(flags & O_CREAT) || mode == 0600);
     if (told > 0)
         return refuse(told);
     if (!find(directory, path, &folder, &place) || (!name[place].inode && !(flags & O_CREAT)))
