@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "gateway/gateway_address.h"
@@ -437,6 +438,17 @@ static struct gateway_counters dispose(struct gateway *gateway)
     return counters;
 }
 
+/* poll(2) takes no more descriptors than the process may open, and a gateway that can't wait serves nobody. */
+static bool descriptors_suffice(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= POLL_COUNT)
+        return true;
+    log_line(LOG_ERR, "gateway: %llu open files are allowed (ulimit -n), must be %d at least",
+             (unsigned long long)limit.rlim_cur, POLL_COUNT);
+    return false;
+}
+
 static void raise_stop(struct gateway *gateway)
 {
     uint64_t one = 1;
@@ -447,6 +459,8 @@ static void raise_stop(struct gateway *gateway)
 bool gateway_start(const struct conf *conf, const struct gateway_lease *lease,
                    const struct gateway_watcher *watcher, struct gateway **out)
 {
+    if (!descriptors_suffice())
+        return false;
     struct gateway *gateway = calloc(1, sizeof(*gateway));
     if (gateway == NULL) {
         log_line(LOG_ERR, "gateway: out of memory");

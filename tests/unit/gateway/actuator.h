@@ -23,9 +23,14 @@ enum { ACTUATOR_CONNECTIONS_MAX = 4, ACTUATOR_REGISTERS = 2000 };
 
 enum actuator_mode {
     ACTUATOR_ANSWERS,
-    ACTUATOR_SILENT,  /* takes the request, never answers */
-    ACTUATOR_NONSENSE /* answers with another function */
+    ACTUATOR_SILENT,   /* takes the request, never answers */
+    ACTUATOR_NONSENSE, /* answers with another function */
+    ACTUATOR_SAYS,     /* answers with `said`, whatever was asked */
+    ACTUATOR_TWICE,    /* answers, and once more ACTUATOR_AGAIN_MS later */
+    ACTUATOR_LEAVES    /* hangs up on whoever connects */
 };
+
+enum { ACTUATOR_AGAIN_MS = 30 };
 
 struct actuator {
     modbus_t *modbus;
@@ -37,6 +42,8 @@ struct actuator {
     int connection[ACTUATOR_CONNECTIONS_MAX];
     _Atomic enum actuator_mode mode;
     atomic_int delay_ms;
+    uint8_t said[MODBUS_TCP_MAX_ADU_LENGTH];
+    atomic_size_t said_length;
     atomic_int requests;    /* whole requests that arrived */
     atomic_int writes;      /* of them, those that change something */
     atomic_int connections; /* accepted so far */
@@ -82,10 +89,18 @@ static inline void actuator_serve(struct actuator *actuator, int index)
         atomic_fetch_add(&actuator->writes, 1);
     if (!actuator_wait(actuator, fd) || actuator->mode == ACTUATOR_SILENT)
         return;
-    if (actuator->mode == ACTUATOR_ANSWERS) {
-        modbus_reply(actuator->modbus, request, length, actuator->map);
+    if (actuator->mode == ACTUATOR_SAYS) {
+        (void)send(fd, actuator->said, actuator->said_length, MSG_NOSIGNAL);
         return;
     }
+    if (actuator->mode == ACTUATOR_ANSWERS || actuator->mode == ACTUATOR_TWICE)
+        modbus_reply(actuator->modbus, request, length, actuator->map);
+    if (actuator->mode == ACTUATOR_TWICE) {
+        usleep(ACTUATOR_AGAIN_MS * 1000);
+        modbus_reply(actuator->modbus, request, length, actuator->map);
+    }
+    if (actuator->mode != ACTUATOR_NONSENSE)
+        return;
     const uint8_t nonsense[] = { 0, 0, 0, 0, 0, 3, request[6], 0x2B, 0 };
     (void)send(fd, nonsense, sizeof(nonsense), MSG_NOSIGNAL);
 }
@@ -96,6 +111,11 @@ static inline void actuator_accept(struct actuator *actuator)
     socklen_t length = sizeof(peer);
     int fd = accept(actuator->listen_fd, (struct sockaddr *)&peer, &length);
     atomic_store(&actuator->peer_port, ntohs(peer.sin_port));
+    if (actuator->mode == ACTUATOR_LEAVES) {
+        atomic_fetch_add(&actuator->connections, 1);
+        close(fd);
+        return;
+    }
     for (int i = 0; i < ACTUATOR_CONNECTIONS_MAX; i++) {
         if (actuator->connection[i] < 0) {
             actuator->connection[i] = fd;
@@ -148,6 +168,15 @@ static inline void actuator_start(struct actuator *actuator)
     actuator->port = bound_port(actuator->listen_fd);
     actuator->stop_fd = eventfd(0, EFD_CLOEXEC);
     assert_int_equal(pthread_create(&actuator->thread, NULL, actuator_run, actuator), 0);
+}
+
+/* Ends its connections in order. */
+static inline void actuator_hang_up(const struct actuator *actuator)
+{
+    for (int i = 0; i < ACTUATOR_CONNECTIONS_MAX; i++) {
+        if (actuator->connection[i] >= 0)
+            (void)shutdown(actuator->connection[i], SHUT_RDWR);
+    }
 }
 
 static inline void actuator_stop(struct actuator *actuator)

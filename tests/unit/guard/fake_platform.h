@@ -95,7 +95,8 @@ struct fake_platform {
 
     struct lease_page page;
     struct lease_page old_page;
-    bool renamed;
+    bool renamed, old_unmapped;
+    unsigned old_woken;
     int take_folder_fails, map_answer, own_answer, rename_answer, listen_answer;
     int lock_memory_answer, lock_program_answer, schedule_answer;
     bool listening, unlinked;
@@ -322,8 +323,10 @@ static inline int fake_map_new_file(void *context, const char *path, size_t size
 
 static inline void fake_unmap(void *context, void *map, size_t size)
 {
-    (void)size;
-    assert_ptr_equal(map, &((struct fake_platform *)context)->old_page);
+    struct fake_platform *fake = context;
+    assert_ptr_equal(map, &fake->old_page);
+    assert_int_equal(size, sizeof(fake->old_page));
+    fake->old_unmapped = true;
 }
 
 static inline int fake_rename(void *context, const char *from, const char *to)
@@ -331,6 +334,11 @@ static inline int fake_rename(void *context, const char *from, const char *to)
     struct fake_platform *fake = context;
     (void)from;
     (void)to;
+    /* From here on it is read: it is whole, and somebody's. */
+    assert_int_equal(fake->page.magic, PAGE_MAGIC);
+    assert_int_equal(fake->page.resource_count, fake->conf.resource_count);
+    assert_int_equal(fake->page.boot, FAKE_BOOT_ID);
+    assert_true(page_owned(&fake->page));
     fake->renamed = fake->rename_answer == 0;
     return fake->rename_answer;
 }
@@ -352,6 +360,8 @@ static inline void fake_wake_readers(void *context, struct lease_page *page)
     struct fake_platform *fake = context;
     if (page == &fake->page)
         fake_note(fake, FAKE_PUBLISHED, "");
+    else
+        fake->old_woken++;
 }
 
 /* ---- clocks and waiting */

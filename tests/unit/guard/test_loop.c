@@ -512,6 +512,20 @@ static void a_readback_that_cannot_be_read_is_a_fault_and_told_off(void **state)
     assert_null(next_act(f, from, FAKE_ON, NULL));
 }
 
+static void every_readback_of_a_resource_is_read(void **state)
+{
+    struct fake_platform *f = *state;
+    struct conf_output *light = &f->conf.resource[PUMP].output[1];
+    light->has_readback = true;
+    light->readback_within_ms = WITHIN_US / 1000;
+    int agent = start_with_agent(f);
+    fake_line(f, pump_light)->contact_held = true; /* never comes on */
+    say(f, agent, GUARD_PERMIT, "pump", 7, f->raw_us + TTL_US);
+    fake_run(f, 2 * WITHIN_US);
+    assert_int_equal(state_of(f, PUMP), GUARD_FAULT);
+    assert_false(fake_line(f, pump_enable)->level);
+}
+
 static void a_readback_that_fails_before_the_proof_lets_nothing_drive(void **state)
 {
     struct fake_platform *f = *state;
@@ -636,9 +650,13 @@ static void the_end_of_the_agents_connection_drops(void **state)
     struct fake_platform *f = *state;
     int agent = start_with_agent(f);
     drive(f, agent, "fan", TTL_US);
+    drive(f, agent, "pump", TTL_US);
     fake_find(f, agent)->ended = true;
     loop_turn(&f->loop);
     assert_false(fake_line(f, fan_run)->level);
+    assert_false(fake_line(f, pump_enable)->level);
+    assert_int_equal(atomic_load(&f->page.resource[FAN].state), PAGE_DROPPING);
+    assert_int_equal(atomic_load(&f->page.resource[PUMP].state), PAGE_DROPPING);
     assert_false(fake_find(f, agent)->open);
 }
 
@@ -1008,6 +1026,9 @@ static void the_page_of_an_earlier_guard_is_marked(void **state)
     atomic_store(&f->old_page.owner, 12);
     assert_true(open_loop(f));
     assert_int_equal(atomic_load(&f->old_page.owner), 0);
+    assert_int_equal(atomic_load(&f->old_page.change), 1);
+    assert_int_equal(f->old_woken, 1);
+    assert_true(f->old_unmapped);
     assert_int_equal(atomic_load(&f->page.owner), 4711);
 }
 
@@ -1016,6 +1037,37 @@ static void the_page_is_of_this_start_of_the_kernel(void **state)
     struct fake_platform *f = *state;
     assert_true(open_loop(f));
     assert_int_equal(f->page.boot, FAKE_BOOT_ID);
+}
+
+static void what_is_no_page_is_left_as_it_is(void **state)
+{
+    struct fake_platform *f = *state;
+    f->old_page.magic = PAGE_MAGIC + 1;
+    f->old_page.version = PAGE_VERSION;
+    atomic_store(&f->old_page.owner, 12);
+    assert_true(open_loop(f));
+    assert_int_equal(atomic_load(&f->old_page.owner), 12);
+    assert_int_equal(f->old_woken, 0);
+    assert_true(f->old_unmapped);
+}
+
+static void what_is_configured_reaches_the_machine_in_its_unit(void **state)
+{
+    struct fake_platform *f = *state;
+    assert_true(open_loop(f));
+    const struct guard_config *config = &f->loop.guard.config;
+    const struct guard_output_config *enable = &config->resource[PUMP].output[0];
+    const struct guard_output_config *blow = &config->resource[HORN].output[0];
+    assert_int_equal(config->resource_count, 3);
+    assert_int_equal(config->watchdog_timeout.us, 4 * FEED_US);
+    assert_int_equal(config->resource[PUMP].ttl.us, TTL_US);
+    assert_int_equal(config->resource[PUMP].release.us, RELEASE_US);
+    assert_int_equal(enable->kind, GUARD_OUTPUT_GPIO);
+    assert_true(enable->has_readback);
+    assert_int_equal(enable->within.us, WITHIN_US);
+    assert_int_equal(blow->kind, GUARD_OUTPUT_PULSE);
+    assert_int_equal(blow->rate_hz, 100);
+    assert_int_equal(blow->hold.us, 20000);
 }
 
 /* ---- the end */
@@ -1068,9 +1120,18 @@ static void an_end_without_proof_leaves_the_watchdog_running(void **state)
     fake_run(f, 2 * RELEASE_US);
     assert_true(loop_ended(&f->loop));
     assert_false(loop_run(&f->loop));
+    size_t from = f->act_count;
+    uint32_t change = atomic_load(&f->page.change);
     loop_close(&f->loop, f->conf.run_dir, false);
     assert_false(f->watchdog_stopped);
     assert_false(fake_line(f, pump_enable)->level);
+    /* Nobody reads a fault there that nobody will clear. */
+    struct page_reading reading;
+    assert_true(page_read(&f->page.resource[PUMP], &reading));
+    assert_int_equal(reading.state, PAGE_SAFE);
+    assert_int_equal(reading.deadline_us, 0);
+    assert_int_equal(atomic_load(&f->page.change), change + 1);
+    assert_non_null(next_act(f, from, FAKE_PUBLISHED, NULL));
 }
 
 static void nothing_is_allocated_once_it_runs(void **state)
@@ -1118,6 +1179,7 @@ int main(void)
         LOOP_TEST(a_line_that_cannot_be_told_off_is_told_again_and_starves_the_watchdog),
         LOOP_TEST(a_fault_that_was_cleared_is_over),
         LOOP_TEST(a_readback_that_cannot_be_read_is_a_fault_and_told_off),
+        LOOP_TEST(every_readback_of_a_resource_is_read),
         LOOP_TEST(a_readback_that_fails_before_the_proof_lets_nothing_drive),
         LOOP_TEST(a_bench_that_is_lost_is_a_fault_of_every_resource),
         LOOP_TEST(a_readback_without_a_descriptor_is_looked_at_each_millisecond),
@@ -1155,6 +1217,8 @@ int main(void)
         LOOP_TEST(a_start_fails_with_the_socket),
         LOOP_TEST(the_page_of_an_earlier_guard_is_marked),
         LOOP_TEST(the_page_is_of_this_start_of_the_kernel),
+        LOOP_TEST(what_is_no_page_is_left_as_it_is),
+        LOOP_TEST(what_is_configured_reaches_the_machine_in_its_unit),
         LOOP_TEST(a_signal_ends_it_when_all_is_proven_off),
         LOOP_TEST(a_second_signal_while_it_ends_changes_nothing),
         LOOP_TEST(an_end_without_proof_leaves_the_watchdog_running),

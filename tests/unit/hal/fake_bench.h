@@ -35,6 +35,7 @@ struct fake_bench {
     int feeds;
     unsigned armed_ms;
     bool watchdog_stopped;
+    int ports; /* of connections to actuators, told of so far */
 };
 
 static inline void fake_bench_say(struct fake_bench *bench, const char *text)
@@ -62,6 +63,8 @@ static inline void fake_bench_take(struct fake_bench *bench, const char *line)
         bench->feeds++;
     } else if (strcmp(line, "wd stop") == 0) {
         bench->watchdog_stopped = true;
+    } else if (strncmp(line, "modbus ", 7) == 0) {
+        bench->ports++;
     }
 }
 
