@@ -1,0 +1,501 @@
+/*
+ * The guard's platform on Linux itself: what its entries ask the kernel for, and what comes of it.
+ * What decides something stands above them, and is tested with a platform of the test's.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/fsuid.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/timerfd.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "guard/platform.h"
+#include "tests/unit/support/folder.h"
+#include "tests/unit/support/unit.h"
+
+enum {
+    OTHER_USER = 65534,
+    PATIENCE_MS = 5000,
+    PAGE_BYTES = sizeof(struct lease_page),
+    READERS = 3
+};
+
+static struct platform platform;
+static char folder[64];
+static char path[96];
+
+static int open_platform(void **state)
+{
+    (void)state;
+    platform_linux(&platform);
+    return platform_linux_open(&platform) ? 0 : -1;
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    strcpy(folder, "/tmp/holdfast-platform-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/file", folder);
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    folder_remove(folder);
+    return 0;
+}
+
+static struct stat status_of(const char *name)
+{
+    struct stat status;
+    assert_int_equal(lstat(name, &status), 0);
+    return status;
+}
+
+static void make_file(const char *name, size_t bytes)
+{
+    int fd = open(name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    assert_int_equal(ftruncate(fd, (off_t)bytes), 0);
+    close(fd);
+}
+
+/* ---- the page's file */
+
+static void a_new_file_takes_the_place_of_whatever_is_there(void **state)
+{
+    (void)state;
+    void *map = NULL;
+    char target[96];
+    char back = 0;
+    snprintf(target, sizeof(target), "%s/target", folder);
+    make_file(target, 7);
+    assert_int_equal(symlink(target, path), 0);
+    mode_t mask = umask(077);
+    for (int i = 0; i < 2; i++) { /* a link, then a file */
+        assert_int_equal(platform.map_new_file(platform.context, path, PAGE_BYTES, &map), 0);
+        struct stat status = status_of(path);
+        assert_true(S_ISREG(status.st_mode));
+        assert_int_equal(status.st_mode & 07777, 0644);
+        assert_int_equal(status.st_size, PAGE_BYTES);
+        assert_int_equal(((char *)map)[PAGE_BYTES - 1], 0);
+        ((char *)map)[PAGE_BYTES - 1] = 'x';
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        assert_int_equal(pread(fd, &back, 1, PAGE_BYTES - 1), 1);
+        assert_int_equal(back, 'x');
+        close(fd);
+        platform.unmap(platform.context, map, PAGE_BYTES);
+    }
+    umask(mask);
+    assert_int_equal(status_of(target).st_size, 7);
+}
+
+static void only_a_whole_file_of_this_user_is_mapped(void **state)
+{
+    (void)state;
+    void *map = NULL;
+    char link[96];
+    snprintf(link, sizeof(link), "%s/link", folder);
+    assert_int_equal(platform.map_file(platform.context, path, PAGE_BYTES, &map), -ENOENT);
+    make_file(path, PAGE_BYTES - 1);
+    assert_int_equal(platform.map_file(platform.context, path, PAGE_BYTES, &map), -EINVAL);
+    assert_int_equal(truncate(path, PAGE_BYTES), 0);
+    assert_int_equal(symlink(path, link), 0);
+    assert_int_equal(platform.map_file(platform.context, link, PAGE_BYTES, &map), -ELOOP);
+    assert_null(map);
+    assert_int_equal(platform.map_file(platform.context, path, PAGE_BYTES, &map), 0);
+    platform.unmap(platform.context, map, PAGE_BYTES);
+    if (geteuid() == 0) {
+        assert_int_equal(chown(path, OTHER_USER, (gid_t)-1), 0);
+        assert_int_equal(platform.map_file(platform.context, path, PAGE_BYTES, &map), -EINVAL);
+    }
+    unlink(path);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(platform.map_file(platform.context, path, PAGE_BYTES, &map), -EINVAL);
+}
+
+/* ---- who reads it */
+
+static struct lease_page *shared_page(void)
+{
+    struct lease_page *page =
+        mmap(NULL, PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(page != MAP_FAILED);
+    return page;
+}
+
+static void nap(void)
+{
+    usleep(1000);
+}
+
+static int end_of(pid_t child)
+{
+    int status = 0;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
+
+/* The child sleeps, and not before it waits for the page. */
+static void await_wait(pid_t child)
+{
+    char name[64];
+    char text[64] = "";
+    snprintf(name, sizeof(name), "/proc/%d/syscall", (int)child);
+    for (int i = 0; i < PATIENCE_MS; i++, nap()) {
+        FILE *file = fopen(name, "re");
+        bool known = file != NULL && fgets(text, sizeof(text), file) != NULL;
+        if (file != NULL)
+            fclose(file);
+        if (known && strtol(text, NULL, 10) == SYS_futex)
+            return;
+    }
+    fail_msg("the reader does not wait: %s", text);
+}
+
+static void all_readers_of_other_processes_are_woken(void **state)
+{
+    (void)state;
+    struct lease_page *page = shared_page();
+    pid_t reader[READERS];
+    for (int i = 0; i < READERS; i++) {
+        reader[i] = fork();
+        assert_true(reader[i] >= 0);
+        if (reader[i] == 0) {
+            const struct timespec limit = { PATIENCE_MS / 1000, 0 };
+            long result = syscall(SYS_futex, &page->change, FUTEX_WAIT, 0, &limit, NULL, 0);
+            _exit(result == 0 ? 0 : 1);
+        }
+    }
+    for (int i = 0; i < READERS; i++)
+        await_wait(reader[i]);
+    platform.wake_readers(platform.context, page);
+    for (int i = 0; i < READERS; i++)
+        assert_int_equal(end_of(reader[i]), 0);
+    munmap(page, PAGE_BYTES);
+}
+
+/* However it ends: the kernel marks the page before anybody learns of the end. */
+static void the_kernel_marks_the_page_of_an_owner_that_dies(void **state)
+{
+    (void)state;
+    struct lease_page *page = shared_page();
+    pid_t owner = fork();
+    assert_true(owner >= 0);
+    if (owner == 0) {
+        if (platform.own_page(platform.context, page) != 0)
+            _exit(1);
+        for (;;)
+            pause();
+    }
+    for (int i = 0; i < PATIENCE_MS && !page_owned(page); i++)
+        nap();
+    assert_int_equal(atomic_load(&page->owner), owner);
+    nap();
+    assert_true(page_owned(page));
+    assert_int_equal(kill(owner, SIGKILL), 0);
+    assert_int_equal(end_of(owner), -SIGKILL);
+    assert_false(page_owned(page));
+    assert_int_equal(atomic_load(&page->owner), PAGE_OWNER_DIED);
+    munmap(page, PAGE_BYTES);
+}
+
+/* ---- timer and signals */
+
+static int64_t timer_left_us(void)
+{
+    struct itimerspec left;
+    assert_int_equal(timerfd_gettime(platform.timer, &left), 0);
+    return (int64_t)left.it_value.tv_sec * 1000000 + left.it_value.tv_nsec / 1000;
+}
+
+static bool timer_is_due(int timeout_ms)
+{
+    struct pollfd polled = { platform.timer, POLLIN, 0 };
+    return poll(&polled, 1, timeout_ms) == 1;
+}
+
+static void the_timer_is_set_to_an_instant_of_monotonic(void **state)
+{
+    (void)state;
+    /* Late in a second, so that a wrong unit of the rest of it shows. */
+    int64_t at_us = (platform.monotonic_us(platform.context) / 1000000 + 10) * 1000000 + 950000;
+    assert_int_equal(platform.arm(platform.context, at_us), 0);
+    int64_t left_us = timer_left_us();
+    int64_t expected_us = at_us - platform.monotonic_us(platform.context);
+    assert_in_range(left_us - expected_us + 1000, 0, 500000);
+    assert_false(timer_is_due(0));
+    assert_int_equal(platform.arm(platform.context, platform.monotonic_us(platform.context) - 1),
+                     0);
+    assert_true(timer_is_due(PATIENCE_MS));
+    assert_int_equal(platform.arm(platform.context, 1), 0);
+    assert_true(timer_is_due(PATIENCE_MS));
+    assert_int_equal(platform.arm(platform.context, at_us), 0);
+    assert_false(timer_is_due(0));
+}
+
+static void a_signal_is_taken_once(void **state)
+{
+    (void)state;
+    static const int numbers[] = { SIGTERM, SIGINT };
+    assert_int_equal(platform.take_signal(platform.context), 0);
+    for (size_t i = 0; i < 2; i++) {
+        struct pollfd polled = { platform.signals, POLLIN, 0 };
+        assert_int_equal(kill(getpid(), numbers[i]), 0);
+        assert_int_equal(platform.poll(platform.context, &polled, 1), 1);
+        assert_int_equal(platform.take_signal(platform.context), numbers[i]);
+        assert_int_equal(platform.take_signal(platform.context), 0);
+    }
+    assert_true(fcntl(platform.signals, F_GETFD) & FD_CLOEXEC);
+    assert_true(fcntl(platform.timer, F_GETFD) & FD_CLOEXEC);
+    assert_true(fcntl(platform.timer, F_GETFL) & O_NONBLOCK);
+}
+
+/* ---- sockets */
+
+static int connect_here(void)
+{
+    struct sockaddr_un to = { .sun_family = AF_UNIX };
+    snprintf(to.sun_path, sizeof(to.sun_path), "%s", path);
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&to, sizeof(to)), 0);
+    return fd;
+}
+
+static void the_socket_is_the_folders_owners_and_nothing_of_the_process_changes(void **state)
+{
+    (void)state;
+    uid_t owner = 0;
+    uid_t expected = geteuid() == 0 ? OTHER_USER : geteuid();
+    assert_int_equal(chown(folder, expected, (gid_t)-1), 0);
+    mode_t mask = umask(022);
+    for (int i = 0; i < 2; i++) { /* the second in the place of a stale one */
+        int fd = platform.listen(platform.context, path, &owner);
+        assert_true(fd >= 0);
+        assert_int_equal(owner, expected);
+        struct stat status = status_of(path);
+        assert_true(S_ISSOCK(status.st_mode));
+        assert_int_equal(status.st_mode & 07777, 0660);
+        assert_int_equal(status.st_uid, expected);
+        assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+        close(connect_here());
+        platform.close(platform.context, fd);
+    }
+    assert_int_equal(umask(mask), 022);
+    assert_int_equal(setfsuid((uid_t)-1), geteuid());
+    char long_path[128];
+    memset(long_path, 'd', sizeof(long_path) - 1);
+    long_path[0] = '/';
+    long_path[sizeof(long_path) - 1] = '\0';
+    assert_int_equal(platform.listen(platform.context, long_path, &owner), -ENAMETOOLONG);
+}
+
+static void connections_say_who_is_there_and_never_wait(void **state)
+{
+    (void)state;
+    enum { ROOM_BYTES = 32768 };
+    uid_t owner = 0;
+    struct platform_peer peer = { (uid_t)-1, -1 };
+    int room = 0;
+    socklen_t length = sizeof(room);
+    int listener = platform.listen(platform.context, path, &owner);
+    assert_int_equal(platform.accept(platform.context, listener, &peer), -EAGAIN);
+    int agent = connect_here();
+    int fd = platform.accept(platform.context, listener, &peer);
+    assert_true(fd >= 0);
+    assert_int_equal(peer.uid, geteuid());
+    assert_int_equal(peer.pid, getpid());
+    assert_true(fcntl(fd, F_GETFD) & FD_CLOEXEC);
+    assert_int_equal(getsockopt(fd, SOL_SOCKET, SO_SNDBUF, &room, &length), 0);
+    assert_int_equal(room, 2 * ROOM_BYTES); /* as the kernel counts, socket(7) */
+    char bytes[64] = { 0 };
+    assert_int_equal(platform.receive(platform.context, fd, bytes, sizeof(bytes)), -EAGAIN);
+    /* A message that is longer than the room for it is not taken for one that fits. */
+    assert_int_equal(send(agent, bytes, sizeof(bytes), 0), sizeof(bytes));
+    assert_int_equal(platform.receive(platform.context, fd, bytes, 10), sizeof(bytes));
+    assert_int_equal(platform.send(platform.context, fd, bytes, 17), 17);
+    assert_int_equal(recv(agent, bytes, sizeof(bytes), 0), 17);
+    ssize_t sent = 1;
+    for (int i = 0; i < 100000 && sent > 0; i++)
+        sent = platform.send(platform.context, fd, bytes, sizeof(bytes));
+    assert_int_equal(sent, -EAGAIN);
+    while (recv(agent, bytes, sizeof(bytes), MSG_DONTWAIT) > 0)
+        continue;
+    close(agent);
+    assert_int_equal(platform.receive(platform.context, fd, bytes, sizeof(bytes)), 0);
+    assert_int_equal(platform.send(platform.context, fd, bytes, sizeof(bytes)), -EPIPE);
+    platform.close(platform.context, fd);
+    platform.close(platform.context, listener);
+}
+
+static void another_users_process_is_known_as_such(void **state)
+{
+    (void)state;
+    uid_t owner = 0;
+    struct platform_peer peer = { 0, 0 };
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(chmod(folder, 0755), 0);
+    int listener = platform.listen(platform.context, path, &owner);
+    assert_int_equal(chmod(path, 0666), 0);
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        if (setuid(OTHER_USER) != 0)
+            _exit(1);
+        close(connect_here());
+        _exit(0);
+    }
+    assert_int_equal(end_of(child), 0);
+    int fd = platform.accept(platform.context, listener, &peer);
+    assert_true(fd >= 0);
+    assert_int_equal(peer.uid, OTHER_USER);
+    assert_int_equal(peer.pid, child);
+    platform.close(platform.context, fd);
+    platform.close(platform.context, listener);
+}
+
+/* ---- being on time */
+
+/* In a process of its own, which ends with 0 if `check` is content, or 77 without the privilege. */
+static void assert_in_a_process(int (*check)(void))
+{
+    pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        _exit(check());
+    int result = end_of(child);
+    if (result == 77)
+        skip();
+    assert_int_equal(result, 0);
+}
+
+static int check_schedule(void)
+{
+    struct sched_param parameter = { .sched_priority = 0 };
+    if (platform.schedule(platform.context, 49) < 0)
+        return 77;
+    return sched_getscheduler(0) == SCHED_FIFO && sched_getparam(0, &parameter) == 0 &&
+                   parameter.sched_priority == 49 ?
+               0 :
+               1;
+}
+
+static void it_is_scheduled_first_in_first_out_at_the_priority_asked_for(void **state)
+{
+    (void)state;
+    assert_in_a_process(check_schedule);
+}
+
+static int check_slack(void)
+{
+    platform.sharpen_timers(platform.context);
+    return prctl(PR_GET_TIMERSLACK) == 1 ? 0 : 1;
+}
+
+static void timers_have_no_slack(void **state)
+{
+    (void)state;
+    assert_in_a_process(check_slack);
+}
+
+static long locked_kb(void)
+{
+    char line[128];
+    long kb = -1;
+    FILE *file = fopen("/proc/self/status", "re");
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL)
+        (void)sscanf(line, "VmLck: %ld kB", &kb);
+    if (file != NULL)
+        fclose(file);
+    return kb;
+}
+
+static int check_locked(void)
+{
+    enum { LATER_BYTES = 1 << 20 };
+    if (platform.lock_memory(platform.context) < 0)
+        return 77;
+    long at_once_kb = locked_kb();
+    /* What is mapped later counts, too. */
+    char *later =
+        mmap(NULL, LATER_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (later == MAP_FAILED)
+        return 1;
+    later[0] = 1;
+    if (at_once_kb <= 0 || locked_kb() < at_once_kb + LATER_BYTES / 1024)
+        return 2;
+    return platform.lock_program(platform.context) == 0 ? 0 : 3;
+}
+
+static void memory_that_is_mapped_later_is_locked_too(void **state)
+{
+    (void)state;
+    assert_in_a_process(check_locked);
+}
+
+/* ---- the run directory */
+
+static int check_second_taker(void)
+{
+    struct platform other;
+    platform_linux(&other);
+    return other.take_folder(other.context, folder) ? 1 : 0;
+}
+
+static void a_folder_is_made_and_is_one_guards(void **state)
+{
+    (void)state;
+    assert_int_equal(rmdir(folder), 0);
+    assert_true(platform.take_folder(platform.context, folder));
+    assert_int_equal(status_of(folder).st_mode & 07777, 0755);
+    assert_in_a_process(check_second_taker);
+}
+
+static void a_folder_that_others_may_write_is_not_taken(void **state)
+{
+    (void)state;
+    assert_int_equal(chmod(folder, 0777), 0);
+    assert_false(platform.take_folder(platform.context, folder));
+    snprintf(path, sizeof(path), "%s/none/below", folder);
+    assert_false(platform.take_folder(platform.context, path));
+}
+
+int main(void)
+{
+#define ON_LINUX(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        ON_LINUX(a_new_file_takes_the_place_of_whatever_is_there),
+        ON_LINUX(only_a_whole_file_of_this_user_is_mapped),
+        ON_LINUX(all_readers_of_other_processes_are_woken),
+        ON_LINUX(the_kernel_marks_the_page_of_an_owner_that_dies),
+        ON_LINUX(the_timer_is_set_to_an_instant_of_monotonic),
+        ON_LINUX(a_signal_is_taken_once),
+        ON_LINUX(the_socket_is_the_folders_owners_and_nothing_of_the_process_changes),
+        ON_LINUX(connections_say_who_is_there_and_never_wait),
+        ON_LINUX(another_users_process_is_known_as_such),
+        ON_LINUX(it_is_scheduled_first_in_first_out_at_the_priority_asked_for),
+        ON_LINUX(timers_have_no_slack),
+        ON_LINUX(memory_that_is_mapped_later_is_locked_too),
+        ON_LINUX(a_folder_is_made_and_is_one_guards),
+        ON_LINUX(a_folder_that_others_may_write_is_not_taken),
+    };
+    return cmocka_run_group_tests(tests, open_platform, NULL);
+}
