@@ -255,11 +255,56 @@ a_power_cut_after_any_operation_loses_nothing_acknowledged_and_invents_nothing(v
     assert_true(tried.cut > 0 && tried.repaired > 0 && tried.whole_unacknowledged > 0);
 }
 
+static void add_entry(struct raft_persist *persist, size_t length)
+{
+    struct raft_entry *entry = &rig_entry[++rig_last];
+    *entry = (struct raft_entry){ .index = rig_last,
+                                  .term = rig_state.term,
+                                  .kind = RAFT_ENTRY_COMMAND,
+                                  .length = (uint16_t)length };
+    for (size_t i = 0; i < length; i++)
+        entry->data[i] = (uint8_t)random_u64();
+    persist->last_index = rig_last;
+}
+
+/* A batch whose frame has just this length. */
+static void append_frame_of(size_t length)
+{
+    enum { HEAD = FORMAT_RECORD_BYTES + FORMAT_ENTRY_BYTES, FULL = HEAD + RAFT_ENTRY_DATA_MAX };
+    struct raft_persist persist;
+    rig_begin(&persist);
+    persist.first_index = rig_last + 1;
+    for (size_t left = length - FORMAT_FRAME_BYTES; left > 0;) {
+        size_t record = left >= FULL + HEAD ? FULL : left > FULL ? left / 2 : left;
+        add_entry(&persist, record - HEAD);
+        left -= record;
+    }
+    rig_append(&persist);
+    rig_flush();
+    assert_int_equal(rig_journal.taken.length, length);
+}
+
+/* The longest frame with a copy, the shortest without one, and those that just fill a block. */
+static void a_power_cut_loses_nothing_where_the_copy_of_a_frame_ends(void **state)
+{
+    (void)state;
+    static const size_t lengths[] = { FORMAT_COPIED_MAX, FORMAT_BLOCK_BYTES };
+    rig_growth_bytes = JOURNAL_GROWTH_BYTES;
+    rig_run(4);
+    for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+        append_frame_of(lengths[i] - 1);
+        append_frame_of(lengths[i]);
+        append_frame_of(lengths[i] + 1);
+    }
+    cut_everywhere();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(
             a_power_cut_after_any_operation_loses_nothing_acknowledged_and_invents_nothing),
+        cmocka_unit_test(a_power_cut_loses_nothing_where_the_copy_of_a_frame_ends),
     };
     rig_seed();
     return cmocka_run_group_tests(tests, NULL, NULL);
