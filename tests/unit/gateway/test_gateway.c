@@ -307,6 +307,29 @@ static void lease_that_ends_while_the_actuator_lets_nobody_in_writes_nothing(voi
     close(listen_fd);
 }
 
+static void stopping_does_not_wait_for_an_actuator_that_lets_nobody_in(void **state)
+{
+    enum { LONG_RESPONSE_MS = 10000, FILLERS = 8 };
+    struct rig *rig = *state;
+    int fillers[FILLERS];
+    uint16_t port = 0;
+    (void)gateway_stop(rig->gateway);
+    int listen_fd = listen_without_room(&port);
+    size_t count = fill_queue(port, fillers, FILLERS);
+    add_actuator(rig, UNIT + 5, port);
+    rig->conf.actuator[rig->conf.actuator_count - 1].response_ms = LONG_RESPONSE_MS;
+    start_gateway(rig);
+    for (int64_t end_ms = now_ms() + PATIENCE_MS; begun_connections(port) < 2;)
+        assert_true(now_ms() < end_ms);
+    int64_t start = now_ms();
+    (void)gateway_stop(rig->gateway);
+    rig->gateway = NULL;
+    assert_true(now_ms() - start < LONG_RESPONSE_MS / 2);
+    for (size_t i = 0; i < count; i++)
+        close(fillers[i]);
+    close(listen_fd);
+}
+
 /* ---- what is torn down */
 
 static void write_without_an_answer_is_reset_and_never_sent_again(void **state)
@@ -748,6 +771,7 @@ int main(void)
         ON_A_RIG(refusal_does_not_wait_for_a_slow_actuator),
         ON_A_RIG(lease_is_asked_again_after_the_wait_for_the_actuator),
         ON_A_RIG(lease_that_ends_while_the_actuator_lets_nobody_in_writes_nothing),
+        ON_A_RIG(stopping_does_not_wait_for_an_actuator_that_lets_nobody_in),
         ON_A_RIG(write_without_an_answer_is_reset_and_never_sent_again),
         ON_A_RIG(actuator_that_is_too_slow_is_reset_before_it_answers),
         ON_A_RIG(stalled_actuator_sees_a_reset_not_an_open_connection),

@@ -5,7 +5,9 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <sys/resource.h>
+#include <sys/select.h>
 
+#include "gateway/gateway_link.h"
 #include "gateway/gateway_upstream.h"
 #include "tests/unit/gateway/rig.h"
 
@@ -103,6 +105,41 @@ static void write_is_given_up_at_its_limit_not_later(void **state)
     assert_in_range(least_ms, RESPONSE_MS, RESPONSE_MS * 3 / 2);
 }
 
+static void half_an_answer_is_waited_for_without_computing(void **state)
+{
+    struct rig *rig = *state;
+    static const uint8_t half[] = { 0, 0, 0, 0, 0, 5, UNIT, 3 };
+    say(rig, half, sizeof(half));
+    int64_t used_ms = processor_ms();
+    assert_exception(rig, UNIT, read_one, sizeof(read_one), 0x0B);
+    used_ms = processor_ms() - used_ms;
+    await(&rig->actuator.resets, 1);
+    /* A look each millisecond, not one after the other. */
+    assert_true(used_ms < RESPONSE_MS / 4);
+}
+
+/* Of a few: one alone may have been held up by the machine. */
+static void connection_that_is_lost_under_way_is_told_at_once(void **state)
+{
+    struct rig *rig = *state;
+    uint8_t answer[GATEWAY_PDU_MAX];
+    int64_t least_ms = INT64_MAX;
+    rig->actuator.mode = ACTUATOR_SILENT;
+    for (int tries = 0; tries < 3 && least_ms >= RESPONSE_MS / 2; tries++) {
+        int master = connect_raw(rig);
+        int64_t start = now_ms();
+        send_raw(master, UNIT, read_one, sizeof(read_one));
+        await(&rig->actuator.requests, tries + 1);
+        actuator_hang_up(&rig->actuator);
+        assert_int_equal(receive_raw(master, answer), 2);
+        assert_int_equal(answer[1], 0x0B);
+        int64_t took_ms = now_ms() - start;
+        least_ms = took_ms < least_ms ? took_ms : least_ms;
+        close(master);
+    }
+    assert_true(least_ms < RESPONSE_MS / 2);
+}
+
 /* ---- when they are made anew */
 
 static void connection_that_the_actuator_ended_is_made_anew_without_being_asked_for(void **state)
@@ -135,18 +172,66 @@ static void actuator_that_hangs_up_at_once_is_tried_twice_a_second(void **state)
     assert_true(used_ms < WATCHED_MS / 4);
 }
 
-static void actuator_that_is_not_there_costs_nothing(void **state)
+static atomic_int connected;
+
+static void note_connection(void *context, uint16_t port)
+{
+    if (port != 0)
+        atomic_fetch_add((atomic_int *)context, 1);
+}
+
+static void actuator_that_is_not_there_costs_nothing_and_is_not_told_of(void **state)
 {
     struct rig *rig = *state;
     struct sockaddr_in any = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     int closed = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_int_equal(bind(closed, (struct sockaddr *)&any, sizeof(any)), 0); /* no listen */
     (void)gateway_stop(rig->gateway);
+    int before = rig->actuator.connections;
     add_actuator(rig, 3, bound_port(closed));
-    start_gateway(rig);
+    struct gateway_lease lease = { rig_lease_valid, rig };
+    struct gateway_watcher watcher = { note_connection, &connected };
+    atomic_store(&connected, 0);
+    assert_true(gateway_start(&rig->conf, &lease, &watcher, &rig->gateway));
+    await(&rig->actuator.connections, before + 1);
     assert_exception(rig, 3, read_one, sizeof(read_one), 0x0B);
     assert_true(idle_processor_ms() < IDLE_MS / 4);
+    /* Whoever wants to know is told of connections that stand, of each once. */
+    await(&connected, 2);
+    assert_int_equal(connected, 2);
     close(closed);
+}
+
+/* libmodbus waits by select(2), which has no room for descriptors above this. */
+static void descriptor_that_select_cannot_take_is_none(void **state)
+{
+    struct rig *rig = *state;
+    static int filler[FD_SETSIZE];
+    int fillers = 0;
+    struct rlimit before;
+    struct gateway_link link;
+    struct gateway_address address;
+    char text[32];
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    if (before.rlim_max < FD_SETSIZE + 100)
+        skip();
+    const struct rlimit enough = { FD_SETSIZE + 100, before.rlim_max };
+    snprintf(text, sizeof(text), "127.0.0.1:%u", rig->actuator.port);
+    assert_true(gateway_address_parse(text, &address));
+    assert_true(gateway_link_open(&link, &address, RESPONSE_MS, rig->actuator.stop_fd));
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &enough), 0);
+    for (int fd = dup(STDIN_FILENO); fd < FD_SETSIZE; fd = dup(STDIN_FILENO)) {
+        assert_true(fd >= 0 && fillers < FD_SETSIZE - 1);
+        filler[fillers++] = fd;
+    }
+    int result = gateway_link_connect(&link);
+    close(FD_SETSIZE);
+    for (int i = 0; i < fillers; i++)
+        close(filler[i]);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_int_equal(result, EMFILE);
+    assert_int_equal(gateway_link_connect(&link), 0);
+    gateway_link_close(&link);
 }
 
 /* ---- what they are made with */
@@ -334,9 +419,12 @@ int main(void)
         ON_A_RIG(answer_of_another_request_unit_or_length_is_no_answer),
         ON_A_RIG(answer_that_nobody_asked_for_answers_no_later_request),
         ON_A_RIG(write_is_given_up_at_its_limit_not_later),
+        ON_A_RIG(half_an_answer_is_waited_for_without_computing),
+        ON_A_RIG(connection_that_is_lost_under_way_is_told_at_once),
         ON_A_RIG(connection_that_the_actuator_ended_is_made_anew_without_being_asked_for),
         ON_A_RIG(actuator_that_hangs_up_at_once_is_tried_twice_a_second),
-        ON_A_RIG(actuator_that_is_not_there_costs_nothing),
+        ON_A_RIG(actuator_that_is_not_there_costs_nothing_and_is_not_told_of),
+        ON_A_RIG(descriptor_that_select_cannot_take_is_none),
         ON_A_RIG(connections_end_at_once_with_whoever_holds_them),
         ON_A_RIG(master_that_reads_late_gets_every_answer_whole),
         ON_A_RIG(gateway_that_has_nothing_to_do_rests),
