@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/name.h"
@@ -18,6 +19,17 @@
 #include "guard/page_file.h"
 #include "hal/clock.h"
 #include "tests/unit/support/unit.h"
+
+/* How far CLOCK_MONOTONIC is ahead of what it is, for whoever asks in this program. */
+static time_t monotonic_ahead_s;
+
+int clock_gettime(clockid_t clock, struct timespec *now)
+{
+    int result = (int)syscall(SYS_clock_gettime, clock, now);
+    if (clock == CLOCK_MONOTONIC)
+        now->tv_sec += monotonic_ahead_s;
+    return result;
+}
 
 struct fixture {
     char folder[64];
@@ -134,6 +146,43 @@ static void sleep_counts_against_a_lease(void **state)
     hf_close(page);
 }
 
+/* What stands in a page is judged by both clocks, and by the state beside them. */
+static void either_deadline_ends_a_lease_and_no_other_state_is_one(void **state)
+{
+    enum { HOUR_US = 1800 * 1000 * 1000 };
+    struct fixture *f = *state;
+    struct hf_page *page = opened(f);
+    struct page_resource *entry = &f->file.map->resource[0];
+    int64_t raw_us = hal_clock_now().us;
+    int64_t boottime_us = raw_us + boottime_ahead().us;
+    int64_t left_us = 0;
+    struct page_reading value = { PAGE_DRIVING, 7, raw_us + HOUR_US / 2, boottime_us + HOUR_US };
+    (void)page_write(entry, &value);
+    assert_true(hf_lease_valid(page, "pump", NULL, &left_us));
+    assert_in_range(left_us, 1, HOUR_US / 2);
+    value.deadline_us = raw_us - 1;
+    (void)page_write(entry, &value);
+    assert_false(hf_lease_valid(page, "pump", NULL, NULL));
+    value.deadline_us = raw_us + HOUR_US;
+    value.boottime_us = boottime_us - 1;
+    (void)page_write(entry, &value);
+    assert_false(hf_lease_valid(page, "pump", NULL, NULL));
+    value.boottime_us = boottime_us + HOUR_US;
+    for (int other = PAGE_SAFE; other <= PAGE_FAULT; other++) {
+        value.state = (enum page_state)other;
+        (void)page_write(entry, &value);
+        assert_int_equal(hf_lease_valid(page, "pump", NULL, NULL), other == PAGE_DRIVING);
+    }
+    /* MONOTONIC is slewed, and is no clock of a lease. */
+    value.state = PAGE_DRIVING;
+    (void)page_write(entry, &value);
+    monotonic_ahead_s = 2 * 3600;
+    bool valid = hf_lease_valid(page, "pump", NULL, NULL);
+    monotonic_ahead_s = 0;
+    assert_true(valid);
+    hf_close(page);
+}
+
 static void page_of_an_ended_or_replaced_guard_is_stale(void **state)
 {
     struct fixture *f = *state;
@@ -205,9 +254,68 @@ static void files_that_are_no_page_are_refused(void **state)
     other.resource_count = PAGE_RESOURCES_MAX + 1;
     assert_int_equal(pwrite(fd, &other, sizeof(other), 0), sizeof(other));
     assert_int_equal(hf_open(path, &page), HF_ERROR_FORMAT);
+    other.resource_count = f->file.map->resource_count;
+    other.magic++;
+    assert_int_equal(pwrite(fd, &other, sizeof(other), 0), sizeof(other));
+    assert_int_equal(hf_open(path, &page), HF_ERROR_FORMAT);
+    other.magic--;
+    other.size++;
+    assert_int_equal(pwrite(fd, &other, sizeof(other), 0), sizeof(other));
+    assert_int_equal(hf_open(path, &page), HF_ERROR_FORMAT);
     assert_null(page);
     close(fd);
     unlink(path);
+    assert_int_equal(mkfifo(path, 0600), 0); /* nobody writes there: it is not waited for */
+    assert_int_equal(hf_open(path, &page), HF_ERROR_FORMAT);
+    unlink(path);
+}
+
+static int mappings(const char *path)
+{
+    char line[512];
+    int count = 0;
+    FILE *maps = fopen("/proc/self/maps", "re");
+    assert_non_null(maps);
+    while (fgets(line, sizeof(line), maps) != NULL)
+        count += strstr(line, path) != NULL;
+    fclose(maps);
+    return count;
+}
+
+/* An application may ask for years, and gateways open the page anew every time a guard starts. */
+static void opening_and_closing_leaves_nothing_behind(void **state)
+{
+    struct fixture *f = *state;
+    struct hf_page *page = NULL;
+    int before = mappings(f->path);
+    int next = dup(STDIN_FILENO);
+    close(next);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(hf_open(f->path, &page), HF_OK);
+        assert_int_equal(mappings(f->path), before + 1);
+        assert_int_equal(fcntl(next, F_GETFD), -1); /* the mapping needs none */
+        hf_close(page);
+        f->file.map->version++;
+        assert_int_equal(hf_open(f->path, &page), HF_ERROR_FORMAT);
+        f->file.map->version--;
+        assert_int_equal(mappings(f->path), before);
+    }
+    assert_int_equal(fcntl(next, F_GETFD), -1);
+}
+
+static void a_page_that_may_not_be_read_is_told_as_such(void **state)
+{
+    struct fixture *f = *state;
+    struct hf_page *page = NULL;
+    uid_t own = geteuid();
+    assert_int_equal(chmod(f->path, 0), 0);
+    assert_int_equal(chmod(f->folder, 0755), 0);
+    if (own == 0)
+        assert_int_equal(seteuid(65534), 0);
+    int result = hf_open(f->path, &page);
+    assert_int_equal(seteuid(own), 0);
+    assert_int_equal(result, HF_ERROR_DENIED);
+    assert_string_equal(hf_error_text(result), "permission denied");
 }
 
 /* Where the run directory outlives a restart of the board, and no guard has started yet. */
@@ -259,12 +367,44 @@ static void wait_wakes_on_a_change_and_not_on_a_renewal(void **state)
     hf_close(page);
 }
 
+static void *die_soon(void *argument)
+{
+    struct fixture *f = argument;
+    struct timespec nap = { 0, 20000000 };
+    nanosleep(&nap, NULL);
+    /* As the kernel does: it changes nothing that a reader waits for. */
+    atomic_fetch_or(&f->file.map->owner, PAGE_OWNER_DIED);
+    return NULL;
+}
+
+/* Of a few: one alone may have been held up by the machine. */
+static void wait_ends_soon_after_the_guard(void **state)
+{
+    enum { SOON_US = 300000 };
+    struct fixture *f = *state;
+    int64_t least_us = INT64_MAX;
+    for (int tries = 0; tries < 5 && least_us >= SOON_US; tries++) {
+        pthread_t thread;
+        atomic_fetch_and(&f->file.map->owner, ~(uint32_t)PAGE_OWNER_DIED);
+        struct hf_page *page = opened(f);
+        struct instant begin = hal_clock_now();
+        assert_int_equal(pthread_create(&thread, NULL, die_soon, f), 0);
+        assert_int_equal(hf_wait_change(page, 5000), HF_OK);
+        int64_t took_us = instant_diff(hal_clock_now(), begin).us;
+        least_us = took_us < least_us ? took_us : least_us;
+        assert_true(hf_page_stale(page));
+        pthread_join(thread, NULL);
+        hf_close(page);
+    }
+    assert_true(least_us < SOON_US);
+}
+
 /* The writer keeps token and deadline in step; a torn reading would show a pair that never was. */
 static void *write_pairs(void *argument)
 {
     struct page_resource *entry = argument;
     for (uint64_t i = 1; i <= 200000; i++) {
-        struct page_reading value = { PAGE_DRIVING, i, (int64_t)i * 3, 0 };
+        struct page_reading value = { PAGE_DRIVING, i, (int64_t)i * 3, (int64_t)i * 5 };
         (void)page_write(entry, &value);
     }
     return NULL;
@@ -278,8 +418,10 @@ static void reading_is_never_torn(void **state)
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, write_pairs, entry), 0);
     while (value.token < 200000) {
-        if (page_read(entry, &value))
-            assert_int_equal(value.deadline_us, (int64_t)value.token * 3);
+        if (!page_read(entry, &value))
+            continue;
+        assert_int_equal(value.deadline_us, (int64_t)value.token * 3);
+        assert_int_equal(value.boottime_us, (int64_t)value.token * 5);
     }
     pthread_join(thread, NULL);
 }
@@ -290,7 +432,11 @@ static void writer_that_stalls_in_the_middle_is_not_valid(void **state)
     struct hf_page *page = opened(f);
     publish(f, GUARD_DRIVING, 42, 10000000);
     atomic_fetch_add(&f->file.map->resource[0].sequence, 1);
-    assert_false(hf_lease_valid(page, "pump", NULL, NULL));
+    uint64_t token = 1;
+    int64_t left_us = 1;
+    assert_false(hf_lease_valid(page, "pump", &token, &left_us));
+    assert_int_equal(token, 0);
+    assert_int_equal(left_us, 0);
     hf_close(page);
 }
 
@@ -300,11 +446,15 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PAGE_TEST(lease_is_valid_only_while_driving_and_before_the_deadline),
         PAGE_TEST(sleep_counts_against_a_lease),
+        PAGE_TEST(either_deadline_ends_a_lease_and_no_other_state_is_one),
         PAGE_TEST(page_of_an_ended_or_replaced_guard_is_stale),
         PAGE_TEST(lease_ends_with_the_guard_that_is_killed),
         PAGE_TEST(files_that_are_no_page_are_refused),
+        PAGE_TEST(opening_and_closing_leaves_nothing_behind),
+        PAGE_TEST(a_page_that_may_not_be_read_is_told_as_such),
         PAGE_TEST(page_of_before_a_restart_is_no_page),
         PAGE_TEST(wait_wakes_on_a_change_and_not_on_a_renewal),
+        PAGE_TEST(wait_ends_soon_after_the_guard),
         PAGE_TEST(reading_is_never_torn),
         PAGE_TEST(writer_that_stalls_in_the_middle_is_not_valid),
     };

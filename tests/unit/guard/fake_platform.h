@@ -103,7 +103,7 @@ struct fake_platform {
 
     struct hal_line line[FAKE_LINES];
     size_t line_count;
-    enum hal_result open_answer; /* of the lines from `open_fails_at` on */
+    enum hal_result open_answer; /* of the line `open_fails_at` alone */
     size_t open_fails_at;
     enum hal_result hal_answer, service_answer, watchdog_answer, feed_answer, stop_answer;
     uint32_t counts_longer_ms;
@@ -169,8 +169,11 @@ static inline enum hal_result fake_add_line(void *hal, const char *resource, con
 {
     struct fake_platform *fake = hal;
     assert_true(fake->line_count < FAKE_LINES);
-    if (fake->open_answer != HAL_OK && fake->line_count >= fake->open_fails_at)
-        return fake->open_answer;
+    enum hal_result answer = fake->line_count == fake->open_fails_at ? fake->open_answer : HAL_OK;
+    if (answer != HAL_OK) {
+        fake->open_answer = HAL_OK;
+        return answer;
+    }
     struct hal_line *line = &fake->line[fake->line_count++];
     line->fake = fake;
     line->active_low = active_low;

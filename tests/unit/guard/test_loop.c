@@ -903,6 +903,19 @@ static void the_polarity_of_a_line_is_the_configured_one(void **state)
     assert_false(fake_line(f, pump_light)->active_low);
 }
 
+/* The last act of a guard with a bug: a line that fails keeps no other one on. */
+static void all_lines_are_told_off_whatever_one_of_them_answers(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "pump", TTL_US);
+    drive(f, agent, "fan", TTL_US);
+    fake_line(f, pump_enable)->set_answer = HAL_IO;
+    board_all_off(&f->loop.board);
+    assert_false(fake_line(f, pump_light)->level);
+    assert_false(fake_line(f, fan_run)->level);
+}
+
 /* What it had slept before it started is nobody's loss. */
 static void an_earlier_sleep_is_none_of_this_guards(void **state)
 {
@@ -1204,6 +1217,7 @@ int main(void)
         LOOP_TEST(a_start_fails_with_any_line_and_gives_the_others_back),
         LOOP_TEST(a_run_directory_whose_name_is_too_long_for_a_socket_is_refused),
         LOOP_TEST(the_polarity_of_a_line_is_the_configured_one),
+        LOOP_TEST(all_lines_are_told_off_whatever_one_of_them_answers),
         LOOP_TEST(an_earlier_sleep_is_none_of_this_guards),
         LOOP_TEST(a_watchdog_that_counts_longer_is_refused_and_stopped),
         LOOP_TEST(a_watchdog_that_counts_shorter_will_do),
