@@ -5,6 +5,7 @@ POWERCUT_CUTS=n tries n cuts for each claim (`make powercut`), POWERCUT_SEED=s r
 
 import bisect
 import collections
+import json
 import os
 import random
 import re
@@ -119,7 +120,7 @@ class Reader:
         said = subprocess.run([os.path.join(BIN, "holdfastd"), "-c", self.conf, "--init"],
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
                               cwd=self.cluster.folder)
-        there = re.search(r"has a journal \(entry (\d+) of term (\d+)\)", said.stderr)
+        there = re.search(r"has a journal \(entry (\d+) of term (\d+)(?:, recovering)?\)", said.stderr)
         new = re.search(r"was begun already, at entry (\d+)", said.stderr)
         if there:
             return int(there[1]), int(there[2])
@@ -191,6 +192,39 @@ def at_any_operation_what_one_issuer_acknowledged_is_on_its_card():
           f" card; the power cut at {CUTS} of them, seed {SEED}: {len(wrong)} losses")
     assert len(acts) > 1100 and acts[-1].index > 1100 and switches >= 3, (len(acts), switches)
     assert not wrong, wrong[:5]
+
+
+def recovered(cluster, issuer):
+    told = cluster.ctl(issuer, "status", check=False)
+    return told.returncode == 0 and json.loads(told.stdout).get("recovery") == "none"
+
+
+def an_issuer_with_a_new_card_keeps_what_it_acknowledged_since():
+    """It makes its slots itself, without an act; every act then needs its word."""
+    draw = random.Random(SEED)
+    cluster, cards = begun(3, election_ms=600)
+    cluster.issue("operator-0", "operator")
+    for issuer in cluster.issuers:
+        cluster.start_daemon(issuer)
+    leader = cluster.leader(60)
+    fresh, other = [issuer for issuer in cluster.issuers if issuer != leader]
+    cluster.kill(fresh)
+    lay_out({}, cards[fresh].folder)
+    cards[fresh].power_on()
+    cluster.start_daemon(fresh)
+    wait_until(lambda: recovered(cluster, fresh), 30, f"{fresh} has recovered")
+    cluster.kill(other)
+    acts = []
+    operate(cluster, leader, cards, "operator-0", acts)
+    cluster.kill(leader, fresh)
+    operations = read_operations(cards[fresh].log)
+    wrong = findings(Reader(cluster, fresh), cards[fresh],
+                     cut_points(operations, draw, CUTS, acts, fresh), draw, least_of(acts, fresh))
+    print(f"figure: a new card: {len(acts)} acts, {len(operations)} operations on it; the power cut at"
+          f" {CUTS} of them, seed {SEED}: {len(wrong)} losses")
+    assert len(acts) > 20, len(acts)
+    assert not wrong, (SEED, wrong[:5])
+    assert cluster.close(grants=0, renewals=0) in (None, 0)
 
 
 def a_disk_that_lies_is_found_out():
@@ -324,6 +358,7 @@ def an_offline_act_that_loses_its_power_has_made_nothing_or_all_and_keeps_what_w
 if __name__ == "__main__":
     sys.exit(run_tests([
         at_any_operation_what_one_issuer_acknowledged_is_on_its_card,
+        an_issuer_with_a_new_card_keeps_what_it_acknowledged_since,
         a_disk_that_lies_is_found_out,
         a_site_that_loses_its_power_comes_back_with_all_that_was_acknowledged,
         an_offline_act_that_loses_its_power_has_made_nothing_or_all_and_keeps_what_was,

@@ -145,6 +145,23 @@ static void assert_refused(const char *from, const char *to, const char *words)
         fail_msg("'%s' does not say '%s'", error, words);
 }
 
+/* `more` behind the table, sealed like the rest. */
+static void assert_refused_with_more(const char *more, const char *words)
+{
+    static char changed[sizeof(text)];
+    size_t length = write_text();
+    size_t used = (size_t)(strstr(text, "sha256: ") - text);
+    char digest[65];
+    assert_true(length + strlen(more) < sizeof(text));
+    memcpy(changed, text, used);
+    memcpy(changed + used, more, strlen(more));
+    used += strlen(more);
+    backup_digest((struct bytes){ (const uint8_t *)changed, used }, digest);
+    length = (size_t)snprintf(text, sizeof(text), "%.*ssha256: %s\n", (int)used, changed, digest);
+    assert_false(read_text(length));
+    assert_non_null(strstr(error, words));
+}
+
 static void what_a_good_checksum_covers_is_still_checked(void **state)
 {
     (void)state;
@@ -168,6 +185,8 @@ static void what_a_good_checksum_covers_is_still_checked(void **state)
     assert_refused("\nSEZM", "\nSEZN", "its table cannot be read");
     assert_refused("\nSEZM", "\n!!!!", "the table is not whole from byte 0");
     assert_refused("\ntable: ", "\ntable: 9", "the table is not whole");
+    assert_refused_with_more("note: none\n", "there is more behind its table");
+    assert_refused_with_more("\n", "there is more behind its table");
 }
 
 static void noise_is_refused(void **state)

@@ -22,9 +22,11 @@
 
 /* How far CLOCK_MONOTONIC is ahead of what it is, for whoever asks in this program. */
 static time_t monotonic_ahead_s;
+static int clock_readings;
 
 int clock_gettime(clockid_t clock, struct timespec *now)
 {
+    clock_readings++;
     int result = (int)syscall(SYS_clock_gettime, clock, now);
     if (clock == CLOCK_MONOTONIC)
         now->tv_sec += monotonic_ahead_s;
@@ -360,10 +362,21 @@ static void wait_wakes_on_a_change_and_not_on_a_renewal(void **state)
     publish(f, GUARD_DRIVING, 42, 10000000);
     assert_int_equal(hf_wait_change(page, 0), HF_OK);
     publish(f, GUARD_DRIVING, 42, 20000000);
+    clock_readings = 0;
     assert_int_equal(hf_wait_change(page, 30), HF_ERROR_TIMEOUT);
+    assert_true(clock_readings < 30); /* it sleeps in between */
     assert_int_equal(pthread_create(&thread, NULL, drop_soon, f), 0);
     assert_int_equal(hf_wait_change(page, 5000), HF_OK);
     pthread_join(thread, NULL);
+    hf_close(page);
+    /* What was before it was opened is no change, an end of the guard neither. */
+    page = opened(f);
+    assert_int_equal(hf_wait_change(page, 0), HF_ERROR_TIMEOUT);
+    hf_close(page);
+    atomic_store(&f->file.map->owner, 0);
+    page = opened(f);
+    assert_true(hf_page_stale(page));
+    assert_int_equal(hf_wait_change(page, 0), HF_ERROR_TIMEOUT);
     hf_close(page);
 }
 

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include "base/limits.h"
 #include "fake_bench.h"
 #include "hal/clock.h"
 #include "hal/hal.h"
@@ -211,6 +212,85 @@ static void sim_loses_a_bench_that_goes_or_talks_nonsense(void **state)
     }
 }
 
+/* Nothing was read since: the end shows in what is sent, and not by a signal. */
+static void sim_bench_that_went_is_found_out_by_whoever_sends_first(void **state)
+{
+    struct sim_fixture *f = *state;
+    struct hal_line *input = NULL;
+    enum hal_result result = HAL_OK;
+    bool on = false;
+    assert_int_equal(
+        f->hal.output->open_input(f->hal.context, "sim", 0, false, "pump", "enable", &input),
+        HAL_OK);
+    assert_true(fcntl(f->hal.fd, F_GETFD) & FD_CLOEXEC);
+    fake_bench_hang_up(&f->bench);
+    AWAIT(&f->bench, f->bench.fd < 0);
+    for (int tries = 0; tries < 100 && result == HAL_OK; tries++)
+        result = f->hal.watchdog->feed(f->hal.context);
+    assert_int_equal(result, HAL_LOST);
+    assert_int_equal(f->hal.output->get(input, &on), HAL_LOST);
+    f->hal.output->close(input);
+}
+
+static void sim_bench_that_names_more_than_a_board_has_is_lost(void **state)
+{
+    struct sim_fixture *f = *state;
+    char line[160];
+    for (int round = 0; round < 2; round++) {
+        enum hal_result result = HAL_OK;
+        AWAIT(&f->bench, f->bench.fd >= 0 && f->bench.last[0] == 'h');
+        pthread_mutex_lock(&f->bench.lock);
+        for (int i = 0; i < HF_LEASES_PER_AGENT_MAX * HF_OUTPUTS_MAX + 1 && round == 0; i++) {
+            snprintf(line, sizeof(line), "in pump/line-%d 1\n", i);
+            fake_bench_say(&f->bench, line);
+        }
+        snprintf(line, sizeof(line), "in pump/%0*d 1\n", 2 * HF_NAME_MAX, 7);
+        fake_bench_say(&f->bench, line);
+        f->bench.last[0] = '\0';
+        pthread_mutex_unlock(&f->bench.lock);
+        for (int tries = 0; tries < 5000 && result == HAL_OK; tries++, nap_ms(1))
+            result = f->hal.service(f->hal.context);
+        assert_int_equal(result, HAL_LOST);
+        f->hal.close(&f->hal);
+        AWAIT(&f->bench, f->bench.fd < 0);
+        assert_int_equal(hal_sim_open(&f->hal, f->bench.path, "board-a", "guard"), HAL_OK);
+    }
+}
+
+struct late_bench {
+    const char *folder;
+    struct fake_bench bench;
+};
+
+static void *open_late(void *argument)
+{
+    struct late_bench *late = argument;
+    nap_ms(50);
+    fake_bench_open(&late->bench, late->folder);
+    return NULL;
+}
+
+/* A board and its bench may be started together. */
+static void sim_waits_a_while_for_a_bench_that_is_not_there_yet(void **state)
+{
+    (void)state;
+    static struct late_bench late;
+    struct hal hal;
+    char path[108];
+    char folder[] = "/tmp/holdfast-hal-XXXXXX";
+    pthread_t thread;
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof(path), "%s/bench.sock", folder);
+    late.folder = folder;
+    assert_int_equal(pthread_create(&thread, NULL, open_late, &late), 0);
+    enum hal_result result = hal_sim_open(&hal, path, "board-a", "guard");
+    pthread_join(thread, NULL);
+    assert_int_equal(result, HAL_OK);
+    hal.close(&hal);
+    fake_bench_close(&late.bench);
+    rmdir(folder);
+}
+
 static void sim_without_a_bench_is_not_found(void **state)
 {
     struct hal hal;
@@ -405,7 +485,10 @@ int main(void)
         SIM_TEST(sim_watchdog_is_armed_fed_and_stopped),
         SIM_TEST(sim_line_that_the_bench_does_not_name_is_not_found),
         SIM_TEST(sim_loses_a_bench_that_goes_or_talks_nonsense),
+        SIM_TEST(sim_bench_that_went_is_found_out_by_whoever_sends_first),
+        SIM_TEST(sim_bench_that_names_more_than_a_board_has_is_lost),
         SIM_TEST(a_process_joins_its_board_by_its_role_whatever_the_backend),
+        cmocka_unit_test(sim_waits_a_while_for_a_bench_that_is_not_there_yet),
         cmocka_unit_test(sim_without_a_bench_is_not_found),
         cmocka_unit_test(linux_refuses_what_is_no_gpio_chip),
         cmocka_unit_test(linux_refuses_what_is_no_watchdog),
