@@ -164,7 +164,17 @@ $(BUILD)/obj/gen/sim_commit.o: $(SIM_COMMIT)
 	@mkdir -p $(@D)
 	$(call run,CC  )$(CC) $(SHELL_FLAGS) -c $< -o $@
 
-SIM_OBJECTS := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/sim/*.c)) $(BUILD)/obj/gen/sim_commit.o
+# The world's own files are optimized as one; the daemons' objects are linked in as they are.
+WORLD_OBJECTS := $(patsubst %.c,$(BUILD)/obj/%.o,$(wildcard tests/sim/*.c))
+WORLD_FLAGS   := $(if $(SAN),,-flto)
+$(WORLD_OBJECTS): $(BUILD)/obj/%.o: %.c | $(GEN)
+	@mkdir -p $(@D)
+	$(call run,CC  )$(CC) $(SHELL_FLAGS) $(WORLD_FLAGS) -c $< -o $@
+
+$(BUILD)/obj/tests/sim/linked.o: $(WORLD_OBJECTS)
+	$(call run,LINK)$(CC) $(OPT) $(WORLD_FLAGS:%=%=auto -flinker-output=nolto-rel) -r -o $@ $^
+
+SIM_OBJECTS := $(if $(WORLD_OBJECTS),$(BUILD)/obj/tests/sim/linked.o $(BUILD)/obj/gen/sim_commit.o)
 # The shells as they ship: of what they call, libuv, clocks, log and files are the simulator's own by
 # name; system calls, and core functions that it looks into, are wrapped.
 SIM_ARCHIVES := guard node agent issuer backup conf files hal store log wire core

@@ -200,19 +200,20 @@ struct before {
     bool installing;
     uint64_t term;
     uint64_t snapshot;
-    struct raft_members members;
+    struct raft_members members; /* only before a part of a snapshot */
     uint64_t members_index;
 };
 
 static void look(struct world *world, int node, const struct replica *replica,
-                 struct before *before)
+                 const struct replica_event *event, struct before *before)
 {
     before->led = replica->raft.role == RAFT_LEADER;
     before->renewals_wait = replica->issuer.renewal_count > 0;
     before->installing = meet_installing(world, node);
     before->term = replica->raft.term;
     before->snapshot = replica->raft.snapshot_index;
-    before->members = replica->raft.members;
+    if (event->raft_message && event->raft_message->kind == RAFT_SNAPSHOT_REQUEST)
+        before->members = replica->raft.members;
     before->members_index = replica->raft.members_index;
 }
 
@@ -260,7 +261,7 @@ void __wrap_replica_step(struct replica *replica, const struct replica_event *ev
     struct world *world = loop_running()->world;
     int node = loop_running()->machine;
     struct before before;
-    look(world, node, replica, &before);
+    look(world, node, replica, event, &before);
     __real_replica_step(replica, event, now, out);
     note_step(world, node, event, &before);
     oracle_term(world, node);

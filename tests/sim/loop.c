@@ -15,8 +15,7 @@ enum {
     LATE_MAX_US = 300,
     WAKE_MIN_US = 5, /* by an async handle */
     WAKE_MAX_US = 100,
-    UP_MS = 1000000, /* MONOTONIC began so long before the world: a step never takes it below 0 */
-    LOG_TEXT_MAX = 400
+    UP_MS = 1000000 /* MONOTONIC began so long before the world: a step never takes it below 0 */
 };
 
 static struct sim_loop *running;
@@ -391,17 +390,12 @@ int64_t hal_clock_wall_us(void)
 
 void log_line(int level, const char *format, ...)
 {
-    char line[LOG_TEXT_MAX];
     const struct sim_guard *guard = guard_running();
+    const struct world *world = guard ? guard->world : loop_running()->world;
+    int node = guard ? board_node(world, guard->board) : loop_running()->machine;
     va_list arguments;
     (void)level;
     va_start(arguments, format);
-    vsnprintf(line, sizeof(line), format, arguments);
+    log_note_of(world, world->name[node].text, guard ? ": guard: " : ": ", format, arguments);
     va_end(arguments);
-    if (guard)
-        log_note(guard->world, "%s: guard: %s",
-                 guard->world->name[board_node(guard->world, guard->board)].text, line);
-    else
-        log_note(loop_running()->world, "%s: %s",
-                 loop_running()->world->name[loop_running()->machine].text, line);
 }
