@@ -70,6 +70,21 @@ static void an_append_that_hangs_is_told_before_it_is_done(void **state)
     assert_int_equal(look(0), STORE_WATCH_OVER);
 }
 
+/* What the one that hung took is its own: the next is counted, and measured, anew. */
+static void what_hung_counts_neither_for_the_next_append_nor_for_the_next_episode(void **state)
+{
+    (void)state;
+    assert_int_equal(look(3 * SLOW_US), STORE_WATCH_BEGAN);
+    assert_int_equal(done(3 * SLOW_US), STORE_WATCH_NOTHING);
+    assert_int_equal(done(SLOW_US), STORE_WATCH_NOTHING);
+    assert_int_equal(watch.count, 2);
+    assert_int_equal(watch.total, 2);
+    now.us += STORE_WATCH_CALM_MS * 1000;
+    assert_int_equal(look(0), STORE_WATCH_OVER);
+    assert_int_equal(done(SLOW_US), STORE_WATCH_BEGAN);
+    assert_int_equal(watch.worst_us, SLOW_US);
+}
+
 static void a_good_append_ends_an_episode_as_well_as_an_idle_disk(void **state)
 {
     (void)state;
@@ -85,6 +100,8 @@ int main(void)
         cmocka_unit_test_setup(what_is_at_the_threshold_is_not_slow, set_up),
         cmocka_unit_test_setup(an_episode_is_told_once_and_its_end_once, set_up),
         cmocka_unit_test_setup(an_append_that_hangs_is_told_before_it_is_done, set_up),
+        cmocka_unit_test_setup(
+            what_hung_counts_neither_for_the_next_append_nor_for_the_next_episode, set_up),
         cmocka_unit_test_setup(a_good_append_ends_an_episode_as_well_as_an_idle_disk, set_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

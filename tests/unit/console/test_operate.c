@@ -1,0 +1,330 @@
+/* What operators do and see at the console of the issuer that leads, and at a board's. */
+#include "tests/unit/console/site.h"
+
+#include "backup/backup.h"
+#include "console/call.h"
+
+struct wanted {
+    struct client *client;
+    const char *line;
+    const char *part;
+};
+
+static bool is_answered(const void *context)
+{
+    const struct wanted *wanted = context;
+    return strstr(ask(wanted->client, wanted->line), wanted->part) != NULL;
+}
+
+/* Asks until the answer has `part` in it. */
+static const char *ask_until(struct client *client, const char *line, const char *part)
+{
+    const struct wanted wanted = { client, line, part };
+    uint64_t end_ms = uv_hrtime() / 1000000 + SITE_PATIENCE_MS;
+    while (!is_answered(&wanted) && uv_hrtime() / 1000000 < end_ms)
+        run_on(5);
+    assert_has(client->text, part);
+    return client->text;
+}
+
+/* ---- acts */
+
+static void act_is_in_history_and_log_with_who_said_it(void **state)
+{
+    (void)state;
+    struct client *olga = client_open(ISSUER, "olga", "operator");
+    assert_has(ask(olga, "pin pump none"), "done             pinned\n");
+    const char *history = ask(olga, "history -n 1 --json");
+    assert_has(history, "\"event\":\"operator\",\"resource\":\"pump\"");
+    assert_has(history, "\"who\":\"olga\"");
+    assert_int_equal(log_lines("operator olga: pin pump none"), 1);
+    assert_int_equal(log_lines("pump: entry"), 1);
+}
+
+static void pin_holds_a_resource_back_until_it_is_unpinned(void **state)
+{
+    (void)state;
+    struct client *olga = client_open(ISSUER, "olga", "operator");
+    assert_has(ask(olga, "pin pump board-a"), "pinned");
+    assert_string_equal(issuer_replica()->table.record[0].pinned_to.text, "board-a");
+    assert_has(ask(olga, "pin pump none"), "pinned");
+    assert_true(name_empty(&issuer_replica()->table.record[0].pinned_to));
+    ask_until(olga, "leases --json", "\"state\":\"free, pinned\"");
+    assert_has(ask(olga, "unpin pump"), "unpinned");
+    ask_until(olga, "leases --json", "\"state\":\"free\"");
+}
+
+static void viewer_may_do_nothing(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {
+        "transfer pump board-a",
+        "pin pump none",
+        "unpin pump",
+        "fault clear pump",
+        "leader transfer i1",
+        "token overrule pump board-a",
+        "backup",
+        "member promote i1",
+        "member add i2 127.0.0.1:7",
+        "member remove i1",
+        "resource remove pump",
+        "note fault-cleared pump",
+    };
+    struct client *vera = client_open(ISSUER, "vera", "viewer");
+    uint64_t entries = issuer_replica()->table.history_total;
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+        assert_has(ask(vera, lines[i]), "needs an operator's certificate");
+    assert_int_equal(issuer_replica()->table.history_total, entries);
+}
+
+static void names_that_no_policy_has_are_refused(void **state)
+{
+    (void)state;
+    struct client *olga = client_open(ISSUER, "olga", "operator");
+    assert_has(ask(olga, "pin pomp none"), "ERR 404 resource pomp: must be one of issuer.policy");
+    assert_has(ask(olga, "pin pump board-x"), "ERR 404 board board-x: must be one of the holders");
+    assert_has(ask(olga, "transfer fan board-a"), "ERR 404 board board-a: must be one of the");
+    assert_has(ask(olga, "token overrule fan board-a"), "ERR 404 board board-a: must be one of");
+    assert_has(ask(olga, "fault clear pomp"), "ERR 404 resource pomp: must be one of");
+    assert_has(ask(olga, "pin -pump none"), "ERR 400 resource -pump: allowed are");
+    assert_int_equal(issuer_replica()->table.count, 0);
+}
+
+static void too_few_and_too_many_words_are_told_the_usage(void **state)
+{
+    (void)state;
+    struct client *olga = client_open(ISSUER, "olga", "operator");
+    assert_has(ask(olga, "unpin"), "ERR 400 usage: unpin RESOURCE [--json]");
+    assert_has(ask(olga, "unpin pump now"), "ERR 400 usage: unpin RESOURCE [--json]");
+    assert_has(ask(olga, "leases all"), "ERR 400 usage: leases");
+    assert_has(ask(olga, "--json"), "ERR 400 no command before --json");
+    assert_has(ask(olga, "1 2 3 4 5 6 7 8 9 10 11 12 13"), "ERR 400 a command has 1 to 12 words");
+}
+
+static void act_without_effect_is_not_told_as_done(void **state)
+{
+    (void)state;
+    struct client *olga = client_open(ISSUER, "olga", "operator");
+    assert_has(ask(olga, "resource remove pump"), "ERR 409 ");
+    assert_has(ask(olga, "transfer pump board-b"),
+               "ERR 409 pump: held off, not granted to anybody");
+}
+
+/* Each certificate on its own; what was spent comes back with time. */
+static void certificate_does_120_acts_at_once_and_two_a_second(void **state)
+{
+    (void)state;
+    struct client *otto = client_open(ISSUER, "otto", "operator");
+    struct client *ida = client_open(ISSUER, "ida", "operator");
+    struct instant began = site_now;
+    unsigned done = 0;
+    while (strstr(ask(otto, "unpin pump"), "ERR") == NULL)
+        done++;
+    assert_has(otto->text, "ERR 429 the certificate otto has done 120 acts within a minute");
+    int64_t more = instant_diff(site_now, began).us / 500000 + 1;
+    assert_true(done >= 120 && done <= 120 + more);
+    assert_has(ask(ida, "unpin pump"), "unpinned");
+    site_now.us += 600000;
+    assert_has(ask(otto, "unpin pump"), "unpinned");
+}
+
+/* ---- issuers */
+
+static void issuer_is_added_at_an_address_of_its_own_only(void **state)
+{
+    (void)state;
+    char line[100];
+    struct client *olga = client_open(ISSUER, "olga", "operator");
+    snprintf(line, sizeof(line), "member add i2 %s", site.node[ISSUER].conf.listen);
+    assert_has(ask(olga, line), "is that of issuer i1 already");
+    assert_has(ask(olga, "member add i2 127.0.0.1:0"), "ERR 400 address 127.0.0.1:0: must be");
+    assert_has(ask(olga, "member add i2 localhost:7400"), "ERR 400 address localhost:7400: must");
+    assert_int_equal(issuer_replica()->raft.members.count, 1);
+    assert_has(ask(olga, "member add i2 127.0.0.1:1"), "added as a learner");
+    assert_int_equal(issuer_replica()->raft.members.count, 2);
+    assert_has(ask(olga, "member promote i2"), "ERR 503 i2: it has not caught up");
+    assert_has(ask(olga, "issuers --json"), "\"id\":\"i2\",\"role\":\"learner\"");
+    assert_has(ask(olga, "member remove i2"), "removed");
+    assert_has(ask(olga, "member remove i1"), "ERR 409 i1: it is the last voter");
+}
+
+static void leader_is_not_handed_over_to_itself_or_to_nobody(void **state)
+{
+    (void)state;
+    struct client *olga = client_open(ISSUER, "olga", "operator");
+    assert_has(ask(olga, "leader transfer i1"), "ERR 409 i1: leads already");
+    assert_has(ask(olga, "leader transfer i9"), "ERR 409 i9: it is no other voter");
+}
+
+/* ---- at a board */
+
+static void act_at_a_boards_console_is_sent_to_an_issuers(void **state)
+{
+    (void)state;
+    char wanted[160];
+    struct client *olga = client_open(BOARD, "olga", "operator");
+    snprintf(wanted, sizeof(wanted),
+             "ERR 421 acts are taken at the console of an issuer: ask i1 at %s",
+             site.node[ISSUER].conf.console_listen);
+    assert_has(ask(olga, "pin pump none"), wanted);
+    assert_has(ask(olga, "member remove i1"), "ERR 403 board-a may not vouch for an operator here");
+    assert_int_equal(issuer_replica()->table.count, 0);
+}
+
+static bool fault_is_noted(const void *context)
+{
+    (void)context;
+    const struct lease_table *table = &issuer_replica()->table;
+    for (uint64_t i = 0; i < table->history_total; i++) {
+        if (strcmp(table->history[i].text, "fault cleared") == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool board_is_blocked(const void *context)
+{
+    (void)context;
+    return agent_holder(node_agent(site.node[BOARD].node))->lease[0].state == HOLDER_BLOCKED;
+}
+
+static void fault_is_cleared_at_its_board_and_noted_by_its_word(void **state)
+{
+    (void)state;
+    struct client *olga = client_open(BOARD, "olga", "operator");
+    site.fault = GUARD_FAULT_STUCK_OFF;
+    listen_as_guard();
+    run_until(board_is_blocked, NULL);
+    assert_has(ask(olga, "guard --json"), "\"fault\":\"stuck off\"");
+    assert_has(ask(olga, "metrics"), "holdfast_guard_fault{resource=\"pump\"} 1\n");
+    assert_has(ask(olga, "fault clear pump"), "done             the guard was told");
+    run_until(fault_is_noted, NULL);
+    run_on(20);
+    assert_int_equal(site.cleared, 1);
+    struct client *there = client_open(ISSUER, "olga", "operator");
+    const char *history = ask(there, "history --resource pump --json");
+    assert_has(history, "\"who\":\"olga via board-a, unproven\",\"why\":\"fault cleared\"");
+}
+
+/* ---- what is seen */
+
+static void leases_are_shown_as_consistent_as_asked_for(void **state)
+{
+    (void)state;
+    struct client *vera = client_open(ISSUER, "vera", "viewer");
+    struct client *there = client_open(BOARD, "vera", "viewer");
+    assert_has(ask(vera, "leases --json"), "{\"from\":\"i1\",\"leader\":true,");
+    assert_has(ask(vera, "leases --consistency quorum --json"),
+               "{\"from\":\"i1\",\"leader\":true,");
+    assert_has(ask(vera, "leases --consistency local --json"), "{\"from\":\"i1\",\"leader\":true,");
+    assert_has(ask(vera, "leases --consistency most"), "ERR 400 usage: leases");
+    assert_has(ask(there, "leases --consistency local"), "ERR 404 this node is no issuer");
+    assert_has(ask(there, "leases --consistency quorum --json"), "{\"from\":\"i1\",");
+}
+
+static void lease_that_is_held_is_seen_by_all_who_know_of_it(void **state)
+{
+    (void)state;
+    struct client *vera = client_open(ISSUER, "vera", "viewer");
+    struct client *there = client_open(BOARD, "vera", "viewer");
+    drive();
+    char token[64];
+    assert_has(ask_until(vera, "leases --json", "\"state\":\"held\""), "\"holder\":\"board-a\"");
+    assert_has(ask(vera, "agents --json"), "\"board\":\"board-a\",\"link\":\"up\"");
+    assert_has(vera->text, "\"leases\":1,");
+    assert_has(ask(vera, "metrics"),
+               "holdfast_lease_held{resource=\"pump\",holder=\"board-a\"} 1\n");
+    snprintf(token, sizeof(token), "holdfast_lease_token{resource=\"pump\"} %llu\n",
+             (unsigned long long)site.permitted);
+    assert_has(vera->text, token);
+    assert_has(ask_until(there, "guard --json", "\"guard\":\"driving\""),
+               "\"outputs\":\"valve=off,motor=on\",\"readback\":\"motor=on\"");
+    assert_has(ask(there, "metrics"), "holdfast_agent_holding{resource=\"pump\"} 1\n");
+    assert_has(there->text, "holdfast_guard_fault{resource=\"pump\"} 0\n");
+    assert_has(ask(there, "status --json"), "\"guard\":\"connected\"");
+    assert_has(there->text, "{\"id\":\"i1\",\"link\":\"up\",\"config\":\"agrees\"}");
+}
+
+static void board_that_is_gone_is_shown_as_down(void **state)
+{
+    (void)state;
+    struct client *vera = client_open(ISSUER, "vera", "viewer");
+    ask_until(vera, "agents --json", "\"board\":\"board-a\",\"link\":\"up\"");
+    stop(&site.node[BOARD]);
+    ask_until(vera, "agents --json", "\"board\":\"board-a\",\"link\":\"down\"");
+}
+
+static unsigned count(const char *text, const char *part)
+{
+    unsigned found = 0;
+    for (; (text = strstr(text, part)) != NULL; text++)
+        found++;
+    return found;
+}
+
+static void history_shows_as_many_of_the_resource_as_asked_for(void **state)
+{
+    (void)state;
+    struct client *olga = client_open(ISSUER, "olga", "operator");
+    for (int i = 0; i < 2; i++) {
+        assert_has(ask(olga, "pin fan none"), "pinned");
+        assert_has(ask(olga, "pin pump none"), "pinned");
+    }
+    assert_int_equal(count(ask(olga, "history -n 3 --json"), "\"event\":\"operator\""), 3);
+    assert_int_equal(count(ask(olga, "history --resource fan --json"), "\"resource\":\"fan\""), 2);
+    assert_int_equal(count(olga->text, "\"resource\":\"pump\""), 0);
+    assert_int_equal(count(ask(olga, "history -n 1 --resource fan --json"), "\"event\":"), 1);
+    assert_has(ask(olga, "history -n 0"), "ERR 400 -n 0: allowed are 1 to");
+    assert_has(ask(olga, "history -n 100000"), "ERR 400 -n 100000: allowed are 1 to");
+    assert_has(ask(olga, "history -n 2x"), "ERR 400 -n 2x: allowed are 1 to");
+}
+
+static void backup_is_of_what_is_applied(void **state)
+{
+    (void)state;
+    static struct lease_table table;
+    struct backup backup;
+    char error[BACKUP_ERROR_MAX];
+    size_t capacity = lease_table_encoded_max();
+    uint8_t *bytes = malloc(capacity);
+    struct client *olga = client_open(ISSUER, "olga", "operator");
+    assert_non_null(bytes);
+    assert_has(ask(olga, "pin fan none"), "pinned");
+    assert_has(ask(olga, "backup --json"), "\"backup\":\"");
+    const char *text = ask(olga, "backup");
+    const struct bytes read = { (const uint8_t *)text, strlen(text) };
+    assert_true(backup_read(&backup, read, bytes, capacity, &table, error));
+    assert_int_equal(backup.index, issuer_replica()->table.applied);
+    assert_int_equal(backup.term, issuer_replica()->raft.term);
+    assert_string_equal(backup.node.text, "i1");
+    assert_string_equal(backup.cluster.text, "line-3");
+    assert_true(backup.lease_max_us >= (SITE_TTL_MS + SITE_FENCE_MS) * 1000);
+    assert_true(table.record[0].pinned);
+    assert_int_equal(log_lines("operator olga: backup of entry"), 2);
+    free(bytes);
+}
+
+int main(void)
+{
+#define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(act_is_in_history_and_log_with_who_said_it),
+        TEST(pin_holds_a_resource_back_until_it_is_unpinned),
+        TEST(viewer_may_do_nothing),
+        TEST(names_that_no_policy_has_are_refused),
+        TEST(too_few_and_too_many_words_are_told_the_usage),
+        TEST(act_without_effect_is_not_told_as_done),
+        TEST(certificate_does_120_acts_at_once_and_two_a_second),
+        TEST(issuer_is_added_at_an_address_of_its_own_only),
+        TEST(leader_is_not_handed_over_to_itself_or_to_nobody),
+        TEST(act_at_a_boards_console_is_sent_to_an_issuers),
+        TEST(fault_is_cleared_at_its_board_and_noted_by_its_word),
+        TEST(leases_are_shown_as_consistent_as_asked_for),
+        TEST(lease_that_is_held_is_seen_by_all_who_know_of_it),
+        TEST(board_that_is_gone_is_shown_as_down),
+        TEST(history_shows_as_many_of_the_resource_as_asked_for),
+        TEST(backup_is_of_what_is_applied),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

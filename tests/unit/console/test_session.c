@@ -1,0 +1,226 @@
+/* Sessions of a console, over TLS: lines, seats, roles, HTTP, and the end. */
+#include "tests/unit/console/site.h"
+
+#include "console/seats.h"
+
+static bool has_two_prompts(const void *context)
+{
+    const struct client *client = context;
+    const char *first = strstr(client->text, PROMPT);
+    return first != NULL && strstr(first + 1, PROMPT) != NULL;
+}
+
+/* ---- lines */
+
+static void who_says_nothing_is_greeted_with_its_role(void **state)
+{
+    (void)state;
+    struct client *olga = client_dial(ISSUER, "olga", "operator");
+    struct client *vera = client_dial(BOARD, "vera", "viewer");
+    run_until(client_has_prompt, olga);
+    run_until(client_has_prompt, vera);
+    assert_string_equal(olga->text, "holdfast i1 console, role operator\n" PROMPT);
+    assert_string_equal(vera->text, "holdfast board-a console, role viewer\n" PROMPT);
+}
+
+static void lines_that_come_at_once_are_answered_one_after_another(void **state)
+{
+    (void)state;
+    struct client *olga = client_open(ISSUER, "olga", "operator");
+    client_say(olga, "pin pump none\nunpin pump\n");
+    run_until(has_two_prompts, olga);
+    const char *pinned = strstr(olga->text, "done             pinned\n");
+    assert_non_null(pinned);
+    assert_has(pinned, "done             unpinned\n");
+    assert_has_not(olga->text, "ERR");
+    assert_false(issuer_replica()->table.record[0].pinned);
+}
+
+static void line_may_end_as_in_a_terminal_and_may_be_empty(void **state)
+{
+    (void)state;
+    struct client *olga = client_open(ISSUER, "olga", "operator");
+    assert_has(ask(olga, "unpin pump\r"), "unpinned");
+    assert_string_equal(ask(olga, " \t"), "");
+    assert_string_equal(ask(olga, ""), "");
+    assert_has(ask(olga, "help"), "operator");
+}
+
+static void line_of_512_bytes_is_taken_and_a_longer_one_ends_the_session(void **state)
+{
+    (void)state;
+    char line[CONSOLE_LINE_MAX + 2];
+    struct client *olga = client_open(ISSUER, "olga", "operator");
+    memset(line, 'x', sizeof(line));
+    line[CONSOLE_LINE_MAX] = '\0';
+    assert_has(ask(olga, line), "ERR 400 unknown command xxx");
+    line[CONSOLE_LINE_MAX] = 'x';
+    line[CONSOLE_LINE_MAX + 1] = '\0';
+    assert_string_equal(ask(olga, line), "ERR 400 a command is at most 512 bytes long\n");
+    run_until(client_is_closed, olga);
+}
+
+static void line_that_is_no_text_ends_the_session(void **state)
+{
+    (void)state;
+    struct client *olga = client_open(ISSUER, "olga", "operator");
+    assert_string_equal(ask(olga, "pin \x1b pump"), "ERR 400 a command is one line of text\n");
+    run_until(client_is_closed, olga);
+}
+
+static void quit_ends_the_session(void **state)
+{
+    (void)state;
+    struct client *olga = client_open(ISSUER, "olga", "operator");
+    assert_string_equal(ask(olga, "quit"), "");
+    run_until(client_is_closed, olga);
+}
+
+/* ---- watch */
+
+static bool has_line(const void *context)
+{
+    return strchr(((const struct client *)context)->text, '\n') != NULL;
+}
+
+static void watch_tells_what_happens_until_anything_is_typed(void **state)
+{
+    (void)state;
+    struct client *olga = client_open(ISSUER, "olga", "operator");
+    struct client *vera = client_open(ISSUER, "vera", "viewer");
+    client_say(vera, "watch --resource pump\n");
+    run_on(50);
+    assert_has(ask(olga, "pin fan none"), "pinned");
+    assert_has(ask(olga, "pin pump none"), "pinned");
+    run_until(has_line, vera);
+    assert_has(vera->text, "2026-01-01T00:00:00.123Z operator pump holder - token 0 by olga");
+    assert_has_not(vera->text, "fan");
+    client_forget(vera);
+    client_say(vera, "\n");
+    run_until(client_has_prompt, vera);
+    client_forget(vera);
+    assert_has(ask(olga, "unpin pump"), "unpinned");
+    run_on(50);
+    assert_string_equal(vera->text, "");
+    assert_has(ask(vera, "help"), "commands");
+}
+
+/* ---- HTTP */
+
+static void metrics_are_served_to_http_and_the_connection_closed(void **state)
+{
+    (void)state;
+    struct client *vera = client_dial(ISSUER, "vera", "viewer");
+    client_say(vera, "GET /metrics HTTP/1.0\r\n\r\n");
+    run_until(client_is_closed, vera);
+    assert_has(vera->text, "HTTP/1.0 200 OK\r\n");
+    assert_has(vera->text, "holdfast_issuer_leader 1\n");
+    assert_has(vera->text, "node=\"i1\",cluster=\"line-3\"} 1\n");
+    struct client *other = client_dial(ISSUER, "olga", "operator");
+    client_say(other, "GET / HTTP/1.0\r\n\r\n");
+    run_until(client_is_closed, other);
+    assert_has(other->text, "HTTP/1.0 404 Not Found\r\n");
+}
+
+static void who_has_said_a_command_speaks_no_http(void **state)
+{
+    (void)state;
+    struct client *vera = client_open(ISSUER, "vera", "viewer");
+    assert_has(ask(vera, "help"), "commands");
+    assert_has(ask(vera, "GET /metrics HTTP/1.0"), "ERR 400 unknown command GET");
+    assert_false(vera->closed);
+}
+
+/* ---- roles and seats */
+
+static void certificate_of_another_role_is_told_so_once_in_the_log(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct client *stranger = client_dial(ISSUER, "gina", "gateway");
+        run_until(client_is_closed, stranger);
+        assert_has(stranger->text, "ERR 403 the certificate's OU must be viewer, operator or node");
+    }
+    assert_int_equal(log_lines("OU of CN \"gina\" is \"gateway\""), 1);
+}
+
+static void node_may_only_look(void **state)
+{
+    (void)state;
+    struct client *node = client_dial(ISSUER, "board-b", "node");
+    run_until(client_has_prompt, node);
+    assert_has(node->text, "role viewer\n");
+    assert_has(ask(node, "pin pump none"), "ERR 403 pin needs an operator's certificate");
+}
+
+static void ninth_session_of_a_certificate_gets_the_place_of_the_longest_idle(void **state)
+{
+    (void)state;
+    struct client *vera[SEATS_NAME_MAX + 1];
+    for (int i = 0; i < SEATS_NAME_MAX; i++)
+        vera[i] = client_open(ISSUER, "vera", "viewer");
+    assert_has(ask(vera[0], "help"), "commands"); /* so the second one is idle for longest */
+    run_on(5);
+    vera[SEATS_NAME_MAX] = client_open(ISSUER, "vera", "viewer");
+    run_until(client_is_closed, vera[1]);
+    assert_has(vera[1]->text, "ERR 503 this session's place is given to another\n");
+    for (int i = 0; i <= SEATS_NAME_MAX; i++) {
+        if (i != 1)
+            assert_has(ask(vera[i], "help"), "commands");
+    }
+}
+
+static void ninth_session_is_refused_while_eight_are_busy_and_taken_when_one_ends(void **state)
+{
+    (void)state;
+    struct client *vera[SEATS_NAME_MAX];
+    for (int i = 0; i < SEATS_NAME_MAX; i++) {
+        vera[i] = client_open(ISSUER, "vera", "viewer");
+        client_say(vera[i], "watch\n");
+    }
+    run_on(50);
+    struct client *late = client_dial(ISSUER, "vera", "viewer");
+    run_until(client_is_closed, late);
+    assert_string_equal(late->text, "ERR 503 too many sessions of this certificate, at most 8\n");
+    tls_stream_abort(vera[3]->stream);
+    run_on(50);
+    (void)client_open(ISSUER, "vera", "viewer");
+}
+
+/* ---- the end */
+
+/* tear_down() says whether anything is left open. */
+static void console_may_stop_whatever_goes_on(void **state)
+{
+    (void)state;
+    struct client *olga = client_open(ISSUER, "olga", "operator");
+    struct client *vera = client_open(ISSUER, "vera", "viewer");
+    struct client *there = client_open(BOARD, "vera", "viewer");
+    client_say(vera, "watch\n");
+    client_say(there, "watch\n");
+    run_on(50);
+    client_say(olga, "pin pump none\nunpin pump\n");
+    site_turn();
+}
+
+int main(void)
+{
+#define TEST(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        TEST(who_says_nothing_is_greeted_with_its_role),
+        TEST(lines_that_come_at_once_are_answered_one_after_another),
+        TEST(line_may_end_as_in_a_terminal_and_may_be_empty),
+        TEST(line_of_512_bytes_is_taken_and_a_longer_one_ends_the_session),
+        TEST(line_that_is_no_text_ends_the_session),
+        TEST(quit_ends_the_session),
+        TEST(watch_tells_what_happens_until_anything_is_typed),
+        TEST(metrics_are_served_to_http_and_the_connection_closed),
+        TEST(who_has_said_a_command_speaks_no_http),
+        TEST(certificate_of_another_role_is_told_so_once_in_the_log),
+        TEST(node_may_only_look),
+        TEST(ninth_session_of_a_certificate_gets_the_place_of_the_longest_idle),
+        TEST(ninth_session_is_refused_while_eight_are_busy_and_taken_when_one_ends),
+        TEST(console_may_stop_whatever_goes_on),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
