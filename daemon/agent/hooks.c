@@ -1,11 +1,14 @@
 #include "agent/hooks.h"
 
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "log/log.h"
+
+enum { HOOK_PATH_MAX = 150 };
 
 struct hook {
     uv_process_t process;
@@ -49,11 +52,12 @@ void hooks_run(uv_loop_t *loop, const char *program, const char *resource, uint6
 {
     char variables[4][160];
     const char *path = getenv("PATH");
+    bool fits = path != NULL && strlen(path) <= HOOK_PATH_MAX; /* a part of it finds nothing */
     snprintf(variables[0], sizeof(variables[0]), "HOLDFAST_RESOURCE=%s", resource);
     snprintf(variables[1], sizeof(variables[1]), "HOLDFAST_TOKEN=%" PRIu64, token);
     snprintf(variables[2], sizeof(variables[2]), "HOLDFAST_EVENT=%s", event);
     snprintf(variables[3], sizeof(variables[3]), "PATH=%.150s",
-             path != NULL ? path : "/usr/sbin:/usr/bin:/sbin:/bin");
+             fits ? path : "/usr/sbin:/usr/bin:/sbin:/bin");
     char *environment[] = { variables[0], variables[1], variables[2], variables[3], NULL };
 
     if (hooks_running >= HOOKS_MAX) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -181,8 +182,10 @@ static void guard_hang_up(void)
 }
 
 static uint64_t permitted; /* the token of the last permit heard */
+static unsigned permits;   /* and how many */
 static uint64_t dropped;   /* and of the last drop */
 static unsigned cleared;   /* how often a fault was */
+static struct hf_name cleared_of;
 
 static void guard_hear(void)
 {
@@ -190,8 +193,10 @@ static void guard_hear(void)
     while (recv(f.guard_fd, &message, sizeof(message), MSG_DONTWAIT) == sizeof(message)) {
         assert_null(guard_message_check(&message, sizeof(message)));
         permitted = message.kind == GUARD_PERMIT ? message.token : permitted;
+        permits += message.kind == GUARD_PERMIT;
         dropped = message.kind == GUARD_DROP ? message.token : dropped;
         cleared += message.kind == GUARD_CLEAR_FAULT;
+        cleared_of = message.kind == GUARD_CLEAR_FAULT ? message.name : cleared_of;
     }
 }
 
@@ -286,6 +291,8 @@ static void configure(void)
     f.conf.lease_log_kb = 64;
     f.conf.has_gateway = true;
     strcpy(f.conf.gateway_listen, "10.0.0.9:502");
+    f.conf.resource[1] = *pump;
+    f.conf.resource[1].name = name("fan");
 }
 
 static void listen_as_guard(void)
@@ -312,22 +319,28 @@ static void start(void)
     started[started_count++] = f.agent;
 }
 
-static int set_up(void **unused)
+static int set_up_with(void **unused, uint8_t resources, int64_t slept_ms)
 {
     (void)unused;
     memset(&f, 0, sizeof(f));
-    permitted = dropped = cleared = 0;
-    slept = (struct span){ 0 };
+    permitted = dropped = permits = cleared = 0;
+    slept = span_from_ms(slept_ms);
     now = (struct instant){ 1000000 };
     strcpy(f.folder, "/tmp/holdfast-agent-XXXXXX");
     assert_non_null(mkdtemp(f.folder));
     redirect_log();
     configure();
+    f.conf.resource_count = resources;
     listen_as_guard();
     uv_loop_init(&f.loop);
     f.issuer_takes = true;
     start();
     return 0;
+}
+
+static int set_up(void **unused)
+{
+    return set_up_with(unused, 1, 0);
 }
 
 static int tear_down(void **unused)
@@ -362,6 +375,64 @@ static void hold(uint64_t token)
     issuer_confirm();
     run_until(guard_heard_permit);
     assert_int_equal(state(), HOLDER_HOLDING);
+}
+
+static bool has_renewed(void)
+{
+    guard_say_status(GUARD_DRIVING, permitted);
+    return count_sent(LEASE_RENEW) > 0;
+}
+
+/* Where in the lease log the first line of this event stands; 0: nowhere. */
+static int lease_log_line(const char *event)
+{
+    char path[64];
+    char line[512];
+    char wanted[48];
+    int found = 0;
+    snprintf(path, sizeof(path), "%s/lease.log", f.folder);
+    snprintf(wanted, sizeof(wanted), "\"ev\":\"%s\"", event);
+    FILE *in = fopen(path, "r");
+    assert_non_null(in);
+    for (int at = 1; found == 0 && fgets(line, sizeof(line), in) != NULL; at++)
+        found = strstr(line, wanted) != NULL ? at : 0;
+    fclose(in);
+    return found;
+}
+
+/* ---- the timer */
+
+static uint64_t soonest_ms;
+
+static void find_soonest(uv_handle_t *handle, void *unused)
+{
+    (void)unused;
+    if (handle->type != UV_TIMER || !uv_is_active(handle))
+        return;
+    uint64_t due_ms = uv_timer_get_due_in((uv_timer_t *)handle);
+    soonest_ms = due_ms < soonest_ms ? due_ms : soonest_ms;
+}
+
+/* Late by less than the loop can tell: what a copy of the holder would do next is the judge. */
+static void timer_is_armed_for_the_instant_at_which_the_holder_wakes(void **unused)
+{
+    static struct holder copy;
+    static struct holder_output output;
+    const struct holder_event timer = { .kind = HOLDER_EVENT_TIMER };
+    (void)unused;
+    hold(12);
+    for (int i = 0; i < 20; i++) {
+        guard_say_status(GUARD_DRIVING, 12);
+        now.us += 3000;
+        uv_run(&f.loop, UV_RUN_NOWAIT);
+        issuer_link(true); /* a step, which arms it */
+        copy = *agent_holder(f.agent);
+        holder_step(&copy, &timer, now, &output);
+        int64_t left_us = instant_diff(output.wake_at, now).us;
+        soonest_ms = UINT64_MAX;
+        uv_walk(&f.loop, find_soonest, NULL);
+        assert_int_equal(soonest_ms, left_us <= 0 ? 0 : (left_us + 999) / 1000);
+    }
 }
 
 static void what_becomes_of_a_lease_is_in_the_log(void **unused)
@@ -461,6 +532,33 @@ static void board_that_slept_gives_its_lease_up(void **unused)
     assert_int_equal(log_lines("board slept for"), 1);
 }
 
+/* What came while it slept is looked at afterwards: the answer to a renewal from before is none. */
+static void sleep_counts_before_whatever_woke_the_board(void **unused)
+{
+    (void)unused;
+    hold(12);
+    f.sent_count = 0;
+    run_until(has_renewed);
+    guard_hear();
+    unsigned before = permits;
+    slept = span_from_ms(1500);
+    issuer_confirm();
+    assert_int_equal(state(), HOLDER_STOPPING);
+    run_until(guard_heard_drop);
+    assert_int_equal(permits, before);
+    assert_true(lease_log_line("slept") > 0);
+}
+
+static void sleep_from_before_the_start_costs_nothing(void **unused)
+{
+    set_up_with(unused, 1, 5000);
+    issuer_link(true);
+    guard_accept();
+    run_until(is_waiting);
+    hold(12);
+    assert_int_equal(log_lines("board slept"), 0);
+}
+
 /* The two clocks are not read at one instant. */
 static void rounding_between_two_clocks_is_no_sleep(void **unused)
 {
@@ -527,7 +625,171 @@ static void fault_is_told_once_and_cleared_by_a_word_to_the_guard(void **unused)
     assert_int_equal(log_lines("pump: guard fault: "), 1);
 }
 
+static void fault_that_a_guard_begins_with_is_told(void **unused)
+{
+    set_up(unused);
+    run_until(guard_connected);
+    struct guard_message status;
+    guard_message_init(&status, GUARD_STATUS);
+    status.name = name("pump");
+    status.state = GUARD_FAULT;
+    status.fault = GUARD_FAULT_LATE;
+    status.terms = conf_terms(&f.conf, &f.conf.resource[0]);
+    guard_say(&status);
+    run_until(is_blocked);
+    assert_int_equal(log_lines("pump: guard fault: "), 1);
+}
+
+static void fault_of_the_second_resource_is_cleared_and_no_other(void **unused)
+{
+    const struct hf_name fan = name("fan");
+    set_up_with(unused, 2, 0);
+    guard_accept();
+    guard_hear();
+    assert_true(agent_clear_fault(f.agent, &fan));
+    run_until(guard_heard_clear);
+    assert_string_equal(cleared_of.text, "fan");
+    assert_int_equal(cleared, 1);
+}
+
+static bool refusal_is_told(void)
+{
+    return log_lines("refused by the guard") > 0;
+}
+
+static bool other_guard_is_told(void)
+{
+    return log_lines("restart both with one file") > 0;
+}
+
+static void refusal_of_the_guard_is_told_with_its_token(void **unused)
+{
+    (void)unused;
+    struct guard_message refused;
+    guard_message_init(&refused, GUARD_REFUSED);
+    refused.name = name("pump");
+    refused.token = 12;
+    refused.refusal = GUARD_REFUSED_TERMS; /* that is told from its status */
+    guard_say(&refused);
+    refused.refusal = GUARD_REFUSED_TOKEN;
+    guard_say(&refused);
+    run_until(refusal_is_told);
+    assert_int_equal(log_lines("pump: permit 12 refused by the guard: "), 1);
+    refused.token = 0;
+    refused.refusal = GUARD_REFUSED_UNKNOWN;
+    guard_say(&refused);
+    run_until(other_guard_is_told);
+    assert_int_equal(log_lines("pump: guard not used: "), 1);
+    assert_int_equal(log_lines("refused by the guard"), 1);
+}
+
+static bool is_seen(void)
+{
+    return agent_guard(f.agent, 1)->known;
+}
+
+static void status_is_that_of_its_resource(void **unused)
+{
+    set_up_with(unused, 2, 0);
+    run_until(guard_connected);
+    struct guard_message status;
+    guard_message_init(&status, GUARD_STATUS);
+    status.name = name("fan");
+    status.terms = conf_terms(&f.conf, &f.conf.resource[1]);
+    status.token = 5;
+    guard_say(&status);
+    run_until(is_seen);
+    assert_false(agent_guard(f.agent, 0)->known);
+    assert_int_equal(agent_guard(f.agent, 1)->status.token, 5);
+}
+
+/* ---- hooks */
+
+static bool has_text(const char *file, const char *text)
+{
+    char path[64];
+    char line[64] = "";
+    snprintf(path, sizeof(path), "%s/%s", f.folder, file);
+    FILE *in = fopen(path, "r");
+    bool read = in != NULL && fgets(line, sizeof(line), in) != NULL;
+    if (in != NULL)
+        fclose(in);
+    return read && strcmp(line, text) == 0;
+}
+
+static void write_hook(char *path, size_t size, const char *event)
+{
+    snprintf(path, size, "%s/on-%s", f.folder, event);
+    FILE *out = fopen(path, "w");
+    assert_non_null(out);
+    fprintf(out, "#!/bin/sh\necho \"$HOLDFAST_EVENT $HOLDFAST_TOKEN\" > %s/%s\n", f.folder, event);
+    assert_int_equal(fclose(out), 0);
+    assert_int_equal(chmod(path, 0700), 0);
+}
+
+static unsigned processes;
+
+static void count_process(uv_handle_t *handle, void *unused)
+{
+    (void)unused;
+    processes += handle->type == UV_PROCESS;
+}
+
+static bool no_hook_runs(void)
+{
+    processes = 0;
+    uv_walk(&f.loop, count_process, NULL);
+    return processes == 0;
+}
+
+static bool acquired_is_run(void)
+{
+    return has_text("acquired", "acquired 12\n");
+}
+
+static bool lost_is_run(void)
+{
+    guard_say_status(GUARD_SAFE, 0);
+    return has_text("lost", "lost 12\n");
+}
+
+static void hooks_are_run_when_outputs_went_on_and_when_they_went_off(void **unused)
+{
+    struct conf_resource *pump = &f.conf.resource[0];
+    (void)unused;
+    write_hook(pump->on_acquired, sizeof(pump->on_acquired), "acquired");
+    write_hook(pump->on_lost, sizeof(pump->on_lost), "lost");
+    hold(12);
+    run_until(acquired_is_run);
+    assert_false(lost_is_run());
+    issuer_link(false);
+    slept = span_from_ms(1500);
+    issuer_link(true);
+    run_until(lost_is_run);
+    run_until(no_hook_runs);
+    assert_int_equal(log_lines("pump: acquired, token 12"), 1);
+    assert_int_equal(log_lines("pump: lost, token 12"), 1);
+}
+
 /* ---- what an issuer says */
+
+static void refusal_of_an_issuer_is_told(void **unused)
+{
+    (void)unused;
+    const struct lease_message refused = { .kind = LEASE_REFUSED,
+                                           .resource = name("pump"),
+                                           .text = "ttl is above ttl_max_ms" };
+    issuer_say(&refused);
+    assert_int_equal(log_lines("pump: refused by i1: ttl is above ttl_max_ms"), 1);
+}
+
+static void each_word_is_said_once(void **unused)
+{
+    (void)unused;
+    assert_int_equal(count_sent(LEASE_ACQUIRE), 1);
+    hold(12);
+    assert_int_equal(count_sent(LEASE_RENEW), 1);
+}
 
 static void reason_to_be_held_is_told_once_and_its_end(void **unused)
 {
@@ -597,22 +859,16 @@ static void token_that_the_guard_took_is_said_at_the_next_start(void **unused)
 static void lease_log_has_the_cause_before_the_act(void **unused)
 {
     (void)unused;
-    char path[64];
-    char line[512];
-    int granted = 0;
-    int renewed = 0;
-    int permit = 0;
     hold(12);
-    snprintf(path, sizeof(path), "%s/lease.log", f.folder);
-    FILE *in = fopen(path, "r");
-    assert_non_null(in);
-    for (int at = 1; fgets(line, sizeof(line), in) != NULL; at++) {
-        granted = granted == 0 && strstr(line, "\"ev\":\"granted\"") != NULL ? at : granted;
-        renewed = renewed == 0 && strstr(line, "\"ev\":\"renewed\"") != NULL ? at : renewed;
-        permit = permit == 0 && strstr(line, "\"ev\":\"permit\"") != NULL ? at : permit;
-    }
-    fclose(in);
-    assert_true(0 < granted && granted < renewed && renewed < permit);
+    int acquire = lease_log_line("acquire");
+    int granted = lease_log_line("granted");
+    int renewed = lease_log_line("renewed");
+    assert_true(0 < acquire && acquire < granted && granted < renewed);
+    assert_true(renewed < lease_log_line("permit"));
+    assert_true(lease_log_line("renew") < renewed);
+    guard_hang_up();
+    run_until(holds_no_more);
+    assert_true(lease_log_line("guard lost") > 0);
 }
 
 static void second_agent_of_a_board_does_not_start(void **unused)
@@ -635,7 +891,17 @@ int main(void)
         TEST(guard_that_comes_back_is_served_anew),
         TEST(guard_that_goes_takes_the_lease_with_it),
         TEST(board_that_slept_gives_its_lease_up),
+        TEST(sleep_counts_before_whatever_woke_the_board),
         TEST(rounding_between_two_clocks_is_no_sleep),
+        TEST(timer_is_armed_for_the_instant_at_which_the_holder_wakes),
+        TEST(refusal_of_the_guard_is_told_with_its_token),
+        TEST(refusal_of_an_issuer_is_told),
+        TEST(each_word_is_said_once),
+        TEST(hooks_are_run_when_outputs_went_on_and_when_they_went_off),
+        cmocka_unit_test_teardown(sleep_from_before_the_start_costs_nothing, tear_down),
+        cmocka_unit_test_teardown(fault_that_a_guard_begins_with_is_told, tear_down),
+        cmocka_unit_test_teardown(fault_of_the_second_resource_is_cleared_and_no_other, tear_down),
+        cmocka_unit_test_teardown(status_is_that_of_its_resource, tear_down),
         TEST(fault_is_told_once_and_cleared_by_a_word_to_the_guard),
         TEST(reason_to_be_held_is_told_once_and_its_end),
         TEST(acquire_says_what_the_file_says),

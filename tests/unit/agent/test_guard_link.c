@@ -7,10 +7,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "tests/unit/support/descriptors.h"
 #include "tests/unit/support/folder.h"
 #include "tests/unit/support/unit.h"
 
-enum { PATIENCE_MS = 5000 };
+enum { PATIENCE_MS = 5000, NOBODY = 65534 };
 
 struct fixture {
     char folder[32];
@@ -44,10 +45,19 @@ static void on_message(void *context, const struct guard_message *message)
     f->messages++;
 }
 
-static int set_up(void **state)
+static void guard_bind(struct fixture *f)
+{
+    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s/guard.sock", f->folder);
+    (void)unlink(address.sun_path);
+    f->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(f->listen_fd, (struct sockaddr *)&address, sizeof(address)), 0);
+}
+
+/* Nobody listens yet. */
+static int set_up_alone(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
     assert_non_null(f);
     strcpy(f->folder, "/tmp/holdfast-link-XXXXXX");
     assert_non_null(mkdtemp(f->folder));
@@ -56,18 +66,23 @@ static int set_up(void **state)
     int log = open(f->log, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     assert_true(f->saved_stderr >= 0 && log >= 0 && dup2(log, STDERR_FILENO) >= 0);
     close(log);
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s/guard.sock", f->folder);
-    f->listen_fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    assert_int_equal(bind(f->listen_fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    assert_int_equal(listen(f->listen_fd, 4), 0);
+    guard_bind(f);
     f->guard_fd = -1;
     uv_loop_init(&f->loop);
     f->link.context = f;
     f->link.on_up = on_up;
     f->link.on_down = on_down;
     f->link.on_message = on_message;
-    guard_link_start(&f->link, &f->loop, f->folder);
     *state = f;
+    return 0;
+}
+
+static int set_up(void **state)
+{
+    set_up_alone(state);
+    struct fixture *f = *state;
+    assert_int_equal(listen(f->listen_fd, 4), 0);
+    guard_link_start(&f->link, &f->loop, f->folder);
     return 0;
 }
 
@@ -186,6 +201,113 @@ static void guard_of_a_former_version_is_not_heard(void **state)
     assert_int_equal(log_lines(f), 1);
 }
 
+/* What was heard once is told anew when it goes wrong again. */
+static void guard_that_was_good_is_told_of_when_it_hangs_up_again(void **state)
+{
+    struct fixture *f = *state;
+    guard_accept(f);
+    guard_hang_up(f);
+    assert_int_equal(log_lines(f), 1);
+    guard_accept(f);
+    guard_greet(f);
+    guard_hang_up(f);
+    assert_int_equal(log_lines(f), 3);
+    guard_accept(f);
+    guard_hang_up(f);
+    assert_int_equal(log_lines(f), 4);
+}
+
+static void no_descriptor_is_left_of_connections_that_ended(void **state)
+{
+    struct fixture *f = *state;
+    guard_accept(f);
+    guard_hang_up(f);
+    unsigned before = descriptors_open();
+    for (int i = 0; i < 3; i++) {
+        guard_accept(f);
+        guard_hang_up(f);
+    }
+    assert_int_equal(descriptors_open(), before);
+}
+
+static void run_for(struct fixture *f, uint64_t ms)
+{
+    for (uint64_t end_ms = now_ms() + ms; now_ms() < end_ms; usleep(1000))
+        uv_run(&f->loop, UV_RUN_NOWAIT);
+}
+
+static void guard_that_is_not_there_is_told_once_and_found_when_it_comes(void **state)
+{
+    struct fixture *f = *state;
+    guard_link_start(&f->link, &f->loop, f->folder);
+    run_for(f, 10 * GUARD_LINK_RETRY_MS);
+    assert_int_equal(f->ups, 0);
+    assert_int_equal(log_lines(f), 1);
+    assert_int_equal(listen(f->listen_fd, 4), 0);
+    guard_accept(f);
+    guard_greet(f);
+    assert_int_equal(f->ups, 1);
+    assert_int_equal(log_lines(f), 2);
+}
+
+/* Its word that outputs are off would free a lease. */
+static void guard_of_another_user_is_not_heard(void **state)
+{
+    struct fixture *f = *state;
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(seteuid(NOBODY), 0);
+    int listening = listen(f->listen_fd, 4); /* by whom, the kernel notes here */
+    assert_int_equal(seteuid(0), 0);
+    assert_int_equal(listening, 0);
+    guard_link_start(&f->link, &f->loop, f->folder);
+    run_for(f, 5 * GUARD_LINK_RETRY_MS);
+    assert_int_equal(f->ups, 0);
+    assert_false(guard_link_up(&f->link));
+    assert_int_equal(log_lines(f), 1);
+    close(f->listen_fd);
+    guard_bind(f);
+    assert_int_equal(listen(f->listen_fd, 4), 0);
+    guard_accept(f);
+    assert_int_equal(f->ups, 1);
+}
+
+static void message_of_another_length_ends_the_connection(void **state)
+{
+    struct fixture *f = *state;
+    struct {
+        struct guard_message status;
+        char more;
+    } longer = { .more = 1 };
+    guard_accept(f);
+    guard_message_init(&longer.status, GUARD_STATUS);
+    assert_true(name_from_string(&longer.status.name, "pump"));
+    assert_true(send(f->guard_fd, &longer, sizeof(longer), MSG_NOSIGNAL) > 0);
+    while (f->downs == 0)
+        uv_run(&f->loop, UV_RUN_ONCE);
+    assert_int_equal(f->messages, 0);
+}
+
+/* The agent's loop waits for nobody; what is not taken is told. */
+static void guard_that_takes_nothing_more_is_told_of(void **state)
+{
+    struct fixture *f = *state;
+    struct guard_message permit;
+    unsigned taken = 0;
+    guard_accept(f);
+    guard_message_init(&permit, GUARD_PERMIT);
+    assert_true(name_from_string(&permit.name, "pump"));
+    while (guard_link_send(&f->link, &permit) && taken < 100000)
+        taken++;
+    assert_true(taken > 0 && taken < 100000);
+    assert_int_equal(log_lines(f), 1);
+    assert_false(guard_link_send(&f->link, &permit));
+    assert_int_equal(log_lines(f), 2);
+    assert_true(guard_link_up(&f->link));
+    guard_hang_up(f);
+    assert_false(guard_link_send(&f->link, &permit));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -194,6 +316,18 @@ int main(void)
             tear_down),
         cmocka_unit_test_setup_teardown(guard_that_restarts_is_dialled_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(guard_of_a_former_version_is_not_heard, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(guard_that_was_good_is_told_of_when_it_hangs_up_again,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(no_descriptor_is_left_of_connections_that_ended, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(
+            guard_that_is_not_there_is_told_once_and_found_when_it_comes, set_up_alone, tear_down),
+        cmocka_unit_test_setup_teardown(guard_of_another_user_is_not_heard, set_up_alone,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(message_of_another_length_ends_the_connection, set_up,
+                                        tear_down),
+        cmocka_unit_test_setup_teardown(guard_that_takes_nothing_more_is_told_of, set_up,
+                                        tear_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

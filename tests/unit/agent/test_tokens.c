@@ -1,12 +1,16 @@
 /* What the agent keeps of the tokens that its guard took. */
+#include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent/tokens.h"
 #include "tests/unit/support/folder.h"
+#include "tests/unit/support/log_capture.h"
 #include "tests/unit/support/unit.h"
 
 static char folder[64];
@@ -188,6 +192,68 @@ static void a_resource_that_is_driven_no_more_is_not_forgotten(void **state)
     assert_int_equal(config.resource[1].highest, 9);
 }
 
+/* One that a write before it left, or somebody put there, is in nobody's way. */
+static void what_an_interrupted_write_left_does_not_matter(void **state)
+{
+    (void)state;
+    char path[200];
+    snprintf(path, sizeof(path), "%s/tokens.new", folder);
+    FILE *left = fopen(path, "w");
+    assert_non_null(left);
+    fclose(left);
+    start();
+    note(0, 12);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    start();
+    assert_int_equal(config.resource[0].highest, 12);
+}
+
+static void that_they_cannot_be_kept_is_told_once(void **state)
+{
+    (void)state;
+    snprintf(conf.data_dir, sizeof(conf.data_dir), "%s/none", folder);
+    start();
+    log_forget();
+    for (uint64_t token = 1; token <= 3; token++) {
+        note(0, token);
+        uv_run(&loop, UV_RUN_DEFAULT);
+    }
+    assert_int_equal(logged, 1);
+    assert_non_null(strstr(logged_line, "after a restart this board can't say which tokens"));
+}
+
+static atomic_int
+    step; /* of one write: 1 the file is synced, 2 put in place, 3 the folder synced */
+static atomic_int wrong;
+
+int fsync(int file)
+{
+    struct stat about;
+    bool of_folder = fstat(file, &about) == 0 && S_ISDIR(about.st_mode);
+    wrong += step != (of_folder ? 2 : 0);
+    step++;
+    return (int)syscall(SYS_fsync, file);
+}
+
+int rename(const char *from, const char *to)
+{
+    wrong += step != 1;
+    step++;
+    return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
+}
+
+/* Else a power cut leaves an empty file, or the token before. */
+static void token_is_synced_put_in_place_and_its_name_synced(void **state)
+{
+    (void)state;
+    start();
+    step = wrong = 0;
+    note(0, 12);
+    uv_run(&loop, UV_RUN_DEFAULT);
+    assert_int_equal(step, 3);
+    assert_int_equal(wrong, 0);
+}
+
 static void texts_that_are_none_are_refused(void **state)
 {
     (void)state;
@@ -223,6 +289,9 @@ int main(void)
         CLAIM(a_damaged_file_counts_as_none),
         CLAIM(what_is_no_file_of_its_own_counts_as_none),
         CLAIM(a_resource_that_is_driven_no_more_is_not_forgotten),
+        CLAIM(what_an_interrupted_write_left_does_not_matter),
+        CLAIM(that_they_cannot_be_kept_is_told_once),
+        CLAIM(token_is_synced_put_in_place_and_its_name_synced),
         CLAIM(texts_that_are_none_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,7 +1,7 @@
 /* What is told of boards that caused more of the journal than their budget. */
 #include "issuer/budget_watch.h"
 
-#include "tests/unit/issuer/log_capture.h"
+#include "tests/unit/support/log_capture.h"
 #include "tests/unit/support/unit.h"
 
 enum { SECOND_US = 1000000, SLOT = 3 };

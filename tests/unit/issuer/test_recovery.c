@@ -2,7 +2,7 @@
 #include "issuer/recovery.h"
 
 #include "backup/making.h"
-#include "tests/unit/issuer/log_capture.h"
+#include "tests/unit/support/log_capture.h"
 #include "tests/unit/support/unit.h"
 
 enum { MS = 1000 };

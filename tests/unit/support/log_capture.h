@@ -1,6 +1,6 @@
 /* The last lines of the log, in memory: for tests of what says something and does nothing else. */
-#ifndef HOLDFAST_TESTS_ISSUER_LOG_CAPTURE_H
-#define HOLDFAST_TESTS_ISSUER_LOG_CAPTURE_H
+#ifndef HOLDFAST_TESTS_UNIT_LOG_CAPTURE_H
+#define HOLDFAST_TESTS_UNIT_LOG_CAPTURE_H
 
 #include <stdarg.h>
 #include <stdio.h>
