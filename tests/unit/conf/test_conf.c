@@ -129,6 +129,7 @@ static int tear_down(void **state)
 
 static int load_file(struct fixture *fix, const char *file)
 {
+    fix->told[0] = '\0'; /* what was told before stays there if nothing is told now */
     FILE *told = fmemopen(fix->told, sizeof(fix->told), "w");
     int count = conf_load(&fix->conf, file, told);
     fclose(told);
@@ -452,6 +453,97 @@ static void numbers_that_do_not_add_up_are_refused_at_the_line_to_change(void **
     }
 }
 
+/* The last value that is still good, where the next one is refused or warned of. */
+static const struct limit {
+    const char *after;
+    const char *from;
+    const char *to;
+    const char *one_more; /* is told as "... one_more ..." */
+    const char *says;
+} limits[] = {
+    { "issuer.policy[].holders", "ttl_max_ms = 5000", "ttl_max_ms = 1000", "ttl_max_ms = 999",
+      "1000 ms, must be at most issuer.policy[0].ttl_max_ms = 999 ms" },
+    { "outputs[].rate_hz", "hold_ms = 40", "hold_ms = 4", "hold_ms = 3",
+      "3 ms, must be at least two periods of 500 Hz" },
+    { "agent.resources[].name", "ttl_ms = 1000", "ttl_ms = 821", "ttl_ms = 820",
+      "820 ms is below the recommended 820.803 ms" },
+    { "outputs[].rate_hz", "within_ms = 5", "within_ms = 959", "within_ms = 960",
+      "hold_ms + within_ms = 40 + 960 = 1000 ms must be below ttl_ms" },
+    { "active_low", "reset_ms = 500",
+      "reset_ms = 500; readback = { chip = \"c\"; line = 1; within_ms = 5; }",
+      "reset_ms = 500; readback = { chip = \"c\"; line = 1; within_ms = 6; }",
+      "6 ms is longer than release_ms = 5 ms" },
+    { "cluster.name", "10.0.0.1:7400", "10.0.0.1:740", "10.0.0.1:07400", "\"10.0.0.1:07400\"" },
+};
+
+static void what_is_just_good_is_taken_without_a_word_and_one_more_is_not(void **state)
+{
+    struct fixture *fix = *state;
+    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+        const struct limit *limit = &limits[i];
+        char text[TEXT_MAX];
+        edit(text, limit->after, limit->from, limit->to);
+        int count = load_text(fix, text);
+        if (count != 0 || fix->told[0] != '\0')
+            fail_msg("%s: %s", limit->to, fix->told);
+        edit(text, limit->after, limit->from, limit->one_more);
+        (void)load_text(fix, text);
+        if (!strstr(fix->told, limit->says))
+            fail_msg("%s: %s", limit->one_more, fix->told);
+    }
+}
+
+/* ttl * (1 - drift) - release_ms - interval = 998 - 398 - 200 = 400 ms = two intervals. */
+static void two_renewals_that_just_fit_are_enough(void **state)
+{
+    struct fixture *fix = *state;
+    char text[TEXT_MAX];
+    edit(text, "agent.resources[].name", "release_ms = 5", "release_ms = 398");
+    (void)load_text(fix, text);
+    assert_null(strstr(fix->told, "does not add up"));
+    edit(text, "agent.resources[].name", "release_ms = 5", "release_ms = 399");
+    (void)load_text(fix, text);
+    assert_non_null(strstr(fix->told, "does not add up"));
+}
+
+/* A Unix socket's path has 107 characters at most. */
+static void folder_may_be_as_long_as_a_socket_in_it_allows(void **state)
+{
+    struct fixture *fix = *state;
+    char text[TEXT_MAX];
+    char folder[128] = "/";
+    memset(folder + 1, 'r', 96 - 1);
+    edit(text, "node.data_dir", "/run/holdfast", folder);
+    assert_int_equal(load_text(fix, text), 0);
+    folder[96] = 'r';
+    edit(text, "node.data_dir", "/run/holdfast", folder);
+    assert_int_equal(load_text(fix, text), 1);
+    assert_non_null(strstr(fix->told, "RUN/guard.sock 108 characters long"));
+}
+
+static void every_number_takes_its_minimum_and_its_maximum(void **state)
+{
+    struct fixture *fix = *state;
+    for (size_t i = 0; i < conf_schema_count; i++) {
+        const struct conf_key *key = &conf_schema[i];
+        if (key->type != CONF_TYPE_INT)
+            continue;
+        for (int end = 0; end < 2; end++) {
+            char text[TEXT_MAX];
+            char value[32];
+            char allowed[200];
+            char told[300];
+            snprintf(value, sizeof(value), "%lld", (long long)(end == 0 ? key->min : key->max));
+            (void)mutate(text, key->path, value);
+            (void)load_text(fix, text);
+            conf_key_allowed(key, allowed, sizeof(allowed));
+            snprintf(told, sizeof(told), ", must be %s", allowed);
+            if (strstr(fix->told, told))
+                fail_msg("%s", fix->told);
+        }
+    }
+}
+
 static void an_output_that_covers_the_kernel_needs_a_watchdog(void **state)
 {
     struct fixture *fix = *state;
@@ -499,6 +591,9 @@ static void a_linux_watchdog_counts_in_whole_seconds(void **state)
     memcpy(timeout, "timeout_ms =16000", 17);
     assert_int_equal(load_text(fix, text), 0);
     assert_non_null(strstr(fix->told, "warning: watchdog.timeout_ms: 16000 ms is above"));
+    memcpy(timeout, "timeout_ms =15000", 17);
+    assert_int_equal(load_text(fix, text), 0);
+    assert_string_equal(fix->told, "");
 }
 
 /* While one is replaced, there are four. */
@@ -705,6 +800,10 @@ int main(void)
         cmocka_unit_test(every_required_key_is_missed_at_the_line_of_its_group),
         cmocka_unit_test(lists_refuse_elements_that_are_no_groups),
         cmocka_unit_test(numbers_that_do_not_add_up_are_refused_at_the_line_to_change),
+        cmocka_unit_test(what_is_just_good_is_taken_without_a_word_and_one_more_is_not),
+        cmocka_unit_test(two_renewals_that_just_fit_are_enough),
+        cmocka_unit_test(folder_may_be_as_long_as_a_socket_in_it_allows),
+        cmocka_unit_test(every_number_takes_its_minimum_and_its_maximum),
         cmocka_unit_test(an_output_that_covers_the_kernel_needs_a_watchdog),
         cmocka_unit_test(a_board_with_an_agent_must_name_its_hardware),
         cmocka_unit_test(an_issuer_without_a_policy_is_refused),

@@ -169,7 +169,7 @@ static void who_asked_through_an_issuer_that_goes_is_told(void **state)
     client_say(vera, "watch\n");
     client_say(olga, "watch\n");
     run_on(50);
-    node_stop(site.node[ISSUER].node); /* not its console: that would cancel all of the process */
+    stop(&site.node[ISSUER]);
     run_until(client_has_prompt, vera);
     run_until(client_has_prompt, olga);
     assert_has(vera->text, "ERR 503 the connection to i1 was lost\n");
@@ -320,6 +320,7 @@ static void question_says_who_asks_and_how(void **state)
 static void answer_counts_from_whom_was_asked_and_is_whole_with_its_last_piece(void **state)
 {
     (void)state;
+    const struct console_view *view = &site.node[BOARD].console->view;
     const struct hf_name issuer = name("i1");
     const struct hf_name other = name("board-b");
     struct client *vera = client_open(BOARD, "vera", "viewer");
@@ -327,15 +328,15 @@ static void answer_counts_from_whom_was_asked_and_is_whole_with_its_last_piece(v
     client_say(vera, "leases\n");
     run_until(query_has_come, NULL);
     struct wire_query reply = question(heard.query.id, "one ");
-    relay_answer(&other, &reply);
-    relay_answer(&issuer, &reply);
+    relay_answer(view, &other, &reply);
+    relay_answer(view, &issuer, &reply);
     reply = question(heard.query.id + 2, "another's ");
     reply.last = true;
-    relay_answer(&issuer, &reply);
+    relay_answer(view, &issuer, &reply);
     reply = question(heard.query.id, "two\n");
     reply.last = true;
-    relay_answer(&issuer, &reply);
-    relay_answer(&issuer, &reply);
+    relay_answer(view, &issuer, &reply);
+    relay_answer(view, &issuer, &reply);
     run_until(client_has_prompt, vera);
     assert_string_equal(vera->text, "one two\n" PROMPT);
 }

@@ -2,10 +2,12 @@
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <arpa/inet.h>
@@ -26,6 +28,7 @@ struct console {
     char ca[128];
     const char *greeting; /* up to and with the first prompt */
     const char *answer;   /* NULL: says nothing more */
+    atomic_bool silent;   /* and does not hang up before the client does */
     int listen_fd;
     int port;
     char heard[600]; /* the line that arrived */
@@ -64,6 +67,9 @@ static void talk(struct console *console, mbedtls_ssl_context *ssl)
     }
     if (console->answer)
         mbedtls_ssl_write(ssl, (const unsigned char *)console->answer, strlen(console->answer));
+    unsigned char more;
+    if (console->silent)
+        (void)mbedtls_ssl_read(ssl, &more, 1);
     mbedtls_ssl_close_notify(ssl);
 }
 
@@ -251,6 +257,35 @@ static void a_refusal_has_status_1(void **state)
     assert_string_equal(fix->errors, "ERR 403 operators only\n");
 }
 
+static void a_command_that_the_console_does_not_know_has_status_2(void **state)
+{
+    struct fixture *fix = *state;
+    start(fix, "board-a", greeting, "ERR 400 usage: leases\nholdfast> ");
+    assert_int_equal(call_console(fix, "ca.crt", CLIENT_TIMEOUT_MS), CTL_EXIT_USAGE);
+    stop(fix);
+    assert_string_equal(fix->errors, "ERR 400 usage: leases\n");
+}
+
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+/* A watch has none: the limit is that of the command, not of the greeting. */
+static void silence_has_the_limit_of_its_command(void **state)
+{
+    struct fixture *fix = *state;
+    start(fix, "board-a", greeting, NULL);
+    fix->console.silent = true;
+    double began = seconds();
+    assert_int_equal(call_console(fix, "ca.crt", 100), CTL_EXIT_UNREACHABLE);
+    assert_true(seconds() - began < CLIENT_TIMEOUT_MS / 1000.0);
+    stop(fix);
+    assert_non_null(strstr(fix->errors, "no answer in time"));
+}
+
 static void a_console_of_another_ca_is_not_trusted(void **state)
 {
     struct fixture *fix = *state;
@@ -346,6 +381,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_answer_is_printed_with_status_0),
         cmocka_unit_test(a_refusal_has_status_1),
+        cmocka_unit_test(a_command_that_the_console_does_not_know_has_status_2),
+        cmocka_unit_test(silence_has_the_limit_of_its_command),
         cmocka_unit_test(a_console_of_another_ca_is_not_trusted),
         cmocka_unit_test(a_console_whose_certificate_is_no_node_s_is_not_trusted),
         cmocka_unit_test(a_console_of_another_node_is_sent_no_command),

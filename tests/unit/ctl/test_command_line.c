@@ -45,6 +45,19 @@ static void options_stand_before_the_command_and_format_behind_it_too(void **sta
     assert_string_equal(options.words[2], "5");
 }
 
+/* "-h" of history, or a file called "-c": behind the command they are the command's. */
+static void what_stands_behind_the_command_is_the_commands(void **state)
+{
+    (void)state;
+    struct ctl_options options;
+    char *const argv[] = { "holdfastctl", "history", "-c", "F", "--node", "N", "--version" };
+    assert_true(ctl_options_parse(&options, 7, argv, stderr));
+    assert_null(options.conf_file);
+    assert_null(options.node);
+    assert_false(options.version);
+    assert_int_equal(options.word_count, 6);
+}
+
 static void the_later_format_wins(void **state)
 {
     (void)state;
@@ -137,6 +150,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(options_stand_before_the_command_and_format_behind_it_too),
+        cmocka_unit_test(what_stands_behind_the_command_is_the_commands),
         cmocka_unit_test(the_later_format_wins),
         cmocka_unit_test(every_usage_error_is_told_with_status_2),
         cmocka_unit_test(too_many_words_are_a_usage_error),

@@ -1,9 +1,11 @@
 /* Certificates: what pki makes is what TLS accepts, and nothing is replaced unasked. */
 #include <dirent.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <mbedtls/oid.h>
@@ -11,6 +13,7 @@
 
 #include "ctl/certificate.h"
 #include "ctl/pki.h"
+#include "ctl/pki_file.h"
 #include "tests/unit/support/folder.h"
 #include "tests/unit/support/unit.h"
 
@@ -287,6 +290,101 @@ static void check_names_what_is_wrong_with_the_files(void **state)
     assert_int_equal(check(fix, "a.crt", "a.key", "a"), 1);
 }
 
+/* A key that the group may read is no secret either. */
+static void check_wants_keys_closed_to_the_group_as_well(void **state)
+{
+    struct fixture *fix = *state;
+    char file[128];
+    assert_true(make_ca(fix));
+    assert_true(run(fix, pki_issue, "a", "node", 30, false));
+    chmod(path(fix, "a.key", file), 0640);
+    assert_int_equal(check(fix, "a.crt", "a.key", "a"), 1);
+    assert_non_null(strstr(fix->errors, "mode 0640, must be closed to group and others"));
+}
+
+static void a_key_beside_another_ca_issues_nothing(void **state)
+{
+    struct fixture *fix = *state;
+    char file[128];
+    char other[128];
+    assert_true(make_ca(fix));
+    assert_int_equal(rename(path(fix, "ca.key", file), path(fix, "kept", other)), 0);
+    assert_true(run(fix, pki_init, "line-3", NULL, 30, true));
+    assert_int_equal(rename(other, file), 0);
+    assert_false(run(fix, pki_issue, "a", "node", 30, false));
+    assert_non_null(strstr(fix->errors, "is not the key of the CA beside it"));
+}
+
+/* ---- files */
+
+static int refused_write; /* errno of the next write; 0: none */
+static unsigned synced;   /* files, folders not counted */
+
+ssize_t write(int file, const void *bytes, size_t length)
+{
+    if (refused_write != 0 && length > 100) {
+        errno = refused_write;
+        return -1;
+    }
+    return syscall(SYS_write, file, bytes, length);
+}
+
+int fsync(int file)
+{
+    struct stat about;
+    synced += fstat(file, &about) == 0 && S_ISREG(about.st_mode);
+    return (int)syscall(SYS_fsync, file);
+}
+
+static void what_is_written_is_synced_before_it_is_told(void **state)
+{
+    struct fixture *fix = *state;
+    synced = 0;
+    assert_true(make_ca(fix));
+    assert_int_equal(synced, 2);
+}
+
+static unsigned files_in(const struct fixture *fix)
+{
+    unsigned count = 0;
+    DIR *folder = opendir(fix->folder);
+    assert_non_null(folder);
+    for (struct dirent *entry = readdir(folder); entry; entry = readdir(folder))
+        count += entry->d_name[0] != '.';
+    closedir(folder);
+    return count;
+}
+
+static void full_disk_leaves_nothing_behind(void **state)
+{
+    struct fixture *fix = *state;
+    refused_write = ENOSPC;
+    bool done = make_ca(fix);
+    refused_write = 0;
+    assert_false(done);
+    assert_non_null(strstr(fix->errors, "No space left on device"));
+    assert_int_equal(files_in(fix), 0);
+}
+
+/* Whoever else makes it between the look and the act keeps what it made. */
+static void file_that_comes_meanwhile_is_not_replaced(void **state)
+{
+    struct fixture *fix = *state;
+    char file[128];
+    char bytes[8] = "";
+    FILE *there = fopen(path(fix, "there", file), "w");
+    assert_non_null(there);
+    fputs("theirs", there);
+    fclose(there);
+    assert_false(pki_file_write(file, "ours", 4, 0600, false));
+    assert_int_equal(errno, EEXIST);
+    assert_int_equal(bytes_of(fix, "there", bytes, sizeof(bytes) - 1), 6);
+    assert_string_equal(bytes, "theirs");
+    assert_int_equal(files_in(fix), 1);
+    assert_true(pki_file_write(file, "ours", 4, 0600, true));
+    assert_int_equal(files_in(fix), 1);
+}
+
 static void force_replaces_files_only(void **state)
 {
     struct fixture *fix = *state;
@@ -316,6 +414,11 @@ int main(void)
         TEST(dates_past_2049_are_written_and_read),
         TEST(without_a_ca_nothing_is_issued),
         TEST(check_names_what_is_wrong_with_the_files),
+        TEST(check_wants_keys_closed_to_the_group_as_well),
+        TEST(a_key_beside_another_ca_issues_nothing),
+        TEST(what_is_written_is_synced_before_it_is_told),
+        TEST(full_disk_leaves_nothing_behind),
+        TEST(file_that_comes_meanwhile_is_not_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,7 +23,7 @@ enum {
     ELECTION_MS = 200,
     TTL_MS = 200,
     SLOW_MS = 1500, /* above what a busy machine takes */
-    STARTED_MAX = 64
+    STARTED_MAX = 128
 };
 
 struct board {
@@ -36,6 +36,7 @@ struct board {
     struct issuer_shell *shell;
     unsigned members_changes;
     unsigned issuers_told; /* to all */
+    unsigned told_one;     /* to a node that asked by connecting */
     struct wire_issuers issuers;
     uint64_t granted; /* the last token that it sent to an agent */
 };
@@ -202,6 +203,7 @@ static void send_issuers(void *context, const struct hf_name *to,
     struct board *from = context;
     from->issuers = *issuers;
     from->issuers_told += to == NULL;
+    from->told_one += to != NULL;
 }
 
 static void on_members(void *context, const struct raft *raft)
@@ -695,6 +697,113 @@ static void new_configuration_is_told_when_it_is_for_good(void **state)
     assert_int_equal(asked->issuers.members.count, BOARDS - 1);
 }
 
+/* Else whoever connects meanwhile goes by what may never be. */
+static void nobody_is_told_of_a_configuration_before_it_is_for_good(void **state)
+{
+    (void)state;
+    const struct hf_name node = name("board-x");
+    asked = leader();
+    struct board *other = asked == &board[0] ? &board[1] : &board[0];
+    struct replica_event event = { .kind = REPLICA_MEMBERS,
+                                   .change = RAFT_CHANGE_REMOVE,
+                                   .node = other->conf.node_id,
+                                   .text = "member remove" };
+    assert_int_equal(operate(asked, &event), RAFT_ACCEPTED);
+    issuer_shell_tell_issuers(asked->shell, &node);
+    assert_int_equal(asked->told_one, 0);
+    run_until(act_is_told);
+    run_on();
+    issuer_shell_tell_issuers(asked->shell, &node);
+    assert_int_equal(asked->told_one, 1);
+    assert_int_equal(asked->issuers.members.count, BOARDS - 1);
+}
+
+static void act_that_the_lease_rules_refuse_has_its_reason(void **state)
+{
+    (void)state;
+    const char *error = NULL;
+    struct replica_act act;
+    struct replica_event event = { .kind = REPLICA_TRANSFER,
+                                   .who = name("olga"),
+                                   .resource = name("pump"),
+                                   .node = name("agent-a") };
+    (void)issuer_shell_operate(leader()->shell, &event, &act, &error);
+    assert_non_null(error);
+}
+
+static void role_and_standing_are_told_when_they_change(void **state)
+{
+    (void)state;
+    char line[64];
+    snprintf(line, sizeof(line), "raft: leader in term %llu, leader %s",
+             (unsigned long long)issuer_shell_replica(leader()->shell)->raft.term,
+             leader()->conf.node_id.text);
+    assert_int_equal(log_lines(line), 1);
+    assert_int_equal(log_lines("recovery: none is needed, the cluster is new"), BOARDS);
+    pin(leader());
+    run_until(act_is_told);
+    run_until(is_pinned_everywhere);
+    assert_int_equal(log_lines("pump: entry"), BOARDS);
+    assert_int_equal(log_lines("holder none, token 0, by olga"), BOARDS);
+}
+
+/* ---- the timer */
+
+static int64_t wanted_ms;
+static bool armed_so;
+
+static void look_at_timer(uv_handle_t *handle, void *unused)
+{
+    (void)unused;
+    if (handle->type == UV_TIMER && uv_is_active(handle) &&
+        uv_timer_get_repeat((uv_timer_t *)handle) == 0)
+        armed_so = armed_so || (int64_t)uv_timer_get_due_in((uv_timer_t *)handle) == wanted_ms;
+}
+
+/* What a copy of the replica would do next is the judge. */
+static void timer_is_armed_for_the_instant_at_which_the_replica_wakes(void **state)
+{
+    static struct replica copy;
+    static struct replica_output output;
+    const struct hf_name agent = name("agent-a");
+    (void)state;
+    for (int i = 0; i < 10 * BOARDS; i++) {
+        struct board *at = &board[i % BOARDS];
+        struct replica_event timer = { .kind = REPLICA_TIMER };
+        run_once();
+        issuer_shell_client(at->shell, &agent, i / BOARDS % 2 == 0); /* a step, which arms it */
+        copy = *issuer_shell_replica(at->shell);
+        replica_step(&copy, &timer, now, &output);
+        int64_t left_us = instant_diff(output.wake_at, now).us;
+        wanted_ms = left_us <= 0 ? 0 : (left_us + 999) / 1000;
+        armed_so = false;
+        uv_walk(&loop, look_at_timer, NULL);
+        assert_true(armed_so);
+    }
+}
+
+/* ---- what is told to people about boards and journals */
+
+static bool budget_is_told(void)
+{
+    return log_lines("agent-a: over its budget: it has caused") > 0;
+}
+
+static void board_over_its_budget_is_told(void **state)
+{
+    (void)state;
+    const struct hf_name agent = name("agent-a");
+    struct board *at = leader();
+    issuer_shell_client(at->shell, &agent, true);
+    /* As if it had caused as much: 140 grants would take minutes. */
+    struct issuer_client *client =
+        (struct issuer_client *)&issuer_shell_replica(at->shell)->issuer.client[0];
+    assert_string_equal(client->node.text, "agent-a");
+    budget_spend(&client->budget, &budget_board, BUDGET_BOARD_BURST, now);
+    run_until(budget_is_told);
+    assert_int_equal(log_lines("agent-a: over its budget"), 1);
+}
+
 static bool stores_are_known(void)
 {
     struct wire_store store;
@@ -709,6 +818,53 @@ static void issuers_tell_each_other_how_their_journals_fare(void **state)
 {
     (void)state;
     run_until(stores_are_known);
+    now.us += 2 * 1000000;
+    assert_true(stores_are_known());
+    now.us += 5 * 1000000;
+    assert_false(stores_are_known()); /* what was heard is old by now */
+    run_until(stores_are_known);
+}
+
+static bool failure_is_known_to_others(void)
+{
+    struct wire_store store;
+    for (int i = 0; i < BOARDS; i++) {
+        if (!issuer_shell_store_of(board[i].shell, &asked->conf.node_id, &store) || !store.failed)
+            return false;
+    }
+    return true;
+}
+
+static void journal_that_failed_is_known_to_all_and_is_not_slow(void **state)
+{
+    (void)state;
+    asked = leader();
+    asked->disk_fails = true;
+    pin(asked);
+    run_until(failure_is_known_to_others);
+    assert_non_null(strstr(issuer_shell_failure(asked->shell), "Input/output error"));
+    run_while(always, 2 * SLOW_MS + 1000);
+    assert_int_equal(log_lines("store: slow"), 0);
+}
+
+/* Of more than can be, the one that was silent for longest gives its place up. */
+static void word_of_a_new_issuer_takes_the_place_of_one_that_is_gone(void **state)
+{
+    (void)state;
+    struct wire_store said = { .syncs = 1 };
+    struct wire_store heard;
+    for (int i = 0; i < HF_ISSUERS_MAX; i++) {
+        char text[16];
+        snprintf(text, sizeof(text), "x%d", i);
+        const struct hf_name peer = name(text);
+        issuer_shell_store(board[0].shell, &peer, &said);
+    }
+    const struct hf_name late = name("late");
+    issuer_shell_store(board[0].shell, &late, &said);
+    assert_false(issuer_shell_store_of(board[0].shell, &late, &heard));
+    now.us += 6 * 1000000;
+    issuer_shell_store(board[0].shell, &late, &said);
+    assert_true(issuer_shell_store_of(board[0].shell, &late, &heard));
 }
 
 /* ---- disks */
@@ -758,6 +914,20 @@ static void journal_that_hangs_is_told_while_it_does(void **state)
     assert_int_equal(log_lines("store: slow: a sync takes"), 1);
     assert_int_equal(issuer_shell_slow_total(asked->shell), 1);
     assert_int_equal(issuer_shell_counters(asked->shell)->worst_us / 1000 >= SLOW_MS, 1);
+}
+
+/* Also if it was over before anybody looked. */
+static void sync_that_was_slow_is_told_when_it_is_done(void **state)
+{
+    (void)state;
+    asked = leader();
+    asked->disk_hangs = true;
+    pin(asked);
+    uint64_t end_us = uv_hrtime() / 1000 + (SLOW_MS + 50) * 1000;
+    while (uv_hrtime() / 1000 < end_us)
+        usleep(1000); /* the loop stands still meanwhile: nothing looks */
+    asked->disk_hangs = false;
+    run_until(slow_is_told);
 }
 
 static bool all_have_compacted(void)
@@ -905,7 +1075,15 @@ int main(void)
         TEST(store_that_fails_halts_the_issuer_and_tells_readers_once),
         TEST(sends_that_fail_are_borne),
         TEST(new_configuration_is_told_when_it_is_for_good),
+        TEST(nobody_is_told_of_a_configuration_before_it_is_for_good),
+        TEST(act_that_the_lease_rules_refuse_has_its_reason),
+        TEST(role_and_standing_are_told_when_they_change),
+        TEST(timer_is_armed_for_the_instant_at_which_the_replica_wakes),
+        TEST(board_over_its_budget_is_told),
         TEST(issuers_tell_each_other_how_their_journals_fare),
+        TEST(journal_that_failed_is_known_to_all_and_is_not_slow),
+        TEST(word_of_a_new_issuer_takes_the_place_of_one_that_is_gone),
+        TEST(sync_that_was_slow_is_told_when_it_is_done),
         TEST(nothing_is_granted_or_done_before_a_majority_has_it_on_disk),
         TEST(journal_that_hangs_is_told_while_it_does),
         TEST(log_is_compacted_in_time),
