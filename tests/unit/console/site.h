@@ -334,7 +334,9 @@ static struct tls_identity *identity_of(const char *cn, const char *unit)
 
 static void start(struct site_node *at)
 {
-    at->identity = identity_of(at->conf.node_id.text, "node");
+    at->stopped = false;
+    if (at->identity == NULL)
+        at->identity = identity_of(at->conf.node_id.text, "node");
     const struct node_config node = { .loop = &site.loop,
                                       .conf = &at->conf,
                                       .identity = at->identity };
@@ -349,6 +351,14 @@ static void start(struct site_node *at)
     site_started[site_started_count++] = at->console;
     site_started[site_started_count++] = node_issuer(at->node);
     site_started[site_started_count++] = node_agent(at->node);
+}
+
+/* Anew, in this process: the lock of an agent is the process's until its end. */
+static inline void start_again(struct site_node *at)
+{
+    if (at->conf.agent_role)
+        snprintf(at->conf.run_dir, sizeof(at->conf.run_dir), "%s/next", site.folder);
+    start(at);
 }
 
 static inline void stop(struct site_node *at)
@@ -372,6 +382,8 @@ static bool site_is_up(const void *context)
     return replica_serving(issuer_replica()) && !name_empty(&holder->leader);
 }
 
+static void (*site_adjust)(void); /* the configuration, before anything starts; NULL: as it is */
+
 static int set_up(void **state)
 {
     (void)state;
@@ -383,6 +395,8 @@ static int set_up(void **state)
     redirect_log();
     pki_open(&site.pki);
     configure();
+    if (site_adjust != NULL)
+        site_adjust();
     begin(&site.node[ISSUER].conf);
     uv_loop_init(&site.loop);
     for (int i = 0; i < SITES; i++)
@@ -408,6 +422,8 @@ static int tear_down(void **state)
     close(site.guard);
     for (int i = 0; i < SITES; i++) {
         tls_identity_free(site.node[i].identity);
+        if (strcmp(site.node[i].conf.run_dir, site.node[i].folder) != 0)
+            folder_remove(site.node[i].conf.run_dir);
         folder_remove(site.node[i].folder);
     }
     pki_close(&site.pki);

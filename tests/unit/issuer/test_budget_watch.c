@@ -19,6 +19,7 @@ static int set_up(void **state)
     memset(&watch, 0, sizeof(watch));
     issuer.table = &table;
     issuer.serving = true;
+    issuer.client_count = SLOT + 1;
     client = &issuer.client[SLOT];
     assert_true(name_from_string(&client->node, "board-a"));
     client->spent_bytes = 60000;

@@ -796,10 +796,8 @@ static void board_over_its_budget_is_told(void **state)
     struct board *at = leader();
     issuer_shell_client(at->shell, &agent, true);
     /* As if it had caused as much: 140 grants would take minutes. */
-    struct issuer_client *client =
-        (struct issuer_client *)&issuer_shell_replica(at->shell)->issuer.client[0];
-    assert_string_equal(client->node.text, "agent-a");
-    budget_spend(&client->budget, &budget_board, BUDGET_BOARD_BURST, now);
+    issuer_charge((struct issuer *)&issuer_shell_replica(at->shell)->issuer, &agent,
+                  BUDGET_BOARD_BURST, now);
     run_until(budget_is_told);
     assert_int_equal(log_lines("agent-a: over its budget"), 1);
 }
