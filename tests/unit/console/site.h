@@ -29,7 +29,7 @@ enum {
     SITE_TTL_MS = 400,
     SITE_FENCE_MS = 50,
     SITE_CLIENTS = 20,
-    SITE_STARTS_MAX = 128,
+    SITE_STARTS_MAX = 512,
     SITE_TEXT_MAX = 128 * 1024
 };
 
