@@ -355,7 +355,11 @@ static void take_readback(struct turn *turn, uint8_t index, uint8_t number, bool
         output->confirmed = output->confirmed || on;
     } else if (output->check_at.us == INSTANT_NEVER.us) {
         struct span grace = expected ? output_on_grace(config) : config->within;
-        output->check_at = instant_add(turn->now, grace);
+        struct instant from = turn->now;
+        /* Dropped before it showed on at all: what was pumped keeps it on until it has settled. */
+        if (resource->state == GUARD_DROPPING && instant_before(from, output->settle_at))
+            from = output->settle_at;
+        output->check_at = instant_add(from, grace);
     }
 }
 

@@ -509,6 +509,26 @@ static void cleared_fault_that_is_still_there_comes_back(void **state)
     assert_int_equal(fault_of(&f), GUARD_FAULT_STUCK_ON);
 }
 
+static void pulse_dropped_before_it_shows_on_has_its_hold_time(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    for (int stays = 0; stays <= 1; stays++) {
+        set_up(&f, GUARD_OUTPUT_PULSE, true);
+        permit(&f, 7, 900);
+        say(&f, GUARD_DROP, "pump", 7, 0);
+        pass_us(&f, 500);
+        readback(&f, PUMP, true);
+        pass_us(&f, HOLD_MS * 1000 - 500);
+        assert_int_equal(state_of(&f, PUMP), GUARD_DROPPING);
+        if (!stays)
+            readback(&f, PUMP, false);
+        pass_ms(&f, WITHIN_MS + 1);
+        assert_int_equal(state_of(&f, PUMP), stays ? GUARD_FAULT : GUARD_SAFE);
+    }
+    assert_int_equal(fault_of(&f), GUARD_FAULT_STUCK_ON);
+}
+
 static void output_that_does_not_come_on_is_stuck_off(void **state)
 {
     static const enum guard_output_kind kinds[] = { GUARD_OUTPUT_GPIO, GUARD_OUTPUT_PULSE };
@@ -825,6 +845,7 @@ int main(void)
         cmocka_unit_test(safe_is_no_proof_while_a_readback_shows_on),
         cmocka_unit_test(stuck_on_is_a_latched_fault_that_starves_the_watchdog),
         cmocka_unit_test(cleared_fault_that_is_still_there_comes_back),
+        cmocka_unit_test(pulse_dropped_before_it_shows_on_has_its_hold_time),
         cmocka_unit_test(output_that_does_not_come_on_is_stuck_off),
         cmocka_unit_test(pulse_has_its_rate_and_ends_at_the_deadline),
         cmocka_unit_test(late_loop_makes_no_burst_of_edges),
