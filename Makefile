@@ -177,12 +177,13 @@ $(BUILD)/obj/tests/sim/linked.o: $(WORLD_OBJECTS)
 SIM_OBJECTS := $(if $(WORLD_OBJECTS),$(BUILD)/obj/tests/sim/linked.o $(BUILD)/obj/gen/sim_commit.o)
 # The shells as they ship: of what they call, libuv, clocks, log and files are the simulator's own by
 # name; system calls, and core functions that it looks into, are wrapped.
-SIM_ARCHIVES := guard node agent issuer backup conf files hal store log wire core
+SIM_ARCHIVES := guard client node agent issuer backup conf files hal store log wire core
 SIM_LINKED   := $(SIM_ARCHIVES:%=$(BUILD)/lib/lib%.a)
 SIM_WRAPPED  := calloc malloc free mkdir socket connect getsockopt send recv close \
     holder_init holder_step replica_init replica_step journal_append journal_take journal_flush \
     journal_open_or_begin_anew agent_start agent_receive issuer_shell_start issuer_shell_raft \
-    issuer_shell_lease issuers_hears getrandom guard_init guard_step
+    issuer_shell_lease issuers_hears getrandom guard_init guard_step \
+    open read fstat mmap munmap clock_gettime
 $(BUILD)/bin/holdfast-sim: $(SIM_OBJECTS) $(SIM_LINKED)
 	@mkdir -p $(@D)
 	$(call run,LINK)$(CC) $(LDFLAGS) $(SIM_WRAPPED:%=-Wl,--wrap=%) -o $@ $(SIM_OBJECTS) -Wl,--start-group $(SIM_LINKED) -Wl,--end-group $(NANOPB)

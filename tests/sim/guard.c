@@ -232,6 +232,7 @@ static void note_changes(const struct guard_effects *effects)
     for (uint8_t i = 0; i < effects->change_count; i++) {
         const struct guard_change *change = &effects->change[i];
         oracle_guard_changed(running->world, running->board, change);
+        oracle_guard_dropped(running->world, running->board, change);
         cover_change(running->world, change);
         if (change->from == GUARD_FAULT)
             running->fault_left_us = running->world->now_us;
@@ -274,6 +275,8 @@ static void end_turn(struct sim_guard *guard)
     struct random *random = world_random(world, STREAM_TIMER, node_of(guard));
     const struct sim_socket *socket = &world->board[guard->board].socket;
     oracle_turn_ended(world, guard->board);
+    oracle_check_heartbeat(world, guard->board);
+    guard_client_turn_ended(world, guard->board);
     if ((socket->waiting | socket->ready) != 0)
         process_set_timer(world, EVENT_GUARD_TURN, node_of(guard),
                           world->now_us + random_between(random, TURN_MIN_US, TURN_MAX_US));
@@ -282,6 +285,7 @@ static void end_turn(struct sim_guard *guard)
 static void run_turn(struct sim_guard *guard)
 {
     running = guard;
+    guard->late_us = guard->world->now_us - guard->alarm_us;
     if (setjmp(waits) == 0) {
         loop_turn(&guard->loop);
         end_turn(running);
@@ -313,6 +317,7 @@ void sim_guard_watchdog(struct world *world, const struct event *event)
     const struct sim_guard *guard = guard_of(world, board);
     if (event->epoch != guard->watchdog_id || guard->watchdog_us == INT64_MAX)
         return;
+    oracle_bitten(world, board);
     machine_reset(world, board);
 }
 
@@ -348,6 +353,8 @@ static void begin(struct world *world, int board)
     guard->armed_us = INT64_MAX;
     guard->absent_until_us = world->now_us;
     guard->clock_went_back = false;
+    guard->signalled = false;
+    guard->alarm_us = world->now_us;
     guard->platform = platform;
     guard->platform.context = guard;
     guard->platform.pid = FIRST_PID + guard->process.life;
@@ -362,7 +369,7 @@ void sim_guard_start(struct world *world, int board)
     file_of_machine(world, world->machine_of[node_of(guard)], world->board[board].hold_ms, &conf);
     running = guard;
     HF_CHECK(loop_open(&guard->loop, &guard->platform, &conf));
-    oracle_turn_ended(world, board);
+    end_turn(guard);
     running = NULL;
 }
 
@@ -387,4 +394,5 @@ void sim_guard_stop(struct world *world, int board)
         guard_hal_feed(guard);
     socket_guard_died(world, board);
     guard_pages_disowned(world, board);
+    guard_client_looks(world, board);
 }

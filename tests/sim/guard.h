@@ -69,8 +69,9 @@ struct sim_socket {
     bool bound;     /* the file is there */
     bool listening; /* and a guard behind it */
     uint32_t numbers;
-    unsigned waiting; /* a bit per connection: it is there to be accepted */
-    unsigned ready;   /* it is accepted, and has a message or its end */
+    int64_t hung_up_us; /* the agent did last, or died */
+    unsigned waiting;   /* a bit per connection: it is there to be accepted */
+    unsigned ready;     /* it is accepted, and has a message or its end */
     struct sim_connection connection[SIM_CONNECTIONS];
 };
 
@@ -84,6 +85,10 @@ struct sim_page {
     bool owned;     /* the kernel will mark it when the guard's thread ends */
     uint32_t woken; /* its `change` when readers were woken last */
     struct lease_page page;
+    /* What the oracles saw at the end of the last turn. */
+    uint32_t seen_change;
+    uint32_t seen_state[SIM_RESOURCES_MAX];
+    uint64_t seen_token[SIM_RESOURCES_MAX];
 };
 
 struct sim_client {
@@ -125,6 +130,9 @@ struct sim_guard {
     int64_t absent_from_us;
     int64_t absent_until_us;
     bool clock_went_back;       /* and it has not looked yet */
+    int64_t clock_touched_us;   /* a clock of its machine was stepped, stood, or went on */
+    int64_t late_us;            /* its turn is, by true time */
+    bool signalled;             /* asked to end */
     int64_t fault_left_us;      /* when an operator cleared one last */
     bool clock_fault;           /* it latched one for its clock since the clock stood */
     int64_t clock_bad_until_us; /* a clock that stood: what it reckoned with is no good till then */
@@ -164,7 +172,7 @@ void socket_unlink(void *context, const char *path);
 void socket_arrives(struct world *world, const struct event *event);
 /* What the guard said was delivered. */
 void socket_delivered(struct world *world, const struct event *event);
-/* The agent died. */
+/* The agent has closed its end, or died. */
 void socket_agent_died(struct world *world, int board);
 /* The guard did. */
 void socket_guard_died(struct world *world, int board);
@@ -195,5 +203,15 @@ struct sim_page *guard_page_named(struct world *world, int board);
 void guard_pages_disowned(struct world *world, int board);
 /* The kernel went, and all that it kept in memory. */
 void guard_run_dir_lost(struct world *world, int board);
+
+/* ---- guard_client.c */
+
+/* It asks about every resource, and again by the page that there is now. */
+void guard_client_looks(struct world *world, int board);
+/* The board makes a rising edge: no client of another board may be told that it is its. */
+void guard_client_sees_edge(struct world *world, int board, int resource);
+/* The guard's page is as the guard is, and its clients are told so. */
+void guard_client_turn_ended(struct world *world, int board);
+void guard_client_closes(struct world *world, int board);
 
 #endif

@@ -96,6 +96,7 @@ static enum hal_result feed(void *context)
 {
     struct sim_guard *guard = context;
     oracle_fed(guard->world, guard->board);
+    oracle_fed_late(guard->world, guard->board);
     guard_hal_feed(guard);
     return HAL_OK;
 }

@@ -138,6 +138,7 @@ void guard_pages_disowned(struct world *world, int board)
 
 void guard_run_dir_lost(struct world *world, int board)
 {
+    guard_client_closes(world, board);
     memset(&world->board[board].run_dir, 0, sizeof(world->board[board].run_dir));
     socket_lost(world, board);
 }

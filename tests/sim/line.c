@@ -30,6 +30,7 @@ static void rise(struct world *world, int board, int resource)
 {
     struct line *line = &world->board[board].line[resource];
     oracle_edge(world, board, resource);
+    guard_client_sees_edge(world, board, resource);
     if (!line_is_on(line, world->now_us)) {
         line->on_us = world->now_us;
         world_cover(world, COVERAGE_DRIVES);
@@ -112,6 +113,7 @@ void line_repair(struct world *world, int board, int resource)
 {
     struct line *line = &world->board[board].line[resource];
     line->reading = READING_TRUE;
+    line->repaired_us = world->now_us;
     if (line->welded && line_is_on(line, world->now_us)) {
         line->welded = false;
         line->off_us = holds_until(world, board, line);

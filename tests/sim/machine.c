@@ -114,6 +114,12 @@ void machine_pins(struct world *world, const struct event *event)
 
 /* ---- clocks, and sleep */
 
+static void clock_is_touched(struct world *world, int machine)
+{
+    if (world->board_on[machine] >= 0)
+        world->board[world->board_on[machine]].guard.clock_touched_us = world->now_us;
+}
+
 /* The watchdog of a board with plain outputs that cover a hang counts on in its sleep. */
 static void watchdog_sleeps(struct world *world, int board, int64_t duration_us)
 {
@@ -165,6 +171,10 @@ void machine_wake(struct world *world, const struct event *event)
     clock->slept_us += world->now_us - event->sent_us;
     world->asleep_until_us[event->node] = 0;
     log_note(world, "%s: wakes", world->name[event->node].text);
+    clock_is_touched(world, event->node);
+    /* Sooner than the guard, which has yet to find out. */
+    if (world->board_on[event->node] >= 0)
+        guard_client_looks(world, world->board_on[event->node]);
 }
 
 void machine_step_wakes(struct world *world, int machine, int64_t step_us)
@@ -172,6 +182,7 @@ void machine_step_wakes(struct world *world, int machine, int64_t step_us)
     int board = world->board_on[machine];
     clock_step(world, &world->clock[machine].monotonic, step_us);
     process_shift_timers(world, machine, -step_us);
+    clock_is_touched(world, machine);
     if (board >= 0 && step_us < 0) {
         /* A turn that was late already is later by that. */
         int64_t turn_us = world->now_us + next_turn_us(world);
@@ -184,6 +195,7 @@ void machine_step_raw(struct world *world, int machine, int64_t step_us)
 {
     int board = world->board_on[machine];
     clock_step(world, &world->clock[machine].raw, step_us);
+    clock_is_touched(world, machine);
     world->board[board].guard.clock_went_back = step_us < 0;
     sim_guard_absent(world, board, world->now_us + next_turn_us(world));
 }
@@ -192,6 +204,7 @@ void machine_stand_raw(struct world *world, int machine, int64_t duration_us)
 {
     int board = world->board_on[machine];
     clock_stand(world, &world->clock[machine].raw, true);
+    clock_is_touched(world, machine);
     if (board >= 0) {
         struct sim_guard *guard = &world->board[board].guard;
         guard->clock_fault = false;
@@ -211,4 +224,5 @@ void machine_raw_goes(struct world *world, const struct event *event)
     if (board >= 0)
         oracle_clock_stood(world, board, event->sent_us);
     clock_stand(world, &world->clock[event->node].raw, false);
+    clock_is_touched(world, event->node);
 }

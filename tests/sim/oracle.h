@@ -345,11 +345,24 @@ void oracle_guard_changed(struct world *world, int board, const struct guard_cha
 void oracle_guard_started(struct world *world, int board);
 /* The guard's turn has ended: a readback that disagrees does so for a short time only. */
 void oracle_turn_ended(struct world *world, int board);
+/* How long a readback may disagree with what the guard wants, before that must be a fault. */
+int64_t oracle_notice_us(const struct world *world, int board);
 /* The guard was stepped at an instant before that of its last step. */
 void oracle_clock_went_back(struct world *world, int board);
 /* The board's raw clock stood since then, and goes on now. */
 void oracle_clock_stood(struct world *world, int board, int64_t since_us);
+/* A client of the board was told, rightly as far as the board knows, that the resource is its. */
+void oracle_client_told(struct world *world, int board, int resource);
 /* The board releases: what it says to be off is off. */
 void oracle_released(struct world *world, int board, const struct lease_message *message);
+
+/* oracle_cause.c */
+/* A change of the guard's, which has a cause. */
+void oracle_guard_dropped(struct world *world, int board, const struct guard_change *change);
+/* The watchdog resets the board now, if that is not well. */
+void oracle_bitten(struct world *world, int board);
+/* The guard's turn has ended: its watchdog was fed, and not long ago. */
+void oracle_check_heartbeat(struct world *world, int board);
+void oracle_fed_late(struct world *world, int board);
 
 #endif

@@ -86,8 +86,7 @@ void oracle_guard_changed(struct world *world, int board, const struct guard_cha
                    guard_event_name(change->event));
 }
 
-/* How long the readback may disagree with what the guard wants, before that must be a fault. */
-static int64_t notice_us(const struct world *world, int board)
+int64_t oracle_notice_us(const struct world *world, int board)
 {
     const struct sim_plan *plan = &world->plan;
     int64_t us = (plan->readback_ms + SIM_RELEASE_MS) * 1000 + NOTICE_MARGIN_US;
@@ -116,7 +115,7 @@ void oracle_turn_ended(struct world *world, int board)
         bool agrees = state == GUARD_FAULT || line_reads(world, board, i) == wants;
         if (agrees || cannot_tell || !doubt->open || doubt->state != state)
             *doubt = (struct oracle_doubt){ !agrees, state, world->now_us };
-        else if (world->now_us - doubt->since_us > notice_us(world, board))
+        else if (world->now_us - doubt->since_us > oracle_notice_us(world, board))
             world_fail(world, ORACLE_S5,
                        "%s: %s reads %s for %lld us while the guard is in state "
                        "%s",

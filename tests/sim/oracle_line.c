@@ -65,6 +65,19 @@ static void check_alone(struct world *world, int board, int resource)
     }
 }
 
+void oracle_client_told(struct world *world, int board, int resource)
+{
+    for (int other = 0; other < world->board_count; other++) {
+        const struct line *line = &world->board[other].line[resource];
+        if (other == board || !line_is_on(line, world->now_us) || line->welded ||
+            sim_guard_clock_is_bad(world, board) || sim_guard_clock_is_bad(world, other))
+            continue;
+        world_fail(world, ORACLE_S1, "%s: a client of %s is told that it is its, and %s drives",
+                   world->resource[resource].text, world->name[board_node(world, board)].text,
+                   world->name[board_node(world, other)].text);
+    }
+}
+
 static void check_token(struct world *world, int board, int resource)
 {
     struct oracle_drive *drive = &world->oracle.drive[resource];

@@ -125,6 +125,8 @@ static void destroy(struct world *world)
         disk_free(&world->issuer[i].disk);
     for (int i = 0; i < SIM_NODES_MAX; i++)
         loop_end(world, i);
+    for (int i = 0; i < world->board_count; i++)
+        guard_client_closes(world, i);
     for (int slot = 0; slot < DISK_SLOTS; slot++)
         free(world->card.bytes[slot]);
     free(world);

@@ -121,6 +121,7 @@ struct line {
     bool level;                /* of the pin */
     bool welded;               /* the relay: once on, it stays on whatever it is told */
     enum line_reading reading; /* of its readback: true, or stuck */
+    int64_t repaired_us;       /* last; 0: never */
     int64_t on_us;             /* of the present or last drive: its first rising edge */
     int64_t rise_us;           /* last rising edge */
     int64_t off_us;            /* not on from then on; INT64_MAX: for as long as nothing happens */

@@ -224,19 +224,18 @@ int __wrap_close(int fd)
 {
     if (!is_ours(fd))
         return __real_close(fd);
-    struct sim_agent *agent = agent_of(fd);
-    if (agent->socket_open)
-        hang_up(loop_running()->world, fd - FIRST_FD, agent->socket);
-    agent->socket_open = false;
+    socket_agent_died(loop_running()->world, fd - FIRST_FD);
     return 0;
 }
 
 void socket_agent_died(struct world *world, int board)
 {
     struct sim_agent *agent = &world->board[board].agent;
-    if (agent->socket_open)
-        hang_up(world, board, agent->socket);
+    if (!agent->socket_open)
+        return;
+    hang_up(world, board, agent->socket);
     agent->socket_open = false;
+    socket_of(world, board)->hung_up_us = world->now_us;
 }
 
 void socket_delivered(struct world *world, const struct event *event)

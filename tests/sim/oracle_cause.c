@@ -1,0 +1,128 @@
+/*
+ * L2, at the guard: what it drops, and each fault that it latches, has a cause that is true; and its
+ * watchdog does not bite a board that is well. Without these a guard could be safe by never driving.
+ */
+#include "tests/sim/sim.h"
+
+enum {
+    TURN_US = 1000,       /* from the end of a pause to the guard's first turn */
+    HANG_UP_US = 2000,    /* until a connection's end is read */
+    WINDOWS_US = 2500000, /* two in which a guard compares its clocks, and some */
+    LATE_US = 12000       /* release time, slew and a late scheduler */
+};
+
+static const struct sim_guard *guard_of(const struct world *world, int board)
+{
+    return &world->board[board].guard;
+}
+
+static bool was_away(const struct world *world, int board, int64_t since_us)
+{
+    return guard_of(world, board)->absent_until_us >= world->now_us - TURN_US - since_us;
+}
+
+static bool clocks_were_touched(const struct world *world, int board, int64_t since_us)
+{
+    const struct sim_guard *guard = guard_of(world, board);
+    int machine = world->machine_of[board_node(world, board)];
+    return world->clock[machine].raw.stands || guard->clock_touched_us >= world->now_us - since_us;
+}
+
+static int64_t watchdog_us(const struct world *world)
+{
+    return SIM_WATCHDOG_MS * 1000 * world->plan.scale;
+}
+
+/* Line or readback was broken so lately that the guard may still see it. */
+static bool was_broken(const struct world *world, int board, int resource)
+{
+    const struct line *line = &world->board[board].line[resource];
+    int64_t since_us = world->now_us - oracle_notice_us(world, board);
+    return line->welded || line->reading != READING_TRUE || line->repaired_us >= since_us;
+}
+
+static bool has_cause(const struct world *world, int board, const struct guard_change *change)
+{
+    int64_t notice_us = oracle_notice_us(world, board);
+    switch (change->event) {
+    case GUARD_EVENT_LATE:
+    case GUARD_EVENT_OVERRUN:
+        return was_away(world, board, 0);
+    case GUARD_EVENT_CLOCK:
+    case GUARD_EVENT_SLEPT:
+        return clocks_were_touched(world, board, WINDOWS_US);
+    case GUARD_EVENT_STUCK_ON:
+    case GUARD_EVENT_STUCK_OFF:
+        return was_broken(world, board, change->resource) || was_away(world, board, notice_us) ||
+               clocks_were_touched(world, board, notice_us + WINDOWS_US);
+    case GUARD_EVENT_AGENT_LOST:
+        return was_away(world, board, HANG_UP_US) ||
+               world->board[board].socket.hung_up_us >= world->now_us - HANG_UP_US;
+    case GUARD_EVENT_STOP:
+        return guard_of(world, board)->signalled;
+    case GUARD_EVENT_IO_ERROR:
+        return false;
+    case GUARD_EVENT_PERMIT:
+    case GUARD_EVENT_RENEW:
+    case GUARD_EVENT_DROP:
+    case GUARD_EVENT_AGENT_UP:
+    case GUARD_EVENT_DEADLINE:
+    case GUARD_EVENT_SHOWN_OFF:
+    case GUARD_EVENT_CLEAR_FAULT:
+    case GUARD_EVENTS:
+        break;
+    }
+    return true;
+}
+
+void oracle_guard_dropped(struct world *world, int board, const struct guard_change *change)
+{
+    if (!has_cause(world, board, change))
+        world_fail(world, ORACLE_L2, "%s: %s: %s -%s-> %s, and there is no cause",
+                   world->name[board_node(world, board)].text,
+                   world->resource[change->resource].text, guard_state_name(change->from),
+                   guard_event_name(change->event), guard_state_name(change->to));
+}
+
+/* For as long as a watchdog counts: the guard was there, its clocks went, and it has no fault. */
+static bool is_well(const struct world *world, int board)
+{
+    const struct sim_guard *guard = guard_of(world, board);
+    int64_t counts_us = watchdog_us(world);
+    bool well =
+        guard->process.up && guard->process.paused_until_us <= world->now_us &&
+        !was_away(world, board, counts_us) && !clocks_were_touched(world, board, counts_us) &&
+        guard->fault_left_us < world->now_us - counts_us && !sim_guard_clock_is_bad(world, board);
+    for (int i = 0; i < world->resource_count; i++)
+        well = well && guard->loop.guard.resource[i].state != GUARD_FAULT;
+    return well;
+}
+
+void oracle_bitten(struct world *world, int board)
+{
+    if (is_well(world, board))
+        world_fail(world, ORACLE_L2, "%s: the watchdog bites a board that is well",
+                   world->name[board_node(world, board)].text);
+}
+
+void oracle_check_heartbeat(struct world *world, int board)
+{
+    const struct sim_guard *guard = guard_of(world, board);
+    int64_t left_us = guard->watchdog_us - world->now_us;
+    if (world->plan.hardware[board].watchdog && left_us < watchdog_us(world) / 2 &&
+        is_well(world, board))
+        world_fail(world, ORACLE_L2, "%s: the watchdog was fed last %lld us ago, the board is well",
+                   world->name[board_node(world, board)].text,
+                   (long long)(watchdog_us(world) - left_us));
+    if (world->plan.hardware[board].watchdog && guard->watchdog_us == INT64_MAX)
+        world_fail(world, ORACLE_S5, "%s: the guard runs and its watchdog is not armed",
+                   world->name[board_node(world, board)].text);
+}
+
+void oracle_fed_late(struct world *world, int board)
+{
+    const struct sim_guard *guard = guard_of(world, board);
+    if (guard->late_us > LATE_US && !clocks_were_touched(world, board, WINDOWS_US))
+        world_fail(world, ORACLE_S5, "%s: the watchdog is fed by a turn that is %lld us late",
+                   world->name[board_node(world, board)].text, (long long)guard->late_us);
+}
