@@ -49,6 +49,7 @@ void dispatch_event(struct world *world, const struct event *event)
         [EVENT_GUARD_TURN] = sim_guard_turn,
         [EVENT_GUARD_MESSAGE] = socket_arrives,
         [EVENT_READBACK] = guard_hal_look,
+        [EVENT_STRANGER] = stranger_event,
         [EVENT_GUARD_WATCHDOG] = sim_guard_watchdog,
         [EVENT_PINS] = machine_pins,
         [EVENT_REPAIR] = fault_repair,

@@ -6,6 +6,7 @@
 #include "tests/sim/guard.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -13,6 +14,10 @@
 
 enum {
     PLANTED_US = 1000000,
+    CALLS_MAX = 12, /* until it dies, within a turn or two */
+    DIES_AT_START_PPM = 50000,
+    BACK_MIN_US = 1000, /* times the scale: who was not killed at once is restarted after that */
+    BACK_MAX_US = 300000,
     LATE_MIN_US = 10, /* as schedulers are */
     LATE_MAX_US = 300,
     TURN_MIN_US = 5, /* until it polls again */
@@ -22,7 +27,9 @@ enum {
 };
 
 static struct sim_guard *running;
-static jmp_buf waits; /* in poll(), with nothing to do */
+static jmp_buf leaves; /* its turn, for one of these */
+
+enum { LEAVES_TO_WAIT = 1, LEAVES_DEAD };
 
 static struct sim_guard *guard_of(struct world *world, int board)
 {
@@ -89,6 +96,7 @@ static void set_alarm(struct sim_guard *guard)
 static int arm(void *context, int64_t at_us)
 {
     struct sim_guard *guard = context;
+    guard_may_die(guard);
     guard->armed_us = at_us;
     set_alarm(guard);
     return 0;
@@ -103,7 +111,7 @@ static bool readable(struct sim_guard *guard, int handle)
     case HANDLE_TIMER:
         return monotonic_us(guard) >= guard->armed_us;
     case HANDLE_SIGNALS:
-        return false;
+        return guard->signal != 0;
     case HANDLE_BENCH:
         return guard_hal_readable(guard);
     case HANDLE_LISTENER:
@@ -123,14 +131,16 @@ static int wait_for_input(void *context, struct pollfd *polled, size_t count)
         ready += there;
     }
     if (ready == 0)
-        longjmp(waits, 1);
+        longjmp(leaves, LEAVES_TO_WAIT);
     return ready;
 }
 
 static int take_signal(void *context)
 {
-    (void)context;
-    return 0;
+    struct sim_guard *guard = context;
+    int number = guard->signal;
+    guard->signal = 0;
+    return number;
 }
 
 /* ---- being on time: all is granted, and the world decides how late it is */
@@ -267,6 +277,87 @@ void __wrap_guard_step(struct guard *guard, struct instant at, const struct guar
     note_changes(effects);
 }
 
+/* ---- its end */
+
+void sim_guard_vanish(struct world *world, int board)
+{
+    struct sim_guard *guard = guard_of(world, board);
+    process_end(&guard->process);
+    timer_stop(&guard->timer);
+    sim_guard_absent(world, board, INT64_MAX);
+}
+
+/* A line that nobody holds goes to its pull, unless the kernel lets it be. */
+static void kill_now(struct world *world, int board)
+{
+    const struct sim_hardware *hardware = &world->plan.hardware[board];
+    struct sim_guard *guard = guard_of(world, board);
+    log_note(world, "%s: guard %s", text_of(world, board),
+             loop_ended(&guard->loop) ? "ends" : "killed");
+    sim_guard_vanish(world, board);
+    if (!hardware->retains)
+        line_all_low(world, board);
+    if (guard->watchdog_us != INT64_MAX && hardware->close_pings)
+        guard_hal_feed(guard);
+    socket_guard_died(world, board);
+    guard_pages_disowned(world, board);
+    guard_client_looks(world, board);
+}
+
+static void comes_back(struct world *world, int board)
+{
+    struct random *random = world_random(world, STREAM_STRANGER, board_node(world, board));
+    fault_restart_board(world, board,
+                        random_between(random, BACK_MIN_US, BACK_MAX_US) * world->plan.scale);
+}
+
+/* What it did in this turn is done, the rest is not. */
+static void die_in_turn(struct sim_guard *guard)
+{
+    world_cover(guard->world, COVERAGE_DEATHS_IN_TURN);
+    kill_now(guard->world, guard->board);
+    comes_back(guard->world, guard->board);
+}
+
+static void end_as_asked(struct sim_guard *guard)
+{
+    bool proven = loop_run(&guard->loop); /* it has ended: this is its last word */
+    loop_close(&guard->loop, "/run/holdfast", proven);
+    world_cover(guard->world, COVERAGE_GUARDS_ENDED);
+    kill_now(guard->world, guard->board);
+    comes_back(guard->world, guard->board);
+}
+
+/* In chaos, while it runs: where a bound is watched, it dies when it is to. */
+static bool may_stop_otherwise(const struct world *world, int board)
+{
+    const struct process *process = &world->board[board].guard.process;
+    return plan_is_chaos(&world->plan) && !world->plan.steady && !world->quiet &&
+           process->paused_until_us <= world->now_us;
+}
+
+static void doom(struct sim_guard *guard)
+{
+    struct random *random = world_random(guard->world, STREAM_STRANGER, node_of(guard));
+    guard->calls_left = (unsigned)random_between(random, 1, CALLS_MAX);
+}
+
+void sim_guard_stop(struct world *world, int board)
+{
+    struct sim_guard *guard = guard_of(world, board);
+    struct random *random = world_random(world, STREAM_STRANGER, board_node(world, board));
+    uint64_t how = may_stop_otherwise(world, board) ? random_below(random, 4) : 0;
+    if (how == 1) {
+        doom(guard);
+    } else if (how == 2 && !guard->signalled) {
+        guard->signal = SIGTERM;
+        guard->signalled = true;
+        sim_guard_wake(world, board);
+    } else {
+        kill_now(world, board);
+    }
+}
+
 /* ---- turns */
 
 static void end_turn(struct sim_guard *guard)
@@ -282,15 +373,29 @@ static void end_turn(struct sim_guard *guard)
                           world->now_us + random_between(random, TURN_MIN_US, TURN_MAX_US));
 }
 
+void guard_may_die(struct sim_guard *guard)
+{
+    if (guard->calls_left > 0 && --guard->calls_left == 0)
+        longjmp(leaves, LEAVES_DEAD);
+}
+
 static void run_turn(struct sim_guard *guard)
 {
     running = guard;
     guard->late_us = guard->world->now_us - guard->alarm_us;
-    if (setjmp(waits) == 0) {
+    switch (setjmp(leaves)) {
+    case 0:
         loop_turn(&guard->loop);
         end_turn(running);
-    } else {
+        if (loop_ended(&guard->loop))
+            end_as_asked(running);
+        break;
+    case LEAVES_TO_WAIT:
         set_alarm(running);
+        break;
+    default:
+        die_in_turn(running);
+        break;
     }
     running = NULL;
 }
@@ -354,6 +459,8 @@ static void begin(struct world *world, int board)
     guard->absent_until_us = world->now_us;
     guard->clock_went_back = false;
     guard->signalled = false;
+    guard->signal = 0;
+    guard->calls_left = 0;
     guard->alarm_us = world->now_us;
     guard->platform = platform;
     guard->platform.context = guard;
@@ -367,32 +474,15 @@ void sim_guard_start(struct world *world, int board)
     log_note(world, "%s: guard starts", text_of(world, board));
     begin(world, board);
     file_of_machine(world, world->machine_of[node_of(guard)], world->board[board].hold_ms, &conf);
+    if (may_stop_otherwise(world, board) &&
+        random_chance(world_random(world, STREAM_STRANGER, node_of(guard)), DIES_AT_START_PPM))
+        doom(guard);
     running = guard;
-    HF_CHECK(loop_open(&guard->loop, &guard->platform, &conf));
-    end_turn(guard);
+    if (setjmp(leaves) == 0) {
+        HF_CHECK(loop_open(&guard->loop, &guard->platform, &conf));
+        end_turn(running);
+    } else {
+        die_in_turn(running);
+    }
     running = NULL;
-}
-
-void sim_guard_vanish(struct world *world, int board)
-{
-    struct sim_guard *guard = guard_of(world, board);
-    process_end(&guard->process);
-    timer_stop(&guard->timer);
-    sim_guard_absent(world, board, INT64_MAX);
-}
-
-/* A line that nobody holds goes to its pull, unless the kernel lets it be. */
-void sim_guard_stop(struct world *world, int board)
-{
-    const struct sim_hardware *hardware = &world->plan.hardware[board];
-    struct sim_guard *guard = guard_of(world, board);
-    log_note(world, "%s: guard killed", text_of(world, board));
-    sim_guard_vanish(world, board);
-    if (!hardware->retains)
-        line_all_low(world, board);
-    if (guard->watchdog_us != INT64_MAX && hardware->close_pings)
-        guard_hal_feed(guard);
-    socket_guard_died(world, board);
-    guard_pages_disowned(world, board);
-    guard_client_looks(world, board);
 }

@@ -19,6 +19,7 @@
 #include "guard/loop.h"
 #include "guard/guard_message.h"
 #include "tests/sim/process.h"
+#include "tests/sim/random.h"
 #include "tests/sim/settings.h"
 
 struct event;
@@ -29,7 +30,9 @@ enum {
     SIM_CONNECTIONS = 16, /* of a board's guard.sock, to be accepted or open at either end */
     SIM_TO_GUARD_MAX = 64,
     SIM_TO_AGENT_MAX = 85, /* messages in the send buffer that the guard asks for */
-    SIM_PAGES = 4 /* files in a run directory, and those removed that somebody still maps */
+    SIM_STRANGERS = 6,
+    SIM_AGENT_UID = 990, /* that of the run directory, too */
+    SIM_PAGES = 4        /* files in a run directory, and those removed that somebody still maps */
 };
 
 /* What the guard polls. */
@@ -51,7 +54,8 @@ struct sim_packet {
 struct sim_connection {
     uint32_t number; /* counts up; 0: this one is free */
     uid_t uid;       /* of who connected */
-    bool open;       /* at the end of who connected */
+    enum stream stream;
+    bool open; /* at the end of who connected */
     bool guard_open;
     bool waits;       /* it is there to be accepted */
     bool accepted;    /* by the guard that listens now */
@@ -69,9 +73,11 @@ struct sim_socket {
     bool bound;     /* the file is there */
     bool listening; /* and a guard behind it */
     uint32_t numbers;
-    int64_t hung_up_us; /* the agent did last, or died */
-    unsigned waiting;   /* a bit per connection: it is there to be accepted */
-    unsigned ready;     /* it is accepted, and has a message or its end */
+    int64_t hung_up_us;    /* the agent did last, or died */
+    unsigned waiting;      /* a bit per connection: it is there to be accepted */
+    unsigned ready;        /* it is accepted, and has a message or its end */
+    unsigned silent_count; /* of strangers who say nothing */
+    uint32_t silent[SIM_STRANGERS];
     struct sim_connection connection[SIM_CONNECTIONS];
 };
 
@@ -132,6 +138,8 @@ struct sim_guard {
     bool clock_went_back;       /* and it has not looked yet */
     int64_t clock_touched_us;   /* a clock of its machine was stepped, stood, or went on */
     int64_t late_us;            /* its turn is, by true time */
+    unsigned calls_left;        /* it dies within a turn, so many calls on; 0: it lives on */
+    int signal;                 /* to be taken; 0: none */
     bool signalled;             /* asked to end */
     int64_t fault_left_us;      /* when an operator cleared one last */
     bool clock_fault;           /* it latched one for its clock since the clock stood */
@@ -141,7 +149,7 @@ struct sim_guard {
 /* ---- guard.c */
 
 void sim_guard_start(struct world *world, int board);
-/* Killed: the kernel closes what it had open. */
+/* It is killed, now or within its next turns, or it is asked to end. Only now: it is back later. */
 void sim_guard_stop(struct world *world, int board);
 /* It runs no more, and nothing else changes: the kernel hangs, or the power is gone. */
 void sim_guard_vanish(struct world *world, int board);
@@ -154,6 +162,8 @@ void sim_guard_absent(struct world *world, int board, int64_t until_us);
 bool sim_guard_clock_is_bad(const struct world *world, int board);
 /* Something that its poll() waits for may be there: now, or when it goes on after a pause. */
 void sim_guard_wake(struct world *world, int board);
+/* The guard calls the system: it may die there, and never return from it. */
+void guard_may_die(struct sim_guard *guard);
 void sim_guard_turn(struct world *world, const struct event *event);
 void sim_guard_watchdog(struct world *world, const struct event *event);
 /* The guard that runs; NULL: none does. A run that failed left it in the middle: guard_forget(). */
@@ -162,6 +172,11 @@ void guard_forget(void);
 
 /* ---- socket.c: what agent and guard call of the system */
 
+/* Connects: 0 and a number, or ENOENT, ECONNREFUSED, EAGAIN. Delays are from that stream. */
+int socket_dial(struct world *world, int board, uid_t uid, enum stream stream, uint32_t *number);
+/* 0, EPIPE or EAGAIN. */
+int socket_say(struct world *world, int board, uint32_t number, const void *data, size_t length);
+void socket_hang_up(struct world *world, int board, uint32_t number);
 int socket_listen(void *context, const char *path, uid_t *owner);
 int socket_accept(void *context, int listener, struct platform_peer *peer);
 ssize_t socket_receive(void *context, int handle, void *bytes, size_t size);
@@ -213,5 +228,10 @@ void guard_client_sees_edge(struct world *world, int board, int resource);
 /* The guard's page is as the guard is, and its clients are told so. */
 void guard_client_turn_ended(struct world *world, int board);
 void guard_client_closes(struct world *world, int board);
+
+/* ---- stranger.c: others at guard.sock, as long as there are faults */
+
+void strangers_start(struct world *world);
+void stranger_event(struct world *world, const struct event *event);
 
 #endif

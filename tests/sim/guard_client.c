@@ -245,7 +245,8 @@ static bool must_be_told(const struct world *world, int board, int resource)
     const struct sim_guard *guard = &world->board[board].guard;
     struct instant deadline = guard->loop.guard.resource[resource].deadline;
     struct instant now = clock_local(world, board_node(world, board));
-    return guard->loop.guard.resource[resource].state == GUARD_DRIVING &&
+    bool stands = world->clock[world->machine_of[board_node(world, board)]].raw.stands;
+    return guard->loop.guard.resource[resource].state == GUARD_DRIVING && !stands &&
            instant_diff(deadline, now).us > world->plan.ttl_us / 4 &&
            world->now_us - guard->clock_touched_us > 2 * world->plan.ttl_us;
 }

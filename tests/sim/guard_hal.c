@@ -53,6 +53,7 @@ static enum hal_result open_input(void *context, const char *chip, uint32_t line
 
 static enum hal_result set(struct hal_line *line, bool on)
 {
+    guard_may_die(&line->world->board[line->board].guard);
     line_set(line->world, line->board, line->resource, on);
     return HAL_OK;
 }
@@ -95,6 +96,7 @@ static enum hal_result arm(void *context, const char *device, uint32_t timeout_m
 static enum hal_result feed(void *context)
 {
     struct sim_guard *guard = context;
+    guard_may_die(guard);
     oracle_fed(guard->world, guard->board);
     oracle_fed_late(guard->world, guard->board);
     guard_hal_feed(guard);
@@ -104,6 +106,7 @@ static enum hal_result feed(void *context)
 static enum hal_result stop(void *context)
 {
     struct sim_guard *guard = context;
+    oracle_watchdog_stopped(guard->world, guard->board);
     guard->watchdog_us = INT64_MAX;
     return HAL_OK;
 }

@@ -65,6 +65,7 @@ int guard_map_new_file(void *context, const char *path, size_t size, void **map)
     struct sim_run_dir *run_dir = run_dir_of(context);
     struct sim_page *old = find(run_dir, name_of(path));
     HF_CHECK(size == sizeof(struct lease_page));
+    guard_may_die(context);
     if (old)
         old->name = SIM_PAGE_UNNAMED;
     for (int i = 0; i < SIM_PAGES; i++) {
@@ -94,6 +95,7 @@ int guard_rename(void *context, const char *from, const char *to)
     struct sim_page *old = find(run_dir_of(context), name_of(to));
     if (!file)
         return -ENOENT;
+    guard_may_die(context);
     if (old)
         old->name = SIM_PAGE_UNNAMED;
     file->name = name_of(to);
@@ -117,6 +119,7 @@ int guard_own_page(void *context, struct lease_page *page)
 
 void guard_wake_readers(void *context, struct lease_page *page)
 {
+    guard_may_die(context);
     page_of(run_dir_of(context), page)->woken = atomic_load(&page->change);
 }
 

@@ -363,6 +363,8 @@ void oracle_guard_dropped(struct world *world, int board, const struct guard_cha
 void oracle_bitten(struct world *world, int board);
 /* The guard's turn has ended: its watchdog was fed, and not long ago. */
 void oracle_check_heartbeat(struct world *world, int board);
+/* By a guard that was asked to end. */
+void oracle_watchdog_stopped(struct world *world, int board);
 void oracle_fed_late(struct world *world, int board);
 
 #endif

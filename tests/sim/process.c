@@ -18,6 +18,7 @@ struct process *process_of(struct world *world, enum event_kind kind, int node)
         return &world->board[node - world->issuer_count].guard.process;
     case EVENT_GUARD_MESSAGE:
     case EVENT_READBACK:
+    case EVENT_STRANGER:
     case EVENT_GUARD_WATCHDOG:
     case EVENT_PINS:
     case EVENT_REPAIR:

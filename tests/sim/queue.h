@@ -22,6 +22,7 @@ enum event_kind {
     EVENT_LINK,
     /* of the world */
     EVENT_GUARD_MESSAGE, /* at guard.sock: a message; without data a connection, or its end */
+    EVENT_STRANGER,      /* to the guard.sock of a board */
     EVENT_READBACK,      /* of a board's line: may be another */
     EVENT_GUARD_WATCHDOG,
     EVENT_PINS, /* of a board that is reset: they go to their pull */

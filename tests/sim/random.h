@@ -15,11 +15,12 @@ enum stream {
     STREAM_NET,      /* delays, losses, dials: of the sending node */
     STREAM_DISK,     /* latencies, torn writes */
     STREAM_CLOCK,
-    STREAM_TIMER,   /* late wake-ups */
-    STREAM_PROCESS, /* sockets, seeds and nonces of agent, guard and issuer */
-    STREAM_PLANT,   /* planted bugs */
-    STREAM_MIX,     /* which faults there are */
-    STREAM_CHILD,   /* what a child of a seed has otherwise, and whose turn it is */
+    STREAM_TIMER,    /* late wake-ups */
+    STREAM_PROCESS,  /* sockets, seeds and nonces of agent, guard and issuer */
+    STREAM_PLANT,    /* planted bugs */
+    STREAM_MIX,      /* which faults there are */
+    STREAM_CHILD,    /* what a child of a seed has otherwise, and whose turn it is */
+    STREAM_STRANGER, /* who else comes to guard.sock */
     STREAMS
 };
 

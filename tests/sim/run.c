@@ -80,6 +80,7 @@ static void start(struct world *world)
     }
     net_start(world);
     fault_start(world);
+    strangers_start(world);
 }
 
 static void note_event(struct world *world, const struct event *event)

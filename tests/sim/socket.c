@@ -12,13 +12,7 @@
 #include "base/check.h"
 #include "tests/sim/sim.h"
 
-enum {
-    FIRST_FD = 1 << 20,
-    DELAY_MIN_US = 20,
-    DELAY_MAX_US = 300,
-    AGENT_UID = 990, /* that of the run directory, too */
-    AGENT_PID = 200
-};
+enum { FIRST_FD = 1 << 20, DELAY_MIN_US = 20, DELAY_MAX_US = 300, AGENT_PID = 200 };
 
 static struct sim_socket *socket_of(struct world *world, int board)
 {
@@ -52,9 +46,9 @@ static void note(struct sim_socket *socket, struct sim_connection *connection)
 }
 
 /* Not before what was sent before it. */
-static int64_t arrival_us(struct world *world, int board, int64_t *busy_us)
+static int64_t arrival_us(struct world *world, int board, enum stream stream, int64_t *busy_us)
 {
-    struct random *random = world_random(world, STREAM_PROCESS, board_node(world, board));
+    struct random *random = world_random(world, stream, board_node(world, board));
     int64_t at_us = world->now_us + random_between(random, DELAY_MIN_US, DELAY_MAX_US);
     if (at_us <= *busy_us)
         at_us = *busy_us + 1;
@@ -68,15 +62,14 @@ static struct event *post_to_guard(struct world *world, int board,
                                    struct sim_connection *connection, const void *data,
                                    size_t length)
 {
-    int64_t at_us = arrival_us(world, board, &connection->busy_us);
+    int64_t at_us = arrival_us(world, board, connection->stream, &connection->busy_us);
     struct event *event = world_post(world, EVENT_GUARD_MESSAGE, board_node(world, board),
                                      at_us - world->now_us, data, length);
     event->epoch = connection->number;
     return event;
 }
 
-/* 0, or errno: nobody listens, or nobody takes in those who wait. */
-static int dial(struct world *world, int board, uid_t uid, uint32_t *number)
+int socket_dial(struct world *world, int board, uid_t uid, enum stream stream, uint32_t *number)
 {
     struct sim_socket *socket = socket_of(world, board);
     if (!socket->bound)
@@ -89,7 +82,7 @@ static int dial(struct world *world, int board, uid_t uid, uint32_t *number)
             continue;
         *number = ++socket->numbers;
         *connection = (struct sim_connection){
-            .number = *number, .uid = uid, .open = true, .guard_open = true
+            .number = *number, .uid = uid, .stream = stream, .open = true, .guard_open = true
         };
         post_to_guard(world, board, connection, NULL, 0)->up = true;
         return 0;
@@ -97,8 +90,7 @@ static int dial(struct world *world, int board, uid_t uid, uint32_t *number)
     return EAGAIN;
 }
 
-/* 0, or errno. */
-static int say(struct world *world, int board, uint32_t number, const void *data, size_t length)
+int socket_say(struct world *world, int board, uint32_t number, const void *data, size_t length)
 {
     struct sim_connection *connection = find(socket_of(world, board), number);
     if (!connection || !connection->guard_open)
@@ -110,7 +102,7 @@ static int say(struct world *world, int board, uint32_t number, const void *data
     return 0;
 }
 
-static void hang_up(struct world *world, int board, uint32_t number)
+void socket_hang_up(struct world *world, int board, uint32_t number)
 {
     struct sim_connection *connection = find(socket_of(world, board), number);
     if (!connection)
@@ -180,7 +172,8 @@ int __wrap_connect(int fd, const struct sockaddr *address, socklen_t length)
     (void)address;
     (void)length;
     HF_CHECK(!agent->socket_open);
-    errno = dial(loop_running()->world, fd - FIRST_FD, AGENT_UID, &agent->socket);
+    errno = socket_dial(loop_running()->world, fd - FIRST_FD, SIM_AGENT_UID, STREAM_PROCESS,
+                        &agent->socket);
     agent->socket_open = errno == 0;
     return agent->socket_open ? 0 : -1;
 }
@@ -197,7 +190,7 @@ int __wrap_getsockopt(int fd, int level, int option, void *value, socklen_t *len
 ssize_t __wrap_send(int fd, const void *data, size_t length, int flags)
 {
     HF_CHECK(is_ours(fd) && agent_of(fd)->socket_open && (flags & MSG_DONTWAIT) != 0);
-    errno = say(loop_running()->world, fd - FIRST_FD, agent_of(fd)->socket, data, length);
+    errno = socket_say(loop_running()->world, fd - FIRST_FD, agent_of(fd)->socket, data, length);
     return errno == 0 ? (ssize_t)length : -1;
 }
 
@@ -233,7 +226,7 @@ void socket_agent_died(struct world *world, int board)
     struct sim_agent *agent = &world->board[board].agent;
     if (!agent->socket_open)
         return;
-    hang_up(world, board, agent->socket);
+    socket_hang_up(world, board, agent->socket);
     agent->socket_open = false;
     socket_of(world, board)->hung_up_us = world->now_us;
 }
@@ -267,7 +260,8 @@ int socket_listen(void *context, const char *path, uid_t *owner)
 {
     struct sim_socket *socket = own_socket(context);
     (void)path;
-    *owner = AGENT_UID;
+    guard_may_die(context);
+    *owner = SIM_AGENT_UID;
     socket->bound = true;
     socket->listening = true;
     return HANDLE_LISTENER;
@@ -285,6 +279,7 @@ int socket_accept(void *context, int listener, struct platform_peer *peer)
     struct sim_socket *socket = own_socket(context);
     struct sim_connection *first = NULL;
     HF_CHECK(listener == HANDLE_LISTENER && socket->listening);
+    guard_may_die(context);
     for (int i = 0; i < SIM_CONNECTIONS; i++) {
         struct sim_connection *connection = &socket->connection[i];
         if ((socket->waiting & 1u << i) && (!first || connection->number < first->number))
@@ -322,7 +317,7 @@ static void post_to_agent(struct world *world, int board, struct sim_connection 
     const struct sim_agent *agent = &world->board[board].agent;
     if (!agent->process->up || !agent->socket_open || agent->socket != connection->number)
         return;
-    int64_t at_us = arrival_us(world, board, &connection->busy_agent_us);
+    int64_t at_us = arrival_us(world, board, connection->stream, &connection->busy_agent_us);
     struct event *event = world_post(world, EVENT_AGENT_GUARD, board_node(world, board),
                                      at_us - world->now_us, data, length);
     event->epoch = connection->number;
@@ -336,6 +331,7 @@ ssize_t socket_send(void *context, int handle, const void *bytes, size_t size)
     struct sim_guard *guard = context;
     struct sim_connection *connection = accepted(context, handle);
     const struct guard_message *message = bytes;
+    guard_may_die(guard);
     if (!connection->open)
         return -EPIPE;
     if (connection->unread >= SIM_TO_AGENT_MAX)
@@ -362,6 +358,7 @@ static void guard_closes(struct world *world, int board, struct sim_connection *
 void socket_close(void *context, int handle)
 {
     struct sim_guard *guard = context;
+    guard_may_die(guard);
     if (handle == HANDLE_LISTENER)
         own_socket(context)->listening = false;
     else
@@ -384,6 +381,7 @@ void socket_lost(struct world *world, int board)
     struct sim_socket *socket = socket_of(world, board);
     socket->bound = false;
     socket->listening = false;
+    socket->silent_count = 0;
     socket->waiting = 0;
     socket->ready = 0;
     for (int i = 0; i < SIM_CONNECTIONS; i++)
