@@ -104,6 +104,8 @@ void clock_change_rate(struct world *world, int machine, int32_t ppm)
     rebase(world, &clock->monotonic);
     clock->raw.ppm = ppm;
     clock->monotonic.ppm = ppm + clock->slew_ppm;
+    if (world->board_on[machine] >= 0)
+        sim_guard_rate_changed(world, world->board_on[machine]);
 }
 
 void clock_step(struct world *world, struct skewed_clock *clock, int64_t step_us)

@@ -126,6 +126,7 @@ static const char *const names[COVERAGE_KINDS] = {
     [COVERAGE_DEATHS_IN_TURN] = "guards killed within a turn",
     [COVERAGE_GUARDS_ENDED] = "guards that ended as they were asked to",
     [COVERAGE_STRANGERS_AT_GUARDS] = "strangers at a guard's socket",
+    [COVERAGE_READBACKS_FAILED] = "readbacks that could not be read",
     [COVERAGE_CLIENTS_TOLD_YES] = "clients told that their board drives",
     [COVERAGE_CLIENTS_OF_DEAD_GUARDS] = "clients that asked after the guard's death",
     [COVERAGE_CLOCK_RATE_CHANGES] = "clock rates changed",

@@ -367,6 +367,9 @@ static void end_turn(struct sim_guard *guard)
     const struct sim_socket *socket = &world->board[guard->board].socket;
     oracle_turn_ended(world, guard->board);
     oracle_check_heartbeat(world, guard->board);
+    oracle_check_agent(world, guard->board);
+    oracle_check_failed(world, guard->board, guard->hal.failed);
+    guard->hal.failed = 0;
     guard_client_turn_ended(world, guard->board);
     if ((socket->waiting | socket->ready) != 0)
         process_set_timer(world, EVENT_GUARD_TURN, node_of(guard),
@@ -414,6 +417,13 @@ void sim_guard_wake(struct world *world, int board)
         run_turn(guard);
     else if (guard->timer.at_us > guard->process.paused_until_us)
         process_set_timer(world, EVENT_GUARD_TURN, node_of(guard), guard->process.paused_until_us);
+}
+
+void sim_guard_rate_changed(struct world *world, int board)
+{
+    struct sim_guard *guard = guard_of(world, board);
+    if (guard->process.up && guard->armed_us != INT64_MAX)
+        set_alarm(guard);
 }
 
 void sim_guard_watchdog(struct world *world, const struct event *event)

@@ -57,9 +57,11 @@ struct sim_connection {
     enum stream stream;
     bool open; /* at the end of who connected */
     bool guard_open;
-    bool waits;       /* it is there to be accepted */
-    bool accepted;    /* by the guard that listens now */
-    bool ended;       /* that who connected is gone came in */
+    bool waits;    /* it is there to be accepted */
+    bool accepted; /* by the guard that listens now */
+    bool ended;    /* that who connected is gone came in */
+    bool answered;
+    int64_t dialled_us;
     unsigned unread;  /* sent by the guard and not delivered */
     unsigned sending; /* sent to the guard and not taken in by it */
     int64_t busy_us;  /* last arrival at the guard: no message overtakes another */
@@ -73,7 +75,7 @@ struct sim_socket {
     bool bound;     /* the file is there */
     bool listening; /* and a guard behind it */
     uint32_t numbers;
-    int64_t hung_up_us;    /* the agent did last, or died */
+    int64_t hung_up_us;    /* the agent did last, or died, or somebody took its place */
     unsigned waiting;      /* a bit per connection: it is there to be accepted */
     unsigned ready;        /* it is accepted, and has a message or its end */
     unsigned silent_count; /* of strangers who say nothing */
@@ -114,7 +116,9 @@ struct sim_run_dir {
 struct sim_hal {
     bool told;  /* levels come by a descriptor, as the bench's; else it must look */
     bool input; /* there is something to take in */
-    bool level[SIM_RESOURCES_MAX];      /* told: as taken in */
+    bool level[SIM_RESOURCES_MAX];             /* told: as taken in */
+    int64_t fails_until_us[SIM_RESOURCES_MAX]; /* its readback can't be read */
+    unsigned failed;                           /* in this turn: a bit per resource */
     int64_t look_us[SIM_RESOURCES_MAX]; /* told: a readback may change then; 0: no time is set */
 };
 
@@ -162,6 +166,8 @@ void sim_guard_absent(struct world *world, int board, int64_t until_us);
 bool sim_guard_clock_is_bad(const struct world *world, int board);
 /* Something that its poll() waits for may be there: now, or when it goes on after a pause. */
 void sim_guard_wake(struct world *world, int board);
+/* Of MONOTONIC: what its timer is set to is there sooner, or later. */
+void sim_guard_rate_changed(struct world *world, int board);
 /* The guard calls the system: it may die there, and never return from it. */
 void guard_may_die(struct sim_guard *guard);
 void sim_guard_turn(struct world *world, const struct event *event);
@@ -202,6 +208,8 @@ bool guard_hal_readable(const struct sim_guard *guard);
 void guard_hal_line_changed(struct world *world, int board, int resource);
 void guard_hal_look(struct world *world, const struct event *event);
 void guard_hal_feed(struct sim_guard *guard);
+/* A readback can't be read until then. */
+void guard_hal_fails(struct world *world, int board, int resource, int64_t until_us);
 
 /* ---- guard_page.c */
 

@@ -3,6 +3,8 @@
  * real board where the pace is fast: they must be looked at. At slower ones they are as on a bench,
  * which says by a descriptor that one has changed.
  */
+#include <string.h>
+
 #include "base/check.h"
 #include "tests/sim/sim.h"
 
@@ -60,10 +62,22 @@ static enum hal_result set(struct hal_line *line, bool on)
 
 static enum hal_result get(struct hal_line *line, bool *on)
 {
-    const struct sim_hal *hal = &line->world->board[line->board].guard.hal;
+    struct sim_hal *hal = &line->world->board[line->board].guard.hal;
+    if (hal->fails_until_us[line->resource] > line->world->now_us) {
+        hal->failed |= 1u << line->resource;
+        return HAL_IO;
+    }
     *on = hal->told ? hal->level[line->resource] :
                       line_reads(line->world, line->board, line->resource);
     return HAL_OK;
+}
+
+void guard_hal_fails(struct world *world, int board, int resource, int64_t until_us)
+{
+    log_note(world, "%s: the readback of %s can't be read",
+             world->name[board_node(world, board)].text, world->resource[resource].text);
+    world_cover(world, COVERAGE_READBACKS_FAILED);
+    world->board[board].guard.hal.fails_until_us[resource] = until_us;
 }
 
 static void close_line(struct hal_line *line)
@@ -177,7 +191,10 @@ enum hal_result guard_hal_open(void *context, const struct conf *conf, struct ha
     static const struct hal_watchdog_ops watchdog = { arm, feed, stop };
     struct sim_guard *guard = context;
     (void)conf;
-    guard->hal = (struct sim_hal){ .told = guard->world->plan.scale > 1 };
+    guard->hal.told = guard->world->plan.scale > 1;
+    guard->hal.input = false;
+    guard->hal.failed = 0;
+    memset(guard->hal.look_us, 0, sizeof(guard->hal.look_us));
     *hal = (struct hal){ .backend = guard->hal.told ? "sim" : "linux",
                          .output = &outputs,
                          .watchdog = &watchdog,

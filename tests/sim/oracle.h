@@ -363,6 +363,14 @@ void oracle_guard_dropped(struct world *world, int board, const struct guard_cha
 void oracle_bitten(struct world *world, int board);
 /* The guard's turn has ended: its watchdog was fed, and not long ago. */
 void oracle_check_heartbeat(struct world *world, int board);
+struct sim_connection;
+/* The guard closes a connection. */
+void oracle_guard_hangs_up(struct world *world, int board, const struct sim_connection *connection);
+void oracle_guard_accepted(struct world *world, int board);
+/* The guard's turn has ended: what drives has an agent, and that one is answered. */
+void oracle_check_agent(struct world *world, int board);
+/* And what could not be read in it is a fault now: a bit per resource. */
+void oracle_check_failed(struct world *world, int board, unsigned failed);
 /* By a guard that was asked to end. */
 void oracle_watchdog_stopped(struct world *world, int board);
 void oracle_fed_late(struct world *world, int board);

@@ -6,6 +6,7 @@
 
 enum {
     TURN_US = 1000,       /* from the end of a pause to the guard's first turn */
+    ANSWER_US = 20000,    /* until a hello is answered */
     HANG_UP_US = 2000,    /* until a connection's end is read */
     WINDOWS_US = 2500000, /* two in which a guard compares its clocks, and some */
     LATE_US = 12000       /* release time, slew and a late scheduler */
@@ -61,7 +62,7 @@ static bool has_cause(const struct world *world, int board, const struct guard_c
     case GUARD_EVENT_STOP:
         return guard_of(world, board)->signalled;
     case GUARD_EVENT_IO_ERROR:
-        return false;
+        return guard_of(world, board)->hal.fails_until_us[change->resource] > world->now_us;
     case GUARD_EVENT_PERMIT:
     case GUARD_EVENT_RENEW:
     case GUARD_EVENT_DROP:
@@ -117,6 +118,94 @@ void oracle_check_heartbeat(struct world *world, int board)
     if (world->plan.hardware[board].watchdog && guard->watchdog_us == INT64_MAX)
         world_fail(world, ORACLE_S5, "%s: the guard runs and its watchdog is not armed",
                    world->name[board_node(world, board)].text);
+}
+
+/* ---- its agent */
+
+/* The one that takes the place of another, or came when too many said nothing, is a younger one. */
+static bool has_younger(const struct sim_socket *socket, uint32_t number)
+{
+    for (int i = 0; i < SIM_CONNECTIONS; i++) {
+        const struct sim_connection *connection = &socket->connection[i];
+        if (connection->number > number && connection->accepted)
+            return true;
+    }
+    return false;
+}
+
+void oracle_guard_hangs_up(struct world *world, int board, const struct sim_connection *connection)
+{
+    const struct sim_agent *agent = &world->board[board].agent;
+    const struct sim_socket *socket = &world->board[board].socket;
+    if (connection->number == agent->socket && connection->open &&
+        !guard_of(world, board)->signalled && !clocks_were_touched(world, board, WINDOWS_US) &&
+        !has_younger(socket, connection->number))
+        world_fail(world, ORACLE_L2, "%s: the guard hangs up on its agent, and there is no cause",
+                   world->name[board_node(world, board)].text);
+}
+
+void oracle_guard_accepted(struct world *world, int board)
+{
+    const struct sim_socket *socket = &world->board[board].socket;
+    int held = 0;
+    for (int i = 0; i < SIM_CONNECTIONS; i++)
+        held += socket->connection[i].number != 0 && socket->connection[i].accepted;
+    /* Its agent, those who have not said a word, and this one. */
+    if (held > AGENT_NEWCOMERS + 2)
+        world_fail(world, ORACLE_L2, "%s: the guard holds %d connections",
+                   world->name[board_node(world, board)].text, held);
+}
+
+/* Whatever drives has an agent. */
+static void check_agent_there(struct world *world, int board)
+{
+    const struct sim_socket *socket = &world->board[board].socket;
+    if (world->board[board].agent.socket_open || socket->hung_up_us >= world->now_us - HANG_UP_US)
+        return;
+    for (int i = 0; i < world->resource_count; i++) {
+        if (guard_of(world, board)->loop.guard.resource[i].state == GUARD_DRIVING)
+            world_fail(world, ORACLE_S5, "%s: the guard drives %s %lld us after its agent was lost",
+                       world->name[board_node(world, board)].text, world->resource[i].text,
+                       (long long)(world->now_us - socket->hung_up_us));
+    }
+}
+
+static void check_agent_answered(struct world *world, int board)
+{
+    const struct sim_agent *agent = &world->board[board].agent;
+    for (int i = 0; agent->socket_open && i < SIM_CONNECTIONS; i++) {
+        const struct sim_connection *connection = &world->board[board].socket.connection[i];
+        if (connection->number == agent->socket && connection->guard_open &&
+            !connection->answered && connection->dialled_us < world->now_us - ANSWER_US)
+            world_fail(world, ORACLE_L2, "%s: the guard does not answer its agent",
+                       world->name[board_node(world, board)].text);
+    }
+}
+
+void oracle_check_agent(struct world *world, int board)
+{
+    if (was_away(world, board, ANSWER_US) ||
+        clocks_were_touched(world, board, WINDOWS_US + ANSWER_US))
+        return;
+    check_agent_there(world, board);
+    if (guard_of(world, board)->loop.guard.agent)
+        return;
+    check_agent_answered(world, board);
+}
+
+/* ---- its lines */
+
+void oracle_check_failed(struct world *world, int board, unsigned failed)
+{
+    /* An operator cleared it in this very turn: the next one finds it again. */
+    if (guard_of(world, board)->fault_left_us == world->now_us)
+        return;
+    for (int i = 0; failed != 0 && i < world->resource_count; i++) {
+        if ((failed & 1u << i) &&
+            guard_of(world, board)->loop.guard.resource[i].state != GUARD_FAULT)
+            world_fail(world, ORACLE_S5, "%s: the readback of %s can't be read, and it is no fault",
+                       world->name[board_node(world, board)].text, world->resource[i].text);
+    }
 }
 
 void oracle_watchdog_stopped(struct world *world, int board)

@@ -81,9 +81,12 @@ int socket_dial(struct world *world, int board, uid_t uid, enum stream stream, u
         if (connection->number != 0)
             continue;
         *number = ++socket->numbers;
-        *connection = (struct sim_connection){
-            .number = *number, .uid = uid, .stream = stream, .open = true, .guard_open = true
-        };
+        *connection = (struct sim_connection){ .number = *number,
+                                               .uid = uid,
+                                               .stream = stream,
+                                               .dialled_us = world->now_us,
+                                               .open = true,
+                                               .guard_open = true };
         post_to_guard(world, board, connection, NULL, 0)->up = true;
         return 0;
     }
@@ -276,10 +279,11 @@ void socket_unlink(void *context, const char *path)
 /* Whoever came first. */
 int socket_accept(void *context, int listener, struct platform_peer *peer)
 {
+    struct sim_guard *guard = context;
     struct sim_socket *socket = own_socket(context);
     struct sim_connection *first = NULL;
     HF_CHECK(listener == HANDLE_LISTENER && socket->listening);
-    guard_may_die(context);
+    guard_may_die(guard);
     for (int i = 0; i < SIM_CONNECTIONS; i++) {
         struct sim_connection *connection = &socket->connection[i];
         if ((socket->waiting & 1u << i) && (!first || connection->number < first->number))
@@ -289,6 +293,7 @@ int socket_accept(void *context, int listener, struct platform_peer *peer)
         return -EAGAIN;
     first->waits = false;
     first->accepted = true;
+    oracle_guard_accepted(guard->world, guard->board);
     note(socket, first);
     *peer = (struct platform_peer){ first->uid, AGENT_PID };
     return HANDLE_CONNECTION + (int)(first - socket->connection);
@@ -337,6 +342,7 @@ ssize_t socket_send(void *context, int handle, const void *bytes, size_t size)
     if (connection->unread >= SIM_TO_AGENT_MAX)
         return -EAGAIN;
     HF_CHECK(size == sizeof(*message));
+    connection->answered = true;
     if (message->kind == GUARD_STATUS)
         oracle_status(guard->world, guard->board, world_resource(guard->world, &message->name),
                       message);
@@ -359,10 +365,12 @@ void socket_close(void *context, int handle)
 {
     struct sim_guard *guard = context;
     guard_may_die(guard);
-    if (handle == HANDLE_LISTENER)
+    if (handle == HANDLE_LISTENER) {
         own_socket(context)->listening = false;
-    else
-        guard_closes(guard->world, guard->board, accepted(context, handle));
+        return;
+    }
+    oracle_guard_hangs_up(guard->world, guard->board, accepted(context, handle));
+    guard_closes(guard->world, guard->board, accepted(context, handle));
 }
 
 void socket_guard_died(struct world *world, int board)

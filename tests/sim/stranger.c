@@ -1,6 +1,7 @@
 /*
  * Others at a board's guard.sock, in chaos: users who may not connect, somebody else's agent, whoever
- * says nothing, or nonsense, or a permit before a hello. None of them may change anything.
+ * says nothing, or nonsense, or a permit before a hello. None of them may change anything, but a
+ * twin: a second agent of the same board. And readbacks that can't be read for a while.
  */
 #include "base/check.h"
 #include "tests/sim/sim.h"
@@ -9,10 +10,13 @@ enum {
     EVERY_US = 1500000, /* mean, times the scale */
     OTHER_UID = 1001,
     SILENT_MAX = SIM_STRANGERS,
-    TOKENS_AHEAD = 1000
+    TOKENS_AHEAD = 1000,
+    FAILS_PPM = 30000,
+    FAILS_MAX_US = 100000 /* times the scale */
 };
 
-enum manner { FORBIDDEN, MISNAMED, WITHOUT_HELLO, NONSENSE, SILENT, MANNERS };
+/* A twin is a second agent of this board: it takes the place, and the first one comes anew. */
+enum manner { FORBIDDEN, MISNAMED, WITHOUT_HELLO, NONSENSE, SILENT, TWIN, MANNERS };
 
 static struct random *chance(struct world *world, int board)
 {
@@ -89,15 +93,29 @@ static void come(struct world *world, int board, enum manner manner)
     if (manner == FORBIDDEN || manner == MISNAMED)
         say_hello(world, board, number,
                   manner == FORBIDDEN ? board : (board + 1) % world->board_count);
+    if (manner == TWIN) {
+        say_hello(world, board, number, board);
+        world->board[board].socket.hung_up_us = world->now_us;
+    }
     if (manner == NONSENSE)
         say_nonsense(world, board, number);
-    if (manner != NONSENSE && manner != SILENT)
+    if (manner == FORBIDDEN || manner == MISNAMED || manner == WITHOUT_HELLO)
         (void)socket_say(world, board, number, &forged, sizeof(forged));
     struct sim_socket *socket = &world->board[board].socket;
-    if (manner == SILENT && socket->silent_count < SILENT_MAX)
+    if ((manner == SILENT || manner == TWIN) && socket->silent_count < SILENT_MAX)
         socket->silent[socket->silent_count++] = number;
     else
         socket_hang_up(world, board, number);
+}
+
+static void fail(struct world *world, int board)
+{
+    struct random *random = chance(world, board);
+    int resource = (int)random_below(random, (uint64_t)world->resource_count);
+    int64_t until_us =
+        world->now_us + random_between(random, 1000, FAILS_MAX_US * world->plan.scale);
+    guard_hal_fails(world, board, resource,
+                    until_us < world->plan.quiet_us ? until_us : world->plan.quiet_us);
 }
 
 void stranger_event(struct world *world, const struct event *event)
@@ -109,7 +127,10 @@ void stranger_event(struct world *world, const struct event *event)
         socket_hang_up(world, board, socket->silent[--socket->silent_count]);
     if (world->quiet)
         return;
-    enum manner manner = (enum manner)random_below(random, MANNERS);
+    enum manner manner =
+        (enum manner)random_below(random, random_chance(random, 200000) ? MANNERS : TWIN);
+    if (random_chance(random, FAILS_PPM))
+        fail(world, board);
     int64_t count = manner == SILENT ? random_between(random, 1, SILENT_MAX) : 1;
     for (int64_t i = 0; i < count; i++)
         come(world, board, manner);
