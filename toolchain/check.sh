@@ -5,5 +5,4 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 jobs=$(nproc)
 make --no-print-directory -j"$jobs" tests
-make --no-print-directory -j"$jobs" SAN=1 tests
 exec /usr/bin/python3 toolchain/check.py --jobs "$jobs"
