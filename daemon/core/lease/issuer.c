@@ -246,6 +246,7 @@ void issuer_init(struct issuer *issuer, const struct issuer_config *config,
                  const struct lease_table *table)
 {
     issuer->client_count = 0;
+    issuer->budgets_full = false;
     issuer->config = *config;
     issuer->table = table;
     issuer->term = 0;
