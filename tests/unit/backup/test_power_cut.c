@@ -130,13 +130,17 @@ static void assert_can_be_repeated(unsigned at)
     assert_true(is_new());
 }
 
+static enum memory_call off_call;
+
 /* False once the act was over before the power went. */
-static bool cut_at(unsigned at, uint64_t draw)
+static bool cut_at(unsigned at, uint64_t draw, bool latest_name_alone)
 {
     begin_world();
     memory_files.off_at = memory_files.calls + at;
     bool done = rig_act(act);
     bool off = memory_files.calls >= memory_files.off_at;
+    off_call = memory_files.off_call;
+    memory_files.latest_name_alone = latest_name_alone;
     memory_files_cut(at * DRAWS + draw);
     assert_old_or_new(at, done);
     assert_can_be_repeated(at);
@@ -149,8 +153,10 @@ static void assert_holds(bool (*which)(FILE *out, FILE *errors), bool with_old)
     act = which;
     has_old = with_old;
     for (uint64_t draw = 0; draw < DRAWS; draw++) {
-        for (at = 1; cut_at(at, draw); at++)
-            continue;
+        for (at = 1; cut_at(at, draw, false); at++) {
+            if (off_call == MEMORY_FSYNC)
+                (void)cut_at(at, draw, true);
+        }
     }
     printf("power cuts at %u calls of the operating system\n", at);
     assert_true(at > 50);

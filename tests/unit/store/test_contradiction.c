@@ -48,22 +48,27 @@ static void add_hard_state(uint64_t term, const char *vote)
     memcpy(body + 8, vote, strlen(vote));
 }
 
-/* The payload as the next frame, under a good checksum. */
-static void write_frame(void)
+/* The payload as frame `seq` at byte `at`, under a good checksum. */
+static void write_frame_at(uint64_t seq, uint64_t at)
 {
     static uint8_t frame[FORMAT_FRAME_BYTES + sizeof(payload)];
     size_t length = FORMAT_FRAME_BYTES + payload_length;
     struct format_frame head = { .length = (uint32_t)payload_length,
-                                 .seq = rig_journal.frame_seq + 1,
+                                 .seq = seq,
                                  .generation = rig_journal.generation,
                                  .records = payload_records,
                                  .payload_crc = crc32c(0, payload, payload_length) };
     format_put_frame(frame, &head);
     memcpy(frame + FORMAT_FRAME_BYTES, payload, payload_length);
-    uint64_t at = format_place(rig_journal.end, length);
     rig_poke(&rig_disk, rig_journal.slot, at, frame, length);
     if (rig_disk.size[rig_journal.slot] < at + length)
         rig_disk.size[rig_journal.slot] = at + length;
+}
+
+static void write_frame(void)
+{
+    write_frame_at(rig_journal.frame_seq + 1,
+                   format_place(rig_journal.end, FORMAT_FRAME_BYTES + payload_length));
 }
 
 static enum journal_result read_back(void)
@@ -217,6 +222,25 @@ static void fewer_records_than_are_told(void **state)
     assert_contradiction();
 }
 
+/* Wherever it is: one record before it was whole once, or it would not have been written. */
+static void a_whole_frame_behind_one_that_is_missing(void **state)
+{
+    enum { WINDOW = 65536, AROUND = 64 };
+    static const uint64_t windows[] = { 0, 1, 2, 17 };
+    for (size_t i = 0; i < sizeof(windows) / sizeof(windows[0]); i++) {
+        for (int before = -AROUND; before <= AROUND; before += FORMAT_ALIGNMENT) {
+            (void)setup(state);
+            int64_t at = (int64_t)(rig_journal.end + windows[i] * WINDOW) + before;
+            if (at < (int64_t)rig_journal.end)
+                continue;
+            add_hard_state(rig_state.term, "n1");
+            write_frame_at(rig_journal.frame_seq + 2, (uint64_t)at);
+            assert_int_equal(rig_open(&rig_disk), JOURNAL_CORRUPT);
+            assert_non_null(strstr(rig_journal.error, "with valid ones after it"));
+        }
+    }
+}
+
 /* ---- the image */
 
 /* Its snapshot record's body; to be sealed again by seal_image(). */
@@ -302,6 +326,7 @@ int main(void)
         REFUSES(a_record_that_goes_on_past_its_frame),
         REFUSES(bytes_behind_the_last_record),
         REFUSES(fewer_records_than_are_told),
+        REFUSES(a_whole_frame_behind_one_that_is_missing),
         REFUSES(members_longer_than_their_record),
         REFUSES(a_snapshot_whose_members_cannot_be_read),
         REFUSES(a_snapshot_of_no_entry_with_a_state),

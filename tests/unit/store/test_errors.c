@@ -140,23 +140,30 @@ static void reseal_header(int slot, uint64_t at)
     format_put_u32(header + FORMAT_HEADER_BYTES - 4, crc32c(0, header, FORMAT_HEADER_BYTES - 4));
 }
 
-static void a_newer_format_is_refused_and_left_alone(void **state)
+/* The rest of the journal is good. */
+static void assert_format_is_refused(int version)
 {
-    (void)state;
     rig_run(9);
     for (int slot = 0; slot < DISK_SLOTS; slot++) {
         for (uint64_t at = 0; at <= FORMAT_HEADER_COPY_AT; at += FORMAT_HEADER_COPY_AT) {
-            format_put_u32(rig_disk.bytes[slot] + at + 8, JOURNAL_VERSION + 1);
+            format_put_u32(rig_disk.bytes[slot] + at + 8, (uint32_t)version);
             reseal_header(slot, at);
         }
     }
     int operations = rig_disk.operations;
     char words[80];
-    snprintf(words, sizeof(words), "format version %d, this program reads %d to %d",
-             JOURNAL_VERSION + 1, JOURNAL_VERSION_OLDEST, JOURNAL_VERSION);
+    snprintf(words, sizeof(words), "format version %d, this program reads %d to %d", version,
+             JOURNAL_VERSION_OLDEST, JOURNAL_VERSION);
     assert_int_equal(rig_open(&rig_disk), JOURNAL_FOREIGN);
     assert_says(rig_journal.error, words);
     assert_int_equal(rig_disk.operations, operations);
+}
+
+static void another_format_is_refused_and_left_alone(void **state)
+{
+    (void)state;
+    assert_format_is_refused(JOURNAL_VERSION + 1);
+    assert_format_is_refused(JOURNAL_VERSION_OLDEST - 1);
 }
 
 static void another_cluster_or_node_is_refused_and_left_alone(void **state)
@@ -168,6 +175,11 @@ static void another_cluster_or_node_is_refused_and_left_alone(void **state)
     snprintf(config.cluster, sizeof(config.cluster), "line-4");
     assert_int_equal(journal_open(&rig_journal, &config, &rig_recovered), JOURNAL_FOREIGN);
     assert_says(rig_journal.error, "belongs to cluster 'line-3', this is 'line-4'");
+    /* Names that begin alike are two. */
+    snprintf(config.cluster, sizeof(config.cluster), "line-33");
+    assert_int_equal(journal_open(&rig_journal, &config, &rig_recovered), JOURNAL_FOREIGN);
+    snprintf(config.cluster, sizeof(config.cluster), "line");
+    assert_int_equal(journal_open(&rig_journal, &config, &rig_recovered), JOURNAL_FOREIGN);
     config = rig_config(&rig_disk);
     assert_true(name_from_string(&config.node, "board-b"));
     assert_int_equal(journal_open(&rig_journal, &config, &rig_recovered), JOURNAL_FOREIGN);
@@ -333,7 +345,7 @@ int main(void)
         cmocka_unit_test(a_full_device_is_named_before_anything_is_written_there),
         cmocka_unit_test(a_device_that_cannot_be_read_is_no_corruption_and_no_fresh_disk),
         cmocka_unit_test(a_repair_that_cannot_be_written_is_named),
-        cmocka_unit_test(a_newer_format_is_refused_and_left_alone),
+        cmocka_unit_test(another_format_is_refused_and_left_alone),
         cmocka_unit_test(another_cluster_or_node_is_refused_and_left_alone),
         ON_FILES(a_second_opener_is_told_of_the_lock),
         ON_FILES(a_directory_that_others_may_write_is_refused),

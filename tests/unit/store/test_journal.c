@@ -709,6 +709,129 @@ static void batches_that_wait_share_one_write_and_one_sync(void **state)
     assert_false(journal_take(&journal));
 }
 
+static void append(const struct raft_persist *persist)
+{
+    assert_int_equal(journal_append(&journal, persist, &the_log), JOURNAL_OK);
+}
+
+/* The two have a buffer each. */
+static void what_is_appended_while_a_batch_is_written_is_no_part_of_it(void **state)
+{
+    (void)state;
+    run_workload(10);
+    for (int round = 0; round < 4; round++) {
+        struct raft_persist persist;
+        batch_begin(&persist);
+        batch_entries(&persist, 1);
+        append(&persist);
+        assert_true(journal_take(&journal));
+        batch_begin(&persist);
+        batch_hard_state(&persist);
+        append(&persist);
+        assert_int_equal(journal_flush(&journal), JOURNAL_OK);
+        assert_true(journal_take(&journal));
+        assert_int_equal(journal_flush(&journal), JOURNAL_OK);
+        assert_int_equal(open_on(&disk), JOURNAL_OK);
+        assert_true(digest_recovered() == digest_model());
+    }
+}
+
+/* As when it turns out that the memory here is less than what was promised. */
+static void what_is_forgotten_is_gone_but_for_the_members(void **state)
+{
+    (void)state;
+    start_over();
+    struct raft_persist persist;
+    batch_begin(&persist);
+    batch_hard_state(&persist);
+    batch_entries(&persist, 4);
+    append(&persist);
+    batch_begin(&persist);
+    batch_snapshot(&persist, 3, true);
+    append(&persist);
+    flush_all();
+    assert_true(model.snapshot_length > 0);
+    persist = (struct raft_persist){ .wanted = true,
+                                     .seq = ++batches,
+                                     .forget = true,
+                                     .hard_state = true,
+                                     .recovering = true,
+                                     .first_index = 1 };
+    append(&persist);
+    flush_all();
+    assert_int_equal(open_on(&disk), JOURNAL_OK);
+    assert_int_equal(recovered.raft.standing, RAFT_RECOVERING);
+    assert_int_equal(recovered.raft.term, 0);
+    assert_true(name_empty(&recovered.raft.vote));
+    assert_int_equal(recovered.raft.snapshot_index, 0);
+    assert_int_equal(recovered.raft.entry_count, 0);
+    assert_int_equal(recovered.raft.members.count, 1);
+    assert_true(journal_holds_nothing(&recovered));
+}
+
+/* A leader's snapshot that ends within a log that is not the leader's. */
+static void a_snapshot_that_replaces_the_log_leaves_none_of_it(void **state)
+{
+    (void)state;
+    start_over();
+    struct raft_persist persist;
+    batch_begin(&persist);
+    batch_hard_state(&persist);
+    batch_entries(&persist, 6);
+    append(&persist);
+    flush_all();
+    batch_begin(&persist);
+    batch_snapshot(&persist, 3, false);
+    append(&persist);
+    flush_all();
+    assert_int_equal(open_on(&disk), JOURNAL_OK);
+    assert_int_equal(recovered.raft.snapshot_index, 3);
+    assert_int_equal(recovered.raft.entry_count, 0);
+}
+
+/* As while a disk is slow, and leaders come and go: more than a buffer has room for. */
+static void batches_that_wait_never_outgrow_their_buffer(void **state)
+{
+    enum { ROUNDS = 40, ENTRIES = 64 };
+    (void)state;
+    start_over();
+    struct raft_persist persist;
+    batch_begin(&persist);
+    batch_hard_state(&persist);
+    append(&persist);
+    flush_all();
+    for (int round = 0; round < ROUNDS; round++) {
+        batch_begin(&persist);
+        batch_entries(&persist, ENTRIES);
+        append(&persist);
+        assert_true(journal.pending.length <= journal_buffer_bytes(SNAPSHOT_CAPACITY));
+        batch_begin(&persist);
+        persist.truncate_from = model.last - ENTRIES + 1;
+        model.last = log_last = persist.truncate_from - 1;
+        append(&persist);
+    }
+    flush_all();
+    assert_int_equal(open_on(&disk), JOURNAL_OK);
+    assert_true(digest_recovered() == digest_model());
+}
+
+/* Its snapshot can't be stored: an image of it would lack entries that the log has compacted. */
+static void an_image_of_a_log_that_lacks_entries_is_refused(void **state)
+{
+    (void)state;
+    start_over();
+    struct raft_persist persist;
+    batch_begin(&persist);
+    batch_hard_state(&persist);
+    batch_entries(&persist, 6);
+    append(&persist);
+    flush_all();
+    log_first = 4;
+    batch_begin(&persist);
+    batch_snapshot(&persist, 2, true);
+    assert_int_equal(journal_append(&journal, &persist, &the_log), JOURNAL_FULL);
+}
+
 static void a_snapshot_past_the_capacity_is_refused(void **state)
 {
     (void)state;
@@ -764,6 +887,11 @@ int main(void)
         cmocka_unit_test(what_is_recovered_is_synced_before_it_counts),
         cmocka_unit_test(a_failed_sync_is_never_repeated),
         cmocka_unit_test(batches_that_wait_share_one_write_and_one_sync),
+        cmocka_unit_test(what_is_appended_while_a_batch_is_written_is_no_part_of_it),
+        cmocka_unit_test(what_is_forgotten_is_gone_but_for_the_members),
+        cmocka_unit_test(a_snapshot_that_replaces_the_log_leaves_none_of_it),
+        cmocka_unit_test(batches_that_wait_never_outgrow_their_buffer),
+        cmocka_unit_test(an_image_of_a_log_that_lacks_entries_is_refused),
         cmocka_unit_test(a_snapshot_past_the_capacity_is_refused),
         cmocka_unit_test(the_fullest_log_and_snapshot_fit),
     };

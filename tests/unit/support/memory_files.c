@@ -71,6 +71,8 @@ static int answer(enum memory_call call)
 {
     memory_files.calls++;
     memory_files.called[call]++;
+    if (memory_files.calls == memory_files.off_at)
+        memory_files.off_call = call;
     if (memory_files.off_at != 0 && memory_files.calls >= memory_files.off_at)
         return EIO;
     return memory_files.answer ? memory_files.answer(call, memory_files.calls) : MEMORY_DONE;
@@ -559,9 +561,12 @@ void memory_files_cut(uint64_t seed)
     random_seed = seed;
     memory_files_kill();
     uint64_t percent = percents[random_below(5)];
-    for (int i = 0; i < changes; i++)
-        settle_change(&change[i], random_below(100) < percent);
+    for (int i = 0; i < changes; i++) {
+        bool drawn = random_below(100) < percent;
+        settle_change(&change[i], memory_files.latest_name_alone ? i == changes - 1 : drawn);
+    }
     changes = 0;
+    memory_files.latest_name_alone = false;
     for (int i = 0; i < names; i++)
         name[i].inode = name[i].durable;
     percent = percents[random_below(5)];

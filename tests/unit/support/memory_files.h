@@ -42,6 +42,9 @@ struct memory_files {
     uint64_t written; /* bytes, zeros too */
     /* From this call on the power is off: nothing is done, each call fails. 0: never. */
     unsigned off_at;
+    enum memory_call off_call; /* the call that found it off first */
+    /* The next cut lets the latest name arrive and no other: that shows what an earlier sync was for. */
+    bool latest_name_alone;
     /* NULL: each call is done. `number` is the value of `calls`. */
     int (*answer)(enum memory_call call, unsigned number);
 };
