@@ -134,14 +134,18 @@ def is_header(operation):
 
 
 def about_switches(operations, draw, number, since):
-    """Each point of a few changes of headers or names, drawn: order counts within a few operations."""
-    busy = [i for i, o in enumerate(operations) if i >= since and (is_header(o) or o.kind == RENAME)]
+    """
+    Each point of a few changes of headers or names, drawn, and each more than once: order counts
+    within a few operations, and what arrives of them is drawn anew.
+    """
+    busy = [i for i, o in enumerate(operations) if is_header(o) or o.kind == RENAME]
+    busy = [i for i in busy if i >= since] or busy
     begins = [i for n, i in enumerate(busy) if n == 0 or i - busy[n - 1] > 4]
     points = []
     while len(points) < number:
         begin = draw.choice(begins)
-        points += [min(len(operations), max(0, begin + i)) for i in range(-1, 11)]
-    return points[:number]
+        points += 3 * [min(len(operations), max(0, begin + i)) for i in range(-1, 11)]
+    return points
 
 
 def cut_points(operations, draw, number, acts=(), node=None):
@@ -151,7 +155,7 @@ def cut_points(operations, draw, number, acts=(), node=None):
     points = [bisect.bisect_right(ends, draw.choice(acts).logs[node])
               for _ in range(number // 3 if acts else 0)]
     points += about_switches(operations, draw, number // 3, since)
-    points += [draw.randint(0, len(operations)) for _ in range(number - len(points) - ENDS)]
+    points += [draw.randint(0, len(operations)) for _ in range(number // 3)]
     return sorted(points + ENDS * [len(operations)])
 
 
@@ -189,17 +193,17 @@ def one_issuer(fault, operators, cuts):
         operate(cluster, issuer, cards, operator, acts)
     cluster.kill(issuer)
     operations = read_operations(card.log)
-    wrong = findings(Reader(cluster, issuer), card, cut_points(operations, draw, cuts, acts, issuer),
-                     draw, least_of(acts, issuer))
+    points = cut_points(operations, draw, cuts, acts, issuer)
+    wrong = findings(Reader(cluster, issuer), card, points, draw, least_of(acts, issuer))
     switches = sum(is_header(o) for o in operations) // 4
     assert cluster.close(grants=0, renewals=0) in (None, 0)
-    return acts, switches, operations, wrong
+    return acts, switches, operations, len(points), wrong
 
 
 def at_any_operation_what_one_issuer_acknowledged_is_on_its_card():
-    acts, switches, operations, wrong = one_issuer("", [f"operator-{i}" for i in range(10)], CUTS)
+    acts, switches, operations, cuts, wrong = one_issuer("", [f"operator-{i}" for i in range(10)], CUTS)
     print(f"figure: {len(acts)} acts, {switches} slots begun, {len(operations)} operations on the"
-          f" card; the power cut at {CUTS} of them, seed {SEED}: {len(wrong)} losses")
+          f" card; the power cut {cuts} times, seed {SEED}: {len(wrong)} losses")
     assert len(acts) > 1100 and acts[-1].index > 1100 and switches >= 3, (len(acts), switches)
     assert not wrong, wrong[:5]
 
@@ -241,9 +245,9 @@ def an_issuer_with_a_new_card_keeps_what_it_acknowledged_since():
 def a_disk_that_lies_is_found_out():
     """The test itself: with syncs that are none, or come late, what was acknowledged gets lost."""
     for fault in ("DATA", "FOLDER", "LATE"):
-        acts, _, operations, wrong = one_issuer(fault, ["operator-0"], 30)
+        acts, _, operations, cuts, wrong = one_issuer(fault, ["operator-0"], 30)
         assert len(acts) == 1 + ACTS_EACH and wrong, (fault, len(operations), SEED)
-        print(f"figure: {fault}: {len(wrong)} of 30 power cuts lose what was acknowledged")
+        print(f"figure: {fault}: {len(wrong)} of {cuts} power cuts lose what was acknowledged")
 
 
 class Acting(threading.Thread):
