@@ -37,7 +37,7 @@ WHO_BEGIN, WHO_END = "<!-- who begins -->", "<!-- who ends -->"
 WHO_SEEDS = 8000
 # What the simulator links: a fault elsewhere it can't find.
 SIM_SOURCES = ("daemon/core/", "daemon/store/", "daemon/agent/", "daemon/issuer/",
-               "daemon/node/")
+               "daemon/node/", "daemon/guard/", "daemon/client/")
 
 
 class Result:
