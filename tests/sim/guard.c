@@ -58,16 +58,21 @@ void guard_forget(void)
 
 /* ---- clocks and timer */
 
+/* Nothing moves within a turn, which reads them a dozen times. */
+static void look_at_clocks(struct sim_guard *guard)
+{
+    guard->raw = clock_local(guard->world, node_of(guard));
+    guard->monotonic_us = clock_monotonic_us(guard->world, node_of(guard));
+}
+
 static struct instant now(void *context)
 {
-    const struct sim_guard *guard = context;
-    return clock_local(guard->world, node_of(guard));
+    return ((const struct sim_guard *)context)->raw;
 }
 
 static int64_t monotonic_us(void *context)
 {
-    const struct sim_guard *guard = context;
-    return clock_monotonic_us(guard->world, node_of(guard));
+    return ((const struct sim_guard *)context)->monotonic_us;
 }
 
 static struct span slept(void *context)
@@ -80,7 +85,7 @@ static struct span slept(void *context)
 static void set_alarm(struct sim_guard *guard)
 {
     struct world *world = guard->world;
-    int64_t left_us = guard->armed_us - monotonic_us(guard);
+    int64_t left_us = guard->armed_us - guard->monotonic_us;
     int64_t at_us = world->now_us;
     if (left_us > 0)
         at_us += clock_stretch_us(world, node_of(guard), left_us);
@@ -109,7 +114,7 @@ static bool readable(struct sim_guard *guard, int handle)
     const struct sim_socket *socket = &guard->world->board[guard->board].socket;
     switch (handle) {
     case HANDLE_TIMER:
-        return monotonic_us(guard) >= guard->armed_us;
+        return guard->monotonic_us >= guard->armed_us;
     case HANDLE_SIGNALS:
         return guard->signal != 0;
     case HANDLE_BENCH:
@@ -385,6 +390,7 @@ void guard_may_die(struct sim_guard *guard)
 static void run_turn(struct sim_guard *guard)
 {
     running = guard;
+    look_at_clocks(guard);
     guard->late_us = guard->world->now_us - guard->alarm_us;
     switch (setjmp(leaves)) {
     case 0:
@@ -422,8 +428,10 @@ void sim_guard_wake(struct world *world, int board)
 void sim_guard_rate_changed(struct world *world, int board)
 {
     struct sim_guard *guard = guard_of(world, board);
-    if (guard->process.up && guard->armed_us != INT64_MAX)
-        set_alarm(guard);
+    if (!guard->process.up || guard->armed_us == INT64_MAX)
+        return;
+    look_at_clocks(guard);
+    set_alarm(guard);
 }
 
 void sim_guard_watchdog(struct world *world, const struct event *event)
@@ -487,6 +495,7 @@ void sim_guard_start(struct world *world, int board)
     if (may_stop_otherwise(world, board) &&
         random_chance(world_random(world, STREAM_STRANGER, node_of(guard)), DIES_AT_START_PPM))
         doom(guard);
+    look_at_clocks(guard);
     running = guard;
     if (setjmp(leaves) == 0) {
         HF_CHECK(loop_open(&guard->loop, &guard->platform, &conf));

@@ -131,6 +131,8 @@ struct sim_guard {
     struct timer timer; /* its poll() is looked at then */
     struct platform platform;
     struct loop loop;
+    struct instant raw; /* as it reads its clocks in this turn */
+    int64_t monotonic_us;
     int64_t armed_us; /* what its timer is set to, by MONOTONIC; INT64_MAX: to nothing */
     int64_t alarm_us; /* true time of that, when `timer` was set for it */
     struct sim_hal hal;
