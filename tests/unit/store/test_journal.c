@@ -769,6 +769,45 @@ static void what_is_forgotten_is_gone_but_for_the_members(void **state)
     assert_true(journal_holds_nothing(&recovered));
 }
 
+static void reopen_with(enum raft_standing standing)
+{
+    assert_int_equal(open_on(&disk), JOURNAL_OK);
+    assert_int_equal(recovered.raft.standing, standing);
+    assert_true(digest_recovered() == digest_model());
+}
+
+/* A restart is no reason to have a say: an image after it has all that the slot before it had. */
+static void what_was_recovered_is_in_the_next_image(void **state)
+{
+    static const enum raft_standing standings[] = { RAFT_WHOLE, RAFT_RECOVERING, RAFT_UNSURE };
+    (void)state;
+    for (size_t i = 0; i < 3; i++) {
+        start_over();
+        struct raft_persist persist;
+        batch_begin(&persist);
+        batch_hard_state(&persist);
+        persist.recovering = standings[i] == RAFT_RECOVERING;
+        persist.begun = standings[i] == RAFT_UNSURE;
+        batch_entries(&persist, 5);
+        append(&persist);
+        flush_all();
+        reopen_with(standings[i]);
+        batch_begin(&persist);
+        batch_snapshot(&persist, 2, true);
+        append(&persist);
+        flush_all();
+        reopen_with(standings[i]);
+        uint64_t generation = journal.generation;
+        while (journal.generation == generation) {
+            batch_begin(&persist);
+            batch_entries(&persist, 4);
+            append(&persist);
+            flush_all();
+        }
+        reopen_with(standings[i]);
+    }
+}
+
 /* A leader's snapshot that ends within a log that is not the leader's. */
 static void a_snapshot_that_replaces_the_log_leaves_none_of_it(void **state)
 {
@@ -889,6 +928,7 @@ int main(void)
         cmocka_unit_test(batches_that_wait_share_one_write_and_one_sync),
         cmocka_unit_test(what_is_appended_while_a_batch_is_written_is_no_part_of_it),
         cmocka_unit_test(what_is_forgotten_is_gone_but_for_the_members),
+        cmocka_unit_test(what_was_recovered_is_in_the_next_image),
         cmocka_unit_test(a_snapshot_that_replaces_the_log_leaves_none_of_it),
         cmocka_unit_test(batches_that_wait_never_outgrow_their_buffer),
         cmocka_unit_test(an_image_of_a_log_that_lacks_entries_is_refused),
