@@ -93,7 +93,7 @@ void issuer_shell_peer_down(struct issuer_shell *shell, const struct hf_name *pe
 void issuer_shell_store(struct issuer_shell *shell, const struct hf_name *peer,
                         const struct wire_store *store);
 
-/* To a node that has connected: who the issuers are, if that is committed in the log. */
+/* To a node that has connected, or to all (NULL): who the issuers are, if that is committed in the log. */
 void issuer_shell_tell_issuers(struct issuer_shell *shell, const struct hf_name *node);
 
 /*

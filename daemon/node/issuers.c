@@ -121,7 +121,7 @@ bool issuers_outdated(const struct issuers *issuers, char *text, size_t size)
 
 static bool dials_all(const struct issuers *issuers)
 {
-    return issuers->leaderless == LEADERLESS_LOOKS || issuers_find(issuers, &issuers->self) == NULL;
+    return issuers_find(issuers, &issuers->self) == NULL;
 }
 
 static void begin(const struct issuers *issuers, struct issuers_change *change)
@@ -140,14 +140,6 @@ static void dial(struct issuers_change *change, const struct hf_name *id, const 
     struct conf_node_address *to = &change->dial[change->dial_count++];
     to->id = *id;
     text_copy(to->address, sizeof(to->address), address);
-}
-
-static void dial_members(const struct issuers *issuers, struct issuers_change *change)
-{
-    for (uint8_t i = 0; i < issuers->count; i++) {
-        if (!name_equal(&issuers->peer[i].id, &issuers->self))
-            dial(change, &issuers->peer[i].id, issuers->peer[i].address);
-    }
 }
 
 /* ---- those who left */
@@ -236,7 +228,10 @@ static void take_over(struct issuers *issuers, const struct raft_members *member
         if (issuers_find(issuers, &before.peer[i].id) == NULL)
             let_go(issuers, &before.peer[i].id, now, change);
     }
-    dial_members(issuers, change);
+    for (uint8_t i = 0; i < issuers->count; i++) {
+        if (!name_equal(&issuers->peer[i].id, &issuers->self))
+            dial(change, &issuers->peer[i].id, issuers->peer[i].address);
+    }
 }
 
 void issuers_follow(struct issuers *issuers, const struct raft *raft, struct instant now,
@@ -262,15 +257,13 @@ void issuers_told(struct issuers *issuers, const struct wire_issuers *told, cons
 
 void issuers_look(struct issuers *issuers, const struct raft *raft, struct issuers_change *change)
 {
-    if (raft != NULL && !name_empty(&raft->leader))
-        issuers->leaderless = 0;
-    else if (raft != NULL && issuers->leaderless < LEADERLESS_LOOKS)
-        issuers->leaderless++;
     begin(issuers, change);
     if (raft == NULL)
         return;
-    if (issuers->leaderless == LEADERLESS_LOOKS)
-        dial_members(issuers, change);
+    if (!name_empty(&raft->leader))
+        issuers->leaderless = 0;
+    else if (issuers->leaderless < LEADERLESS_LOOKS)
+        issuers->leaderless++;
     for (uint8_t i = 0; i < issuers->listed_count; i++) {
         const struct conf_node_address *listed = &issuers->listed[i];
         if (issuers_find(issuers, &listed->id) != NULL ||

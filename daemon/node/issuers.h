@@ -13,9 +13,8 @@
  *  - Who was removed is heard, and its link stays up, for as long as raft_hears() it, and for an
  *    election timeout more: a leader that removed itself needs our acknowledgement, hands over, and
  *    answers.
- *  - Of two members the one with the smaller id dials (peer/peer.h). That takes two who know that both
- *    are members: whoever knows itself to be none, or finds no leader, dials all of them. Its board
- *    would be cut off from them otherwise.
+ *  - Of two members the one with the smaller id dials (peer/peer.h). Whoever knows itself to be no
+ *    member dials all of them at once: its board would be cut off from them for a while otherwise.
  *  - Nothing learned outlives the process: at the next start, one issuer of the file must be there.
  */
 #ifndef HOLDFAST_NODE_ISSUERS_H
@@ -66,7 +65,7 @@ struct issuers_change {
     bool differs;  /* the list is another one now */
     bool dial_all; /* for peer_hub_dial_all(), before the others */
     uint8_t dial_count;
-    struct conf_node_address dial[2 * HF_ISSUERS_MAX]; /* members, and who only the file lists */
+    struct conf_node_address dial[HF_ISSUERS_MAX];
     uint8_t forget_count;
     struct hf_name forget[HF_ISSUERS_MAX]; /* hang up on them, and dial them no more */
 };
@@ -92,8 +91,8 @@ void issuers_expire(struct issuers *issuers, const struct raft *raft, struct ins
                     struct issuers_change *change);
 
 /*
- * Once a second: for as long as nobody leads, all members and issuers that only the file lists are
- * dialled as well. Nothing changes at a node that is no issuer.
+ * Once a second: for as long as nobody leads, issuers that only the file lists are dialled as well.
+ * Nothing changes at a node that is no issuer.
  */
 void issuers_look(struct issuers *issuers, const struct raft *raft, struct issuers_change *change);
 

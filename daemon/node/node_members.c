@@ -2,7 +2,7 @@
 #include "log/log.h"
 #include "node/node_private.h"
 
-enum { LOOK_MS = 1000 };
+enum { LOOK_MS = 1000, LOOKS_A_TELLING = 10 };
 
 const struct raft *node_raft(const struct node *node)
 {
@@ -90,6 +90,9 @@ static void look(uv_timer_t *timer)
         peer_hub_forget(node->hub, &change.forget[i]);
     change.forget_count = 0;
     carry_out(node, &change);
+    /* Who was told may not have taken this node for an issuer then. */
+    if (node->issuer != NULL && ++node->looks % LOOKS_A_TELLING == 0)
+        issuer_shell_tell_issuers(node->issuer, NULL);
 }
 
 void node_members_start(struct node *node)

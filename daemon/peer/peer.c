@@ -104,12 +104,26 @@ static uint64_t random_next(struct peer_hub *hub)
     return value ^ (value >> 31);
 }
 
+/*
+ * Issuers: the smaller id dials, and the other one late, as the smaller one may not know it any more,
+ * or not yet. An agent that is no issuer dials every issuer.
+ */
+static bool dials(const struct peer_hub *hub, const struct hf_name *id)
+{
+    const struct wire_hello *self = &hub->self;
+    return !self->issuer || hub->dials_all || name_compare(&self->node, id) < 0;
+}
+
 static void dial_now(uv_timer_t *timer);
 
 static void dial_again(struct peer_dial *dial, bool steady)
 {
     if (!dial->wanted)
         return;
+    if (!dials(dial->hub, &dial->id)) {
+        uv_timer_start(&dial->timer, dial_now, PEER_DIAL_LATE_MS, 0);
+        return;
+    }
     if (steady)
         dial->delay_ms = DIAL_DELAY_MIN_MS;
     uint32_t half = dial->delay_ms / 2;
@@ -125,18 +139,6 @@ static void dial_now(uv_timer_t *timer)
     struct peer_dial *dial = timer->data;
     if (!peer_is_up(dial->hub, &dial->id) && link_dial(dial) == NULL)
         dial_again(dial, false);
-}
-
-/*
- * Is it for this node to dial `id`? Of two issuers the smaller id dials, unless peer_hub_dial_all()
- * says otherwise; a node that is no issuer dials every issuer.
- */
-static bool dials(const struct peer_hub *hub, const struct hf_name *id)
-{
-    const struct wire_hello *self = &hub->self;
-    if (name_equal(&self->node, id))
-        return false;
-    return !self->issuer || hub->dials_all || name_compare(&self->node, id) < 0;
 }
 
 static struct peer_link *link_of_dial(const struct peer_dial *dial)
@@ -217,7 +219,7 @@ static void dial_add(struct peer_hub *hub, const struct hf_name *id, const char 
     text_copy(dial->address, sizeof(dial->address), address);
     dial->delay_ms = DIAL_DELAY_MIN_MS;
     if (link_of_dial(dial) == NULL)
-        uv_timer_start(&dial->timer, dial_now, 0, 0);
+        uv_timer_start(&dial->timer, dial_now, dials(hub, id) ? 0 : PEER_DIAL_LATE_MS, 0);
 }
 
 void peer_hub_dial(struct peer_hub *hub, const struct hf_name *id, const char *address)
@@ -225,7 +227,7 @@ void peer_hub_dial(struct peer_hub *hub, const struct hf_name *id, const char *a
     struct peer_dial *dial = dial_find(hub, id);
     if (hub->listener != NULL && !hub->closing)
         tls_listener_expect(hub->listener, address);
-    if (hub->closing || address[0] == '\0' || !dials(hub, id))
+    if (hub->closing || address[0] == '\0' || name_equal(&hub->self.node, id))
         return;
     if (dial != NULL && dial->wanted && strcmp(dial->address, address) == 0)
         return;
@@ -237,13 +239,13 @@ void peer_hub_dial(struct peer_hub *hub, const struct hf_name *id, const char *a
 
 void peer_hub_dial_all(struct peer_hub *hub, bool all)
 {
+    if (hub->closing || all == hub->dials_all)
+        return;
     hub->dials_all = all;
-    for (size_t i = 0; i < hub->dial_count; i++) {
+    for (size_t i = 0; i < hub->dial_count && all; i++) {
         struct peer_dial *dial = &hub->dials[i];
-        if (!dial->wanted || hub->closing || dials(hub, &dial->id))
-            continue;
-        dial->wanted = false;
-        uv_timer_stop(&dial->timer);
+        if (dial->wanted && !dial_goes_on(dial))
+            uv_timer_start(&dial->timer, dial_now, 0, 0);
     }
 }
 
@@ -396,7 +398,7 @@ struct peer_hub *peer_hub_create(uv_loop_t *loop, const struct peer_config *conf
     for (size_t i = 0; i < config->dial_count; i++) {
         if (hub->listener != NULL)
             tls_listener_expect(hub->listener, config->dial[i].address);
-        if (dials(hub, &config->dial[i].id))
+        if (!name_equal(&config->self.node, &config->dial[i].id))
             dial_add(hub, &config->dial[i].id, config->dial[i].address);
     }
     return hub;

@@ -3,7 +3,7 @@
  *
  * Purpose: gives its owner frames from proven identities. An issuer listens; agents and issuers
  *   dial issuers. Between two issuers there is one connection, dialled by the one with the smaller
- *   id. Every connection carries frames both ways.
+ *   id, or by the other if none came for PEER_DIAL_LATE_MS. Every connection carries frames both ways.
  * Owner: the daemon's loop thread. Opaque; allocates at creation and per connection. The process
  *   ignores SIGPIPE.
  * Rules:
@@ -47,6 +47,7 @@ enum {
     PEER_QUEUE_MAX = 1024 * 1024,
     PEER_HOLD_ABOVE = 64 * 1024, /* waiting for a board: it is not read meanwhile */
     PEER_GREETING_MAX = 2,       /* connections of one identity that have not said hello */
+    PEER_DIAL_LATE_MS = 2000,    /* how long an issuer leaves it to one with a smaller id to dial */
     PEER_SILENCE_MS = 3000,
     PEER_HANDSHAKE_MS = 3000
 };
@@ -83,8 +84,8 @@ struct peer_config {
 };
 
 /*
- * Starts listening and dialling; of `dial`, this node itself and, at an issuer, issuers with a
- * smaller id are left out. Returns NULL on failure with a text in `error` (size >= 160).
+ * Starts listening and dialling; of `dial`, this node itself is left out. Returns NULL on failure
+ * with a text in `error` (size >= 160).
  */
 struct peer_hub *peer_hub_create(uv_loop_t *loop, const struct peer_config *config,
                                  const struct peer_events *events, char *error, size_t error_size);
@@ -96,15 +97,14 @@ bool peer_send(struct peer_hub *hub, const struct hf_name *node, struct bytes en
 void peer_send_all(struct peer_hub *hub, struct bytes envelope);
 
 /*
- * Dials this issuer too from now on, or at a new address. Does nothing if it is dialled at that
- * address already, or if it is the one of the two that dials.
+ * Dials this issuer as well from now on, or at this address; nothing happens if it is dialled there
+ * already. While it is up by a connection of its own it is not dialled.
  */
 void peer_hub_dial(struct peer_hub *hub, const struct hf_name *id, const char *address);
 
 /*
- * Whether an issuer is to dial those with a smaller id, too: they may not know that they are to dial
- * it. Off at first. Turned on, it holds for peer_hub_dial() from now on; turned off, those that are
- * not up are not dialled any more. Whoever is up by a connection of its own is not dialled.
+ * Whether an issuer dials those with a smaller id at once, too: they know that they need not dial it.
+ * Off at first.
  */
 void peer_hub_dial_all(struct peer_hub *hub, bool all);
 

@@ -107,7 +107,8 @@ def unit_test(mutant, tree):
         return Result(mutant, False, wrong)
     before, _ = run([os.path.join(ROOT, program)], ROOT, 120)
     status, output = run([program], tree, 120)
-    failed = re.findall(r"^\[  FAILED  \] (\w+)$", output, re.M)
+    # "ERROR": its teardown failed, as it does after a test that failed half-way.
+    failed = re.findall(r"^\[  (?:FAILED  |ERROR   )\] (\w+)$", output, re.M)
     if before != 0:
         return Result(mutant, False, f"{program} fails without the mutation too")
     if status == 0 or (not failed and status > 0):

@@ -469,7 +469,7 @@ static void begin(struct world *world, int board)
     process_begin(&guard->process);
     timer_stop(&guard->timer);
     oracle_guard_started(world, board);
-    world->board[board].hold_ms = world->board[board].file_hold_ms;
+    line_change_pumps(world, board);
     world->board[board].ttl_us = world->ttl_us;
     guard->world = world;
     guard->board = board;

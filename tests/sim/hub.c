@@ -1,6 +1,7 @@
 /*
  * The peer hub of a simulated holdfastd: peer/peer.h above the world's network, in place of TLS. As
- * there, one of two that dial each other is enough, and of two issuers the first by name dials.
+ * there, one of two that dial each other is enough, and of two issuers the first by name dials, or
+ * the other if it does not come.
  */
 #include "base/check.h"
 #include "peer/peer.h"
@@ -89,7 +90,8 @@ void peer_hub_close(struct peer_hub *hub, void (*done)(void *context), void *con
 static bool dials(const struct world *world, int from, int to)
 {
     const struct peer_hub *hub = &world->hub[from];
-    return hub->dials[to] && (!hub->self.issuer || hub->dials_all || from < to);
+    return hub->dials[to] &&
+           (!hub->self.issuer || hub->dials_all || from < to || net_is_missed(world, from, to));
 }
 
 bool hub_wants(const struct world *world, int a, int b)

@@ -100,6 +100,16 @@ void line_stick(struct world *world, int board, int resource, enum line_reading 
     guard_hal_line_changed(world, board, resource);
 }
 
+void line_change_pumps(struct world *world, int board)
+{
+    struct sim_board *refitted = &world->board[board];
+    if (refitted->hold_ms == refitted->file_hold_ms)
+        return;
+    refitted->hold_ms = refitted->file_hold_ms;
+    for (int i = 0; i < world->resource_count; i++)
+        refitted->line[i].rise_us = world->now_us - refitted->hold_ms * 1000;
+}
+
 void line_weld(struct world *world, int board, int resource)
 {
     struct line *line = &world->board[board].line[resource];

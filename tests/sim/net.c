@@ -44,6 +44,14 @@ static int64_t some_time(struct world *world, int node, int64_t low_us, int64_t 
     return random_between(world_random(world, STREAM_NET, node), low_us, high_us);
 }
 
+bool net_is_missed(const struct world *world, int a, int b)
+{
+    const struct connection *connection =
+        a < b ? &world->network.connection[a][b] : &world->network.connection[b][a];
+    return !connection->open &&
+           world->now_us - connection->closed_us >= (int64_t)PEER_DIAL_LATE_MS * 1000;
+}
+
 static void post_dial(struct world *world, int a, int b, int64_t delay_us)
 {
     world_post(world, EVENT_DIAL, a < b ? a : b, delay_us, NULL, 0)->peer = a < b ? b : a;
@@ -123,6 +131,7 @@ static void close_connection(struct world *world, int a, int b, int64_t min_us, 
     if (!connection->open)
         return;
     connection->open = false;
+    connection->closed_us = world->now_us;
     for (int side = 0; side < 2; side++) {
         int node = (side == 0) == (a < b) ? a : b;
         int peer = node == a ? b : a;

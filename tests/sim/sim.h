@@ -173,6 +173,7 @@ struct peer_hub {
 struct connection {
     uint32_t epoch;
     bool open;
+    int64_t closed_us;
     bool up[2];             /* as the side was told */
     uint32_t side_epoch[2]; /* of the connection that it was told of */
     int64_t busy_us[2];     /* in-order links: last arrival at the side */
@@ -394,6 +395,8 @@ bool line_reads(const struct world *world, int board, int resource);
 /* For so long at least; INT64_MAX: while nothing happens. */
 int64_t line_reads_until_us(const struct world *world, int board, int resource);
 void line_stick(struct world *world, int board, int resource, enum line_reading reading);
+/* The charge pumps that the board's file tells of, if it has others: they are empty yet. */
+void line_change_pumps(struct world *world, int board);
 void line_weld(struct world *world, int board, int resource);
 /* Relay and readback are as new. */
 void line_repair(struct world *world, int board, int resource);
@@ -432,6 +435,8 @@ void net_dial(struct world *world, const struct event *event);
 void net_link(struct world *world, const struct event *event);
 /* As the node was told. */
 bool net_is_up(const struct world *world, int node, int peer);
+/* They were not connected for as long as an issuer waits for another one to dial. */
+bool net_is_missed(const struct world *world, int a, int b);
 /* True if the frame may be handed over now; else it was dropped or put off. */
 bool net_arrives(struct world *world, const struct event *event);
 void net_break(struct world *world, int a, int b, int64_t notice_max_us);
