@@ -28,7 +28,7 @@ struct node {
     struct issuers issuers;
     uv_timer_t leaving_timer; /* for issuers_expire() */
     uv_timer_t look_timer;    /* for issuers_look() */
-    uint32_t looks; /* so many times */
+    uint32_t looks;           /* so many times */
 
     uv_async_t local_wake;
     size_t local_first;
