@@ -96,7 +96,6 @@ static const char *const names[COVERAGE_KINDS] = {
     [COVERAGE_RECOVERIES_WAITED] = "recoveries that waited for another voter",
     [COVERAGE_CARDS_PUT_BACK] = "cards put back as they were",
     [COVERAGE_PUT_BACK_FOUND] = "of them found out",
-    [COVERAGE_PUT_BACK_MADE_GOOD] = "made good by a snapshot before that",
     [COVERAGE_PUT_BACK_ENDED] = "runs ended since nothing was promised before that",
     [COVERAGE_SLOW_DISKS] = "slow disks",
     [COVERAGE_SLOW_PHASES] = "times of slow disks and nothing else",
@@ -156,7 +155,7 @@ bool coverage_is_rare(enum coverage_kind kind)
     return kind == COVERAGE_SPLIT_VOTES_UNNOTICED || kind == COVERAGE_SPLIT_VOTES_DROPPED ||
            kind == COVERAGE_STOOD_OVERLAPS || kind == COVERAGE_STUCK_OVERTAKEN ||
            kind == COVERAGE_TRANSFERS_HELD || kind == COVERAGE_WELDED_OVERLAPS ||
-           kind == COVERAGE_PUT_BACK_MADE_GOOD || kind == COVERAGE_PUT_BACK_ENDED;
+           kind == COVERAGE_PUT_BACK_ENDED;
 }
 
 bool coverage_is_common(enum coverage_kind kind)

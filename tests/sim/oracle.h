@@ -269,8 +269,6 @@ void oracle_disk_said(struct world *world, const struct raft_message *message);
 /* The issuer is the first that applies this entry. */
 /* Its disk was damaged: what it had is lost. */
 void oracle_disk_forgets(struct world *world, int issuer);
-/* It has not everything that it had once: it forgot, or the card that was put back is behind. */
-bool oracle_disk_lacks(const struct oracle_issuer *seen);
 void oracle_disk_committed(struct world *world, int issuer, const struct raft_entry *entry);
 
 /* oracle_memory.c */

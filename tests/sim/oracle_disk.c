@@ -140,17 +140,12 @@ void oracle_disk_said(struct world *world, const struct raft_message *message)
                    world->name[from].text, (unsigned long long)index);
 }
 
-bool oracle_disk_lacks(const struct oracle_issuer *seen)
-{
-    return seen->forgetful || (seen->put_back && seen->disk.log.snapshot_index < seen->lost_last);
-}
-
 /* Of a disk that forgot, what it had counts, for what was said of it; what it gets does not yet. */
 static bool holds(struct world *world, int issuer, const struct raft_entry *entry)
 {
     const struct oracle_issuer *seen = &world->oracle.issuer[issuer];
-    return oracle_disk_lacks(seen) ? entry->index <= seen->lost_last :
-                                     has_entry(&seen->disk, entry->index, entry->term);
+    return seen->forgetful || seen->put_back ? entry->index <= seen->lost_last :
+                                               has_entry(&seen->disk, entry->index, entry->term);
 }
 
 void oracle_disk_forgets(struct world *world, int issuer)
@@ -174,7 +169,8 @@ void oracle_disk_committed(struct world *world, int issuer, const struct raft_en
     for (int i = 0; i < raft->members.count; i++) {
         int node = world_issuer(world, &raft->members.member[i].id);
         const struct oracle_disk *disk = disk_of(world, node);
-        bool forgetful = oracle_disk_lacks(&world->oracle.issuer[node]);
+        bool forgetful =
+            world->oracle.issuer[node].forgetful || world->oracle.issuer[node].put_back;
         uint64_t lost_last_term = world->oracle.issuer[node].lost_last_term;
         bool has = raft->members.member[i].voter && holds(world, node, entry);
         voters += raft->members.member[i].voter;

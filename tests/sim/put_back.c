@@ -108,41 +108,6 @@ static void end_run(struct world *world, const char *why)
     world->over = true;
 }
 
-/*
- * Does the leader know of the vote that it got? One that came after it had won, or never, is not
- * needed: all who made it the leader remember, and nobody else can win that term.
- */
-static bool leader_knows_vote(const struct world *world)
-{
-    const struct sim_put_back *back = &world->put_back;
-    const struct raft *raft = &world->issuer[back->leader].replica->raft;
-    for (int i = 0; i < HF_ISSUERS_MAX; i++) {
-        const struct raft_promise *promise = &raft->promise[i];
-        if (name_equal(&promise->id, &world->name[back->node]))
-            return promise->vote && promise->term == raft->term;
-    }
-    return false;
-}
-
-/* The leader sent a snapshot of all that was lost, before it said so: but for the vote all is well. */
-static void look_at_vote(struct world *world, struct oracle_issuer *seen)
-{
-    struct sim_put_back *back = &world->put_back;
-    bool lost = seen->durable_term == seen->lost_term && !name_empty(&seen->lost_vote) &&
-                !name_equal(&seen->durable_vote, &seen->lost_vote);
-    bool leaders = name_equal(&seen->lost_vote, &world->name[back->leader]);
-    if (seen->durable_term < seen->lost_term || (lost && leaders && leader_knows_vote(world)))
-        return; /* it will say so */
-    if (lost && !leaders) {
-        end_run(world, "another one's vote is lost");
-        return;
-    }
-    back->open = false;
-    seen->put_back = false;
-    world_cover(world, COVERAGE_PUT_BACK_MADE_GOOD);
-    log_note(world, "%s: a snapshot has what it lost", world->name[back->node].text);
-}
-
 /* NULL, or why nothing is promised any more. */
 static const char *leader_lost(const struct world *world)
 {
@@ -170,7 +135,6 @@ void put_back_look(struct world *world)
 {
     struct sim_put_back *back = &world->put_back;
     const struct sim_issuer *node = &world->issuer[back->node];
-    struct oracle_issuer *seen = &world->oracle.issuer[back->node];
     if (!back->open || world->over)
         return;
     const char *lost = leader_lost(world);
@@ -178,8 +142,6 @@ void put_back_look(struct world *world)
         find_out(world);
     else if (lost)
         end_run(world, lost);
-    else if (!back->unread && !oracle_disk_lacks(seen))
-        look_at_vote(world, seen);
     if (!world->over && back->open && world->now_us > back->until_us)
         world_fail(world, ORACLE_VOTE, "%s has not found out that its card was put back",
                    world->name[back->node].text);
@@ -198,8 +160,7 @@ void put_back_sent(struct world *world, const struct raft_message *message)
                   (message->kind == RAFT_SNAPSHOT_REPLY && message->installed);
     if (votes)
         end_run(world, "it was asked for its vote");
-    else if (counts && message->term == back->term && !message->recovering &&
-             oracle_disk_lacks(&world->oracle.issuer[from]))
+    else if (counts && message->term == back->term && !message->recovering)
         world_fail(world, ORACLE_VOTE,
                    "%s answers its leader, and has not found out that its card was put back",
                    message->from.text);

@@ -89,6 +89,7 @@ void raft_snapshot_send(struct raft_context *context, int peer)
     if (!message)
         return;
     left = raft->snapshot.length - (size_t)progress->snapshot_offset;
+    message->match_index = raft_counted_match(progress);
     message->snapshot_index = raft->snapshot_index;
     message->snapshot_term = raft->snapshot_term;
     message->offset = progress->snapshot_offset;
@@ -212,6 +213,7 @@ void raft_snapshot_request_received(struct raft_context *context,
     struct raft *raft = context->raft;
     if (raft->install_seq)
         return;
+    raft_recover_if_lost(context, message, false);
     if (raft->recovery.unproven > 0) {
         /* What is stored can't go back; a leader that goes on will have a later one. */
         if (message->snapshot_index < raft->recovery.unproven)

@@ -36,8 +36,8 @@ static const uint32_t fields_of_kind[RAFT_MESSAGE_KINDS] = {
                           HAS(hint_term) | HAS(recovering) | HAS(nonce) | HAS(life),
     [RAFT_HEARTBEAT] = HAS(commit) | HAS(round) | HAS(match_index),
     [RAFT_HEARTBEAT_REPLY] = HAS(round),
-    [RAFT_SNAPSHOT_REQUEST] =
-        HAS(snapshot_index) | HAS(snapshot_term) | HAS(offset) | HAS(total) | HAS(chunk),
+    [RAFT_SNAPSHOT_REQUEST] = HAS(match_index) | HAS(snapshot_index) | HAS(snapshot_term) |
+                              HAS(offset) | HAS(total) | HAS(chunk),
     [RAFT_SNAPSHOT_REPLY] =
         HAS(snapshot_index) | HAS(offset) | HAS(installed) | HAS(recovering) | HAS(life),
     [RAFT_TIMEOUT_NOW] = 0,

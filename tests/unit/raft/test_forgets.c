@@ -263,7 +263,7 @@ static void so_is_a_vote_in_the_same_term_that_it_does_not_know(void **state)
     assert_int_equal(raft_standing(&node.raft), RAFT_WHOLE);
 }
 
-static void snapshot_of_n2(uint64_t term, uint64_t index)
+static void snapshot_of_n2(uint64_t term, uint64_t index, uint64_t match)
 {
     static uint8_t image[NODE_SNAPSHOT_BYTES];
 
@@ -279,6 +279,7 @@ static void snapshot_of_n2(uint64_t term, uint64_t index)
                                             .snapshot_term = term,
                                             .offset = offset,
                                             .total = sizeof image,
+                                            .match_index = match,
                                             .members = members_lent(3),
                                             .chunk = { image + offset, left < RAFT_SNAPSHOT_CHUNK ?
                                                                            left :
@@ -286,11 +287,22 @@ static void snapshot_of_n2(uint64_t term, uint64_t index)
     }
 }
 
+static void so_is_one_that_gets_a_snapshot_of_a_leader_that_counts_more(void **state)
+{
+    (void)state;
+    start_from_an_older_card();
+    snapshot_of_n2(4, 5, 3);
+    assert_int_equal(raft_standing(&node.raft), RAFT_RECOVERING);
+    node_complete_all(&node);
+    assert_true(node_sent(&node, RAFT_SNAPSHOT_REPLY, 0)->installed);
+    assert_true(node_sent(&node, RAFT_SNAPSHOT_REPLY, 0)->recovering);
+}
+
 static void what_is_told_while_a_snapshot_is_stored_is_asked_for_again(void **state)
 {
     (void)state;
     start_from_an_older_card();
-    snapshot_of_n2(3, 5);
+    snapshot_of_n2(3, 5, 0);
     promise_told_by("n3", 3, 2, true);
     assert_int_equal(raft_standing(&node.raft), RAFT_WHOLE);
     node_complete_all(&node);
@@ -515,6 +527,7 @@ int main(void)
         cmocka_unit_test(nor_one_that_only_one_would_commit_whose_connection_broke),
         cmocka_unit_test(a_log_that_ends_below_what_its_leader_counts_is_a_lost_memory),
         cmocka_unit_test(so_is_one_that_has_other_entries_there_and_its_refusal_says_so),
+        cmocka_unit_test(so_is_one_that_gets_a_snapshot_of_a_leader_that_counts_more),
         cmocka_unit_test(what_a_leader_counted_of_a_node_in_an_earlier_term_is_no_measure),
         cmocka_unit_test(it_asks_at_its_start_what_it_promised),
         cmocka_unit_test(a_promise_in_a_later_term_is_a_lost_memory),
