@@ -24,7 +24,7 @@ static struct guide {
     struct settings fresh; /* the next fresh one */
     bool only_fresh;
     uint64_t runs;
-    uint64_t bar; /* points that make a parent: some of each ten or so do */
+    uint64_t bar; /* points that make a parent: about one run in eight does */
     uint32_t met[FEATURES];
     struct parent parent[PARENTS];
     size_t parents; /* ever */

@@ -19,6 +19,7 @@ enum {
     FAILBACKS = 1 << (SIM_RESOURCES_MAX * SIM_BOARDS_MAX), /* half of the draws: all of them */
     CARD_EVERY_US = 1000000,                               /* mean */
     NOTES_US = 1000000,                                    /* notes come in lots of so long */
+    ELECTIONS_US = 1000000,                                /* until somebody leads, mostly */
     BURST_US = 30000, /* at the most between faults of a burst */
     BEYOND_PPM = 100000
 };
@@ -162,7 +163,7 @@ static void plan_restore(const struct settings *settings, struct sim_plan *plan)
 {
     struct random random;
     random_init(&random, settings->seed, STREAM_PLAN, 1);
-    if (settings->plant != PLANT_NONE || !random_chance(&random, 600000))
+    if (settings->plant != PLANT_NONE || !random_chance(&random, 800000))
         return;
     plan->restored_ttl_us = random_chance(&random, 700000) ? plan->ttl_us / 4 : plan->ttl_us * 2;
     plan->end_us = plan_driven_by_us(plan) + CHECKED_US;
@@ -367,6 +368,8 @@ static int64_t add_next_backup(struct scenario *scenario, struct random *random,
 {
     const struct sim_plan *plan = &scenario->plan;
     struct fault backup = { .kind = FAULT_BACKUP, .at_us = loss->at_us + loss->duration_us };
+    /* Somebody leads by then. */
+    backup.at_us += ELECTIONS_US * plan->scale;
     int64_t left_us = plan->quiet_us - backup.at_us;
     if (left_us < 8)
         return 0;
@@ -378,13 +381,13 @@ static int64_t add_next_backup(struct scenario *scenario, struct random *random,
 
 /*
  * A backup, a loss after it, and often a second loss: of what was restored from it, or begun anew, and
- * from that backup or from one of since then. In half of the runs both are restored.
+ * from that backup or from one of since then. In two of three runs both are restored.
  */
 static void add_losses(struct scenario *scenario, struct random *random)
 {
     const struct sim_plan *plan = &scenario->plan;
     int64_t at_us = SIM_SETTLE_US * plan->scale;
-    bool chain = random_chance(random, 500000);
+    bool chain = random_chance(random, 667000);
     struct fault backup = { .kind = FAULT_BACKUP };
     backup.at_us = at_us + random_between(random, 0, (plan->quiet_us - at_us) / 3);
     scenario_add(scenario, &backup);
