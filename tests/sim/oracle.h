@@ -77,11 +77,12 @@ struct oracle_pin {
 
 /* Of one resource; a bit per board. */
 struct oracle_stuck {
-    unsigned rows;    /* the table's list */
-    unsigned let_go;  /* of them */
-    unsigned cleared; /* an operator cleared the fault there, since its last row ended */
-    unsigned noted;   /* the board was told so, and no operator's act has ended it */
-    unsigned go_for;  /* an operator said go while their rows stood in the leader's table */
+    unsigned rows;   /* the table's list */
+    unsigned let_go; /* of them */
+    unsigned
+        cleared; /* an operator cleared the fault there, since its last row ended, or it last drove */
+    unsigned noted;  /* the board was told so, and no operator's act has ended it */
+    unsigned go_for; /* an operator said go while their rows stood in the leader's table */
 };
 
 struct oracle_renewal {
@@ -314,6 +315,8 @@ bool oracle_model_held(struct world *world, uint64_t index, const struct lease_c
 /* This grant takes effect. */
 void oracle_granted(struct world *world, uint64_t index, int resource);
 void oracle_noted(struct world *world, int issuer, int board, const struct lease_message *message);
+/* The board's line goes on. */
+void oracle_stuck_drives(struct world *world, int resource, int board);
 /* An operator cleared the fault at this board. */
 void oracle_said_clear(struct world *world, int resource, int board);
 /* An operator's word that lets the resource go was taken by this leader. */

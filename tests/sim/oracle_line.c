@@ -149,6 +149,7 @@ void oracle_edge(struct world *world, int board, int resource)
     seen->driven_deadline_us[resource] = seen->deadline_us[resource];
     if (line_is_on(&world->board[board].line[resource], world->now_us))
         return;
+    oracle_stuck_drives(world, resource, board);
     note_several(world, board, resource);
     note_new_drive(world, board, resource);
 }

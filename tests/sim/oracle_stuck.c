@@ -53,7 +53,12 @@ void oracle_model_clear(struct world *world, const struct lease_command *command
 
 void oracle_model_granted(struct world *world, const struct lease_command *command, int resource)
 {
-    forget_row(&world->oracle.stuck[resource], 1u << board_of(world, &command->holder));
+    struct oracle_stuck *stuck = &world->oracle.stuck[resource];
+    unsigned bit = 1u << board_of(world, &command->holder);
+    unsigned cleared = stuck->cleared & bit & ~stuck->rows;
+    forget_row(stuck, bit);
+    /* It may have waited for a majority since before a fault that was cleared meanwhile. */
+    stuck->cleared |= cleared;
 }
 
 bool oracle_model_held(struct world *world, uint64_t index, const struct lease_command *command,
@@ -102,6 +107,12 @@ void oracle_noted(struct world *world, int issuer, int board, const struct lease
 void oracle_said_clear(struct world *world, int resource, int board)
 {
     world->oracle.stuck[resource].cleared |= 1u << board;
+}
+
+/* It drives: what an operator cleared before is over. */
+void oracle_stuck_drives(struct world *world, int resource, int board)
+{
+    world->oracle.stuck[resource].cleared &= ~(1u << board);
 }
 
 /* The boards that this table has a row of. */
