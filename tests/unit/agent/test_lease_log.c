@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "tests/unit/support/descriptors.h"
 #include "tests/unit/support/folder.h"
 #include "tests/unit/support/unit.h"
 
@@ -208,11 +209,13 @@ static void the_full_log_is_kept_once_and_a_new_one_says_who_goes_on(void **stat
     f->conf.lease_log_kb = 1;
     snprintf(former, sizeof(former), "%s.1", f->path);
     lease_log_open(&f->log, &f->conf, now);
+    unsigned descriptors = descriptors_open();
     for (int i = 0; i < 1000; i++) {
         put_status(f, i % 2 ? GUARD_SAFE : GUARD_DRIVING, 5);
         assert_int_equal(stat(f->path, &about), 0);
         assert_true(about.st_size < 2048);
     }
+    assert_int_equal(descriptors_open(), descriptors);
     assert_int_equal(stat(former, &about), 0);
     assert_true(about.st_size >= 1024 && about.st_size < 2048);
     const char *text = read_file(f, "");

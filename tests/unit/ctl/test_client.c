@@ -21,6 +21,11 @@
 #include "tests/unit/support/folder.h"
 #include "tests/unit/support/unit.h"
 
+/* Certificates of any dates; the function of ctl/pki.h of that name is another. */
+#define pki_issue pki_issue_any
+#include "tests/unit/peer/pki.h"
+#undef pki_issue
+
 /* One console that takes one connection, answers one line and says `after` the greeting. */
 struct console {
     char cert[128];
@@ -296,6 +301,27 @@ static void a_console_of_another_ca_is_not_trusted(void **state)
     assert_string_equal(fix->console.heard, "");
 }
 
+/* The clock is set: the client's own certificate has begun. */
+static void a_console_whose_certificate_is_not_valid_yet_is_not_trusted(void **state)
+{
+    struct fixture *fix = *state;
+    struct pki pki;
+    char folder[sizeof(fix->folder)];
+    pki_open(&pki);
+    pki_issue_any(&pki, "ca", "future", "CN=future,O=test,OU=node", "20480101000000", PKI_TO);
+    pki_issue_any(&pki, "ca", "alice", "CN=alice,O=test,OU=operator", PKI_FROM, PKI_TO);
+    memcpy(folder, fix->folder, sizeof(folder));
+    snprintf(fix->folder, sizeof(fix->folder), "%s", pki.folder);
+    start(fix, "future", greeting, "x\nholdfast> ");
+    enum ctl_exit status = call_console(fix, "ca.crt", CLIENT_TIMEOUT_MS);
+    stop(fix);
+    memcpy(fix->folder, folder, sizeof(folder));
+    pki_close(&pki);
+    assert_int_equal(status, CTL_EXIT_UNREACHABLE);
+    assert_non_null(strstr(fix->errors, "not trusted"));
+    assert_string_equal(fix->console.heard, "");
+}
+
 static void a_console_whose_certificate_is_no_node_s_is_not_trusted(void **state)
 {
     struct fixture *fix = *state;
@@ -384,6 +410,7 @@ int main(void)
         cmocka_unit_test(a_command_that_the_console_does_not_know_has_status_2),
         cmocka_unit_test(silence_has_the_limit_of_its_command),
         cmocka_unit_test(a_console_of_another_ca_is_not_trusted),
+        cmocka_unit_test(a_console_whose_certificate_is_not_valid_yet_is_not_trusted),
         cmocka_unit_test(a_console_whose_certificate_is_no_node_s_is_not_trusted),
         cmocka_unit_test(a_console_of_another_node_is_sent_no_command),
         cmocka_unit_test(the_console_of_the_node_asked_for_answers),

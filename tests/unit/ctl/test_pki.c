@@ -17,6 +17,11 @@
 #include "tests/unit/support/folder.h"
 #include "tests/unit/support/unit.h"
 
+/* Certificates of any dates; the function of ctl/pki.h of that name is another. */
+#define pki_issue pki_issue_any
+#include "tests/unit/peer/pki.h"
+#undef pki_issue
+
 struct fixture {
     char folder[64];
     char told[2048];
@@ -315,6 +320,23 @@ static void a_key_beside_another_ca_issues_nothing(void **state)
     assert_non_null(strstr(fix->errors, "is not the key of the CA beside it"));
 }
 
+/* What it would sign, nobody would take. */
+static void an_expired_ca_issues_nothing(void **state)
+{
+    struct fixture *fix = *state;
+    struct pki pki;
+    char folder[sizeof(fix->folder)];
+    pki_open(&pki);
+    pki_make_ca(&pki, "ca", "20200101000000", "20210101000000");
+    memcpy(folder, fix->folder, sizeof(folder));
+    snprintf(fix->folder, sizeof(fix->folder), "%s", pki.folder);
+    bool done = run(fix, pki_issue, "a", "node", 30, false);
+    memcpy(fix->folder, folder, sizeof(folder));
+    pki_close(&pki);
+    assert_false(done);
+    assert_non_null(strstr(fix->errors, "ca.crt: the CA has expired"));
+}
+
 /* ---- files */
 
 static int refused_write; /* errno of the next write; 0: none */
@@ -416,6 +438,7 @@ int main(void)
         TEST(check_names_what_is_wrong_with_the_files),
         TEST(check_wants_keys_closed_to_the_group_as_well),
         TEST(a_key_beside_another_ca_issues_nothing),
+        TEST(an_expired_ca_issues_nothing),
         TEST(what_is_written_is_synced_before_it_is_told),
         TEST(full_disk_leaves_nothing_behind),
         TEST(file_that_comes_meanwhile_is_not_replaced),
