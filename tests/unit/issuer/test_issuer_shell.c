@@ -629,6 +629,28 @@ static void one_that_was_forgotten_is_not_told(void **state)
     assert_int_equal(act_told.times, 0);
 }
 
+/* Whoever is forgotten, all others are told. */
+static void of_several_that_wait_only_the_forgotten_one_is_not_told(void **state)
+{
+    (void)state;
+    struct told told[3] = { { 0 } };
+    struct issuer_shell_waiting each[3];
+    struct board *at = leader();
+    pin(at);
+    for (int i = 0; i < 3; i++) {
+        each[i] = (struct issuer_shell_waiting){ .on_outcome = on_outcome,
+                                                 .context = &told[i],
+                                                 .act = waiting.act };
+        issuer_shell_await(at->shell, &each[i]);
+    }
+    issuer_shell_forget_waiting(at->shell, &each[1]);
+    run_until(act_is_told);
+    run_on();
+    assert_int_equal(told[0].times, 1);
+    assert_int_equal(told[1].times, 0);
+    assert_int_equal(told[2].times, 1);
+}
+
 static bool failure_is_known(void)
 {
     return issuer_shell_failure(asked->shell)[0] != '\0';
@@ -1083,6 +1105,7 @@ int main(void)
         TEST(act_is_told_done_once),
         TEST(act_that_a_next_leader_replaced_is_told_so_once),
         TEST(one_that_was_forgotten_is_not_told),
+        TEST(of_several_that_wait_only_the_forgotten_one_is_not_told),
         TEST(store_that_fails_halts_the_issuer_and_tells_readers_once),
         TEST(sends_that_fail_are_borne),
         TEST(new_configuration_is_told_when_it_is_for_good),

@@ -211,6 +211,27 @@ static void board_that_becomes_an_issuer_is_up_at_once(void **state)
     assert_true(issuer_known_to(ISSUER, "board-a")->up);
 }
 
+static bool agent_of_issuer_is_linked_with(const char *id)
+{
+    const struct holder *holder = agent_holder(node_agent(site.node[ISSUER].node));
+    for (size_t i = 0; i < HF_ISSUERS_MAX; i++) {
+        if (strcmp(holder->link[i].node.text, id) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void agent_is_linked_with_issuers_alone(void **state)
+{
+    (void)state;
+    run_until(issuer_is_its_own_client, NULL);
+    assert_true(agent_of_issuer_is_linked_with("i1"));
+    assert_false(agent_of_issuer_is_linked_with("board-a"));
+    change_members(RAFT_CHANGE_ADD, "board-a", "127.0.0.1:1");
+    run_until(board_is_an_issuer_here, NULL);
+    assert_true(agent_of_issuer_is_linked_with("board-a"));
+}
+
 /* ---- the start */
 
 static void node_without_its_folder_does_not_start_and_says_what_kind_of_fault(void **state)
@@ -246,6 +267,7 @@ int main(void)
         TEST(nodes_learn_of_a_new_issuer_and_of_its_end),
         TEST(node_that_starts_later_learns_of_it_as_well),
         TEST(board_that_becomes_an_issuer_is_up_at_once),
+        cmocka_unit_test_setup_teardown(agent_is_linked_with_issuers_alone, set_up_both, tear_down),
         TEST(node_without_its_folder_does_not_start_and_says_what_kind_of_fault),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
