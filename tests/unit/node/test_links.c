@@ -1,6 +1,8 @@
 /* Two nodes and what they learn of each other over their link: roles, configuration, issuers. */
 #include "tests/unit/console/site.h"
 
+#include <arpa/inet.h>
+
 #include "node/node_private.h"
 
 static const struct hf_name *leader_of(enum site_of at)
@@ -24,6 +26,12 @@ static const struct issuer_client *client_of_issuer(const char *id)
     return NULL;
 }
 
+static bool no_change_is_pending(const void *context)
+{
+    (void)context;
+    return !raft_change_pending(&issuer_replica()->raft);
+}
+
 static void change_members(enum raft_change change, const char *id, const char *address)
 {
     const char *error = NULL;
@@ -34,6 +42,7 @@ static void change_members(enum raft_change change, const char *id, const char *
                                    .who = name("olga"),
                                    .address = address,
                                    .text = "member" };
+    run_until(no_change_is_pending, NULL);
     assert_int_equal(
         issuer_shell_operate(node_issuer(site.node[ISSUER].node), &event, &act, &error),
         RAFT_ACCEPTED);
@@ -179,6 +188,42 @@ static void nodes_learn_of_a_new_issuer_and_of_its_end(void **state)
     assert_int_equal(log_lines("of this node's file is up to date again"), 2);
 }
 
+static unsigned knocks; /* at the door of i2 */
+
+static bool has_knocked(const void *listening)
+{
+    int fd = accept4(*(const int *)listening, NULL, NULL, SOCK_CLOEXEC);
+    knocks += fd >= 0;
+    if (fd >= 0)
+        close(fd);
+    return knocks > 0;
+}
+
+static void issuer_that_left_is_dialled_no_more(void **state)
+{
+    (void)state;
+    struct sockaddr_in at = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t size = sizeof(at);
+    char address[HF_ADDRESS_MAX + 1];
+    int listening = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(listening, (struct sockaddr *)&at, sizeof(at)), 0);
+    assert_int_equal(listen(listening, 64), 0);
+    assert_int_equal(getsockname(listening, (struct sockaddr *)&at, &size), 0);
+    snprintf(address, sizeof(address), "127.0.0.1:%u", ntohs(at.sin_port));
+    knocks = 0;
+    change_members(RAFT_CHANGE_ADD, "i2", address);
+    run_until(has_knocked, &listening);
+    change_members(RAFT_CHANGE_REMOVE, "i2", NULL);
+    run_until(board_has_let_i2_go, NULL);
+    run_until(issuer_has_let_i2_go, NULL);
+    do {
+        knocks = 0;
+    } while (has_knocked(&listening)); /* what was under way */
+    run_on(1500);
+    assert_false(has_knocked(&listening));
+    close(listening);
+}
+
 /* By the word of the issuer that it connects with, and of its own journal. */
 static void node_that_starts_later_learns_of_it_as_well(void **state)
 {
@@ -215,10 +260,16 @@ static bool agent_of_issuer_is_linked_with(const char *id)
 {
     const struct holder *holder = agent_holder(node_agent(site.node[ISSUER].node));
     for (size_t i = 0; i < HF_ISSUERS_MAX; i++) {
-        if (strcmp(holder->link[i].node.text, id) == 0)
+        if (holder->link[i].up && strcmp(holder->link[i].node.text, id) == 0)
             return true;
     }
     return false;
+}
+
+static bool agent_has_let_board_go(const void *context)
+{
+    (void)context;
+    return !agent_of_issuer_is_linked_with("board-a");
 }
 
 static void agent_is_linked_with_issuers_alone(void **state)
@@ -230,6 +281,8 @@ static void agent_is_linked_with_issuers_alone(void **state)
     change_members(RAFT_CHANGE_ADD, "board-a", "127.0.0.1:1");
     run_until(board_is_an_issuer_here, NULL);
     assert_true(agent_of_issuer_is_linked_with("board-a"));
+    change_members(RAFT_CHANGE_REMOVE, "board-a", NULL);
+    run_until(agent_has_let_board_go, NULL);
 }
 
 /* ---- the start */
@@ -265,6 +318,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(roles_of_one_process_are_linked_from_the_start, set_up_both,
                                         tear_down),
         TEST(nodes_learn_of_a_new_issuer_and_of_its_end),
+        TEST(issuer_that_left_is_dialled_no_more),
         TEST(node_that_starts_later_learns_of_it_as_well),
         TEST(board_that_becomes_an_issuer_is_up_at_once),
         cmocka_unit_test_setup_teardown(agent_is_linked_with_issuers_alone, set_up_both, tear_down),
