@@ -200,6 +200,18 @@ static void member_without_an_address_has_that_of_the_file(void **state)
     assert_string_equal(change.dial[1].address, "10.0.0.3:7400");
 }
 
+static void address_that_the_file_has_otherwise_is_told(void **state)
+{
+    (void)state;
+    char text[ISSUERS_TEXT_MAX];
+    struct wire_issuers told = { .index = 7, .members = members_of("abcd") };
+    text_copy(told.members.member[1].address, HF_ADDRESS_MAX + 1, "10.0.9.2:7400");
+    issuers_told(&issuers, &told, NULL, now, &change);
+    assert_true(change.differs);
+    assert_true(issuers_outdated(&issuers, text, sizeof(text)));
+    assert_string_equal(text, "change b at 10.0.9.2:7400");
+}
+
 /* It may need our acknowledgement of its own removal, hands over, and answers. */
 static void who_was_removed_keeps_its_link_for_an_election_timeout(void **state)
 {
@@ -395,6 +407,7 @@ int main(void)
         cmocka_unit_test_setup(what_an_issuer_tells_counts_if_it_is_newer_than_the_own_log, set_up),
         cmocka_unit_test_setup(board_goes_by_what_it_is_told, set_up),
         cmocka_unit_test_setup(member_without_an_address_has_that_of_the_file, set_up),
+        cmocka_unit_test_setup(address_that_the_file_has_otherwise_is_told, set_up),
         cmocka_unit_test_setup(who_was_removed_keeps_its_link_for_an_election_timeout, set_up),
         cmocka_unit_test_setup(who_is_back_in_time_is_not_forgotten, set_up),
         cmocka_unit_test_setup(who_leaves_again_has_its_time_again, set_up),
