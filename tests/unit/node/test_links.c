@@ -167,44 +167,6 @@ static void word_of_an_output_stuck_on_is_noted(void **state)
     assert_string_equal(issuer_replica()->table.stuck.row[0].board.text, "board-a");
 }
 
-static size_t waiters_for_pump(void)
-{
-    const struct hf_name pump = name("pump");
-    size_t count = 0;
-    (void)replica_waiters(issuer_replica(), &pump, &count);
-    return count;
-}
-
-static bool board_waits(const void *context)
-{
-    (void)context;
-    return waiters_for_pump() == 1;
-}
-
-static bool nobody_waits(const void *context)
-{
-    (void)context;
-    return waiters_for_pump() == 0;
-}
-
-static void board_that_cannot_drive_any_more_waits_no_more(void **state)
-{
-    (void)state;
-    const char *error = NULL;
-    struct replica_act act;
-    struct replica_event pin = {
-        .kind = REPLICA_PIN, .pinned = true, .resource = name("pump"), .who = name("olga")
-    };
-    assert_int_equal(issuer_shell_operate(node_issuer(site.node[ISSUER].node), &pin, &act, &error),
-                     RAFT_ACCEPTED);
-    listen_as_guard();
-    run_until(board_waits, NULL);
-    close(site.guard_listens);
-    close(site.guard);
-    site.guard = site.guard_listens = -1;
-    run_until(nobody_waits, NULL);
-}
-
 /* ---- who the issuers are */
 
 static bool board_knows_i2(const void *context)
@@ -373,7 +335,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(roles_of_one_process_are_linked_from_the_start, set_up_both,
                                         tear_down),
         TEST(word_of_an_output_stuck_on_is_noted),
-        TEST(board_that_cannot_drive_any_more_waits_no_more),
         TEST(nodes_learn_of_a_new_issuer_and_of_its_end),
         TEST(issuer_that_left_is_dialled_no_more),
         TEST(node_that_starts_later_learns_of_it_as_well),
