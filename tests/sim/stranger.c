@@ -129,6 +129,8 @@ void stranger_event(struct world *world, const struct event *event)
         return;
     enum manner manner =
         (enum manner)random_below(random, random_chance(random, 200000) ? MANNERS : TWIN);
+    if (manner == MISNAMED && world->board_count == 1)
+        manner = SILENT; /* there is no other name */
     if (random_chance(random, FAILS_PPM))
         fail(world, board);
     int64_t count = manner == SILENT ? random_between(random, 1, SILENT_MAX) : 1;

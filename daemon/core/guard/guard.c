@@ -356,9 +356,9 @@ static void take_readback(struct turn *turn, uint8_t index, uint8_t number, bool
     } else if (output->check_at.us == INSTANT_NEVER.us) {
         struct span grace = expected ? output_on_grace(config) : config->within;
         struct instant from = turn->now;
-        /* Dropped before it showed on at all: what was pumped keeps it on until it has settled. */
-        if (resource->state == GUARD_DROPPING && instant_before(from, output->settle_at))
-            from = output->settle_at;
+        /* Dropped before it showed on at all: what was pumped keeps it on for its hold time. */
+        if (resource->state == GUARD_DROPPING && output_is_pulse(config))
+            from = instant_max(from, instant_add(resource->changed, config->hold));
         output->check_at = instant_add(from, grace);
     }
 }
