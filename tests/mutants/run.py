@@ -4,7 +4,7 @@ out. Ends with one line "N passed, M failed"; a mutant that survives is a failur
 
   run.py [NAME...]   those mutants (numbers or parts of names), or all
   run.py --check     only: is every patch well formed, does it apply
-  run.py --table     writes the table of README.md anew from what was found (all mutants)
+  run.py --table [NAME...]   writes their rows of README.md's table anew, from what was found
   run.py --who       who finds each: the unit test that it names, the simulator by any oracle, or
                      both; writes the rows of those mutants into README.md's second table
 """
@@ -213,18 +213,22 @@ def print_who(results):
           f"{tested} by the unit test that they name")
 
 
-def write_table(results):
-    lines = ["| mutant | what it breaks | killed by | seed | seeds | simulated hours |",
-             "| --- | --- | --- | --- | --- | --- |"]
-    for result in sorted(results, key=lambda r: (bool(r.mutant.killer), r.mutant.name)):
-        row = result.row or ("NOT KILLED", "", "", "")
-        lines.append(f"| {result.mutant.name} | {result.mutant.breaks} | " + " | ".join(row) + " |")
+def write_table(results, there):
+    """Rows of mutants that were not tried now stay as they are."""
     file = os.path.join(HERE, "README.md")
     with open(file, encoding="utf-8") as text:
-        before, _, rest = text.read().partition(TABLE_BEGIN)
-    after = rest.partition(TABLE_END)[2]
+        before, lines, after = between(text.read(), TABLE_BEGIN, TABLE_END)
+    rows = {line.split("|")[1].strip(): line for line in lines[2:]}
+    for result in results:
+        row = result.row or ("NOT KILLED", "", "", "")
+        rows[result.mutant.name] = (f"| {result.mutant.name} | {result.mutant.breaks} | " +
+                                    " | ".join(row) + " |")
+    head = ["| mutant | what it breaks | killed by | seed | seeds | simulated hours |",
+            "| --- | --- | --- | --- | --- | --- |"]
+    order = sorted(there, key=lambda mutant: (bool(mutant.killer), mutant.name))
+    body = [rows[mutant.name] for mutant in order if mutant.name in rows]
     with open(file, "w", encoding="utf-8") as text:
-        text.write(before + TABLE_BEGIN + "\n" + "\n".join(lines) + "\n" + TABLE_END + after)
+        text.write(before + "\n".join(head + body) + "\n" + after)
 
 
 def wanted(mutants, names):
@@ -265,8 +269,8 @@ def run_all(mutants, limits):
 
 def main():
     limits = parse()
-    mutants, broken = load(HERE)
-    mutants = wanted(mutants, limits.names)
+    there, broken = load(HERE)
+    mutants = wanted(there, limits.names)
     begin = time.monotonic()
     if limits.check:
         results = check(mutants)
@@ -278,8 +282,8 @@ def main():
     passed = sum(result.killed for result in results)
     failed = len(results) - passed + sum(1 for name, _ in broken
                                          if name not in {r.mutant.name for r in results})
-    if limits.table and not limits.names and not limits.who:
-        write_table(results)
+    if limits.table and not limits.who:
+        write_table(results, there)
     if limits.who:
         write_who(results)
         print_who(results)
