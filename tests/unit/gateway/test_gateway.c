@@ -707,9 +707,9 @@ static void master_that_finds_no_descriptor_left_is_let_in_once_there_is_one(voi
     send_raw(before, UNIT, writes[1].pdu, writes[1].length);
     assert_int_equal(receive_raw(before, answer), 5);
     use_up_descriptors(&shortage);
+    accepts = 0;
     connect_to_gateway(rig, master);
     send_raw(master, UNIT, writes[1].pdu, writes[1].length);
-    accepts = 0;
     usleep(WITHOUT_MS * 1000);
     int tried = accepts;
     /* Who is in already is served. */
