@@ -151,7 +151,7 @@ static bool take_field(struct reader *reader, const char *key, char value[FIELD_
 static bool take_number(struct reader *reader, const char *key, uint64_t low, uint64_t high,
                         uint64_t *number)
 {
-    char value[FIELD_MAX];
+    char value[FIELD_MAX] = "";
     char *end = NULL;
     if (!take_field(reader, key, value))
         return false;

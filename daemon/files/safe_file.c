@@ -128,6 +128,7 @@ static bool held_by_strangers(const struct stat *file)
         long pid = 0;
         unsigned long inode = 0;
         uid_t user = 0;
+        /* The kernel's own digits: NOLINTNEXTLINE(cert-err34-c) */
         if (sscanf(line, "%*d: FLOCK %*s %*s %ld %*x:%*x:%lu", &pid, &inode) != 2 ||
             inode != (unsigned long)file->st_ino)
             continue;

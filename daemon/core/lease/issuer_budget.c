@@ -13,7 +13,7 @@ static size_t leases_of(const struct issuer *issuer, const struct hf_name *node)
 static int64_t wanted_bytes(const struct issuer *issuer, const struct issuer_client *client,
                             int64_t left)
 {
-    const int64_t most = (HF_LEASES_PER_AGENT_MAX + 1) * BUDGET_LEASE_BYTES;
+    const int64_t most = (int64_t)(HF_LEASES_PER_AGENT_MAX + 1) * BUDGET_LEASE_BYTES;
     if (left >= most)
         return 0;
     int64_t wanted = (int64_t)(leases_of(issuer, &client->node) + 1) * BUDGET_LEASE_BYTES;

@@ -95,7 +95,9 @@ static void nested_end(struct writer *out, uint8_t *content)
     out->at += length;
 }
 
-/* ---- one writer for each message, made of its field list */
+/* ---- one writer for each message, made of its field list; the arguments are names */
+
+/* NOLINTBEGIN(bugprone-macro-parentheses) */
 
 #define WRITE(message, allocation, label, type, field, number)                                     \
     WRITE_##label##_##type(message, field, number)
@@ -134,6 +136,7 @@ static void nested_end(struct writer *out, uint8_t *content)
     {                                                                                              \
         holdfast_##type##_FIELDLIST(WRITE, message)                                                \
     }
+/* NOLINTEND(bugprone-macro-parentheses) */
 WRITER(member, Member)
 WRITER(members, Members)
 WRITER(entries, Entry)
