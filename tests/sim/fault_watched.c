@@ -33,6 +33,8 @@ const char *apply_board_death(struct world *world, const struct fault *fault)
     int board = world->oracle.drive[0].board;
     oracle_check_bounds(world);
     oracle_check_driven(world);
+    if (board == ORACLE_NOBODY)
+        return "nobody drives";
     struct span fence = span_from_us(world->plan.hardware[board].fence_us);
     struct span lease = span_add(span_from_us(world->plan.ttl_us), fence);
     /* Stretched by the issuer's reckoning, and once more by its clock. */
