@@ -139,7 +139,7 @@ void oracle_guard_hangs_up(struct world *world, int board, const struct sim_conn
     const struct sim_socket *socket = &world->board[board].socket;
     if (connection->number == agent->socket && connection->open &&
         !guard_of(world, board)->signalled && !clocks_were_touched(world, board, WINDOWS_US) &&
-        !has_younger(socket, connection->number))
+        !was_away(world, board, 0) && !has_younger(socket, connection->number))
         world_fail(world, ORACLE_L2, "%s: the guard hangs up on its agent, and there is no cause",
                    world->name[board_node(world, board)].text);
 }
