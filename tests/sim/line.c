@@ -103,11 +103,20 @@ void line_stick(struct world *world, int board, int resource, enum line_reading 
 void line_change_pumps(struct world *world, int board)
 {
     struct sim_board *refitted = &world->board[board];
-    if (refitted->hold_ms == refitted->file_hold_ms)
+    int64_t before_us = refitted->hold_ms * 1000;
+    int64_t after_us = refitted->file_hold_ms * 1000;
+    if (before_us == after_us)
         return;
     refitted->hold_ms = refitted->file_hold_ms;
-    for (int i = 0; i < world->resource_count; i++)
-        refitted->line[i].rise_us = world->now_us - refitted->hold_ms * 1000;
+    for (int i = 0; i < world->resource_count; i++) {
+        struct line *line = &refitted->line[i];
+        int64_t end_us = line->rise_us + before_us;
+        if (end_us > world->now_us + after_us)
+            end_us = world->now_us + after_us;
+        line->rise_us = end_us - after_us;
+        if (!line->welded && line_is_on(line, world->now_us))
+            line->off_us = end_us;
+    }
 }
 
 void line_weld(struct world *world, int board, int resource)

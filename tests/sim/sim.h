@@ -395,7 +395,7 @@ bool line_reads(const struct world *world, int board, int resource);
 /* For so long at least; INT64_MAX: while nothing happens. */
 int64_t line_reads_until_us(const struct world *world, int board, int resource);
 void line_stick(struct world *world, int board, int resource, enum line_reading reading);
-/* The charge pumps that the board's file tells of, if it has others: they are empty yet. */
+/* The charge pumps that the board's file tells of, if it has others: charged no more than they were. */
 void line_change_pumps(struct world *world, int board);
 void line_weld(struct world *world, int board, int resource);
 /* Relay and readback are as new. */
