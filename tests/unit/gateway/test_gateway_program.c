@@ -75,7 +75,7 @@ static pid_t start(const struct program *program, const char *const *arguments)
     pid_t child = fork();
     assert_true(child >= 0);
     if (child == 0) {
-        int log = open(program->log, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+        int log = open(program->log, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND, 0600);
         if (log < 0 || dup2(log, STDOUT_FILENO) < 0 || dup2(log, STDERR_FILENO) < 0)
             _exit(126);
         execv(name, (char *const *)argv);
