@@ -432,6 +432,11 @@ void sim_guard_rate_changed(struct world *world, int board)
         return;
     look_at_clocks(guard);
     set_alarm(guard);
+    /* A turn that was pushed off comes by the new rate. */
+    int64_t left_us = guard->armed_us - guard->monotonic_us;
+    if (left_us > 0 && guard->absent_until_us >= world->now_us)
+        sim_guard_absent(world, board,
+                         world->now_us + clock_stretch_us(world, node_of(guard), left_us));
 }
 
 void sim_guard_watchdog(struct world *world, const struct event *event)
