@@ -10,22 +10,6 @@
 /* More than this would keep a peer's connection from its heartbeats. */
 enum { BACKUP_RELAY_MAX = 256 * 1024 };
 
-/*
- * The longest that a lease may count: by this leader's policy, and of what former leaders granted.
- */
-static int64_t lease_max_us(const struct replica *replica)
-{
-    int64_t longest_us = issuer_lease_max_us(&replica->issuer.config);
-    if (replica->table.unknown_us > longest_us)
-        longest_us = replica->table.unknown_us;
-    for (uint32_t i = 0; i < replica->table.count; i++) {
-        const struct lease_record *record = &replica->table.record[i];
-        if (record->ttl_us + record->fence_us > longest_us)
-            longest_us = record->ttl_us + record->fence_us;
-    }
-    return longest_us;
-}
-
 static bool describe(struct call *call, struct backup *backup, uint8_t *bytes)
 {
     const struct replica *replica = issuer_shell_replica(call->view->issuer_shell);
@@ -35,7 +19,7 @@ static bool describe(struct call *call, struct backup *backup, uint8_t *bytes)
         .index = replica->table.applied,
         .term = replica->raft.term,
         .wall_us = hal_clock_wall_us(),
-        .lease_max_us = lease_max_us(replica),
+        .lease_max_us = issuer_shell_lease_max_us(replica),
         .members = replica->raft.members,
     };
     backup->table.length = lease_table_encode(&replica->table, bytes, lease_table_encoded_max());

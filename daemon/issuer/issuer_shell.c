@@ -126,6 +126,19 @@ static void shell_tell_waiting(struct issuer_shell *shell)
     }
 }
 
+int64_t issuer_shell_lease_max_us(const struct replica *replica)
+{
+    int64_t longest_us = issuer_lease_max_us(&replica->issuer.config);
+    if (replica->table.unknown_us > longest_us)
+        longest_us = replica->table.unknown_us;
+    for (uint32_t i = 0; i < replica->table.count; i++) {
+        const struct lease_record *record = &replica->table.record[i];
+        if (record->ttl_us + record->fence_us > longest_us)
+            longest_us = record->ttl_us + record->fence_us;
+    }
+    return longest_us;
+}
+
 void issuer_shell_tell_issuers(struct issuer_shell *shell, const struct hf_name *node)
 {
     const struct raft *raft = &shell->replica.raft;

@@ -93,6 +93,12 @@ void issuer_shell_peer_down(struct issuer_shell *shell, const struct hf_name *pe
 void issuer_shell_store(struct issuer_shell *shell, const struct hf_name *peer,
                         const struct wire_store *store);
 
+/*
+ * The longest, in us, that a lease may count: by this issuer's policy, and of what former leaders
+ * granted. A backup says so, and whoever restores it holds off for as long.
+ */
+int64_t issuer_shell_lease_max_us(const struct replica *replica);
+
 /* To a node that has connected, or to all (NULL): who the issuers are, if that is committed in the log. */
 void issuer_shell_tell_issuers(struct issuer_shell *shell, const struct hf_name *node);
 

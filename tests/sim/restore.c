@@ -14,20 +14,6 @@ static uint8_t backup_bytes[REPLICA_SNAPSHOT_MAX];
 static uint8_t restored_bytes[REPLICA_SNAPSHOT_MAX];
 static struct lease_table restored; /* large */
 
-/* As daemon/console/backup.c reckons it. */
-static int64_t lease_max_us(const struct replica *replica)
-{
-    int64_t longest_us = issuer_lease_max_us(&replica->issuer.config);
-    if (replica->table.unknown_us > longest_us)
-        longest_us = replica->table.unknown_us;
-    for (uint32_t i = 0; i < replica->table.count; i++) {
-        const struct lease_record *record = &replica->table.record[i];
-        if (record->ttl_us + record->fence_us > longest_us)
-            longest_us = record->ttl_us + record->fence_us;
-    }
-    return longest_us;
-}
-
 const char *restore_backup(struct world *world)
 {
     int leader = sim_issuer_leader(world);
@@ -36,7 +22,7 @@ const char *restore_backup(struct world *world)
     const struct replica *replica = world->issuer[leader].replica;
     struct sim_backup *backup = &world->backup;
     backup->of_restored = world->restored;
-    backup->lease_max_us = lease_max_us(replica);
+    backup->lease_max_us = issuer_shell_lease_max_us(replica);
     backup->members = replica->raft.members;
     backup->bytes.data = backup_bytes;
     backup->bytes.length = lease_table_encode(&replica->table, backup_bytes, sizeof(backup_bytes));
