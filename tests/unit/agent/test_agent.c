@@ -14,14 +14,13 @@
 #include "conf/terms.h"
 #include "hal/clock.h"
 #include "tests/unit/support/folder.h"
+#include "tests/unit/support/log_file.h"
 #include "tests/unit/support/unit.h"
 
 enum { PATIENCE_MS = 10000, TTL_MS = 1000, SENT_MAX = 64, AGENTS_MAX = 32 };
 
 static struct {
     char folder[32];
-    char log[64];
-    int stderr_fd;
     int listen_fd;
     int guard_fd;
     uv_loop_t loop;
@@ -94,27 +93,6 @@ static const struct lease_message *last_sent(enum lease_message_kind kind)
 }
 
 /* ---- the log */
-
-static unsigned log_lines(const char *with)
-{
-    char line[1024];
-    unsigned lines = 0;
-    FILE *in = fopen(f.log, "r");
-    assert_non_null(in);
-    while (fgets(line, sizeof(line), in) != NULL)
-        lines += strstr(line, with) != NULL;
-    fclose(in);
-    return lines;
-}
-
-static void redirect_log(void)
-{
-    snprintf(f.log, sizeof(f.log), "%s/log", f.folder);
-    f.stderr_fd = dup(STDERR_FILENO);
-    int log = open(f.log, O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND, 0600);
-    assert_true(f.stderr_fd >= 0 && log >= 0 && dup2(log, STDERR_FILENO) >= 0);
-    close(log);
-}
 
 /* ---- the loop */
 
@@ -328,7 +306,7 @@ static int set_up_with(void **unused, uint8_t resources, int64_t slept_ms)
     now = (struct instant){ 1000000 };
     strcpy(f.folder, "/tmp/holdfast-agent-XXXXXX");
     assert_non_null(mkdtemp(f.folder));
-    redirect_log();
+    log_file_begin(f.folder);
     configure();
     f.conf.resource_count = resources;
     listen_as_guard();
@@ -349,8 +327,7 @@ static int tear_down(void **unused)
     agent_stop(f.agent);
     uv_run(&f.loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&f.loop), 0);
-    dup2(f.stderr_fd, STDERR_FILENO);
-    close(f.stderr_fd);
+    log_file_end();
     close(f.listen_fd);
     if (f.guard_fd >= 0)
         close(f.guard_fd);

@@ -9,14 +9,13 @@
 #include <unistd.h>
 
 #include "tests/unit/support/folder.h"
+#include "tests/unit/support/log_file.h"
 #include "tests/unit/support/unit.h"
 
 enum { PATIENCE_MS = 20000 };
 
 static char folder[32];
-static char log_path[64];
 static char program[64];
-static int stderr_fd;
 static uv_loop_t loop;
 
 static int set_up(void **state)
@@ -24,12 +23,8 @@ static int set_up(void **state)
     (void)state;
     strcpy(folder, "/tmp/holdfast-hooks-XXXXXX");
     assert_non_null(mkdtemp(folder));
-    snprintf(log_path, sizeof(log_path), "%s/log", folder);
     snprintf(program, sizeof(program), "%s/hook", folder);
-    stderr_fd = dup(STDERR_FILENO);
-    int log = open(log_path, O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND, 0600);
-    assert_true(stderr_fd >= 0 && log >= 0 && dup2(log, STDERR_FILENO) >= 0);
-    close(log);
+    log_file_begin(folder);
     uv_loop_init(&loop);
     return 0;
 }
@@ -68,8 +63,7 @@ static int tear_down(void **state)
     (void)state;
     await_hooks();
     assert_int_equal(uv_loop_close(&loop), 0);
-    dup2(stderr_fd, STDERR_FILENO);
-    close(stderr_fd);
+    log_file_end();
     folder_remove(folder);
     return 0;
 }

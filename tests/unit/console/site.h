@@ -22,6 +22,7 @@
 #include "hal/clock.h"
 #include "node/node.h"
 #include "tests/unit/peer/pki.h"
+#include "tests/unit/support/log_file.h"
 
 enum {
     SITE_PATIENCE_MS = 20000,
@@ -56,8 +57,6 @@ struct client {
 
 static struct {
     char folder[48];
-    char log[64];
-    int stderr_fd;
     uv_loop_t loop;
     struct pki pki;
     struct site_node node[SITES];
@@ -189,29 +188,6 @@ static bool site_never(const void *context)
 static inline void run_on(uint64_t ms)
 {
     (void)site_run(site_never, NULL, ms);
-}
-
-/* ---- the log */
-
-static inline unsigned log_lines(const char *with)
-{
-    char line[1024];
-    unsigned lines = 0;
-    FILE *in = fopen(site.log, "r");
-    assert_non_null(in);
-    while (fgets(line, sizeof(line), in) != NULL)
-        lines += strstr(line, with) != NULL;
-    fclose(in);
-    return lines;
-}
-
-static void redirect_log(void)
-{
-    snprintf(site.log, sizeof(site.log), "%s/log", site.folder);
-    site.stderr_fd = dup(STDERR_FILENO);
-    int log = open(site.log, O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND, 0600);
-    assert_true(site.stderr_fd >= 0 && log >= 0 && dup2(log, STDERR_FILENO) >= 0);
-    close(log);
 }
 
 /* ---- configuration */
@@ -392,7 +368,7 @@ static int set_up(void **state)
     site_now.us += 600000000; /* budgets are the process's: they are full again */
     strcpy(site.folder, "/tmp/holdfast-console-XXXXXX");
     assert_non_null(mkdtemp(site.folder));
-    redirect_log();
+    log_file_begin(site.folder);
     pki_open(&site.pki);
     configure();
     if (site_adjust != NULL)
@@ -416,8 +392,7 @@ static int tear_down(void **state)
         assert_true(site.client[i].closed);
         tls_identity_free(site.identity[i]);
     }
-    dup2(site.stderr_fd, STDERR_FILENO);
-    close(site.stderr_fd);
+    log_file_end();
     close(site.guard_listens);
     close(site.guard);
     for (int i = 0; i < SITES; i++) {

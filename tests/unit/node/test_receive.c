@@ -10,13 +10,12 @@
 #include "backup/init.h"
 #include "node/node_private.h"
 #include "tests/unit/support/folder.h"
+#include "tests/unit/support/log_file.h"
 #include "tests/unit/support/unit.h"
 
 enum { ISSUERS = 3, TESTS_MAX = 32 };
 
 static char folder[32];
-static char log_path[64];
-static int stderr_fd;
 static uv_loop_t loop;
 static struct conf conf;
 static struct node *node;
@@ -122,11 +121,7 @@ static int set_up(void **state)
     (void)state;
     strcpy(folder, "/tmp/holdfast-node-XXXXXX");
     assert_non_null(mkdtemp(folder));
-    snprintf(log_path, sizeof(log_path), "%s/log", folder);
-    stderr_fd = dup(STDERR_FILENO);
-    int log = open(log_path, O_WRONLY | O_CREAT | O_CLOEXEC | O_APPEND, 0600);
-    assert_true(stderr_fd >= 0 && log >= 0 && dup2(log, STDERR_FILENO) >= 0);
-    close(log);
+    log_file_begin(folder);
     configure();
     begin();
     uv_loop_init(&loop);
@@ -151,22 +146,9 @@ static int tear_down(void **state)
     node_stop(node);
     uv_run(&loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&loop), 0);
-    dup2(stderr_fd, STDERR_FILENO);
-    close(stderr_fd);
+    log_file_end();
     folder_remove(folder);
     return 0;
-}
-
-static unsigned log_lines(const char *with)
-{
-    char line[1024];
-    unsigned lines = 0;
-    FILE *in = fopen(log_path, "r");
-    assert_non_null(in);
-    while (fgets(line, sizeof(line), in) != NULL)
-        lines += strstr(line, with) != NULL;
-    fclose(in);
-    return lines;
 }
 
 static struct wire_message message;
