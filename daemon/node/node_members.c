@@ -90,8 +90,9 @@ static void look(uv_timer_t *timer)
         peer_hub_forget(node->hub, &change.forget[i]);
     change.forget_count = 0;
     carry_out(node, &change);
-    /* Who was told may not have taken this node for an issuer then. */
-    if (node->issuer != NULL && ++node->looks % LOOKS_A_TELLING == 0)
+    /* Who was told may not have taken this node for an issuer then; one that left is none. */
+    if (node->issuer != NULL && ++node->looks % LOOKS_A_TELLING == 0 &&
+        issuers_find(&node->issuers, &node->issuers.self) != NULL)
         issuer_shell_tell_issuers(node->issuer, NULL);
 }
 

@@ -133,11 +133,21 @@ static void dial_again(struct peer_dial *dial, bool steady)
     uv_timer_start(&dial->timer, dial_now, wait_ms, 0);
 }
 
-/* Not if it is up by a connection that it dialled itself; hub_dial_after() goes on when that ends. */
+/* By a connection that it dialled itself, which is up or about to be. */
+static bool has_come(const struct peer_hub *hub, const struct hf_name *id)
+{
+    const struct peer_link *link = hub->links;
+    while (link != NULL &&
+           (link->dial != NULL || link->state == LINK_CLOSING || !name_equal(&link->node, id)))
+        link = link->next;
+    return link != NULL;
+}
+
+/* Not if it has come by itself; hub_dial_after() goes on when that ends. */
 static void dial_now(uv_timer_t *timer)
 {
     struct peer_dial *dial = timer->data;
-    if (!peer_is_up(dial->hub, &dial->id) && link_dial(dial) == NULL)
+    if (!has_come(dial->hub, &dial->id) && link_dial(dial) == NULL)
         dial_again(dial, false);
 }
 
@@ -179,6 +189,17 @@ static void dial_abort(const struct peer_dial *dial, const char *reason)
     for (struct peer_link *link = dial->hub->links; link != NULL; link = link->next) {
         if (link->dial == dial)
             link_abort(link, reason);
+    }
+}
+
+void hub_dial_yields(struct peer_hub *hub, const struct hf_name *node)
+{
+    const struct peer_dial *dial = dial_find(hub, node);
+    if (dial == NULL || name_compare(&hub->self.node, node) < 0)
+        return;
+    for (struct peer_link *link = hub->links; link != NULL; link = link->next) {
+        if (link->dial == dial && link->state != LINK_UP)
+            link_abort(link, "it has come by itself");
     }
 }
 

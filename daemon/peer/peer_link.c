@@ -256,6 +256,8 @@ static void link_hello(struct peer_link *link, const struct wire_hello *hello)
     if (link->dial == NULL && !link_of_issuer(link))
         tls_stream_hold(link->stream, PEER_HOLD_ABOVE);
     link_replace_others(link);
+    if (link->dial == NULL)
+        hub_dial_yields(link->hub, &link->node);
     link->announced = true;
     hub_log_coming(link->hub, &link->node, "connected, %s", tls_stream_remote(link->stream));
     link->hub->events.on_up(link->hub->events.context, hello);

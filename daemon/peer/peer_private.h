@@ -94,6 +94,11 @@ void hub_release(struct peer_hub *hub);
  * the link had been up for a while.
  */
 void hub_dial_after(struct peer_hub *hub, const struct hf_name *node, bool steady);
+/*
+ * `node` is up by its own connection. If two dial each other, that of the smaller id stays: whoever
+ * has the larger one gives up its own, which would replace this one.
+ */
+void hub_dial_yields(struct peer_hub *hub, const struct hf_name *node);
 
 /* peer_link.c */
 /* The limits of every peer connection. */

@@ -386,6 +386,21 @@ static void who_is_up_by_its_own_connection_is_not_dialled_until_that_ends(void 
     end_pair();
 }
 
+/* Both dial at once: one of the two connections stays, the smaller id's. */
+static void of_two_that_dial_each_other_at_once_one_connection_stays(void **state)
+{
+    (void)state;
+    start_issuers();
+    peer_hub_dial_all(b.hub, true);
+    dial(&a, "board-b", &b);
+    dial(&b, "board-a", &a);
+    assert_true(run_until(&loop, both_up, NULL));
+    run_a_while();
+    assert_true(both_up(NULL));
+    assert_true(a.ups <= 2 && b.ups <= 2);
+    end_pair();
+}
+
 static bool both_are_down(void *context)
 {
     (void)context;
@@ -916,6 +931,7 @@ int main(void)
         HUB_TEST(issuer_that_dials_all_does_so_at_once),
         HUB_TEST(issuer_dials_a_smaller_id_that_does_not_come),
         HUB_TEST(who_is_up_by_its_own_connection_is_not_dialled_until_that_ends),
+        HUB_TEST(of_two_that_dial_each_other_at_once_one_connection_stays),
         HUB_TEST(whom_to_dial_may_change),
         HUB_TEST(newer_connection_of_an_identity_replaces_the_older),
         HUB_TEST(connection_above_its_queue_limit_is_closed),
