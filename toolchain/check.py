@@ -112,6 +112,8 @@ def main():
     parser.add_argument("--only", default="", help="run the jobs whose name contains this")
     arguments = parser.parse_args()
     jobs = [job for job in all_jobs() if arguments.only in job[0]]
+    if any(job[0].startswith("san ") for job in jobs):  # what they run is to be built
+        jobs = [job for job in all_jobs() if job[0] == SAN_BUILD or job in jobs]
     passed = failed = 0
     took = []
     pool = concurrent.futures.ThreadPoolExecutor

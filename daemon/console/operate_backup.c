@@ -50,7 +50,7 @@ static void backup_answer(struct call *call)
     char *text = malloc(capacity);
     size_t length = 0;
     const struct raft *raft = &issuer_shell_replica(call->view->issuer_shell)->raft;
-    bool changing = raft->members_index > raft->commit;
+    bool changing = raft_change_pending(raft);
     if (!changing && bytes != NULL && text != NULL && describe(call, &backup, bytes))
         length = backup_write(&backup, text, capacity);
     if (changing)

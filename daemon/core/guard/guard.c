@@ -356,7 +356,7 @@ static void take_readback(struct turn *turn, uint8_t index, uint8_t number, bool
     } else if (output->check_at.us == INSTANT_NEVER.us) {
         struct span grace = expected ? output_on_grace(config) : config->within;
         struct instant from = turn->now;
-        /* Dropped before it showed on at all: what was pumped keeps it on for its hold time. */
+        /* What was pumped before the drop keeps it on for its hold time, shown or not until now. */
         if (resource->state == GUARD_DROPPING && output_is_pulse(config))
             from = instant_max(from, instant_add(resource->changed, config->hold));
         output->check_at = instant_add(from, grace);
