@@ -84,8 +84,8 @@ static void put_in(struct scenario *scenario, struct fault *fault)
 static int64_t some_time(const struct scenario *scenario, struct random *random)
 {
     int64_t near_us = NEAR_US * scenario->plan.scale;
-    return scenario->fault[random_below(random, scenario->count)].at_us +
-           random_between(random, -near_us, near_us);
+    size_t which = random_below(random, scenario->count);
+    return scenario->fault[which].at_us + random_between(random, -near_us, near_us);
 }
 
 static void redraw(const struct sim_plan *plan, struct random *random, struct fault *fault)

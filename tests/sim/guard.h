@@ -233,6 +233,8 @@ void guard_run_dir_lost(struct world *world, int board);
 
 /* It asks about every resource, and again by the page that there is now. */
 void guard_client_looks(struct world *world, int board);
+/* The run ended while one asked. */
+void guard_client_forget(void);
 /* The board makes a rising edge: no client of another board may be told that it is its. */
 void guard_client_sees_edge(struct world *world, int board, int resource);
 /* The guard's page is as the guard is, and its clients are told so. */

@@ -117,6 +117,11 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
 
 /* ---- asking */
 
+void guard_client_forget(void)
+{
+    asking = NULL;
+}
+
 static struct sim_client *begin(struct world *world, int board)
 {
     HF_CHECK(!asking);
@@ -247,7 +252,7 @@ static bool must_be_told(const struct world *world, int board, int resource)
     struct instant now = clock_local(world, board_node(world, board));
     bool stands = world->clock[world->machine_of[board_node(world, board)]].raw.stands;
     return guard->loop.guard.resource[resource].state == GUARD_DRIVING && !stands &&
-           instant_diff(deadline, now).us > world->plan.ttl_us / 4 &&
+           instant_diff(deadline, now).us > world->board[board].ttl_us / 4 &&
            world->now_us - guard->clock_touched_us > 2 * world->plan.ttl_us;
 }
 

@@ -104,7 +104,7 @@ static uint64_t points_of_trail(const uint8_t *trail)
 void guide_learn(const struct settings *settings, const struct run_result *result)
 {
     uint64_t sum = points_of_counters(result->coverage) + points_of_trail(result->trail);
-    guide.bar -= guide.bar / 64;
+    guide.bar -= (guide.bar + 63) / 64;
     if (sum == 0 || sum < guide.bar || !result->has_children ||
         settings->generations == SIM_GENERATIONS_MAX)
         return;

@@ -106,8 +106,8 @@ void meet_holder_changed(struct world *world, int board, const struct holder_cha
         world_cover(world, COVERAGE_GRANTED_AFTER_LONG);
     if (change->to == HOLDER_WAITING && change->from != HOLDER_WAITING)
         *since_us = world->now_us;
-    if (change->to == HOLDER_HOLDING)
+    if (change->to == HOLDER_HOLDING) {
         first_permit_sent(world, board);
-    if (change->to == HOLDER_HOLDING)
         world->board[board].agent.holds_since_us[resource] = world->now_us;
+    }
 }

@@ -159,6 +159,7 @@ void run_scenario(const struct settings *settings, const struct scenario *scenar
     running = NULL;
     loop_forget();
     guard_forget();
+    guard_client_forget();
     memset(result, 0, sizeof(*result));
     result->passed = world->failed == ORACLE_NONE;
     result->failed = world->failed;

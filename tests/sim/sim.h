@@ -341,7 +341,7 @@ static inline int board_node(const struct world *world, int board)
 }
 void world_cover(struct world *world, enum coverage_kind kind);
 /* For guide.c: something notable that is no counter: `what` of that sort. */
-enum trail_sort { TRAIL_COUNTER, TRAIL_FAULT, TRAIL_HOLDER, TRAIL_ROLE };
+enum trail_sort { TRAIL_COUNTER, TRAIL_FAULT, TRAIL_HOLDER };
 void world_trail(struct world *world, enum trail_sort sort, unsigned what);
 /* Ends the run, unless settings.tolerated has the oracle. */
 __attribute__((format(printf, 3, 4))) void world_fail(struct world *world, enum oracle_kind oracle,

@@ -46,7 +46,8 @@ static struct guard_message permit(struct world *world, int board)
     guard_message_init(&message, GUARD_PERMIT);
     message.name = world->resource[resource];
     message.token = guard->resource[resource].token + TOKENS_AHEAD;
-    message.deadline_us = clock_local(world, board_node(world, board)).us + world->plan.ttl_us / 2;
+    message.deadline_us =
+        clock_local(world, board_node(world, board)).us + world->board[board].ttl_us / 2;
     message.terms = guard->config.resource[resource].terms;
     return message;
 }
