@@ -1,6 +1,6 @@
 """Power cuts on real processes: what was acknowledged is there, whatever part of the rest arrived.
 
-POWERCUT_CUTS=n tries n cuts for each claim (`make powercut`), POWERCUT_SEED=s repeats them.
+POWERCUT_CUTS=n tries n cuts or more for each claim (`make powercut`), POWERCUT_SEED=s repeats them.
 """
 
 import bisect
@@ -155,7 +155,8 @@ def cut_points(operations, draw, number, acts=(), node=None):
     points = [bisect.bisect_right(ends, draw.choice(acts).logs[node])
               for _ in range(number // 3 if acts else 0)]
     points += about_switches(operations, draw, number // 3, since)
-    points += [draw.randint(0, len(operations)) for _ in range(number // 3)]
+    rest = max(number // 3, number - ENDS - len(points))
+    points += [draw.randint(0, len(operations)) for _ in range(rest)]
     return sorted(points + ENDS * [len(operations)])
 
 

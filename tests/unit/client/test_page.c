@@ -151,25 +151,26 @@ static void sleep_counts_against_a_lease(void **state)
 /* What stands in a page is judged by both clocks, and by the state beside them. */
 static void either_deadline_ends_a_lease_and_no_other_state_is_one(void **state)
 {
-    enum { HOUR_US = 1800 * 1000 * 1000 };
+    enum { HALF_HOUR_US = 1800 * 1000 * 1000 };
     struct fixture *f = *state;
     struct hf_page *page = opened(f);
     struct page_resource *entry = &f->file.map->resource[0];
     int64_t raw_us = hal_clock_now().us;
     int64_t boottime_us = raw_us + boottime_ahead().us;
     int64_t left_us = 0;
-    struct page_reading value = { PAGE_DRIVING, 7, raw_us + HOUR_US / 2, boottime_us + HOUR_US };
+    struct page_reading value = { PAGE_DRIVING, 7, raw_us + HALF_HOUR_US / 2,
+                                  boottime_us + HALF_HOUR_US };
     (void)page_write(entry, &value);
     assert_true(hf_lease_valid(page, "pump", NULL, &left_us));
-    assert_in_range(left_us, 1, HOUR_US / 2);
+    assert_in_range(left_us, 1, HALF_HOUR_US / 2);
     value.deadline_us = raw_us - 1;
     (void)page_write(entry, &value);
     assert_false(hf_lease_valid(page, "pump", NULL, NULL));
-    value.deadline_us = raw_us + HOUR_US;
+    value.deadline_us = raw_us + HALF_HOUR_US;
     value.boottime_us = boottime_us - 1;
     (void)page_write(entry, &value);
     assert_false(hf_lease_valid(page, "pump", NULL, NULL));
-    value.boottime_us = boottime_us + HOUR_US;
+    value.boottime_us = boottime_us + HALF_HOUR_US;
     for (int other = PAGE_SAFE; other <= PAGE_FAULT; other++) {
         value.state = (enum page_state)other;
         (void)page_write(entry, &value);

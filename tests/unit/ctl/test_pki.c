@@ -339,7 +339,7 @@ static void an_expired_ca_issues_nothing(void **state)
 
 /* ---- files */
 
-static int refused_write; /* errno of the next write; 0: none */
+static int refused_write; /* errno of every longer write; 0: none */
 static unsigned synced;   /* files, folders not counted */
 
 ssize_t write(int file, const void *bytes, size_t length)

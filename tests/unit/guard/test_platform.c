@@ -196,18 +196,22 @@ static void the_kernel_marks_the_page_of_an_owner_that_dies(void **state)
 {
     (void)state;
     struct lease_page *page = shared_page();
+    int done[2];
+    char byte = 0;
+    assert_int_equal(pipe(done), 0);
     pid_t owner = fork();
     assert_true(owner >= 0);
     if (owner == 0) {
-        if (platform.own_page(platform.context, page) != 0)
+        prctl(PR_SET_PDEATHSIG, SIGKILL); /* should the test fail before it */
+        if (platform.own_page(platform.context, page) != 0 || write(done[1], &byte, 1) != 1)
             _exit(1);
         for (;;)
             pause();
     }
-    for (int i = 0; i < PATIENCE_MS && !page_owned(page); i++)
-        nap();
+    close(done[1]);
+    assert_int_equal(read(done[0], &byte, 1), 1);
+    close(done[0]);
     assert_int_equal(atomic_load(&page->owner), owner);
-    nap();
     assert_true(page_owned(page));
     assert_int_equal(kill(owner, SIGKILL), 0);
     assert_int_equal(end_of(owner), -SIGKILL);
