@@ -108,18 +108,20 @@ static bool clock_read(clockid_t clock, int64_t *now_us)
 }
 
 /*
- * What is left of a lease; 0 or less: nothing. The clocks are read last: whatever happened before is
- * counted against it.
+ * What is left of a lease; 0 or less: nothing. The clocks are read last, and in this order: whatever
+ * happened before, sleep or a pause between the readings counts against it.
  */
 static int64_t time_left_us(const struct page_reading *reading)
 {
+    int64_t monotonic_us = 0;
     int64_t raw_us = 0;
     int64_t boottime_us = 0;
-    if (!clock_read(CLOCK_MONOTONIC_RAW, &raw_us) || !clock_read(CLOCK_BOOTTIME, &boottime_us))
+    if (!clock_read(CLOCK_MONOTONIC, &monotonic_us) || !clock_read(CLOCK_MONOTONIC_RAW, &raw_us) ||
+        !clock_read(CLOCK_BOOTTIME, &boottime_us))
         return 0;
+    int64_t asleep_us = boottime_us - monotonic_us - reading->slept_us;
     int64_t awake_us = reading->deadline_us - raw_us;
-    int64_t left_us = reading->boottime_us - boottime_us;
-    return awake_us < left_us ? awake_us : left_us;
+    return asleep_us > 0 ? awake_us - asleep_us : awake_us;
 }
 
 bool hf_lease_valid(const struct hf_page *page, const char *resource, uint64_t *token,

@@ -9,7 +9,9 @@
  * `boot` ties the page to one start of the kernel: where the folder outlives a restart, nobody marked
  *   the page of before it, and its deadlines are instants of a clock that began anew.
  * CLOCK_MONOTONIC_RAW stands still while the board is suspended, and a reader may be woken before the
- * guard: so a deadline stands there a second time, by CLOCK_BOOTTIME, which does not. The earlier counts.
+ * guard: so beside a deadline stands how long the board had slept when it was published, CLOCK_BOOTTIME
+ * less CLOCK_MONOTONIC. What a reader finds more is taken off. No deadline goes by either clock: both
+ * are slewed.
  * Each resource is guarded by a sequence lock of its own: odd while it is being written.
  * Source: Linux, Documentation/locking/robust-futex-ABI.rst and seqlock.rst.
  */
@@ -24,7 +26,7 @@
 
 enum {
     PAGE_MAGIC = 0x48464c50, /* "HFLP" */
-    PAGE_VERSION = 2,
+    PAGE_VERSION = 3,
     PAGE_NAME_SIZE = 32, /* with its terminating zero */
     PAGE_RESOURCES_MAX = 16,
     PAGE_OWNER_DIED = 0x40000000, /* the kernel's FUTEX_OWNER_DIED */
@@ -39,7 +41,7 @@ struct page_resource {
     _Atomic uint32_t state; /* enum page_state */
     _Atomic uint64_t token;
     _Atomic int64_t deadline_us; /* CLOCK_MONOTONIC_RAW; 0 unless driving */
-    _Atomic int64_t boottime_us; /* the same deadline by CLOCK_BOOTTIME; 0 unless driving */
+    _Atomic int64_t slept_us;    /* of the board since it booted; 0 unless driving */
 };
 
 struct lease_page {
@@ -60,7 +62,7 @@ struct page_reading {
     enum page_state state;
     uint64_t token;
     int64_t deadline_us;
-    int64_t boottime_us;
+    int64_t slept_us;
 };
 
 /*
@@ -97,7 +99,7 @@ static inline bool page_write(struct page_resource *entry, const struct page_rea
     atomic_store_explicit(&entry->state, (uint32_t)value->state, memory_order_relaxed);
     atomic_store_explicit(&entry->token, value->token, memory_order_relaxed);
     atomic_store_explicit(&entry->deadline_us, value->deadline_us, memory_order_relaxed);
-    atomic_store_explicit(&entry->boottime_us, value->boottime_us, memory_order_relaxed);
+    atomic_store_explicit(&entry->slept_us, value->slept_us, memory_order_relaxed);
     atomic_store_explicit(&entry->sequence, sequence + 2, memory_order_release);
     return changed;
 }
@@ -110,7 +112,7 @@ static inline bool page_read(const struct page_resource *entry, struct page_read
         value->state = (enum page_state)atomic_load_explicit(&entry->state, memory_order_relaxed);
         value->token = atomic_load_explicit(&entry->token, memory_order_relaxed);
         value->deadline_us = atomic_load_explicit(&entry->deadline_us, memory_order_relaxed);
-        value->boottime_us = atomic_load_explicit(&entry->boottime_us, memory_order_relaxed);
+        value->slept_us = atomic_load_explicit(&entry->slept_us, memory_order_relaxed);
         atomic_thread_fence(memory_order_acquire);
         uint32_t after = atomic_load_explicit(&entry->sequence, memory_order_relaxed);
         if (before == after && (before & 1) == 0)

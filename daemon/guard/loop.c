@@ -72,23 +72,13 @@ static void log_changes(struct loop *loop, const struct guard_effects *effects)
     }
 }
 
-/*
- * CLOCK_BOOTTIME less CLOCK_MONOTONIC_RAW. It is too small if the board slept since the last look,
- * or if the loop is paused between the two readings: the lease then ends too early, never too late.
- */
-static struct span boottime_ahead(const struct loop *loop)
-{
-    int64_t boottime_us = monotonic_us(loop) + loop->slept.us;
-    return span_from_us(boottime_us - now_of(loop).us);
-}
-
 static void apply_effects(struct loop *loop, const struct guard_effects *effects)
 {
     apply_levels(loop, effects, false);
     apply_levels(loop, effects, true);
     for (uint8_t index = 0; index < loop->guard.config.resource_count; index++) {
         if (effects->publish_mask & (1u << index))
-            page_file_publish(&loop->page, &loop->guard, index, boottime_ahead(loop));
+            page_file_publish(&loop->page, &loop->guard, index, loop->slept);
     }
     if (effects->feed_watchdog && loop->board.hal.watchdog->feed(loop->board.hal.context) != HAL_OK)
         log_line(LOG_ERR, "watchdog: can't be fed");

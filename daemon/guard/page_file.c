@@ -75,15 +75,14 @@ bool page_file_open(struct page_file *file, const struct platform *platform, con
 }
 
 void page_file_publish(struct page_file *file, const struct guard *guard, uint8_t index,
-                       struct span boottime_ahead)
+                       struct span slept)
 {
     const struct guard_resource *resource = &guard->resource[index];
     bool driving = resource->state == GUARD_DRIVING;
     struct page_reading reading = { .state = (enum page_state)resource->state,
                                     .token = resource->token,
                                     .deadline_us = driving ? resource->deadline.us : 0,
-                                    .boottime_us =
-                                        driving ? resource->deadline.us + boottime_ahead.us : 0 };
+                                    .slept_us = driving ? slept.us : 0 };
     if (page_write(&file->map->resource[index], &reading))
         page_wake(file, file->map);
 }

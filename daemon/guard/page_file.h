@@ -28,12 +28,11 @@ bool page_file_open(struct page_file *file, const struct platform *platform, con
                     const struct guard_config *config);
 
 /*
- * Publishes a resource, and wakes waiting readers if its state or token is new. 
- * `boottime_ahead`: CLOCK_BOOTTIME less CLOCK_MONOTONIC_RAW, without sleep that the guard has not been
- * told of. Never blocks.
+ * Publishes a resource, and wakes waiting readers if its state or token is new. `slept`: of the board
+ * since it booted, without sleep that the guard has not been told of. Never blocks.
  */
 void page_file_publish(struct page_file *file, const struct guard *guard, uint8_t resource,
-                       struct span boottime_ahead);
+                       struct span slept);
 
 /* Marks every lease of the page not valid, and the page as nobody's. */
 void page_file_close(struct page_file *file);

@@ -107,10 +107,12 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
     if (!asking)
         return __real_clock_gettime(clock, now);
     int node = board_node(asking, asking_board);
-    int64_t us = clock == CLOCK_MONOTONIC_RAW ?
-                     clock_local(asking, node).us :
-                     clock_monotonic_us(asking, node) + clock_slept_us(asking, node);
-    HF_CHECK(clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_BOOTTIME);
+    int64_t us = clock == CLOCK_MONOTONIC_RAW ? clock_local(asking, node).us :
+                                                clock_monotonic_us(asking, node);
+    if (clock == CLOCK_BOOTTIME)
+        us += clock_slept_us(asking, node);
+    else
+        HF_CHECK(clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_MONOTONIC);
     *now = (struct timespec){ us / 1000000, us % 1000000 * 1000 };
     return 0;
 }
@@ -244,7 +246,6 @@ void guard_client_sees_edge(struct world *world, int board, int resource)
 
 /* ---- what the page says after a turn of the guard */
 
-/* Near its end a lease may be over sooner by the clock that sleep does not stop: MONOTONIC is slewed. */
 static bool must_be_told(const struct world *world, int board, int resource)
 {
     const struct sim_guard *guard = &world->board[board].guard;
@@ -252,7 +253,7 @@ static bool must_be_told(const struct world *world, int board, int resource)
     struct instant now = clock_local(world, board_node(world, board));
     bool stands = world->clock[world->machine_of[board_node(world, board)]].raw.stands;
     return guard->loop.guard.resource[resource].state == GUARD_DRIVING && !stands &&
-           instant_diff(deadline, now).us > world->board[board].ttl_us / 4 &&
+           instant_diff(deadline, now).us > 0 &&
            world->now_us - guard->clock_touched_us > 2 * world->plan.ttl_us;
 }
 

@@ -18,7 +18,7 @@ from .master import REGISTER
 from .stage import RESOURCES
 
 HEADER = struct.Struct("=4IQ2I")      # page.h: magic, version, size, count, boot, owner, change
-ROW = struct.Struct("=32s2IQqq")      # name, sequence, state, token, deadlines by RAW and BOOTTIME
+ROW = struct.Struct("=32s2IQqq")      # name, sequence, state, token, deadline, slept
 DRIVING = 1
 NOBODY = "op-planted"
 

@@ -20,16 +20,21 @@
 #include "hal/clock.h"
 #include "tests/unit/support/unit.h"
 
-/* How far CLOCK_MONOTONIC is ahead of what it is, for whoever asks in this program. */
-static time_t monotonic_ahead_s;
+/* For whoever asks in this program: how far MONOTONIC and BOOTTIME are ahead of what they are. */
+static time_t slewed_s;
 static int clock_readings;
+/* The board sleeps for so long after so many readings. */
+static time_t sleeps_s;
+static int sleeps_after;
 
 int clock_gettime(clockid_t clock, struct timespec *now)
 {
     clock_readings++;
     int result = (int)syscall(SYS_clock_gettime, clock, now);
-    if (clock == CLOCK_MONOTONIC)
-        now->tv_sec += monotonic_ahead_s;
+    if (clock == CLOCK_MONOTONIC || clock == CLOCK_BOOTTIME)
+        now->tv_sec += slewed_s;
+    if (clock == CLOCK_BOOTTIME && clock_readings > sleeps_after)
+        now->tv_sec += sleeps_s;
     return result;
 }
 
@@ -71,22 +76,13 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* CLOCK_BOOTTIME less CLOCK_MONOTONIC_RAW. */
-static struct span boottime_ahead(void)
-{
-    struct timespec now;
-    assert_int_equal(clock_gettime(CLOCK_BOOTTIME, &now), 0);
-    int64_t boottime_us = (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-    return span_from_us(boottime_us - hal_clock_now().us);
-}
-
 /* `unknown_us`: sleep of the board that the guard has not been told of. */
 static void publish_before_sleep(struct fixture *f, int64_t ahead_us, int64_t unknown_us)
 {
     f->guard.resource[0].state = GUARD_DRIVING;
     f->guard.resource[0].token = 42;
     f->guard.resource[0].deadline = instant_add(hal_clock_now(), span_from_us(ahead_us));
-    page_file_publish(&f->file, &f->guard, 0, span_from_us(boottime_ahead().us - unknown_us));
+    page_file_publish(&f->file, &f->guard, 0, span_from_us(hal_clock_slept().us - unknown_us));
 }
 
 static void publish(struct fixture *f, enum guard_state state, uint64_t token, int64_t ahead_us)
@@ -94,7 +90,7 @@ static void publish(struct fixture *f, enum guard_state state, uint64_t token, i
     f->guard.resource[0].state = state;
     f->guard.resource[0].token = token;
     f->guard.resource[0].deadline = instant_add(hal_clock_now(), span_from_us(ahead_us));
-    page_file_publish(&f->file, &f->guard, 0, boottime_ahead());
+    page_file_publish(&f->file, &f->guard, 0, hal_clock_slept());
 }
 
 static struct hf_page *opened(struct fixture *f)
@@ -148,41 +144,58 @@ static void sleep_counts_against_a_lease(void **state)
     hf_close(page);
 }
 
-/* What stands in a page is judged by both clocks, and by the state beside them. */
-static void either_deadline_ends_a_lease_and_no_other_state_is_one(void **state)
+/* What stands in a page is judged by the raw clock, and by the state beside it. */
+static void deadline_ends_a_lease_and_no_other_state_is_one(void **state)
 {
     enum { HALF_HOUR_US = 1800 * 1000 * 1000 };
     struct fixture *f = *state;
     struct hf_page *page = opened(f);
     struct page_resource *entry = &f->file.map->resource[0];
     int64_t raw_us = hal_clock_now().us;
-    int64_t boottime_us = raw_us + boottime_ahead().us;
-    int64_t left_us = 0;
-    struct page_reading value = { PAGE_DRIVING, 7, raw_us + HALF_HOUR_US / 2,
-                                  boottime_us + HALF_HOUR_US };
-    (void)page_write(entry, &value);
-    assert_true(hf_lease_valid(page, "pump", NULL, &left_us));
-    assert_in_range(left_us, 1, HALF_HOUR_US / 2);
-    value.deadline_us = raw_us - 1;
+    struct page_reading value = { PAGE_DRIVING, 7, raw_us - 1, hal_clock_slept().us };
     (void)page_write(entry, &value);
     assert_false(hf_lease_valid(page, "pump", NULL, NULL));
     value.deadline_us = raw_us + HALF_HOUR_US;
-    value.boottime_us = boottime_us - 1;
-    (void)page_write(entry, &value);
-    assert_false(hf_lease_valid(page, "pump", NULL, NULL));
-    value.boottime_us = boottime_us + HALF_HOUR_US;
     for (int other = PAGE_SAFE; other <= PAGE_FAULT; other++) {
         value.state = (enum page_state)other;
         (void)page_write(entry, &value);
         assert_int_equal(hf_lease_valid(page, "pump", NULL, NULL), other == PAGE_DRIVING);
     }
-    /* MONOTONIC is slewed, and is no clock of a lease. */
-    value.state = PAGE_DRIVING;
-    (void)page_write(entry, &value);
-    monotonic_ahead_s = 2 * 3600;
-    bool valid = hf_lease_valid(page, "pump", NULL, NULL);
-    monotonic_ahead_s = 0;
-    assert_true(valid);
+    hf_close(page);
+}
+
+/* MONOTONIC and BOOTTIME are slewed together, by 2 s here: that ends no lease, and prolongs none. */
+static void slewed_clocks_are_no_clocks_of_a_lease(void **state)
+{
+    struct fixture *f = *state;
+    struct hf_page *page = opened(f);
+    publish_before_sleep(f, 100000000, 90000000);
+    for (int ahead_s = -2; ahead_s <= 2; ahead_s += 4) {
+        int64_t left_us = 0;
+        slewed_s = ahead_s;
+        bool valid = hf_lease_valid(page, "pump", NULL, &left_us);
+        slewed_s = 0;
+        assert_true(valid);
+        assert_in_range(left_us, 1, 10000000);
+    }
+    hf_close(page);
+}
+
+static void sleep_between_the_readings_counts_against_a_lease(void **state)
+{
+    struct fixture *f = *state;
+    struct hf_page *page = opened(f);
+    publish(f, GUARD_DRIVING, 42, 100000000);
+    int before = clock_readings;
+    assert_true(hf_lease_valid(page, "pump", NULL, NULL));
+    int readings = clock_readings - before;
+    for (int i = 0; i < readings; i++) {
+        sleeps_after = clock_readings + i;
+        sleeps_s = 200;
+        bool valid = hf_lease_valid(page, "pump", NULL, NULL);
+        sleeps_s = 0;
+        assert_false(valid);
+    }
     hf_close(page);
 }
 
@@ -435,7 +448,7 @@ static void reading_is_never_torn(void **state)
         if (!page_read(entry, &value))
             continue;
         assert_int_equal(value.deadline_us, (int64_t)value.token * 3);
-        assert_int_equal(value.boottime_us, (int64_t)value.token * 5);
+        assert_int_equal(value.slept_us, (int64_t)value.token * 5);
     }
     pthread_join(thread, NULL);
 }
@@ -460,7 +473,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         PAGE_TEST(lease_is_valid_only_while_driving_and_before_the_deadline),
         PAGE_TEST(sleep_counts_against_a_lease),
-        PAGE_TEST(either_deadline_ends_a_lease_and_no_other_state_is_one),
+        PAGE_TEST(deadline_ends_a_lease_and_no_other_state_is_one),
+        PAGE_TEST(slewed_clocks_are_no_clocks_of_a_lease),
+        PAGE_TEST(sleep_between_the_readings_counts_against_a_lease),
         PAGE_TEST(page_of_an_ended_or_replaced_guard_is_stale),
         PAGE_TEST(lease_ends_with_the_guard_that_is_killed),
         PAGE_TEST(files_that_are_no_page_are_refused),

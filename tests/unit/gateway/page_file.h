@@ -13,13 +13,6 @@
 #include "hal/clock.h"
 #include "tests/unit/support/unit.h"
 
-static inline int64_t boottime_us(void)
-{
-    struct timespec now = { 0, 0 };
-    (void)clock_gettime(CLOCK_BOOTTIME, &now);
-    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
-}
-
 /* As the guard does: a new file, renamed into place. `owner` is the guard's thread id. */
 static inline void page_publish(const char *folder, const char *resource, uint32_t owner,
                                 int64_t left_us)
@@ -36,7 +29,7 @@ static inline void page_publish(const char *folder, const char *resource, uint32
     atomic_init(&page.owner, owner);
     strcpy(page.resource[0].name, resource);
     struct page_reading value = { PAGE_DRIVING, 7, hal_clock_now().us + left_us,
-                                  boottime_us() + left_us };
+                                  hal_clock_slept().us };
     page_write(&page.resource[0], &value);
     int fd = open(draft, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
