@@ -162,6 +162,19 @@ static int64_t monotonic_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
+/* Not FUTEX_PRIVATE: the guard wakes from another process. Every result is looked into by the caller. */
+static void sleep_on(const _Atomic uint32_t *word, uint32_t seen, int64_t milliseconds)
+{
+    struct timespec slice = { 0, (long)(milliseconds * 1000000) };
+#ifdef SYS_futex_time64 /* a 32-bit kernel has a call for each width of its seconds */
+    if (sizeof(slice.tv_sec) == sizeof(int64_t)) {
+        syscall(SYS_futex_time64, word, FUTEX_WAIT, seen, &slice, NULL, 0);
+        return;
+    }
+#endif
+    syscall(SYS_futex, word, FUTEX_WAIT, seen, &slice, NULL, 0);
+}
+
 int hf_wait_change(struct hf_page *page, int timeout_ms)
 {
     int64_t limit_ms = monotonic_ms() + timeout_ms;
@@ -171,10 +184,7 @@ int hf_wait_change(struct hf_page *page, int timeout_ms)
             return HF_ERROR_TIMEOUT;
         if (left_ms > WAIT_SLICE_MS)
             left_ms = WAIT_SLICE_MS;
-        struct timespec slice = { 0, (long)(left_ms * 1000000) };
-        /* Not FUTEX_PRIVATE: the guard wakes from another process. Every result is looked into. */
-        syscall(SYS_futex, &page->map->change, FUTEX_WAIT, atomic_load(&page->seen), &slice, NULL,
-                0);
+        sleep_on(&page->map->change, atomic_load(&page->seen), left_ms);
     }
     return HF_OK;
 }

@@ -239,7 +239,7 @@ static struct span linux_slept(void *context)
 static int linux_arm(void *context, int64_t at_us)
 {
     const struct platform *platform = context;
-    struct itimerspec when = { .it_value = { at_us / 1000000, at_us % 1000000 * 1000 } };
+    struct itimerspec when = { .it_value = { at_us / 1000000, (long)(at_us % 1000000 * 1000) } };
     return result_of(timerfd_settime(platform->timer, TFD_TIMER_ABSTIME, &when, NULL));
 }
 

@@ -109,7 +109,7 @@ static void set_timer(struct bench *bench)
         int64_t left_ns = next_ns - posix_now_ns();
         left_ns = left_ns < 1 ? 1 : left_ns;
         setting.it_value.tv_sec = left_ns / NS_PER_S;
-        setting.it_value.tv_nsec = left_ns % NS_PER_S;
+        setting.it_value.tv_nsec = (long)(left_ns % NS_PER_S);
     }
     bench->due_ns = next_ns;
     (void)timerfd_settime(bench->timer_fd, 0, &setting, NULL);

@@ -84,7 +84,7 @@ static void put_in(struct scenario *scenario, struct fault *fault)
 static int64_t some_time(const struct scenario *scenario, struct random *random)
 {
     int64_t near_us = NEAR_US * scenario->plan.scale;
-    size_t which = random_below(random, scenario->count);
+    size_t which = (size_t)random_below(random, scenario->count);
     return scenario->fault[which].at_us + random_between(random, -near_us, near_us);
 }
 
@@ -126,7 +126,7 @@ static void change(struct scenario *scenario, const struct mix *mix, struct rand
     }
     int64_t near_us = NEAR_US * scenario->plan.scale;
     int64_t far_us = some_time(scenario, random);
-    struct fault fault = take_out(scenario, random_below(random, scenario->count));
+    struct fault fault = take_out(scenario, (size_t)random_below(random, scenario->count));
     if (way == COPIED)
         scenario_add(scenario, &fault);
     if (way == MOVED || way == COPIED)

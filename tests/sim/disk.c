@@ -72,7 +72,7 @@ static int disk_write(void *context, int slot, uint64_t offset, const void *data
     operation->data = world_copy(data, length);
     memcpy(disk->cache[slot] + offset, data, length);
     if (offset + length > *disk->used[slot])
-        *disk->used[slot] = offset + length;
+        *disk->used[slot] = (size_t)(offset + length);
     return 0;
 }
 
@@ -185,7 +185,7 @@ static void rebuild_cache(struct sim_disk *disk)
 
 void disk_kill(struct sim_disk *disk)
 {
-    size_t done = disk->begun + random_below(disk->random, disk->count - disk->begun + 1);
+    size_t done = disk->begun + (size_t)random_below(disk->random, disk->count - disk->begun + 1);
     undo_after(disk, done);
     if (done > disk->begun && !disk->operation[done - 1].sync &&
         random_chance(disk->random, 500000)) {
@@ -210,7 +210,8 @@ static void tear(struct sim_disk *disk, const struct disk_operation *operation)
 void disk_power_cut(struct sim_disk *disk)
 {
     if (disk->world->settings.plant != PLANT_DISK)
-        undo_after(disk, disk->begun + random_below(disk->random, disk->count - disk->begun + 1));
+        undo_after(disk,
+                   disk->begun + (size_t)random_below(disk->random, disk->count - disk->begun + 1));
     else
         undo_after(disk, 0);
     for (size_t i = 0; i < disk->count; i++) {

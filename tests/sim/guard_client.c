@@ -16,6 +16,7 @@
 #include "base/check.h"
 #include "client/holdfast.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/wrapped.h"
 
 enum {
     FIRST_FD = 1 << 21,
@@ -30,18 +31,22 @@ static int asking_board;
 
 /* ---- its system calls */
 
-int __wrap_open(const char *path, int flags, ...);
-int __real_open(const char *path, int flags, ...);
+int __wrap_open(const char *path, int flags, ...) WRAPPED("wrap", "open", "open64");
+int __real_open(const char *path, int flags, ...) WRAPPED("real", "open", "open64");
 ssize_t __wrap_read(int fd, void *data, size_t length);
 ssize_t __real_read(int fd, void *data, size_t length);
-int __wrap_fstat(int fd, struct stat *info);
-int __real_fstat(int fd, struct stat *info);
-void *__wrap_mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset);
-void *__real_mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset);
+int __wrap_fstat(int fd, struct stat *info) WRAPPED("wrap", "fstat", "__fstat64_time64");
+int __real_fstat(int fd, struct stat *info) WRAPPED("real", "fstat", "__fstat64_time64");
+void *__wrap_mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset)
+    WRAPPED("wrap", "mmap", "mmap64");
+void *__real_mmap(void *at, size_t length, int protection, int flags, int fd, off_t offset)
+    WRAPPED("real", "mmap", "mmap64");
 int __wrap_munmap(void *map, size_t length);
 int __real_munmap(void *map, size_t length);
-int __wrap_clock_gettime(clockid_t clock, struct timespec *now);
-int __real_clock_gettime(clockid_t clock, struct timespec *now);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
+    WRAPPED("wrap", "clock_gettime", "__clock_gettime64");
+int __real_clock_gettime(clockid_t clock, struct timespec *now)
+    WRAPPED("real", "clock_gettime", "__clock_gettime64");
 
 int __wrap_open(const char *path, int flags, ...)
 {
@@ -113,7 +118,7 @@ int __wrap_clock_gettime(clockid_t clock, struct timespec *now)
         us += clock_slept_us(asking, node);
     else
         HF_CHECK(clock == CLOCK_MONOTONIC_RAW || clock == CLOCK_MONOTONIC);
-    *now = (struct timespec){ us / 1000000, us % 1000000 * 1000 };
+    *now = (struct timespec){ us / 1000000, (long)(us % 1000000 * 1000) };
     return 0;
 }
 

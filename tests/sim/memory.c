@@ -62,9 +62,9 @@ struct conf *memory_conf(int node)
 void memory_disk(struct sim_disk *disk, int node)
 {
     static void *slots[SIM_ISSUERS_MAX][2 * DISK_SLOTS];
-    static uint64_t used[SIM_ISSUERS_MAX][DISK_SLOTS];
+    static size_t used[SIM_ISSUERS_MAX][DISK_SLOTS];
     for (int slot = 0; slot < DISK_SLOTS; slot++) {
-        uint64_t *dirty = &used[node][slot];
+        size_t *dirty = &used[node][slot];
         disk->cache[slot] = kept(&slots[node][2 * slot], SIM_DISK_SLOT_BYTES);
         disk->stable[slot] = kept(&slots[node][2 * slot + 1], SIM_DISK_SLOT_BYTES);
         memset(disk->cache[slot], 0, *dirty);

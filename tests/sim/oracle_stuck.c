@@ -151,9 +151,10 @@ void oracle_compare_stuck(struct world *world, int issuer, const struct lease_ta
 void oracle_restore_stuck(struct world *world, const struct lease_table *table)
 {
     for (int i = 0; i < world->resource_count; i++) {
-        /* At its board a fault was cleared whatever the cluster has lost. */
-        unsigned cleared = world->oracle.stuck[i].cleared;
-        world->oracle.stuck[i] = rows_of(world, table, i);
-        world->oracle.stuck[i].cleared = cleared;
+        const struct oracle_stuck lost = world->oracle.stuck[i];
+        struct oracle_stuck has = rows_of(world, table, i);
+        /* At its board a fault was cleared whatever the cluster has lost, and whatever it has back. */
+        has.cleared = lost.cleared | (has.rows & ~lost.rows);
+        world->oracle.stuck[i] = has;
     }
 }

@@ -67,7 +67,7 @@ struct sim_disk {
     uint8_t *cache[DISK_SLOTS];
     uint8_t *stable[DISK_SLOTS];
     uint64_t size[DISK_SLOTS];
-    uint64_t *used[DISK_SLOTS]; /* highest byte ever written */
+    size_t *used[DISK_SLOTS]; /* highest byte ever written */
     size_t count;               /* operations that are not on stable storage for certain */
     size_t begun;               /* of them, those of an earlier life: done, but not stable */
     struct disk_operation operation[SIM_DISK_OPERATIONS_MAX];
@@ -241,7 +241,7 @@ struct sim_card {
     int node;
     uint64_t last;              /* entry of its log */
     uint8_t *bytes[DISK_SLOTS]; /* owned; none yet: NULL */
-    uint64_t length[DISK_SLOTS];
+    size_t length[DISK_SLOTS];
     uint64_t size[DISK_SLOTS];
 };
 

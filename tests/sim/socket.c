@@ -11,6 +11,7 @@
 
 #include "base/check.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/wrapped.h"
 
 enum { FIRST_FD = 1 << 20, DELAY_MIN_US = 20, DELAY_MAX_US = 300, AGENT_PID = 200 };
 
@@ -156,7 +157,8 @@ static bool is_ours(int fd)
 
 int __wrap_socket(int domain, int type, int protocol);
 int __wrap_connect(int fd, const struct sockaddr *address, socklen_t length);
-int __wrap_getsockopt(int fd, int level, int option, void *value, socklen_t *length);
+int __wrap_getsockopt(int fd, int level, int option, void *value, socklen_t *length)
+    WRAPPED("wrap", "getsockopt", "__getsockopt64");
 ssize_t __wrap_send(int fd, const void *data, size_t length, int flags);
 ssize_t __wrap_recv(int fd, void *data, size_t length, int flags);
 int __wrap_close(int fd);

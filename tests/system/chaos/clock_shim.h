@@ -47,8 +47,9 @@ static inline struct clock_segment clock_segment_at(struct clock_file *file, int
 static inline int64_t clock_segment_raw_ns(const struct clock_segment *segment, int64_t true_ns)
 {
     int64_t passed_ns = true_ns - segment->from_ns;
-    return segment->raw_ns + passed_ns +
-           (int64_t)((__int128)passed_ns * segment->rate_ppb / 1000000000);
+    int64_t seconds = passed_ns / 1000000000;
+    return segment->raw_ns + passed_ns + seconds * segment->rate_ppb +
+           passed_ns % 1000000000 * segment->rate_ppb / 1000000000;
 }
 
 #endif

@@ -30,7 +30,11 @@ static int sleeps_after;
 int clock_gettime(clockid_t clock, struct timespec *now)
 {
     clock_readings++;
+#ifdef SYS_clock_gettime64
+    int result = (int)syscall(SYS_clock_gettime64, clock, now);
+#else
     int result = (int)syscall(SYS_clock_gettime, clock, now);
+#endif
     if (clock == CLOCK_MONOTONIC || clock == CLOCK_BOOTTIME)
         now->tv_sec += slewed_s;
     if (clock == CLOCK_BOOTTIME && clock_readings > sleeps_after)

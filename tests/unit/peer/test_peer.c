@@ -89,7 +89,7 @@ static void on_message(void *context, const struct hf_name *name,
     if (node->stops_on_message)
         peer_hub_close(node->hub, on_gone, &node->gone);
     if (node->pumping && node->sent < FRAMES)
-        assert_true(node_send(node, node->sent % 700));
+        assert_true(node_send(node, (size_t)(node->sent % 700)));
     for (size_t i = 0; i < node->echoes; i++)
         (void)node_send(node, 2000);
 }

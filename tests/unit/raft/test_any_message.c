@@ -165,7 +165,7 @@ static void one_step(void)
     } else if (one_in(8)) {
         own_event();
     } else if (one_in(3)) {
-        node_complete(&node, any(node.pending_count + 1));
+        node_complete(&node, (size_t)any(node.pending_count + 1));
     } else {
         node_receive(&node, any_message());
     }
