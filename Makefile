@@ -2,13 +2,28 @@
 #
 # Sources are found by folder: every .c of a folder below is part of that folder's archive, except
 # main.c, which is the program's. Every tests/unit/**/test_*.c is a test program of its own, linked
-# with whatever archives it needs. BUILD is the output folder; SAN=1 builds with ASan and UBSan.
+# with whatever archives it needs. BUILD is the output folder; SAN=1 builds with ASan and UBSan;
+# TARGET=arm64|armhf builds for boards, in build/TARGET.
 
 SAN     ?=
-BUILD   ?= $(if $(SAN),build/san,build)
-CC      := gcc
-PKG     := pkg-config
+TARGET  ?=
+BUILD   ?= build$(TARGET:%=/%)$(if $(SAN),/san)
 VERSION := 0.1.0
+
+# ---- for which machine: triplet of the compiler, and what it has to know besides. Debian 12's armhf
+# counts seconds in 32 bits unless told; mbedTLS there was built so, and has them in its structs.
+TRIPLET_arm64 := aarch64-linux-gnu
+TRIPLET_armhf := arm-linux-gnueabihf
+CPU_armhf     := -D_FILE_OFFSET_BITS=64 -D_TIME_BITS=64 -DMBEDTLS_PLATFORM_TIME_TYPE_MACRO=long
+ifneq ($(TARGET),)
+TRIPLET := $(or $(TRIPLET_$(TARGET)),$(error TARGET is "$(TARGET)", and must be arm64 or armhf))
+SYSROOT := build/sysroot/$(TARGET)
+CC      := $(TRIPLET)-gcc --sysroot=$(CURDIR)/$(SYSROOT)
+AR      := $(TRIPLET)-ar
+else
+CC      := gcc
+AR      := ar
+endif
 
 # V=1 shows whole commands.
 V ?=
@@ -19,8 +34,8 @@ OPT     := -O2 -g
 comma   := ,
 SANFLAGS := $(if $(SAN),-fsanitize=address$(comma)undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
 CFLAGS  ?=
-BASE    := -std=c11 $(OPT) $(WARN) $(SANFLAGS) $(CFLAGS) -ffunction-sections -fdata-sections \
-           -fstack-protector-strong -MMD -MP
+BASE    := -std=c11 $(OPT) $(WARN) $(SANFLAGS) $(CPU_$(TARGET)) $(CFLAGS) -ffunction-sections -fdata-sections \
+           -fstack-protector-strong -ffile-prefix-map=$(CURDIR)=. -MMD -MP
 INCLUDE := -Idaemon/core -Idaemon -Ihal/include -I. -I$(BUILD)/gen
 SHELL_FLAGS := $(BASE) $(INCLUDE) -D_GNU_SOURCE -DHOLDFAST_VERSION='"$(VERSION)"'
 CORE_FLAGS  := $(BASE) -ffreestanding -Idaemon/core -I$(BUILD)/gen
@@ -81,9 +96,10 @@ all: setup
 
 .PHONY: setup setup-tests
 setup:
-	@toolchain/setup.sh
+	@toolchain/setup.sh $(if $(TARGET),gcc-$(TRIPLET))
+	@$(if $(TARGET),toolchain/sysroot.sh $(TARGET) $(SYSROOT))
 
-setup-tests:
+setup-tests: setup
 	@toolchain/setup.sh libcmocka-dev cppcheck
 
 HAVE := $(foreach p,$(PROGRAMS),$(if $(wildcard $($(p)_main)),$(p)))
@@ -114,7 +130,7 @@ define archive_rule
 $(BUILD)/lib/lib$(1).a: $(call objects,$(1)) $(if $(filter wire,$(1)),$(BUILD)/gen/holdfast.pb.o)
 	@mkdir -p $$(@D)
 	@rm -f $$@
-	$$(call run,AR  )ar rcs $$@ $$^
+	$$(call run,AR  )$$(AR) rcs $$@ $$^
 endef
 $(foreach a,$(ARCHIVES),$(eval $(call archive_rule,$(a))))
 
@@ -128,7 +144,7 @@ $(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
 $(BUILD)/lib/libholdfast.a: $(call objects,client)
 	@mkdir -p $(@D)
 	@rm -f $@
-	$(call run,AR  )ar rcs $@ $^
+	$(call run,AR  )$(AR) rcs $@ $^
 
 $(BUILD)/lib/libholdfast.so: $(call objects,client)
 	@mkdir -p $(@D)
@@ -179,11 +195,12 @@ SIM_OBJECTS := $(if $(WORLD_OBJECTS),$(BUILD)/obj/tests/sim/linked.o $(BUILD)/ob
 # name; system calls, and core functions that it looks into, are wrapped.
 SIM_ARCHIVES := guard client node agent issuer backup conf files hal store log wire core
 SIM_LINKED   := $(SIM_ARCHIVES:%=$(BUILD)/lib/lib%.a)
-SIM_WRAPPED  := calloc malloc free mkdir socket connect getsockopt send recv close \
+SIM_WRAPPED  := calloc malloc free mkdir socket connect send recv close \
     holder_init holder_step replica_init replica_step journal_append journal_take journal_flush \
     journal_open_or_begin_anew agent_start agent_receive issuer_shell_start issuer_shell_raft \
     issuer_shell_lease issuers_hears getrandom guard_init guard_step \
-    open read fstat mmap munmap clock_gettime
+    read munmap $(if $(filter armhf,$(TARGET)),open64 __fstat64_time64 mmap64 __clock_gettime64 \
+    __getsockopt64,open fstat mmap clock_gettime getsockopt)
 $(BUILD)/bin/holdfast-sim: $(SIM_OBJECTS) $(SIM_LINKED)
 	@mkdir -p $(@D)
 	$(call run,LINK)$(CC) $(LDFLAGS) $(SIM_WRAPPED:%=-Wl,--wrap=%) -o $@ $(SIM_OBJECTS) -Wl,--start-group $(SIM_LINKED) -Wl,--end-group $(NANOPB)
