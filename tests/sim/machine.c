@@ -138,6 +138,14 @@ static int64_t next_turn_us(const struct world *world)
     return 2 * SIM_GUARD_STATUS_MS * 1000 * world->plan.scale;
 }
 
+/* One that was late already is later by that. */
+static void turn_is_later(struct world *world, int board, int64_t by_us)
+{
+    int64_t turn_us = world->now_us + next_turn_us(world);
+    int64_t absent_us = world->board[board].guard.absent_until_us;
+    sim_guard_absent(world, board, (absent_us > turn_us ? absent_us : turn_us) + by_us);
+}
+
 void machine_sleep(struct world *world, int machine, int64_t duration_us)
 {
     int board = world->board_on[machine];
@@ -152,7 +160,7 @@ void machine_sleep(struct world *world, int machine, int64_t duration_us)
     if (board >= 0) {
         process_pause(&world->board[board].guard.process, until_us);
         watchdog_sleeps(world, board, duration_us);
-        sim_guard_absent(world, board, until_us + next_turn_us(world));
+        turn_is_later(world, board, duration_us);
     }
     for (int peer = 0; peer < world->issuer_count + world->board_count; peer++) {
         net_block(world, machine, peer, duration_us);
@@ -183,12 +191,8 @@ void machine_step_wakes(struct world *world, int machine, int64_t step_us)
     clock_step(world, &world->clock[machine].monotonic, step_us);
     process_shift_timers(world, machine, -step_us);
     clock_is_touched(world, machine);
-    if (board >= 0 && step_us < 0) {
-        /* A turn that was late already is later by that. */
-        int64_t turn_us = world->now_us + next_turn_us(world);
-        int64_t absent_us = world->board[board].guard.absent_until_us;
-        sim_guard_absent(world, board, (absent_us > turn_us ? absent_us : turn_us) - step_us);
-    }
+    if (board >= 0 && step_us < 0)
+        turn_is_later(world, board, clock_stretch_us(world, machine, -step_us));
 }
 
 void machine_step_raw(struct world *world, int machine, int64_t step_us)
