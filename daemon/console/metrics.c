@@ -120,9 +120,13 @@ static void metrics_agent(const struct console_view *view, struct text *text)
         text_print(text, "holdfast_guard_mismatch{resource=\"%s\"} %d\n",
                    view->conf->resource[i].name.text, guard->known && guard->mismatch);
     }
-    if (agent_guard(view->agent, 0)->known)
+    if (agent_guard(view->agent, 0)->known) {
+        metric_one(text, "guard_realtime", "gauge",
+                   "1 if the guard has real-time scheduling and locked memory.",
+                   guard_message_realtime(&agent_guard(view->agent, 0)->status) ? 1 : 0);
         metric_one(text, "guard_lateness_worst_seconds", "gauge", "Worst lateness of the guard.",
                    (double)agent_guard(view->agent, 0)->status.lateness_worst_us / 1e6);
+    }
 }
 
 void metrics_print(const struct console_view *view, struct text *text)

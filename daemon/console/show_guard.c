@@ -61,6 +61,19 @@ static const char *guard_watchdog(uint8_t watchdog)
     return watchdog < 3 ? names[watchdog] : "unknown";
 }
 
+static const char *guard_outcome(uint8_t error)
+{
+    return error == 0 ? "yes" : strerror(error);
+}
+
+/* One answer for a program that reads it, and for people which half is missing, and why. */
+static void guard_realtime(struct report *report, const struct guard_message *status)
+{
+    report_flag(report, "realtime", guard_message_realtime(status));
+    report_text(report, "realtime_scheduling", guard_outcome(status->schedule_error));
+    report_text(report, "realtime_memory", guard_outcome(status->memory_error));
+}
+
 void show_guard(struct call *call)
 {
     struct report *report = &call->report;
@@ -76,7 +89,7 @@ void show_guard(struct call *call)
     if (first->known) {
         report_number(report, "pid", first->status.pid);
         report_text(report, "watchdog", guard_watchdog(first->status.watchdog));
-        report_flag(report, "realtime", first->status.realtime != 0);
+        guard_realtime(report, &first->status);
         report_milli(report, "lateness_worst_ms", first->status.lateness_worst_us);
         report_number(report, "permits_refused", first->status.permits_refused);
     }

@@ -8,7 +8,6 @@
 #include "base/check.h"
 #include "conf/terms.h"
 #include "log/log.h"
-#include "realtime.h"
 
 enum {
     LOOP_MESSAGES_PER_TURN = 64,  /* an agent that floods does not keep the loop from its timers */
@@ -238,7 +237,8 @@ static void send_statuses(struct loop *loop)
             continue;
         guard_status(&loop->guard, index, &status);
         status.pid = loop->platform->pid;
-        status.realtime = loop->realtime;
+        status.schedule_error = loop->realtime.schedule_error;
+        status.memory_error = loop->realtime.memory_error;
         agent_send(loop, &status);
     }
     loop->status_mask = 0;
@@ -376,7 +376,7 @@ bool loop_open(struct loop *loop, const struct platform *platform, const struct 
         !board_open(&loop->board, platform, conf) ||
         !agent_socket_open(&loop->sockets, conf->run_dir, &conf->node_id))
         return false;
-    loop->realtime = realtime_enter(platform);
+    realtime_enter(platform, &loop->realtime);
     if (!board_arm_watchdog(&loop->board, conf))
         return false;
     start_guard(loop);

@@ -17,6 +17,7 @@
 #include "guard/guard.h"
 #include "guard/platform.h"
 #include "page_file.h"
+#include "realtime.h"
 
 struct loop {
     const struct platform *platform;
@@ -24,7 +25,7 @@ struct loop {
     struct board board;
     struct page_file page;
     struct agent_socket sockets;
-    bool realtime;
+    struct realtime realtime;
     bool bench_lost;      /* the HAL's descriptor is of no more use */
     uint32_t io_failed;   /* resources whose lines failed in this turn */
     uint32_t status_mask; /* statuses to send at the end of this turn */

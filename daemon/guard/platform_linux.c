@@ -36,10 +36,6 @@ enum {
     LISTEN_BACKLOG = 64
 };
 
-/* The program's first byte and the byte after its last, by the linker. */
-extern const char __executable_start[]; /* NOLINT(bugprone-reserved-identifier): the linker's */
-extern const char end[];
-
 static int result_of(int outcome)
 {
     return outcome < 0 ? -errno : outcome;
@@ -201,10 +197,29 @@ static int linux_lock_memory(void *context)
     return result_of(mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT));
 }
 
+/*
+ * The first object is the program. Its segments are locked one by one: where they are aligned to
+ * more than a page (64 KiB on arm64) nothing is mapped between them. Ends the walk, by anything
+ * but 0: with 1, or -errno.
+ */
+static int lock_segments(struct dl_phdr_info *object, size_t size, void *context)
+{
+    (void)size;
+    (void)context;
+    for (int i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *header = &object->dlpi_phdr[i];
+        const void *from = (const void *)(object->dlpi_addr + header->p_vaddr);
+        if (header->p_type == PT_LOAD && mlock(from, header->p_memsz) < 0)
+            return -errno;
+    }
+    return 1;
+}
+
 static int linux_lock_program(void *context)
 {
     (void)context;
-    return result_of(mlock(__executable_start, (uintptr_t)end - (uintptr_t)__executable_start));
+    int result = dl_iterate_phdr(lock_segments, NULL);
+    return result < 0 ? result : 0;
 }
 
 static int linux_schedule(void *context, int priority)

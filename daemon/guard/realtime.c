@@ -17,19 +17,26 @@ static int memory_lock(const struct platform *platform)
     return result < 0 ? result : platform->lock_program(platform->context);
 }
 
-static const char *outcome(int result)
+static const char *outcome(uint8_t error)
 {
-    return result < 0 ? strerror(-result) : "ok";
+    return error != 0 ? strerror(error) : "ok";
 }
 
-bool realtime_enter(const struct platform *platform)
+static uint8_t error_of(int result)
+{
+    if (result >= 0)
+        return 0;
+    return (uint8_t)(-result <= UINT8_MAX ? -result : UINT8_MAX);
+}
+
+void realtime_enter(const struct platform *platform, struct realtime *realtime)
 {
     platform->sharpen_timers(platform->context);
-    int memory = memory_lock(platform);
-    int scheduling = platform->schedule(platform->context, REALTIME_PRIORITY);
-    if (memory >= 0 && scheduling >= 0)
-        return true;
-    log_line(LOG_WARNING, "not real-time: SCHED_FIFO: %s; mlockall: %s", outcome(scheduling),
-             outcome(memory));
-    return false;
+    realtime->memory_error = error_of(memory_lock(platform));
+    realtime->schedule_error = error_of(platform->schedule(platform->context, REALTIME_PRIORITY));
+    if (realtime->memory_error == 0 && realtime->schedule_error == 0)
+        log_line(LOG_INFO, "real-time: SCHED_FIFO %d, memory locked", REALTIME_PRIORITY);
+    else
+        log_line(LOG_WARNING, "not real-time: SCHED_FIFO: %s; mlockall: %s",
+                 outcome(realtime->schedule_error), outcome(realtime->memory_error));
 }

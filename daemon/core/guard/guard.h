@@ -183,7 +183,7 @@ void guard_start(struct guard *guard, struct instant now, struct guard_effects *
 void guard_step(struct guard *guard, struct instant now, const struct guard_input *input,
                 struct guard_effects *effects);
 
-/* The status message of a resource (0..resource_count - 1); pid and realtime are the shell's. */
+/* The status message of a resource (0..resource_count - 1); pid and what is real-time are the shell's. */
 void guard_status(const struct guard *guard, uint8_t resource, struct guard_message *message);
 
 /* A readback is to change soon: a shell that must poll its lines does it often while this holds. */

@@ -10,6 +10,11 @@ void guard_message_init(struct guard_message *message, enum guard_message_kind k
     message->kind = (uint16_t)kind;
 }
 
+bool guard_message_realtime(const struct guard_message *message)
+{
+    return message->schedule_error == 0 && message->memory_error == 0;
+}
+
 bool guard_terms_equal(const struct guard_terms *a, const struct guard_terms *b)
 {
     return a->ttl_us == b->ttl_us && a->release_us == b->release_us && a->fence_us == b->fence_us &&

@@ -20,7 +20,7 @@
 
 enum {
     GUARD_MESSAGE_MAGIC = 0x48464755, /* "HFGU" */
-    GUARD_MESSAGE_VERSION = 2,
+    GUARD_MESSAGE_VERSION = 3,
     GUARD_STATUS_INTERVAL_MS = 20 /* holdfast-guard's */
 };
 
@@ -91,9 +91,9 @@ struct guard_message {
     uint8_t refusal;     /* enum guard_refusal */
     uint8_t proven;      /* status: outputs off, shown so by readback, else by their release time */
     uint8_t output_count;
-    uint8_t watchdog; /* 0 none, 1 fed, 2 not fed */
-    uint8_t realtime; /* 1: SCHED_FIFO and mlockall are in force */
-    uint8_t spare;
+    uint8_t watchdog;          /* 0 none, 1 fed, 2 not fed */
+    uint8_t schedule_error;    /* errno of SCHED_FIFO; 0: it is in force */
+    uint8_t memory_error;      /* errno of locking memory; 0: all of it is locked */
     uint32_t outputs_on;       /* bit per output: commanded level (pulse: toggling) */
     uint32_t readback_on;      /* bit per output: last level read; 0 without readback */
     int64_t changed_us;        /* instant of the last change of state */
@@ -102,6 +102,9 @@ struct guard_message {
     uint32_t permits_refused;
     struct guard_terms terms; /* terms, permit: the agent's; status: the guard's */
 };
+
+/* Of a status: SCHED_FIFO and locked memory are both in force. */
+bool guard_message_realtime(const struct guard_message *message);
 
 bool guard_terms_equal(const struct guard_terms *a, const struct guard_terms *b);
 

@@ -824,7 +824,8 @@ static void memory_that_cannot_be_locked_is_said_and_reported(void **state)
     fake_run(f, 20000);
     assert_true(
         fake_log_says(f, "not real-time: SCHED_FIFO: ok; mlockall: Cannot allocate memory"));
-    assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "fan")->realtime, 0);
+    assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "fan")->memory_error, ENOMEM);
+    assert_false(guard_message_realtime(fake_heard(f, agent, GUARD_STATUS, "fan")));
     drive(f, agent, "fan", TTL_US);
 }
 
@@ -835,7 +836,7 @@ static void a_program_that_cannot_be_locked_is_said_and_reported(void **state)
     int agent = start_with_agent(f);
     fake_run(f, 20000);
     assert_true(fake_log_says(f, "not real-time: SCHED_FIFO: ok; mlockall: Resource temp"));
-    assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "fan")->realtime, 0);
+    assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "fan")->memory_error, EAGAIN);
 }
 
 static void a_schedule_that_is_refused_is_said_and_reported(void **state)
@@ -846,15 +847,16 @@ static void a_schedule_that_is_refused_is_said_and_reported(void **state)
     fake_run(f, 20000);
     assert_true(
         fake_log_says(f, "not real-time: SCHED_FIFO: Operation not permitted; mlockall: ok"));
-    assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "fan")->realtime, 0);
+    assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "fan")->schedule_error, EPERM);
 }
 
-static void being_on_time_is_reported(void **state)
+static void being_on_time_is_said_and_reported(void **state)
 {
     struct fake_platform *f = *state;
     int agent = start_with_agent(f);
     fake_run(f, 20000);
-    assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "fan")->realtime, 1);
+    assert_true(fake_log_says(f, "real-time: SCHED_FIFO 49, memory locked"));
+    assert_true(guard_message_realtime(fake_heard(f, agent, GUARD_STATUS, "fan")));
 }
 
 /* Everything that was opened is given back, and no line was ever told on. */
@@ -1210,7 +1212,7 @@ static const struct CMUnitTest tests[] = {
     LOOP_TEST(memory_that_cannot_be_locked_is_said_and_reported),
     LOOP_TEST(a_program_that_cannot_be_locked_is_said_and_reported),
     LOOP_TEST(a_schedule_that_is_refused_is_said_and_reported),
-    LOOP_TEST(being_on_time_is_reported),
+    LOOP_TEST(being_on_time_is_said_and_reported),
     LOOP_TEST(a_start_fails_with_any_line_and_gives_the_others_back),
     LOOP_TEST(a_run_directory_whose_name_is_too_long_for_a_socket_is_refused),
     LOOP_TEST(the_polarity_of_a_line_is_the_configured_one),

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <link.h>
 #include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
@@ -459,6 +460,71 @@ static void memory_that_is_mapped_later_is_locked_too(void **state)
     assert_in_a_process(check_locked);
 }
 
+/*
+ * This test is linked with segments that are 64 KiB apart, as on arm64 (Makefile), so that there is a
+ * hole. Sets *hole to a page in it; 0: there is none.
+ */
+static int find_hole(struct dl_phdr_info *object, size_t size, void *context)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    uintptr_t *hole = context;
+    uintptr_t end = 0;
+    (void)size;
+    *hole = 0;
+    for (int i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *header = &object->dlpi_phdr[i];
+        uintptr_t from = (object->dlpi_addr + header->p_vaddr) & ~(page - 1);
+        if (header->p_type != PT_LOAD)
+            continue;
+        if (end != 0 && from > end)
+            *hole = end;
+        end = (object->dlpi_addr + header->p_vaddr + header->p_memsz + page - 1) & ~(page - 1);
+    }
+    return 1;
+}
+
+static int count_segments(struct dl_phdr_info *object, size_t size, void *context)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    long *kb = context;
+    (void)size;
+    for (int i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *header = &object->dlpi_phdr[i];
+        uintptr_t from = (object->dlpi_addr + header->p_vaddr) & ~(page - 1);
+        uintptr_t to = object->dlpi_addr + header->p_vaddr + header->p_memsz;
+        if (header->p_type == PT_LOAD)
+            *kb += (long)((to - from + page - 1) / page * page / 1024);
+    }
+    return 1;
+}
+
+static int check_program_locked(void)
+{
+    uintptr_t hole = 0;
+    long program_kb = 0;
+    dl_iterate_phdr(find_hole, &hole);
+    dl_iterate_phdr(count_segments, &program_kb);
+    /* What is not mapped can't be locked. */
+    if (hole == 0 || mlock((const void *)hole, 1) == 0 || errno != ENOMEM)
+        return 1;
+    int result = platform.lock_program(platform.context);
+    if (result == -EPERM || result == -EAGAIN)
+        return 77;
+    if (result < 0)
+        return 2;
+    return locked_kb() >= program_kb ? 0 : 3;
+}
+
+static void a_program_with_holes_between_its_segments_is_locked_whole(void **state)
+{
+    (void)state;
+#ifdef __SANITIZE_ADDRESS__
+    print_message("skipped: the sanitizer does not lock memory\n");
+    skip();
+#endif
+    assert_in_a_process(check_program_locked);
+}
+
 /* ---- the run directory */
 
 static int check_second_taker(void)
@@ -502,6 +568,7 @@ int main(void)
         ON_LINUX(it_is_scheduled_first_in_first_out_at_the_priority_asked_for),
         ON_LINUX(timers_have_no_slack),
         ON_LINUX(memory_that_is_mapped_later_is_locked_too),
+        ON_LINUX(a_program_with_holes_between_its_segments_is_locked_whole),
         ON_LINUX(a_folder_is_made_and_is_one_guards),
         ON_LINUX(a_folder_that_others_may_write_is_not_taken),
     };
