@@ -206,7 +206,7 @@ SIM_LINKED   := $(SIM_ARCHIVES:%=$(BUILD)/lib/lib%.a)
 SIM_WRAPPED  := calloc malloc free mkdir socket connect send recv close \
     holder_init holder_step replica_init replica_step journal_append journal_take journal_flush \
     journal_open_or_begin_anew agent_start agent_receive issuer_shell_start issuer_shell_raft \
-    issuer_shell_lease issuers_hears getrandom guard_init guard_step \
+    issuer_shell_lease issuers_hears getrandom guard_init guard_latch guard_step \
     read munmap $(if $(filter armhf,$(TARGET)),open64 __fstat64_time64 mmap64 __clock_gettime64 \
     __getsockopt64,open fstat mmap clock_gettime getsockopt)
 $(BUILD)/bin/holdfast-sim: $(SIM_OBJECTS) $(SIM_LINKED)

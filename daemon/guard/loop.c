@@ -25,6 +25,7 @@ enum loop_source {
     SOURCE_NEWCOMER_LAST = SOURCE_NEWCOMER + AGENT_NEWCOMERS - 1,
     SOURCE_AGENT,
     SOURCE_HAL,
+    SOURCE_RECORD,
     SOURCES
 };
 
@@ -81,6 +82,7 @@ static void apply_effects(struct loop *loop, const struct guard_effects *effects
     }
     if (effects->feed_watchdog && loop->board.hal.watchdog->feed(loop->board.hal.context) != HAL_OK)
         log_line(LOG_ERR, "watchdog: can't be fed");
+    record_changed(&loop->record, &loop->guard, effects);
     loop->status_mask |= effects->status_mask;
     log_changes(loop, effects);
 }
@@ -238,10 +240,22 @@ static void send_statuses(struct loop *loop)
         guard_status(&loop->guard, index, &status);
         status.pid = loop->platform->pid;
         status.schedule_error = loop->realtime.schedule_error;
+        status.fault_since_s = record_since_s(&loop->record, index);
         status.memory_error = loop->realtime.memory_error;
         agent_send(loop, &status);
     }
     loop->status_mask = 0;
+}
+
+/* ---- the record of faults */
+
+static void take_record(struct loop *loop, bool readable)
+{
+    struct guard_input input;
+    if (!record_ended(&loop->record, readable, &input))
+        return;
+    (void)loop_step(loop, &input);
+    record_continue(&loop->record, &loop->guard);
 }
 
 /* ---- clocks */
@@ -297,6 +311,7 @@ static void loop_wait(struct loop *loop, struct pollfd *polled)
         polled[SOURCE_NEWCOMER + i] = (struct pollfd){ loop->sockets.newcomer_fd[i], POLLIN, 0 };
     polled[SOURCE_AGENT] = (struct pollfd){ loop->sockets.agent_fd, POLLIN, 0 };
     polled[SOURCE_HAL] = (struct pollfd){ loop->bench_lost ? -1 : loop->board.hal.fd, POLLIN, 0 };
+    polled[SOURCE_RECORD] = (struct pollfd){ loop->record.handle, POLLIN, 0 };
     int ready = loop->platform->poll(loop->platform->context, polled, SOURCES);
     if (ready < 0) {
         HF_CHECK(ready == -EINTR);
@@ -323,6 +338,7 @@ void loop_turn(struct loop *loop)
     check_clocks(loop);
     if (polled[SOURCE_SIGNAL].revents)
         take_signal(loop);
+    take_record(loop, polled[SOURCE_RECORD].revents != 0);
     if (polled[SOURCE_AGENT].revents)
         agent_take(loop);
     for (int i = 0; i < AGENT_NEWCOMERS; i++) {
@@ -367,9 +383,11 @@ bool loop_open(struct loop *loop, const struct platform *platform, const struct 
     memset(loop, 0, sizeof(*loop));
     loop->platform = platform;
     agent_socket_none(&loop->sockets, platform);
+    record_none(&loop->record, platform);
     board_guard_config(conf, &config);
     guard_init(&loop->guard, &config);
-    if (!platform->take_folder(platform->context, conf->run_dir))
+    if (!platform->take_folder(platform->context, conf->run_dir) ||
+        !record_open(&loop->record, conf, &loop->guard))
         return false;
     /* Outputs before the socket: no agent is heard before everything is off. */
     if (!page_file_open(&loop->page, platform, conf->run_dir, &config) ||
@@ -398,4 +416,5 @@ void loop_close(struct loop *loop, const char *run_dir, bool proven)
     if (loop->sockets.listen_fd >= 0)
         agent_socket_close(&loop->sockets, run_dir);
     board_close(&loop->board);
+    record_close(&loop->record);
 }

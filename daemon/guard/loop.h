@@ -18,6 +18,7 @@
 #include "guard/platform.h"
 #include "page_file.h"
 #include "realtime.h"
+#include "record.h"
 
 struct loop {
     const struct platform *platform;
@@ -25,6 +26,7 @@ struct loop {
     struct board board;
     struct page_file page;
     struct agent_socket sockets;
+    struct record record;
     struct realtime realtime;
     bool bench_lost;      /* the HAL's descriptor is of no more use */
     uint32_t io_failed;   /* resources whose lines failed in this turn */

@@ -1,6 +1,6 @@
 /*
  * What the guard asks of the system, as one small table: clocks, a timer, the agents' sockets, the
- * run directory, the lease page's mapping, the board's lines, and what being on time takes.
+ * run and data directory, the lease page's mapping, the board's lines, and what being on time takes.
  *
  * Purpose: whatever decides something stands above this table, so that it runs unchanged where a
  *   test or a simulated board answers in the system's place. An entry is one system call, or a few
@@ -44,6 +44,14 @@ struct platform {
      * log line.
      */
     bool (*take_folder)(void *context, const char *run_dir);
+    /*
+     * Has DATA/faults written by somebody else from now on, whom neither this process's end nor its
+     * lines depend on: *handle is to be polled, and closed. Waits for who wrote it before to be done.
+     * False after one log line.
+     */
+    bool (*open_record)(void *context, const char *data_dir, int *handle);
+    /* What it holds, cut to `size`: its length. -ENOENT: it is not there. */
+    ssize_t (*read_record)(void *context, int handle, void *bytes, size_t size);
     /* Maps `size` bytes of a regular file of this user, writable and shared. */
     int (*map_file)(void *context, const char *path, size_t size, void **map);
     /* The same of a new file of zeros, readable by all, in the place of whatever was there. */
@@ -80,6 +88,14 @@ struct platform {
     int (*arm)(void *context, int64_t at_us);
     /* As ppoll(2) without a timeout. Handles below 0 are left out. */
     int (*poll)(void *context, struct pollfd *polled, size_t count);
+    /* Has these bytes written in the place of what is there. One at a time. Never waits. */
+    int (*write_record)(void *context, int handle, const void *bytes, size_t size);
+    /*
+     * What came of it: 0 if they outlive a reset of the board, or -errno. -EAGAIN: it is under way;
+     * -EPIPE: who wrote is gone.
+     */
+    int (*record_written)(void *context, int handle);
+    int64_t (*wall_s)(void *context); /* CLOCK_REALTIME, for people */
     /* The number of the signal that asks the guard to end; 0 if there is none. */
     int (*take_signal)(void *context);
     /* The next connection that waits at `listener`: its handle, to be polled and closed. */

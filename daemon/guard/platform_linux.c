@@ -27,6 +27,7 @@
 #include "hal/clock.h"
 #include "log/log.h"
 #include "platform.h"
+#include "record_writer.h"
 
 enum {
     /*
@@ -251,6 +252,14 @@ static struct span linux_slept(void *context)
     return hal_clock_slept();
 }
 
+static int64_t linux_wall_s(void *context)
+{
+    struct timespec at = { 0, 0 };
+    (void)context;
+    clock_gettime(CLOCK_REALTIME, &at);
+    return (int64_t)at.tv_sec;
+}
+
 static int linux_arm(void *context, int64_t at_us)
 {
     const struct platform *platform = context;
@@ -363,6 +372,8 @@ static void linux_close(void *context, int handle)
 
 static const struct platform linux_platform = {
     .take_folder = linux_take_folder,
+    .open_record = linux_open_record,
+    .read_record = linux_read_record,
     .map_file = linux_map_file,
     .map_new_file = linux_map_new_file,
     .unmap = linux_unmap,
@@ -381,6 +392,9 @@ static const struct platform linux_platform = {
     .slept = linux_slept,
     .arm = linux_arm,
     .poll = linux_poll,
+    .write_record = linux_write_record,
+    .record_written = linux_record_written,
+    .wall_s = linux_wall_s,
     .take_signal = linux_take_signal,
     .accept = linux_accept,
     .receive = linux_receive,

@@ -51,6 +51,7 @@ void dispatch_event(struct world *world, const struct event *event)
         [EVENT_READBACK] = guard_hal_look,
         [EVENT_STRANGER] = stranger_event,
         [EVENT_GUARD_WATCHDOG] = sim_guard_watchdog,
+        [EVENT_RECORD] = guard_record_ends,
         [EVENT_PINS] = machine_pins,
         [EVENT_REPAIR] = fault_repair,
         [EVENT_WAKE] = machine_wake,

@@ -75,6 +75,11 @@ static int64_t monotonic_us(void *context)
     return ((const struct sim_guard *)context)->monotonic_us;
 }
 
+static int64_t wall_s(void *context)
+{
+    return ((const struct sim_guard *)context)->world->now_us / 1000000;
+}
+
 static struct span slept(void *context)
 {
     const struct sim_guard *guard = context;
@@ -119,6 +124,8 @@ static bool readable(struct sim_guard *guard, int handle)
         return guard->signal != 0;
     case HANDLE_BENCH:
         return guard_hal_readable(guard);
+    case HANDLE_RECORD:
+        return guard->world->board[guard->board].record.ended;
     case HANDLE_LISTENER:
         return socket->waiting != 0;
     default:
@@ -146,6 +153,12 @@ static int take_signal(void *context)
     int number = guard->signal;
     guard->signal = 0;
     return number;
+}
+
+static void close_handle(void *context, int handle)
+{
+    if (handle != HANDLE_RECORD)
+        socket_close(context, handle);
 }
 
 /* ---- being on time: all is granted, and the world decides how late it is */
@@ -180,6 +193,11 @@ static const struct platform platform = {
     .timer = HANDLE_TIMER,
     .signals = HANDLE_SIGNALS,
     .take_folder = take_folder,
+    .open_record = guard_open_record,
+    .read_record = guard_read_record,
+    .write_record = guard_write_record,
+    .record_written = guard_record_written,
+    .wall_s = wall_s,
     .map_file = guard_map_file,
     .map_new_file = guard_map_new_file,
     .unmap = guard_unmap,
@@ -202,7 +220,7 @@ static const struct platform platform = {
     .accept = socket_accept,
     .receive = socket_receive,
     .send = socket_send,
-    .close = socket_close,
+    .close = close_handle,
     .wake_readers = guard_wake_readers,
 };
 
@@ -223,6 +241,15 @@ void __wrap_guard_init(struct guard *guard, const struct guard_config *config)
     for (uint8_t i = 0; world->settings.plant == PLANT_DEADLINE && i < seen.resource_count; i++)
         seen.resource[i].ttl.us += PLANTED_US;
     __real_guard_init(guard, &seen);
+}
+
+void __wrap_guard_latch(struct guard *guard, uint8_t index, enum guard_fault fault, bool was_reset);
+void __real_guard_latch(struct guard *guard, uint8_t index, enum guard_fault fault, bool was_reset);
+
+void __wrap_guard_latch(struct guard *guard, uint8_t index, enum guard_fault fault, bool was_reset)
+{
+    world_cover(running->world, COVERAGE_LATCHES_KEPT);
+    __real_guard_latch(guard, index, fault, was_reset);
 }
 
 static void cover_change(struct world *world, const struct guard_change *change)

@@ -4,7 +4,7 @@
  *
  * Purpose: guard.c is the process: clocks, timer, turns, life and death. socket.c is guard.sock, with
  *   the agent's end of it; guard_hal.c the lines and the watchdog, above line.c; guard_page.c the run
- *   directory; guard_client.c an application that reads the lease page by daemon/client.
+ *   directory; guard_record.c the faults that are kept; guard_client.c an application that reads the lease page by daemon/client.
  * Owner: the world, one of each by board. Process memory goes with the guard, the run directory with
  *   the board's kernel.
  */
@@ -41,6 +41,7 @@ enum sim_handle {
     HANDLE_SIGNALS,
     HANDLE_LISTENER,
     HANDLE_BENCH,
+    HANDLE_RECORD,
     HANDLE_CONNECTION /* and the next SIM_CONNECTIONS - 1 */
 };
 
@@ -109,6 +110,19 @@ struct sim_run_dir {
     struct sim_page file[SIM_PAGES];
     struct sim_page *mapped; /* by the guard that runs */
     struct sim_client client;
+};
+
+/* ---- the data directory */
+
+struct sim_record {
+    size_t length; /* 0: it is not there */
+    char file[RECORD_TEXT_MAX];
+    bool writing;
+    uint32_t number; /* of the write */
+    size_t next_length;
+    char next[RECORD_TEXT_MAX];
+    bool ended;  /* and the guard was not told */
+    bool failed; /* the last one did */
 };
 
 /* ---- lines, as the guard has them open */
@@ -228,6 +242,18 @@ struct sim_page *guard_page_named(struct world *world, int board);
 void guard_pages_disowned(struct world *world, int board);
 /* The kernel went, and all that it kept in memory. */
 void guard_run_dir_lost(struct world *world, int board);
+
+/* ---- guard_record.c */
+
+bool guard_open_record(void *context, const char *data_dir, int *handle);
+ssize_t guard_read_record(void *context, int handle, void *bytes, size_t size);
+int guard_write_record(void *context, int handle, const void *bytes, size_t size);
+int guard_record_written(void *context, int handle);
+void guard_record_ends(struct world *world, const struct event *event);
+/* The board's kernel went. */
+void guard_record_cut(struct world *world, int board);
+/* Its power did: bits may have fallen over. */
+void guard_record_damaged(struct world *world, int board);
 
 /* ---- guard_client.c */
 

@@ -59,6 +59,8 @@ static void stop_all(struct world *world, int machine)
         machine_stop_daemon(world, machine, true);
     if (board >= 0)
         guard_run_dir_lost(world, board);
+    if (board >= 0)
+        guard_record_cut(world, board);
 }
 
 void machine_hang(struct world *world, int board)
@@ -80,6 +82,7 @@ void machine_power_cut(struct world *world, int machine)
     clock_boot(world, machine);
     if (board < 0)
         return;
+    guard_record_damaged(world, board);
     world->board[board].guard.watchdog_us = INT64_MAX;
     line_all_low(world, board);
 }

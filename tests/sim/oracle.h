@@ -152,6 +152,13 @@ struct oracle_doubt {
     int64_t since_us;
 };
 
+/* A fault that a guard latched, until an operator clears it. */
+struct oracle_latch {
+    uint32_t boot; /* of its machine, when it was latched */
+    bool reset;    /* its watchdog has reset the board for it since */
+    int64_t on_us; /* the guard was last seen to have a cause for that then */
+};
+
 struct oracle_board {
     struct oracle_renewal renewal[ORACLE_RENEWALS];
     uint64_t confirmed_token[SIM_RESOURCES_MAX];
@@ -160,6 +167,7 @@ struct oracle_board {
     uint64_t driven_token[SIM_RESOURCES_MAX];   /* of the last rising edge */
     int64_t driven_deadline_us[SIM_RESOURCES_MAX];
     struct oracle_doubt doubt[SIM_RESOURCES_MAX];
+    struct oracle_latch latch[SIM_RESOURCES_MAX];
 };
 
 struct oracle_change {
@@ -360,7 +368,10 @@ void oracle_released(struct world *world, int board, const struct lease_message 
 /* oracle_cause.c */
 /* A change of the guard's, which has a cause. */
 void oracle_guard_dropped(struct world *world, int board, const struct guard_change *change);
-/* The watchdog resets the board now, if that is not well. */
+/*
+ * The watchdog resets the board now: that is not well, or has a fault that was latched since the last
+ * reset, with an output that may be on.
+ */
 void oracle_bitten(struct world *world, int board);
 /* The guard's turn has ended: its watchdog was fed, and not long ago. */
 void oracle_check_heartbeat(struct world *world, int board);

@@ -63,6 +63,8 @@ static bool has_cause(const struct world *world, int board, const struct guard_c
         return guard_of(world, board)->signalled;
     case GUARD_EVENT_IO_ERROR:
         return guard_of(world, board)->hal.fails_until_us[change->resource] > world->now_us;
+    case GUARD_EVENT_UNRECORDED:
+        return world->board[board].record.failed;
     case GUARD_EVENT_PERMIT:
     case GUARD_EVENT_RENEW:
     case GUARD_EVENT_DROP:
@@ -85,7 +87,21 @@ void oracle_guard_dropped(struct world *world, int board, const struct guard_cha
                    guard_event_name(change->event), guard_state_name(change->to));
 }
 
-/* For as long as a watchdog counts: the guard was there, its clocks went, and it has no fault. */
+/*
+ * Of a fault: an output may be on, it was latched since the board was reset last, and the watchdog has
+ * not reset the board for it before.
+ */
+static bool excuses(const struct world *world, int board, int resource, int64_t since_us)
+{
+    const struct oracle_latch *latch = &world->oracle.board[board].latch[resource];
+    return guard_of(world, board)->loop.guard.resource[resource].state == GUARD_FAULT &&
+           !latch->reset && latch->on_us >= world->now_us - since_us;
+}
+
+/*
+ * For as long as a watchdog counts: the guard was there, its clocks went, and it has no fault that a
+ * reset is for.
+ */
 static bool is_well(const struct world *world, int board)
 {
     const struct sim_guard *guard = guard_of(world, board);
@@ -95,8 +111,22 @@ static bool is_well(const struct world *world, int board)
         !was_away(world, board, counts_us) && !clocks_were_touched(world, board, counts_us) &&
         guard->fault_left_us < world->now_us - counts_us && !sim_guard_clock_is_bad(world, board);
     for (int i = 0; i < world->resource_count; i++)
-        well = well && guard->loop.guard.resource[i].state != GUARD_FAULT;
+        well = well && !excuses(world, board, i, counts_us);
     return well;
+}
+
+/* Once for each fault, unless the disk is to blame for that nobody knows of the first time. */
+static void note_reset(struct world *world, int board)
+{
+    const struct sim_record *record = &world->board[board].record;
+    if (!guard_of(world, board)->process.up || record->writing || record->failed)
+        return;
+    for (int i = 0; i < world->resource_count; i++) {
+        if (!excuses(world, board, i, watchdog_us(world)))
+            continue;
+        world_cover(world, COVERAGE_RESETS_FOR_FAULTS);
+        world->oracle.board[board].latch[i].reset = true;
+    }
 }
 
 void oracle_bitten(struct world *world, int board)
@@ -104,6 +134,7 @@ void oracle_bitten(struct world *world, int board)
     if (is_well(world, board))
         world_fail(world, ORACLE_L2, "%s: the watchdog bites a board that is well",
                    world->name[board_node(world, board)].text);
+    note_reset(world, board);
 }
 
 void oracle_check_heartbeat(struct world *world, int board)

@@ -68,22 +68,61 @@ void oracle_status(struct world *world, int board, int resource, const struct gu
                    board_text(world, board), world->resource[resource].text);
 }
 
+/* As its guard has it in this turn. */
+static bool reads_on(const struct world *world, int board, int resource)
+{
+    const struct sim_hal *hal = &world->board[board].guard.hal;
+    return hal->fails_until_us[resource] > world->now_us ||
+           (hal->told ? hal->level[resource] : line_reads(world, board, resource));
+}
+
+static bool in_fault(const struct world *world, int board, int resource)
+{
+    const struct sim_guard *guard = &world->board[board].guard;
+    return guard->loop.guard.resource[resource].state == GUARD_FAULT;
+}
+
+static bool was_booted_since(const struct world *world, int board, int resource)
+{
+    const struct oracle_latch *latch = &world->oracle.board[board].latch[resource];
+    return latch->boot != world->boot[world->machine_of[board_node(world, board)]];
+}
+
 void oracle_fed(struct world *world, int board)
 {
-    const struct guard *guard = &world->board[board].guard.loop.guard;
     for (int i = 0; i < world->resource_count; i++) {
-        if (guard->resource[i].state == GUARD_FAULT)
-            world_fail(world, ORACLE_S5, "%s: watchdog fed in a fault of %s",
+        if (!in_fault(world, board, i) || !reads_on(world, board, i))
+            continue;
+        if (was_booted_since(world, board, i))
+            world_cover(world, COVERAGE_LATCHES_KEPT_ON);
+        else
+            world_fail(world, ORACLE_S5, "%s: watchdog fed in a fault of %s, which is on",
                        board_text(world, board), world->resource[i].text);
     }
 }
 
 void oracle_guard_changed(struct world *world, int board, const struct guard_change *change)
 {
+    struct oracle_latch *latch = &world->oracle.board[board].latch[change->resource];
     if (change->from == GUARD_FAULT && change->event != GUARD_EVENT_CLEAR_FAULT)
         world_fail(world, ORACLE_S5, "%s: fault of %s left by %s, nobody cleared it",
                    board_text(world, board), world->resource[change->resource].text,
                    guard_event_name(change->event));
+    if (change->from == GUARD_FAULT)
+        latch->reset = false;
+    if (change->to == GUARD_FAULT)
+        latch->boot = world->boot[world->machine_of[board_node(world, board)]];
+    if (change->to == GUARD_FAULT)
+        latch->on_us = world->now_us; /* it has yet to be seen off */
+}
+
+/* What a watchdog may bite for: at the end of each turn. */
+static void note_on(struct world *world, int board)
+{
+    for (int i = 0; i < world->resource_count; i++) {
+        if (in_fault(world, board, i) && reads_on(world, board, i))
+            world->oracle.board[board].latch[i].on_us = world->now_us;
+    }
 }
 
 int64_t oracle_notice_us(const struct world *world, int board)
@@ -108,6 +147,7 @@ void oracle_turn_ended(struct world *world, int board)
     /* Its time is not ours: it was away, or its clock stood. */
     bool cannot_tell =
         world->now_us <= sim_guard->absent_until_us || sim_guard_clock_is_bad(world, board);
+    note_on(world, board);
     for (int i = 0; i < world->resource_count; i++) {
         struct oracle_doubt *doubt = &world->oracle.board[board].doubt[i];
         enum guard_state state = guard->resource[i].state;

@@ -20,6 +20,7 @@ struct process *process_of(struct world *world, enum event_kind kind, int node)
     case EVENT_READBACK:
     case EVENT_STRANGER:
     case EVENT_GUARD_WATCHDOG:
+    case EVENT_RECORD:
     case EVENT_PINS:
     case EVENT_REPAIR:
     case EVENT_WAKE:

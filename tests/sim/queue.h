@@ -25,7 +25,8 @@ enum event_kind {
     EVENT_STRANGER,      /* to the guard.sock of a board */
     EVENT_READBACK,      /* of a board's line: may be another */
     EVENT_GUARD_WATCHDOG,
-    EVENT_PINS, /* of a board that is reset: they go to their pull */
+    EVENT_RECORD, /* of a board: its DATA/faults is written */
+    EVENT_PINS,   /* of a board that is reset: they go to their pull */
     EVENT_REPAIR,
     EVENT_WAKE,       /* of a machine that slept */
     EVENT_CLOCK_GOES, /* of a machine whose clock stood */

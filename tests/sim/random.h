@@ -21,6 +21,7 @@ enum stream {
     STREAM_MIX,      /* which faults there are */
     STREAM_CHILD,    /* what a child of a seed has otherwise, and whose turn it is */
     STREAM_STRANGER, /* who else comes to guard.sock */
+    STREAM_RECORD,   /* of a board's DATA/faults */
     STREAMS
 };
 

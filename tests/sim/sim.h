@@ -68,8 +68,8 @@ struct sim_disk {
     uint8_t *stable[DISK_SLOTS];
     uint64_t size[DISK_SLOTS];
     size_t *used[DISK_SLOTS]; /* highest byte ever written */
-    size_t count;               /* operations that are not on stable storage for certain */
-    size_t begun;               /* of them, those of an earlier life: done, but not stable */
+    size_t count;             /* operations that are not on stable storage for certain */
+    size_t begun;             /* of them, those of an earlier life: done, but not stable */
     struct disk_operation operation[SIM_DISK_OPERATIONS_MAX];
     int sync_error; /* errno of every sync from now on */
     int64_t slow_until_us;
@@ -154,6 +154,7 @@ struct sim_board {
     struct sim_guard guard;
     struct sim_socket socket;
     struct sim_run_dir run_dir;
+    struct sim_record record;
     struct line line[SIM_RESOURCES_MAX];
 };
 

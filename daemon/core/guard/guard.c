@@ -129,6 +129,7 @@ static enum guard_fault fault_of(enum guard_event event)
         [GUARD_EVENT_IO_ERROR] = GUARD_FAULT_OUTPUT_IO,
         [GUARD_EVENT_OVERRUN] = GUARD_FAULT_LATE,
         [GUARD_EVENT_CLOCK] = GUARD_FAULT_CLOCK,
+        [GUARD_EVENT_UNRECORDED] = GUARD_FAULT_RECORD,
     };
     return faults[event];
 }
@@ -149,6 +150,16 @@ static void resource_enter(struct turn *turn, uint8_t index, enum guard_state st
         enter[state](turn, index, number);
 }
 
+/* A latch, and the end of one, are to be written down. */
+static void resource_record(struct turn *turn, uint8_t index)
+{
+    struct guard_resource *resource = &turn->guard->resource[index];
+    resource->kept = false;
+    resource->was_reset = false;
+    resource->record_version = ++turn->guard->record_version;
+    turn->effects->record = true;
+}
+
 /* The one place that changes a state. */
 static void resource_event(struct turn *turn, uint8_t index, enum guard_event event)
 {
@@ -161,6 +172,8 @@ static void resource_event(struct turn *turn, uint8_t index, enum guard_event ev
     HF_CHECK(turn->effects->change_count < GUARD_CHANGES_MAX);
     turn->effects->change[turn->effects->change_count++] =
         (struct guard_change){ index, resource->state, event, next };
+    if (resource->state == GUARD_FAULT || next == GUARD_FAULT)
+        resource_record(turn, index);
     resource->state = next;
     resource->fault = next == GUARD_FAULT ? fault_of(event) : GUARD_FAULT_NONE;
     resource->changed = turn->now;
@@ -177,9 +190,12 @@ static void all_event(struct turn *turn, enum guard_event event)
 
 /* ---- time */
 
+/* A fault that was cleared is not over before that is on the disk: a reset would bring it back. */
 static bool resource_shown_off(const struct guard *guard, uint8_t index, struct instant now)
 {
     const struct guard_resource_config *config = resource_config(guard, index);
+    if (guard->resource[index].record_version > guard->recorded)
+        return false;
     for (uint8_t number = 0; number < config->output_count; number++) {
         const struct guard_output *output = &guard->resource[index].output[number];
         if (!instant_reached(output->settle_at, now))
@@ -250,10 +266,28 @@ static struct span feed_interval(const struct guard *guard)
     return span_from_us(guard->config.watchdog_timeout.us / GUARD_FEEDS_PER_TIMEOUT);
 }
 
-static bool guard_has_fault(const struct guard *guard)
+/* Told off, and no readback shows it; without a readback, the line may not have taken it. */
+static bool resource_may_be_on(const struct guard *guard, uint8_t index)
+{
+    const struct guard_resource_config *config = resource_config(guard, index);
+    const struct guard_resource *resource = &guard->resource[index];
+    for (uint8_t number = 0; number < config->output_count; number++) {
+        const struct guard_output *output = &resource->output[number];
+        bool shown_off = output->readback_known && !output->readback;
+        if (config->output[number].has_readback ? !shown_off :
+                                                  resource->fault == GUARD_FAULT_OUTPUT_IO)
+            return true;
+    }
+    return false;
+}
+
+/* Only a reset may still turn an output off, and none was tried for this fault. */
+static bool guard_needs_reset(const struct guard *guard)
 {
     for (uint8_t index = 0; index < guard->config.resource_count; index++) {
-        if (guard->resource[index].state == GUARD_FAULT)
+        const struct guard_resource *resource = &guard->resource[index];
+        if (resource->state == GUARD_FAULT && !resource->was_reset &&
+            resource_may_be_on(guard, index))
             return true;
     }
     return false;
@@ -277,7 +311,7 @@ static void watchdog_time(struct turn *turn, struct span late)
     struct span interval = feed_interval(guard);
     if (!guard->config.has_watchdog || !instant_reached(guard->feed_at, turn->now))
         return;
-    guard->watchdog_fed = !guard_has_fault(guard) && late.us <= lateness_allowed(guard).us;
+    guard->watchdog_fed = !guard_needs_reset(guard) && late.us <= lateness_allowed(guard).us;
     turn->effects->feed_watchdog = guard->watchdog_fed;
     /* A late loop gets another chance soon, so that one stall does not cost a whole interval. */
     if (!guard->watchdog_fed)
@@ -482,6 +516,29 @@ static void agent_up(struct turn *turn)
     turn->effects->status_mask = (1u << turn->guard->config.resource_count) - 1;
 }
 
+/* What the readbacks showed before says nothing about now. */
+static void take_io_error(struct turn *turn, uint8_t index)
+{
+    HF_CHECK(index < turn->guard->config.resource_count);
+    for (uint8_t number = 0; number < resource_config(turn->guard, index)->output_count; number++)
+        turn->guard->resource[index].output[number].readback_known = false;
+    resource_event(turn, index, GUARD_EVENT_IO_ERROR);
+}
+
+/* One that failed speaks for all that it should have had; what a later one has is still to come. */
+static void take_recorded(struct turn *turn, uint32_t version, bool durable)
+{
+    struct guard *guard = turn->guard;
+    HF_CHECK(version <= guard->record_version);
+    for (uint8_t index = 0; !durable && index < guard->config.resource_count; index++) {
+        uint32_t own = guard->resource[index].record_version;
+        if (own > guard->recorded && own <= version)
+            resource_event(turn, index, GUARD_EVENT_UNRECORDED);
+    }
+    if (durable && version > guard->recorded)
+        guard->recorded = version;
+}
+
 static void take_input(struct turn *turn, const struct guard_input *input)
 {
     switch (input->kind) {
@@ -500,8 +557,7 @@ static void take_input(struct turn *turn, const struct guard_input *input)
         take_readback(turn, input->resource, input->output, input->on);
         break;
     case GUARD_INPUT_IO_ERROR:
-        HF_CHECK(input->resource < turn->guard->config.resource_count);
-        resource_event(turn, input->resource, GUARD_EVENT_IO_ERROR);
+        take_io_error(turn, input->resource);
         break;
     case GUARD_INPUT_CLOCK:
         all_event(turn, GUARD_EVENT_CLOCK);
@@ -510,6 +566,9 @@ static void take_input(struct turn *turn, const struct guard_input *input)
         all_event(turn, GUARD_EVENT_SLEPT);
         /* What it has under way counts by a clock that stood still: it must come anew. */
         agent_lost(turn);
+        break;
+    case GUARD_INPUT_RECORDED:
+        take_recorded(turn, input->version, input->on);
         break;
     case GUARD_INPUT_STOP:
         turn->guard->stopping = true;
@@ -558,8 +617,8 @@ static void guard_check(const struct guard *guard)
 
 static void turn_end(struct turn *turn)
 {
-    /* A fault of this very step counts already. */
-    if (guard_has_fault(turn->guard) && turn->effects->feed_watchdog) {
+    /* A fault that was latched in this very step counts already. */
+    if (guard_needs_reset(turn->guard) && turn->effects->feed_watchdog) {
         turn->effects->feed_watchdog = false;
         turn->guard->watchdog_fed = false;
     }
@@ -589,6 +648,16 @@ void guard_init(struct guard *guard, const struct guard_config *config)
     restart_timers(guard, INSTANT_NEVER);
 }
 
+void guard_latch(struct guard *guard, uint8_t index, enum guard_fault fault, bool was_reset)
+{
+    HF_CHECK(index < guard->config.resource_count);
+    HF_CHECK(fault != GUARD_FAULT_NONE && fault < GUARD_FAULTS);
+    guard->resource[index].state = GUARD_FAULT;
+    guard->resource[index].fault = fault;
+    guard->resource[index].kept = true;
+    guard->resource[index].was_reset = was_reset;
+}
+
 void guard_start(struct guard *guard, struct instant now, struct guard_effects *effects)
 {
     struct turn turn = { guard, effects, now, false };
@@ -597,7 +666,7 @@ void guard_start(struct guard *guard, struct instant now, struct guard_effects *
     restart_timers(guard, now);
     for (uint8_t index = 0; index < guard->config.resource_count; index++) {
         guard->resource[index].changed = now;
-        /* Not dropping only if a line failed before the start: told off all the same. */
+        /* Not dropping if a fault was kept, or a line failed before: told off all the same. */
         resource_enter(&turn, index, guard->resource[index].state);
         for (uint8_t number = 0; number < resource_config(guard, index)->output_count; number++)
             output_set(&turn, index, number, false);
@@ -638,7 +707,7 @@ static uint8_t watchdog_report(const struct guard *guard)
 {
     if (!guard->config.has_watchdog)
         return 0;
-    return guard->watchdog_fed && !guard_has_fault(guard) ? 1 : 2;
+    return guard->watchdog_fed && !guard_needs_reset(guard) ? 1 : 2;
 }
 
 void guard_status(const struct guard *guard, uint8_t index, struct guard_message *message)
@@ -661,6 +730,9 @@ void guard_status(const struct guard *guard, uint8_t index, struct guard_message
         if (config->output[number].has_readback && resource->output[number].readback)
             message->readback_on |= 1u << number;
     }
+    message->fault_kept = resource->kept;
+    message->fault_recorded =
+        resource->state == GUARD_FAULT && resource->record_version <= guard->recorded;
     message->changed_us = resource->changed.us;
     message->lateness_worst_us = guard->lateness_worst.us;
     message->permits_refused = guard->permits_refused;

@@ -6,10 +6,11 @@
  *   disagrees, clock that steps, agent lost, own lateness) ends in the safe state (claim S5).
  * Source: PROTOCOL.md, permit-only, token-not-lower, drop-disowns, agent-lost-drops,
  *   pulse-falls-silent, off-takes-its-time, stuck-is-fault, fault-starves-watchdog,
- *   late-loop-starves, clock-doubt.
+ *   late-loop-starves, latch-outlives-reset, clear-is-durable, clock-doubt.
  * Owner: holdfast-guard's one thread, or a simulated board. Plain data, no pointers kept.
- * Lifecycle: guard_init(); readback inputs for every readback line; guard_start(); then guard_step()
- *   for every input and at wake_at. A resource is safe only once its outputs were shown to be off.
+ * Lifecycle: guard_init(); guard_latch() for each fault that was kept from before; readback inputs for
+ *   every readback line; guard_start(); then guard_step() for every input and at wake_at. A resource
+ *   is safe only once its outputs were shown to be off.
  *
  * Checked at the end of every step (hf_panic(), so that the watchdog ends it): an agent, a token and
  * a deadline still to come for whatever drives; no output told on, and no edge due, for whatever does
@@ -25,6 +26,9 @@
  *     GUARD_INPUT_AGENT_UP last; an UP while there is an agent is that one's loss as well.
  *     After GUARD_INPUT_SLEPT, close the agent's connection: the core takes that as its loss.
  *  6. Feed the hardware watchdog if, and only if, effects say so.
+ *  7. When effects say `record`, have the faults of all resources written where a reset does not reach
+ *     them, without waiting for it, and say what came of it by GUARD_INPUT_RECORDED. A write that
+ *     begins later has the faults of then.
  */
 #ifndef HOLDFAST_CORE_GUARD_GUARD_H
 #define HOLDFAST_CORE_GUARD_GUARD_H
@@ -90,7 +94,8 @@ enum guard_event {
     GUARD_EVENT_CLOCK, /* went back, or the shell found it standing still */
     GUARD_EVENT_SLEPT, /* the board was suspended */
     GUARD_EVENT_CLEAR_FAULT,
-    GUARD_EVENT_STOP, /* planned end of the guard */
+    GUARD_EVENT_UNRECORDED, /* what it is in could not be written down */
+    GUARD_EVENT_STOP,       /* planned end of the guard */
     GUARD_EVENTS
 };
 
@@ -112,6 +117,9 @@ struct guard_output {
 struct guard_resource {
     enum guard_state state;
     enum guard_fault fault;  /* other than NONE in GUARD_FAULT only */
+    bool kept;               /* the fault is from before guard_start() */
+    bool was_reset;          /* and the board was reset since */
+    uint32_t record_version; /* that has the last change to or from GUARD_FAULT; 0: none */
     uint64_t token;          /* the highest one seen; dropped unless it drives */
     struct instant deadline; /* INSTANT_NEVER unless driving */
     struct instant changed;  /* of the last change of state: in GUARD_SAFE, the proof */
@@ -121,11 +129,13 @@ struct guard_resource {
 struct guard {
     struct guard_config config;
     struct guard_resource resource[GUARD_RESOURCES_MAX];
-    bool agent;             /* an agent is connected */
-    bool stopping;          /* no more permits are taken */
-    bool watchdog_fed;      /* the last due feed was done */
-    struct instant now;     /* of the last step */
-    struct instant wake_at; /* as told to the shell by the last step */
+    bool agent;              /* an agent is connected */
+    bool stopping;           /* no more permits are taken */
+    bool watchdog_fed;       /* the last due feed was done */
+    uint32_t record_version; /* counts up: of what is to be written down */
+    uint32_t recorded;       /* the version that is durable */
+    struct instant now;      /* of the last step */
+    struct instant wake_at;  /* as told to the shell by the last step */
     struct instant status_at;
     struct instant feed_at;
     struct span lateness_worst;
@@ -141,6 +151,7 @@ enum guard_input_kind {
     GUARD_INPUT_IO_ERROR, /* resource */
     GUARD_INPUT_CLOCK,    /* the shell found the raw clock standing still */
     GUARD_INPUT_SLEPT,
+    GUARD_INPUT_RECORDED, /* version; on: it is durable, else it could not be written */
     GUARD_INPUT_STOP
 };
 
@@ -149,6 +160,7 @@ struct guard_input {
     uint8_t resource;
     uint8_t output;
     bool on;
+    uint32_t version;
     const struct guard_message *message; /* borrowed for the call */
 };
 
@@ -167,6 +179,7 @@ struct guard_effects {
     uint32_t status_mask;  /* resources whose status goes to the agent, if there is one */
     uint32_t publish_mask; /* resources whose entry of the lease page changed */
     bool feed_watchdog;
+    bool record;                /* guard.record_version is to be written down */
     enum guard_refusal refusal; /* other than NONE: answer the message with GUARD_REFUSED */
     struct instant wake_at;
     uint8_t change_count;
@@ -175,6 +188,13 @@ struct guard_effects {
 
 /* Copies *config, whose ranges are the caller's to keep. Every resource starts as dropping. */
 void guard_init(struct guard *guard, const struct guard_config *config);
+
+/*
+ * The resource (0..resource_count - 1) starts in this fault, other than NONE, until an operator clears
+ * it. `was_reset`: the board was reset since it was latched, so that another reset makes nothing
+ * better, and the watchdog is fed in it. After guard_init(), before anything else.
+ */
+void guard_latch(struct guard *guard, uint8_t index, enum guard_fault fault, bool was_reset);
 
 /* Tells every output off and starts to prove it. `now` is the first instant, >= 0. */
 void guard_start(struct guard *guard, struct instant now, struct guard_effects *effects);

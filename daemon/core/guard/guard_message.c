@@ -80,6 +80,7 @@ const char *guard_fault_name(enum guard_fault fault)
         [GUARD_FAULT_NONE] = "none",           [GUARD_FAULT_STUCK_ON] = "stuck on",
         [GUARD_FAULT_STUCK_OFF] = "stuck off", [GUARD_FAULT_OUTPUT_IO] = "output error",
         [GUARD_FAULT_LATE] = "late",           [GUARD_FAULT_CLOCK] = "clock",
+        [GUARD_FAULT_RECORD] = "record",
     };
     return (unsigned)fault < GUARD_FAULTS ? names[fault] : "unknown";
 }

@@ -41,7 +41,7 @@ enum guard_state {
     GUARD_SAFE,     /* outputs off, proven by readback where there is one */
     GUARD_DRIVING,  /* outputs on until the deadline */
     GUARD_DROPPING, /* outputs told off, readback not yet seen off */
-    GUARD_FAULT,    /* latched; outputs told off; watchdog not fed */
+    GUARD_FAULT,    /* latched, over resets; outputs told off */
     GUARD_STATES
 };
 
@@ -52,6 +52,7 @@ enum guard_fault {
     GUARD_FAULT_OUTPUT_IO, /* the HAL could not set or read a line */
     GUARD_FAULT_LATE,      /* the guard's loop was late by more than its release time */
     GUARD_FAULT_CLOCK,     /* the clock went back or stood still */
+    GUARD_FAULT_RECORD,    /* what was latched before can't be read, or cleared durably */
     GUARD_FAULTS
 };
 
@@ -91,9 +92,13 @@ struct guard_message {
     uint8_t refusal;     /* enum guard_refusal */
     uint8_t proven;      /* status: outputs off, shown so by readback, else by their release time */
     uint8_t output_count;
-    uint8_t watchdog;          /* 0 none, 1 fed, 2 not fed */
-    uint8_t schedule_error;    /* errno of SCHED_FIFO; 0: it is in force */
-    uint8_t memory_error;      /* errno of locking memory; 0: all of it is locked */
+    uint8_t watchdog;       /* 0 none, 1 fed, 2 not fed */
+    uint8_t schedule_error; /* errno of SCHED_FIFO; 0: it is in force */
+    uint8_t memory_error;   /* errno of locking memory; 0: all of it is locked */
+    uint8_t fault_kept;     /* status: latched before this guard started */
+    uint8_t fault_recorded; /* status: it outlives a reset */
+    uint8_t spare[6];
+    int64_t fault_since_s;     /* status: wall time of the latch, seconds since 1970; 0: no fault */
     uint32_t outputs_on;       /* bit per output: commanded level (pulse: toggling) */
     uint32_t readback_on;      /* bit per output: last level read; 0 without readback */
     int64_t changed_us;        /* instant of the last change of state */

@@ -2,11 +2,12 @@
 #include "base/check.h"
 #include "guard/guard.h"
 
-#define NO_NEW_TOKEN ILLEGAL("a new token is taken from safe only")
-#define NO_RENEWAL   ILLEGAL("only the token that drives is renewed")
-#define NO_DEADLINE  ILLEGAL("a deadline runs only while driving")
-#define NOT_TOLD_ON  ILLEGAL("no output is told on")
-#define NO_PROOF     ILLEGAL("only a drop is proven")
+#define NO_NEW_TOKEN    ILLEGAL("a new token is taken from safe only")
+#define NO_RENEWAL      ILLEGAL("only the token that drives is renewed")
+#define NO_DEADLINE     ILLEGAL("a deadline runs only while driving")
+#define NOT_TOLD_ON     ILLEGAL("no output is told on")
+#define NO_PROOF        ILLEGAL("only a drop is proven")
+#define NOTHING_WRITTEN ILLEGAL("what it is in was written down before")
 
 static const struct cell guard_table[GUARD_STATES][GUARD_EVENTS] = {
     [GUARD_SAFE] = {
@@ -25,6 +26,7 @@ static const struct cell guard_table[GUARD_STATES][GUARD_EVENTS] = {
         [GUARD_EVENT_CLOCK] = GO(GUARD_FAULT),
         [GUARD_EVENT_SLEPT] = STAY,
         [GUARD_EVENT_CLEAR_FAULT] = STAY,
+        [GUARD_EVENT_UNRECORDED] = NOTHING_WRITTEN,
         [GUARD_EVENT_STOP] = STAY,
     },
     [GUARD_DRIVING] = {
@@ -43,6 +45,7 @@ static const struct cell guard_table[GUARD_STATES][GUARD_EVENTS] = {
         [GUARD_EVENT_CLOCK] = GO(GUARD_FAULT),
         [GUARD_EVENT_SLEPT] = GO(GUARD_DROPPING),
         [GUARD_EVENT_CLEAR_FAULT] = STAY,
+        [GUARD_EVENT_UNRECORDED] = NOTHING_WRITTEN,
         [GUARD_EVENT_STOP] = GO(GUARD_DROPPING),
     },
     [GUARD_DROPPING] = {
@@ -61,6 +64,7 @@ static const struct cell guard_table[GUARD_STATES][GUARD_EVENTS] = {
         [GUARD_EVENT_CLOCK] = GO(GUARD_FAULT),
         [GUARD_EVENT_SLEPT] = STAY,
         [GUARD_EVENT_CLEAR_FAULT] = STAY,
+        [GUARD_EVENT_UNRECORDED] = GO(GUARD_FAULT),
         [GUARD_EVENT_STOP] = STAY,
     },
     [GUARD_FAULT] = {
@@ -79,6 +83,7 @@ static const struct cell guard_table[GUARD_STATES][GUARD_EVENTS] = {
         [GUARD_EVENT_CLOCK] = STAY,
         [GUARD_EVENT_SLEPT] = STAY,
         [GUARD_EVENT_CLEAR_FAULT] = GO(GUARD_DROPPING),
+        [GUARD_EVENT_UNRECORDED] = STAY,
         [GUARD_EVENT_STOP] = STAY,
     },
 };
@@ -107,6 +112,7 @@ const char *guard_event_name(enum guard_event event)
         [GUARD_EVENT_CLOCK] = "clock not sane",
         [GUARD_EVENT_SLEPT] = "board slept",
         [GUARD_EVENT_CLEAR_FAULT] = "clear fault",
+        [GUARD_EVENT_UNRECORDED] = "not written down",
         [GUARD_EVENT_STOP] = "stop",
     };
     HF_CHECK((unsigned)event < GUARD_EVENTS);

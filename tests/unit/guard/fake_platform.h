@@ -21,6 +21,7 @@ enum {
     FAKE_SIGNALS,
     FAKE_LISTENER,
     FAKE_BENCH,
+    FAKE_RECORD,
     FAKE_FIRST_CONNECTION = 10,
     FAKE_CONNECTIONS = 12,
     FAKE_QUEUE = 128,
@@ -97,6 +98,17 @@ struct fake_platform {
     struct lease_page old_page;
     bool renamed, old_unmapped;
     unsigned old_woken;
+    bool record_open, record_taken; /* a write is under way */
+    int open_record_fails, write_answer;
+    bool record_waits;            /* what is written stays under way */
+    int record_answer;            /* of the write */
+    ssize_t read_answer;          /* 0: the length of `record` */
+    char record[RECORD_TEXT_MAX]; /* the file */
+    size_t record_length;         /* 0: it is not there */
+    char writing[RECORD_TEXT_MAX];
+    size_t writing_length;
+    int records; /* writes that were taken */
+    int64_t wall_s;
     int take_folder_fails, map_answer, own_answer, rename_answer, listen_answer;
     int lock_memory_answer, lock_program_answer, schedule_answer;
     bool listening, unlinked;
@@ -306,6 +318,61 @@ static inline bool fake_take_folder(void *context, const char *run_dir)
     return !((struct fake_platform *)context)->take_folder_fails;
 }
 
+static inline bool fake_open_record(void *context, const char *data_dir, int *handle)
+{
+    struct fake_platform *fake = context;
+    assert_string_equal(data_dir, "/var/lib/holdfast");
+    /* This may take its time: not once a line is open, or the watchdog counts. */
+    assert_false(fake->hal_open || fake->watchdog_armed);
+    *handle = fake->open_record_fails ? -1 : FAKE_RECORD;
+    fake->record_open = !fake->open_record_fails;
+    return fake->record_open;
+}
+
+static inline ssize_t fake_read_record(void *context, int handle, void *bytes, size_t size)
+{
+    struct fake_platform *fake = context;
+    assert_int_equal(handle, FAKE_RECORD);
+    assert_true(fake->record_length <= size);
+    if (fake->read_answer < 0)
+        return fake->read_answer;
+    memcpy(bytes, fake->record, fake->record_length);
+    return fake->record_length == 0 ? -ENOENT : (ssize_t)fake->record_length;
+}
+
+static inline int fake_write_record(void *context, int handle, const void *bytes, size_t size)
+{
+    struct fake_platform *fake = context;
+    assert_int_equal(handle, FAKE_RECORD);
+    assert_false(fake->record_taken);
+    if (fake->write_answer < 0)
+        return fake->write_answer;
+    memcpy(fake->writing, bytes, size);
+    fake->writing_length = size;
+    fake->record_taken = true;
+    fake->records++;
+    return 0;
+}
+
+static inline int fake_record_written(void *context, int handle)
+{
+    struct fake_platform *fake = context;
+    assert_int_equal(handle, FAKE_RECORD);
+    if (!fake->record_taken || fake->record_waits)
+        return -EAGAIN;
+    fake->record_taken = false;
+    if (fake->record_answer < 0)
+        return fake->record_answer;
+    memcpy(fake->record, fake->writing, fake->writing_length);
+    fake->record_length = fake->writing_length;
+    return 0;
+}
+
+static inline int64_t fake_wall_s(void *context)
+{
+    return ((struct fake_platform *)context)->wall_s;
+}
+
 static inline int fake_map_file(void *context, const char *path, size_t size, void **map)
 {
     struct fake_platform *fake = context;
@@ -419,6 +486,8 @@ static inline bool fake_readable(struct fake_platform *fake, int handle)
         return fake->signal != 0;
     if (handle == FAKE_BENCH)
         return fake->service_answer != HAL_OK;
+    if (handle == FAKE_RECORD)
+        return fake->record_taken && !fake->record_waits;
     for (size_t i = 0; handle == FAKE_LISTENER && i < fake->connection_count; i++) {
         if (fake->connection[i].waits)
             return true;
@@ -521,6 +590,11 @@ static inline void fake_close(void *context, int handle)
         fake->listening = false;
         return;
     }
+    if (handle == FAKE_RECORD) {
+        assert_true(fake->record_open);
+        fake->record_open = false;
+        return;
+    }
     struct fake_connection *connection = fake_find(fake, handle);
     assert_true(connection->open);
     connection->open = false;
@@ -573,6 +647,11 @@ static inline struct fake_platform *fake_new(void)
         .timer = FAKE_TIMER,
         .signals = FAKE_SIGNALS,
         .take_folder = fake_take_folder,
+        .open_record = fake_open_record,
+        .read_record = fake_read_record,
+        .write_record = fake_write_record,
+        .record_written = fake_record_written,
+        .wall_s = fake_wall_s,
         .map_file = fake_map_file,
         .map_new_file = fake_map_new_file,
         .unmap = fake_unmap,
@@ -602,6 +681,7 @@ static inline struct fake_platform *fake_new(void)
     fake->monotonic_us = INT64_C(7000000456);
     fake->slept_us = 5000000;
     fake->bench_fd = -1;
+    fake->wall_s = 1790000000;
     fake->log_fd = memfd_create("log", MFD_CLOEXEC);
     fake->stderr_fd = dup(STDERR_FILENO);
     assert_true(fake->log_fd >= 0 && fake->stderr_fd >= 0);
@@ -619,7 +699,8 @@ static inline void fake_free(struct fake_platform *fake)
 
 static inline bool fake_has_input(struct fake_platform *fake)
 {
-    bool any = fake->signal != 0 || fake->poll_answer != 0 || fake_readable(fake, FAKE_LISTENER) ||
+    bool any = fake->signal != 0 || (fake->record_open && fake_readable(fake, FAKE_RECORD)) ||
+               fake->poll_answer != 0 || fake_readable(fake, FAKE_LISTENER) ||
                (fake->bench_fd >= 0 && !fake->loop.bench_lost && fake_readable(fake, FAKE_BENCH));
     for (size_t i = 0; i < fake->connection_count; i++) {
         if (fake->connection[i].open && fake_readable(fake, FAKE_FIRST_CONNECTION + (int)i))

@@ -42,6 +42,7 @@ static void configure(struct conf *conf)
 {
     assert_true(name_from_string(&conf->node_id, "board-a"));
     strcpy(conf->run_dir, "/run/holdfast");
+    strcpy(conf->data_dir, "/var/lib/holdfast");
     struct conf_resource *pump = add_resource(conf, "pump");
     struct conf_output *enable = add_output(pump, "enable");
     enable->has_readback = true;
@@ -814,6 +815,207 @@ static void strangers_that_crowd_in_are_taken_a_few_at_a_time_and_told_of_once(v
     assert_true(fake_log_says(f, "agent: 5 more refused"));
 }
 
+/* ---- faults that outlive a reset */
+
+/* FAN was stuck on at 1790000000 s; in the kernel's start `boot`. */
+static void keep_fault(struct fake_platform *f, uint64_t boot)
+{
+    struct record_entry kept = { .fault = GUARD_FAULT_STUCK_ON,
+                                 .since_s = 1790000000,
+                                 .boot = boot };
+    assert_true(name_from_string(&kept.resource, "fan"));
+    f->record_length = record_print(&kept, 1, f->record);
+}
+
+static void a_latch_is_written_down_and_is_there_at_the_next_start(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    assert_int_equal(f->records, 0);
+    fake_readback(f, pump_enable)->get_answer = HAL_IO;
+    fake_run(f, 40000);
+    assert_int_equal(fault_of(f, PUMP), GUARD_FAULT_OUTPUT_IO);
+    assert_int_equal(f->records, 1);
+    assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "pump")->fault_since_s, 1790000000);
+    assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "pump")->fault_recorded, 1);
+    assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "fan")->fault_since_s, 0);
+
+    struct fake_platform *next = fake_new();
+    configure(&next->conf);
+    memcpy(next->record, f->record, f->record_length);
+    next->record_length = f->record_length;
+    next->wall_s = f->wall_s + 100;
+    assert_true(open_loop(next));
+    fake_run(next, 2 * RELEASE_US);
+    agent = join(next);
+    fake_run(next, 20000);
+    assert_int_equal(fault_of(next, PUMP), GUARD_FAULT_OUTPUT_IO);
+    assert_int_equal(state_of(next, FAN), GUARD_SAFE);
+    assert_int_equal(fake_heard(next, agent, GUARD_STATUS, "pump")->fault_since_s, 1790000000);
+    assert_int_equal(fake_heard(next, agent, GUARD_STATUS, "pump")->fault_kept, 1);
+    assert_true(fake_log_says(next, "pump: fault: output error, latched at 2026-09-21T"));
+    assert_int_equal(next->records, 0);
+    say(next, agent, GUARD_CLEAR_FAULT, "pump", 0, 0);
+    fake_run(next, 2 * RELEASE_US);
+    assert_int_equal(state_of(next, PUMP), GUARD_SAFE);
+    assert_int_equal(next->records, 1);
+    struct record_entry entry[GUARD_RESOURCES_MAX];
+    size_t count = 1;
+    assert_true(record_parse(next->record, next->record_length, entry, &count));
+    assert_int_equal(count, 0);
+    fake_free(next);
+}
+
+static void only_a_start_of_the_kernel_is_a_reset(void **state)
+{
+    struct fake_platform *f = *state;
+    keep_fault(f, FAKE_BOOT_ID);
+    assert_true(open_loop(f));
+    assert_false(f->loop.guard.resource[FAN].was_reset);
+    fake_free(f);
+    (void)set_up(state);
+    f = *state;
+    keep_fault(f, FAKE_BOOT_ID + 1);
+    assert_true(open_loop(f));
+    assert_true(f->loop.guard.resource[FAN].was_reset);
+    fake_free(f);
+    /* A simulated board is reset without one. */
+    (void)set_up(state);
+    f = *state;
+    f->conf.hal = HAL_SIM;
+    keep_fault(f, FAKE_BOOT_ID ^ 4710);
+    assert_true(open_loop(f));
+    assert_true(f->loop.guard.resource[FAN].was_reset);
+}
+
+static void a_record_that_is_damaged_is_a_fault_of_every_resource(void **state)
+{
+    struct fake_platform *f = *state;
+    keep_fault(f, 1);
+    f->record[f->record_length / 2] ^= 1;
+    assert_true(open_loop(f));
+    fake_run(f, 2 * RELEASE_US);
+    assert_true(fake_log_says(f, "/var/lib/holdfast/faults: damaged: counts as a fault"));
+    for (int i = PUMP; i <= HORN; i++)
+        assert_int_equal(fault_of(f, i), GUARD_FAULT_RECORD);
+    int agent = join(f);
+    say(f, agent, GUARD_CLEAR_FAULT, "fan", 0, 0);
+    say(f, agent, GUARD_CLEAR_FAULT, "horn", 0, 0);
+    fake_run(f, 2 * RELEASE_US);
+    assert_int_equal(state_of(f, FAN), GUARD_SAFE);
+    assert_int_equal(state_of(f, HORN), GUARD_SAFE);
+    assert_int_equal(state_of(f, PUMP), GUARD_FAULT);
+    struct record_entry entry[GUARD_RESOURCES_MAX];
+    size_t count = 0;
+    assert_true(record_parse(f->record, f->record_length, entry, &count));
+    assert_int_equal(count, 1);
+    assert_string_equal(entry[0].resource.text, "pump");
+}
+
+static void a_record_that_cannot_be_read_is_a_fault_of_every_resource(void **state)
+{
+    struct fake_platform *f = *state;
+    keep_fault(f, 1);
+    f->read_answer = -EIO;
+    assert_true(open_loop(f));
+    assert_true(fake_log_says(f, "/var/lib/holdfast/faults: Input/output error: counts as a"));
+    for (int i = PUMP; i <= HORN; i++)
+        assert_int_equal(fault_of(f, i), GUARD_FAULT_RECORD);
+}
+
+static void every_bit_of_a_record_that_falls_over_is_found(void **state)
+{
+    struct fake_platform *f = *state;
+    struct record_entry entry[GUARD_RESOURCES_MAX];
+    size_t count = 0;
+    keep_fault(f, 1);
+    assert_true(record_parse(f->record, f->record_length, entry, &count));
+    assert_int_equal(count, 1);
+    assert_int_equal(entry[0].since_s, 1790000000);
+    for (size_t bit = 0; bit < 8 * f->record_length; bit++) {
+        f->record[bit / 8] ^= (char)(1 << bit % 8);
+        assert_false(record_parse(f->record, f->record_length, entry, &count));
+        f->record[bit / 8] ^= (char)(1 << bit % 8);
+    }
+    for (size_t length = 0; length < f->record_length; length++)
+        assert_false(record_parse(f->record, length, entry, &count));
+}
+
+static void a_slow_disk_delays_neither_lines_nor_feeding(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    f->record_waits = true;
+    drive(f, agent, "pump", TTL_US);
+    size_t from = f->act_count;
+    fake_line(f, pump_enable)->contact_held = true;
+    fake_line(f, pump_enable)->contact = false;
+    fake_run(f, 2 * WITHIN_US);
+    assert_int_equal(fault_of(f, PUMP), GUARD_FAULT_STUCK_OFF);
+    assert_non_null(next_act(f, from, FAKE_OFF, pump_enable));
+    assert_int_equal(f->records, 1);
+    from = f->act_count;
+    drive(f, agent, "fan", 200000);
+    fake_run(f, 10 * FEED_US);
+    assert_non_null(next_act(f, from, FAKE_FEED, NULL));
+    assert_non_null(next_act(f, from, FAKE_OFF, fan_run));
+    assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "pump")->fault_recorded, 0);
+    /* What was latched meanwhile is written next. */
+    fake_line(f, fan_run)->set_answer = HAL_IO;
+    say(f, agent, GUARD_PERMIT, "fan", 8, f->raw_us + TTL_US);
+    fake_run(f, 20000);
+    assert_int_equal(fault_of(f, FAN), GUARD_FAULT_OUTPUT_IO);
+    assert_int_equal(f->records, 1);
+    f->record_waits = false;
+    fake_run(f, 20000);
+    assert_int_equal(f->records, 2);
+    assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "fan")->fault_recorded, 1);
+}
+
+static void a_fault_that_cannot_be_written_down_is_said_and_still_starves(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    f->record_answer = -ENOSPC;
+    fake_readback(f, pump_enable)->get_answer = HAL_IO;
+    fake_run(f, 20000);
+    assert_true(fake_log_says(f, "/var/lib/holdfast/faults: can't be written: No space left"));
+    size_t from = f->act_count;
+    fake_run(f, 5 * FEED_US);
+    assert_null(next_act(f, from, FAKE_FEED, NULL));
+    assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "pump")->fault_recorded, 0);
+    assert_int_equal(f->records, 1);
+}
+
+static void a_writer_that_is_gone_is_said_and_nothing_is_cleared_without_it(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    fake_line(f, fan_run)->set_answer = HAL_IO;
+    say(f, agent, GUARD_PERMIT, "fan", 7, f->raw_us + TTL_US);
+    fake_run(f, 20000);
+    fake_line(f, fan_run)->set_answer = HAL_OK;
+    f->write_answer = -EPIPE;
+    say(f, agent, GUARD_CLEAR_FAULT, "fan", 0, 0);
+    fake_run(f, 2 * RELEASE_US);
+    assert_true(fake_log_says(f, "faults: can't be written: Broken pipe"));
+    assert_int_equal(fault_of(f, FAN), GUARD_FAULT_RECORD);
+    assert_false(f->record_open);
+    say(f, agent, GUARD_CLEAR_FAULT, "fan", 0, 0);
+    fake_run(f, 2 * RELEASE_US);
+    assert_int_equal(fault_of(f, FAN), GUARD_FAULT_RECORD);
+}
+
+static void a_record_that_cannot_be_opened_is_no_start(void **state)
+{
+    struct fake_platform *f = *state;
+    f->open_record_fails = 1;
+    assert_false(open_loop(f));
+    loop_close(&f->loop, f->conf.run_dir, true);
+    assert_int_equal(f->line_count, 0);
+    assert_false(f->watchdog_armed);
+}
+
 /* ---- the start */
 
 static void memory_that_cannot_be_locked_is_said_and_reported(void **state)
@@ -866,6 +1068,7 @@ static void refuses_to_start(struct fake_platform *f, const char *why)
     loop_close(&f->loop, f->conf.run_dir, true);
     assert_false(f->hal_open);
     assert_false(f->listening);
+    assert_false(f->record_open);
     assert_true(why == NULL || fake_log_says(f, why));
     assert_null(next_act(f, 0, FAKE_ON, NULL));
     for (size_t i = 0; i < f->line_count; i++)
@@ -1209,6 +1412,15 @@ static const struct CMUnitTest tests[] = {
     LOOP_TEST(an_agent_that_floods_does_not_keep_the_loop_from_its_time),
     LOOP_TEST(a_refusal_is_answered_each_time_and_logged_once),
     LOOP_TEST(strangers_that_crowd_in_are_taken_a_few_at_a_time_and_told_of_once),
+    LOOP_TEST(a_latch_is_written_down_and_is_there_at_the_next_start),
+    LOOP_TEST(only_a_start_of_the_kernel_is_a_reset),
+    LOOP_TEST(a_record_that_is_damaged_is_a_fault_of_every_resource),
+    LOOP_TEST(a_record_that_cannot_be_read_is_a_fault_of_every_resource),
+    LOOP_TEST(every_bit_of_a_record_that_falls_over_is_found),
+    LOOP_TEST(a_slow_disk_delays_neither_lines_nor_feeding),
+    LOOP_TEST(a_fault_that_cannot_be_written_down_is_said_and_still_starves),
+    LOOP_TEST(a_writer_that_is_gone_is_said_and_nothing_is_cleared_without_it),
+    LOOP_TEST(a_record_that_cannot_be_opened_is_no_start),
     LOOP_TEST(memory_that_cannot_be_locked_is_said_and_reported),
     LOOP_TEST(a_program_that_cannot_be_locked_is_said_and_reported),
     LOOP_TEST(a_schedule_that_is_refused_is_said_and_reported),

@@ -20,6 +20,8 @@ struct fixture {
     int edges;
     int feeds;
     struct guard_terms terms; /* as the agent says */
+    bool disk_waits;          /* what is to be written down stays under way */
+    int records;              /* how often something was */
 };
 
 static void apply(struct fixture *f)
@@ -36,10 +38,24 @@ static void apply(struct fixture *f)
     f->feeds += f->effects.feed_watchdog;
 }
 
+static void record(struct fixture *f, bool durable)
+{
+    struct guard_effects effects;
+    const struct guard_input input = { .kind = GUARD_INPUT_RECORDED,
+                                       .on = durable,
+                                       .version = f->guard.record_version };
+    guard_step(&f->guard, f->now, &input, &effects);
+    f->records += effects.record;
+}
+
+/* What it wants written down is durable at once, but for a test of its own. */
 static void step(struct fixture *f, const struct guard_input *input)
 {
     guard_step(&f->guard, f->now, input, &f->effects);
     apply(f);
+    f->records += f->effects.record;
+    if (f->effects.record && !f->disk_waits)
+        record(f, true);
 }
 
 /* A pulse output is off by silence, whatever its level. */
@@ -228,6 +244,14 @@ static void bring_about(struct fixture *f, enum guard_event event)
         break;
     case GUARD_EVENT_CLEAR_FAULT:
         say(f, GUARD_CLEAR_FAULT, "pump", 0, 0);
+        break;
+    case GUARD_EVENT_UNRECORDED:
+        f->disk_waits = true;
+        if (state_of(f, PUMP) != GUARD_FAULT) {
+            io_error(f, PUMP);
+            say(f, GUARD_CLEAR_FAULT, "pump", 0, 0);
+        }
+        record(f, false);
         break;
     case GUARD_EVENT_STOP:
         happen(f, GUARD_INPUT_STOP);
@@ -492,6 +516,183 @@ static void stuck_on_is_a_latched_fault_that_starves_the_watchdog(void **state)
     assert_int_equal(state_of(&f, PUMP), GUARD_SAFE);
     pass_ms(&f, 2000);
     assert_true(f.feeds >= 3);
+}
+
+/* ---- faults that outlive a reset */
+
+/* A guard of plain outputs that starts with what was kept of PUMP, whose readback shows `on`. */
+static void start_latched(struct fixture *f, bool was_reset, bool on)
+{
+    struct guard_config config = config_of(GUARD_OUTPUT_GPIO, true);
+    memset(f, 0, sizeof(*f));
+    f->now = (struct instant){ 1000000 };
+    guard_init(&f->guard, &config);
+    guard_latch(&f->guard, PUMP, GUARD_FAULT_STUCK_ON, was_reset);
+    readback(f, PUMP, on);
+    readback(f, VALVE, false);
+    guard_start(&f->guard, f->now, &f->effects);
+    apply(f);
+    happen(f, GUARD_INPUT_AGENT_UP);
+    pass_ms(f, HOLD_MS + WITHIN_MS);
+}
+
+static bool is_fed(struct fixture *f)
+{
+    f->feeds = 0;
+    pass_ms(f, 5000);
+    return f->feeds >= 9;
+}
+
+static void a_fault_that_was_kept_is_one_from_the_start(void **state)
+{
+    static struct fixture f;
+    struct guard_message status;
+    (void)state;
+    start_latched(&f, true, false);
+    assert_int_equal(state_of(&f, PUMP), GUARD_FAULT);
+    assert_int_equal(fault_of(&f), GUARD_FAULT_STUCK_ON);
+    assert_int_equal(state_of(&f, VALVE), GUARD_SAFE);
+    assert_int_equal(permit(&f, 7, 900), GUARD_REFUSED_FAULT);
+    guard_status(&f.guard, PUMP, &status);
+    assert_int_equal(status.fault_kept, 1);
+    assert_int_equal(status.fault_recorded, 1);
+    assert_int_equal(status.watchdog, 1);
+    assert_int_equal(f.records, 0);
+    assert_true(is_fed(&f));
+    assert_int_equal(say(&f, GUARD_CLEAR_FAULT, "pump", 0, 0), GUARD_REFUSED_NONE);
+    pass_ms(&f, RELEASE_MS);
+    assert_int_equal(state_of(&f, PUMP), GUARD_SAFE);
+    assert_int_equal(f.records, 1);
+    guard_status(&f.guard, PUMP, &status);
+    assert_int_equal(status.fault_kept, 0);
+    assert_int_equal(permit(&f, 7, 900), GUARD_REFUSED_NONE);
+}
+
+static void a_board_is_reset_once_for_each_latch(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    start_latched(&f, true, true);
+    assert_true(is_fed(&f));
+    /* Cleared, and still on: that is another latch, for which a reset was not tried. */
+    say(&f, GUARD_CLEAR_FAULT, "pump", 0, 0);
+    pass_ms(&f, 2 * WITHIN_MS);
+    assert_int_equal(state_of(&f, PUMP), GUARD_FAULT);
+    f.feeds = 0;
+    pass_ms(&f, 5000);
+    assert_int_equal(f.feeds, 0);
+    assert_int_equal(f.records, 2);
+}
+
+static void a_guard_that_was_restarted_alone_still_wants_its_reset(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    start_latched(&f, false, true);
+    f.feeds = 0;
+    pass_ms(&f, 5000);
+    assert_int_equal(f.feeds, 0);
+    start_latched(&f, false, false);
+    assert_true(is_fed(&f));
+}
+
+static void the_watchdog_is_fed_in_a_fault_whose_outputs_are_off(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    set_up_driving(&f, GUARD_OUTPUT_GPIO, true);
+    readback(&f, PUMP, false);
+    pass_ms(&f, 2 * WITHIN_MS);
+    assert_int_equal(fault_of(&f), GUARD_FAULT_STUCK_OFF);
+    assert_true(is_fed(&f));
+    /* On after all. */
+    readback(&f, PUMP, true);
+    f.feeds = 0;
+    pass_ms(&f, 5000);
+    assert_int_equal(f.feeds, 0);
+    readback(&f, PUMP, false);
+    assert_true(is_fed(&f));
+    /* What can't be read may be on, whatever it showed before. */
+    io_error(&f, PUMP);
+    f.feeds = 0;
+    pass_ms(&f, 5000);
+    assert_int_equal(f.feeds, 0);
+}
+
+static void without_a_readback_a_line_that_fails_may_be_on_and_no_other(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    set_up_driving(&f, GUARD_OUTPUT_GPIO, false);
+    happen(&f, GUARD_INPUT_CLOCK);
+    assert_int_equal(fault_of(&f), GUARD_FAULT_CLOCK);
+    assert_true(is_fed(&f));
+    set_up_driving(&f, GUARD_OUTPUT_GPIO, false);
+    io_error(&f, PUMP);
+    f.feeds = 0;
+    pass_ms(&f, 5000);
+    assert_int_equal(f.feeds, 0);
+}
+
+static void a_clearing_counts_when_it_is_on_the_disk(void **state)
+{
+    static struct fixture f;
+    struct guard_message status;
+    (void)state;
+    set_up(&f, GUARD_OUTPUT_GPIO, true);
+    f.disk_waits = true;
+    io_error(&f, PUMP);
+    guard_status(&f.guard, PUMP, &status);
+    assert_int_equal(status.fault_recorded, 0);
+    record(&f, true);
+    guard_status(&f.guard, PUMP, &status);
+    assert_int_equal(status.fault_recorded, 1);
+    readback(&f, PUMP, false);
+    say(&f, GUARD_CLEAR_FAULT, "pump", 0, 0);
+    pass_ms(&f, 1000);
+    assert_int_equal(state_of(&f, PUMP), GUARD_DROPPING);
+    assert_int_equal(permit(&f, 7, 900), GUARD_REFUSED_STATE);
+    record(&f, true);
+    happen(&f, GUARD_INPUT_TICK);
+    assert_int_equal(state_of(&f, PUMP), GUARD_SAFE);
+    assert_int_equal(permit(&f, 7, 900), GUARD_REFUSED_NONE);
+}
+
+static void what_is_durable_of_before_says_nothing_of_a_later_clearing(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    set_up(&f, GUARD_OUTPUT_GPIO, true);
+    f.disk_waits = true;
+    io_error(&f, PUMP);
+    readback(&f, PUMP, false);
+    uint32_t latch = f.guard.record_version;
+    say(&f, GUARD_CLEAR_FAULT, "pump", 0, 0);
+    const struct guard_input late = { .kind = GUARD_INPUT_RECORDED, .on = true, .version = latch };
+    step(&f, &late);
+    pass_ms(&f, 1000);
+    assert_int_equal(state_of(&f, PUMP), GUARD_DROPPING);
+}
+
+static void a_clearing_that_cannot_be_written_is_a_fault_again(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    set_up(&f, GUARD_OUTPUT_GPIO, true);
+    io_error(&f, PUMP);
+    readback(&f, PUMP, false);
+    f.disk_waits = true;
+    say(&f, GUARD_CLEAR_FAULT, "pump", 0, 0);
+    record(&f, false);
+    assert_int_equal(state_of(&f, PUMP), GUARD_FAULT);
+    assert_int_equal(fault_of(&f), GUARD_FAULT_RECORD);
+    assert_int_equal(state_of(&f, VALVE), GUARD_SAFE);
+    record(&f, false); /* that fault can't be written either: nothing is left to try */
+    assert_int_equal(f.records, 3);
+    f.disk_waits = false;
+    say(&f, GUARD_CLEAR_FAULT, "pump", 0, 0);
+    pass_ms(&f, RELEASE_MS);
+    assert_int_equal(state_of(&f, PUMP), GUARD_SAFE);
 }
 
 static void cleared_fault_that_is_still_there_comes_back(void **state)
@@ -852,6 +1053,14 @@ int main(void)
         cmocka_unit_test(no_edge_and_no_renewal_after_the_deadline),
         cmocka_unit_test(drop_of_a_pulse_makes_no_edge),
         cmocka_unit_test(pulse_that_was_left_high_is_driven_again),
+        cmocka_unit_test(a_fault_that_was_kept_is_one_from_the_start),
+        cmocka_unit_test(a_board_is_reset_once_for_each_latch),
+        cmocka_unit_test(a_guard_that_was_restarted_alone_still_wants_its_reset),
+        cmocka_unit_test(the_watchdog_is_fed_in_a_fault_whose_outputs_are_off),
+        cmocka_unit_test(without_a_readback_a_line_that_fails_may_be_on_and_no_other),
+        cmocka_unit_test(a_clearing_counts_when_it_is_on_the_disk),
+        cmocka_unit_test(what_is_durable_of_before_says_nothing_of_a_later_clearing),
+        cmocka_unit_test(a_clearing_that_cannot_be_written_is_a_fault_again),
         cmocka_unit_test(watchdog_is_not_fed_in_the_step_that_latches_a_fault),
         cmocka_unit_test(watchdog_is_fed_by_a_loop_that_is_on_time_only),
         cmocka_unit_test(late_turn_takes_all_levels_before_it_judges),

@@ -543,6 +543,156 @@ static void a_folder_is_made_and_is_one_guards(void **state)
     assert_in_a_process(check_second_taker);
 }
 
+/* ---- the record of faults */
+
+static int open_record(void)
+{
+    int handle = -1;
+    assert_true(platform.open_record(platform.context, folder, &handle));
+    return handle;
+}
+
+static void read_record(int handle, const char *expected)
+{
+    char text[64] = "";
+    ssize_t length = platform.read_record(platform.context, handle, text, sizeof(text) - 1);
+    if (expected == NULL) {
+        assert_int_equal(length, -ENOENT);
+        return;
+    }
+    assert_int_equal(length, strlen(expected));
+    assert_string_equal(text, expected);
+}
+
+static int written(int handle)
+{
+    struct pollfd answer = { handle, POLLIN, 0 };
+    assert_int_equal(poll(&answer, 1, PATIENCE_MS), 1);
+    return platform.record_written(platform.context, handle);
+}
+
+static void a_record_replaces_the_one_before_and_is_there_for_the_next(void **state)
+{
+    (void)state;
+    int handle = open_record();
+    read_record(handle, NULL);
+    assert_int_equal(platform.record_written(platform.context, handle), -EAGAIN);
+    assert_int_equal(platform.write_record(platform.context, handle, "first", 5), 0);
+    assert_int_equal(written(handle), 0);
+    assert_int_equal(platform.write_record(platform.context, handle, "two", 3), 0);
+    assert_int_equal(written(handle), 0);
+    snprintf(path, sizeof(path), "%s/faults", folder);
+    assert_int_equal(status_of(path).st_mode & 07777, 0600);
+    assert_int_equal(platform.write_record(platform.context, handle, "the last word", 13), 0);
+    /* A guard that ends leaves its last word to its writer; the next one waits for that. */
+    platform.close(platform.context, handle);
+    handle = open_record();
+    read_record(handle, "the last word");
+    platform.close(platform.context, handle);
+    snprintf(path, sizeof(path), "%s/faults.new", folder);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
+static void a_record_that_cannot_be_written_says_so_and_leaves_the_old_one(void **state)
+{
+    (void)state;
+    int handle = open_record();
+    read_record(handle, NULL);
+    assert_int_equal(platform.write_record(platform.context, handle, "old", 3), 0);
+    assert_int_equal(written(handle), 0);
+    snprintf(path, sizeof(path), "%s/faults.new", folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(platform.write_record(platform.context, handle, "new", 3), 0);
+    assert_true(written(handle) < 0);
+    assert_int_equal(rmdir(path), 0);
+    platform.close(platform.context, handle);
+    handle = open_record();
+    read_record(handle, "old");
+    platform.close(platform.context, handle);
+}
+
+static void a_record_that_is_a_link_is_not_read(void **state)
+{
+    char text[8];
+    (void)state;
+    snprintf(path, sizeof(path), "%s/faults", folder);
+    assert_int_equal(symlink("/etc/hostname", path), 0);
+    int handle = open_record();
+    assert_int_equal(platform.read_record(platform.context, handle, text, sizeof(text)), -EACCES);
+    platform.close(platform.context, handle);
+    assert_int_equal(unlink(path), 0);
+}
+
+static pid_t child_of(pid_t parent)
+{
+    char line[64] = "";
+    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)parent, (int)parent);
+    FILE *file = fopen(path, "re");
+    assert_non_null(file);
+    bool any = fgets(line, sizeof(line), file) != NULL;
+    fclose(file);
+    return any ? (pid_t)strtol(line, NULL, 10) : -1;
+}
+
+/* A line, or the lock, that stays open there would outlive the guard. */
+static int check_writers_descriptors(void)
+{
+    char name[PATH_MAX];
+    int lock = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    int handle = -1;
+    if (lock < 0 || !platform.open_record(platform.context, folder, &handle))
+        return 1;
+    pid_t writer = child_of(getpid());
+    char text[8];
+    /* It has answered: it is done with closing. */
+    if (writer <= 0 ||
+        platform.read_record(platform.context, handle, text, sizeof(text)) != -ENOENT)
+        return 2;
+    for (int fd = 3; fd < 64; fd++) {
+        char target[PATH_MAX];
+        snprintf(name, sizeof(name), "/proc/%d/fd/%d", (int)writer, fd);
+        ssize_t length = readlink(name, target, sizeof(target) - 1);
+        if (length < 0)
+            continue;
+        target[length] = '\0';
+        if (strncmp(target, "socket:", 7) != 0 && strncmp(target, folder, strlen(folder)) != 0)
+            return 3;
+    }
+    close(handle);
+    return waitpid(writer, NULL, 0) == writer ? 0 : 4;
+}
+
+static void the_writer_has_no_descriptor_of_the_guards_and_ends_with_it(void **state)
+{
+    (void)state;
+    assert_in_a_process(check_writers_descriptors);
+}
+
+static void a_data_folder_that_cannot_be_used_is_refused(void **state)
+{
+    int handle = 0;
+    (void)state;
+    snprintf(path, sizeof(path), "%s/none", folder);
+    assert_false(platform.open_record(platform.context, path, &handle));
+    assert_int_equal(handle, -1);
+    assert_int_equal(chmod(folder, 0777), 0);
+    assert_false(platform.open_record(platform.context, folder, &handle));
+}
+
+static int check_read_only(void)
+{
+    int handle = 0;
+    if (geteuid() == 0 && setresuid(OTHER_USER, OTHER_USER, OTHER_USER) != 0)
+        return 1;
+    return platform.open_record(platform.context, "/usr", &handle) ? 2 : 0;
+}
+
+static void a_data_folder_of_another_user_is_refused(void **state)
+{
+    (void)state;
+    assert_in_a_process(check_read_only);
+}
+
 static void a_folder_that_others_may_write_is_not_taken(void **state)
 {
     (void)state;
@@ -570,6 +720,12 @@ int main(void)
         ON_LINUX(memory_that_is_mapped_later_is_locked_too),
         ON_LINUX(a_program_with_holes_between_its_segments_is_locked_whole),
         ON_LINUX(a_folder_is_made_and_is_one_guards),
+        ON_LINUX(a_record_replaces_the_one_before_and_is_there_for_the_next),
+        ON_LINUX(a_record_that_cannot_be_written_says_so_and_leaves_the_old_one),
+        ON_LINUX(a_record_that_is_a_link_is_not_read),
+        ON_LINUX(the_writer_has_no_descriptor_of_the_guards_and_ends_with_it),
+        ON_LINUX(a_data_folder_that_cannot_be_used_is_refused),
+        ON_LINUX(a_data_folder_of_another_user_is_refused),
         ON_LINUX(a_folder_that_others_may_write_is_not_taken),
     };
     return cmocka_run_group_tests(tests, open_platform, NULL);

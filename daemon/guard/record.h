@@ -1,0 +1,82 @@
+/*
+ * DATA/faults: the faults that are latched, kept where a reset does not reach them.
+ *
+ * Purpose: a board that its watchdog resets for a fault starts in that fault, says so, and is not
+ *   reset for it again (PROTOCOL.md, latch-outlives-reset, clear-is-durable).
+ * File: text, a line for each latched fault between a heading and a checksum. Replaced as a whole,
+ *   once for each latch and each clearing; one that is not there means none. One that is damaged, or
+ *   can't be read, is a fault of every resource until an operator clears it.
+ * Owner: the guard's one thread. Written by somebody else (platform.h, write_record), so that a disk
+ *   that is slow or gone delays no output and no feeding; nothing here waits after record_open().
+ * Lifecycle: record_open(); record_changed() after every step of the guard; record_ended() when the
+ *   handle is readable; record_close(), also after a record_open() that failed.
+ */
+#ifndef HOLDFAST_GUARD_RECORD_H
+#define HOLDFAST_GUARD_RECORD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "conf/conf.h"
+#include "guard/guard.h"
+#include "guard/platform.h"
+
+enum { RECORD_TEXT_MAX = 96 + GUARD_RESOURCES_MAX * (HF_NAME_MAX + 80) };
+
+struct record_entry {
+    struct hf_name resource;
+    enum guard_fault fault; /* NONE: this one is not written */
+    int64_t since_s;        /* wall time of the latch */
+    uint64_t boot;          /* the kernel's start that it was latched in */
+};
+
+struct record {
+    const struct platform *platform;
+    int handle;                    /* to be polled; -1: nobody writes */
+    char path[CONF_PATH_MAX + 16]; /* for people */
+    uint64_t boot;
+    size_t count;
+    struct record_entry entry[GUARD_RESOURCES_MAX]; /* by resource */
+    bool wanted;                                    /* newer than what is being written */
+    bool writing;
+    int refused;      /* -errno: what is being written was not taken */
+    uint32_t version; /* of the guard's record, that is being written */
+    char text[RECORD_TEXT_MAX];
+};
+
+/* Nobody writes. The platform outlives the record. */
+void record_none(struct record *record, const struct platform *platform);
+
+/*
+ * Reads what was kept, latches it in `guard` (after guard_init(), before its start) with one log line
+ * each, and has what is latched from now on written. False after one log line: the folder can't be
+ * used. May block for the file system.
+ */
+bool record_open(struct record *record, const struct conf *conf, struct guard *guard);
+
+/* Takes note of what a step latched or cleared, and has it written, if it is to be. */
+void record_changed(struct record *record, const struct guard *guard,
+                    const struct guard_effects *effects);
+
+/*
+ * Has a write ended? Fills in what the guard must be told. `readable`: the handle is. To be asked in
+ * every turn, since what could not even begin makes nothing readable.
+ */
+bool record_ended(struct record *record, bool readable, struct guard_input *input);
+
+/* What was latched since then is written, if a write was under way before. */
+void record_continue(struct record *record, const struct guard *guard);
+
+/* Since when resource `index` has its fault; 0: it has none. */
+int64_t record_since_s(const struct record *record, uint8_t index);
+
+void record_close(struct record *record);
+
+/* The text of the entries that have a fault. Returns its length. */
+size_t record_print(const struct record_entry *entry, size_t count, char text[RECORD_TEXT_MAX]);
+
+/* False if the text is damaged in any way; then *count is 0. At most GUARD_RESOURCES_MAX entries. */
+bool record_parse(const char *text, size_t length, struct record_entry *entry, size_t *count);
+
+#endif
