@@ -217,8 +217,9 @@ static void agent_note_status(struct agent *agent, const struct guard_message *m
         if (!name_equal(&conf->resource[i].name, &message->name))
             continue;
         if (message->fault != GUARD_FAULT_NONE && (!view->known || view->status.fault == 0))
-            log_line(LOG_ERR, "%s: guard fault: %s", message->name.text,
-                     guard_fault_name((enum guard_fault)message->fault));
+            log_line(LOG_ERR, "%s: guard fault: %s%s", message->name.text,
+                     guard_fault_name((enum guard_fault)message->fault),
+                     message->fault_kept != 0 ? ", from before its start" : "");
         agent_note_terms(view, message, &agent->holder.config.resource[i].terms);
         view->status = *message;
         view->known = true;

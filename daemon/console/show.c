@@ -4,6 +4,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "console/show_anew.h"
@@ -109,6 +110,22 @@ static const char *status_guard(const struct console_view *view)
     return mismatch ? "not used: it is configured otherwise, see guard" : "connected";
 }
 
+/* "pump: stuck on since 2026-11-30T14:52:08Z", one after the other; empty without a fault. */
+static void status_faults(struct report *report, const struct console_view *view)
+{
+    char faults[HF_LEASES_PER_AGENT_MAX * (HF_NAME_MAX + SHOW_FAULT_MAX + 32)] = "";
+    char since[SHOW_FAULT_MAX];
+    for (uint8_t i = 0; i < view->conf->resource_count; i++) {
+        const struct agent_guard_view *guard = agent_guard(view->agent, i);
+        size_t used = strlen(faults);
+        if (guard->known && show_fault_since(&guard->status, since))
+            snprintf(faults + used, sizeof(faults) - used, "%s%s: %s since %s",
+                     used > 0 ? ", " : "", view->conf->resource[i].name.text,
+                     guard_fault_name((enum guard_fault)guard->status.fault), since);
+    }
+    report_text(report, "fault", faults);
+}
+
 void show_status(struct call *call)
 {
     struct report *report = &call->report;
@@ -125,6 +142,8 @@ void show_status(struct call *call)
         report_text(report, "leader", agent_holder(view->agent)->leader.text);
     if (view->agent != NULL)
         report_text(report, "guard", status_guard(view));
+    if (view->agent != NULL)
+        status_faults(report, view);
     show_stuck_status(report, view, replica);
     status_clock(report);
     snprintf(digest, sizeof(digest), "%016" PRIx64, view->conf->cluster_digest);

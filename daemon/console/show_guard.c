@@ -1,10 +1,19 @@
 /* The command `guard`: what this board's guard says of each resource. */
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #include "conf/terms.h"
-#include "console/call.h"
+#include "console/show.h"
 #include "hal/clock.h"
+
+bool show_fault_since(const struct guard_message *status, char text[SHOW_FAULT_MAX])
+{
+    time_t seconds = (time_t)status->fault_since_s;
+    struct tm parts;
+    return status->state == GUARD_FAULT && gmtime_r(&seconds, &parts) != NULL &&
+           strftime(text, SHOW_FAULT_MAX, "%Y-%m-%dT%H:%M:%SZ", &parts) > 0;
+}
 
 static void guard_levels(struct report *report, const char *key,
                          const struct conf_resource *resource, uint32_t levels, bool readback)
@@ -21,6 +30,16 @@ static void guard_levels(struct report *report, const char *key,
     report_text(report, key, text);
 }
 
+static void guard_since(struct report *report, const struct guard_message *status)
+{
+    char text[SHOW_FAULT_MAX];
+    if (show_fault_since(status, text))
+        report_text(report, "fault_since", text);
+    else
+        report_none(report, "fault_since");
+    report_flag(report, "fault_kept", status->fault_kept != 0);
+}
+
 static void guard_row(struct report *report, const struct conf_resource *resource,
                       const struct agent_guard_view *view, const struct holder_lease *lease)
 {
@@ -29,8 +48,9 @@ static void guard_row(struct report *report, const struct conf_resource *resourc
     report_text(report, "resource", resource->name.text);
     report_text(report, "agent", holder_state_name(lease->state));
     if (!view->known) {
-        static const char *const keys[] = { "guard",    "token", "left_ms", "outputs",
-                                            "readback", "fault", "proven",  "mismatch" };
+        static const char *const keys[] = { "guard",    "token",   "left_ms",     "outputs",
+                                            "readback", "fault",   "fault_since", "fault_kept",
+                                            "proven",   "mismatch" };
         for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
             report_none(report, keys[i]);
         return;
@@ -45,6 +65,7 @@ static void guard_row(struct report *report, const struct conf_resource *resourc
     guard_levels(report, "outputs", resource, status->outputs_on, false);
     guard_levels(report, "readback", resource, status->readback_on, true);
     report_text(report, "fault", guard_fault_name((enum guard_fault)status->fault));
+    guard_since(report, status);
     report_flag(report, "proven", status->proven != 0);
     if (view->mismatch) {
         char text[CONF_TERMS_TEXT_MAX + 1];

@@ -1,5 +1,6 @@
 """An output that was seen stuck on holds its resource until an operator says go, on real processes."""
 
+import json
 import sys
 
 from cluster import Cluster, now_ns, run_tests, wait_until
@@ -164,6 +165,75 @@ def a_standby_that_is_stuck_on_holds_what_another_drives():
     assert not cluster.overlaps() and cluster.close() == 0
 
 
+def resets(cluster, board):
+    return [e for e in cluster.events() if e["ev"] == "reset" and e["board"] == board]
+
+
+def come_back(cluster, board):
+    """What the board's init does: whatever ended is started again, till the reset is over."""
+    guard = f"{board}-guard"
+    for name in (board, guard):
+        wait_until(lambda n=name: cluster.processes[n].poll() is not None, what=f"{name} ended")
+    starts = cluster.log(guard).count(f"{board}: 1 resources")
+
+    def starts_again():
+        if cluster.processes[guard].poll() is not None:
+            cluster.start_guard(board)
+        return cluster.log(guard).count(f"{board}: 1 resources") > starts
+    wait_until(starts_again, what="its guard starts", poll=0.02)
+    cluster.start_daemon(board)
+
+
+def watchdog_fed(cluster, board, since):
+    """True once the guard there has a connection and was not reset for three of its timeouts."""
+    return ms(now_ns() - since) > 3 * cluster.watchdog_ms or len(resets(cluster, board)) > 1
+
+
+def a_welded_readback_resets_its_board_once_and_clear_reaches_it():
+    """The board with the fault is an issuer, too: it stays one."""
+    cluster = Cluster(ttl_ms=600, watchdog_ms=1000, combined=True).start_all()
+    primary, standby = primary_and_standby(cluster)
+    cluster.bench_ctl("stuck", "readback", standby, "pump/enable", "on")
+    wait_until(lambda: resets(cluster, standby), what="the watchdog bites", poll=0.02)
+    come_back(cluster, standby)
+
+    def fault():
+        answer = cluster.ctl(standby, "guard", check=False)
+        rows = json.loads(answer.stdout) if answer.returncode == 0 else {"resources": []}
+        return next((rows | r for r in rows["resources"] if r["fault"] == "stuck on"), None)
+    shown = wait_until(fault, what="it starts in its fault", poll=0.02)
+    assert shown["fault_kept"] and shown["fault_since"].startswith("20"), shown
+    assert shown["guard"] == "fault" and shown["agent"] != "holding", shown
+    assert f"pump: stuck on since {shown['fault_since']}" == cluster.ctl(standby, "status")["fault"]
+    since = now_ns()
+    wait_until(lambda: watchdog_fed(cluster, standby, since), what="time passed", poll=0.05)
+    assert len(resets(cluster, standby)) == 1, resets(cluster, standby)
+    assert fault()["watchdog"] == "fed", fault()
+    assert cluster.driver() == primary
+
+    # It votes, the others know its fault, and it outlives a restart of the guard alone.
+    assert [e["holder"] for e in history(cluster, "fault")][:1] == [standby], history(cluster, "fault")
+    cluster.kill("witness")
+    assert cluster.leader() in (primary, standby)
+    cluster.start_daemon("witness")
+    cluster.kill(f"{standby}-guard")
+    cluster.start_guard(standby)
+    wait_until(fault, what="it is there again", poll=0.02)
+
+    # Repaired, and cleared: it is over for good.
+    cluster.bench_ctl("stuck", "readback", standby, "pump/enable", "none")
+    cluster.ctl(standby, "fault", "clear", "pump", role="operator")
+    wait_until(lambda: waits(cluster, "pump", standby), what="it waits again", poll=0.02)
+    assert cluster.ctl(standby, "status")["fault"] == ""
+    cluster.kill(f"{standby}-guard")
+    cluster.start_guard(standby)
+    wait_until(lambda: waits(cluster, "pump", standby), what="it waits again", poll=0.02)
+    cluster.kill_board(primary)
+    assert cluster.wait_driver([standby]) == standby
+    assert len(resets(cluster, standby)) == 1
+    assert not cluster.overlaps() and cluster.close() == 0
+
+
 if __name__ == "__main__":
     sys.exit(run_tests([
         transfer_with_a_welded_relay_is_held_until_an_operator_says_go,
@@ -171,4 +241,5 @@ if __name__ == "__main__":
         with_on_stuck_go_the_next_board_is_granted_once_the_lease_is_over,
         an_agent_that_restarts_tells_what_its_guard_saw,
         a_standby_that_is_stuck_on_holds_what_another_drives,
+        a_welded_readback_resets_its_board_once_and_clear_reaches_it,
     ]))
