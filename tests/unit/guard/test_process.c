@@ -7,6 +7,7 @@
 #include <grp.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -187,6 +188,18 @@ static int set_up(void **state)
     return 0;
 }
 
+/* What a guard that was killed had latched is still being written: the writer has the lock. */
+static void await_writer(const struct fixture *f)
+{
+    char path[96];
+    snprintf(path, sizeof(path), "%s/faults.lock", f->folder);
+    int lock = open(path, O_RDWR | O_CLOEXEC);
+    if (lock < 0)
+        return;
+    assert_int_equal(flock(lock, LOCK_EX), 0);
+    close(lock);
+}
+
 static int tear_down(void **state)
 {
     struct fixture *f = *state;
@@ -198,6 +211,7 @@ static int tear_down(void **state)
     }
     if (f->folder[0] != '\0') {
         fake_bench_close(&f->bench);
+        await_writer(f);
         folder_remove(f->folder);
     }
     free(f);
