@@ -307,6 +307,16 @@ chaos: setup-tests
 	@$(MAKE) --no-print-directory tests
 	@PYTHONPATH=tests/system /usr/bin/python3 -m chaos --minutes $(MINUTES) --ttl $(TTL) $(if $(SEED),--seed $(SEED))
 
+# The shipped binaries on emulated ARM boards, watched from outside; SCENARIOS="name ..." runs those
+# alone. On a machine with nothing else to do. README.md in tests/system/qemu.
+.PHONY: check-boards
+check-boards: setup-tests
+	@toolchain/setup.sh qemu-system-arm e2fsprogs binutils gcc-aarch64-linux-gnu
+	@$(MAKE) --no-print-directory $(BUILD)/bin/holdfast-bench $(BUILD)/bin/holdfastctl
+	@$(MAKE) --no-print-directory TARGET=arm64 all
+	@$(MAKE) --no-print-directory TARGET=armhf all
+	@PYTHONPATH=tests/system /usr/bin/python3 -m qemu $(if $(KIND),--kind $(KIND)) $(SCENARIOS)
+
 # Power cuts of real processes, CUTS of each kind; SEED=n repeats them.
 .PHONY: powercut
 powercut: CUTS ?= 300

@@ -1,0 +1,103 @@
+"""`make check-boards`: scenarios on emulated boards. Closing line `N passed, M failed`."""
+
+import argparse
+import os
+import signal
+import sys
+import time
+import traceback
+
+from . import image, scenarios
+from .world import Boards
+
+
+def tell(kind, name, what, value, unit):
+    print(f"figure: {kind}: {name}: {what} {value:.0f} {unit}", flush=True)
+
+
+class Count:
+    def __init__(self):
+        self.passed = self.failed = 0
+
+    def run(self, name, act):
+        """True if it passed. A failure is told with where it was."""
+        began = time.monotonic()
+        try:
+            act()
+        except Exception as error:  # every failure is reported, none stops the rest
+            self.failed += 1
+            print(f"FAIL {name}: {type(error).__name__}: {error}", flush=True)
+            for frame in traceback.extract_tb(error.__traceback__)[1:]:
+                print(f"     {os.path.basename(frame.filename)}:{frame.lineno}: {frame.line}", flush=True)
+            return False
+        self.passed += 1
+        print(f"ok   {name} ({time.monotonic() - began:.1f} s)", flush=True)
+        return True
+
+
+def judge(world):
+    """At the outside witness nothing overlapped, and the whole history keeps its laws."""
+    overlaps = world.overlaps()
+    drove = len(world.drives())
+    status = world.close()
+    for line in world.history.summary():
+        print(f"figure: {world.kind}: history: {line}", flush=True)
+    assert drove and not overlaps and status == 0, f"{len(overlaps)} overlaps, bench status {status}"
+
+
+def attempt(world, scenario):
+    """A trial that was none is repeated, twice at the most."""
+    for left in (2, 1, 0):
+        try:
+            scenario(scenarios.Trial(world, scenario.__name__, tell))
+            return
+        except scenarios.Missed as missed:
+            if not left:
+                raise
+            print(f"again {world.kind}: {scenario.__name__}: {missed}", flush=True)
+            world.recover()
+
+
+def run_kind(count, kind, chosen, given, bases):
+    """All scenarios in one world; one that failed gets a new world for the next."""
+    world, worlds = None, 0
+    for scenario in chosen:
+        if world is None:
+            world = Boards(kind=kind, targets=tuple(given.targets.split(",")), bases=bases)
+            world.keep = given.keep
+            worlds += 1
+            if not count.run(f"{kind}: boot of world {worlds}", world.start_all):
+                break
+        name = f"{kind}: {scenario.__name__}"
+        if not count.run(name, lambda: attempt(world, scenario)):
+            print(f"     kept in {world.folder}", flush=True)
+            world.keep = True
+            count.run(f"{kind}: no overlap in world {worlds}", lambda: judge(world))
+            world = None
+    if world is not None:
+        count.run(f"{kind}: no overlap in world {worlds}", lambda: judge(world))
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="check-boards", description=__doc__)
+    parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="all if none is named")
+    parser.add_argument("--kind", choices=("pulse", "gpio"), action="append", help="default: both")
+    parser.add_argument("--targets", default="arm64,armhf,arm64", help="userlands of the boards in turn")
+    parser.add_argument("--keep", action="store_true", help="keep the runs' folders")
+    given = parser.parse_args()
+    names = [s.__name__ for s in scenarios.ALL]
+    unknown = [name for name in given.scenarios if name not in names]
+    if unknown:
+        parser.error(f"{unknown[0]}: allowed are {', '.join(names)}")
+    chosen = [s for s in scenarios.ALL if not given.scenarios or s.__name__ in given.scenarios]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no board is left running
+    bases = image.make_parts(set(given.targets.split(",")))
+    count = Count()
+    for kind in given.kind or ("pulse", "gpio"):
+        run_kind(count, kind, chosen, given, bases)
+    print(f"{count.passed} passed, {count.failed} failed", flush=True)
+    return 1 if count.failed or not count.passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

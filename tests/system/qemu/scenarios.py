@@ -1,0 +1,257 @@
+"""What happens to emulated boards, each with what must come of it.
+
+A scenario gets a world in which one board drives and the others wait, and leaves it able to be so again.
+Instants of faults are the guest's own, put on the host's clock; what boards drive is what the plant outside saw.
+"""
+
+import random
+import time
+
+from cluster import now_ns, wait_until
+
+# Takeovers are judged by the figure of `budget`, and by this much more: an emulated board is slower
+# than any real one, and two processors carry all three. How much it was is printed.
+HEADROOM = 1.5
+WAIT_S = 120.0  # only bounds a hang
+
+
+def ms(nanoseconds):
+    return nanoseconds / 1e6
+
+
+class Missed(Exception):
+    """The computer was so busy that the board had lost its lease before its fault: no trial at all."""
+
+
+class Trial:
+    """One scenario in one world, and the figures that it gave."""
+
+    def __init__(self, world, name, tell):
+        self.world, self.name, self.tell = world, name, tell
+        self.driver, self.others, self.leader = world.steady()
+        self.bound = world.bound_ms()["resources"][0]["bound"]
+
+    @property
+    def board(self):
+        return self.world.machines[self.driver]
+
+    def figure(self, what, value, unit="ms"):
+        self.tell(self.world.kind, self.name, what, value, unit)
+
+    def off(self, since, board=None):
+        """When the plant saw the board, which drove then, stop driving; told as a figure."""
+        levels = [e["level"] for e in self.world.drives()
+                  if e["board"] == (board or self.driver) and e["t_ns"] <= since]
+        if not levels or not levels[-1]:
+            raise Missed(f"{board or self.driver} did not drive any more")
+        event = self.world.first_drive_after(since, [board or self.driver], 0, WAIT_S)
+        self.figure("outputs off", ms(event["t_ns"] - since))
+        return event["t_ns"]
+
+    def takeover(self, since, among=None, leader_lost=None):
+        """Another board drives, within the bound; that board. The leader was lost, if it was the driver."""
+        if leader_lost is None:
+            leader_lost = self.leader == self.driver
+        event = self.world.first_drive_after(since, among or self.others, 1, WAIT_S)
+        took = ms(event["t_ns"] - since)
+        bound = self.bound["leader_total_ms" if leader_lost else "total_ms"]
+        self.figure("takeover", took)
+        self.figure("of its bound", 100 * took / bound, "%")
+        assert took <= HEADROOM * bound, f"takeover {took:.0f} ms, bound {bound:.0f} ms"
+        return event["board"]
+
+    def keeps(self, since):
+        """The driver has driven all the while."""
+        drops = [e for e in self.world.drives() if e["board"] == self.driver and e["t_ns"] > since
+                 and e["level"] == 0]
+        if drops or self.world.driver() != self.driver:
+            raise Missed(f"{self.driver} was dropped: {drops}")
+
+    def resource(self, board=None):
+        """What the operator sees of a board's guard."""
+        return self.world.ctl(board or self.driver, "guard")["resources"][0]
+
+    def operate(self, *words, at=None):
+        return self.world.ctl(at or self.leader, *words, role="operator")
+
+
+def passes(seconds):
+    """Time in which nothing is to happen."""
+    limit = time.monotonic() + seconds
+    wait_until(lambda: time.monotonic() > limit, seconds + 60, poll=0.1)
+
+
+def edges_go_on(trial):
+    """A pulse output pulses at its rate; a level output stands at 1."""
+    pins, name = trial.world.pins, trial.driver
+    before, at = pins.edges[name], now_ns()
+    passes(3)
+    rate = (pins.edges[name] - before) / (now_ns() - at) * 1e9
+    if trial.world.kind == "pulse":
+        trial.figure("rising edges", rate, "a second")
+        assert 0.5 * trial.world.rate_hz < rate < 1.1 * trial.world.rate_hz, rate
+    else:
+        assert rate == 0 and pins.last[name][0] == 1, pins.last
+
+
+# ---- scenarios
+
+
+def grant_and_drive(trial):
+    edges_go_on(trial)
+    seen = trial.resource()
+    assert seen["guard"] == "driving" and seen["readback"] == "enable=on", seen
+    for other in trial.others:
+        assert trial.world.pins.last.get(other, (0,))[0] == 0
+        assert trial.resource(other)["readback"] == "enable=off"
+
+
+def agent_killed(trial):
+    since = trial.board.kill(9, "holdfastd")
+    trial.off(since)
+    trial.takeover(since, trial.world.boards)
+
+
+def guard_killed(trial):
+    """Its service manager starts it again, which puts the line off: pl061 keeps driving till then."""
+    since = trial.board.kill(9, "holdfast-guard")
+    trial.off(since)
+    trial.takeover(since, trial.world.boards, leader_lost=False)
+
+
+def returns(trial, since, why):
+    """The board was reset by its watchdog, boots, and waits again."""
+    wait_until(lambda: trial.board.resets(since), WAIT_S, f"{trial.driver} is reset", poll=0.05)
+    bites = trial.board.watchdogs(since)
+    assert bites, f"{why}: reset, but not by the watchdog"
+    trial.figure("watchdog bites", ms(bites[0] - since))
+    trial.board.wait_up()
+    trial.figure("back in service after", ms(now_ns() - since))
+
+
+def guard_lost(trial):
+    """Nobody starts it again: the watchdog resets the board."""
+    trial.board.shell.run("touch /run/keep/holdfast-guard")
+    since = trial.board.kill(9, "holdfast-guard")
+    trial.off(since)
+    trial.takeover(since)
+    returns(trial, since, "the guard is gone")
+
+
+def guard_stopped(trial):
+    since = trial.board.kill(19, "holdfast-guard")
+    trial.off(since)
+    trial.takeover(since)
+    returns(trial, since, "the guard stands still")
+
+
+def kernel_panic(trial):
+    since = trial.board.write("/proc/sysrq-trigger", "c")
+    trial.off(since)
+    trial.takeover(since)
+    returns(trial, since, "the kernel has stopped")
+    assert "Kernel panic" in trial.board.log("serial")
+
+
+def link_cut(trial):
+    since = now_ns()
+    trial.world.switch.cut_off(trial.driver)
+    trial.off(since)
+    trial.takeover(since)
+    trial.world.switch.heal()
+
+
+def link_one_way(trial):
+    """The driving board hears all and is heard by nobody."""
+    since = now_ns()
+    trial.world.switch.cut(*((trial.driver, other) for other in trial.others))
+    trial.off(since)
+    trial.takeover(since)
+    trial.world.switch.heal()
+
+
+def leading_driver_loses_power(trial):
+    if trial.leader != trial.driver:
+        trial.operate("leader", "transfer", trial.driver)
+        trial.driver, trial.others, trial.leader = trial.world.steady()
+    if trial.leader != trial.driver:
+        raise Missed("another issuer leads again")
+    since = trial.board.power_off()
+    trial.off(since)
+    trial.takeover(since, leader_lost=True)
+    trial.board.power_on()
+    trial.board.wait_up()
+
+
+def readback_stuck_off(trial):
+    """The contact says off while the board drives: it gives up, another drives, and the fault is shown."""
+    since = now_ns()
+    trial.world.pins.force_readback(trial.board, 0)
+    trial.off(since)
+    trial.takeover(since, leader_lost=False)
+    trial.world.pins.force_readback(trial.board, None)
+
+
+def clock_stepped(trial):
+    """Wall time is for people: an hour forward, a day back, and the lease stays."""
+    since = now_ns()
+    for step in ("+3600", "-86400"):
+        trial.board.shell.run(f"date -s @$(( $(date +%s) {step[0]} {step[1:]} ))")
+        passes(3)
+    trial.keeps(since)
+    assert trial.world.leases()["holder"] == trial.driver
+
+
+def disk_read_only(trial):
+    """The leader's disk takes no more writes: it says so, and a grant goes on by the others."""
+    sick = trial.world.machines[trial.leader]
+    sick.write("/proc/sysrq-trigger", "u")
+    wait_until(lambda: "ro," in sick.shell.run("grep /data /proc/mounts"), WAIT_S, "read-only", poll=0.5)
+    since = trial.board.kill(9, "holdfast-guard")  # the lease changes, which has to be written
+    trial.off(since)
+    trial.takeover(since, trial.world.boards, leader_lost=True)
+    wait_until(lambda: "votes and answers no more" in sick.log("daemon"), WAIT_S, "the issuer says so", poll=0.5)
+    at = sick.power_off()
+    sick.power_on()
+    sick.wait_up()
+    trial.figure("healed by a power cycle after", ms(now_ns() - at))
+
+
+def power_cut_in_boot(trial, cuts=3):
+    """A standby's power fails at random instants of its boot; the driver notices nothing."""
+    since = now_ns()
+    victim = trial.world.machines[trial.others[0]]
+    for _ in range(cuts):
+        victim.power_off()
+        victim.power_on()
+        passes(random.uniform(0.5, 12))
+    victim.power_off()
+    victim.power_on()
+    victim.wait_up()
+    trial.world.steady()
+    if trial.leader != trial.others[0]:
+        trial.keeps(since)
+
+
+def watchdog_missing(trial):
+    """A board whose watchdog can't be armed drives nothing, and says why."""
+    victim = trial.world.machines[trial.others[0]]
+    victim.power_off()
+    victim.watchdog = False
+    victim.power_on()
+    victim.wait_up()
+    wait_until(lambda: "watchdog /dev/watchdog0: timeout" in victim.log("guard"), WAIT_S, "the guard says so",
+               poll=0.2)
+    since = now_ns()
+    trial.world.machines[trial.driver].kill(9, "holdfastd")
+    event = trial.world.first_drive_after(since, trial.world.boards, 1, WAIT_S)
+    assert event["board"] != victim.name
+    victim.power_off()
+    victim.watchdog = True
+    victim.power_on()
+    victim.wait_up()
+
+
+ALL = [grant_and_drive, agent_killed, guard_killed, guard_lost, guard_stopped, kernel_panic, link_cut,
+       link_one_way, leading_driver_loses_power, readback_stuck_off, clock_stepped, disk_read_only,
+       power_cut_in_boot, watchdog_missing]
