@@ -27,7 +27,9 @@ const struct conf_key conf_schema[] = {
     { "node.id", CONF_TYPE_NAME, .required = true, FIELD(struct conf, node_id),
       .doc = "Its name in the cluster; the CN of its certificate." },
     { "node.data_dir", CONF_TYPE_PATH, FIELD(struct conf, data_dir),
-      .default_text = "/var/lib/holdfast", .doc = "Where an issuer keeps its journal." },
+      .default_text = "/var/lib/holdfast",
+      .doc = "Where an issuer keeps its journal, an agent its tokens, a guard its latched faults; "
+             "must outlive a reset." },
     { "node.run_dir", CONF_TYPE_PATH, FIELD(struct conf, run_dir), .default_text = "/run/holdfast",
       .doc = "Where guard.sock and lease.page live; cleared at boot." },
 

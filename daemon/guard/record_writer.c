@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -105,7 +106,9 @@ static void serve(struct writer *writer)
 /* Nothing of the guard's stays open here: neither its lock nor, later, a line. */
 _Noreturn static void run_writer(struct writer *writer)
 {
+    const struct sched_param none = { 0 };
     (void)prctl(PR_SET_NAME, "guard-record", 0UL, 0UL, 0UL);
+    (void)sched_setscheduler(0, SCHED_OTHER, &none); /* whoever started the guard may have set it */
     int kept[] = { writer->socket, writer->folder };
     for (int i = 0; i < 2; i++)
         kept[i] = fcntl(kept[i], F_DUPFD_CLOEXEC, 3);
