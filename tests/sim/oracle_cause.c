@@ -91,8 +91,10 @@ void oracle_guard_dropped(struct world *world, int board, const struct guard_cha
  * Of a fault: an output may be on, it was latched since the board was reset last, and the watchdog has
  * not reset the board for it before.
  */
-static bool excuses(const struct world *world, int board, int resource, int64_t since_us)
+static bool excuses(const struct world *world, int board, int resource)
 {
+    /* Once it is off it is fed at the next try: a quarter of a quarter of the timeout later. */
+    int64_t since_us = watchdog_us(world) / 8;
     const struct oracle_latch *latch = &world->oracle.board[board].latch[resource];
     return guard_of(world, board)->loop.guard.resource[resource].state == GUARD_FAULT &&
            !latch->reset && latch->on_us >= world->now_us - since_us;
@@ -111,7 +113,7 @@ static bool is_well(const struct world *world, int board)
         !was_away(world, board, counts_us) && !clocks_were_touched(world, board, counts_us) &&
         guard->fault_left_us < world->now_us - counts_us && !sim_guard_clock_is_bad(world, board);
     for (int i = 0; i < world->resource_count; i++)
-        well = well && !excuses(world, board, i, counts_us);
+        well = well && !excuses(world, board, i);
     return well;
 }
 
@@ -122,7 +124,7 @@ static void note_reset(struct world *world, int board)
     if (!guard_of(world, board)->process.up || record->writing || record->failed)
         return;
     for (int i = 0; i < world->resource_count; i++) {
-        if (!excuses(world, board, i, watchdog_us(world)))
+        if (!excuses(world, board, i))
             continue;
         world_cover(world, COVERAGE_RESETS_FOR_FAULTS);
         world->oracle.board[board].latch[i].reset = true;
