@@ -282,6 +282,28 @@ static void check_output(const struct check *check, unsigned resource, unsigned 
     check_readback(&at, res, output);
 }
 
+/* Where a line is told, or should be: "readback.line_name", say. */
+static const char *line_key(struct place *at, const struct conf_line *line, const char *group)
+{
+    char leaf[32];
+    bool by_name = line->line == HAL_LINE_BY_NAME && line->name[0] != '\0';
+    snprintf(leaf, sizeof(leaf), "%sline%s", group, by_name ? "_name" : "");
+    return output_key(at, leaf);
+}
+
+static bool line_given(struct place *at, const struct conf_line *line, const char *group)
+{
+    char leaf[32];
+    snprintf(leaf, sizeof(leaf), "%sline_name", group);
+    bool named = line->name[0] != '\0' || conf_report_has(at->check->report, output_key(at, leaf));
+    const char *key = line_key(at, line, group);
+    bool numbered = line->line != HAL_LINE_BY_NAME || conf_report_has(at->check->report, key);
+    if (!named && !numbered)
+        FAIL(at->check, key,
+             "missing, must be a whole number, 0 to 1023, where there is no line_name");
+    return named || numbered;
+}
+
 /* Each line of a chip may be used once only, for whatever. */
 struct used_line {
     const struct conf_line *line;
@@ -290,15 +312,26 @@ struct used_line {
 
 enum { LINES_MAX = HF_LEASES_PER_AGENT_MAX * HF_OUTPUTS_MAX * 2 };
 
+/* One line by two words is found out when it is opened: the kernel gives it away once. */
+static bool same_line(const struct conf_line *a, const struct conf_line *b)
+{
+    if (strcmp(a->chip, b->chip) != 0)
+        return false;
+    return a->line == HAL_LINE_BY_NAME || b->line == HAL_LINE_BY_NAME ?
+               strcmp(a->name, b->name) == 0 :
+               a->line == b->line;
+}
+
 static void use_line(const struct check *check, struct used_line *used, size_t *count,
                      const struct conf_line *line, const char *key)
 {
+    char text[CONF_LINE_TEXT_MAX + 1];
     bool known = line->chip[0] != '\0' && !conf_report_has(check->report, key);
     for (size_t i = 0; known && i < *count; i++) {
-        if (used[i].line->line != line->line || strcmp(used[i].line->chip, line->chip) != 0)
+        if (!same_line(used[i].line, line))
             continue;
-        FAIL(check, key, "%u of %s is %s already, every line must be used once", line->line,
-             line->chip, used[i].key);
+        FAIL(check, key, "%s is %s already, every line must be used once",
+             conf_line_text(line, text), used[i].key);
         return;
     }
     if (!known)
@@ -317,9 +350,11 @@ static void check_lines(const struct check *check)
         const struct conf_resource *res = &check->conf->resource[at.resource];
         for (at.output = 0; at.output < res->output_count; at.output++) {
             const struct conf_output *output = &res->output[at.output];
-            use_line(check, used, &count, &output->line, output_key(&at, "line"));
-            if (output->has_readback)
-                use_line(check, used, &count, &output->readback, output_key(&at, "readback.line"));
+            if (line_given(&at, &output->line, ""))
+                use_line(check, used, &count, &output->line, line_key(&at, &output->line, ""));
+            if (output->has_readback && line_given(&at, &output->readback, "readback."))
+                use_line(check, used, &count, &output->readback,
+                         line_key(&at, &output->readback, "readback."));
         }
     }
 }

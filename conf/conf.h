@@ -34,8 +34,9 @@ struct conf_node_address {
 };
 
 struct conf_line {
-    char chip[HF_NAME_MAX + 1]; /* "gpiochip0"; sim backend: any name */
-    uint32_t line;
+    char chip[HF_NAME_MAX + 1]; /* "gpiochip0", a path, a label; sim backend: any name */
+    char name[HF_NAME_MAX + 1]; /* as the chip names the line; empty: by number alone */
+    uint32_t line;              /* HAL_LINE_BY_NAME: by name alone */
 };
 
 enum conf_output_kind { CONF_OUTPUT_GPIO, CONF_OUTPUT_PULSE };
@@ -53,6 +54,8 @@ struct conf_output {
     uint32_t reset_ms;       /* gpio covering kernel: from watchdog bite to pins at their pulls */
     bool has_readback;
     struct conf_line readback;
+    bool readback_active_low;
+    enum hal_bias readback_bias;
     uint32_t readback_within_ms; /* 1..1000 */
 };
 
@@ -155,6 +158,16 @@ void conf_print_reference_man(FILE *out);
 
 /* The board as this file configures it, for a process of this role; texts are the conf's. */
 struct hal_board conf_hal_board(const struct conf *conf, const char *role);
+
+/* An output's line, or its readback's, as the HAL is asked for it; texts are the conf's. */
+struct hal_line_config conf_hal_output(const struct conf_resource *resource,
+                                       const struct conf_output *output);
+struct hal_line_config conf_hal_readback(const struct conf_resource *resource,
+                                         const struct conf_output *output);
+
+/* "gpiochip0 line 5 \"RELAY\"" into `text`, as the file names the line. Returns `text`. */
+enum { CONF_LINE_TEXT_MAX = 2 * HF_NAME_MAX + 32 };
+const char *conf_line_text(const struct conf_line *line, char text[CONF_LINE_TEXT_MAX + 1]);
 
 /* Fence latency of one output, by timing_fence_latency(). */
 struct span conf_output_fence(const struct conf *conf, const struct conf_output *output);

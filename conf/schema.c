@@ -14,13 +14,17 @@ static const char *const failback_words[] = { "manual", "auto", NULL };
 static const char *const on_stuck_words[] = { "hold", "go", NULL };
 static const char *const kind_words[] = { "gpio", "pulse", NULL };
 static const char *const covers_words[] = { "process", "kernel", NULL };
+static const char *const bias_words[] = { "as-is", "disabled", "pull-up", "pull-down", NULL };
 static const char *const backend_words[] = { "sim", "linux", NULL };
 
 _Static_assert(CONF_FAILBACK_AUTO == 1, "order of failback_words");
 _Static_assert(CONF_ON_STUCK_GO == 1, "order of on_stuck_words");
 _Static_assert(CONF_OUTPUT_PULSE == 1, "order of kind_words");
 _Static_assert(CONF_COVERS_KERNEL == 1, "order of covers_words");
+_Static_assert(HAL_BIAS_PULL_DOWN == 3, "order of bias_words");
 _Static_assert(HAL_LINUX == 1, "order of backend_words");
+
+enum { LINE_BY_NAME = -1 }; /* stored as HAL_LINE_BY_NAME */
 
 const struct conf_key conf_schema[] = {
     { "node", CONF_TYPE_GROUP, .required = true, .doc = "This board." },
@@ -136,9 +140,16 @@ const struct conf_key conf_schema[] = {
       .doc = "pulse: a charge pump or retriggerable monostable that drops when edges stop. "
              "gpio: a plain level." },
     { "agent.resources[].outputs[].chip", CONF_TYPE_TEXT, .required = true,
-      FIELD(struct conf_output, line.chip), .doc = "GPIO chip, as gpiochip0." },
-    { "agent.resources[].outputs[].line", CONF_TYPE_INT, .required = true, .max = 1023,
-      FIELD(struct conf_output, line.line), .doc = "Line of that chip." },
+      FIELD(struct conf_output, line.chip),
+      .doc =
+          "GPIO chip: its device, as gpiochip0, or its label, as pinctrl-bcm2835, if only one has "
+          "that." },
+    { "agent.resources[].outputs[].line", CONF_TYPE_INT, .max = 1023, .default_value = LINE_BY_NAME,
+      FIELD(struct conf_output, line.line),
+      .doc = "Line of that chip by its number. This or line_name is required; with both, the chip "
+             "must have that line under that name." },
+    { "agent.resources[].outputs[].line_name", CONF_TYPE_TEXT, FIELD(struct conf_output, line.name),
+      .doc = "Line of that chip by the name that the chip has for it, see gpioinfo(1)." },
     { "agent.resources[].outputs[].active_low", CONF_TYPE_BOOL,
       FIELD(struct conf_output, active_low), .doc = "On is the low level." },
     { "agent.resources[].outputs[].rate_hz", CONF_TYPE_INT, .unit = "Hz", .min = 10, .max = 2000,
@@ -160,9 +171,20 @@ const struct conf_key conf_schema[] = {
       FIELD(struct conf_output, has_readback),
       .doc = "A contact that shows what the output really does." },
     { "agent.resources[].outputs[].readback.chip", CONF_TYPE_TEXT, .required = true,
-      FIELD(struct conf_output, readback.chip), .doc = "GPIO chip of the input." },
-    { "agent.resources[].outputs[].readback.line", CONF_TYPE_INT, .required = true, .max = 1023,
-      FIELD(struct conf_output, readback.line), .doc = "Line of that chip." },
+      FIELD(struct conf_output, readback.chip), .doc = "GPIO chip of the input, as above." },
+    { "agent.resources[].outputs[].readback.line", CONF_TYPE_INT, .max = 1023,
+      .default_value = LINE_BY_NAME, FIELD(struct conf_output, readback.line),
+      .doc = "Line of that chip by its number; this or line_name." },
+    { "agent.resources[].outputs[].readback.line_name", CONF_TYPE_TEXT,
+      FIELD(struct conf_output, readback.name), .doc = "Line of that chip by its name." },
+    { "agent.resources[].outputs[].readback.active_low", CONF_TYPE_BOOL,
+      FIELD(struct conf_output, readback_active_low),
+      .doc = "The low level shows that the output is on." },
+    { "agent.resources[].outputs[].readback.bias", CONF_TYPE_WORD, .words = bias_words,
+      FIELD(struct conf_output, readback_bias),
+      .doc =
+          "The chip's own pull on the input. The kernel leaves it out, unsaid, where the chip has "
+          "none." },
     { "agent.resources[].outputs[].readback.within_ms", CONF_TYPE_INT, .required = true,
       .unit = "ms", .min = 1, .max = 1000, FIELD(struct conf_output, readback_within_ms),
       .doc = "How soon it must agree (pulse: after hold_ms); else the resource goes to FAULT." },

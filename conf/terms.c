@@ -12,7 +12,7 @@ enum { TERMS_LINE_MAX = 512 };
 static uint64_t add_line(uint64_t hash, const char *what, const struct conf_line *line)
 {
     char text[TERMS_LINE_MAX];
-    snprintf(text, sizeof(text), "/%s %s %" PRIu32, what, line->chip, line->line);
+    snprintf(text, sizeof(text), "/%s %s %" PRIu32 " %s", what, line->chip, line->line, line->name);
     return conf_digest_add(hash, text);
 }
 
@@ -25,7 +25,8 @@ static uint64_t add_output(uint64_t hash, const struct conf_output *output)
     hash = add_line(conf_digest_add(hash, text), "line", &output->line);
     if (!output->has_readback)
         return hash;
-    snprintf(text, sizeof(text), "/within %" PRIu32, output->readback_within_ms);
+    snprintf(text, sizeof(text), "/within %" PRIu32 " %d %d", output->readback_within_ms,
+             (int)output->readback_active_low, (int)output->readback_bias);
     return add_line(conf_digest_add(hash, text), "readback", &output->readback);
 }
 

@@ -46,32 +46,61 @@ static bool board_open_hal(struct board *board, const struct platform *platform,
     return board->hal_open;
 }
 
+static void log_refusal(const struct board *board, const struct conf_resource *resource,
+                        const char *what, const struct conf_output *output,
+                        const struct conf_line *line, enum hal_result result)
+{
+    char text[CONF_LINE_TEXT_MAX + 1];
+    const char *why = board->hal.why(board->hal.context);
+    log_line(LOG_ERR, "%s: %s %s (%s): %s%s%s", resource->name.text, what, output->name.text,
+             conf_line_text(line, text), hal_result_name(result), why[0] != '\0' ? ": " : "", why);
+}
+
+static bool board_open_readback(struct board *board, const struct conf_resource *resource,
+                                const struct conf_output *output, struct hal_line **line)
+{
+    const struct hal_line_config config = conf_hal_readback(resource, output);
+    int64_t edge_us;
+    enum hal_result result = board->hal.output->open_input(board->hal.context, &config, line);
+    if (result != HAL_OK) {
+        log_refusal(board, resource, "readback of", output, &output->readback, result);
+        return false;
+    }
+    if (!board->hal.output->edges(*line, &edge_us))
+        log_line(LOG_INFO, "%s: readback of %s: no edges from its chip, it is polled",
+                 resource->name.text, output->name.text);
+    return true;
+}
+
 static bool board_open_output(struct board *board, const struct conf_resource *resource,
                               const struct conf_output *output, struct board_resource *to)
 {
-    const struct hal_output_ops *ops = board->hal.output;
-    void *context = board->hal.context;
+    const struct hal_line_config config = conf_hal_output(resource, output);
     struct hal_line *line = NULL;
-    enum hal_result result =
-        ops->open_output(context, output->line.chip, output->line.line, output->active_low,
-                         resource->name.text, output->name.text, &line);
+    enum hal_result result = board->hal.output->open_output(board->hal.context, &config, &line);
     if (result != HAL_OK) {
-        log_line(LOG_ERR, "%s: output %s (%s line %u): %s", resource->name.text, output->name.text,
-                 output->line.chip, (unsigned)output->line.line, hal_result_name(result));
+        log_refusal(board, resource, "output", output, &output->line, result);
         return false;
     }
-    to->output[to->output_count] = line;
-    line = NULL;
-    if (output->has_readback) {
-        result = ops->open_input(context, output->readback.chip, output->readback.line, false,
-                                 resource->name.text, output->name.text, &line);
-        if (result != HAL_OK)
-            log_line(LOG_ERR, "%s: readback of %s (%s line %u): %s", resource->name.text,
-                     output->name.text, output->readback.chip, (unsigned)output->readback.line,
-                     hal_result_name(result));
+    uint8_t number = to->output_count++;
+    to->output[number] = line;
+    to->readback[number] = NULL;
+    return !output->has_readback ||
+           board_open_readback(board, resource, output, &to->readback[number]);
+}
+
+bool board_must_poll(const struct board *board)
+{
+    int64_t edge_us;
+    for (uint8_t i = 0; i < board->resource_count; i++) {
+        const struct board_resource *resource = &board->resource[i];
+        for (uint8_t number = 0; number < resource->output_count; number++) {
+            if (resource->readback[number] != NULL &&
+                !board->hal.output->edges(resource->readback[number], &edge_us))
+                return true;
+        }
     }
-    to->readback[to->output_count++] = line;
-    return result == HAL_OK;
+    return false;
 }
 
 bool board_open(struct board *board, const struct platform *platform, const struct conf *conf)

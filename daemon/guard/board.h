@@ -37,6 +37,9 @@ void board_guard_config(const struct conf *conf, struct guard_config *config);
  */
 bool board_open(struct board *board, const struct platform *platform, const struct conf *conf);
 
+/* True if a readback's changes wake nobody: it is to be looked at often while it is awaited. */
+bool board_must_poll(const struct board *board);
+
 /* Starts the watchdog, if the configuration has one. False after one log line. */
 bool board_arm_watchdog(struct board *board, const struct conf *conf);
 

@@ -11,7 +11,7 @@
 
 enum {
     LOOP_MESSAGES_PER_TURN = 64,  /* an agent that floods does not keep the loop from its timers */
-    LOOP_READBACK_POLL_US = 1000, /* while a readback is awaited that has no descriptor */
+    LOOP_READBACK_POLL_US = 1000, /* while a readback is awaited and some of them have no edges */
     LOOP_SLEPT_US = 10000,        /* more is a suspended board; less comes of reading two clocks */
     LOOP_CLOCK_WINDOW_US = 1000000,
     LOOP_CLOCK_PAUSE_US = 10000 /* the clocks are not compared by readings further apart */
@@ -72,6 +72,32 @@ static void log_changes(struct loop *loop, const struct guard_effects *effects)
     }
 }
 
+/* A contact that did not obey: since when, as the kernel saw it. */
+static void log_edges(const struct loop *loop, uint8_t index)
+{
+    const struct board_resource *resource = &loop->board.resource[index];
+    for (uint8_t number = 0; number < resource->output_count; number++) {
+        int64_t edge_us = INT64_MIN;
+        if (resource->readback[number] != NULL)
+            (void)loop->board.hal.output->edges(resource->readback[number], &edge_us);
+        if (edge_us != INT64_MIN)
+            log_line(LOG_ERR,
+                     "%s: readback of output %u: %s for %" PRId64 " us, by the kernel's date",
+                     resource_name(loop, index), (unsigned)number,
+                     loop->guard.resource[index].output[number].readback ? "on" : "off",
+                     monotonic_us(loop) - edge_us);
+    }
+}
+
+static void log_faults(const struct loop *loop, const struct guard_effects *effects)
+{
+    for (uint8_t i = 0; i < effects->change_count; i++) {
+        enum guard_event event = effects->change[i].event;
+        if (event == GUARD_EVENT_STUCK_ON || event == GUARD_EVENT_STUCK_OFF)
+            log_edges(loop, effects->change[i].resource);
+    }
+}
+
 static void apply_effects(struct loop *loop, const struct guard_effects *effects)
 {
     apply_levels(loop, effects, false);
@@ -85,6 +111,7 @@ static void apply_effects(struct loop *loop, const struct guard_effects *effects
     record_changed(&loop->record, &loop->guard, effects);
     loop->status_mask |= effects->status_mask;
     log_changes(loop, effects);
+    log_faults(loop, effects);
 }
 
 /* One step with its effects; each resource with a line that failed gets a step for that as well. */
@@ -293,8 +320,8 @@ static void arm_timer(struct loop *loop)
 {
     struct instant wake = loop->guard.wake_at;
     int64_t ahead_us = instant_diff(wake, now_of(loop)).us;
-    if (loop->board.hal.fd < 0 && guard_awaits_readback(&loop->guard) &&
-        ahead_us > LOOP_READBACK_POLL_US)
+    if (ahead_us > LOOP_READBACK_POLL_US && guard_awaits_readback(&loop->guard) &&
+        board_must_poll(&loop->board))
         ahead_us = LOOP_READBACK_POLL_US;
     int64_t at_us = monotonic_us(loop) + (ahead_us > 0 ? ahead_us : 0);
     HF_CHECK(loop->platform->arm(loop->platform->context, at_us) >= 0);

@@ -174,15 +174,11 @@ static enum hal_result sim_send_level(struct hal_line *line, bool level)
     return result;
 }
 
-static enum hal_result sim_open_output(void *hal, const char *chip, uint32_t number,
-                                       bool active_low, const char *resource, const char *name,
+static enum hal_result sim_open_output(void *hal, const struct hal_line_config *config,
                                        struct hal_line **out)
 {
     struct hal_line *line = NULL;
-    (void)chip;
-    (void)number;
-    (void)active_low;
-    enum hal_result result = sim_line_new(hal, resource, name, &line);
+    enum hal_result result = sim_line_new(hal, config->resource, config->output, &line);
     if (result != HAL_OK)
         return result;
     result = sim_send_level(line, false);
@@ -212,14 +208,11 @@ static enum hal_result sim_await_input(struct sim_hal *sim, const char *path,
     return HAL_OK;
 }
 
-static enum hal_result sim_open_input(void *hal, const char *chip, uint32_t number, bool active_low,
-                                      const char *resource, const char *name, struct hal_line **out)
+static enum hal_result sim_open_input(void *hal, const struct hal_line_config *config,
+                                      struct hal_line **out)
 {
     struct hal_line *line = NULL;
-    (void)chip;
-    (void)number;
-    (void)active_low;
-    enum hal_result result = sim_line_new(hal, resource, name, &line);
+    enum hal_result result = sim_line_new(hal, config->resource, config->output, &line);
     if (result != HAL_OK)
         return result;
     result = sim_await_input(hal, line->path, &line->input);
@@ -248,6 +241,13 @@ static enum hal_result sim_get(struct hal_line *line, bool *on)
         return HAL_IO;
     *on = line->input->level;
     return HAL_OK;
+}
+
+/* The bench tells every change, without a date. */
+static bool sim_edges(const struct hal_line *line, int64_t *monotonic_us)
+{
+    *monotonic_us = INT64_MIN;
+    return line->input != NULL;
 }
 
 static void sim_line_close(struct hal_line *line)
@@ -288,11 +288,18 @@ static enum hal_result sim_announce_port(void *hal, uint16_t port)
     return sim_send(hal, text, (size_t)length);
 }
 
+static const char *sim_why(void *hal)
+{
+    (void)hal;
+    return "";
+}
+
 static const struct hal_output_ops sim_output_ops = {
     .open_output = sim_open_output,
     .open_input = sim_open_input,
     .set = sim_set,
     .get = sim_get,
+    .edges = sim_edges,
     .close = sim_line_close,
 };
 
@@ -360,6 +367,7 @@ enum hal_result hal_sim_open(struct hal *hal, const char *socket, const char *bo
         .fd = sim->fd,
         .service = sim_service,
         .announce_port = sim_announce_port,
+        .why = sim_why,
         .close = sim_close,
     };
     int length = snprintf(hello, sizeof(hello), "hello %s %s %ld\n", board, role, (long)getpid());

@@ -29,26 +29,18 @@ static enum hal_result open_line(void *context, const char *resource, struct hal
     return HAL_OK;
 }
 
-static enum hal_result open_output(void *context, const char *chip, uint32_t line, bool active_low,
-                                   const char *resource, const char *name, struct hal_line **out)
+static enum hal_result open_output(void *context, const struct hal_line_config *config,
+                                   struct hal_line **out)
 {
-    (void)chip;
-    (void)line;
-    (void)active_low;
-    (void)name;
-    enum hal_result result = open_line(context, resource, out);
+    enum hal_result result = open_line(context, config->resource, out);
     line_set((*out)->world, (*out)->board, (*out)->resource, false);
     return result;
 }
 
-static enum hal_result open_input(void *context, const char *chip, uint32_t line, bool active_low,
-                                  const char *resource, const char *name, struct hal_line **out)
+static enum hal_result open_input(void *context, const struct hal_line_config *config,
+                                  struct hal_line **out)
 {
-    (void)chip;
-    (void)line;
-    (void)active_low;
-    (void)name;
-    enum hal_result result = open_line(context, resource, out);
+    enum hal_result result = open_line(context, config->resource, out);
     guard_hal_line_changed((*out)->world, (*out)->board, (*out)->resource);
     return result;
 }
@@ -70,6 +62,12 @@ static enum hal_result get(struct hal_line *line, bool *on)
     *on = hal->told ? hal->level[line->resource] :
                       line_reads(line->world, line->board, line->resource);
     return HAL_OK;
+}
+
+static bool edges(const struct hal_line *line, int64_t *monotonic_us)
+{
+    *monotonic_us = INT64_MIN;
+    return line->world->board[line->board].guard.hal.told;
 }
 
 void guard_hal_fails(struct world *world, int board, int resource, int64_t until_us)
@@ -180,6 +178,12 @@ void guard_hal_look(struct world *world, const struct event *event)
     sim_guard_wake(world, board);
 }
 
+static const char *why(void *context)
+{
+    (void)context;
+    return "";
+}
+
 static void close_hal(struct hal *hal)
 {
     (void)hal;
@@ -187,7 +191,8 @@ static void close_hal(struct hal *hal)
 
 enum hal_result guard_hal_open(void *context, const struct conf *conf, struct hal *hal)
 {
-    static const struct hal_output_ops outputs = { open_output, open_input, set, get, close_line };
+    static const struct hal_output_ops outputs = { open_output, open_input, set,
+                                                   get,         edges,      close_line };
     static const struct hal_watchdog_ops watchdog = { arm, feed, stop };
     struct sim_guard *guard = context;
     (void)conf;
@@ -201,6 +206,7 @@ enum hal_result guard_hal_open(void *context, const struct conf *conf, struct ha
                          .context = guard,
                          .fd = guard->hal.told ? HANDLE_BENCH : -1,
                          .service = service,
+                         .why = why,
                          .close = close_hal };
     return HAL_OK;
 }

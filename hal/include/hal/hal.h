@@ -20,26 +20,51 @@ enum hal_result {
     HAL_DENIED,      /* permission */
     HAL_IO,          /* the kernel or the bench refused */
     HAL_UNSUPPORTED, /* the device can't do what was asked (timeout out of its range) */
+    HAL_AMBIGUOUS,   /* more than one chip has this label, or more than one line this name */
     HAL_LOST         /* the bench's connection is gone; sim only */
+};
+
+enum hal_bias { HAL_BIAS_AS_IS, HAL_BIAS_DISABLED, HAL_BIAS_PULL_UP, HAL_BIAS_PULL_DOWN };
+
+/* In the place of a line's number: the line is found by its name alone. */
+#define HAL_LINE_BY_NAME UINT32_MAX
+
+/*
+ * Which line, and how it is wired. Texts are borrowed for the call. The bench goes by resource and
+ * output alone: it has neither chips nor wiring.
+ */
+struct hal_line_config {
+    const char *chip;      /* "gpiochip0", a path, or the label of one chip of this board */
+    const char *line_name; /* as the chip names it; "": by number. With both, both must be right */
+    uint32_t line;         /* HAL_LINE_BY_NAME: by name */
+    bool active_low;
+    enum hal_bias bias; /* inputs; a chip that has none leaves the line as it is, unsaid */
+    const char *resource;
+    const char *output; /* the output's name, a readback's too; consumer is "holdfast R/O" */
 };
 
 struct hal_line; /* one GPIO line, opaque */
 
 struct hal_output_ops {
     /*
-     * Requests `line` of `chip` as an output at its inactive level, at once and without a glitch.
-     * `name` is the consumer label and, in the bench, the line's name. May block for the ioctl only.
-     * HAL_NOT_FOUND, HAL_BUSY, HAL_DENIED, HAL_IO.
+     * Requests a line as an output at its inactive level, at once and without a glitch. May block
+     * for some ioctls only. HAL_NOT_FOUND, HAL_AMBIGUOUS, HAL_BUSY, HAL_DENIED, HAL_IO.
      */
-    enum hal_result (*open_output)(void *hal, const char *chip, uint32_t line, bool active_low,
-                                   const char *resource, const char *name, struct hal_line **out);
-    /* The same as an input, for readback. */
-    enum hal_result (*open_input)(void *hal, const char *chip, uint32_t line, bool active_low,
-                                  const char *resource, const char *name, struct hal_line **out);
+    enum hal_result (*open_output)(void *hal, const struct hal_line_config *config,
+                                   struct hal_line **out);
+    /* The same as an input, for readback, with its edges told through hal.fd where they can be. */
+    enum hal_result (*open_input)(void *hal, const struct hal_line_config *config,
+                                  struct hal_line **out);
     /* Sets an output's logical level. Never blocks. HAL_IO, HAL_LOST. */
     enum hal_result (*set)(struct hal_line *line, bool on);
     /* Reads an input's logical level. Never blocks. HAL_IO, HAL_LOST. */
     enum hal_result (*get)(struct hal_line *line, bool *on);
+    /*
+     * True if a change of this input's level makes hal.fd readable; false: it must be looked at. May
+     * turn false while the line is open. *monotonic_us is the kernel's date of the latest edge by
+     * CLOCK_MONOTONIC, which is slewed: to be told, not to decide by. INT64_MIN: none is known.
+     */
+    bool (*edges)(const struct hal_line *line, int64_t *monotonic_us);
     /* Sets an output inactive and gives it back to the kernel. */
     void (*close)(struct hal_line *line);
 };
@@ -63,13 +88,18 @@ struct hal {
     void *context;
     /* A descriptor whose input the owner must poll and then pass to service(), or -1. */
     int fd;
-    /* Takes in what arrived (sim: readback levels). Never blocks. HAL_LOST. */
+    /* Takes in what arrived (sim: levels; linux: edges). Never blocks. HAL_LOST. */
     enum hal_result (*service)(void *hal);
     /*
      * The TCP connection to an actuator with this local port (1..65535) is this process's. Tells a
      * bench whose writes it sees; a real board has no use for it. Never blocks. HAL_LOST.
      */
     enum hal_result (*announce_port)(void *hal, uint16_t port);
+    /*
+     * What the latest refusal of an op was about, in words that go behind its result; "" if they
+     * would say no more. Valid until the next call of an op.
+     */
+    const char *(*why)(void *hal);
     void (*close)(struct hal *hal);
 };
 

@@ -60,11 +60,15 @@ static const char good[] =
     "          kind = \"pulse\"; # agent.resources[].outputs[].kind\n"
     "          chip = \"gpiochip0\"; # agent.resources[].outputs[].chip\n"
     "          line = 17; # agent.resources[].outputs[].line\n"
+    "          line_name = \"PUMP\"; # agent.resources[].outputs[].line_name\n"
     "          rate_hz = 500; # agent.resources[].outputs[].rate_hz\n"
     "          hold_ms = 40; # agent.resources[].outputs[].hold_ms\n"
     "          readback = {\n"
     "            chip = \"gpiochip0\"; # agent.resources[].outputs[].readback.chip\n"
     "            line = 27; # agent.resources[].outputs[].readback.line\n"
+    "            line_name = \"AUX\"; # agent.resources[].outputs[].readback.line_name\n"
+    "            active_low = true; # agent.resources[].outputs[].readback.active_low\n"
+    "            bias = \"pull-up\"; # agent.resources[].outputs[].readback.bias\n"
     "            within_ms = 5; # agent.resources[].outputs[].readback.within_ms\n"
     "          };\n"
     "        },\n"
@@ -204,6 +208,12 @@ static void the_good_file_loads_without_a_word(void **state)
     assert_int_equal(conf->resource[0].output[0].kind, CONF_OUTPUT_PULSE);
     assert_true(conf->resource[0].output[0].has_readback);
     assert_int_equal(conf->resource[0].output[0].readback.line, 27);
+    assert_string_equal(conf->resource[0].output[0].readback.name, "AUX");
+    assert_true(conf->resource[0].output[0].readback_active_low);
+    assert_int_equal(conf->resource[0].output[0].readback_bias, HAL_BIAS_PULL_UP);
+    assert_string_equal(conf->resource[0].output[0].line.name, "PUMP");
+    assert_string_equal(conf->resource[0].output[1].line.name, "");
+    assert_int_equal(conf->resource[0].output[1].line.line, 17);
     assert_false(conf->resource[0].output[1].has_readback);
     assert_true(conf->resource[0].output[1].active_low);
     assert_int_equal(conf->resource[0].fence.us, 4500000);
@@ -257,6 +267,9 @@ static void what_is_left_out_gets_its_default(void **state)
     assert_int_equal(conf->drift_ppm, 2000);
     assert_int_equal(conf->resource[0].priority, 0);
     assert_int_equal(conf->resource[0].failback, CONF_FAILBACK_MANUAL);
+    assert_int_equal(load_file(fix, "conf/examples/board-a.conf"), 0);
+    assert_int_equal(conf->resource[0].output[0].readback_bias, HAL_BIAS_AS_IS);
+    assert_false(conf->resource[0].output[0].readback_active_low);
 }
 
 /* ---- each key, mutated */
@@ -422,13 +435,21 @@ static const struct cross crosses[] = {
     { "rate_hz", "500", "60", "release_ms", "8.334 ms at 60 Hz" },
     { "rate_hz", "rate_hz = 500;", "", "{ name = \"enable\"", "10 to 2000 Hz" },
     { "hold_ms", "hold_ms = 40;", "", "{ name = \"enable\"", "1 to 1000 ms" },
-    { "active_low", "active_low = true;", "rate_hz = 50;", "rate_hz = 50;", "kind = \"pulse\"" },
+    { "name = \"relay\"", "active_low = true;", "rate_hz = 50;", "rate_hz = 50;",
+      "kind = \"pulse\"" },
     { "rate_hz", "rate_hz = 500;", "rate_hz = 500; reset_ms = 4;", "reset_ms = 4",
       "kind = \"gpio\"" },
     { "reset_ms", "reset_ms = 500;", "", "{ name = \"relay\"", "must have it: 1 to 60000 ms" },
     { "covers", "\"kernel\"", "\"process\"", "reset_ms = 500", "covers = \"kernel\"" },
     { "within_ms", "5", "960", "within_ms", "40 + 960 = 1000 ms must be below" },
     { "line = 27", "27", "17", "line = 17; # agent.resources[].outputs[].readback", "used once" },
+    { "line = 17;",
+      "line = 17; # agent.resources[].outputs[].line\n          line_name = \"PUMP\";", "",
+      "{ name = \"enable\"", "0 to 1023, where there is no line_name" },
+    { "chip = \"gpiochip0\"; # agent.resources[].outputs[].readback",
+      "line = 27; # agent.resources[].outputs[].readback.line\n            line_name = \"AUX\";",
+      "line_name = \"PUMP\";", "line_name = \"PUMP\"; # agent.resources[].outputs[].readback",
+      "line_name: gpiochip0 line \"PUMP\" is agent.resources[0].outputs[0].line already" },
     { "{ name = \"relay\"", "relay", "enable", "{ name = \"enable\"; kind = \"gpio\"",
       "every name must be different" },
     { "hal = {", "socket = \"bench.sock\";", "", "hal = {", "the bench's socket" },

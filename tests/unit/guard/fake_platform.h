@@ -54,6 +54,9 @@ struct hal_line {
     struct fake_platform *fake;
     char name[2 * HF_NAME_MAX + 2];
     bool active_low;
+    enum hal_bias bias;
+    bool no_edges;
+    int64_t edge_us;        /* the kernel's date of the last one */
     bool level;             /* output: as told */
     bool contact;           /* output: as its readback shows it */
     bool contact_held;      /* it does not follow the level */
@@ -119,6 +122,7 @@ struct fake_platform {
     size_t open_fails_at;
     enum hal_result hal_answer, service_answer, watchdog_answer, feed_answer, stop_answer;
     uint32_t counts_longer_ms;
+    const char *why;
     bool hal_open, watchdog_armed, watchdog_stopped;
     int bench_fd;
     int64_t fed_us;
@@ -176,8 +180,8 @@ static inline struct hal_line *fake_readback(struct fake_platform *fake, const c
     return NULL;
 }
 
-static inline enum hal_result fake_add_line(void *hal, const char *resource, const char *name,
-                                            bool active_low, struct hal_line **out)
+static inline enum hal_result fake_add_line(void *hal, const struct hal_line_config *config,
+                                            struct hal_line **out)
 {
     struct fake_platform *fake = hal;
     assert_true(fake->line_count < FAKE_LINES);
@@ -188,34 +192,42 @@ static inline enum hal_result fake_add_line(void *hal, const char *resource, con
     }
     struct hal_line *line = &fake->line[fake->line_count++];
     line->fake = fake;
-    line->active_low = active_low;
-    snprintf(line->name, sizeof(line->name), "%s/%s", resource, name);
+    line->active_low = config->active_low;
+    line->bias = config->bias;
+    line->edge_us = INT64_MIN;
+    snprintf(line->name, sizeof(line->name), "%s/%s", config->resource, config->output);
     *out = line;
     return HAL_OK;
 }
 
-static inline enum hal_result fake_open_output(void *hal, const char *chip, uint32_t number,
-                                               bool active_low, const char *resource,
-                                               const char *name, struct hal_line **out)
+static inline enum hal_result fake_open_output(void *hal, const struct hal_line_config *config,
+                                               struct hal_line **out)
 {
-    (void)chip;
-    (void)number;
-    return fake_add_line(hal, resource, name, active_low, out);
+    return fake_add_line(hal, config, out);
 }
 
-static inline enum hal_result fake_open_input(void *hal, const char *chip, uint32_t number,
-                                              bool active_low, const char *resource,
-                                              const char *name, struct hal_line **out)
+static inline enum hal_result fake_open_input(void *hal, const struct hal_line_config *config,
+                                              struct hal_line **out)
 {
     char path[2 * HF_NAME_MAX + 2];
-    (void)chip;
-    (void)number;
-    snprintf(path, sizeof(path), "%s/%s", resource, name);
+    snprintf(path, sizeof(path), "%s/%s", config->resource, config->output);
     struct hal_line *relay = fake_line(hal, path);
-    enum hal_result result = fake_add_line(hal, resource, name, active_low, out);
+    enum hal_result result = fake_add_line(hal, config, out);
     if (result == HAL_OK)
         (*out)->relay = relay;
     return result;
+}
+
+/* As the fake has a descriptor or none; a test may take the edges of one line away. */
+static inline bool fake_edges(const struct hal_line *line, int64_t *monotonic_us)
+{
+    *monotonic_us = line->edge_us;
+    return line->fake->bench_fd >= 0 && !line->no_edges;
+}
+
+static inline const char *fake_why(void *hal)
+{
+    return ((struct fake_platform *)hal)->why;
 }
 
 static inline enum hal_result fake_set(struct hal_line *line, bool on)
@@ -292,8 +304,9 @@ static inline void fake_close_hal(struct hal *hal)
 
 static inline enum hal_result fake_open_hal(void *context, const struct conf *conf, struct hal *hal)
 {
-    static const struct hal_output_ops lines = { fake_open_output, fake_open_input, fake_set,
-                                                 fake_get, fake_close_line };
+    static const struct hal_output_ops lines = {
+        fake_open_output, fake_open_input, fake_set, fake_get, fake_edges, fake_close_line
+    };
     static const struct hal_watchdog_ops watchdog = { fake_arm_watchdog, fake_feed, fake_stop };
     struct fake_platform *fake = context;
     (void)conf;
@@ -306,6 +319,7 @@ static inline enum hal_result fake_open_hal(void *context, const struct conf *co
                          .context = fake,
                          .fd = fake->bench_fd,
                          .service = fake_service,
+                         .why = fake_why,
                          .close = fake_close_hal };
     return HAL_OK;
 }
@@ -682,6 +696,7 @@ static inline struct fake_platform *fake_new(void)
     fake->slept_us = 5000000;
     fake->bench_fd = -1;
     fake->wall_s = 1790000000;
+    fake->why = "";
     fake->log_fd = memfd_create("log", MFD_CLOEXEC);
     fake->stderr_fd = dup(STDERR_FILENO);
     assert_true(fake->log_fd >= 0 && fake->stderr_fd >= 0);

@@ -569,6 +569,56 @@ static void a_readback_without_a_descriptor_is_looked_at_each_millisecond(void *
     assert_false(f->loop.guard.resource[PUMP].output[0].readback);
 }
 
+/* One line's chip has interrupts, the other's has none. */
+static void one_readback_without_edges_is_enough_to_look_at_all(void **state)
+{
+    struct fake_platform *f = *state;
+    struct conf_output *light = &f->conf.resource[PUMP].output[1];
+    light->has_readback = true;
+    light->readback_within_ms = WITHIN_US / 1000;
+    f->bench_fd = FAKE_BENCH;
+    int agent = start_with_agent(f);
+    assert_false(fake_log_says(f, "it is polled"));
+    for (int without = 0; without < 2; without++) {
+        fake_readback(f, pump_light)->no_edges = without;
+        say(f, agent, GUARD_PERMIT, "pump", 7 + (uint64_t)without, f->raw_us + TTL_US);
+        fake_run(f, 10000);
+        fake_line(f, pump_light)->contact_held = true;
+        say(f, agent, GUARD_DROP, "pump", 7 + (uint64_t)without, 0);
+        fake_run(f, 10);
+        int64_t next_us = f->armed_us - f->monotonic_us;
+        if (without)
+            assert_in_range(next_us, 0, 1000);
+        else
+            assert_in_range(next_us, 1001, WITHIN_US);
+        fake_line(f, pump_light)->contact = false;
+        fake_line(f, pump_light)->contact_held = false;
+        fake_run(f, RELEASE_US);
+        assert_int_equal(state_of(f, PUMP), GUARD_SAFE);
+    }
+}
+
+static void a_chip_without_edges_is_said_at_the_start(void **state)
+{
+    struct fake_platform *f = *state;
+    start(f);
+    assert_true(fake_log_says(f, "pump: readback of enable: no edges from its chip"));
+}
+
+static void a_contact_that_did_not_obey_is_told_with_the_kernels_date(void **state)
+{
+    struct fake_platform *f = *state;
+    start(f);
+    struct hal_line *contact = fake_readback(f, pump_enable);
+    contact->edge_us = f->monotonic_us - 200;
+    fake_line(f, pump_enable)->contact = true;
+    fake_line(f, pump_enable)->contact_held = true;
+    fake_turn_after(f, 0);
+    fake_run(f, 2 * WITHIN_US);
+    assert_int_equal(fault_of(f, PUMP), GUARD_FAULT_STUCK_ON);
+    assert_true(fake_log_says(f, "pump: readback of output 0: on for 50200 us"));
+}
+
 static void a_watchdog_that_cannot_be_fed_is_said_and_the_loop_goes_on(void **state)
 {
     struct fake_platform *f = *state;
@@ -1102,9 +1152,14 @@ static void the_polarity_of_a_line_is_the_configured_one(void **state)
 {
     struct fake_platform *f = *state;
     f->conf.resource[FAN].output[0].active_low = true;
+    f->conf.resource[PUMP].output[0].readback_active_low = true;
+    f->conf.resource[PUMP].output[0].readback_bias = HAL_BIAS_PULL_UP;
     assert_true(open_loop(f));
     assert_true(fake_line(f, fan_run)->active_low);
     assert_false(fake_line(f, pump_light)->active_low);
+    assert_false(fake_line(f, pump_enable)->active_low);
+    assert_true(fake_readback(f, pump_enable)->active_low);
+    assert_int_equal(fake_readback(f, pump_enable)->bias, HAL_BIAS_PULL_UP);
 }
 
 /* The last act of a guard with a bug: a line that fails keeps no other one on. */
@@ -1398,6 +1453,9 @@ static const struct CMUnitTest tests[] = {
     LOOP_TEST(a_readback_that_fails_before_the_proof_lets_nothing_drive),
     LOOP_TEST(a_bench_that_is_lost_is_a_fault_of_every_resource),
     LOOP_TEST(a_readback_without_a_descriptor_is_looked_at_each_millisecond),
+    LOOP_TEST(one_readback_without_edges_is_enough_to_look_at_all),
+    LOOP_TEST(a_chip_without_edges_is_said_at_the_start),
+    LOOP_TEST(a_contact_that_did_not_obey_is_told_with_the_kernels_date),
     LOOP_TEST(a_watchdog_that_cannot_be_fed_is_said_and_the_loop_goes_on),
     LOOP_TEST(the_watchdog_is_fed_four_times_a_timeout),
     LOOP_TEST(an_agent_that_does_not_read_keeps_its_place),

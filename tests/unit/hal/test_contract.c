@@ -37,22 +37,46 @@ static bool input_shows(struct world *world, struct hal_line *line, bool level)
     return false;
 }
 
+static struct hal_line_config line_of(const char *chip, uint32_t number, bool active_low,
+                                      const char *output)
+{
+    return (struct hal_line_config){ .chip = chip,
+                                     .line_name = "",
+                                     .line = number,
+                                     .active_low = active_low,
+                                     .resource = "pump",
+                                     .output = output };
+}
+
+static enum hal_result open_output(struct hal *hal, const char *chip, uint32_t number,
+                                   bool active_low, const char *name, struct hal_line **out)
+{
+    struct hal_line_config config = line_of(chip, number, active_low, name);
+    return hal->output->open_output(hal->context, &config, out);
+}
+
+static enum hal_result open_input(struct hal *hal, const char *chip, uint32_t number,
+                                  const char *name, struct hal_line **out)
+{
+    struct hal_line_config config = line_of(chip, number, false, name);
+    return hal->output->open_input(hal->context, &config, out);
+}
+
 static void contract(struct world *world)
 {
     const struct hal_output_ops *ops = world->hal.output;
     struct hal_line *output = NULL;
     struct hal_line *input = NULL;
-    assert_int_equal(ops->open_output(world->hal.context, world->chip, world->output_line, false,
-                                      "pump", "enable", &output),
-                     HAL_OK);
+    assert_int_equal(
+        open_output(&world->hal, world->chip, world->output_line, false, "enable", &output),
+        HAL_OK);
     assert_true(world->output_is(world, false));
     assert_int_equal(ops->set(output, true), HAL_OK);
     assert_true(world->output_is(world, true));
     assert_int_equal(ops->set(output, true), HAL_OK);
     assert_int_equal(ops->set(output, false), HAL_OK);
     assert_true(world->output_is(world, false));
-    assert_int_equal(ops->open_input(world->hal.context, world->chip, world->input_line, false,
-                                     "pump", "enable", &input),
+    assert_int_equal(open_input(&world->hal, world->chip, world->input_line, "enable", &input),
                      HAL_OK);
     world->set_input(world, true);
     assert_true(input_shows(world, input, true));
@@ -65,9 +89,8 @@ static void contract(struct world *world)
     ops->close(output);
     assert_true(world->output_is(world, false));
     /* Active low: where there are wires, inactive is the high level. */
-    assert_int_equal(ops->open_output(world->hal.context, world->chip, world->output_line, true,
-                                      "pump", "enable", &output),
-                     HAL_OK);
+    assert_int_equal(
+        open_output(&world->hal, world->chip, world->output_line, true, "enable", &output), HAL_OK);
     assert_true(world->output_is(world, world->wired));
     assert_int_equal(ops->set(output, true), HAL_OK);
     assert_true(world->output_is(world, !world->wired));
@@ -138,8 +161,7 @@ static void sim_passes_over_words_that_it_does_not_know(void **state)
     pthread_mutex_lock(&f->bench.lock);
     fake_bench_say(&f->bench, "weather is fine\nin pump/late 1\n");
     pthread_mutex_unlock(&f->bench.lock);
-    assert_int_equal(
-        f->hal.output->open_input(f->hal.context, "sim", 0, false, "pump", "late", &line), HAL_OK);
+    assert_int_equal(open_input(&f->hal, "sim", 0, "late", &line), HAL_OK);
     f->hal.output->close(line);
 }
 
@@ -169,9 +191,7 @@ static void sim_line_that_the_bench_does_not_name_is_not_found(void **state)
 {
     struct sim_fixture *f = *state;
     struct hal_line *line = NULL;
-    assert_int_equal(
-        f->hal.output->open_input(f->hal.context, "sim", 0, false, "pump", "other", &line),
-        HAL_NOT_FOUND);
+    assert_int_equal(open_input(&f->hal, "sim", 0, "other", &line), HAL_NOT_FOUND);
     assert_null(line);
 }
 
@@ -190,8 +210,7 @@ static void sim_loses_a_bench_that_goes_or_talks_nonsense(void **state)
         f->bench.last[0] = '\0';
         pthread_mutex_unlock(&f->bench.lock);
         assert_int_equal(hal_sim_open(&hal, f->bench.path, "board-a", "agent"), HAL_OK);
-        assert_int_equal(
-            hal.output->open_output(hal.context, "sim", 0, false, "pump", "enable", &line), HAL_OK);
+        assert_int_equal(open_output(&hal, "sim", 0, false, "enable", &line), HAL_OK);
         AWAIT(&f->bench, f->bench.last[0] == 'o');
         pthread_mutex_lock(&f->bench.lock);
         fake_bench_say(&f->bench, words[i] != NULL ? words[i] : "");
@@ -219,9 +238,7 @@ static void sim_bench_that_went_is_found_out_by_whoever_sends_first(void **state
     struct hal_line *input = NULL;
     enum hal_result result = HAL_OK;
     bool on = false;
-    assert_int_equal(
-        f->hal.output->open_input(f->hal.context, "sim", 0, false, "pump", "enable", &input),
-        HAL_OK);
+    assert_int_equal(open_input(&f->hal, "sim", 0, "enable", &input), HAL_OK);
     assert_true(fcntl(f->hal.fd, F_GETFD) & FD_CLOEXEC);
     fake_bench_hang_up(&f->bench);
     AWAIT(&f->bench, f->bench.fd < 0);
@@ -312,16 +329,11 @@ static void linux_refuses_what_is_no_gpio_chip(void **state)
     (void)state;
     assert_int_equal(hal_linux_open(&hal), HAL_OK);
     assert_string_equal(hal.backend, "linux");
-    assert_int_equal(hal.fd, -1);
+    assert_true(fcntl(hal.fd, F_GETFD) & FD_CLOEXEC);
     assert_int_equal(hal.service(hal.context), HAL_OK);
-    assert_int_equal(
-        hal.output->open_output(hal.context, "gpiochip999", 0, false, "pump", "enable", &line),
-        HAL_NOT_FOUND);
-    assert_int_equal(
-        hal.output->open_input(hal.context, "/dev/null", 0, false, "pump", "enable", &line),
-        HAL_IO);
-    assert_int_equal(
-        hal.output->open_output(hal.context, "null", 0, false, "pump", "enable", &line), HAL_IO);
+    assert_int_equal(open_output(&hal, "gpiochip999", 0, false, "enable", &line), HAL_NOT_FOUND);
+    assert_int_equal(open_input(&hal, "/dev/null", 0, "enable", &line), HAL_IO);
+    assert_int_equal(open_output(&hal, "null", 0, false, "enable", &line), HAL_IO);
     assert_null(line);
     hal.close(&hal);
 }
@@ -423,9 +435,7 @@ static void linux_keeps_the_contract(void **state)
                            .set_input = gpio_sim_set_input };
     assert_int_equal(hal_linux_open(&world.hal), HAL_OK);
     contract(&world);
-    assert_int_equal(world.hal.output->open_output(world.hal.context, sim.chip, 8, false, "pump",
-                                                   "enable", &line),
-                     HAL_NOT_FOUND);
+    assert_int_equal(open_output(&world.hal, sim.chip, 8, false, "enable", &line), HAL_NOT_FOUND);
     world.hal.close(&world.hal);
     gpio_sim_remove();
 }
