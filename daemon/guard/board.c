@@ -66,10 +66,36 @@ static bool board_open_readback(struct board *board, const struct conf_resource 
         log_refusal(board, resource, "readback of", output, &output->readback, result);
         return false;
     }
-    if (!board->hal.output->edges(*line, &edge_us))
+    if (!board->hal.output->edges(*line, &edge_us) && board->hal.fd >= 0)
         log_line(LOG_INFO, "%s: readback of %s: no edges from its chip, it is polled",
                  resource->name.text, output->name.text);
     return true;
+}
+
+/*
+ * F = 0 counts on a chip that lets go of a line when its owner dies. So it is tried once, at the
+ * level that means off; to the kernel, a line that is closed and one whose owner died are the same.
+ */
+static bool board_lets_go(const struct board *board, const struct conf_resource *resource,
+                          const struct conf_output *output)
+{
+    const struct hal_output_ops *ops = board->hal.output;
+    const struct hal_line_config config = conf_hal_output(resource, output);
+    struct hal_line_facts facts;
+    struct hal_line *line = NULL;
+    if (output->kind != CONF_OUTPUT_GPIO || output->covers != CONF_COVERS_PROCESS ||
+        ops->open_output(board->hal.context, &config, &line) != HAL_OK)
+        return true; /* a line that can't be opened is told by who needs it */
+    ops->close(line);
+    if (ops->look(board->hal.context, &config, &facts) != HAL_OK || facts.used || !facts.output)
+        return true;
+    log_line(
+        LOG_ERR,
+        "%s: output %s (%s [%s] line %u): stays driven after its owner died, but covers = "
+        "\"process\" reckons with F = 0: say covers = \"kernel\" with a watchdog, or make it a "
+        "pulse",
+        resource->name.text, output->name.text, facts.chip, facts.label, (unsigned)facts.line);
+    return false;
 }
 
 static bool board_open_output(struct board *board, const struct conf_resource *resource,
@@ -77,6 +103,8 @@ static bool board_open_output(struct board *board, const struct conf_resource *r
 {
     const struct hal_line_config config = conf_hal_output(resource, output);
     struct hal_line *line = NULL;
+    if (!board_lets_go(board, resource, output))
+        return false;
     enum hal_result result = board->hal.output->open_output(board->hal.context, &config, &line);
     if (result != HAL_OK) {
         log_refusal(board, resource, "output", output, &output->line, result);
@@ -125,9 +153,11 @@ bool board_arm_watchdog(struct board *board, const struct conf *conf)
         return true;
     enum hal_result result = board->hal.watchdog->arm(board->hal.context, conf->watchdog_device,
                                                       conf->watchdog_timeout_ms, &actual_ms);
+    const char *why = board->hal.why(board->hal.context);
     if (result != HAL_OK) {
-        log_line(LOG_ERR, "watchdog %s: timeout %u ms: %s", conf->watchdog_device,
-                 (unsigned)conf->watchdog_timeout_ms, hal_result_name(result));
+        log_line(LOG_ERR, "watchdog %s: timeout %u ms: %s%s%s", conf->watchdog_device,
+                 (unsigned)conf->watchdog_timeout_ms, hal_result_name(result),
+                 why[0] != '\0' ? ": " : "", why);
         return false;
     }
     board->watchdog_armed = true;
@@ -137,6 +167,8 @@ bool board_arm_watchdog(struct board *board, const struct conf *conf)
                  conf->watchdog_device, (unsigned)actual_ms, (unsigned)conf->watchdog_timeout_ms);
         return false;
     }
+    log_line(LOG_INFO, "watchdog %s%s%s: %u ms are in force", conf->watchdog_device,
+             why[0] != '\0' ? " " : "", why, (unsigned)actual_ms);
     return true;
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "conf/conf.h"
+#include "hal/virtual.h"
 #include "log/log.h"
 #include "loop.h"
 #include "options/options.h"
@@ -43,8 +44,20 @@ static bool conf_read(struct conf *conf, const char *file)
     return false;
 }
 
+/* Paused from outside, it stands still with all its clocks, and its outputs as they are. */
+static void warn_virtual(const struct conf *conf)
+{
+    char what[HAL_VIRTUAL_MAX + 1];
+    if (conf->hal == HAL_LINUX && hal_virtual(&hal_system_files, what))
+        log_line(LOG_WARNING,
+                 "a virtual machine, by %s: if it is paused, its outputs stay as they are, and no "
+                 "lease bounds that",
+                 what);
+}
+
 static bool guard_take_board(const struct conf *conf, const char *run_dir)
 {
+    warn_virtual(conf);
     platform_linux(&guard_platform);
     if (!platform_linux_open(&guard_platform))
         return false;

@@ -244,6 +244,55 @@ static void gpio_close(struct hal_line *line)
     free(line);
 }
 
+/* ---- looking */
+
+/*
+ * Held as it is: the kernel then asks the chip for the direction, which else is what the last owner
+ * made of it.
+ */
+static void look_closely(const struct linux_chip *chip, uint32_t line, bool active_low,
+                         struct hal_line_facts *facts)
+{
+    struct linux_line_info info;
+    struct gpio_v2_line_values values = { .bits = 0, .mask = 1 };
+    int fd = line_request(chip, line, polarity_flag(active_low), "holdfast look");
+    if (fd < 0)
+        return;
+    if (linux_line_info(chip, line, &info))
+        facts->output = info.output;
+    facts->level_known = ioctl(fd, GPIO_V2_LINE_GET_VALUES_IOCTL, &values) == 0;
+    facts->on = facts->level_known && (values.bits & 1) != 0;
+    close(fd);
+}
+
+static enum hal_result gpio_look(void *hal, const struct hal_line_config *config,
+                                 struct hal_line_facts *facts)
+{
+    struct linux_chip chip;
+    struct linux_line_info info;
+    uint32_t line = 0;
+    memset(facts, 0, sizeof(*facts));
+    enum hal_result result = linux_chip_open(hal, config->chip, &chip);
+    if (result != HAL_OK)
+        return result;
+    result = linux_chip_find(hal, &chip, config, &line);
+    if (result == HAL_OK && !linux_line_info(&chip, line, &info))
+        result = linux_result(errno);
+    if (result == HAL_OK) {
+        snprintf(facts->chip, sizeof(facts->chip), "%s", chip.name);
+        snprintf(facts->label, sizeof(facts->label), "%s", chip.label);
+        snprintf(facts->name, sizeof(facts->name), "%s", info.name);
+        snprintf(facts->consumer, sizeof(facts->consumer), "%s", info.consumer);
+        facts->line = line;
+        facts->used = info.used;
+        facts->output = info.output;
+        if (!info.used)
+            look_closely(&chip, line, config->active_low, facts);
+    }
+    close(chip.fd);
+    return result;
+}
+
 const struct hal_output_ops linux_output_ops = {
     .open_output = gpio_open_output,
     .open_input = gpio_open_input,
@@ -251,4 +300,5 @@ const struct hal_output_ops linux_output_ops = {
     .get = gpio_get,
     .edges = gpio_edges,
     .close = gpio_close,
+    .look = gpio_look,
 };

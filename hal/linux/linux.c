@@ -65,7 +65,9 @@ bool linux_device_path(char *out, size_t size, const char *name)
 /* Edges wake the owner, who reads the levels. */
 static enum hal_result linux_service(void *hal)
 {
-    linux_take_edges(hal);
+    const struct linux_hal *context = hal;
+    if (context->edges_fd >= 0)
+        linux_take_edges(hal);
     return HAL_OK;
 }
 
@@ -82,20 +84,21 @@ static void linux_close(struct hal *hal)
     struct linux_hal *context = hal->context;
     if (context->watchdog_fd >= 0)
         close(context->watchdog_fd);
-    close(context->edges_fd);
+    if (context->edges_fd >= 0)
+        close(context->edges_fd);
     free(context);
     memset(hal, 0, sizeof(*hal));
     hal->fd = -1;
 }
 
-enum hal_result hal_linux_open(struct hal *hal)
+enum hal_result hal_linux_open(struct hal *hal, bool lines)
 {
     struct linux_hal *context = calloc(1, sizeof(*context));
     if (context == NULL)
         return HAL_IO;
     context->watchdog_fd = -1;
-    context->edges_fd = epoll_create1(EPOLL_CLOEXEC);
-    if (context->edges_fd < 0) {
+    context->edges_fd = lines ? epoll_create1(EPOLL_CLOEXEC) : -1;
+    if (lines && context->edges_fd < 0) {
         free(context);
         return HAL_IO;
     }

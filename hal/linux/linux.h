@@ -10,8 +10,9 @@ enum { LINUX_WHY_MAX = 255 };
 
 struct linux_hal {
     int watchdog_fd; /* -1 while not armed */
-    int edges_fd;    /* epoll over the inputs that tell their edges; hal.fd */
+    int edges_fd;    /* epoll over the inputs that tell their edges; hal.fd; -1: opens none */
     char why[LINUX_WHY_MAX + 1];
+    char watchdog_name[32];
 };
 
 /* A chip whose device is open. */

@@ -250,6 +250,15 @@ static bool sim_edges(const struct hal_line *line, int64_t *monotonic_us)
     return line->input != NULL;
 }
 
+static enum hal_result sim_look(void *hal, const struct hal_line_config *config,
+                                struct hal_line_facts *facts)
+{
+    (void)hal;
+    (void)config;
+    (void)facts;
+    return HAL_UNSUPPORTED;
+}
+
 static void sim_line_close(struct hal_line *line)
 {
     if (line->input == NULL)
@@ -301,6 +310,7 @@ static const struct hal_output_ops sim_output_ops = {
     .get = sim_get,
     .edges = sim_edges,
     .close = sim_line_close,
+    .look = sim_look,
 };
 
 static const struct hal_watchdog_ops sim_watchdog_ops = {

@@ -178,6 +178,15 @@ void guard_hal_look(struct world *world, const struct event *event)
     sim_guard_wake(world, board);
 }
 
+static enum hal_result look(void *context, const struct hal_line_config *config,
+                            struct hal_line_facts *facts)
+{
+    (void)context;
+    (void)config;
+    (void)facts;
+    return HAL_UNSUPPORTED;
+}
+
 static const char *why(void *context)
 {
     (void)context;
@@ -191,8 +200,8 @@ static void close_hal(struct hal *hal)
 
 enum hal_result guard_hal_open(void *context, const struct conf *conf, struct hal *hal)
 {
-    static const struct hal_output_ops outputs = { open_output, open_input, set,
-                                                   get,         edges,      close_line };
+    static const struct hal_output_ops outputs = { open_output, open_input, set, get,
+                                                   edges,       close_line, look };
     static const struct hal_watchdog_ops watchdog = { arm, feed, stop };
     struct sim_guard *guard = context;
     (void)conf;

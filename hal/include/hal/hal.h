@@ -45,6 +45,19 @@ struct hal_line_config {
 
 struct hal_line; /* one GPIO line, opaque */
 
+/* What the kernel says of a line. */
+struct hal_line_facts {
+    char chip[32]; /* "gpiochip0" */
+    char label[32];
+    char name[32]; /* "": the chip has none for it */
+    uint32_t line;
+    char consumer[32]; /* of who holds it */
+    bool used;
+    bool output; /* it is driven; of a line that nobody holds, as the chip says itself */
+    bool level_known;
+    bool on; /* its logical level, driven or not */
+};
+
 struct hal_output_ops {
     /*
      * Requests a line as an output at its inactive level, at once and without a glitch. May block
@@ -67,13 +80,21 @@ struct hal_output_ops {
     bool (*edges)(const struct hal_line *line, int64_t *monotonic_us);
     /* Sets an output inactive and gives it back to the kernel. */
     void (*close)(struct hal_line *line);
+    /*
+     * Finds a line that is not this process's, and tells what is known of it. One that nobody holds
+     * is held for that as it is, neither driven nor turned into an input. As open_output();
+     * HAL_UNSUPPORTED: sim.
+     */
+    enum hal_result (*look)(void *hal, const struct hal_line_config *config,
+                            struct hal_line_facts *facts);
 };
 
 struct hal_watchdog_ops {
     /*
      * Opens and starts the watchdog with a timeout in ms (rounded up to the device's step; *actual_ms
-     * says what is in force). HAL_UNSUPPORTED if the device's range does not reach it. It counts
-     * from now on, and goes on counting when the process dies.
+     * says what is in force). HAL_UNSUPPORTED if the device's range does not reach it, if it can't
+     * be set and is another one, or if the device would stop when the process dies. It counts from
+     * now on, and goes on counting when the process dies.
      */
     enum hal_result (*arm)(void *hal, const char *device, uint32_t timeout_ms, uint32_t *actual_ms);
     enum hal_result (*feed)(void *hal);
@@ -97,7 +118,7 @@ struct hal {
     enum hal_result (*announce_port)(void *hal, uint16_t port);
     /*
      * What the latest refusal of an op was about, in words that go behind its result; "" if they
-     * would say no more. Valid until the next call of an op.
+     * would say no more. After arm() the device's own name. Valid until the next call of an op.
      */
     const char *(*why)(void *hal);
     void (*close)(struct hal *hal);
@@ -122,8 +143,11 @@ enum hal_result hal_open(struct hal *hal, const struct hal_board *board);
 /* "sim" or "linux". */
 const char *hal_backend_name(enum hal_backend backend);
 
-/* Opens the kernel's GPIO uAPI v2 and /dev/watchdog. Devices are opened by the ops. */
-enum hal_result hal_linux_open(struct hal *hal);
+/*
+ * Opens the kernel's GPIO uAPI v2 and /dev/watchdog. Devices are opened by the ops. `lines`: this
+ * process opens lines, so there is a descriptor for their edges. HAL_IO.
+ */
+enum hal_result hal_linux_open(struct hal *hal, bool lines);
 
 /*
  * Connects to the bench at `socket` and says "hello BOARD ROLE PID". Blocks for the connection, at

@@ -123,6 +123,10 @@ struct fake_platform {
     enum hal_result hal_answer, service_answer, watchdog_answer, feed_answer, stop_answer;
     uint32_t counts_longer_ms;
     const char *why;
+    enum hal_result look_answer;
+    bool without_edges; /* whatever is opened from now on */
+    bool stays_driven;  /* a line whose owner died */
+    int looks;
     bool hal_open, watchdog_armed, watchdog_stopped;
     int bench_fd;
     int64_t fed_us;
@@ -195,6 +199,7 @@ static inline enum hal_result fake_add_line(void *hal, const struct hal_line_con
     line->active_low = config->active_low;
     line->bias = config->bias;
     line->edge_us = INT64_MIN;
+    line->no_edges = fake->without_edges;
     snprintf(line->name, sizeof(line->name), "%s/%s", config->resource, config->output);
     *out = line;
     return HAL_OK;
@@ -256,6 +261,15 @@ static inline enum hal_result fake_get(struct hal_line *line, bool *on)
     return HAL_OK;
 }
 
+static inline enum hal_result fake_look(void *hal, const struct hal_line_config *config,
+                                        struct hal_line_facts *facts)
+{
+    struct fake_platform *fake = hal;
+    *facts = (struct hal_line_facts){ .line = config->line, .output = fake->stays_driven };
+    fake->looks++;
+    return fake->look_answer;
+}
+
 static inline void fake_close_line(struct hal_line *line)
 {
     if (line->relay == NULL)
@@ -304,9 +318,9 @@ static inline void fake_close_hal(struct hal *hal)
 
 static inline enum hal_result fake_open_hal(void *context, const struct conf *conf, struct hal *hal)
 {
-    static const struct hal_output_ops lines = {
-        fake_open_output, fake_open_input, fake_set, fake_get, fake_edges, fake_close_line
-    };
+    static const struct hal_output_ops lines = { fake_open_output, fake_open_input, fake_set,
+                                                 fake_get,         fake_edges,      fake_close_line,
+                                                 fake_look };
     static const struct hal_watchdog_ops watchdog = { fake_arm_watchdog, fake_feed, fake_stop };
     struct fake_platform *fake = context;
     (void)conf;

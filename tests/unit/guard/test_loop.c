@@ -35,6 +35,7 @@ static struct conf_output *add_output(struct conf_resource *resource, const char
     struct conf_output *output = &resource->output[resource->output_count++];
     assert_true(name_from_string(&output->name, name));
     output->kind = CONF_OUTPUT_GPIO;
+    output->covers = CONF_COVERS_KERNEL;
     return output;
 }
 
@@ -601,6 +602,8 @@ static void one_readback_without_edges_is_enough_to_look_at_all(void **state)
 static void a_chip_without_edges_is_said_at_the_start(void **state)
 {
     struct fake_platform *f = *state;
+    f->bench_fd = FAKE_BENCH;
+    f->without_edges = true;
     start(f);
     assert_true(fake_log_says(f, "pump: readback of enable: no edges from its chip"));
 }
@@ -1148,6 +1151,56 @@ static void a_run_directory_whose_name_is_too_long_for_a_socket_is_refused(void 
     refuses_to_start(f, "/guard.sock: at most 107 characters are allowed");
 }
 
+/* F = 0 is declared, and a guard that died would have left the output on. */
+static void a_line_that_stays_driven_after_a_death_needs_more_than_zero(void **state)
+{
+    struct fake_platform *f = *state;
+    struct conf_output *run = &f->conf.resource[FAN].output[0];
+    run->covers = CONF_COVERS_PROCESS;
+    f->stays_driven = true;
+    refuses_to_start(f, "fan: output run");
+    assert_true(fake_log_says(f, "covers = \"process\" reckons with F = 0"));
+    for (size_t i = 0; i < f->line_count; i++)
+        assert_false(f->line[i].level);
+    assert_null(next_act(f, 0, FAKE_ON, NULL));
+}
+
+static void a_line_that_its_chip_lets_go_of_is_taken(void **state)
+{
+    struct fake_platform *f = *state;
+    f->conf.resource[FAN].output[0].covers = CONF_COVERS_PROCESS;
+    assert_true(open_loop(f));
+    assert_int_equal(f->looks, 1);
+}
+
+/* A pulse drops by itself, and of a bench nothing is known. */
+static void what_is_not_known_to_stay_driven_is_taken(void **state)
+{
+    struct fake_platform *f = *state;
+    f->conf.resource[FAN].output[0].covers = CONF_COVERS_PROCESS;
+    f->conf.resource[HORN].output[0].covers = CONF_COVERS_PROCESS;
+    f->stays_driven = true;
+    f->look_answer = HAL_UNSUPPORTED;
+    assert_true(open_loop(f));
+    assert_int_equal(f->looks, 1);
+}
+
+static void the_watchdog_is_told_with_what_it_counts(void **state)
+{
+    struct fake_platform *f = *state;
+    f->why = "\"i6300ESB timer\"";
+    start(f);
+    assert_true(fake_log_says(f, "\"i6300ESB timer\": 400 ms are in force"));
+}
+
+static void a_watchdog_that_is_refused_is_told_with_the_reason(void **state)
+{
+    struct fake_platform *f = *state;
+    f->why = "no magic close";
+    f->watchdog_answer = HAL_UNSUPPORTED;
+    refuses_to_start(f, "timeout 400 ms: not supported by the device: no magic close");
+}
+
 static void the_polarity_of_a_line_is_the_configured_one(void **state)
 {
     struct fake_platform *f = *state;
@@ -1485,6 +1538,11 @@ static const struct CMUnitTest tests[] = {
     LOOP_TEST(being_on_time_is_said_and_reported),
     LOOP_TEST(a_start_fails_with_any_line_and_gives_the_others_back),
     LOOP_TEST(a_run_directory_whose_name_is_too_long_for_a_socket_is_refused),
+    LOOP_TEST(a_line_that_stays_driven_after_a_death_needs_more_than_zero),
+    LOOP_TEST(a_line_that_its_chip_lets_go_of_is_taken),
+    LOOP_TEST(what_is_not_known_to_stay_driven_is_taken),
+    LOOP_TEST(the_watchdog_is_told_with_what_it_counts),
+    LOOP_TEST(a_watchdog_that_is_refused_is_told_with_the_reason),
     LOOP_TEST(the_polarity_of_a_line_is_the_configured_one),
     LOOP_TEST(all_lines_are_told_off_whatever_one_of_them_answers),
     LOOP_TEST(an_earlier_sleep_is_none_of_this_guards),

@@ -327,7 +327,7 @@ static void linux_refuses_what_is_no_gpio_chip(void **state)
     struct hal hal;
     struct hal_line *line = NULL;
     (void)state;
-    assert_int_equal(hal_linux_open(&hal), HAL_OK);
+    assert_int_equal(hal_linux_open(&hal, true), HAL_OK);
     assert_string_equal(hal.backend, "linux");
     assert_true(fcntl(hal.fd, F_GETFD) & FD_CLOEXEC);
     assert_int_equal(hal.service(hal.context), HAL_OK);
@@ -343,7 +343,7 @@ static void linux_refuses_what_is_no_watchdog(void **state)
     struct hal hal;
     uint32_t actual_ms = 0;
     (void)state;
-    assert_int_equal(hal_linux_open(&hal), HAL_OK);
+    assert_int_equal(hal_linux_open(&hal, true), HAL_OK);
     assert_int_equal(hal.watchdog->arm(hal.context, "watchdog999", 2000, &actual_ms),
                      HAL_NOT_FOUND);
     assert_int_equal(hal.watchdog->arm(hal.context, "/dev/null", 2000, &actual_ms), HAL_IO);
@@ -433,7 +433,7 @@ static void linux_keeps_the_contract(void **state)
                            .wired = true,
                            .output_is = gpio_sim_output_is,
                            .set_input = gpio_sim_set_input };
-    assert_int_equal(hal_linux_open(&world.hal), HAL_OK);
+    assert_int_equal(hal_linux_open(&world.hal, true), HAL_OK);
     contract(&world);
     assert_int_equal(open_output(&world.hal, sim.chip, 8, false, "enable", &line), HAL_NOT_FOUND);
     world.hal.close(&world.hal);
@@ -456,6 +456,9 @@ static void a_process_joins_its_board_by_its_role_whatever_the_backend(void **st
     for (size_t i = 0; i < 2; i++) {
         assert_int_equal(hal_open(&hal, &boards[i]), HAL_OK);
         assert_string_equal(hal.backend, hal_backend_name(boards[i].backend));
+        /* Nothing comes by itself to who has no lines. */
+        assert_int_equal(hal.fd >= 0, boards[i].backend == HAL_SIM);
+        assert_int_equal(hal.service(hal.context), HAL_OK);
         assert_int_equal(hal.announce_port(hal.context, 40001), HAL_OK);
         hal.close(&hal);
     }

@@ -51,6 +51,11 @@ static struct {
     int longest_s;  /* what it can count; what is more becomes this */
     int shortest_s; /* what is less becomes this */
     bool disabled;
+    uint32_t options;
+    int counts_s;         /* what WDIOC_GETTIMEOUT says */
+    const char *nowayout; /* NULL: no such file */
+    bool keeps;           /* a line that was closed is driven on */
+    bool driven;
     int feeds;
 } kernel;
 
@@ -58,6 +63,12 @@ static char folder[64];
 static char chip[96];
 static char watchdog[96];
 static struct hal hal;
+
+static int refuse(int error)
+{
+    errno = error;
+    return -1;
+}
 
 /* "/dev/gpiochip1" is the second chip of the table, and so on; the file `chip` is the first one. */
 int open(const char *path, int flags, ...)
@@ -67,18 +78,19 @@ int open(const char *path, int flags, ...)
     int mode = flags & O_CREAT ? va_arg(arguments, int) : 0;
     va_end(arguments);
     int number = strcmp(path, chip) == 0 ? 0 : -1;
+    if (strncmp(path, "/sys/dev/char/", 14) == 0) {
+        if (kernel.nowayout == NULL)
+            return refuse(ENOENT);
+        path = kernel.nowayout;
+    }
     if (strncmp(path, "/dev/gpiochip", 13) == 0) {
         number = atoi(path + 13);
         path = chip;
-        if (number >= CHIPS || (number > 0 && kernel.chip[number].label == NULL)) {
-            errno = ENOENT;
-            return -1;
-        }
+        if (number >= CHIPS || (number > 0 && kernel.chip[number].label == NULL))
+            return refuse(ENOENT);
     }
-    if (number >= 0 && kernel.chip[number].error != 0) {
-        errno = kernel.chip[number].error;
-        return -1;
-    }
+    if (number >= 0 && kernel.chip[number].error != 0)
+        return refuse(kernel.chip[number].error);
     int fd = (int)syscall(SYS_openat, AT_FDCWD, path, flags, mode);
     if (fd >= 0 && fd < DESCRIPTORS_MAX && number >= 0)
         kernel.chip_of[fd] = number;
@@ -103,13 +115,9 @@ static int answer_info(const struct chip *asked, struct gpio_v2_line_info *info)
     snprintf(info->consumer, sizeof(info->consumer), "%s",
              line->consumer != NULL ? line->consumer : "");
     info->flags = line->used ? GPIO_V2_LINE_FLAG_USED : 0;
+    if (kernel.driven)
+        info->flags |= GPIO_V2_LINE_FLAG_OUTPUT;
     return 0;
-}
-
-static int refuse(int error)
-{
-    errno = error;
-    return -1;
 }
 
 static int answer_line(const struct chip *asked, struct gpio_v2_line_request *request)
@@ -121,6 +129,8 @@ static int answer_line(const struct chip *asked, struct gpio_v2_line_request *re
     if (kernel.edges_error != 0 && (request->config.flags & edges))
         return refuse(kernel.edges_error);
     kernel.asked = *request;
+    /* One that is asked for as it is, is as the chip left it. */
+    kernel.driven = kernel.keeps || (request->config.flags & GPIO_V2_LINE_FLAG_OUTPUT);
     assert_int_equal(pipe2(ends, O_CLOEXEC), 0);
     if (kernel.edges >= 0)
         close(kernel.edges);
@@ -139,6 +149,14 @@ static int answer_values(unsigned long request, struct gpio_v2_line_values *valu
     }
     kernel.sets++;
     kernel.level = values->bits & 1;
+    return 0;
+}
+
+static int answer_support(struct watchdog_info *info)
+{
+    memset(info, 0, sizeof(*info));
+    info->options = kernel.options;
+    memcpy(info->identity, "test timer", 11);
     return 0;
 }
 
@@ -176,6 +194,11 @@ int ioctl(int fd, unsigned long request, ...)
     case GPIO_V2_LINE_GET_VALUES_IOCTL:
         return answer_values(request, argument);
     case WDIOC_GETSUPPORT:
+        return answer_support(argument);
+    case WDIOC_GETTIMEOUT:
+        if (kernel.counts_s == 0)
+            return refuse(EOPNOTSUPP);
+        *(int *)argument = kernel.counts_s;
         return 0;
     case WDIOC_SETTIMEOUT:
         return answer_timeout(argument);
@@ -204,6 +227,7 @@ static int set_up(void **state)
     (void)state;
     memset(&kernel, 0, sizeof(kernel));
     kernel.longest_s = 100;
+    kernel.options = WDIOF_MAGICCLOSE | WDIOF_SETTIMEOUT;
     kernel.line_fd = -1;
     kernel.edges = -1;
     kernel.chip[0].label = "soc";
@@ -213,7 +237,7 @@ static int set_up(void **state)
     snprintf(watchdog, sizeof(watchdog), "%s/watchdog", folder);
     close(open(chip, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
     close(open(watchdog, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-    return hal_linux_open(&hal) == HAL_OK ? 0 : -1;
+    return hal_linux_open(&hal, true) == HAL_OK ? 0 : -1;
 }
 
 static int tear_down(void **state)
@@ -475,6 +499,52 @@ static void a_chip_is_found_by_its_label(void **state)
     assert_int_equal(open_by("gpiochip1", 3, "", &asked), HAL_DENIED);
 }
 
+/* ---- looking */
+
+static void a_line_is_looked_at_as_it_is(void **state)
+{
+    (void)state;
+    struct hal_line_facts facts;
+    struct hal_line_config config = on_line(chip, 2, "");
+    int before = open_descriptors();
+    kernel.chip[0].line[2].name = "RELAY_EN";
+    kernel.level = true;
+    config.active_low = true;
+    assert_int_equal(hal.output->look(hal.context, &config, &facts), HAL_OK);
+    /* Neither driven nor made an input. */
+    assert_int_equal(kernel.asked.config.flags, GPIO_V2_LINE_FLAG_ACTIVE_LOW);
+    assert_int_equal(kernel.asked.config.num_attrs, 0);
+    assert_int_equal(kernel.sets, 0);
+    assert_string_equal(facts.chip, "gpiochip0");
+    assert_string_equal(facts.label, "soc");
+    assert_string_equal(facts.name, "RELAY_EN");
+    assert_int_equal(facts.line, 2);
+    assert_true(facts.level_known && facts.on && !facts.used && !facts.output);
+    kernel.chip[0].line[2].used = true;
+    kernel.chip[0].line[2].consumer = "led0";
+    assert_int_equal(hal.output->look(hal.context, &config, &facts), HAL_OK);
+    assert_true(facts.used && !facts.level_known);
+    assert_string_equal(facts.consumer, "led0");
+    assert_int_equal(open_descriptors(), before);
+    config.line = CHIP_LINES;
+    assert_int_equal(hal.output->look(hal.context, &config, &facts), HAL_NOT_FOUND);
+}
+
+static void what_a_chip_does_with_a_line_that_was_closed_shows(void **state)
+{
+    (void)state;
+    struct hal_line_config config = on_line(chip, 2, "");
+    for (int keeps = 0; keeps < 2; keeps++) {
+        struct hal_line *line = NULL;
+        struct hal_line_facts facts;
+        kernel.keeps = keeps;
+        assert_int_equal(hal.output->open_output(hal.context, &config, &line), HAL_OK);
+        hal.output->close(line);
+        assert_int_equal(hal.output->look(hal.context, &config, &facts), HAL_OK);
+        assert_int_equal(facts.output, keeps);
+    }
+}
+
 /* ---- edges */
 
 static bool woken(void)
@@ -654,6 +724,56 @@ static void one_that_cannot_be_used_is_let_go(void **state)
     assert_int_equal(hal.watchdog->feed(hal.context), HAL_NOT_FOUND);
 }
 
+/* A guard that dies would stop it. */
+static void one_that_a_close_stops_is_refused_unless_nothing_stops_it(void **state)
+{
+    (void)state;
+    uint32_t actual_ms = 0;
+    char file[96];
+    int before = open_descriptors();
+    kernel.options = WDIOF_SETTIMEOUT;
+    assert_int_equal(arm(5000, &actual_ms), HAL_UNSUPPORTED);
+    assert_true(says("\"test timer\" stops when its owner dies"));
+    assert_int_equal(kernel.timeout_s, 0);
+    for (int nowayout = 0; nowayout < 2; nowayout++) {
+        snprintf(file, sizeof(file), "%s/nowayout", folder);
+        FILE *out = fopen(file, "w");
+        assert_non_null(out);
+        fprintf(out, "%d\n", nowayout);
+        fclose(out);
+        kernel.nowayout = file;
+        assert_int_equal(arm(5000, &actual_ms), nowayout ? HAL_OK : HAL_UNSUPPORTED);
+        assert_int_equal(open_descriptors(), before + nowayout);
+    }
+    assert_string_equal(hal.why(hal.context), "\"test timer\"");
+}
+
+static void a_timeout_that_cannot_be_set_must_be_the_one_that_is_wanted(void **state)
+{
+    (void)state;
+    uint32_t actual_ms = 0;
+    int before = open_descriptors();
+    kernel.refused = WDIOC_SETTIMEOUT;
+    kernel.error = EOPNOTSUPP;
+    for (kernel.counts_s = 4; kernel.counts_s <= 6; kernel.counts_s += 2) {
+        assert_int_equal(arm(5000, &actual_ms), HAL_UNSUPPORTED);
+        assert_true(says("can't set a timeout, and counts"));
+        assert_true(was_released());
+        assert_int_equal(truncate(watchdog, 0), 0);
+    }
+    kernel.counts_s = 0;
+    assert_int_equal(arm(5000, &actual_ms), HAL_UNSUPPORTED);
+    assert_true(says("can neither set nor tell a timeout"));
+    assert_int_equal(open_descriptors(), before);
+    kernel.counts_s = 5;
+    assert_int_equal(arm(5000, &actual_ms), HAL_OK);
+    assert_int_equal(actual_ms, 5000);
+    /* Rounded up, as it would be set. */
+    assert_int_equal(hal.watchdog->stop(hal.context), HAL_OK);
+    assert_int_equal(arm(4001, &actual_ms), HAL_OK);
+    assert_int_equal(actual_ms, 5000);
+}
+
 static void what_is_no_watchdog_is_not_written_to(void **state)
 {
     (void)state;
@@ -698,7 +818,7 @@ static void it_stops_when_told_to_and_not_without(void **state)
     assert_int_equal(arm(5000, &actual_ms), HAL_OK);
     hal.close(&hal);
     assert_false(was_released());
-    assert_int_equal(hal_linux_open(&hal), HAL_OK);
+    assert_int_equal(hal_linux_open(&hal, true), HAL_OK);
     assert_int_equal(open_descriptors(), before);
 }
 
@@ -742,6 +862,10 @@ int main(void)
         ON_A_KERNEL(a_line_that_is_in_use_is_told_with_its_user),
         ON_A_KERNEL(a_line_is_found_by_its_name),
         ON_A_KERNEL(a_chip_is_found_by_its_label),
+        ON_A_KERNEL(a_line_is_looked_at_as_it_is),
+        ON_A_KERNEL(what_a_chip_does_with_a_line_that_was_closed_shows),
+        ON_A_KERNEL(one_that_a_close_stops_is_refused_unless_nothing_stops_it),
+        ON_A_KERNEL(a_timeout_that_cannot_be_set_must_be_the_one_that_is_wanted),
         ON_A_KERNEL(an_edge_wakes_and_is_dated_by_the_kernel),
         ON_A_KERNEL(a_chip_without_interrupts_is_looked_at),
         ON_A_KERNEL(edges_without_end_are_no_longer_taken),
