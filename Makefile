@@ -47,7 +47,7 @@ PAGES_arm64 := -Wl,-z,max-page-size=16384
 LDFLAGS := $(SANFLAGS) $(PAGES_$(TARGET)) -Wl,--gc-sections -Wl,--as-needed -Wl,-z,relro,-z,now
 
 # ---- archives: name and the folders they are made of
-ARCHIVES := core wire log files options hal conf store backup peer client console issuer agent node guard gateway ctl bench
+ARCHIVES := core wire log files options hal conf store backup peer client console issuer agent node guard gateway preflight ctl bench
 core_dirs    := daemon/core/base daemon/core/raft daemon/core/lease daemon/core/guard
 wire_dirs    := daemon/core/wire
 log_dirs     := daemon/log
@@ -65,6 +65,7 @@ agent_dirs   := daemon/agent
 node_dirs    := daemon/node
 guard_dirs   := daemon/guard
 gateway_dirs := daemon/gateway
+preflight_dirs := daemon/preflight
 ctl_dirs     := daemon/ctl
 bench_dirs   := tests/bench
 
@@ -82,7 +83,7 @@ holdfast-gateway_main     := daemon/gateway/main.c
 holdfast-gateway_archives := gateway client conf hal options log core
 holdfast-gateway_libs     := -lconfig -lmodbus
 holdfastctl_main     := daemon/ctl/main.c
-holdfastctl_archives := ctl backup conf wire core
+holdfastctl_archives := ctl preflight backup conf hal wire core
 holdfastctl_libs     := $(NANOPB) $(MBEDTLS) -lconfig
 holdfast-bench_main     := tests/bench/main.c
 holdfast-bench_archives := bench hal core
@@ -241,7 +242,7 @@ $(BUILD)/lib/chaos-clock.so: tests/system/chaos/clock_shim.c tests/system/chaos/
 tests: build $(PRELOADED) $(CHAOS_TOOLS) $(UNIT_TESTS) $(if $(SIM_OBJECTS),$(BUILD)/bin/holdfast-sim)
 
 # Harnesses of tests/fuzz: a build of its own, by clang. FUZZ_SECONDS each.
-FUZZ_ARCHIVES := ctl gateway bench peer backup store conf hal log wire core
+FUZZ_ARCHIVES := ctl preflight gateway bench peer backup store conf hal log wire core
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/bin/%,$(wildcard tests/fuzz/fuzz_*.c))
 $(BUILD)/bin/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(SUPPORT_PANIC) $(FUZZ_ARCHIVES:%=$(BUILD)/lib/lib%.a)
 	@mkdir -p $(@D)

@@ -8,6 +8,7 @@
 #include "ctl/certificate.h"
 #include "ctl/client.h"
 #include "ctl/pki.h"
+#include "preflight/preflight.h"
 
 enum { SLOW_SILENCE_MS = 60000 };
 
@@ -93,6 +94,72 @@ static enum ctl_exit run_reference(const struct run *run)
     else
         conf_print_reference(run->out);
     return CTL_EXIT_OK;
+}
+
+/* ---- preflight */
+
+static const char preflight_usage[] =
+    "holdfastctl: usage: preflight [--seconds 0..3600] [--try-lines] [--try-watchdog]\n";
+
+static bool preflight_seconds(const char *text, uint32_t *seconds)
+{
+    char *end;
+    long number = strtol(text, &end, 10);
+    *seconds = (uint32_t)number;
+    return end != text && *end == '\0' && number >= 0 && number <= PREFLIGHT_SECONDS_MAX;
+}
+
+static bool preflight_options(const struct ctl_options *options, struct preflight *preflight)
+{
+    for (int i = 1; i < options->word_count; i++) {
+        const char *word = options->words[i];
+        if (strcmp(word, "--try-lines") == 0)
+            preflight->try_lines = true;
+        else if (strcmp(word, "--try-watchdog") == 0)
+            preflight->try_watchdog = true;
+        else if (strcmp(word, "--seconds") != 0 || ++i == options->word_count ||
+                 !preflight_seconds(options->words[i], &preflight->seconds))
+            return false;
+    }
+    return true;
+}
+
+static enum ctl_exit preflight_board(const struct run *run, struct preflight *preflight)
+{
+    static struct findings findings;
+    static struct preflight_system system;
+    static struct hal hal;
+    const char *node = preflight->conf->node_id.text;
+    if (hal_linux_open(&hal, true) != HAL_OK) {
+        fprintf(run->errors, "holdfastctl: out of memory\n");
+        return CTL_EXIT_REFUSED;
+    }
+    preflight_system_linux(&system, &hal);
+    preflight->system = &system;
+    preflight->findings = &findings;
+    preflight_run(preflight);
+    hal.close(&hal);
+    if (run->options->json)
+        findings_print_json(&findings, node, run->out);
+    else
+        findings_print(&findings, node, run->out);
+    return findings_refused(&findings) > 0 ? CTL_EXIT_REFUSED : CTL_EXIT_OK;
+}
+
+static enum ctl_exit run_preflight(const struct run *run)
+{
+    struct preflight preflight = { .seconds = PREFLIGHT_SECONDS };
+    if (!preflight_options(run->options, &preflight)) {
+        fputs(preflight_usage, run->errors);
+        return CTL_EXIT_USAGE;
+    }
+    struct conf *conf = load_conf(run, true);
+    if (!conf)
+        return CTL_EXIT_REFUSED;
+    preflight.conf = conf;
+    enum ctl_exit status = preflight_board(run, &preflight);
+    free(conf);
+    return status;
 }
 
 /* ---- pki */
@@ -241,6 +308,7 @@ static const struct command commands[] = {
     { "backup", "backup FILE [--force] | backup --verify FILE", 2, run_backup, 0 },
     { "budget", "budget", 1, run_budget, CLIENT_TIMEOUT_MS },
     { "check", "check", 1, run_check, 0 },
+    { "preflight", "preflight [--seconds N] [--try-lines] [--try-watchdog]", 1, run_preflight, 0 },
     { "pki", "pki init|issue|renew ...", 2, run_pki, 0 },
     { "reference", "reference [man]", 1, run_reference, 0 },
 };

@@ -1,0 +1,46 @@
+/*
+ * What preflight asks of the board, as one small table. An entry is one look, or one act, with
+ * nothing to decide in it.
+ */
+#ifndef HOLDFAST_PREFLIGHT_SYSTEM_H
+#define HOLDFAST_PREFLIGHT_SYSTEM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/resource.h>
+
+#include "hal/files.h"
+#include "hal/hal.h"
+
+#define SYSTEM_UNLIMITED INT64_MAX
+
+struct preflight_system {
+    void *context; /* first argument of every entry */
+    struct hal_files files;
+    struct hal *hal; /* open; the linux backend */
+
+    /* The file is there, whatever it is; it is not opened. */
+    bool (*exists)(void *context, const char *path);
+    /* The soft limit (getrlimit(2)) of RLIMIT_RTPRIO and the like; SYSTEM_UNLIMITED: none. */
+    int64_t (*limit)(void *context, int resource);
+    /* True if this process has the capability (capabilities(7)). */
+    bool (*capable)(void *context, int capability);
+    /* How far NTP corrects the clock's rate, in ppm, signed. False: it does not. */
+    bool (*correction_ppm)(void *context, double *ppm);
+    /*
+     * Has a child request the line as an output at its inactive level, and kills it. HAL_OK once the
+     * child is gone. Blocks for the ioctls.
+     */
+    enum hal_result (*hold_and_die)(void *context, struct hal *hal,
+                                    const struct hal_line_config *config);
+    /*
+     * Wakes each millisecond for so many seconds, as the guard does where that is permitted
+     * (*realtime), and tells by how much it was late at the worst. Blocks for that long.
+     */
+    int64_t (*worst_lateness_us)(void *context, uint32_t seconds, bool *realtime);
+};
+
+/* The real one. `hal` is the caller's. */
+void preflight_system_linux(struct preflight_system *system, struct hal *hal);
+
+#endif

@@ -1,0 +1,133 @@
+/*
+ * Preflight's system on Linux. Nothing is decided here.
+ * Source: getrlimit(2), adjtimex(2), capget(2), clock_nanosleep(2).
+ */
+#include <linux/capability.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/timex.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "preflight/system.h"
+
+enum { PRIORITY = 49, PERIOD_NS = 1000000, NS_PER_S = 1000000000 };
+
+static bool linux_exists(void *context, const char *path)
+{
+    (void)context;
+    return access(path, F_OK) == 0;
+}
+
+static int64_t linux_limit(void *context, int resource)
+{
+    struct rlimit limit;
+    (void)context;
+    if (getrlimit((__rlimit_resource_t)resource, &limit) < 0)
+        return 0;
+    return limit.rlim_cur == RLIM_INFINITY ? SYSTEM_UNLIMITED : (int64_t)limit.rlim_cur;
+}
+
+static bool linux_capable(void *context, int capability)
+{
+    struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = { { 0 } };
+    (void)context;
+    return syscall(SYS_capget, &header, data) == 0 &&
+           (data[CAP_TO_INDEX(capability)].effective & CAP_TO_MASK(capability)) != 0;
+}
+
+static bool linux_correction_ppm(void *context, double *ppm)
+{
+    struct timex state = { .modes = 0 };
+    (void)context;
+    int result = adjtimex(&state);
+    if (result < 0 || result == TIME_ERROR || (state.status & STA_UNSYNC))
+        return false;
+    double usual_tick_us = 1e6 / (double)sysconf(_SC_CLK_TCK);
+    *ppm = (double)state.freq / 65536 + ((double)state.tick - usual_tick_us) / usual_tick_us * 1e6;
+    return true;
+}
+
+static _Noreturn void hold(struct hal *hal, const struct hal_line_config *config, int told)
+{
+    struct hal_line *line = NULL;
+    /* It holds nothing that outlives holdfastctl. */
+    prctl(PR_SET_PDEATHSIG, (unsigned long)SIGKILL, 0UL, 0UL, 0UL);
+    char result = (char)hal->output->open_output(hal->context, config, &line);
+    (void)!write(told, &result, 1);
+    for (;;)
+        pause();
+}
+
+static enum hal_result linux_hold_and_die(void *context, struct hal *hal,
+                                          const struct hal_line_config *config)
+{
+    int told[2];
+    char result = HAL_IO;
+    (void)context;
+    if (pipe(told) < 0)
+        return HAL_IO;
+    pid_t child = fork();
+    if (child == 0)
+        hold(hal, config, told[1]);
+    close(told[1]);
+    if (child > 0) {
+        if (read(told[0], &result, 1) != 1)
+            result = HAL_IO;
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+    }
+    close(told[0]);
+    return (enum hal_result)result;
+}
+
+static int64_t ns_of(const struct timespec *at)
+{
+    return (int64_t)at->tv_sec * NS_PER_S + at->tv_nsec;
+}
+
+static int64_t linux_worst_lateness_us(void *context, uint32_t seconds, bool *realtime)
+{
+    struct sched_param parameter = { .sched_priority = PRIORITY };
+    struct timespec at;
+    struct timespec now;
+    int64_t worst_ns = 0;
+    (void)context;
+    *realtime = mlockall(MCL_CURRENT) == 0 && sched_setscheduler(0, SCHED_FIFO, &parameter) == 0;
+    clock_gettime(CLOCK_MONOTONIC, &at);
+    int64_t due_ns = ns_of(&at);
+    int64_t end_ns = due_ns + (int64_t)seconds * NS_PER_S;
+    while (due_ns < end_ns) {
+        due_ns += PERIOD_NS;
+        at = (struct timespec){ due_ns / NS_PER_S, (long)(due_ns % NS_PER_S) };
+        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &at, NULL) != 0)
+            ;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        int64_t late_ns = ns_of(&now) - due_ns;
+        worst_ns = late_ns > worst_ns ? late_ns : worst_ns;
+        due_ns = late_ns > PERIOD_NS ? ns_of(&now) : due_ns;
+    }
+    parameter.sched_priority = 0;
+    (void)sched_setscheduler(0, SCHED_OTHER, &parameter);
+    (void)munlockall();
+    return worst_ns / 1000;
+}
+
+void preflight_system_linux(struct preflight_system *system, struct hal *hal)
+{
+    *system = (struct preflight_system){
+        .files = hal_system_files,
+        .hal = hal,
+        .exists = linux_exists,
+        .limit = linux_limit,
+        .capable = linux_capable,
+        .correction_ppm = linux_correction_ppm,
+        .hold_and_die = linux_hold_and_die,
+        .worst_lateness_us = linux_worst_lateness_us,
+    };
+}
