@@ -4,7 +4,7 @@
 
 #include "preflight/preflight.h"
 
-enum { PRIORITY = 49, MEMORY_KB = 16 * 1024 }; /* daemon/guard/realtime.c; all that it maps */
+enum { PRIORITY = 49, MEMORY_KB = 8 * 1024 }; /* daemon/guard/realtime.c; all that it maps */
 
 static const char late[] =
     "not longer, but a busy machine makes the guard late, which drops outputs "

@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <sys/file.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 
@@ -317,21 +318,26 @@ static void only_a_proper_hello_replaces_the_agent(void **state)
     drive(f, 8, 2500);
 }
 
-/* It answers before it writes its log. */
-static bool log_gets(const struct fixture *f, const char *text)
+static bool log_has(const struct fixture *f, const char *text)
 {
     char path[96];
     char line[512];
     bool found = false;
     snprintf(path, sizeof(path), "%s/guard.log", f->folder);
-    for (int tries = 0; tries < 5000 && !found; tries++) {
-        FILE *log = fopen(path, "r");
-        assert_non_null(log);
-        while (!found && fgets(line, sizeof(line), log) != NULL)
-            found = strstr(line, text) != NULL;
-        fclose(log);
-        nap_ms(1);
-    }
+    FILE *log = fopen(path, "r");
+    assert_non_null(log);
+    while (!found && fgets(line, sizeof(line), log) != NULL)
+        found = strstr(line, text) != NULL;
+    fclose(log);
+    return found;
+}
+
+/* It answers before it writes its log. */
+static bool log_gets(const struct fixture *f, const char *text)
+{
+    bool found = false;
+    for (int tries = 0; tries < 5000 && !found; tries++, nap_ms(1))
+        found = log_has(f, text);
     return found;
 }
 
@@ -448,6 +454,94 @@ static void owner_of_the_run_directory_may_connect_and_no_other_user(void **stat
     snprintf(path, sizeof(path), "%s/guard.sock", f->folder);
     assert_int_equal(chmod(path, 0666), 0);
     assert_int_equal(greet_as(f, STRANGER), 1);
+}
+
+/* The number behind this word in the limits that are shipped for the guard's user. */
+static rlim_t shipped_limit(const char *word)
+{
+    char line[128];
+    unsigned long long number = 0;
+    FILE *file = fopen("firmware/limits/holdfast.conf", "r");
+    assert_non_null(file);
+    while (fgets(line, sizeof(line), file) != NULL) {
+        const char *at = strncmp(line, "holdfast-guard", 14) == 0 ? strstr(line, word) : NULL;
+        if (at != NULL)
+            number = strtoull(at + strlen(word), NULL, 10);
+    }
+    fclose(file);
+    assert_true(number > 0);
+    return (rlim_t)number;
+}
+
+/* False where this machine does not let the test have so much. */
+static bool take_limit(__rlimit_resource_t resource, rlim_t number)
+{
+    struct rlimit limit = { number, number };
+    return setrlimit(resource, &limit) == 0;
+}
+
+static bool may_have_limits(rlim_t priority, rlim_t memory)
+{
+    pid_t child = fork();
+    if (child == 0)
+        _exit(take_limit(RLIMIT_RTPRIO, priority) && take_limit(RLIMIT_MEMLOCK, memory) ? 0 : 1);
+    return exit_status(child) == 0;
+}
+
+/* The program is opened before, since the other user may not be let into its folder. */
+static void start_as(struct fixture *f, uid_t uid, rlim_t priority, rlim_t memory)
+{
+    char log[96];
+    snprintf(log, sizeof(log), "%s/guard.log", f->folder);
+    f->guard = fork();
+    if (f->guard == 0) {
+        char *const arguments[] = { f->program, "-c", f->conf, "-f", NULL };
+        int program = open(f->program, O_RDONLY | O_CLOEXEC);
+        if (freopen(log, "w", stderr) == NULL || !take_limit(RLIMIT_RTPRIO, priority) ||
+            !take_limit(RLIMIT_MEMLOCK, memory) || setgroups(0, NULL) != 0 ||
+            setresgid(uid, uid, uid) != 0 || setresuid(uid, uid, uid) != 0)
+            _exit(126);
+        fexecve(program, arguments, environ);
+        _exit(127);
+    }
+    f->agent = agent_join(f);
+}
+
+static void end_guard(struct fixture *f)
+{
+    close(f->agent);
+    f->agent = -1;
+    kill(f->guard, SIGKILL);
+    waitpid(f->guard, NULL, 0);
+    f->guard = 0;
+    AWAIT(&f->bench, f->bench.fd < 0);
+}
+
+static void ordinary_user_with_the_shipped_limits_is_real_time(void **state)
+{
+    enum { USER = 64001 };
+    struct fixture *f = *state;
+    SKIP_WITHOUT_PROGRAM(f);
+#ifdef __SANITIZE_ADDRESS__
+    print_message("skipped: the sanitizer's own memory would have to be locked\n");
+    skip();
+#endif
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(chown(f->folder, USER, (gid_t)-1), 0);
+    assert_int_equal(chmod(f->bench.path, 0666), 0);
+    write_conf(f, gpio_keys, gpio_readback);
+    rlim_t priority = shipped_limit("rtprio");
+    rlim_t memory = shipped_limit("memlock") * 1024;
+    start_as(f, USER, 0, memory);
+    assert_true(log_has(f, "not real-time: SCHED_FIFO: Operation not permitted; mlockall: ok"));
+    end_guard(f);
+    if (!may_have_limits(priority, memory)) {
+        print_message("SCHED_FIFO: skipped, RLIMIT_RTPRIO can't be raised here\n");
+        return;
+    }
+    start_as(f, USER, priority, memory);
+    assert_false(log_has(f, "not real-time"));
 }
 
 static void second_guard_is_refused(void **state)
@@ -610,6 +704,7 @@ int main(void)
         PROCESS_TEST(stuck_readback_is_a_fault_and_starves_the_watchdog),
         PROCESS_TEST(pulse_output_is_toggled_while_driving_only),
         PROCESS_TEST(owner_of_the_run_directory_may_connect_and_no_other_user),
+        PROCESS_TEST(ordinary_user_with_the_shipped_limits_is_real_time),
         PROCESS_TEST(second_guard_is_refused),
         PROCESS_TEST(termination_proves_off_and_stops_the_watchdog),
         PROCESS_TEST(guard_outlives_the_reader_of_its_log),

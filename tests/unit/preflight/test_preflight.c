@@ -462,9 +462,9 @@ static void limits_that_keep_the_guard_from_being_on_time_are_told(void **state)
     board->priority = 48;
     expect(board, FINDING_WARN, "real time", "RLIMIT_RTPRIO is 48, say LimitRTPRIO=49");
     board->priority = 49;
+    board->memory = (8 << 20) - 1024;
+    expect(board, FINDING_WARN, "memory", "may lock 8191 KiB, the guard wants 8192");
     board->memory = 8 << 20;
-    expect(board, FINDING_WARN, "memory", "may lock 8192 KiB");
-    board->memory = 16 << 20;
     expect(board, FINDING_GOOD, "memory", "may lock the guard's memory");
     board->priority = board->memory = 0;
     board->capable = true;
