@@ -7,7 +7,10 @@ import sys
 import time
 import traceback
 
+from cluster import wait_until
+
 from . import image, scenarios
+from .pins import OUTPUT
 from .world import Boards
 
 
@@ -78,6 +81,22 @@ def run_kind(count, kind, chosen, given, bases):
         count.run(f"{kind}: no overlap in world {worlds}", lambda: judge(world))
 
 
+def planted(bases):
+    """A standby whose pin pulses without a permit, its guard being gone, is what the witness must see."""
+    world = Boards(targets=tuple(bases), bases=bases)
+    world.start_all()
+    trial = scenarios.Trial(world, "planted", tell)
+    rogue = world.machines[trial.others[0]]
+    rogue.shell.run("touch /run/keep/holdfast-guard")
+    rogue.kill(9, "holdfast-guard")
+    rogue.shell.run(f"board-tool clock /dev/gpiochip0 {OUTPUT} 20")
+    wait_until(world.overlaps, 20, "the witness sees two drivers")
+    assert world.close() == 1, "the bench's exit status"
+    text = "\n".join(world.history.violations)
+    assert "S1" in text and "S5" in text, text
+    world.discard()
+
+
 def main():
     parser = argparse.ArgumentParser(prog="check-boards", description=__doc__)
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="all if none is named")
@@ -95,6 +114,8 @@ def main():
     count = Count()
     for kind in given.kind or ("pulse", "gpio"):
         run_kind(count, kind, chosen, given, bases)
+    if not given.scenarios:
+        count.run("planted: a pulse without a permit is found out", lambda: planted(bases))
     print(f"{count.passed} passed, {count.failed} failed", flush=True)
     return 1 if count.failed or not count.passed else 0
 

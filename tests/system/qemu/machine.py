@@ -5,6 +5,7 @@ its watchdog and resets (QMP), and what comes over four virtio consoles, so that
 a reset. Two networks: the cluster's, which is wires of switch.py, and one for the console's TLS port alone.
 """
 
+import glob
 import itertools
 import json
 import os
@@ -221,6 +222,17 @@ class Board:
             self.shell.close()
             self.process = None
         return at
+
+    def waited_ns(self):
+        """How long its threads have waited for a processor of this computer, by the kernel's account."""
+        total = 0
+        for path in glob.glob(f"/proc/{self.process.pid}/task/*/schedstat") if self.process else []:
+            try:
+                with open(path, encoding="ascii") as file:
+                    total += int(file.read().split()[1])
+            except OSError:
+                pass  # ended meanwhile
+        return total
 
     def resets(self, since=0):
         return [at for event, at in list(self.events) if event == "RESET" and at > since]

@@ -9,9 +9,9 @@ import time
 
 from cluster import now_ns, wait_until
 
-# Takeovers are judged by the figure of `budget`, and by this much more: an emulated board is slower
-# than any real one, and two processors carry all three. How much it was is printed.
-HEADROOM = 1.5
+# Takeovers are judged by the figure of `budget` and this much more, and by the time that a board waited for
+# a processor of this computer, which no real board does. How much all that was is printed.
+HEADROOM = 1.25
 WAIT_S = 120.0  # only bounds a hang
 
 
@@ -29,7 +29,13 @@ class Trial:
     def __init__(self, world, name, tell):
         self.world, self.name, self.tell = world, name, tell
         self.driver, self.others, self.leader = world.steady()
+        self.token = world.leases()["token"]
         self.bound = world.bound_ms()["resources"][0]["bound"]
+        self.elections = self.count_elections()
+        self.waited = {}  # since the fault
+
+    def count_elections(self):
+        return sum(board.log("daemon").count("raft: leader in term") for board in self.world.machines.values())
 
     @property
     def board(self):
@@ -40,6 +46,7 @@ class Trial:
 
     def off(self, since, board=None):
         """When the plant saw the board, which drove then, stop driving; told as a figure."""
+        self.waited = {name: board.waited_ns() for name, board in self.world.machines.items()}
         levels = [e["level"] for e in self.world.drives()
                   if e["board"] == (board or self.driver) and e["t_ns"] <= since]
         if not levels or not levels[-1]:
@@ -48,17 +55,33 @@ class Trial:
         self.figure("outputs off", ms(event["t_ns"] - since))
         return event["t_ns"]
 
-    def takeover(self, since, among=None, leader_lost=None):
-        """Another board drives, within the bound; that board. The leader was lost, if it was the driver."""
-        if leader_lost is None:
-            leader_lost = self.leader == self.driver
+    def takeover(self, since, among=None):
+        """Another board drives, within the bound; that board."""
         event = self.world.first_drive_after(since, among or self.others, 1, WAIT_S)
         took = ms(event["t_ns"] - since)
-        bound = self.bound["leader_total_ms" if leader_lost else "total_ms"]
-        self.figure("takeover", took)
+        # Of the boards that were there all the while, the one that waited longest for a processor.
+        waited = ms(max(board.waited_ns() - self.waited[name]
+                        for name, board in self.world.machines.items()
+                        if name != self.driver and board.process is not None))
+        lost = self.count_elections() > self.elections
+        bound = self.bound["leader_total_ms" if lost else "total_ms"]
+        self.figure("takeover with the leader lost" if lost else "takeover", took)
         self.figure("of its bound", 100 * took / bound, "%")
-        assert took <= HEADROOM * bound, f"takeover {took:.0f} ms, bound {bound:.0f} ms"
+        self.figure("a board waited for a processor", waited)
+        assert took - waited <= HEADROOM * bound, f"takeover {took:.0f} ms, bound {bound:.0f} ms"
+        self.told()
         return event["board"]
+
+    def told(self):
+        """The operator is told who drives, under a token that is higher, and how that came."""
+        def look():
+            lease, driver = self.world.leases(), self.world.driver()
+            return lease if lease and driver and lease["holder"] == driver else None
+        lease = wait_until(look, WAIT_S, "the leases name who drives", poll=0.5)
+        assert lease["token"] > self.token, (lease, self.token)
+        rows = self.world.ctl(lease["leader"], "history")["history"]
+        grants = [row for row in rows if row["event"] == "grant" and row["token"] == lease["token"]]
+        assert [row["holder"] for row in grants] == [lease["holder"]], rows
 
     def keeps(self, since):
         """The driver has driven all the while."""
@@ -72,7 +95,11 @@ class Trial:
         return self.world.ctl(board or self.driver, "guard")["resources"][0]
 
     def operate(self, *words, at=None):
-        return self.world.ctl(at or self.leader, *words, role="operator")
+        """An operator's act: what holdfastctl said. Where a slow board's console was not reached, once more."""
+        result = wait_until(lambda: next((r for r in [self.world.ctl(
+            at or self.leader, *words, role="operator", check=False)] if r.returncode != 3), None),
+                            WAIT_S, f"the console answers {words}", poll=0.5)
+        return result.stdout + result.stderr
 
 
 def passes(seconds):
@@ -116,7 +143,7 @@ def guard_killed(trial):
     """Its service manager starts it again, which puts the line off: pl061 keeps driving till then."""
     since = trial.board.kill(9, "holdfast-guard")
     trial.off(since)
-    trial.takeover(since, trial.world.boards, leader_lost=False)
+    trial.takeover(since, trial.world.boards)
 
 
 def returns(trial, since, why):
@@ -178,7 +205,7 @@ def leading_driver_loses_power(trial):
         raise Missed("another issuer leads again")
     since = trial.board.power_off()
     trial.off(since)
-    trial.takeover(since, leader_lost=True)
+    trial.takeover(since)
     trial.board.power_on()
     trial.board.wait_up()
 
@@ -188,8 +215,11 @@ def readback_stuck_off(trial):
     since = now_ns()
     trial.world.pins.force_readback(trial.board, 0)
     trial.off(since)
-    trial.takeover(since, leader_lost=False)
+    trial.takeover(since)
+    seen = trial.resource()
+    assert seen["guard"] == "fault" and seen["fault"] == "stuck off", seen
     trial.world.pins.force_readback(trial.board, None)
+    trial.operate("fault", "clear", "pump", at=trial.driver)
 
 
 def clock_stepped(trial):
@@ -203,13 +233,14 @@ def clock_stepped(trial):
 
 
 def disk_read_only(trial):
-    """The leader's disk takes no more writes: it says so, and a grant goes on by the others."""
+    """The leader's file system finds an error and goes read-only: it says so, and a grant goes on by the others."""
     sick = trial.world.machines[trial.leader]
-    sick.write("/proc/sysrq-trigger", "u")
+    # Not by sysrq: after that, ext4 answers fdatasync() with success and writes nothing.
+    sick.write("/sys/fs/ext4/vda/trigger_fs_error", "test")
     wait_until(lambda: "ro," in sick.shell.run("grep /data /proc/mounts"), WAIT_S, "read-only", poll=0.5)
     since = trial.board.kill(9, "holdfast-guard")  # the lease changes, which has to be written
     trial.off(since)
-    trial.takeover(since, trial.world.boards, leader_lost=True)
+    trial.takeover(since, trial.world.boards)
     wait_until(lambda: "votes and answers no more" in sick.log("daemon"), WAIT_S, "the issuer says so", poll=0.5)
     at = sick.power_off()
     sick.power_on()
@@ -252,6 +283,91 @@ def watchdog_missing(trial):
     victim.wait_up()
 
 
+def disk_full(trial):
+    """The leader's disk has no room left: its journal had been given its room before."""
+    sick = trial.world.machines[trial.leader]
+    sick.shell.run("dd if=/dev/zero of=/data/fill bs=64k", check=False)
+    assert " 100% " in sick.shell.run("df /data")
+    since = trial.board.kill(9, "holdfast-guard")
+    trial.off(since)
+    trial.takeover(since, trial.world.boards)
+    status = trial.world.ctl(sick.name, "status")
+    assert status["store"] == "good", status
+    sick.shell.run("rm /data/fill")
+
+
+def is_stuck(trial, board):
+    """The leader has been told that an output is on though told off."""
+    wait_until(lambda: (trial.world.leases() or {"stuck": ""})["stuck"] == board, WAIT_S,
+               f"{board}'s stuck output is known", poll=0.5)
+
+
+def reset_once(trial, victim, since):
+    """A latched fault resets its board once, if at all, and outlives that; then the board keeps feeding."""
+    wait_until(lambda: victim.watchdogs(since), WAIT_S, f"{victim.name} is reset", poll=0.05)
+    victim.wait_up()
+    fault = wait_until(lambda: next((r for r in trial.world.ctl(victim.name, "guard")["resources"]
+                                     if r["guard"] == "fault"), None), WAIT_S, "the fault is shown", poll=0.5)
+    assert fault["fault"] != "none", fault
+    passes(3 * trial.world.watchdog_ms / 1000)
+    bites = victim.watchdogs(since)
+    assert len(bites) == 1, f"{victim.name} was reset {len(bites)} times"
+    trial.figure("watchdog bites", ms(bites[0] - since))
+
+
+def standby_welded(trial):
+    """A standby's contact says on: it is held, who drives goes on, and one word of the operator ends it."""
+    victim = trial.world.machines[trial.others[0]]
+    since = now_ns()
+    trial.world.pins.force_readback(victim, 1)
+    reset_once(trial, victim, since)
+    is_stuck(trial, victim.name)
+    trial.keeps(since)
+    trial.world.pins.force_readback(victim, None)
+    trial.operate("fault", "clear", "pump", at=victim.name)
+    trial.world.steady()
+
+
+def readback_stuck_on(trial):
+    """The driver's contact says on after its drop: nobody follows until the operator says so."""
+    since = now_ns()
+    trial.world.pins.force_readback(trial.board, 1)
+    # The operator's transfer is refused in the end, as it can't be proven that the board is off.
+    asked = now_ns()
+    answer = trial.operate("transfer", "pump", trial.others[0])
+    assert "stuck on" in answer, answer
+    trial.off(asked)
+    reset_once(trial, trial.board, since)
+    is_stuck(trial, trial.driver)
+    passes(2 * trial.world.ttl_ms / 1000)
+    assert trial.world.driver() is None, "somebody drives beside a relay that is welded on"
+    trial.world.pins.force_readback(trial.board, None)
+    trial.operate("fault", "clear", "pump", at=trial.driver)
+    trial.world.wait_driver(timeout=WAIT_S)
+
+
+def gpio_driver_unbound(trial):
+    """
+    The chip's driver is taken from under the guard while the contact shows on: nothing proves that the
+    output is off, so the resource is held until the operator says so, also after the reset.
+    """
+    since = trial.board.write("/sys/bus/amba/drivers/pl061_gpio/unbind", "9030000.pl061")
+    trial.off(since)
+    reset_once(trial, trial.board, since)
+    is_stuck(trial, trial.driver)
+    trial.operate("fault", "clear", "pump", at=trial.driver)
+    trial.world.wait_driver(timeout=WAIT_S)
+
+
+def suspended_to_idle(trial):
+    """Suspended without an end: the watchdog, which goes on, resets the board."""
+    since = trial.board.write("/sys/power/state", "freeze")
+    trial.off(since)
+    trial.takeover(since)
+    returns(trial, since, "the board is suspended")
+
+
 ALL = [grant_and_drive, agent_killed, guard_killed, guard_lost, guard_stopped, kernel_panic, link_cut,
-       link_one_way, leading_driver_loses_power, readback_stuck_off, clock_stepped, disk_read_only,
-       power_cut_in_boot, watchdog_missing]
+       link_one_way, leading_driver_loses_power, readback_stuck_off, readback_stuck_on, standby_welded,
+       clock_stepped, disk_full, disk_read_only, gpio_driver_unbound, suspended_to_idle, power_cut_in_boot,
+       watchdog_missing]

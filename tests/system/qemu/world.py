@@ -7,6 +7,7 @@ instants put on the host's clock.
 
 import json
 import os
+import shutil
 
 from cluster import Cluster, wait_until
 
@@ -130,6 +131,10 @@ watchdog = {{ device = "/dev/watchdog0"; timeout_ms = {self.watchdog_ms}; }};
             self._gather(board)
         return super().close(**expect)
 
+    def discard(self):
+        """The folder of a run that was to be found out."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def _gather(self, board):
         """The guest's logs as a run's folder has them, its lease log by the host's clock."""
         for log, name in (("daemon", f"{board.name}.log"), ("guard", f"{board.name}-guard.log")):
@@ -163,6 +168,18 @@ watchdog = {{ device = "/dev/watchdog0"; timeout_ms = {self.watchdog_ms}; }};
         return [] if offset_ns is None else out
 
     # ---- questions
+
+    def ctl(self, node, *arguments, role="viewer", check=True):
+        """With `check`, a console that a slow board does not serve yet is asked again."""
+        def ask():
+            result = super(Boards, self).ctl(node, *arguments, role=role, check=False)
+            return None if check and result.returncode == 3 else result
+        result = wait_until(ask, 120, f"{node}'s console; logs in {self.folder}", poll=0.5)
+        if not check:
+            return result
+        if result.returncode != 0:
+            raise AssertionError(f"{arguments} at {node}: {result.stdout}{result.stderr}")
+        return json.loads(result.stdout)
 
     def leases(self):
         """The lease of the pump and the issuer that leads, by the first board that knows; or None."""
