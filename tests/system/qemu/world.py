@@ -123,6 +123,9 @@ watchdog = {{ device = "/dev/watchdog0"; timeout_ms = {self.watchdog_ms}; }};
                 if board.process is not None and board.resets(board.up_at):
                     board.wait_up()  # so that its clock is known
         for board in self.machines.values():
+            if board.process is not None and board.boot is not None:
+                board.shell.run("usleep 500000")  # what its agent wrote last comes out
+        for board in self.machines.values():
             board.power_off()
         self.switch.close()
         if self.pins is not None:
