@@ -114,21 +114,24 @@ static void apply_effects(struct loop *loop, const struct guard_effects *effects
     log_faults(loop, effects);
 }
 
-/* One step with its effects; each resource with a line that failed gets a step for that as well. */
+/*
+ * One step with its effects; each resource with a line that failed gets a step for that as well, in a
+ * fault too: what could not be told off may be on.
+ */
 static enum guard_refusal loop_step(struct loop *loop, const struct guard_input *input)
 {
     struct guard_effects effects;
     guard_step(&loop->guard, now_of(loop), input, &effects);
     enum guard_refusal refusal = effects.refusal;
     apply_effects(loop, &effects);
-    for (uint8_t index = 0; index < loop->guard.config.resource_count; index++) {
-        if (!(loop->io_failed & (1u << index)) || loop->guard.resource[index].state == GUARD_FAULT)
-            continue;
+    /* A deadline may be reached in such a step, too. What is in a fault is told nothing by it. */
+    while (loop->io_failed != 0) {
+        uint8_t index = (uint8_t)__builtin_ctz(loop->io_failed);
         struct guard_input failed = { .kind = GUARD_INPUT_IO_ERROR, .resource = index };
+        loop->io_failed &= ~(1u << index);
         guard_step(&loop->guard, now_of(loop), &failed, &effects);
         apply_effects(loop, &effects);
     }
-    loop->io_failed = 0;
     return refusal;
 }
 

@@ -174,6 +174,7 @@ static void resource_event(struct turn *turn, uint8_t index, enum guard_event ev
         (struct guard_change){ index, resource->state, event, next };
     if (resource->state == GUARD_FAULT || next == GUARD_FAULT)
         resource_record(turn, index);
+    resource->line_failed = false;
     resource->state = next;
     resource->fault = next == GUARD_FAULT ? fault_of(event) : GUARD_FAULT_NONE;
     resource->changed = turn->now;
@@ -271,11 +272,12 @@ static bool resource_may_be_on(const struct guard *guard, uint8_t index)
 {
     const struct guard_resource_config *config = resource_config(guard, index);
     const struct guard_resource *resource = &guard->resource[index];
+    /* Of one that was kept, all that is known is its name. */
+    bool line_failed = resource->line_failed || resource->fault == GUARD_FAULT_OUTPUT_IO;
     for (uint8_t number = 0; number < config->output_count; number++) {
         const struct guard_output *output = &resource->output[number];
         bool shown_off = output->readback_known && !output->readback;
-        if (config->output[number].has_readback ? !shown_off :
-                                                  resource->fault == GUARD_FAULT_OUTPUT_IO)
+        if (config->output[number].has_readback ? !shown_off : line_failed)
             return true;
     }
     return false;
@@ -523,6 +525,7 @@ static void take_io_error(struct turn *turn, uint8_t index)
     for (uint8_t number = 0; number < resource_config(turn->guard, index)->output_count; number++)
         turn->guard->resource[index].output[number].readback_known = false;
     resource_event(turn, index, GUARD_EVENT_IO_ERROR);
+    turn->guard->resource[index].line_failed = true;
 }
 
 /* One that failed speaks for all that it should have had; what a later one has is still to come. */
@@ -607,6 +610,7 @@ static void guard_check(const struct guard *guard)
         const struct guard_resource *resource = &guard->resource[index];
         bool driving = resource->state == GUARD_DRIVING;
         HF_CHECK((resource->state == GUARD_FAULT) == (resource->fault != GUARD_FAULT_NONE));
+        HF_CHECK(!resource->line_failed || resource->state == GUARD_FAULT);
         HF_CHECK(!driving || (guard->agent && !guard->stopping && resource->token != 0));
         HF_CHECK(driving ? instant_before(guard->now, resource->deadline) :
                            resource->deadline.us == INSTANT_NEVER.us);

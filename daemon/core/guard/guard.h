@@ -118,6 +118,7 @@ struct guard_resource {
     enum guard_state state;
     enum guard_fault fault;  /* other than NONE in GUARD_FAULT only */
     bool kept;               /* the fault is from before guard_start() */
+    bool line_failed;        /* in GUARD_FAULT, whatever the fault: a line of its failed in it */
     bool was_reset;          /* and the board was reset since */
     uint32_t record_version; /* that has the last change to or from GUARD_FAULT; 0: none */
     uint64_t token;          /* the highest one seen; dropped unless it drives */

@@ -118,6 +118,7 @@ struct fake_platform {
 
     struct hal_line line[FAKE_LINES];
     size_t line_count;
+    int64_t line_takes_us;       /* the next one that is set */
     enum hal_result open_answer; /* of the line `open_fails_at` alone */
     size_t open_fails_at;
     enum hal_result hal_answer, service_answer, watchdog_answer, feed_answer, stop_answer;
@@ -160,6 +161,13 @@ static inline bool fake_log_says(const struct fake_platform *fake, const char *t
     ssize_t length = pread(fake->log_fd, log, sizeof(log) - 1, 0);
     log[length > 0 ? length : 0] = '\0';
     return strstr(log, text) != NULL;
+}
+
+static inline void fake_pass_time(struct fake_platform *fake, int64_t us)
+{
+    fake->monotonic_us += us;
+    if (!fake->raw_stands)
+        fake->raw_us += us;
 }
 
 /* ---- lines and watchdog */
@@ -240,6 +248,8 @@ static inline enum hal_result fake_set(struct hal_line *line, bool on)
     assert_false(line->closed);
     fake_note(line->fake, on ? FAKE_ON : FAKE_OFF, line->name);
     line->sets++;
+    fake_pass_time(line->fake, line->fake->line_takes_us);
+    line->fake->line_takes_us = 0;
     if (line->set_answer != HAL_OK)
         return line->set_answer;
     if (line->level != on) {
@@ -467,13 +477,6 @@ static inline void fake_wake_readers(void *context, struct lease_page *page)
 static inline struct instant fake_now(void *context)
 {
     return (struct instant){ ((struct fake_platform *)context)->raw_us };
-}
-
-static inline void fake_pass_time(struct fake_platform *fake, int64_t us)
-{
-    fake->monotonic_us += us;
-    if (!fake->raw_stands)
-        fake->raw_us += us;
 }
 
 static inline int64_t fake_monotonic_us(void *context)

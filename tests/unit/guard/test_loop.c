@@ -477,6 +477,38 @@ static void a_line_that_cannot_be_told_off_is_told_again_and_starves_the_watchdo
     assert_false(fake_line(f, fan_run)->level);
 }
 
+static void a_line_that_fails_in_the_turn_of_another_fault_starves_the_watchdog(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "fan", 5000);
+    fake_line(f, fan_run)->set_answer = HAL_IO;
+    fake_turn_after(f, 5000 + RELEASE_US + 1);
+    assert_int_equal(fault_of(f, FAN), GUARD_FAULT_LATE);
+    assert_true(fake_line(f, fan_run)->level);
+    size_t from = f->act_count;
+    fake_run(f, 5 * FEED_US);
+    assert_null(next_act(f, from, FAKE_FEED, NULL));
+}
+
+/* The deadline of one is reached while another's failure is taken in. */
+static void a_line_that_fails_while_another_is_dealt_with_is_a_fault(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "pump", TTL_US);
+    drive(f, agent, "fan", TTL_US);
+    fake_run(f, 2000);
+    fake_line(f, fan_run)->set_answer = HAL_IO;
+    fake_line(f, pump_light)->set_answer = HAL_IO;
+    f->line_takes_us = TTL_US;
+    say(f, agent, GUARD_DROP, "fan", 7, 0);
+    fake_turn_after(f, 0);
+    assert_int_equal(fault_of(f, FAN), GUARD_FAULT_OUTPUT_IO);
+    assert_int_not_equal(state_of(f, PUMP), GUARD_DRIVING);
+    assert_true(f->loop.guard.resource[PUMP].line_failed);
+}
+
 static void a_fault_that_was_cleared_is_over(void **state)
 {
     struct fake_platform *f = *state;
@@ -1500,6 +1532,8 @@ static const struct CMUnitTest tests[] = {
     LOOP_TEST(the_reading_of_two_clocks_is_no_sleep),
     LOOP_TEST(a_line_that_cannot_be_set_is_a_fault_in_the_same_turn),
     LOOP_TEST(a_line_that_cannot_be_told_off_is_told_again_and_starves_the_watchdog),
+    LOOP_TEST(a_line_that_fails_in_the_turn_of_another_fault_starves_the_watchdog),
+    LOOP_TEST(a_line_that_fails_while_another_is_dealt_with_is_a_fault),
     LOOP_TEST(a_fault_that_was_cleared_is_over),
     LOOP_TEST(a_readback_that_cannot_be_read_is_a_fault_and_told_off),
     LOOP_TEST(every_readback_of_a_resource_is_read),

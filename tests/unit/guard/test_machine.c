@@ -634,6 +634,30 @@ static void without_a_readback_a_line_that_fails_may_be_on_and_no_other(void **s
     assert_int_equal(f.feeds, 0);
 }
 
+/* A loop that is late, or a clock that jumps, is found in the very turn in which the line fails. */
+static void a_line_that_fails_in_a_fault_of_another_name_may_be_on(void **state)
+{
+    static const enum guard_event first[] = { GUARD_EVENT_CLOCK, GUARD_EVENT_OVERRUN };
+    static struct fixture f;
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        set_up_driving(&f, GUARD_OUTPUT_GPIO, false);
+        bring_about(&f, first[i]);
+        assert_int_equal(state_of(&f, PUMP), GUARD_FAULT);
+        enum guard_fault fault = fault_of(&f);
+        io_error(&f, PUMP);
+        assert_int_equal(fault_of(&f), fault);
+        assert_int_equal(f.records, 1);
+        f.feeds = 0;
+        pass_ms(&f, 5000);
+        assert_int_equal(f.feeds, 0);
+        say(&f, GUARD_CLEAR_FAULT, "pump", 0, 0);
+        pass_ms(&f, 2 * RELEASE_MS);
+        assert_int_equal(state_of(&f, PUMP), GUARD_SAFE);
+        assert_true(is_fed(&f));
+    }
+}
+
 static void a_clearing_counts_when_it_is_on_the_disk(void **state)
 {
     static struct fixture f;
@@ -1058,6 +1082,7 @@ int main(void)
         cmocka_unit_test(a_guard_that_was_restarted_alone_still_wants_its_reset),
         cmocka_unit_test(the_watchdog_is_fed_in_a_fault_whose_outputs_are_off),
         cmocka_unit_test(without_a_readback_a_line_that_fails_may_be_on_and_no_other),
+        cmocka_unit_test(a_line_that_fails_in_a_fault_of_another_name_may_be_on),
         cmocka_unit_test(a_clearing_counts_when_it_is_on_the_disk),
         cmocka_unit_test(what_is_durable_of_before_says_nothing_of_a_later_clearing),
         cmocka_unit_test(a_clearing_that_cannot_be_written_is_a_fault_again),
