@@ -4,11 +4,11 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <sched.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "conf/conf.h"
@@ -21,9 +21,24 @@ enum {
     WRITER_LOCK_POLL_MS = 20
 };
 
+/* What the guard asks for: a number, then the bytes to be written. */
+struct request {
+    uint32_t number;
+};
+
+/* One answer to the start, with the bytes that were read behind it, then one to each request. */
+enum answer_kind { ANSWER_READ = 1, ANSWER_WRITE };
+
+struct answer {
+    uint32_t kind;
+    uint32_t number; /* of the request */
+    int32_t result;  /* as platform.h has it */
+};
+
 struct writer {
     int socket;
     int folder;
+    int lock;                      /* -1: not obtained */
     char path[CONF_PATH_MAX + 32]; /* of the lock */
     char file[CONF_PATH_MAX + 32];
     char bytes[WRITER_BYTES_MAX];
@@ -31,22 +46,33 @@ struct writer {
 
 /* ---- the writer's process */
 
-/* Two writers would overtake each other. */
-static int take_lock(const struct writer *writer)
+/* Two writers would overtake each other: without it nothing is written. */
+static bool try_lock(struct writer *writer, char error[SAFE_FILE_TEXT_MAX])
 {
-    const struct timespec pause = { 0, WRITER_LOCK_POLL_MS * 1000000L };
+    if (writer->lock < 0)
+        writer->lock =
+            safe_file_lock(writer->path, "held: an earlier guard's faults are being written", error,
+                           SAFE_FILE_TEXT_MAX);
+    return writer->lock >= 0;
+}
+
+/* Ends early if the guard does, or asks for a write: then it waits for this no longer. */
+static int await_lock(struct writer *writer)
+{
+    struct pollfd guard = { writer->socket, POLLIN, 0 };
     char error[SAFE_FILE_TEXT_MAX];
-    for (int waited_ms = 0; waited_ms < WRITER_LOCK_WAIT_MS; waited_ms += WRITER_LOCK_POLL_MS) {
-        if (safe_file_lock(writer->path, "held: an earlier guard's faults are being written", error,
-                           sizeof(error)) >= 0)
+    int ready = 0;
+    for (int waited_ms = 0; waited_ms < WRITER_LOCK_WAIT_MS && ready <= 0;
+         waited_ms += WRITER_LOCK_POLL_MS) {
+        if (try_lock(writer, error))
             return 0;
-        nanosleep(&pause, NULL);
+        ready = poll(&guard, 1, WRITER_LOCK_POLL_MS);
     }
     log_line(LOG_ERR, "%s", error);
     return -EBUSY;
 }
 
-static ssize_t read_file(struct writer *writer)
+static int read_file(struct writer *writer)
 {
     char error[SAFE_FILE_TEXT_MAX];
     if (faccessat(writer->folder, "faults", F_OK, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT)
@@ -59,11 +85,11 @@ static ssize_t read_file(struct writer *writer)
     ssize_t length = read(file, writer->bytes, sizeof(writer->bytes));
     int code = errno;
     close(file);
-    return length < 0 ? -code : length;
+    return length < 0 ? -code : (int)length;
 }
 
 /* The one before is whole until the new one is. */
-static int write_file(const struct writer *writer, size_t length)
+static int write_file(const struct writer *writer, const char *bytes, size_t length)
 {
     if (unlinkat(writer->folder, "faults.new", 0) != 0 && errno != ENOENT)
         return -errno;
@@ -72,7 +98,7 @@ static int write_file(const struct writer *writer, size_t length)
     if (file < 0)
         return -errno;
     errno = EIO; /* of a write in part */
-    bool done = write(file, writer->bytes, length) == (ssize_t)length && fsync(file) == 0;
+    bool done = write(file, bytes, length) == (ssize_t)length && fsync(file) == 0;
     int result = done ? 0 : -errno;
     close(file);
     if (result == 0 && (renameat(writer->folder, "faults.new", writer->folder, "faults") != 0 ||
@@ -81,25 +107,37 @@ static int write_file(const struct writer *writer, size_t length)
     return result;
 }
 
-/* Answers with the length of what is there and the bytes, then to each write with what came of it. */
+static bool answer_read(struct writer *writer)
+{
+    struct answer answer = { .kind = ANSWER_READ, .result = await_lock(writer) };
+    if (answer.result == 0)
+        answer.result = read_file(writer);
+    struct iovec parts[] = { { &answer, sizeof(answer) },
+                             { writer->bytes, answer.result > 0 ? (size_t)answer.result : 0 } };
+    struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
+    return sendmsg(writer->socket, &message, MSG_NOSIGNAL) >= 0;
+}
+
+static void answer_write(struct writer *writer, size_t length)
+{
+    char error[SAFE_FILE_TEXT_MAX];
+    struct request request;
+    memcpy(&request, writer->bytes, sizeof(request));
+    struct answer answer = { ANSWER_WRITE, request.number, -EBUSY };
+    if (try_lock(writer, error))
+        answer.result =
+            write_file(writer, writer->bytes + sizeof(request), length - sizeof(request));
+    (void)send(writer->socket, &answer, sizeof(answer), MSG_NOSIGNAL);
+}
+
 static void serve(struct writer *writer)
 {
-    ssize_t result = take_lock(writer);
-    if (result == 0)
-        result = read_file(writer);
-    struct iovec parts[] = { { &result, sizeof(result) },
-                             { writer->bytes, result > 0 ? (size_t)result : 0 } };
-    struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
-    if (sendmsg(writer->socket, &message, MSG_NOSIGNAL) < 0)
-        return;
-    for (;;) {
+    bool goes_on = answer_read(writer);
+    while (goes_on) {
         ssize_t length = recv(writer->socket, writer->bytes, sizeof(writer->bytes), 0);
-        if (length < 0 && errno == EINTR)
-            continue;
-        if (length <= 0)
-            return;
-        int outcome = write_file(writer, (size_t)length);
-        (void)send(writer->socket, &outcome, sizeof(outcome), MSG_NOSIGNAL);
+        goes_on = length >= (ssize_t)sizeof(struct request) || (length < 0 && errno == EINTR);
+        if (length >= (ssize_t)sizeof(struct request))
+            answer_write(writer, (size_t)length);
     }
 }
 
@@ -166,7 +204,7 @@ static bool start_writer(struct writer *writer, int *handle)
 
 bool linux_open_record(void *context, const char *data_dir, int *handle)
 {
-    struct writer writer;
+    struct writer writer = { .lock = -1 };
     (void)context;
     *handle = -1;
     if (!folder_usable(data_dir))
@@ -187,37 +225,44 @@ bool linux_open_record(void *context, const char *data_dir, int *handle)
 
 ssize_t linux_read_record(void *context, int handle, void *bytes, size_t size)
 {
-    struct pollfd answer = { handle, POLLIN, 0 };
-    ssize_t result = 0;
-    struct iovec parts[] = { { &result, sizeof(result) }, { bytes, size } };
+    struct pollfd ready = { handle, POLLIN, 0 };
+    struct answer answer = { 0 };
+    struct iovec parts[] = { { &answer, sizeof(answer) }, { bytes, size } };
     struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
     (void)context;
     /* Its own wait for the lock, and as much again for the disk. */
-    int ready = poll(&answer, 1, 2 * WRITER_LOCK_WAIT_MS);
-    if (ready <= 0)
-        return ready < 0 ? -errno : -ETIMEDOUT;
+    int count = poll(&ready, 1, 2 * WRITER_LOCK_WAIT_MS);
+    if (count <= 0)
+        return count < 0 ? -errno : -ETIMEDOUT;
     ssize_t length = recvmsg(handle, &message, MSG_DONTWAIT);
-    if (length < (ssize_t)sizeof(result))
+    if (length < (ssize_t)sizeof(answer) || answer.kind != ANSWER_READ)
         return length < 0 ? -errno : -EPIPE;
     /* What is longer than any record is cut, and damaged by that. */
-    return result > (ssize_t)size ? (ssize_t)size : result;
+    return answer.result > (int64_t)size ? (ssize_t)size : answer.result;
 }
+
+/* Of the last write that was asked for: a process has one record. */
+static uint32_t write_number;
 
 int linux_write_record(void *context, int handle, const void *bytes, size_t size)
 {
+    struct request request = { ++write_number };
+    struct iovec parts[] = { { &request, sizeof(request) }, { (void *)(uintptr_t)bytes, size } };
+    struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
     (void)context;
-    ssize_t sent = send(handle, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
-    return sent < 0 ? -errno : 0;
+    return sendmsg(handle, &message, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 ? -errno : 0;
 }
 
 int linux_record_written(void *context, int handle)
 {
-    int outcome = 0;
+    struct answer answer;
+    ssize_t length = 0;
     (void)context;
-    ssize_t length = recv(handle, &outcome, sizeof(outcome), MSG_DONTWAIT);
-    if (length == (ssize_t)sizeof(outcome))
-        return outcome;
-    if (length > 0)
-        return -EAGAIN; /* what it read, long after anybody waited for it */
+    /* What nobody waits for any more is passed over: a late read, and the outcome of another write. */
+    while ((length = recv(handle, &answer, sizeof(answer), MSG_DONTWAIT | MSG_TRUNC)) > 0) {
+        if (length == (ssize_t)sizeof(answer) && answer.kind == ANSWER_WRITE &&
+            answer.number == write_number)
+            return answer.result;
+    }
     return length < 0 && (errno == EAGAIN || errno == EINTR) ? -EAGAIN : -EPIPE;
 }

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/fsuid.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -55,9 +56,26 @@ static int set_up(void **state)
     return 0;
 }
 
+static pid_t child_of(pid_t parent)
+{
+    char line[64] = "";
+    char name[64];
+    snprintf(name, sizeof(name), "/proc/%d/task/%d/children", (int)parent, (int)parent);
+    FILE *file = fopen(name, "re");
+    assert_non_null(file);
+    bool any = fgets(line, sizeof(line), file) != NULL;
+    fclose(file);
+    return any ? (pid_t)strtol(line, NULL, 10) : -1;
+}
+
+/* Children of its children too, see main(): what a test that failed has left would stay for ever. */
 static int tear_down(void **state)
 {
     (void)state;
+    for (pid_t child = child_of(getpid()); child > 0; child = child_of(getpid())) {
+        kill(child, SIGKILL);
+        assert_int_equal(waitpid(child, NULL, 0), child);
+    }
     folder_remove(folder);
     return 0;
 }
@@ -567,8 +585,12 @@ static void read_record(int handle, const char *expected)
 static int written(int handle)
 {
     struct pollfd answer = { handle, POLLIN, 0 };
-    assert_int_equal(poll(&answer, 1, PATIENCE_MS), 1);
-    return platform.record_written(platform.context, handle);
+    int result = -EAGAIN;
+    while (result == -EAGAIN) {
+        assert_int_equal(poll(&answer, 1, PATIENCE_MS), 1);
+        result = platform.record_written(platform.context, handle);
+    }
+    return result;
 }
 
 static void a_record_replaces_the_one_before_and_is_there_for_the_next(void **state)
@@ -611,6 +633,65 @@ static void a_record_that_cannot_be_written_says_so_and_leaves_the_old_one(void 
     platform.close(platform.context, handle);
 }
 
+/* A guard that gave up its read has its answer among those to its writes. */
+static void what_was_read_too_late_is_not_taken_for_a_write(void **state)
+{
+    (void)state;
+    snprintf(path, sizeof(path), "%s/faults", folder);
+    make_file(path, 0);
+    int handle = open_record();
+    struct pollfd answer = { handle, POLLIN, 0 };
+    assert_int_equal(poll(&answer, 1, PATIENCE_MS), 1);
+    snprintf(path, sizeof(path), "%s/faults.new", folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(platform.write_record(platform.context, handle, "new", 3), 0);
+    assert_true(written(handle) < 0);
+    assert_int_equal(platform.record_written(platform.context, handle), -EAGAIN);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(platform.write_record(platform.context, handle, "new", 3), 0);
+    assert_int_equal(written(handle), 0);
+    platform.close(platform.context, handle);
+}
+
+static void what_came_of_an_earlier_write_is_not_taken_for_a_later_one(void **state)
+{
+    (void)state;
+    int handle = open_record();
+    read_record(handle, NULL);
+    assert_int_equal(platform.write_record(platform.context, handle, "old", 3), 0);
+    snprintf(path, sizeof(path), "%s/faults", folder);
+    for (int i = 0; access(path, F_OK) != 0; i++, nap())
+        assert_true(i < PATIENCE_MS);
+    snprintf(path, sizeof(path), "%s/faults.new", folder);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(platform.write_record(platform.context, handle, "new", 3), 0);
+    assert_true(written(handle) < 0);
+    assert_int_equal(rmdir(path), 0);
+    platform.close(platform.context, handle);
+}
+
+/* An earlier guard's writer that hangs has a latch in hand, and would put it over what is newer. */
+static void nothing_is_written_while_an_earlier_writer_has_the_lock(void **state)
+{
+    (void)state;
+    snprintf(path, sizeof(path), "%s/faults.lock", folder);
+    make_file(path, 0);
+    int lock = open(path, O_RDWR | O_CLOEXEC);
+    assert_int_equal(flock(lock, LOCK_EX | LOCK_NB), 0);
+    snprintf(path, sizeof(path), "%s/faults", folder);
+    int handle = open_record();
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(platform.write_record(platform.context, handle, "new", 3), 0);
+        assert_int_equal(written(handle), -EBUSY);
+        assert_int_equal(access(path, F_OK), -1);
+    }
+    close(lock);
+    assert_int_equal(platform.write_record(platform.context, handle, "new", 3), 0);
+    assert_int_equal(written(handle), 0);
+    assert_int_equal(status_of(path).st_size, 3);
+    platform.close(platform.context, handle);
+}
+
 static void a_record_that_is_a_link_is_not_read(void **state)
 {
     char text[8];
@@ -621,17 +702,6 @@ static void a_record_that_is_a_link_is_not_read(void **state)
     assert_int_equal(platform.read_record(platform.context, handle, text, sizeof(text)), -EACCES);
     platform.close(platform.context, handle);
     assert_int_equal(unlink(path), 0);
-}
-
-static pid_t child_of(pid_t parent)
-{
-    char line[64] = "";
-    snprintf(path, sizeof(path), "/proc/%d/task/%d/children", (int)parent, (int)parent);
-    FILE *file = fopen(path, "re");
-    assert_non_null(file);
-    bool any = fgets(line, sizeof(line), file) != NULL;
-    fclose(file);
-    return any ? (pid_t)strtol(line, NULL, 10) : -1;
 }
 
 /* A line, or the lock, that stays open there would outlive the guard. */
@@ -722,11 +792,16 @@ int main(void)
         ON_LINUX(a_folder_is_made_and_is_one_guards),
         ON_LINUX(a_record_replaces_the_one_before_and_is_there_for_the_next),
         ON_LINUX(a_record_that_cannot_be_written_says_so_and_leaves_the_old_one),
+        ON_LINUX(what_was_read_too_late_is_not_taken_for_a_write),
+        ON_LINUX(what_came_of_an_earlier_write_is_not_taken_for_a_later_one),
+        ON_LINUX(nothing_is_written_while_an_earlier_writer_has_the_lock),
         ON_LINUX(a_record_that_is_a_link_is_not_read),
         ON_LINUX(the_writer_has_no_descriptor_of_the_guards_and_ends_with_it),
         ON_LINUX(a_data_folder_that_cannot_be_used_is_refused),
         ON_LINUX(a_data_folder_of_another_user_is_refused),
         ON_LINUX(a_folder_that_others_may_write_is_not_taken),
     };
+    if (prctl(PR_SET_CHILD_SUBREAPER, 1UL, 0UL, 0UL, 0UL) != 0)
+        return 1;
     return cmocka_run_group_tests(tests, open_platform, NULL);
 }
