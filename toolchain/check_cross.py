@@ -28,8 +28,13 @@ TARGETS = {
     "armhf": ("arm-linux-gnueabihf", "qemu-arm-static", ELF.format(1, r"\x28")),
 }
 # What qemu-user does not do, by the test program that needs it.
-NO_ROBUST = "set_robust_list: qemu-user has no robust futexes"
-SKIPPED = {}
+NO_ROBUST = "qemu-user has no robust futexes (set_robust_list), so no lease page"
+SKIPPED = {
+    "tests/unit/client/test_page": NO_ROBUST,
+    "tests/unit/client/test_speed": NO_ROBUST,
+    "tests/unit/guard/test_platform": NO_ROBUST,
+    "tests/unit/guard/test_process": NO_ROBUST,
+}
 CPUS = os.cpu_count() or 1
 
 

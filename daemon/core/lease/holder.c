@@ -319,8 +319,8 @@ static void put(struct step *step, struct holder_lease *lease, enum holder_input
         *change =
             (struct holder_change){ lease->config.resource, lease->state, input, next, reason };
     }
-    /* Only an operator's word ends a fault. */
-    if (lease->state == HOLDER_BLOCKED && lease->word.stuck)
+    /* Only an operator's word ends a fault. Another life of this agent may have said what was stuck. */
+    if (lease->state == HOLDER_BLOCKED)
         begin_word(step, lease, false);
     leave(step, lease, next);
     lease->state = next;
