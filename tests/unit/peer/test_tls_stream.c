@@ -1,6 +1,7 @@
 /* Streams and the listener: what is refused, what is bounded, and that the rest goes on. */
 #include "tests/unit/support/unit.h"
 
+#include <limits.h>
 #include <time.h>
 
 #include "peer/tls_stream.h"
@@ -8,7 +9,7 @@
 
 enum {
     HANDSHAKE_MS = 5000,
-    SHORT_HANDSHAKE_MS = 100,
+    SHORT_HANDSHAKE_MS = 400,
     PLACES_MAX = 4,
     HANDSHAKES_MAX = 2,
     PER_HOST_MAX = 2,
@@ -281,6 +282,19 @@ time_t time(time_t *out)
     return told;
 }
 
+#if LONG_MAX == INT_MAX
+/* By this name libmbedtls asks there: it was built when seconds had 32 bits. */
+long time_of_32_bits(long *out) __asm__("time");
+
+long time_of_32_bits(long *out)
+{
+    long told = (long)time(NULL);
+    if (out != NULL)
+        *out = told;
+    return told;
+}
+#endif
+
 /* The last of three connections: its fate is known on both sides. */
 static bool is_refused_or_accepted(void *end)
 {
@@ -456,7 +470,7 @@ static void slow_handshake_is_ended_by_its_time_limit(void **state)
     assert_int_equal(write(fd, "\x16\x03\x01", 3), 3);
     assert_true(run_until(&world.loop, one_refused, NULL));
     assert_int_equal(world.refused[TLS_CAUSE_TIMEOUT], 1);
-    assert_non_null(strstr(world.refused_reason, "no ClientHello within 100 ms"));
+    assert_non_null(strstr(world.refused_reason, "no ClientHello within 400 ms"));
     close(fd);
     expect_service_goes_on(50);
 }
