@@ -419,12 +419,13 @@ bool loop_open(struct loop *loop, const struct platform *platform, const struct 
     if (!platform->take_folder(platform->context, conf->run_dir) ||
         !record_open(&loop->record, conf, &loop->guard))
         return false;
-    /* Outputs before the socket: no agent is heard before everything is off. */
+    /* Outputs before the disk, which may hang, and before the socket: no agent is heard before all are off. */
     if (!page_file_open(&loop->page, platform, conf->run_dir, &config) ||
-        !board_open(&loop->board, platform, conf) ||
+        !board_open(&loop->board, platform, conf) || !record_read(&loop->record, &loop->guard) ||
         !agent_socket_open(&loop->sockets, conf->run_dir, &conf->node_id))
         return false;
     realtime_enter(platform, &loop->realtime);
+    record_rehearse(&loop->record);
     if (!board_arm_watchdog(&loop->board, conf))
         return false;
     start_guard(loop);

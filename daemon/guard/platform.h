@@ -45,12 +45,16 @@ struct platform {
      */
     bool (*take_folder)(void *context, const char *run_dir);
     /*
-     * Has DATA/faults written by somebody else from now on, whom neither this process's end nor its
-     * lines depend on: *handle is to be polled, and closed. Waits for who wrote it before to be done.
-     * False after one log line.
+     * Has DATA/faults read and written by somebody else from now on, whom neither this process's end
+     * nor its lines depend on: *handle is to be polled, and closed. To be called before a line is
+     * open. Does not wait for the disk. False after one log line.
      */
     bool (*open_record)(void *context, const char *data_dir, int *handle);
-    /* What it holds, cut to `size`: its length. -ENOENT: it is not there. */
+    /*
+     * What it holds, cut to `size`: its length. Waits for that up to 20 s, 10 s of them for an earlier
+     * guard's writer. -ENOENT: it is not there; -EPERM, after one log line: this user may not write
+     * there; -EBUSY: the earlier writer is not done; -ETIMEDOUT: the disk hangs.
+     */
     ssize_t (*read_record)(void *context, int handle, void *bytes, size_t size);
     /* Maps `size` bytes of a regular file of this user, writable and shared. */
     int (*map_file)(void *context, const char *path, size_t size, void **map);

@@ -187,28 +187,25 @@ static void latch_all(struct record *record, struct guard *guard, const char *wh
     }
 }
 
-static void record_read(struct record *record, struct guard *guard)
+bool record_read(struct record *record, struct guard *guard)
 {
     const struct platform *platform = record->platform;
     struct record_entry kept[GUARD_RESOURCES_MAX];
     size_t count = 0;
     ssize_t length = platform->read_record(platform->context, record->handle, record->text,
                                            sizeof(record->text));
-    if (length == -ENOENT)
-        return;
-    if (length < 0) {
+    if (length == -ENOENT || length == -EPERM)
+        return length == -ENOENT;
+    if (length < 0)
         latch_all(record, guard, strerror((int)-length));
-        return;
-    }
-    if (!record_parse(record->text, (size_t)length, kept, &count)) {
+    else if (!record_parse(record->text, (size_t)length, kept, &count))
         latch_all(record, guard, "damaged");
-        return;
-    }
     for (size_t i = 0; i < count; i++)
         latch_kept(record, &kept[i], guard);
+    return true;
 }
 
-bool record_open(struct record *record, const struct conf *conf, struct guard *guard)
+bool record_open(struct record *record, const struct conf *conf, const struct guard *guard)
 {
     const struct platform *platform = record->platform;
     snprintf(record->path, sizeof(record->path), "%s/faults", conf->data_dir);
@@ -216,10 +213,17 @@ bool record_open(struct record *record, const struct conf *conf, struct guard *g
     record->count = guard->config.resource_count;
     for (size_t i = 0; i < record->count; i++)
         record->entry[i].resource = guard->config.resource[i].name;
-    if (!platform->open_record(platform->context, conf->data_dir, &record->handle))
-        return false;
-    record_read(record, guard);
-    return true;
+    return platform->open_record(platform->context, conf->data_dir, &record->handle);
+}
+
+void record_rehearse(struct record *record)
+{
+    const struct platform *platform = record->platform;
+    (void)record_print(record->entry, record->count, record->text);
+    (void)platform->wall_s(platform->context);
+    if (record->handle >= 0)
+        (void)platform->record_written(platform->context, record->handle);
+    snprintf(record->text, sizeof(record->text), "%s", strerror(EIO));
 }
 
 /* ---- while it runs */
@@ -270,6 +274,12 @@ void record_continue(struct record *record, const struct guard *guard)
         start_writing(record, guard);
 }
 
+static const char *why_failed(int result)
+{
+    return result == -EPIPE ? "who writes it is gone, no fault can be cleared before a restart" :
+                              strerror(-result);
+}
+
 bool record_ended(struct record *record, bool readable, struct guard_input *input)
 {
     const struct platform *platform = record->platform;
@@ -286,7 +296,7 @@ bool record_ended(struct record *record, bool readable, struct guard_input *inpu
                                    .on = result == 0 };
     if (result < 0)
         log_line(LOG_ERR, "%s: can't be written: %s: what is latched may not outlive a reset",
-                 record->path, strerror(-result));
+                 record->path, why_failed(result));
     if (result == -EPIPE)
         record_close(record);
     return ended;

@@ -7,8 +7,8 @@
  *   once for each latch and each clearing; one that is not there means none. One that is damaged, or
  *   can't be read, is a fault of every resource until an operator clears it.
  * Owner: the guard's one thread. Written by somebody else (platform.h, write_record), so that a disk
- *   that is slow or gone delays no output and no feeding; nothing here waits after record_open().
- * Lifecycle: record_open(); record_changed() after every step of the guard; record_ended() when the
+ *   that is slow or gone delays no output and no feeding; nothing here waits but record_read().
+ * Lifecycle: record_open(); record_read(); record_changed() after every step of the guard; record_ended() when the
  *   handle is readable; record_close(), also after a record_open() that failed.
  */
 #ifndef HOLDFAST_GUARD_RECORD_H
@@ -49,11 +49,23 @@ struct record {
 void record_none(struct record *record, const struct platform *platform);
 
 /*
- * Reads what was kept, latches it in `guard` (after guard_init(), before its start) with one log line
- * each, and has what is latched from now on written. False after one log line: the folder can't be
- * used. May block for the file system.
+ * Has what is latched in `guard` from now on written. Before a line is open; does not wait. False after
+ * one log line.
  */
-bool record_open(struct record *record, const struct conf *conf, struct guard *guard);
+bool record_open(struct record *record, const struct conf *conf, const struct guard *guard);
+
+/*
+ * Latches what was kept in `guard` (after guard_init(), before its start), with one log line each. May
+ * wait 20 s for the disk: once every output is told off, and before the watchdog counts. False after
+ * one log line: this user may not write in the folder.
+ */
+bool record_read(struct record *record, struct guard *guard);
+
+/*
+ * Does without effect what is done when a fault is latched and its write fails: that code is then in
+ * memory, and need not come from the disk that has just failed. Once memory is locked.
+ */
+void record_rehearse(struct record *record);
 
 /* Takes note of what a step latched or cleared, and has it written, if it is to be. */
 void record_changed(struct record *record, const struct guard *guard,

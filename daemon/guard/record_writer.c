@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <sched.h>
 #include <stdint.h>
@@ -9,6 +10,8 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "conf/conf.h"
@@ -37,14 +40,68 @@ struct answer {
 
 struct writer {
     int socket;
-    int folder;
-    int lock;                      /* -1: not obtained */
+    int folder; /* -1: not opened yet */
+    int lock;   /* -1: not obtained */
+    char data_dir[CONF_PATH_MAX + 1];
     char path[CONF_PATH_MAX + 32]; /* of the lock */
     char file[CONF_PATH_MAX + 32];
     char bytes[WRITER_BYTES_MAX];
 };
 
 /* ---- the writer's process */
+
+/* It forgets at a reset, and nothing tells an operator so when the day comes. */
+static void warn_of_memory(const struct writer *writer)
+{
+    struct statfs info;
+    if (fstatfs(writer->folder, &info) != 0)
+        return;
+    bool memory = info.f_type == TMPFS_MAGIC || info.f_type == RAMFS_MAGIC;
+    if (memory || info.f_type == OVERLAYFS_SUPER_MAGIC)
+        log_line(LOG_WARNING,
+                 "%s: on %s: latched faults %s forgotten at a reset: mount a disk there",
+                 writer->data_dir, memory ? "a file system in memory" : "an overlay",
+                 memory ? "are" : "may be");
+}
+
+/*
+ * May this user write there? One who may not is told so before the board drives: -EPERM, after one
+ * log line. A card that fails is no reason not to start: any other -errno.
+ */
+static int check_folder(const char *data_dir)
+{
+    char error[SAFE_FILE_TEXT_MAX];
+    struct stat info;
+    if (stat(data_dir, &info) != 0 && errno != ENOENT && errno != ENOTDIR && errno != EACCES)
+        return -errno;
+    if (!safe_folder(data_dir, true, error, sizeof(error))) {
+        log_line(LOG_ERR, "%s", error);
+        return -EPERM;
+    }
+    if (faccessat(AT_FDCWD, data_dir, R_OK | W_OK | X_OK, AT_EACCESS) == 0)
+        return 0;
+    if (errno != EACCES)
+        return -errno;
+    log_line(LOG_ERR,
+             "%s: can't be written by user %u, who runs this program: %s; latched faults are kept "
+             "there",
+             data_dir, (unsigned)geteuid(), strerror(errno));
+    return -EPERM;
+}
+
+static int open_folder(struct writer *writer)
+{
+    if (writer->folder >= 0)
+        return 0;
+    int result = check_folder(writer->data_dir);
+    if (result < 0)
+        return result;
+    writer->folder = open(writer->data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (writer->folder < 0)
+        return -errno;
+    warn_of_memory(writer);
+    return 0;
+}
 
 /* Two writers would overtake each other: without it nothing is written. */
 static bool try_lock(struct writer *writer, char error[SAFE_FILE_TEXT_MAX])
@@ -109,7 +166,9 @@ static int write_file(const struct writer *writer, const char *bytes, size_t len
 
 static bool answer_read(struct writer *writer)
 {
-    struct answer answer = { .kind = ANSWER_READ, .result = await_lock(writer) };
+    struct answer answer = { .kind = ANSWER_READ, .result = open_folder(writer) };
+    if (answer.result == 0)
+        answer.result = await_lock(writer);
     if (answer.result == 0)
         answer.result = read_file(writer);
     struct iovec parts[] = { { &answer, sizeof(answer) },
@@ -123,8 +182,10 @@ static void answer_write(struct writer *writer, size_t length)
     char error[SAFE_FILE_TEXT_MAX];
     struct request request;
     memcpy(&request, writer->bytes, sizeof(request));
-    struct answer answer = { ANSWER_WRITE, request.number, -EBUSY };
-    if (try_lock(writer, error))
+    struct answer answer = { ANSWER_WRITE, request.number, open_folder(writer) };
+    if (answer.result == 0 && !try_lock(writer, error))
+        answer.result = -EBUSY;
+    if (answer.result == 0)
         answer.result =
             write_file(writer, writer->bytes + sizeof(request), length - sizeof(request));
     (void)send(writer->socket, &answer, sizeof(answer), MSG_NOSIGNAL);
@@ -141,47 +202,24 @@ static void serve(struct writer *writer)
     }
 }
 
-/* Nothing of the guard's stays open here: neither its lock nor, later, a line. */
+/* Nothing of the guard's stays open here but 0 to 2: neither its lock nor, later, a line. */
 _Noreturn static void run_writer(struct writer *writer)
 {
     const struct sched_param none = { 0 };
     (void)prctl(PR_SET_NAME, "guard-record", 0UL, 0UL, 0UL);
     (void)sched_setscheduler(0, SCHED_OTHER, &none); /* whoever started the guard may have set it */
-    int kept[] = { writer->socket, writer->folder };
-    for (int i = 0; i < 2; i++)
-        kept[i] = fcntl(kept[i], F_DUPFD_CLOEXEC, 3);
-    unsigned low = (unsigned)(kept[0] < kept[1] ? kept[0] : kept[1]);
-    unsigned high = (unsigned)(kept[0] < kept[1] ? kept[1] : kept[0]);
-    if (kept[0] >= 3 && kept[1] >= 3) {
-        if (low > 3)
-            (void)close_range(3, low - 1, 0);
-        if (high > low + 1)
-            (void)close_range(low + 1, high - 1, 0);
-        (void)close_range(high + 1, ~0U, 0);
-        writer->socket = kept[0];
-        writer->folder = kept[1];
+    writer->socket = fcntl(writer->socket, F_DUPFD_CLOEXEC, 3);
+    if (writer->socket >= 3) {
+        unsigned kept = (unsigned)writer->socket;
+        if (kept > 3)
+            (void)close_range(3, kept - 1, 0);
+        (void)close_range(kept + 1, ~0U, 0);
         serve(writer);
     }
     _exit(0);
 }
 
-/* ---- the guard's end of it */
-
-static bool folder_usable(const char *data_dir)
-{
-    char error[SAFE_FILE_TEXT_MAX];
-    if (!safe_folder(data_dir, true, error, sizeof(error))) {
-        log_line(LOG_ERR, "%s", error);
-        return false;
-    }
-    if (faccessat(AT_FDCWD, data_dir, W_OK | X_OK, AT_EACCESS) == 0)
-        return true;
-    log_line(LOG_ERR,
-             "%s: can't be written by user %u, who runs this program: %s; latched faults are kept "
-             "there",
-             data_dir, (unsigned)geteuid(), strerror(errno));
-    return false;
-}
+/* ---- the guard's end of it: nothing here asks the disk but who writes */
 
 static bool start_writer(struct writer *writer, int *handle)
 {
@@ -204,23 +242,16 @@ static bool start_writer(struct writer *writer, int *handle)
 
 bool linux_open_record(void *context, const char *data_dir, int *handle)
 {
-    struct writer writer = { .lock = -1 };
+    struct writer writer = { .folder = -1, .lock = -1 };
     (void)context;
-    *handle = -1;
-    if (!folder_usable(data_dir))
-        return false;
+    snprintf(writer.data_dir, sizeof(writer.data_dir), "%s", data_dir);
     snprintf(writer.path, sizeof(writer.path), "%s/faults.lock", data_dir);
     snprintf(writer.file, sizeof(writer.file), "%s/faults", data_dir);
-    writer.folder = open(data_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    bool started = writer.folder >= 0 && start_writer(&writer, handle);
-    if (!started) {
-        *handle = -1;
-        log_line(LOG_ERR, "%s: the writer of faults can't be started: %s", data_dir,
-                 strerror(errno));
-    }
-    if (writer.folder >= 0)
-        close(writer.folder);
-    return started;
+    if (start_writer(&writer, handle))
+        return true;
+    *handle = -1;
+    log_line(LOG_ERR, "%s: the writer of faults can't be started: %s", data_dir, strerror(errno));
+    return false;
 }
 
 ssize_t linux_read_record(void *context, int handle, void *bytes, size_t size)

@@ -2,10 +2,10 @@
  * The guard's platform on Linux: who writes DATA/faults.
  *
  * Purpose: a process of its own, since a thread in an uninterruptible write to a bad card would keep
- *   the guard's lines open when the guard is killed. It has none of the guard's descriptors and no
- *   real-time priority, gets its writes over a socket pair, and ends with the guard, after what it
- *   was given.
- * Source: unix(7), flock(2), rename(2).
+ *   the guard's lines open when the guard is killed. It has none of the guard's descriptors but 0 to
+ *   2, for its log, and no real-time priority; whatever touches the disk is done there. It gets its
+ *   writes over a socket pair, and ends with the guard, after what it was given.
+ * Source: unix(7), flock(2), rename(2), statfs(2).
  */
 #ifndef HOLDFAST_GUARD_RECORD_WRITER_H
 #define HOLDFAST_GUARD_RECORD_WRITER_H

@@ -103,9 +103,10 @@ struct fake_platform {
     unsigned old_woken;
     bool record_open, record_taken; /* a write is under way */
     int open_record_fails, write_answer;
-    bool record_waits;            /* what is written stays under way */
-    int record_answer;            /* of the write */
-    ssize_t read_answer;          /* 0: the length of `record` */
+    bool record_waits;   /* what is written stays under way */
+    int record_answer;   /* of the write */
+    ssize_t read_answer; /* 0: the length of `record` */
+    int64_t read_takes_us;
     char record[RECORD_TEXT_MAX]; /* the file */
     size_t record_length;         /* 0: it is not there */
     char writing[RECORD_TEXT_MAX];
@@ -360,11 +361,25 @@ static inline bool fake_open_record(void *context, const char *data_dir, int *ha
 {
     struct fake_platform *fake = context;
     assert_string_equal(data_dir, "/var/lib/holdfast");
-    /* This may take its time: not once a line is open, or the watchdog counts. */
-    assert_false(fake->hal_open || fake->watchdog_armed);
+    /* Whoever writes has no line. */
+    assert_false(fake->hal_open);
     *handle = fake->open_record_fails ? -1 : FAKE_RECORD;
     fake->record_open = !fake->open_record_fails;
     return fake->record_open;
+}
+
+/* Opening one tells it off. */
+static inline bool fake_all_lines_open(const struct fake_platform *fake)
+{
+    size_t configured = 0;
+    size_t open = 0;
+    for (size_t i = 0; i < fake->line_count; i++)
+        open += !fake->line[i].closed;
+    for (uint8_t i = 0; i < fake->conf.resource_count; i++) {
+        for (uint8_t number = 0; number < fake->conf.resource[i].output_count; number++)
+            configured += fake->conf.resource[i].output[number].has_readback ? 2 : 1;
+    }
+    return fake->hal_open && open == configured;
 }
 
 static inline ssize_t fake_read_record(void *context, int handle, void *bytes, size_t size)
@@ -372,6 +387,10 @@ static inline ssize_t fake_read_record(void *context, int handle, void *bytes, s
     struct fake_platform *fake = context;
     assert_int_equal(handle, FAKE_RECORD);
     assert_true(fake->record_length <= size);
+    /* This may take its time: not before each line is told off, nor once the watchdog counts. */
+    assert_true(fake_all_lines_open(fake));
+    assert_false(fake->watchdog_armed || fake->listening);
+    fake_pass_time(fake, fake->read_takes_us);
     if (fake->read_answer < 0)
         return fake->read_answer;
     memcpy(bytes, fake->record, fake->record_length);

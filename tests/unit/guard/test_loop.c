@@ -1083,7 +1083,7 @@ static void a_writer_that_is_gone_is_said_and_nothing_is_cleared_without_it(void
     f->write_answer = -EPIPE;
     say(f, agent, GUARD_CLEAR_FAULT, "fan", 0, 0);
     fake_run(f, 2 * RELEASE_US);
-    assert_true(fake_log_says(f, "faults: can't be written: Broken pipe"));
+    assert_true(fake_log_says(f, "faults: can't be written: who writes it is gone"));
     assert_int_equal(fault_of(f, FAN), GUARD_FAULT_RECORD);
     assert_false(f->record_open);
     say(f, agent, GUARD_CLEAR_FAULT, "fan", 0, 0);
@@ -1099,6 +1099,29 @@ static void a_record_that_cannot_be_opened_is_no_start(void **state)
     loop_close(&f->loop, f->conf.run_dir, true);
     assert_int_equal(f->line_count, 0);
     assert_false(f->watchdog_armed);
+}
+
+static void a_record_that_this_user_may_not_write_is_no_start(void **state)
+{
+    struct fake_platform *f = *state;
+    f->read_answer = -EPERM;
+    assert_false(open_loop(f));
+    loop_close(&f->loop, f->conf.run_dir, true);
+    assert_false(f->hal_open || f->watchdog_armed || f->record_open || f->listening);
+    assert_null(next_act(f, 0, FAKE_ON, NULL));
+}
+
+/* The platform fails the test if a line is not told off before, or the watchdog counts. */
+static void a_start_waits_for_the_disk_with_every_line_off(void **state)
+{
+    struct fake_platform *f = *state;
+    keep_fault(f, FAKE_BOOT_ID + 1);
+    f->read_takes_us = 20000000;
+    assert_true(open_loop(f));
+    assert_int_equal(f->fed_us, f->raw_us);
+    fake_run(f, 2 * RELEASE_US);
+    assert_int_equal(fault_of(f, FAN), GUARD_FAULT_STUCK_ON);
+    assert_int_equal(state_of(f, PUMP), GUARD_SAFE);
 }
 
 /* ---- the start */
@@ -1566,6 +1589,8 @@ static const struct CMUnitTest tests[] = {
     LOOP_TEST(a_fault_that_cannot_be_written_down_is_said_and_still_starves),
     LOOP_TEST(a_writer_that_is_gone_is_said_and_nothing_is_cleared_without_it),
     LOOP_TEST(a_record_that_cannot_be_opened_is_no_start),
+    LOOP_TEST(a_record_that_this_user_may_not_write_is_no_start),
+    LOOP_TEST(a_start_waits_for_the_disk_with_every_line_off),
     LOOP_TEST(memory_that_cannot_be_locked_is_said_and_reported),
     LOOP_TEST(a_program_that_cannot_be_locked_is_said_and_reported),
     LOOP_TEST(a_schedule_that_is_refused_is_said_and_reported),

@@ -2,6 +2,7 @@
  * The guard's platform on Linux itself: what its entries ask the kernel for, and what comes of it.
  * What decides something stands above them, and is tested with a platform of the test's.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -15,7 +16,9 @@
 #include <sys/file.h>
 #include <sys/fsuid.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -26,6 +29,7 @@
 #include <unistd.h>
 
 #include "guard/platform.h"
+#include "guard/record.h"
 #include "tests/unit/support/folder.h"
 #include "tests/unit/support/unit.h"
 
@@ -704,32 +708,77 @@ static void a_record_that_is_a_link_is_not_read(void **state)
     assert_int_equal(unlink(path), 0);
 }
 
+static bool link_of(const char *process, const char *fd, char *target, size_t size)
+{
+    char name[PATH_MAX];
+    snprintf(name, sizeof(name), "/proc/%s/fd/%s", process, fd);
+    ssize_t length = readlink(name, target, size - 1);
+    target[length > 0 ? length : 0] = '\0';
+    return length > 0;
+}
+
+static bool open_in(const char *process, const char *sought)
+{
+    char target[PATH_MAX];
+    bool found = false;
+    char name[64];
+    snprintf(name, sizeof(name), "/proc/%s/fd", process);
+    DIR *all = opendir(name);
+    for (struct dirent *entry = all != NULL ? readdir(all) : NULL; entry != NULL && !found;
+         entry = readdir(all))
+        found =
+            link_of(process, entry->d_name, target, sizeof(target)) && strcmp(target, sought) == 0;
+    if (all != NULL)
+        closedir(all);
+    return found;
+}
+
+/* The folder, its lock, and one socket that this process does not have. */
+static int check_descriptors_of(pid_t writer)
+{
+    char process[32];
+    char name[64];
+    char target[PATH_MAX];
+    int sockets = 0;
+    snprintf(process, sizeof(process), "%d", (int)writer);
+    snprintf(name, sizeof(name), "/proc/%s/fd", process);
+    snprintf(path, sizeof(path), "%s/faults.lock", folder);
+    DIR *all = opendir(name);
+    if (all == NULL)
+        return 10;
+    for (struct dirent *entry = readdir(all); entry != NULL; entry = readdir(all)) {
+        if (entry->d_name[0] == '.' || strtol(entry->d_name, NULL, 10) <= 2 ||
+            !link_of(process, entry->d_name, target, sizeof(target)))
+            continue;
+        bool socket = strncmp(target, "socket:", 7) == 0 && !open_in("self", target);
+        sockets += socket;
+        if (!socket && strcmp(target, folder) != 0 && strcmp(target, path) != 0)
+            return 11;
+    }
+    closedir(all);
+    return sockets == 1 ? 0 : 12;
+}
+
 /* A line, or the lock, that stays open there would outlive the guard. */
 static int check_writers_descriptors(void)
 {
-    char name[PATH_MAX];
-    int lock = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    enum { HIGH = 500 };
+    int pair[2];
     int handle = -1;
-    if (lock < 0 || !platform.open_record(platform.context, folder, &handle))
+    char text[8];
+    int lock = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (lock < 0 || fcntl(lock, F_DUPFD_CLOEXEC, HIGH) < HIGH ||
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) != 0 ||
+        !platform.open_record(platform.context, folder, &handle))
         return 1;
     pid_t writer = child_of(getpid());
-    char text[8];
     /* It has answered: it is done with closing. */
     if (writer <= 0 ||
         platform.read_record(platform.context, handle, text, sizeof(text)) != -ENOENT)
         return 2;
-    for (int fd = 3; fd < 64; fd++) {
-        char target[PATH_MAX];
-        snprintf(name, sizeof(name), "/proc/%d/fd/%d", (int)writer, fd);
-        ssize_t length = readlink(name, target, sizeof(target) - 1);
-        if (length < 0)
-            continue;
-        target[length] = '\0';
-        if (strncmp(target, "socket:", 7) != 0 && strncmp(target, folder, strlen(folder)) != 0)
-            return 3;
-    }
+    int result = check_descriptors_of(writer);
     close(handle);
-    return waitpid(writer, NULL, 0) == writer ? 0 : 4;
+    return result != 0 ? result : waitpid(writer, NULL, 0) == writer ? 0 : 3;
 }
 
 static void the_writer_has_no_descriptor_of_the_guards_and_ends_with_it(void **state)
@@ -738,29 +787,172 @@ static void the_writer_has_no_descriptor_of_the_guards_and_ends_with_it(void **s
     assert_in_a_process(check_writers_descriptors);
 }
 
-static void a_data_folder_that_cannot_be_used_is_refused(void **state)
+static int check_writers_schedule(void)
 {
-    int handle = 0;
-    (void)state;
-    snprintf(path, sizeof(path), "%s/none", folder);
-    assert_false(platform.open_record(platform.context, path, &handle));
-    assert_int_equal(handle, -1);
-    assert_int_equal(chmod(folder, 0777), 0);
-    assert_false(platform.open_record(platform.context, folder, &handle));
+    char text[8];
+    int handle = -1;
+    if (platform.schedule(platform.context, 49) < 0)
+        return 77;
+    if (!platform.open_record(platform.context, folder, &handle) ||
+        platform.read_record(platform.context, handle, text, sizeof(text)) != -ENOENT)
+        return 1;
+    return sched_getscheduler(child_of(getpid())) == SCHED_OTHER ? 0 : 2;
 }
 
-static int check_read_only(void)
+static void the_writer_has_no_real_time_priority(void **state)
 {
-    int handle = 0;
+    (void)state;
+    assert_in_a_process(check_writers_schedule);
+}
+
+static long page_faults(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? usage.ru_minflt + usage.ru_majflt : -1;
+}
+
+/* What a latch and a failed write take is in memory by then: it need not come from a sick disk. */
+static int check_rehearsed(void)
+{
+    static struct record record;
+    static char text[RECORD_TEXT_MAX];
+    static char why[64];
+    int handle = -1;
+    if (platform.lock_memory(platform.context) < 0 || platform.lock_program(platform.context) < 0)
+        return 77;
+    if (!platform.open_record(platform.context, folder, &handle) ||
+        platform.read_record(platform.context, handle, text, sizeof(text)) != -ENOENT)
+        return 1;
+    record_none(&record, &platform);
+    record.count = 1;
+    record.handle = handle;
+    struct record_entry entry = { .fault = GUARD_FAULT_STUCK_ON, .since_s = 1790000000 };
+    strcpy(entry.resource.text, "pump");
+    record.entry[0] = entry;
+    (void)page_faults();
+    record_rehearse(&record);
+    long before = page_faults();
+    (void)record_print(&entry, 1, text);
+    snprintf(why, sizeof(why), "%s", strerror(EIO));
+    (void)platform.record_written(platform.context, handle);
+    return page_faults() == before ? 0 : 2;
+}
+
+static void what_a_failed_write_takes_is_in_memory_before_it(void **state)
+{
+    (void)state;
+#ifdef __SANITIZE_ADDRESS__
+    print_message("skipped: the sanitizer does not lock memory\n");
+    skip();
+#endif
+    assert_in_a_process(check_rehearsed);
+}
+
+/* ---- its folder */
+
+static ssize_t answer_of(const char *data_dir)
+{
+    char text[8];
+    int handle = -1;
+    assert_true(platform.open_record(platform.context, data_dir, &handle));
+    ssize_t answer = platform.read_record(platform.context, handle, text, sizeof(text));
+    platform.close(platform.context, handle);
+    return answer;
+}
+
+static void a_data_folder_that_cannot_be_used_is_refused(void **state)
+{
+    (void)state;
+    snprintf(path, sizeof(path), "%s/none", folder);
+    assert_int_equal(answer_of(path), -EPERM);
+    assert_int_equal(chmod(folder, 0777), 0);
+    assert_int_equal(answer_of(folder), -EPERM);
+}
+
+static int check_not_writable(void)
+{
     if (geteuid() == 0 && setresuid(OTHER_USER, OTHER_USER, OTHER_USER) != 0)
         return 1;
-    return platform.open_record(platform.context, "/usr", &handle) ? 2 : 0;
+    return answer_of("/usr") == -EPERM ? 0 : 2;
+}
+
+static void a_data_folder_that_this_user_may_not_write_is_refused(void **state)
+{
+    (void)state;
+    assert_in_a_process(check_not_writable);
+}
+
+static int check_other_owner(void)
+{
+    enum { THIRD_USER = 65533 };
+    if (chown(folder, THIRD_USER, (gid_t)-1) != 0)
+        return 77;
+    if (setresuid(OTHER_USER, OTHER_USER, OTHER_USER) != 0)
+        return 1;
+    return answer_of(folder) == -EPERM ? 0 : 2;
 }
 
 static void a_data_folder_of_another_user_is_refused(void **state)
 {
     (void)state;
-    assert_in_a_process(check_read_only);
+    assert_in_a_process(check_other_owner);
+}
+
+/* As the kernel does to a card that fails; and as an operator undoes it. */
+static int check_read_only_disk(void)
+{
+    char text[8];
+    int handle = -1;
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("none", folder, "tmpfs", MS_RDONLY, "mode=0755") != 0)
+        return 77;
+    if (!platform.open_record(platform.context, folder, &handle) ||
+        platform.read_record(platform.context, handle, text, sizeof(text)) != -EROFS)
+        return 1;
+    if (platform.write_record(platform.context, handle, "new", 3) != 0 || written(handle) != -EROFS)
+        return 2;
+    if (mount(NULL, folder, NULL, MS_REMOUNT, NULL) != 0)
+        return 77;
+    if (platform.write_record(platform.context, handle, "new", 3) != 0 || written(handle) != 0)
+        return 3;
+    return 0;
+}
+
+static void a_disk_that_turned_read_only_is_no_refusal(void **state)
+{
+    (void)state;
+    assert_in_a_process(check_read_only_disk);
+}
+
+static size_t count_of(const char *text, const char *part)
+{
+    size_t count = 0;
+    for (const char *at = strstr(text, part); at != NULL; at = strstr(at + 1, part))
+        count++;
+    return count;
+}
+
+static int check_warning(void)
+{
+    static char text[4096];
+    int log = memfd_create("log", MFD_CLOEXEC);
+    if (log < 0 || dup2(log, STDERR_FILENO) < 0)
+        return 1;
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("none", folder, "tmpfs", 0, "mode=0755") != 0)
+        return 77;
+    if (answer_of(folder) != -ENOENT || pread(log, text, sizeof(text) - 1, 0) <= 0)
+        return 2;
+    return count_of(text, "latched faults are forgotten at a reset") == 1 &&
+                   count_of(text, "\n") == 1 ?
+               0 :
+               3;
+}
+
+static void a_data_folder_in_memory_is_said(void **state)
+{
+    (void)state;
+    assert_in_a_process(check_warning);
 }
 
 static void a_folder_that_others_may_write_is_not_taken(void **state)
@@ -797,8 +989,13 @@ int main(void)
         ON_LINUX(nothing_is_written_while_an_earlier_writer_has_the_lock),
         ON_LINUX(a_record_that_is_a_link_is_not_read),
         ON_LINUX(the_writer_has_no_descriptor_of_the_guards_and_ends_with_it),
+        ON_LINUX(the_writer_has_no_real_time_priority),
+        ON_LINUX(what_a_failed_write_takes_is_in_memory_before_it),
         ON_LINUX(a_data_folder_that_cannot_be_used_is_refused),
+        ON_LINUX(a_data_folder_that_this_user_may_not_write_is_refused),
         ON_LINUX(a_data_folder_of_another_user_is_refused),
+        ON_LINUX(a_disk_that_turned_read_only_is_no_refusal),
+        ON_LINUX(a_data_folder_in_memory_is_said),
         ON_LINUX(a_folder_that_others_may_write_is_not_taken),
     };
     if (prctl(PR_SET_CHILD_SUBREAPER, 1UL, 0UL, 0UL, 0UL) != 0)
