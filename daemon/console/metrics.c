@@ -114,6 +114,15 @@ static void metrics_agent(const struct console_view *view, struct text *text)
                    view->conf->resource[i].name.text,
                    guard->known && guard->status.state == GUARD_FAULT ? 1 : 0);
     }
+    metric(text, "guard_fault_unrecorded", "gauge",
+           "1 while the guard has a latched fault that is not on its disk.");
+    for (uint8_t i = 0; i < view->conf->resource_count; i++) {
+        const struct agent_guard_view *guard = agent_guard(view->agent, i);
+        text_print(text, "holdfast_guard_fault_unrecorded{resource=\"%s\"} %d\n",
+                   view->conf->resource[i].name.text,
+                   guard->known && guard->status.state == GUARD_FAULT &&
+                       !guard->status.fault_recorded);
+    }
     metric(text, "guard_mismatch", "gauge", "1 while guard and agent are configured differently.");
     for (uint8_t i = 0; i < view->conf->resource_count; i++) {
         const struct agent_guard_view *guard = agent_guard(view->agent, i);

@@ -38,6 +38,10 @@ static void guard_since(struct report *report, const struct guard_message *statu
     else
         report_none(report, "fault_since");
     report_flag(report, "fault_kept", status->fault_kept != 0);
+    if (status->state == GUARD_FAULT)
+        report_flag(report, "fault_recorded", status->fault_recorded != 0);
+    else
+        report_none(report, "fault_recorded");
 }
 
 static void guard_row(struct report *report, const struct conf_resource *resource,
@@ -48,9 +52,9 @@ static void guard_row(struct report *report, const struct conf_resource *resourc
     report_text(report, "resource", resource->name.text);
     report_text(report, "agent", holder_state_name(lease->state));
     if (!view->known) {
-        static const char *const keys[] = { "guard",    "token",   "left_ms",     "outputs",
-                                            "readback", "fault",   "fault_since", "fault_kept",
-                                            "proven",   "mismatch" };
+        static const char *const keys[] = { "guard",          "token",  "left_ms",     "outputs",
+                                            "readback",       "fault",  "fault_since", "fault_kept",
+                                            "fault_recorded", "proven", "mismatch" };
         for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
             report_none(report, keys[i]);
         return;

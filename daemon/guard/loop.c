@@ -13,6 +13,7 @@ enum {
     LOOP_MESSAGES_PER_TURN = 64,  /* an agent that floods does not keep the loop from its timers */
     LOOP_READBACK_POLL_US = 1000, /* while a readback is awaited and some of them have no edges */
     LOOP_SLEPT_US = 10000,        /* more is a suspended board; less comes of reading two clocks */
+    LOOP_STOP_WAIT_MS = 2000,     /* for a write to end, so that the next can be handed over */
     LOOP_CLOCK_WINDOW_US = 1000000,
     LOOP_CLOCK_PAUSE_US = 10000 /* the clocks are not compared by readings further apart */
 };
@@ -356,6 +357,7 @@ static void take_signal(struct loop *loop)
     if (number == 0 || loop->guard.stopping)
         return;
     loop_step_kind(loop, GUARD_INPUT_STOP);
+    loop->stop_until = instant_add(now_of(loop), span_from_ms(LOOP_STOP_WAIT_MS));
     log_line(LOG_NOTICE, "stopping on signal %d", number);
 }
 
@@ -385,7 +387,9 @@ void loop_turn(struct loop *loop)
 
 bool loop_ended(const struct loop *loop)
 {
-    return loop->guard.stopping && guard_at_rest(&loop->guard);
+    bool written =
+        !record_waits(&loop->record) || instant_reached(loop->stop_until, loop->guard.now);
+    return loop->guard.stopping && guard_at_rest(&loop->guard) && written;
 }
 
 bool loop_run(struct loop *loop)
@@ -436,10 +440,10 @@ bool loop_open(struct loop *loop, const struct platform *platform, const struct 
     return true;
 }
 
-void loop_close(struct loop *loop, const char *run_dir, bool proven)
+void loop_close(struct loop *loop, const char *run_dir, bool safe)
 {
     page_file_close(&loop->page);
-    if (loop->board.hal_open && loop->board.watchdog_armed && proven) {
+    if (loop->board.hal_open && loop->board.watchdog_armed && safe) {
         enum hal_result result = loop->board.hal.watchdog->stop(loop->board.hal.context);
         if (result != HAL_OK)
             log_line(LOG_WARNING, "watchdog: can't be stopped: %s", hal_result_name(result));

@@ -31,6 +31,8 @@ struct loop {
     bool bench_lost;      /* the HAL's descriptor is of no more use */
     uint32_t io_failed;   /* resources whose lines failed in this turn */
     uint32_t status_mask; /* statuses to send at the end of this turn */
+    struct instant
+        stop_until; /* asked to end: what is still to be written is no longer waited for */
     struct span slept;
     struct instant clock_raw; /* start of the window in which the two clocks are compared */
     int64_t clock_monotonic_us;
@@ -46,13 +48,13 @@ bool loop_open(struct loop *loop, const struct platform *platform, const struct 
 /* Waits for the timer or for input, takes in what there is, and sets the timer anew. */
 void loop_turn(struct loop *loop);
 
-/* Asked to end, and every resource has come to rest. */
+/* Asked to end, every resource has come to rest, and what was latched is with who writes it. */
 bool loop_ended(const struct loop *loop);
 
 /* Until SIGTERM or SIGINT. True if every output was then proven off. */
 bool loop_run(struct loop *loop);
 
-/* Gives everything back; the watchdog is stopped only if `proven`. */
-void loop_close(struct loop *loop, const char *run_dir, bool proven);
+/* Gives everything back; the watchdog is stopped only if `safe`: guard_needs_no_watchdog(). */
+void loop_close(struct loop *loop, const char *run_dir, bool safe);
 
 #endif

@@ -99,8 +99,11 @@ int main(int argc, char **argv)
     if (!guard_open(&options, run_dir, sizeof(run_dir), &status))
         return status;
     bool proven = loop_run(&guard_loop);
-    loop_close(&guard_loop, run_dir, proven);
-    log_line(proven ? LOG_NOTICE : LOG_ERR, proven ? "stopped, outputs proven off" :
-                                                     "stopped with a fault, watchdog left running");
+    bool safe = guard_needs_no_watchdog(&guard_loop.guard);
+    loop_close(&guard_loop, run_dir, safe);
+    if (proven)
+        log_line(LOG_NOTICE, "stopped, outputs proven off");
+    else
+        log_line(LOG_ERR, "stopped with a fault, watchdog %s", safe ? "stopped" : "left running");
     return proven ? EXIT_SUCCESS : EXIT_FAILURE;
 }

@@ -9,7 +9,8 @@
 
 #include "log/log.h"
 
-static const char heading[] = "holdfast faults, format 1\n";
+static const char heading[] = "holdfast faults, format 2\n";
+static const uint64_t some_boot = UINT64_MAX; /* nobody knows which */
 enum { SUM_BYTES = 5 + 16 + 1, WORD_MAX = 24, DATE_MAX = 40 };
 
 /* ---- text */
@@ -43,7 +44,7 @@ size_t record_print(const struct record_entry *entry, size_t count, char text[RE
         fault_word(entry[i].fault, word);
         used += (size_t)snprintf(text + used, RECORD_TEXT_MAX - used,
                                  "%s %s %" PRId64 " %016" PRIx64 "\n", entry[i].resource.text, word,
-                                 entry[i].since_s, entry[i].boot);
+                                 entry[i].since_s, entry[i].tried);
     }
     uint64_t sum = sum_of(text, used);
     return used +
@@ -84,7 +85,7 @@ static bool parse_number(const char *word, int base, uint64_t *number)
     return errno == 0 && *rest == '\0';
 }
 
-/* "RESOURCE FAULT SINCE BOOT" */
+/* "RESOURCE FAULT SINCE TRIED" */
 static bool parse_line(const char *line, const char *end, struct record_entry *entry)
 {
     char word[HF_NAME_MAX + 1];
@@ -93,7 +94,7 @@ static bool parse_line(const char *line, const char *end, struct record_entry *e
                 name_from_string(&entry->resource, word) &&
                 next_word(&line, end, word, sizeof(word)) && parse_fault(word, &entry->fault) &&
                 next_word(&line, end, word, sizeof(word)) && parse_number(word, 10, &since) &&
-                next_word(&line, end, word, sizeof(word)) && parse_number(word, 16, &entry->boot);
+                next_word(&line, end, word, sizeof(word)) && parse_number(word, 16, &entry->tried);
     entry->since_s = (int64_t)(since & INT64_MAX);
     return good && line == end;
 }
@@ -117,7 +118,7 @@ bool record_parse(const char *text, size_t length, struct record_entry *entry, s
     size_t found = 0;
     for (const char *line = text + sizeof(heading) - 1; line < end; found++) {
         const char *newline = memchr(line, '\n', (size_t)(end - line));
-        if (newline == NULL || found == GUARD_RESOURCES_MAX ||
+        if (newline == NULL || found == RECORD_ENTRIES_MAX ||
             !parse_line(line, newline, &entry[found]))
             return false;
         line = newline + 1;
@@ -135,11 +136,33 @@ void record_none(struct record *record, const struct platform *platform)
     record->handle = -1;
 }
 
-/* A board that is simulated is reset without a start of this machine's kernel: each start is one. */
+/* A board that is simulated is reset without a start of this machine's kernel: each start may be one. */
 static uint64_t boot_of(const struct platform *platform, const struct conf *conf)
 {
-    uint64_t boot = platform->boot_id(platform->context);
-    return conf->hal == HAL_SIM ? boot ^ platform->pid : boot;
+    return conf->hal == HAL_SIM ? 0 : platform->boot_id(platform->context);
+}
+
+/* Without a boot id a reset that was tried counts as done: a board is not to be reset for ever. */
+static enum guard_reset reset_of(const struct record *record, const struct record_entry *kept)
+{
+    if (kept->tried == 0)
+        return GUARD_RESET_TO_COME;
+    return kept->tried == record->boot ? GUARD_RESET_BEGUN : GUARD_RESET_DONE;
+}
+
+static uint64_t tried_now(const struct record *record)
+{
+    return record->boot != 0 ? record->boot : some_boot;
+}
+
+/* Of a resource that was renamed or removed: it may come back, and its fault is nobody's to clear. */
+static void keep_former(struct record *record, const struct record_entry *kept)
+{
+    bool room = record->count + record->former < RECORD_ENTRIES_MAX;
+    if (room)
+        record->entry[record->count + record->former++] = *kept;
+    log_line(LOG_WARNING, "%s: %s: fault: %s: no resource of this board, %s", record->path,
+             kept->resource.text, guard_fault_name(kept->fault), room ? "kept" : "left out");
 }
 
 static const char *date_of(int64_t wall_s, char text[DATE_MAX])
@@ -159,18 +182,17 @@ static void latch_kept(struct record *record, const struct record_entry *kept, s
         struct record_entry *entry = &record->entry[i];
         if (!name_equal(&entry->resource, &kept->resource))
             continue;
-        bool was_reset = kept->boot != record->boot;
+        enum guard_reset reset = reset_of(record, kept);
         *entry = *kept;
-        guard_latch(guard, i, kept->fault, was_reset);
+        guard_latch(guard, i, kept->fault, reset);
         log_line(
             LOG_ERR,
             "%s: fault: %s, latched at %s%s; outputs stay off until holdfastctl fault clear %s",
             entry->resource.text, guard_fault_name(kept->fault), date_of(kept->since_s, date),
-            was_reset ? ", the board was started since" : "", entry->resource.text);
+            reset == GUARD_RESET_DONE ? ", the board was reset for it" : "", entry->resource.text);
         return;
     }
-    log_line(LOG_WARNING, "%s: %s: fault: %s: no resource of this board, left out", record->path,
-             kept->resource.text, guard_fault_name(kept->fault));
+    keep_former(record, kept);
 }
 
 /* Nobody knows what was latched, nor whether a reset was tried for it. */
@@ -182,15 +204,16 @@ static void latch_all(struct record *record, struct guard *guard, const char *wh
              record->path, why);
     for (uint8_t i = 0; i < record->count; i++) {
         record->entry[i].fault = GUARD_FAULT_RECORD;
+        record->entry[i].tried = some_boot;
         record->entry[i].since_s = platform->wall_s(platform->context);
-        guard_latch(guard, i, GUARD_FAULT_RECORD, true);
+        guard_latch(guard, i, GUARD_FAULT_RECORD, GUARD_RESET_DONE);
     }
 }
 
 bool record_read(struct record *record, struct guard *guard)
 {
     const struct platform *platform = record->platform;
-    struct record_entry kept[GUARD_RESOURCES_MAX];
+    struct record_entry kept[RECORD_ENTRIES_MAX];
     size_t count = 0;
     ssize_t length = platform->read_record(platform->context, record->handle, record->text,
                                            sizeof(record->text));
@@ -233,14 +256,19 @@ static void start_writing(struct record *record, const struct guard *guard)
     const struct platform *platform = record->platform;
     if (record->writing)
         return;
-    size_t length = record_print(record->entry, record->count, record->text);
+    size_t length = record_print(record->entry, record->count + record->former, record->text);
     record->version = guard->record_version;
     record->wanted = false;
     record->writing = true;
+    record->since = platform->now(platform->context);
+    record->slow_said = false;
     record->refused = -EPIPE;
     if (record->handle >= 0)
         record->refused =
             platform->write_record(platform->context, record->handle, record->text, length);
+    /* Nothing is under way that could still end. */
+    if (record->refused == -EAGAIN)
+        record->refused = -EBUSY;
 }
 
 static void note_change(struct record *record, const struct guard *guard,
@@ -253,8 +281,17 @@ static void note_change(struct record *record, const struct guard *guard,
     if (change->to != GUARD_FAULT)
         return;
     entry->fault = guard->resource[change->resource].fault;
-    entry->since_s = platform->wall_s(platform->context);
-    entry->boot = record->boot;
+    /* One that could not be cleared is what it was. */
+    if (change->event != GUARD_EVENT_UNRECORDED)
+        entry->since_s = platform->wall_s(platform->context);
+}
+
+static void note_reset(struct record_entry *entry, enum guard_reset reset, uint64_t tried_now)
+{
+    if (reset == GUARD_RESET_TO_COME)
+        entry->tried = 0;
+    else if (reset == GUARD_RESET_BEGUN)
+        entry->tried = tried_now;
 }
 
 void record_changed(struct record *record, const struct guard *guard,
@@ -264,6 +301,8 @@ void record_changed(struct record *record, const struct guard *guard,
         return;
     for (uint8_t i = 0; i < effects->change_count; i++)
         note_change(record, guard, &effects->change[i]);
+    for (size_t i = 0; i < record->count; i++)
+        note_reset(&record->entry[i], guard->resource[i].reset, tried_now(record));
     record->wanted = true;
     record_continue(record, guard);
 }
@@ -280,26 +319,51 @@ static const char *why_failed(int result)
                               strerror(-result);
 }
 
+static void say_failed(struct record *record, int result)
+{
+    if (result < 0 && result != record->failed)
+        log_line(LOG_ERR, "%s: can't be written: %s: what is latched may not outlive a reset",
+                 record->path, why_failed(result));
+    record->failed = result;
+}
+
+/* Once for each write: who waits for it, as a clearing does, has a cause to look for. */
+static void say_slow(struct record *record)
+{
+    struct span takes =
+        instant_diff(record->platform->now(record->platform->context), record->since);
+    if (!record->writing || record->slow_said || takes.us < RECORD_SLOW_US)
+        return;
+    record->slow_said = true;
+    log_line(LOG_ERR, "%s: being written for %" PRId64 " ms, and not there yet: %s", record->path,
+             takes.us / 1000, "what is latched may not outlive a reset");
+}
+
 bool record_ended(struct record *record, bool readable, struct guard_input *input)
 {
     const struct platform *platform = record->platform;
     int result = record->refused;
     if (readable && result == 0)
         result = platform->record_written(platform->context, record->handle);
-    if (result == -EAGAIN || (result == 0 && !readable))
+    if (result == -EAGAIN || (result == 0 && !readable)) {
+        say_slow(record);
         return false;
+    }
     bool ended = record->writing;
     record->writing = false;
     record->refused = 0;
     *input = (struct guard_input){ .kind = GUARD_INPUT_RECORDED,
                                    .version = record->version,
                                    .on = result == 0 };
-    if (result < 0)
-        log_line(LOG_ERR, "%s: can't be written: %s: what is latched may not outlive a reset",
-                 record->path, why_failed(result));
+    say_failed(record, result);
     if (result == -EPIPE)
         record_close(record);
     return ended;
+}
+
+bool record_waits(const struct record *record)
+{
+    return record->wanted;
 }
 
 int64_t record_since_s(const struct record *record, uint8_t index)

@@ -3,7 +3,8 @@
  *
  * Purpose: a board that its watchdog resets for a fault starts in that fault, says so, and is not
  *   reset for it again (PROTOCOL.md, latch-outlives-reset, clear-is-durable).
- * File: text, a line for each latched fault between a heading and a checksum. Replaced as a whole,
+ * File: text, a line for each latched fault between a heading and a checksum; one of a resource that
+ *   this board has no more, too, for when it has it again. Replaced as a whole,
  *   once for each latch and each clearing; one that is not there means none. One that is damaged, or
  *   can't be read, is a fault of every resource until an operator clears it.
  * Owner: the guard's one thread. Written by somebody else (platform.h, write_record), so that a disk
@@ -22,24 +23,34 @@
 #include "guard/guard.h"
 #include "guard/platform.h"
 
-enum { RECORD_TEXT_MAX = 96 + GUARD_RESOURCES_MAX * (HF_NAME_MAX + 80) };
+enum {
+    RECORD_ENTRIES_MAX =
+        2 * GUARD_RESOURCES_MAX, /* of this board's resources, and of former ones */
+    RECORD_TEXT_MAX = 96 + RECORD_ENTRIES_MAX * (HF_NAME_MAX + 80),
+    RECORD_SLOW_US = 1000000 /* a write that takes longer is said */
+};
 
 struct record_entry {
     struct hf_name resource;
     enum guard_fault fault; /* NONE: this one is not written */
     int64_t since_s;        /* wall time of the latch */
-    uint64_t boot;          /* the kernel's start that it was latched in */
+    uint64_t tried;         /* the kernel's start in which a reset was begun for it; 0: none was */
 };
 
 struct record {
     const struct platform *platform;
     int handle;                    /* to be polled; -1: nobody writes */
     char path[CONF_PATH_MAX + 16]; /* for people */
-    uint64_t boot;
+    uint64_t
+        boot; /* this start of the kernel; 0: nobody knows, each start of the guard may be one */
     size_t count;
-    struct record_entry entry[GUARD_RESOURCES_MAX]; /* by resource */
-    bool wanted;                                    /* newer than what is being written */
+    size_t former; /* those of no resource of this board, behind it */
+    struct record_entry entry[RECORD_ENTRIES_MAX]; /* by resource */
+    bool wanted;                                   /* newer than what is being written */
     bool writing;
+    struct instant since; /* writing: when it began */
+    bool slow_said;
+    int failed;       /* -errno of the last write, if that was said; 0: it was durable */
     int refused;      /* -errno: what is being written was not taken */
     uint32_t version; /* of the guard's record, that is being written */
     char text[RECORD_TEXT_MAX];
@@ -80,6 +91,9 @@ bool record_ended(struct record *record, bool readable, struct guard_input *inpu
 /* What was latched since then is written, if a write was under way before. */
 void record_continue(struct record *record, const struct guard *guard);
 
+/* Something was latched or cleared that was not yet given to who writes. */
+bool record_waits(const struct record *record);
+
 /* Since when resource `index` has its fault; 0: it has none. */
 int64_t record_since_s(const struct record *record, uint8_t index);
 
@@ -88,7 +102,7 @@ void record_close(struct record *record);
 /* The text of the entries that have a fault. Returns its length. */
 size_t record_print(const struct record_entry *entry, size_t count, char text[RECORD_TEXT_MAX]);
 
-/* False if the text is damaged in any way; then *count is 0. At most GUARD_RESOURCES_MAX entries. */
+/* False if the text is damaged in any way; then *count is 0. At most RECORD_ENTRIES_MAX entries. */
 bool record_parse(const char *text, size_t length, struct record_entry *entry, size_t *count);
 
 #endif

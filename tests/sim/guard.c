@@ -243,13 +243,16 @@ void __wrap_guard_init(struct guard *guard, const struct guard_config *config)
     __real_guard_init(guard, &seen);
 }
 
-void __wrap_guard_latch(struct guard *guard, uint8_t index, enum guard_fault fault, bool was_reset);
-void __real_guard_latch(struct guard *guard, uint8_t index, enum guard_fault fault, bool was_reset);
+void __wrap_guard_latch(struct guard *guard, uint8_t index, enum guard_fault fault,
+                        enum guard_reset reset);
+void __real_guard_latch(struct guard *guard, uint8_t index, enum guard_fault fault,
+                        enum guard_reset reset);
 
-void __wrap_guard_latch(struct guard *guard, uint8_t index, enum guard_fault fault, bool was_reset)
+void __wrap_guard_latch(struct guard *guard, uint8_t index, enum guard_fault fault,
+                        enum guard_reset reset)
 {
     world_cover(running->world, COVERAGE_LATCHES_KEPT);
-    __real_guard_latch(guard, index, fault, was_reset);
+    __real_guard_latch(guard, index, fault, reset);
 }
 
 static void cover_change(struct world *world, const struct guard_change *change)
@@ -307,6 +310,8 @@ void __wrap_guard_step(struct guard *guard, struct instant at, const struct guar
         oracle_clock_went_back(running->world, running->board);
     running->clock_went_back = false;
     note_changes(effects);
+    if (input->kind == GUARD_INPUT_RECORDED && input->on)
+        oracle_recorded(running->world, running->board);
 }
 
 /* ---- its end */
@@ -353,8 +358,8 @@ static void die_in_turn(struct sim_guard *guard)
 
 static void end_as_asked(struct sim_guard *guard)
 {
-    bool proven = loop_run(&guard->loop); /* it has ended: this is its last word */
-    loop_close(&guard->loop, "/run/holdfast", proven);
+    (void)loop_run(&guard->loop); /* it has ended: this is its last word */
+    loop_close(&guard->loop, "/run/holdfast", guard_needs_no_watchdog(&guard->loop.guard));
     world_cover(guard->world, COVERAGE_GUARDS_ENDED);
     kill_now(guard->world, guard->board);
     comes_back(guard->world, guard->board);
@@ -531,6 +536,7 @@ void sim_guard_start(struct world *world, int board)
     running = guard;
     if (setjmp(leaves) == 0) {
         HF_CHECK(loop_open(&guard->loop, &guard->platform, &conf));
+        oracle_guard_opened(running->world, running->board);
         end_turn(running);
     } else {
         die_in_turn(running);

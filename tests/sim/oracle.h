@@ -154,9 +154,13 @@ struct oracle_doubt {
 
 /* A fault that a guard latched, until an operator clears it. */
 struct oracle_latch {
-    uint32_t boot; /* of its machine, when it was latched */
-    bool reset;    /* its watchdog has reset the board for it since */
-    int64_t on_us; /* the guard was last seen to have a cause for that then */
+    bool was_on;       /* with an output on, */
+    uint32_t boot;     /* in this start of its machine first */
+    bool reset;        /* its watchdog has reset the board for it since */
+    bool reset_before; /* the same of the one that an operator tries to clear */
+    int64_t on_us;     /* the guard was last seen to have a cause for that then */
+    bool durable;      /* the guard was told that it is on the disk */
+    bool over;         /* the resource was safe since */
 };
 
 struct oracle_board {
@@ -352,6 +356,12 @@ void oracle_status(struct world *world, int board, int resource,
 void oracle_fed(struct world *world, int board);
 void oracle_guard_changed(struct world *world, int board, const struct guard_change *change);
 void oracle_guard_started(struct world *world, int board);
+/* The guard was told that what it is in is on the disk. */
+void oracle_recorded(struct world *world, int board);
+/* The guard has read what was kept: no less than what was durable, and nothing that was over. */
+void oracle_guard_opened(struct world *world, int board);
+/* In the fault that it is in, an output was on in an earlier start of the board. */
+bool oracle_was_reset(const struct world *world, int board, int resource);
 /* The guard's turn has ended: a readback that disagrees does so for a short time only. */
 void oracle_turn_ended(struct world *world, int board);
 /* How long a readback may disagree with what the guard wants, before that must be a fault. */

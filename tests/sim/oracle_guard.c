@@ -82,10 +82,23 @@ static bool in_fault(const struct world *world, int board, int resource)
     return guard->loop.guard.resource[resource].state == GUARD_FAULT;
 }
 
-static bool was_booted_since(const struct world *world, int board, int resource)
+static uint32_t boot_of(const struct world *world, int board)
+{
+    return world->boot[world->machine_of[board_node(world, board)]];
+}
+
+bool oracle_was_reset(const struct world *world, int board, int resource)
 {
     const struct oracle_latch *latch = &world->oracle.board[board].latch[resource];
-    return latch->boot != world->boot[world->machine_of[board_node(world, board)]];
+    return latch->was_on && latch->boot != boot_of(world, board);
+}
+
+/* Of a record that was damaged nobody knows what was tried. */
+static bool may_be_fed(const struct world *world, int board, int resource)
+{
+    const struct guard *guard = &world->board[board].guard.loop.guard;
+    return guard->resource[resource].fault == GUARD_FAULT_RECORD ||
+           oracle_was_reset(world, board, resource);
 }
 
 void oracle_fed(struct world *world, int board)
@@ -93,7 +106,7 @@ void oracle_fed(struct world *world, int board)
     for (int i = 0; i < world->resource_count; i++) {
         if (!in_fault(world, board, i) || !reads_on(world, board, i))
             continue;
-        if (was_booted_since(world, board, i))
+        if (may_be_fed(world, board, i))
             world_cover(world, COVERAGE_LATCHES_KEPT_ON);
         else
             world_fail(world, ORACLE_S5, "%s: watchdog fed in a fault of %s, which is on",
@@ -108,20 +121,74 @@ void oracle_guard_changed(struct world *world, int board, const struct guard_cha
         world_fail(world, ORACLE_S5, "%s: fault of %s left by %s, nobody cleared it",
                    board_text(world, board), world->resource[change->resource].text,
                    guard_event_name(change->event));
-    if (change->from == GUARD_FAULT)
+    if (change->from == GUARD_FAULT) {
+        latch->reset_before = latch->reset;
         latch->reset = false;
-    if (change->to == GUARD_FAULT)
-        latch->boot = world->boot[world->machine_of[board_node(world, board)]];
-    if (change->to == GUARD_FAULT)
-        latch->on_us = world->now_us; /* it has yet to be seen off */
+        latch->durable = false;
+    }
+    if (change->to == GUARD_SAFE) {
+        latch->over = true;
+        latch->was_on = false;
+    }
+    if (change->to != GUARD_FAULT)
+        return;
+    latch->over = false;
+    latch->on_us = world->now_us; /* it has yet to be seen off */
+    if (change->event == GUARD_EVENT_UNRECORDED)
+        latch->reset = latch->reset_before;
+}
+
+void oracle_recorded(struct world *world, int board)
+{
+    const struct guard *guard = &world->board[board].guard.loop.guard;
+    for (int i = 0; i < world->resource_count; i++) {
+        const struct guard_resource *resource = &guard->resource[i];
+        if (resource->state == GUARD_FAULT && resource->record_version <= guard->recorded)
+            world->oracle.board[board].latch[i].durable = true;
+    }
+}
+
+static bool record_is_whole(const struct sim_record *record)
+{
+    struct record_entry entry[RECORD_ENTRIES_MAX];
+    size_t count = 0;
+    return record->length == 0 || record_parse(record->file, record->length, entry, &count);
+}
+
+void oracle_guard_opened(struct world *world, int board)
+{
+    const struct guard *guard = &world->board[board].guard.loop.guard;
+    bool whole = record_is_whole(&world->board[board].record);
+    for (int i = 0; i < world->resource_count; i++) {
+        struct oracle_latch *latch = &world->oracle.board[board].latch[i];
+        const struct guard_resource *resource = &guard->resource[i];
+        if (latch->durable && resource->state != GUARD_FAULT)
+            world_fail(world, ORACLE_S5,
+                       "%s: a fault of %s was on the disk, and its next guard "
+                       "is in state %s",
+                       board_text(world, board), world->resource[i].text,
+                       guard_state_name(resource->state));
+        if (latch->over && resource->kept && whole)
+            world_fail(world, ORACLE_S5,
+                       "%s: %s was safe, and its next guard has a fault from before",
+                       board_text(world, board), world->resource[i].text);
+        if (resource->kept)
+            latch->over = false;
+        latch->durable = latch->durable || (resource->kept && whole);
+    }
 }
 
 /* What a watchdog may bite for: at the end of each turn. */
 static void note_on(struct world *world, int board)
 {
     for (int i = 0; i < world->resource_count; i++) {
-        if (in_fault(world, board, i) && reads_on(world, board, i))
-            world->oracle.board[board].latch[i].on_us = world->now_us;
+        struct oracle_latch *latch = &world->oracle.board[board].latch[i];
+        if (!in_fault(world, board, i) || !reads_on(world, board, i))
+            continue;
+        latch->on_us = world->now_us;
+        if (!latch->was_on)
+            latch->boot = boot_of(world, board);
+        latch->was_on = true;
     }
 }
 

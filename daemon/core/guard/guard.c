@@ -129,7 +129,6 @@ static enum guard_fault fault_of(enum guard_event event)
         [GUARD_EVENT_IO_ERROR] = GUARD_FAULT_OUTPUT_IO,
         [GUARD_EVENT_OVERRUN] = GUARD_FAULT_LATE,
         [GUARD_EVENT_CLOCK] = GUARD_FAULT_CLOCK,
-        [GUARD_EVENT_UNRECORDED] = GUARD_FAULT_RECORD,
     };
     return faults[event];
 }
@@ -150,14 +149,30 @@ static void resource_enter(struct turn *turn, uint8_t index, enum guard_state st
         enter[state](turn, index, number);
 }
 
-/* A latch, and the end of one, are to be written down. */
 static void resource_record(struct turn *turn, uint8_t index)
 {
-    struct guard_resource *resource = &turn->guard->resource[index];
-    resource->kept = false;
-    resource->was_reset = false;
-    resource->record_version = ++turn->guard->record_version;
+    turn->guard->resource[index].record_version = ++turn->guard->record_version;
     turn->effects->record = true;
+}
+
+/* A latch, and the end of one, are to be written down. One that could not be ended is as it was. */
+static void resource_latch(struct turn *turn, uint8_t index, enum guard_event event)
+{
+    struct guard_resource *resource = &turn->guard->resource[index];
+    bool restored = event == GUARD_EVENT_UNRECORDED;
+    if (resource->state == GUARD_FAULT) {
+        resource->was = resource->fault;
+        resource->was_kept = resource->kept;
+        resource->clear_until =
+            instant_add(turn->now, span_from_ms(turn->guard->stopping ? GUARD_STOP_WAIT_MS :
+                                                                        GUARD_CLEAR_WAIT_MS));
+    } else if (!restored) {
+        resource->reset = GUARD_RESET_TO_COME;
+    }
+    HF_CHECK(!restored || resource->was != GUARD_FAULT_NONE);
+    resource->kept = restored && resource->was_kept;
+    resource->withheld = 0;
+    resource_record(turn, index);
 }
 
 /* The one place that changes a state. */
@@ -173,10 +188,12 @@ static void resource_event(struct turn *turn, uint8_t index, enum guard_event ev
     turn->effects->change[turn->effects->change_count++] =
         (struct guard_change){ index, resource->state, event, next };
     if (resource->state == GUARD_FAULT || next == GUARD_FAULT)
-        resource_record(turn, index);
+        resource_latch(turn, index, event);
     resource->line_failed = false;
     resource->state = next;
-    resource->fault = next == GUARD_FAULT ? fault_of(event) : GUARD_FAULT_NONE;
+    resource->fault = GUARD_FAULT_NONE;
+    if (next == GUARD_FAULT)
+        resource->fault = event == GUARD_EVENT_UNRECORDED ? resource->was : fault_of(event);
     resource->changed = turn->now;
     turn->effects->status_mask |= 1u << index;
     turn->effects->publish_mask |= 1u << index;
@@ -191,11 +208,17 @@ static void all_event(struct turn *turn, enum guard_event event)
 
 /* ---- time */
 
+/* In GUARD_DROPPING: from a fault, and that is not durable. */
+static bool clearing_waits(const struct guard *guard, uint8_t index)
+{
+    return guard->resource[index].record_version > guard->recorded;
+}
+
 /* A fault that was cleared is not over before that is on the disk: a reset would bring it back. */
 static bool resource_shown_off(const struct guard *guard, uint8_t index, struct instant now)
 {
     const struct guard_resource_config *config = resource_config(guard, index);
-    if (guard->resource[index].record_version > guard->recorded)
+    if (clearing_waits(guard, index))
         return false;
     for (uint8_t number = 0; number < config->output_count; number++) {
         const struct guard_output *output = &guard->resource[index].output[number];
@@ -219,8 +242,13 @@ static void resource_check_time(struct turn *turn, uint8_t index)
                                                           GUARD_EVENT_STUCK_ON);
         return;
     }
-    if (resource->state == GUARD_DROPPING && resource_shown_off(turn->guard, index, turn->now))
+    if (resource->state != GUARD_DROPPING)
+        return;
+    if (resource_shown_off(turn->guard, index, turn->now))
         resource_event(turn, index, GUARD_EVENT_SHOWN_OFF);
+    else if (clearing_waits(turn->guard, index) &&
+             instant_reached(resource->clear_until, turn->now))
+        resource_event(turn, index, GUARD_EVENT_UNRECORDED);
 }
 
 /* At most one edge a step: a late loop makes no burst. */
@@ -284,15 +312,41 @@ static bool resource_may_be_on(const struct guard *guard, uint8_t index)
 }
 
 /* Only a reset may still turn an output off, and none was tried for this fault. */
+static bool resource_needs_reset(const struct guard *guard, uint8_t index)
+{
+    const struct guard_resource *resource = &guard->resource[index];
+    return resource->state == GUARD_FAULT && resource->reset != GUARD_RESET_DONE &&
+           resource_may_be_on(guard, index);
+}
+
 static bool guard_needs_reset(const struct guard *guard)
 {
     for (uint8_t index = 0; index < guard->config.resource_count; index++) {
-        const struct guard_resource *resource = &guard->resource[index];
-        if (resource->state == GUARD_FAULT && !resource->was_reset &&
-            resource_may_be_on(guard, index))
+        if (resource_needs_reset(guard, index))
             return true;
     }
     return false;
+}
+
+/*
+ * Written down while most of the timeout is left: the next start knows that a reset was tried for this
+ * fault, and not merely that there was a start. An output that goes off after all has its reset to come.
+ */
+static void resource_feed(struct turn *turn, uint8_t index)
+{
+    struct guard_resource *resource = &turn->guard->resource[index];
+    enum guard_reset reset = GUARD_RESET_TO_COME;
+    if (!resource_needs_reset(turn->guard, index))
+        resource->withheld = 0;
+    else if (resource->withheld < GUARD_FEEDS_WITHHELD)
+        resource->withheld++;
+    if (resource->withheld == GUARD_FEEDS_WITHHELD)
+        reset = GUARD_RESET_BEGUN;
+    if (resource->state != GUARD_FAULT || resource->reset == GUARD_RESET_DONE ||
+        resource->reset == reset || (resource->withheld != 0 && reset == GUARD_RESET_TO_COME))
+        return;
+    resource->reset = reset;
+    resource_record(turn, index);
 }
 
 /* Lateness that the loop may have and still vouch for the board. */
@@ -313,6 +367,8 @@ static void watchdog_time(struct turn *turn, struct span late)
     struct span interval = feed_interval(guard);
     if (!guard->config.has_watchdog || !instant_reached(guard->feed_at, turn->now))
         return;
+    for (uint8_t index = 0; index < guard->config.resource_count; index++)
+        resource_feed(turn, index);
     guard->watchdog_fed = !guard_needs_reset(guard) && late.us <= lateness_allowed(guard).us;
     turn->effects->feed_watchdog = guard->watchdog_fed;
     /* A late loop gets another chance soon, so that one stall does not cost a whole interval. */
@@ -335,6 +391,25 @@ static void status_time(struct turn *turn)
     }
 }
 
+static bool fault_unrecorded(const struct guard *guard)
+{
+    for (uint8_t index = 0; index < guard->config.resource_count; index++) {
+        const struct guard_resource *resource = &guard->resource[index];
+        if (resource->state == GUARD_FAULT && resource->record_version > guard->recorded)
+            return true;
+    }
+    return false;
+}
+
+static void record_time(struct turn *turn)
+{
+    struct guard *guard = turn->guard;
+    if (!instant_reached(guard->record_at, turn->now))
+        return;
+    guard->record_at = INSTANT_NEVER;
+    turn->effects->record = turn->effects->record || fault_unrecorded(guard);
+}
+
 static void all_time(struct turn *turn)
 {
     struct guard *guard = turn->guard;
@@ -346,6 +421,7 @@ static void all_time(struct turn *turn)
     for (uint8_t index = 0; index < guard->config.resource_count; index++)
         resource_time(turn, index, late);
     watchdog_time(turn, late);
+    record_time(turn);
     status_time(turn);
 }
 
@@ -361,9 +437,12 @@ static struct instant output_wake(const struct guard_output *output, struct inst
 static struct instant guard_next_wake(const struct guard *guard)
 {
     struct instant wake = instant_min(guard->status_at, guard->feed_at);
+    wake = instant_min(wake, guard->record_at);
     for (uint8_t index = 0; index < guard->config.resource_count; index++) {
         const struct guard_resource *resource = &guard->resource[index];
         wake = instant_min(wake, resource->deadline);
+        if (resource->state == GUARD_DROPPING && clearing_waits(guard, index))
+            wake = instant_min(wake, resource->clear_until);
         for (uint8_t number = 0; number < resource_config(guard, index)->output_count; number++)
             wake = instant_min(wake, output_wake(&resource->output[number], guard->now));
     }
@@ -540,6 +619,18 @@ static void take_recorded(struct turn *turn, uint32_t version, bool durable)
     }
     if (durable && version > guard->recorded)
         guard->recorded = version;
+    if (!durable && fault_unrecorded(guard))
+        guard->record_at = instant_add(turn->now, span_from_ms(GUARD_RECORD_RETRY_MS));
+}
+
+static void take_stop(struct turn *turn)
+{
+    struct guard *guard = turn->guard;
+    struct instant until = instant_add(turn->now, span_from_ms(GUARD_STOP_WAIT_MS));
+    guard->stopping = true;
+    for (uint8_t index = 0; index < guard->config.resource_count; index++)
+        guard->resource[index].clear_until = instant_min(guard->resource[index].clear_until, until);
+    all_event(turn, GUARD_EVENT_STOP);
 }
 
 static void take_input(struct turn *turn, const struct guard_input *input)
@@ -574,8 +665,7 @@ static void take_input(struct turn *turn, const struct guard_input *input)
         take_recorded(turn, input->version, input->on);
         break;
     case GUARD_INPUT_STOP:
-        turn->guard->stopping = true;
-        all_event(turn, GUARD_EVENT_STOP);
+        take_stop(turn);
         break;
     }
 }
@@ -588,6 +678,12 @@ static void restart_timers(struct guard *guard, struct instant now)
     guard->feed_at =
         guard->config.has_watchdog ? instant_add(now, feed_interval(guard)) : INSTANT_NEVER;
     guard->wake_at = INSTANT_NEVER;
+    if (guard->record_at.us != INSTANT_NEVER.us)
+        guard->record_at = now;
+    for (uint8_t index = 0; index < guard->config.resource_count; index++)
+        guard->resource[index].clear_until =
+            instant_min(guard->resource[index].clear_until,
+                        instant_add(now, span_from_ms(GUARD_CLEAR_WAIT_MS)));
 }
 
 /* The list of changes is long and mostly empty: its count says what is in it. */
@@ -638,28 +734,32 @@ void guard_init(struct guard *guard, const struct guard_config *config)
     memset(guard, 0, sizeof(*guard));
     guard->config = *config;
     guard->watchdog_fed = true;
+    guard->record_at = INSTANT_NEVER;
     for (uint8_t index = 0; index < config->resource_count; index++) {
         struct guard_resource *resource = &guard->resource[index];
         HF_CHECK(config->resource[index].output_count <= HF_OUTPUTS_MAX);
         resource->state = GUARD_DROPPING;
         resource->deadline = INSTANT_NEVER;
+        resource->clear_until = INSTANT_NEVER;
         for (size_t number = 0; number < HF_OUTPUTS_MAX; number++) {
             resource->output[number].edge_at = INSTANT_NEVER;
             resource->output[number].settle_at = INSTANT_NEVER;
             resource->output[number].check_at = INSTANT_NEVER;
         }
     }
-    restart_timers(guard, INSTANT_NEVER);
+    guard->status_at = INSTANT_NEVER;
+    guard->feed_at = INSTANT_NEVER;
+    guard->wake_at = INSTANT_NEVER;
 }
 
-void guard_latch(struct guard *guard, uint8_t index, enum guard_fault fault, bool was_reset)
+void guard_latch(struct guard *guard, uint8_t index, enum guard_fault fault, enum guard_reset reset)
 {
     HF_CHECK(index < guard->config.resource_count);
     HF_CHECK(fault != GUARD_FAULT_NONE && fault < GUARD_FAULTS);
     guard->resource[index].state = GUARD_FAULT;
     guard->resource[index].fault = fault;
     guard->resource[index].kept = true;
-    guard->resource[index].was_reset = was_reset;
+    guard->resource[index].reset = reset;
 }
 
 void guard_start(struct guard *guard, struct instant now, struct guard_effects *effects)
@@ -760,6 +860,15 @@ bool guard_at_rest(const struct guard *guard)
             return false;
     }
     return true;
+}
+
+bool guard_needs_no_watchdog(const struct guard *guard)
+{
+    for (uint8_t index = 0; index < guard->config.resource_count; index++) {
+        if (!resource_proven(guard, index) && guard->resource[index].state != GUARD_FAULT)
+            return false;
+    }
+    return !guard_needs_reset(guard);
 }
 
 bool guard_proven_safe(const struct guard *guard)

@@ -46,6 +46,10 @@ enum {
     GUARD_RESOURCES_MAX = HF_LEASES_PER_AGENT_MAX,
     GUARD_PULSE_EDGES_TO_ON = 8, /* edges a charge pump may need before its readback shows on */
     GUARD_FEEDS_PER_TIMEOUT = 4, /* the watchdog is fed this often per timeout */
+    GUARD_FEEDS_WITHHELD = 2,    /* one after the other, for a resource: a reset is begun for it */
+    GUARD_RECORD_RETRY_MS = 5000,
+    GUARD_CLEAR_WAIT_MS = 10000, /* for a clearing to be durable */
+    GUARD_STOP_WAIT_MS = 1000,   /* the same, once the guard was told to stop */
     GUARD_CHANGES_MAX = 4 * GUARD_RESOURCES_MAX
 };
 
@@ -99,6 +103,13 @@ enum guard_event {
     GUARD_EVENTS
 };
 
+/* The reset that a latched fault may have, once. */
+enum guard_reset {
+    GUARD_RESET_TO_COME, /* if an output may be on */
+    GUARD_RESET_BEGUN,   /* the watchdog is starved for it, and nothing has shown the output off */
+    GUARD_RESET_DONE     /* the board was reset after that was begun */
+};
+
 /* The cell of a state and an event; never NULL. */
 const struct cell *guard_cell(enum guard_state state, enum guard_event event);
 
@@ -116,27 +127,32 @@ struct guard_output {
 
 struct guard_resource {
     enum guard_state state;
-    enum guard_fault fault;  /* other than NONE in GUARD_FAULT only */
-    bool kept;               /* the fault is from before guard_start() */
-    bool line_failed;        /* in GUARD_FAULT, whatever the fault: a line of its failed in it */
-    bool was_reset;          /* and the board was reset since */
-    uint32_t record_version; /* that has the last change to or from GUARD_FAULT; 0: none */
-    uint64_t token;          /* the highest one seen; dropped unless it drives */
-    struct instant deadline; /* INSTANT_NEVER unless driving */
-    struct instant changed;  /* of the last change of state: in GUARD_SAFE, the proof */
+    enum guard_fault fault; /* other than NONE in GUARD_FAULT only */
+    bool kept;              /* the fault is from before guard_start() */
+    bool line_failed;       /* in GUARD_FAULT, whatever the fault: a line of its failed in it */
+    enum guard_reset reset;
+    uint8_t withheld;           /* feeds, for this one, since the last one was not */
+    enum guard_fault was;       /* dropping: the fault that was cleared, until that is durable */
+    bool was_kept;              /* the same of `kept` */
+    struct instant clear_until; /* dropping: what is not durable by then is a fault again */
+    uint32_t record_version;    /* that has the last change of all that is written; 0: none */
+    uint64_t token;             /* the highest one seen; dropped unless it drives */
+    struct instant deadline;    /* INSTANT_NEVER unless driving */
+    struct instant changed;     /* of the last change of state: in GUARD_SAFE, the proof */
     struct guard_output output[HF_OUTPUTS_MAX];
 };
 
 struct guard {
     struct guard_config config;
     struct guard_resource resource[GUARD_RESOURCES_MAX];
-    bool agent;              /* an agent is connected */
-    bool stopping;           /* no more permits are taken */
-    bool watchdog_fed;       /* the last due feed was done */
-    uint32_t record_version; /* counts up: of what is to be written down */
-    uint32_t recorded;       /* the version that is durable */
-    struct instant now;      /* of the last step */
-    struct instant wake_at;  /* as told to the shell by the last step */
+    bool agent;               /* an agent is connected */
+    bool stopping;            /* no more permits are taken */
+    bool watchdog_fed;        /* the last due feed was done */
+    uint32_t record_version;  /* counts up: of what is to be written down */
+    uint32_t recorded;        /* the version that is durable */
+    struct instant record_at; /* what could not be written is tried again; INSTANT_NEVER: nothing */
+    struct instant now;       /* of the last step */
+    struct instant wake_at;   /* as told to the shell by the last step */
     struct instant status_at;
     struct instant feed_at;
     struct span lateness_worst;
@@ -192,10 +208,11 @@ void guard_init(struct guard *guard, const struct guard_config *config);
 
 /*
  * The resource (0..resource_count - 1) starts in this fault, other than NONE, until an operator clears
- * it. `was_reset`: the board was reset since it was latched, so that another reset makes nothing
- * better, and the watchdog is fed in it. After guard_init(), before anything else.
+ * it. `reset`: what is known of its reset; if it is done, another makes nothing better, and the
+ * watchdog is fed in it. After guard_init(), before anything else.
  */
-void guard_latch(struct guard *guard, uint8_t index, enum guard_fault fault, bool was_reset);
+void guard_latch(struct guard *guard, uint8_t index, enum guard_fault fault,
+                 enum guard_reset reset);
 
 /* Tells every output off and starts to prove it. `now` is the first instant, >= 0. */
 void guard_start(struct guard *guard, struct instant now, struct guard_effects *effects);
@@ -215,5 +232,11 @@ bool guard_at_rest(const struct guard *guard);
 
 /* Every resource is safe, by proof. */
 bool guard_proven_safe(const struct guard *guard);
+
+/*
+ * At its end, a guard may stop the watchdog: each resource is safe by proof, or in a fault that no reset
+ * is to come for.
+ */
+bool guard_needs_no_watchdog(const struct guard *guard);
 
 #endif

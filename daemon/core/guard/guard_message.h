@@ -52,7 +52,7 @@ enum guard_fault {
     GUARD_FAULT_OUTPUT_IO, /* the HAL could not set or read a line */
     GUARD_FAULT_LATE,      /* the guard's loop was late by more than its release time */
     GUARD_FAULT_CLOCK,     /* the clock went back or stood still */
-    GUARD_FAULT_RECORD,    /* what was latched before can't be read, or cleared durably */
+    GUARD_FAULT_RECORD,    /* what was latched before can't be read */
     GUARD_FAULTS
 };
 

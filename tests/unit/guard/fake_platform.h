@@ -113,6 +113,7 @@ struct fake_platform {
     size_t writing_length;
     int records; /* writes that were taken */
     int64_t wall_s;
+    uint64_t boot_id;
     int take_folder_fails, map_answer, own_answer, rename_answer, listen_answer;
     int lock_memory_answer, lock_program_answer, schedule_answer;
     bool listening, unlinked;
@@ -464,7 +465,7 @@ static inline int fake_rename(void *context, const char *from, const char *to)
     /* From here on it is read: it is whole, and somebody's. */
     assert_int_equal(fake->page.magic, PAGE_MAGIC);
     assert_int_equal(fake->page.resource_count, fake->conf.resource_count);
-    assert_int_equal(fake->page.boot, FAKE_BOOT_ID);
+    assert_int_equal(fake->page.boot, fake->boot_id);
     assert_true(page_owned(&fake->page));
     fake->renamed = fake->rename_answer == 0;
     return fake->rename_answer;
@@ -472,8 +473,7 @@ static inline int fake_rename(void *context, const char *from, const char *to)
 
 static inline uint64_t fake_boot_id(void *context)
 {
-    (void)context;
-    return FAKE_BOOT_ID;
+    return ((struct fake_platform *)context)->boot_id;
 }
 
 static inline int fake_own_page(void *context, struct lease_page *page)
@@ -731,6 +731,7 @@ static inline struct fake_platform *fake_new(void)
     fake->monotonic_us = INT64_C(7000000456);
     fake->slept_us = 5000000;
     fake->bench_fd = -1;
+    fake->boot_id = FAKE_BOOT_ID;
     fake->wall_s = 1790000000;
     fake->why = "";
     fake->log_fd = memfd_create("log", MFD_CLOEXEC);

@@ -902,12 +902,12 @@ static void strangers_that_crowd_in_are_taken_a_few_at_a_time_and_told_of_once(v
 
 /* ---- faults that outlive a reset */
 
-/* FAN was stuck on at 1790000000 s; in the kernel's start `boot`. */
-static void keep_fault(struct fake_platform *f, uint64_t boot)
+/* FAN was stuck on at 1790000000 s; a reset was begun for it in the kernel's start `tried`. */
+static void keep_fault(struct fake_platform *f, uint64_t tried)
 {
     struct record_entry kept = { .fault = GUARD_FAULT_STUCK_ON,
                                  .since_s = 1790000000,
-                                 .boot = boot };
+                                 .tried = tried };
     assert_true(name_from_string(&kept.resource, "fan"));
     f->record_length = record_print(&kept, 1, f->record);
 }
@@ -939,38 +939,77 @@ static void a_latch_is_written_down_and_is_there_at_the_next_start(void **state)
     assert_int_equal(fake_heard(next, agent, GUARD_STATUS, "pump")->fault_since_s, 1790000000);
     assert_int_equal(fake_heard(next, agent, GUARD_STATUS, "pump")->fault_kept, 1);
     assert_true(fake_log_says(next, "pump: fault: output error, latched at 2026-09-21T"));
-    assert_int_equal(next->records, 0);
+    assert_int_equal(next->records, 1); /* its reset is begun */
     say(next, agent, GUARD_CLEAR_FAULT, "pump", 0, 0);
     fake_run(next, 2 * RELEASE_US);
     assert_int_equal(state_of(next, PUMP), GUARD_SAFE);
-    assert_int_equal(next->records, 1);
-    struct record_entry entry[GUARD_RESOURCES_MAX];
+    assert_int_equal(next->records, 2);
+    struct record_entry entry[RECORD_ENTRIES_MAX];
     size_t count = 1;
     assert_true(record_parse(next->record, next->record_length, entry, &count));
     assert_int_equal(count, 0);
     fake_free(next);
 }
 
-static void only_a_start_of_the_kernel_is_a_reset(void **state)
+static enum guard_reset start_after(void **state, uint64_t tried, uint64_t boot,
+                                    enum hal_backend hal)
 {
     struct fake_platform *f = *state;
-    keep_fault(f, FAKE_BOOT_ID);
+    f->boot_id = boot;
+    f->conf.hal = hal;
+    keep_fault(f, tried);
     assert_true(open_loop(f));
-    assert_false(f->loop.guard.resource[FAN].was_reset);
+    enum guard_reset reset = f->loop.guard.resource[FAN].reset;
     fake_free(f);
     (void)set_up(state);
-    f = *state;
-    keep_fault(f, FAKE_BOOT_ID + 1);
-    assert_true(open_loop(f));
-    assert_true(f->loop.guard.resource[FAN].was_reset);
-    fake_free(f);
+    return reset;
+}
+
+static void only_a_start_of_the_kernel_after_one_was_begun_is_a_reset(void **state)
+{
+    enum { BOOT = 77 };
+    assert_int_equal(start_after(state, 0, BOOT, HAL_LINUX), GUARD_RESET_TO_COME);
+    assert_int_equal(start_after(state, BOOT, BOOT, HAL_LINUX), GUARD_RESET_BEGUN);
+    assert_int_equal(start_after(state, BOOT + 1, BOOT, HAL_LINUX), GUARD_RESET_DONE);
+    /* Nobody knows of a start of the kernel: not for ever. */
+    assert_int_equal(start_after(state, 0, 0, HAL_LINUX), GUARD_RESET_TO_COME);
+    assert_int_equal(start_after(state, 1, 0, HAL_LINUX), GUARD_RESET_DONE);
     /* A simulated board is reset without one. */
-    (void)set_up(state);
-    f = *state;
-    f->conf.hal = HAL_SIM;
-    keep_fault(f, FAKE_BOOT_ID ^ 4710);
-    assert_true(open_loop(f));
-    assert_true(f->loop.guard.resource[FAN].was_reset);
+    assert_int_equal(start_after(state, 0, BOOT, HAL_SIM), GUARD_RESET_TO_COME);
+    assert_int_equal(start_after(state, BOOT, BOOT, HAL_SIM), GUARD_RESET_DONE);
+}
+
+/* The entry of the only fault there is, as it is on the disk. */
+static struct record_entry on_disk(const struct fake_platform *f)
+{
+    struct record_entry entry[RECORD_ENTRIES_MAX];
+    size_t count = 0;
+    assert_true(record_parse(f->record, f->record_length, entry, &count));
+    assert_int_equal(count, 1);
+    return entry[0];
+}
+
+static void a_reset_is_written_down_when_the_watchdog_is_starved_for_it(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    drive(f, agent, "pump", TTL_US);
+    fake_run(f, 10000);
+    fake_line(f, pump_enable)->contact_held = true;
+    say(f, agent, GUARD_DROP, "pump", 7, 0);
+    fake_run(f, 2 * WITHIN_US);
+    assert_int_equal(fault_of(f, PUMP), GUARD_FAULT_STUCK_ON);
+    int64_t fed_us = f->fed_us;
+    fake_run(f, fed_us + 2 * FEED_US - f->raw_us);
+    assert_int_equal(f->fed_us, fed_us);
+    assert_int_equal(on_disk(f).tried, FAKE_BOOT_ID);
+    assert_int_equal(f->records, 2);
+    /* Off after all: a reset is still to come for it. */
+    fake_line(f, pump_enable)->contact_held = false;
+    fake_line(f, pump_enable)->contact = false;
+    fake_run(f, 2 * FEED_US);
+    assert_int_equal(on_disk(f).tried, 0);
+    assert_int_equal(f->records, 3);
 }
 
 static void a_record_that_is_damaged_is_a_fault_of_every_resource(void **state)
@@ -990,7 +1029,7 @@ static void a_record_that_is_damaged_is_a_fault_of_every_resource(void **state)
     assert_int_equal(state_of(f, FAN), GUARD_SAFE);
     assert_int_equal(state_of(f, HORN), GUARD_SAFE);
     assert_int_equal(state_of(f, PUMP), GUARD_FAULT);
-    struct record_entry entry[GUARD_RESOURCES_MAX];
+    struct record_entry entry[RECORD_ENTRIES_MAX];
     size_t count = 0;
     assert_true(record_parse(f->record, f->record_length, entry, &count));
     assert_int_equal(count, 1);
@@ -1011,7 +1050,7 @@ static void a_record_that_cannot_be_read_is_a_fault_of_every_resource(void **sta
 static void every_bit_of_a_record_that_falls_over_is_found(void **state)
 {
     struct fake_platform *f = *state;
-    struct record_entry entry[GUARD_RESOURCES_MAX];
+    struct record_entry entry[RECORD_ENTRIES_MAX];
     size_t count = 0;
     keep_fault(f, 1);
     assert_true(record_parse(f->record, f->record_length, entry, &count));
@@ -1041,7 +1080,10 @@ static void a_slow_disk_delays_neither_lines_nor_feeding(void **state)
     assert_int_equal(f->records, 1);
     from = f->act_count;
     drive(f, agent, "fan", 200000);
+    fake_run(f, 5 * FEED_US);
+    assert_false(fake_log_says(f, "not there yet"));
     fake_run(f, 10 * FEED_US);
+    assert_true(fake_log_says(f, "faults: being written for 10"));
     assert_non_null(next_act(f, from, FAKE_FEED, NULL));
     assert_non_null(next_act(f, from, FAKE_OFF, fan_run));
     assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "pump")->fault_recorded, 0);
@@ -1069,7 +1111,16 @@ static void a_fault_that_cannot_be_written_down_is_said_and_still_starves(void *
     fake_run(f, 5 * FEED_US);
     assert_null(next_act(f, from, FAKE_FEED, NULL));
     assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "pump")->fault_recorded, 0);
-    assert_int_equal(f->records, 1);
+    assert_int_equal(f->records, 2); /* the latch, and that its reset is begun */
+    /* It is tried again, and said once. */
+    int64_t log_bytes = fake_log_bytes(f);
+    fake_run(f, GUARD_RECORD_RETRY_MS * 1000);
+    assert_int_equal(f->records, 3);
+    assert_int_equal(fake_log_bytes(f), log_bytes);
+    f->record_answer = 0;
+    fake_run(f, GUARD_RECORD_RETRY_MS * 1000);
+    assert_int_equal(f->records, 4);
+    assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "pump")->fault_recorded, 1);
 }
 
 static void a_writer_that_is_gone_is_said_and_nothing_is_cleared_without_it(void **state)
@@ -1084,11 +1135,89 @@ static void a_writer_that_is_gone_is_said_and_nothing_is_cleared_without_it(void
     say(f, agent, GUARD_CLEAR_FAULT, "fan", 0, 0);
     fake_run(f, 2 * RELEASE_US);
     assert_true(fake_log_says(f, "faults: can't be written: who writes it is gone"));
-    assert_int_equal(fault_of(f, FAN), GUARD_FAULT_RECORD);
+    assert_int_equal(fault_of(f, FAN), GUARD_FAULT_OUTPUT_IO);
     assert_false(f->record_open);
     say(f, agent, GUARD_CLEAR_FAULT, "fan", 0, 0);
     fake_run(f, 2 * RELEASE_US);
-    assert_int_equal(fault_of(f, FAN), GUARD_FAULT_RECORD);
+    assert_int_equal(fault_of(f, FAN), GUARD_FAULT_OUTPUT_IO);
+}
+
+static void a_write_that_cannot_begin_is_one_that_failed(void **state)
+{
+    struct fake_platform *f = *state;
+    (void)start_with_agent(f);
+    f->write_answer = -EAGAIN;
+    fake_readback(f, pump_enable)->get_answer = HAL_IO;
+    fake_run(f, 20000);
+    assert_true(fake_log_says(f, "faults: can't be written: Device or resource busy"));
+    f->write_answer = 0;
+    fake_run(f, GUARD_RECORD_RETRY_MS * 1000);
+    assert_true(f->records > 0);
+}
+
+/* What was latched behind a write that is slow is given to who writes before the guard ends. */
+static void an_end_waits_for_what_is_still_to_be_handed_over(void **state)
+{
+    for (int hangs = 0; hangs <= 1; hangs++) {
+        struct fake_platform *f = *state;
+        (void)start_with_agent(f);
+        f->record_waits = true;
+        fake_readback(f, pump_enable)->get_answer = HAL_IO;
+        fake_run(f, 20000);
+        int agent = join(f);
+        fake_line(f, fan_run)->set_answer = HAL_IO;
+        say(f, agent, GUARD_PERMIT, "fan", 7, f->raw_us + TTL_US);
+        fake_run(f, 20000);
+        assert_int_equal(fault_of(f, FAN), GUARD_FAULT_OUTPUT_IO);
+        assert_int_equal(f->records, 1);
+        f->signal = SIGTERM;
+        fake_run(f, 1000000);
+        assert_false(loop_ended(&f->loop));
+        f->record_waits = hangs;
+        fake_run(f, hangs ? 1000000 : 20000);
+        assert_true(loop_ended(&f->loop));
+        assert_true(hangs ? f->records == 1 : f->records >= 2);
+        fake_free(f);
+        (void)set_up(state);
+    }
+}
+
+static void an_end_does_not_wait_for_a_card_that_hangs_to_clear_a_fault(void **state)
+{
+    struct fake_platform *f = *state;
+    keep_fault(f, 1);
+    assert_true(open_loop(f));
+    fake_run(f, 2 * RELEASE_US);
+    int agent = join(f);
+    f->record_waits = true;
+    say(f, agent, GUARD_CLEAR_FAULT, "fan", 0, 0);
+    fake_run(f, 20000);
+    assert_int_equal(state_of(f, FAN), GUARD_DROPPING);
+    f->signal = SIGTERM;
+    fake_run(f, 2500000);
+    assert_true(loop_ended(&f->loop));
+    assert_int_equal(fault_of(f, FAN), GUARD_FAULT_STUCK_ON);
+    assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "fan")->fault_since_s, 1790000000);
+}
+
+static void a_fault_of_a_resource_that_is_no_more_is_kept(void **state)
+{
+    struct fake_platform *f = *state;
+    struct record_entry entry[RECORD_ENTRIES_MAX];
+    size_t count = 0;
+    keep_fault(f, 1);
+    assert_true(name_from_string(&f->conf.resource[FAN].name, "blower"));
+    assert_true(open_loop(f));
+    assert_true(fake_log_says(f, "fan: fault: stuck on: no resource of this board, kept"));
+    fake_readback(f, pump_enable)->get_answer = HAL_IO;
+    fake_run(f, 20000);
+    assert_int_equal(f->records, 1);
+    assert_true(record_parse(f->record, f->record_length, entry, &count));
+    assert_int_equal(count, 2);
+    assert_string_equal(entry[0].resource.text, "pump");
+    assert_string_equal(entry[1].resource.text, "fan");
+    assert_int_equal(entry[1].since_s, 1790000000);
+    assert_int_equal(entry[1].tried, 1);
 }
 
 static void a_record_that_cannot_be_opened_is_no_start(void **state)
@@ -1581,13 +1710,18 @@ static const struct CMUnitTest tests[] = {
     LOOP_TEST(a_refusal_is_answered_each_time_and_logged_once),
     LOOP_TEST(strangers_that_crowd_in_are_taken_a_few_at_a_time_and_told_of_once),
     LOOP_TEST(a_latch_is_written_down_and_is_there_at_the_next_start),
-    LOOP_TEST(only_a_start_of_the_kernel_is_a_reset),
+    LOOP_TEST(only_a_start_of_the_kernel_after_one_was_begun_is_a_reset),
+    LOOP_TEST(a_reset_is_written_down_when_the_watchdog_is_starved_for_it),
     LOOP_TEST(a_record_that_is_damaged_is_a_fault_of_every_resource),
     LOOP_TEST(a_record_that_cannot_be_read_is_a_fault_of_every_resource),
     LOOP_TEST(every_bit_of_a_record_that_falls_over_is_found),
     LOOP_TEST(a_slow_disk_delays_neither_lines_nor_feeding),
     LOOP_TEST(a_fault_that_cannot_be_written_down_is_said_and_still_starves),
     LOOP_TEST(a_writer_that_is_gone_is_said_and_nothing_is_cleared_without_it),
+    LOOP_TEST(a_write_that_cannot_begin_is_one_that_failed),
+    LOOP_TEST(an_end_waits_for_what_is_still_to_be_handed_over),
+    LOOP_TEST(an_end_does_not_wait_for_a_card_that_hangs_to_clear_a_fault),
+    LOOP_TEST(a_fault_of_a_resource_that_is_no_more_is_kept),
     LOOP_TEST(a_record_that_cannot_be_opened_is_no_start),
     LOOP_TEST(a_record_that_this_user_may_not_write_is_no_start),
     LOOP_TEST(a_start_waits_for_the_disk_with_every_line_off),

@@ -521,13 +521,13 @@ static void stuck_on_is_a_latched_fault_that_starves_the_watchdog(void **state)
 /* ---- faults that outlive a reset */
 
 /* A guard of plain outputs that starts with what was kept of PUMP, whose readback shows `on`. */
-static void start_latched(struct fixture *f, bool was_reset, bool on)
+static void start_latched(struct fixture *f, enum guard_reset reset, bool on)
 {
     struct guard_config config = config_of(GUARD_OUTPUT_GPIO, true);
     memset(f, 0, sizeof(*f));
     f->now = (struct instant){ 1000000 };
     guard_init(&f->guard, &config);
-    guard_latch(&f->guard, PUMP, GUARD_FAULT_STUCK_ON, was_reset);
+    guard_latch(&f->guard, PUMP, GUARD_FAULT_STUCK_ON, reset);
     readback(f, PUMP, on);
     readback(f, VALVE, false);
     guard_start(&f->guard, f->now, &f->effects);
@@ -548,7 +548,7 @@ static void a_fault_that_was_kept_is_one_from_the_start(void **state)
     static struct fixture f;
     struct guard_message status;
     (void)state;
-    start_latched(&f, true, false);
+    start_latched(&f, GUARD_RESET_DONE, false);
     assert_int_equal(state_of(&f, PUMP), GUARD_FAULT);
     assert_int_equal(fault_of(&f), GUARD_FAULT_STUCK_ON);
     assert_int_equal(state_of(&f, VALVE), GUARD_SAFE);
@@ -572,7 +572,7 @@ static void a_board_is_reset_once_for_each_latch(void **state)
 {
     static struct fixture f;
     (void)state;
-    start_latched(&f, true, true);
+    start_latched(&f, GUARD_RESET_DONE, true);
     assert_true(is_fed(&f));
     /* Cleared, and still on: that is another latch, for which a reset was not tried. */
     say(&f, GUARD_CLEAR_FAULT, "pump", 0, 0);
@@ -581,18 +581,44 @@ static void a_board_is_reset_once_for_each_latch(void **state)
     f.feeds = 0;
     pass_ms(&f, 5000);
     assert_int_equal(f.feeds, 0);
+    assert_int_equal(f.records, 3); /* its reset is begun */
+}
+
+/* A start of the kernel alone, as for an upgrade, is no reset that was tried for it. */
+static void a_reset_is_begun_once_feeds_are_withheld_and_not_by_a_latch(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    start_latched(&f, GUARD_RESET_TO_COME, false);
+    assert_true(is_fed(&f));
+    assert_int_equal(f.records, 0);
+    readback(&f, PUMP, true);
+    pass_ms(&f, 500 + 125); /* a quarter of the timeout at most, and a quarter of that */
+    assert_int_equal(f.guard.resource[PUMP].reset, GUARD_RESET_BEGUN);
+    assert_int_equal(f.records, 1);
+    f.feeds = 0;
+    pass_ms(&f, 5000);
+    assert_int_equal(f.feeds, 0);
+    assert_int_equal(f.records, 1);
+    readback(&f, PUMP, false);
+    assert_true(is_fed(&f));
+    assert_int_equal(f.guard.resource[PUMP].reset, GUARD_RESET_TO_COME);
     assert_int_equal(f.records, 2);
+    readback(&f, PUMP, true);
+    f.feeds = 0;
+    pass_ms(&f, 5000);
+    assert_int_equal(f.feeds, 0);
 }
 
 static void a_guard_that_was_restarted_alone_still_wants_its_reset(void **state)
 {
     static struct fixture f;
     (void)state;
-    start_latched(&f, false, true);
+    start_latched(&f, GUARD_RESET_TO_COME, true);
     f.feeds = 0;
     pass_ms(&f, 5000);
     assert_int_equal(f.feeds, 0);
-    start_latched(&f, false, false);
+    start_latched(&f, GUARD_RESET_TO_COME, false);
     assert_true(is_fed(&f));
 }
 
@@ -709,14 +735,106 @@ static void a_clearing_that_cannot_be_written_is_a_fault_again(void **state)
     say(&f, GUARD_CLEAR_FAULT, "pump", 0, 0);
     record(&f, false);
     assert_int_equal(state_of(&f, PUMP), GUARD_FAULT);
-    assert_int_equal(fault_of(&f), GUARD_FAULT_RECORD);
+    assert_int_equal(fault_of(&f), GUARD_FAULT_OUTPUT_IO);
     assert_int_equal(state_of(&f, VALVE), GUARD_SAFE);
-    record(&f, false); /* that fault can't be written either: nothing is left to try */
+    assert_int_equal(f.records, 3);
+    record(&f, false); /* that fault can't be written either */
     assert_int_equal(f.records, 3);
     f.disk_waits = false;
     say(&f, GUARD_CLEAR_FAULT, "pump", 0, 0);
     pass_ms(&f, RELEASE_MS);
     assert_int_equal(state_of(&f, PUMP), GUARD_SAFE);
+}
+
+/* Its reset was done: an attempt to clear it makes no new one. */
+static void a_clearing_that_cannot_be_written_leaves_the_fault_as_it_was(void **state)
+{
+    static struct fixture f;
+    struct guard_message status;
+    (void)state;
+    start_latched(&f, GUARD_RESET_DONE, true);
+    f.disk_waits = true;
+    say(&f, GUARD_CLEAR_FAULT, "pump", 0, 0);
+    record(&f, false);
+    assert_int_equal(fault_of(&f), GUARD_FAULT_STUCK_ON);
+    guard_status(&f.guard, PUMP, &status);
+    assert_int_equal(status.fault_kept, 1);
+    assert_true(is_fed(&f));
+}
+
+static void a_clearing_that_is_not_durable_in_time_is_a_fault_again(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    for (int stops = 0; stops <= 1; stops++) {
+        set_up(&f, GUARD_OUTPUT_GPIO, true);
+        io_error(&f, PUMP);
+        readback(&f, PUMP, false);
+        f.disk_waits = true;
+        say(&f, GUARD_CLEAR_FAULT, "pump", 0, 0);
+        uint32_t clearing = f.guard.record_version;
+        if (stops)
+            happen(&f, GUARD_INPUT_STOP);
+        pass_ms(&f, (stops ? GUARD_STOP_WAIT_MS : GUARD_CLEAR_WAIT_MS) - 1);
+        assert_int_equal(state_of(&f, PUMP), GUARD_DROPPING);
+        assert_false(guard_at_rest(&f.guard));
+        pass_ms(&f, 1);
+        assert_int_equal(fault_of(&f), GUARD_FAULT_OUTPUT_IO);
+        assert_true(guard_at_rest(&f.guard));
+        /* It is on the disk after all: that is not what is to be there now. */
+        const struct guard_input late = { .kind = GUARD_INPUT_RECORDED,
+                                          .on = true,
+                                          .version = clearing };
+        step(&f, &late);
+        assert_int_equal(state_of(&f, PUMP), GUARD_FAULT);
+        assert_true(f.guard.record_version > f.guard.recorded);
+    }
+}
+
+static void a_fault_that_could_not_be_written_is_written_later(void **state)
+{
+    static struct fixture f;
+    struct guard_message status;
+    (void)state;
+    set_up(&f, GUARD_OUTPUT_GPIO, false);
+    f.disk_waits = true;
+    happen(&f, GUARD_INPUT_CLOCK);
+    record(&f, false);
+    assert_int_equal(f.records, 1);
+    pass_ms(&f, GUARD_RECORD_RETRY_MS - 1);
+    assert_int_equal(f.records, 1);
+    pass_ms(&f, 1);
+    assert_int_equal(f.records, 2);
+    record(&f, false);
+    pass_ms(&f, GUARD_RECORD_RETRY_MS);
+    assert_int_equal(f.records, 3);
+    record(&f, true);
+    guard_status(&f.guard, PUMP, &status);
+    assert_int_equal(status.fault_recorded, 1);
+    pass_ms(&f, 3 * GUARD_RECORD_RETRY_MS);
+    assert_int_equal(f.records, 3);
+}
+
+static void a_guard_ends_with_its_watchdog_stopped_unless_a_reset_is_to_come(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    start_latched(&f, GUARD_RESET_DONE, true);
+    assert_true(guard_needs_no_watchdog(&f.guard));
+    assert_false(guard_proven_safe(&f.guard));
+    start_latched(&f, GUARD_RESET_TO_COME, false);
+    assert_true(guard_needs_no_watchdog(&f.guard));
+    start_latched(&f, GUARD_RESET_TO_COME, true);
+    assert_false(guard_needs_no_watchdog(&f.guard));
+    set_up_driving(&f, GUARD_OUTPUT_GPIO, true);
+    assert_false(guard_needs_no_watchdog(&f.guard));
+    say(&f, GUARD_DROP, "pump", 7, 0);
+    assert_false(guard_needs_no_watchdog(&f.guard));
+    readback(&f, PUMP, false);
+    pass_ms(&f, 1);
+    assert_true(guard_needs_no_watchdog(&f.guard));
+    readback(&f, PUMP, true);
+    assert_false(guard_needs_no_watchdog(&f.guard));
 }
 
 static void cleared_fault_that_is_still_there_comes_back(void **state)
@@ -1079,6 +1197,7 @@ int main(void)
         cmocka_unit_test(pulse_that_was_left_high_is_driven_again),
         cmocka_unit_test(a_fault_that_was_kept_is_one_from_the_start),
         cmocka_unit_test(a_board_is_reset_once_for_each_latch),
+        cmocka_unit_test(a_reset_is_begun_once_feeds_are_withheld_and_not_by_a_latch),
         cmocka_unit_test(a_guard_that_was_restarted_alone_still_wants_its_reset),
         cmocka_unit_test(the_watchdog_is_fed_in_a_fault_whose_outputs_are_off),
         cmocka_unit_test(without_a_readback_a_line_that_fails_may_be_on_and_no_other),
@@ -1086,6 +1205,10 @@ int main(void)
         cmocka_unit_test(a_clearing_counts_when_it_is_on_the_disk),
         cmocka_unit_test(what_is_durable_of_before_says_nothing_of_a_later_clearing),
         cmocka_unit_test(a_clearing_that_cannot_be_written_is_a_fault_again),
+        cmocka_unit_test(a_clearing_that_cannot_be_written_leaves_the_fault_as_it_was),
+        cmocka_unit_test(a_clearing_that_is_not_durable_in_time_is_a_fault_again),
+        cmocka_unit_test(a_fault_that_could_not_be_written_is_written_later),
+        cmocka_unit_test(a_guard_ends_with_its_watchdog_stopped_unless_a_reset_is_to_come),
         cmocka_unit_test(watchdog_is_not_fed_in_the_step_that_latches_a_fault),
         cmocka_unit_test(watchdog_is_fed_by_a_loop_that_is_on_time_only),
         cmocka_unit_test(late_turn_takes_all_levels_before_it_judges),
