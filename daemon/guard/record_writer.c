@@ -17,6 +17,7 @@
 #include "conf/conf.h"
 #include "files/safe_file.h"
 #include "log/log.h"
+#include "record.h"
 
 enum {
     WRITER_BYTES_MAX = 4096,
@@ -28,6 +29,8 @@ enum {
 struct request {
     uint32_t number;
 };
+
+_Static_assert(sizeof(struct request) + RECORD_TEXT_MAX <= WRITER_BYTES_MAX, "a record fits");
 
 /* One answer to the start, with the bytes that were read behind it, then one to each request. */
 enum answer_kind { ANSWER_READ = 1, ANSWER_WRITE };

@@ -28,6 +28,7 @@ struct fixture {
     struct fake_bench bench;
     pid_t guard;
     int agent;
+    int lock; /* of the record of faults, by a test of its own */
 };
 
 static struct guard_terms terms; /* as the agent says: the guard's, but for a test of its own */
@@ -177,6 +178,7 @@ static int set_up(void **state)
     assert_non_null(f);
     *state = f;
     f->agent = -1;
+    f->lock = -1;
     snprintf(f->program, sizeof(f->program), "%s/holdfast-guard", folder != NULL ? folder : "");
     if (folder == NULL || access(f->program, X_OK) != 0)
         return 0;
@@ -206,6 +208,8 @@ static int tear_down(void **state)
     struct fixture *f = *state;
     if (f->agent >= 0)
         close(f->agent);
+    if (f->lock >= 0)
+        close(f->lock);
     if (f->guard > 0) {
         kill(f->guard, SIGKILL);
         waitpid(f->guard, NULL, 0);
@@ -316,6 +320,30 @@ static void only_a_proper_hello_replaces_the_agent(void **state)
     close(f->agent);
     f->agent = second;
     drive(f, 8, 2500);
+}
+
+/* As on a chip that goes on driving a line whose guard was killed, while that one's writer hangs. */
+static void a_start_that_waits_for_an_earlier_writer_has_its_lines_off(void **state)
+{
+    struct fixture *f = *state;
+    char path[96];
+    SKIP_WITHOUT_PROGRAM(f);
+    snprintf(path, sizeof(path), "%s/faults.lock", f->folder);
+    f->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_int_equal(flock(f->lock, LOCK_EX | LOCK_NB), 0);
+    pthread_mutex_lock(&f->bench.lock);
+    f->bench.level = true;
+    pthread_mutex_unlock(&f->bench.lock);
+    write_conf(f, gpio_keys, gpio_readback);
+    f->guard = start_program(f);
+    AWAIT(&f->bench, !f->bench.level && f->bench.hello[0] != '\0');
+    assert_int_equal(agent_connect(f), -1);
+    assert_int_equal(f->bench.armed_ms, 0);
+    close(f->lock);
+    f->lock = -1;
+    f->agent = agent_join(f);
+    AWAIT(&f->bench, f->bench.armed_ms != 0);
+    drive(f, 7, 2500);
 }
 
 static bool log_has(const struct fixture *f, const char *text)
@@ -699,6 +727,7 @@ int main(void)
         PROCESS_TEST(output_is_off_at_the_deadline_with_the_agent_still_there),
         PROCESS_TEST(page_says_what_the_guard_does),
         PROCESS_TEST(malformed_message_closes_and_drops),
+        PROCESS_TEST(a_start_that_waits_for_an_earlier_writer_has_its_lines_off),
         PROCESS_TEST(only_a_proper_hello_replaces_the_agent),
         PROCESS_TEST(s1_agent_of_another_configuration_gets_no_edge_and_both_numbers_are_told),
         PROCESS_TEST(stuck_readback_is_a_fault_and_starves_the_watchdog),
