@@ -49,6 +49,12 @@ uint32_t preflight_release_ms(const struct preflight *preflight)
 
 void preflight_run(const struct preflight *preflight)
 {
+    if (preflight->conf->resource_count == 0) {
+        finding_add(preflight->findings, FINDING_NOTE, "agent", "",
+                    "none here: nothing is driven, and no fence latency declared");
+        check_clock(preflight);
+        return;
+    }
     if (preflight->conf->hal == HAL_SIM) {
         finding_add(preflight->findings, FINDING_NOTE, "hal", "",
                     "a simulated board: its lines and its watchdog are the bench's");

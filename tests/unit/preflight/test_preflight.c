@@ -530,6 +530,17 @@ static void a_simulated_board_has_no_hardware_to_look_at(void **state)
     assert_int_equal(board->armed + board->died, 0);
 }
 
+static void where_nothing_is_driven_only_the_clock_counts(void **state)
+{
+    struct board *board = *state;
+    board->conf.resource_count = 0;
+    board->conf.hal = HAL_SIM;
+    expect(board, FINDING_NOTE, "agent", "nothing is driven");
+    assert_null(said(board, "simulated"));
+    assert_null(said(board, "virtual"));
+    assert_int_equal(board->armed + board->died, 0);
+}
+
 static void findings_are_told_as_text_and_as_json(void **state)
 {
     struct board *board = *state;
@@ -586,6 +597,7 @@ int main(void)
         ON_A_BOARD(a_rate_beyond_the_declared_drift_is_refused),
         ON_A_BOARD(late_wake_ups_propose_a_release_time),
         ON_A_BOARD(a_simulated_board_has_no_hardware_to_look_at),
+        ON_A_BOARD(where_nothing_is_driven_only_the_clock_counts),
         ON_A_BOARD(findings_are_told_as_text_and_as_json),
         ON_A_BOARD(findings_beyond_the_room_are_counted_as_refused),
     };
