@@ -118,11 +118,13 @@ struct sim_record {
     size_t length; /* 0: it is not there */
     char file[RECORD_TEXT_MAX];
     bool writing;
+    bool hangs;      /* and a guard before this one had it written */
     uint32_t number; /* of the write */
     size_t next_length;
     char next[RECORD_TEXT_MAX];
     bool ended;  /* and the guard was not told */
     bool failed; /* the last one did */
+    bool unread; /* by the guard that runs */
 };
 
 /* ---- lines, as the guard has them open */

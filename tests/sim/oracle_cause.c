@@ -44,6 +44,7 @@ static bool was_broken(const struct world *world, int board, int resource)
 
 static bool has_cause(const struct world *world, int board, const struct guard_change *change)
 {
+    const struct sim_record *record = &world->board[board].record;
     int64_t notice_us = oracle_notice_us(world, board);
     switch (change->event) {
     case GUARD_EVENT_LATE:
@@ -64,7 +65,7 @@ static bool has_cause(const struct world *world, int board, const struct guard_c
     case GUARD_EVENT_IO_ERROR:
         return guard_of(world, board)->hal.fails_until_us[change->resource] > world->now_us;
     case GUARD_EVENT_UNRECORDED:
-        return world->board[board].record.failed;
+        return record->failed || record->writing || was_away(world, board, 0);
     case GUARD_EVENT_PERMIT:
     case GUARD_EVENT_RENEW:
     case GUARD_EVENT_DROP:

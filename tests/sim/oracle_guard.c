@@ -152,7 +152,8 @@ static bool record_is_whole(const struct sim_record *record)
 {
     struct record_entry entry[RECORD_ENTRIES_MAX];
     size_t count = 0;
-    return record->length == 0 || record_parse(record->file, record->length, entry, &count);
+    return !record->unread &&
+           (record->length == 0 || record_parse(record->file, record->length, entry, &count));
 }
 
 void oracle_guard_opened(struct world *world, int board)
