@@ -425,7 +425,8 @@ bool loop_open(struct loop *loop, const struct platform *platform, const struct 
         return false;
     /* Outputs before the disk, which may hang, and before the socket: no agent is heard before all are off. */
     if (!page_file_open(&loop->page, platform, conf->run_dir, &config) ||
-        !board_open(&loop->board, platform, conf) || !record_read(&loop->record, &loop->guard) ||
+        !board_open(&loop->board, platform, conf) ||
+        !record_read(&loop->record, &loop->guard, loop->page.earlier) ||
         !agent_socket_open(&loop->sockets, conf->run_dir, &conf->node_id))
         return false;
     realtime_enter(platform, &loop->realtime);

@@ -23,7 +23,7 @@ static void page_wake(const struct page_file *file, struct lease_page *page)
 }
 
 /* Readers that still map the page of an earlier guard are told that nobody writes it any more. */
-static void page_mark_stale(const struct page_file *file, const char *path)
+static void page_mark_stale(struct page_file *file, const char *path)
 {
     const struct platform *platform = file->platform;
     void *map = NULL;
@@ -33,6 +33,8 @@ static void page_mark_stale(const struct page_file *file, const char *path)
     if (old->magic == PAGE_MAGIC) { /* every version has owner and change at these places */
         atomic_store(&old->owner, 0);
         page_wake(file, old);
+        file->earlier =
+            old->version == PAGE_VERSION && old->boot == platform->boot_id(platform->context);
     }
     platform->unmap(platform->context, map, sizeof(*old));
 }

@@ -18,6 +18,7 @@
 struct page_file {
     const struct platform *platform;
     struct lease_page *map;
+    bool earlier; /* a guard had a page here before, in this start of the kernel */
 };
 
 /*

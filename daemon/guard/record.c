@@ -195,22 +195,26 @@ static void latch_kept(struct record *record, const struct record_entry *kept, s
     keep_former(record, kept);
 }
 
-/* Nobody knows what was latched, nor whether a reset was tried for it. */
-static void latch_all(struct record *record, struct guard *guard, const char *why)
+/*
+ * Nobody knows what was latched, nor whether a reset was tried for it. If a guard ran before in this
+ * start of the board, what it had is still to have its reset; else the start itself may have been one.
+ */
+static void latch_all(struct record *record, struct guard *guard, bool earlier, const char *why)
 {
     const struct platform *platform = record->platform;
+    bool to_come = earlier && record->boot != 0;
     log_line(LOG_ERR,
              "%s: %s: counts as a fault of every resource; outputs stay off until each is cleared",
              record->path, why);
     for (uint8_t i = 0; i < record->count; i++) {
         record->entry[i].fault = GUARD_FAULT_RECORD;
-        record->entry[i].tried = some_boot;
+        record->entry[i].tried = to_come ? 0 : some_boot;
         record->entry[i].since_s = platform->wall_s(platform->context);
-        guard_latch(guard, i, GUARD_FAULT_RECORD, GUARD_RESET_DONE);
+        guard_latch(guard, i, GUARD_FAULT_RECORD, to_come ? GUARD_RESET_TO_COME : GUARD_RESET_DONE);
     }
 }
 
-bool record_read(struct record *record, struct guard *guard)
+bool record_read(struct record *record, struct guard *guard, bool earlier)
 {
     const struct platform *platform = record->platform;
     struct record_entry kept[RECORD_ENTRIES_MAX];
@@ -220,9 +224,9 @@ bool record_read(struct record *record, struct guard *guard)
     if (length == -ENOENT || length == -EPERM)
         return length == -ENOENT;
     if (length < 0)
-        latch_all(record, guard, strerror((int)-length));
+        latch_all(record, guard, earlier, strerror((int)-length));
     else if (!record_parse(record->text, (size_t)length, kept, &count))
-        latch_all(record, guard, "damaged");
+        latch_all(record, guard, earlier, "damaged");
     for (size_t i = 0; i < count; i++)
         latch_kept(record, &kept[i], guard);
     return true;

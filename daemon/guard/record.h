@@ -68,9 +68,10 @@ bool record_open(struct record *record, const struct conf *conf, const struct gu
 /*
  * Latches what was kept in `guard` (after guard_init(), before its start), with one log line each. May
  * wait 20 s for the disk: once every output is told off, and before the watchdog counts. False after
- * one log line: this user may not write in the folder.
+ * one log line: this user may not write in the folder. `earlier`: a guard ran before in this start of
+ * the board, so that what can't be read had no reset since.
  */
-bool record_read(struct record *record, struct guard *guard);
+bool record_read(struct record *record, struct guard *guard, bool earlier);
 
 /*
  * Does without effect what is done when a fault is latched and its write fails: that code is then in

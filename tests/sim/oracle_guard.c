@@ -175,6 +175,8 @@ void oracle_guard_opened(struct world *world, int board)
                        board_text(world, board), world->resource[i].text);
         if (resource->kept)
             latch->over = false;
+        if (!whole)
+            latch->reset = false; /* nobody knows of it */
         latch->durable = latch->durable || (resource->kept && whole);
     }
 }

@@ -1047,6 +1047,34 @@ static void a_record_that_cannot_be_read_is_a_fault_of_every_resource(void **sta
         assert_int_equal(fault_of(f, i), GUARD_FAULT_RECORD);
 }
 
+/* The output of a fault that nobody can read may be on, and only a start of the board is a reset. */
+static void a_record_that_cannot_be_read_by_a_second_guard_leaves_the_reset_to_come(void **state)
+{
+    enum { NO_BOOT_ID = 0 };
+    static const struct {
+        uint64_t earlier, boot;
+        enum hal_backend hal;
+        enum guard_reset reset;
+    } cases[] = { { FAKE_BOOT_ID, FAKE_BOOT_ID, HAL_LINUX, GUARD_RESET_TO_COME },
+                  { FAKE_BOOT_ID - 1, FAKE_BOOT_ID, HAL_LINUX, GUARD_RESET_DONE },
+                  { NO_BOOT_ID, NO_BOOT_ID, HAL_LINUX, GUARD_RESET_DONE },
+                  { FAKE_BOOT_ID, FAKE_BOOT_ID, HAL_SIM, GUARD_RESET_DONE } };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct fake_platform *f = *state;
+        f->old_page.magic = PAGE_MAGIC;
+        f->old_page.version = PAGE_VERSION;
+        f->old_page.boot = cases[i].earlier;
+        f->boot_id = cases[i].boot;
+        f->conf.hal = cases[i].hal;
+        f->read_answer = -EIO;
+        assert_true(open_loop(f));
+        assert_int_equal(fault_of(f, FAN), GUARD_FAULT_RECORD);
+        assert_int_equal(f->loop.guard.resource[FAN].reset, cases[i].reset);
+        fake_free(f);
+        (void)set_up(state);
+    }
+}
+
 static void every_bit_of_a_record_that_falls_over_is_found(void **state)
 {
     struct fake_platform *f = *state;
@@ -1714,6 +1742,7 @@ static const struct CMUnitTest tests[] = {
     LOOP_TEST(a_reset_is_written_down_when_the_watchdog_is_starved_for_it),
     LOOP_TEST(a_record_that_is_damaged_is_a_fault_of_every_resource),
     LOOP_TEST(a_record_that_cannot_be_read_is_a_fault_of_every_resource),
+    LOOP_TEST(a_record_that_cannot_be_read_by_a_second_guard_leaves_the_reset_to_come),
     LOOP_TEST(every_bit_of_a_record_that_falls_over_is_found),
     LOOP_TEST(a_slow_disk_delays_neither_lines_nor_feeding),
     LOOP_TEST(a_fault_that_cannot_be_written_down_is_said_and_still_starves),
