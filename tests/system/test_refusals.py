@@ -394,7 +394,7 @@ def one_nodes_relayed_commands_leave_room_for_the_others():
 
 # ---- the guard's socket (daemon/core/guard/guard_message.h)
 
-def guard_message(size, magic=0x48464755, version=2, kind=1, name=b"board-a"):
+def guard_message(size, version, magic=0x48464755, kind=1, name=b"board-a"):
     head = struct.pack("=IHH32s", magic, version, kind, name)
     return head.ljust(size, b"\0")[:size]
 
@@ -417,18 +417,19 @@ def strangers_at_the_guards_socket_are_refused():
     guard = f"{primary}-guard"
     started = now_ns()
     assert guard_answer(cluster, primary, b"x") == b""
-    line = said(cluster, guard, "message of 1 bytes refused: wrong size")
-    size = int(re.search(r"\((\d+) bytes", line).group(1))
+    said(cluster, guard, "message of 1 bytes refused: wrong size")
+    whole = said(cluster, guard, r"wrong size \(\d+ bytes, version \d+\)")
+    size, version = map(int, re.search(r"\((\d+) bytes, version (\d+)\)", whole).groups())
     seed = random.randrange(1 << 32)
     cases = [
-        (guard_message(size, magic=1), "wrong magic"),
-        (guard_message(size, version=9), "another protocol version"),
-        (guard_message(size, kind=99), "unknown kind"),
-        (guard_message(size, name=b"../x"), "name that is no name"),
-        (guard_message(size, name=b"\xff" * 32), "name that is no name"),
-        (guard_message(size, name=b"board-z"), "says kind 1, name board-z"),
-        (guard_message(size, kind=2, name=b"pump"), "says kind 2, name pump"),
-        (guard_message(size + 1), "wrong size"),
+        (guard_message(size, version, magic=1), "wrong magic"),
+        (guard_message(size, version + 1), "another protocol version"),
+        (guard_message(size, version, kind=99), "unknown kind"),
+        (guard_message(size, version, name=b"../x"), "name that is no name"),
+        (guard_message(size, version, name=b"\xff" * 32), "name that is no name"),
+        (guard_message(size, version, name=b"board-z"), "says kind 1, name board-z"),
+        (guard_message(size, version, kind=2, name=b"pump"), "says kind 2, name pump"),
+        (guard_message(size + 1, version), "wrong size"),
         (random.Random(seed).randbytes(size), "wrong magic"),
     ]
     for data, pattern in cases:
