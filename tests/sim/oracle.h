@@ -154,13 +154,14 @@ struct oracle_doubt {
 
 /* A fault that a guard latched, until an operator clears it. */
 struct oracle_latch {
-    bool was_on;       /* with an output on, */
-    uint32_t boot;     /* in this start of its machine first */
-    bool reset;        /* its watchdog has reset the board for it since */
-    bool reset_before; /* the same of the one that an operator tries to clear */
-    int64_t on_us;     /* the guard was last seen to have a cause for that then */
-    bool durable;      /* the guard was told that it is on the disk */
-    bool over;         /* the resource was safe since */
+    bool was_on;        /* with an output on, */
+    uint32_t boot;      /* in this start of its machine first */
+    bool reset;         /* its watchdog has reset the board for it since */
+    bool reset_before;  /* the same of the one that an operator tries to clear */
+    int64_t on_us;      /* the guard was last seen to have a cause for that then, */
+    int64_t on_from_us; /* and all the time since; 0: it is off */
+    bool durable;       /* the guard was told that it is on the disk */
+    bool over;          /* the resource was safe since */
 };
 
 struct oracle_board {

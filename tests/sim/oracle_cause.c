@@ -118,6 +118,17 @@ static bool is_well(const struct world *world, int board)
     return well;
 }
 
+/*
+ * Withheld feeds are why the watchdog bites, not a clock that stood or a guard that was away before the
+ * fault. After two of them, 5/16 of the timeout, the guard has it written down that its reset was begun.
+ */
+static bool is_reset_for(const struct world *world, int board, int resource)
+{
+    const struct oracle_latch *latch = &world->oracle.board[board].latch[resource];
+    return excuses(world, board, resource) && latch->on_from_us != 0 &&
+           world->now_us - latch->on_from_us >= watchdog_us(world) / 2;
+}
+
 /* Once for each fault, unless the disk is to blame for that nobody knows of the first time. */
 static void note_reset(struct world *world, int board)
 {
@@ -125,7 +136,7 @@ static void note_reset(struct world *world, int board)
     if (!guard_of(world, board)->process.up || record->writing || record->failed)
         return;
     for (int i = 0; i < world->resource_count; i++) {
-        if (!excuses(world, board, i))
+        if (!is_reset_for(world, board, i))
             continue;
         world_cover(world, COVERAGE_RESETS_FOR_FAULTS);
         world->oracle.board[board].latch[i].reset = true;

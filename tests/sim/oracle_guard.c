@@ -133,7 +133,7 @@ void oracle_guard_changed(struct world *world, int board, const struct guard_cha
     if (change->to != GUARD_FAULT)
         return;
     latch->over = false;
-    latch->on_us = world->now_us; /* it has yet to be seen off */
+    latch->on_us = latch->on_from_us = world->now_us; /* it has yet to be seen off */
     if (change->event == GUARD_EVENT_UNRECORDED)
         latch->reset = latch->reset_before;
 }
@@ -175,6 +175,7 @@ void oracle_guard_opened(struct world *world, int board)
                        board_text(world, board), world->resource[i].text);
         if (resource->kept)
             latch->over = false;
+        latch->on_from_us = 0; /* its own withheld feeds count */
         if (!whole)
             latch->reset = false; /* nobody knows of it */
         latch->durable = latch->durable || (resource->kept && whole);
@@ -186,9 +187,13 @@ static void note_on(struct world *world, int board)
 {
     for (int i = 0; i < world->resource_count; i++) {
         struct oracle_latch *latch = &world->oracle.board[board].latch[i];
-        if (!in_fault(world, board, i) || !reads_on(world, board, i))
+        if (!in_fault(world, board, i) || !reads_on(world, board, i)) {
+            latch->on_from_us = 0;
             continue;
+        }
         latch->on_us = world->now_us;
+        if (latch->on_from_us == 0)
+            latch->on_from_us = world->now_us;
         if (!latch->was_on)
             latch->boot = boot_of(world, board);
         latch->was_on = true;
