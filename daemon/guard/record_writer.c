@@ -59,8 +59,9 @@ static void warn_of_memory(const struct writer *writer)
     struct statfs info;
     if (fstatfs(writer->folder, &info) != 0)
         return;
-    bool memory = info.f_type == TMPFS_MAGIC || info.f_type == RAMFS_MAGIC;
-    if (memory || info.f_type == OVERLAYFS_SUPER_MAGIC)
+    const unsigned type = (unsigned)info.f_type; /* an int on 32-bit machines */
+    bool memory = type == TMPFS_MAGIC || type == RAMFS_MAGIC;
+    if (memory || type == OVERLAYFS_SUPER_MAGIC)
         log_line(LOG_WARNING,
                  "%s: on %s: latched faults %s forgotten at a reset: mount a disk there",
                  writer->data_dir, memory ? "a file system in memory" : "an overlay",
