@@ -90,6 +90,22 @@ def run(job, after=None):
     return name, output, status, time.monotonic() - started
 
 
+def report(name, output, status, seconds):
+    """Tells what came of a job; how many of its tests passed, and failed."""
+    good, bad = count(output, status)
+    if good + bad == 0 and name != SAN_BUILD:
+        bad, output = 1, output + "\nran no test"
+    print(f"{'ok  ' if bad == 0 else 'FAIL'} {name}: {good} passed, {bad} failed"
+          f" ({seconds:.1f} s)", flush=True)
+    if bad:
+        print("    " + "\n    ".join(output.splitlines()[-60:]), flush=True)
+    else:
+        for line in output.splitlines():
+            if line.startswith("figure: "):
+                print("    " + line, flush=True)
+    return good, bad
+
+
 def submit_all(jobs, patient, busy):
     """System tests go to `patient`, the rest to `busy`; what needs the sanitizers' build waits."""
     futures, built = [], None
@@ -120,19 +136,9 @@ def main():
     with pool(arguments.jobs) as patient, pool(arguments.jobs) as busy:
         for future in concurrent.futures.as_completed(submit_all(jobs, patient, busy)):
             name, output, status, seconds = future.result()
-            good, bad = count(output, status)
+            good, bad = report(name, output, status, seconds)
             took.append((seconds, name))
-            if good + bad == 0 and name != SAN_BUILD:
-                bad, output = 1, output + "\nran no test"
             passed, failed = passed + good, failed + bad
-            print(f"{'ok  ' if bad == 0 else 'FAIL'} {name}: {good} passed, {bad} failed"
-                  f" ({seconds:.1f} s)", flush=True)
-            if bad:
-                print("    " + "\n    ".join(output.splitlines()[-60:]), flush=True)
-            else:
-                for line in output.splitlines():
-                    if line.startswith("figure: "):
-                        print("    " + line, flush=True)
     for seconds, name in sorted(took, reverse=True)[:LONGEST] if len(took) > LONGEST else []:
         print(f"longest: {seconds:6.1f} s  {name}")
     print(f"{passed} passed, {failed} failed", flush=True)

@@ -93,15 +93,8 @@ def main():
                     continue
                 futures.append(pool.submit(run, target, job))
         for future in concurrent.futures.as_completed(futures):
-            name, output, status, seconds = future.result()
-            good, bad = check.count(output, status)
-            if good + bad == 0:
-                bad, output = 1, output + "\nran no test"
+            good, bad = check.report(*future.result())
             passed, failed = passed + good, failed + bad
-            print(f"{'ok  ' if bad == 0 else 'FAIL'} {name}: {good} passed, {bad} failed"
-                  f" ({seconds:.1f} s)", flush=True)
-            if bad:
-                print("    " + "\n    ".join(output.splitlines()[-60:]), flush=True)
     print(f"{passed} passed, {failed} failed, {skipped} skipped", flush=True)
     return 1 if failed or not passed else 0
 

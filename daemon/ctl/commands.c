@@ -130,7 +130,7 @@ static enum ctl_exit preflight_board(const struct run *run, struct preflight *pr
     static struct preflight_system system;
     static struct hal hal;
     const char *node = preflight->conf->node_id.text;
-    if (hal_linux_open(&hal, true) != HAL_OK) {
+    if (hal_linux_open(&hal, false) != HAL_OK) {
         fprintf(run->errors, "holdfastctl: out of memory\n");
         return CTL_EXIT_REFUSED;
     }

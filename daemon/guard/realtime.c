@@ -2,10 +2,8 @@
 
 #include <string.h>
 
+#include "guard/guard_message.h"
 #include "log/log.h"
-
-/* Below the kernel's own interrupt threads (50), above everything else. */
-enum { REALTIME_PRIORITY = 49 };
 
 /*
  * The program itself is locked whole; of the rest (mostly libc) what has been or will be touched,
@@ -33,9 +31,10 @@ void realtime_enter(const struct platform *platform, struct realtime *realtime)
 {
     platform->sharpen_timers(platform->context);
     realtime->memory_error = error_of(memory_lock(platform));
-    realtime->schedule_error = error_of(platform->schedule(platform->context, REALTIME_PRIORITY));
+    realtime->schedule_error =
+        error_of(platform->schedule(platform->context, GUARD_REALTIME_PRIORITY));
     if (realtime->memory_error == 0 && realtime->schedule_error == 0)
-        log_line(LOG_INFO, "real-time: SCHED_FIFO %d, memory locked", REALTIME_PRIORITY);
+        log_line(LOG_INFO, "real-time: SCHED_FIFO %d, memory locked", GUARD_REALTIME_PRIORITY);
     else
         log_line(LOG_WARNING, "not real-time: SCHED_FIFO: %s; mlockall: %s",
                  outcome(realtime->schedule_error), outcome(realtime->memory_error));

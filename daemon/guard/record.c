@@ -275,19 +275,12 @@ static void start_writing(struct record *record, const struct guard *guard)
         record->refused = -EBUSY;
 }
 
-static void note_change(struct record *record, const struct guard *guard,
-                        const struct guard_change *change)
+/* The date of a latch. One that could not be cleared is what it was. */
+static void note_change(struct record *record, const struct guard_change *change)
 {
     const struct platform *platform = record->platform;
-    struct record_entry *entry = &record->entry[change->resource];
-    if (change->from == GUARD_FAULT)
-        entry->fault = GUARD_FAULT_NONE;
-    if (change->to != GUARD_FAULT)
-        return;
-    entry->fault = guard->resource[change->resource].fault;
-    /* One that could not be cleared is what it was. */
-    if (change->event != GUARD_EVENT_UNRECORDED)
-        entry->since_s = platform->wall_s(platform->context);
+    if (change->to == GUARD_FAULT && change->event != GUARD_EVENT_UNRECORDED)
+        record->entry[change->resource].since_s = platform->wall_s(platform->context);
 }
 
 static void note_reset(struct record_entry *entry, enum guard_reset reset, uint64_t tried_now)
@@ -304,9 +297,11 @@ void record_changed(struct record *record, const struct guard *guard,
     if (!effects->record)
         return;
     for (uint8_t i = 0; i < effects->change_count; i++)
-        note_change(record, guard, &effects->change[i]);
-    for (size_t i = 0; i < record->count; i++)
+        note_change(record, &effects->change[i]);
+    for (size_t i = 0; i < record->count; i++) {
+        record->entry[i].fault = guard->resource[i].fault;
         note_reset(&record->entry[i], guard->resource[i].reset, tried_now(record));
+    }
     record->wanted = true;
     record_continue(record, guard);
 }

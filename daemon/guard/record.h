@@ -4,13 +4,13 @@
  * Purpose: a board that its watchdog resets for a fault starts in that fault, says so, and is not
  *   reset for it again (PROTOCOL.md, latch-outlives-reset, clear-is-durable).
  * File: text, a line for each latched fault between a heading and a checksum; one of a resource that
- *   this board has no more, too, for when it has it again. Replaced as a whole,
- *   once for each latch and each clearing; one that is not there means none. One that is damaged, or
+ *   this board has no more, too, for when it has it again. Replaced as a whole, for each latch, each
+ *   clearing, and each time that a reset is begun or taken back; what failed each 5 s. One that is not there means none. One that is damaged, or
  *   can't be read, is a fault of every resource until an operator clears it.
  * Owner: the guard's one thread. Written by somebody else (platform.h, write_record), so that a disk
  *   that is slow or gone delays no output and no feeding; nothing here waits but record_read().
- * Lifecycle: record_open(); record_read(); record_changed() after every step of the guard; record_ended() when the
- *   handle is readable; record_close(), also after a record_open() that failed.
+ * Lifecycle: record_open(); record_read(); record_changed() after every step of the guard;
+ *   record_ended() when the handle is readable; record_close(), also after a record_open() that failed.
  */
 #ifndef HOLDFAST_GUARD_RECORD_H
 #define HOLDFAST_GUARD_RECORD_H

@@ -2,9 +2,10 @@
 #include <inttypes.h>
 #include <linux/capability.h>
 
+#include "guard/guard_message.h"
 #include "preflight/preflight.h"
 
-enum { PRIORITY = 49, MEMORY_KB = 8 * 1024 }; /* daemon/guard/realtime.c; all that it maps */
+enum { MEMORY_KB = 8 * 1024 }; /* all that the guard maps */
 
 static const char late[] =
     "not longer, but a busy machine makes the guard late, which drops outputs "
@@ -14,14 +15,14 @@ static void check_priority(const struct preflight *preflight)
 {
     const struct preflight_system *system = preflight->system;
     int64_t limit = system->limit(system->context, RLIMIT_RTPRIO);
-    if (limit >= PRIORITY || system->capable(system->context, CAP_SYS_NICE))
+    if (limit >= GUARD_REALTIME_PRIORITY || system->capable(system->context, CAP_SYS_NICE))
         finding_add(preflight->findings, FINDING_GOOD, "real time", "",
-                    "this user may have SCHED_FIFO %d", PRIORITY);
+                    "this user may have SCHED_FIFO %d", GUARD_REALTIME_PRIORITY);
     else
         finding_add(preflight->findings, FINDING_WARN, "real time", late,
                     "this user may have no SCHED_FIFO %d: RLIMIT_RTPRIO is %" PRId64 ", say "
                     "LimitRTPRIO=%d",
-                    PRIORITY, limit, PRIORITY);
+                    GUARD_REALTIME_PRIORITY, limit, GUARD_REALTIME_PRIORITY);
 }
 
 static void check_memory(const struct preflight *preflight)

@@ -24,9 +24,10 @@ static bool look(const struct place *at, const char *what, const struct conf_lin
     enum hal_result result = hal->output->look(hal->context, config, facts);
     if (result != HAL_OK) {
         char text[CONF_LINE_TEXT_MAX + 1];
+        const char *why = hal->why(hal->context);
         finding_add(findings, FINDING_REFUSED, at->topic, "the guard does not start",
-                    "%s (%s): %s: %s", what, conf_line_text(line, text), hal_result_name(result),
-                    hal->why(hal->context));
+                    "%s (%s): %s%s%s", what, conf_line_text(line, text), hal_result_name(result),
+                    why[0] != '\0' ? ": " : "", why);
         return false;
     }
     if (facts->used) {

@@ -137,8 +137,9 @@ static void try_device(const struct device *device)
     enum hal_result result = hal->watchdog->arm(hal->context, conf->watchdog_device,
                                                 conf->watchdog_timeout_ms, &actual_ms);
     if (result != HAL_OK) {
+        const char *why = hal->why(hal->context);
         finding_add(findings, FINDING_REFUSED, topic, "the guard does not start with it",
-                    "tried: %s: %s", hal_result_name(result), hal->why(hal->context));
+                    "tried: %s%s%s", hal_result_name(result), why[0] != '\0' ? ": " : "", why);
         return;
     }
     result = hal->watchdog->stop(hal->context);

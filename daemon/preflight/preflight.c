@@ -38,10 +38,10 @@ bool preflight_has_level(const struct preflight *preflight, enum conf_covers cov
 
 uint32_t preflight_release_ms(const struct preflight *preflight)
 {
-    uint32_t smallest_ms = 0;
+    uint32_t smallest_ms = UINT32_MAX;
     for (unsigned i = 0; i < preflight->conf->resource_count; i++) {
         uint32_t release_ms = preflight->conf->resource[i].release_ms;
-        if (smallest_ms == 0 || release_ms < smallest_ms)
+        if (release_ms < smallest_ms)
             smallest_ms = release_ms;
     }
     return smallest_ms;

@@ -45,7 +45,7 @@ int64_t preflight_number(const struct preflight *preflight, const char *path, in
 /* An output of kind gpio is configured, whose F covers what `covers` says. */
 bool preflight_has_level(const struct preflight *preflight, enum conf_covers covers);
 
-/* The smallest release_ms of the resources; 0 without any. */
+/* The smallest release_ms of the resources; UINT32_MAX without any. */
 uint32_t preflight_release_ms(const struct preflight *preflight);
 
 #endif

@@ -13,9 +13,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "guard/guard_message.h"
 #include "preflight/system.h"
 
-enum { PRIORITY = 49, PERIOD_NS = 1000000, NS_PER_S = 1000000000 };
+enum { PERIOD_NS = 1000000, NS_PER_S = 1000000000 };
 
 static bool linux_exists(void *context, const char *path)
 {
@@ -93,7 +94,7 @@ static int64_t ns_of(const struct timespec *at)
 
 static int64_t linux_worst_lateness_us(void *context, uint32_t seconds, bool *realtime)
 {
-    struct sched_param parameter = { .sched_priority = PRIORITY };
+    struct sched_param parameter = { .sched_priority = GUARD_REALTIME_PRIORITY };
     struct timespec at;
     struct timespec now;
     int64_t worst_ns = 0;

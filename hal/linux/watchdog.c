@@ -13,6 +13,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "hal/files.h"
 #include "linux.h"
 
 /* A driver that can't set a timeout may have the one that is wanted. */
@@ -71,11 +72,8 @@ static bool watchdog_nowayout(int fd)
     if (info.st_rdev != makedev(10, 130))
         snprintf(path, sizeof(path), "/sys/dev/char/%u:%u/nowayout", major(info.st_rdev),
                  minor(info.st_rdev));
-    int file = open(path, O_RDONLY | O_CLOEXEC);
-    bool set = file >= 0 && read(file, text, 1) == 1 && text[0] == '1';
-    if (file >= 0)
-        close(file);
-    return set;
+    return hal_system_files.read(hal_system_files.context, path, text, sizeof(text)) &&
+           text[0] == '1';
 }
 
 static enum hal_result watchdog_check(struct linux_hal *hal, int fd)

@@ -2,7 +2,7 @@
  * A board's DATA/faults, and who writes it: it outlives guard and kernel. A write replaces the file
  * as a whole some time later, whatever became of the guard meanwhile; or it fails; a board that goes
  * in the middle of it has the old file or the new one. A power cut may damage it. What a guard that was
- * killed had written may hang: the next one gets no answer, and can't write, until it is done.
+ * killed had written may hang: the next one is told that it is busy, until it is done.
  */
 #include <errno.h>
 #include <string.h>

@@ -208,8 +208,8 @@ static void all_event(struct turn *turn, enum guard_event event)
 
 /* ---- time */
 
-/* In GUARD_DROPPING: from a fault, and that is not durable. */
-static bool clearing_waits(const struct guard *guard, uint8_t index)
+/* Its latch is not on the disk yet; in GUARD_DROPPING: the end of one is not. */
+static bool unrecorded(const struct guard *guard, uint8_t index)
 {
     return guard->resource[index].record_version > guard->recorded;
 }
@@ -218,7 +218,7 @@ static bool clearing_waits(const struct guard *guard, uint8_t index)
 static bool resource_shown_off(const struct guard *guard, uint8_t index, struct instant now)
 {
     const struct guard_resource_config *config = resource_config(guard, index);
-    if (clearing_waits(guard, index))
+    if (unrecorded(guard, index))
         return false;
     for (uint8_t number = 0; number < config->output_count; number++) {
         const struct guard_output *output = &guard->resource[index].output[number];
@@ -246,8 +246,7 @@ static void resource_check_time(struct turn *turn, uint8_t index)
         return;
     if (resource_shown_off(turn->guard, index, turn->now))
         resource_event(turn, index, GUARD_EVENT_SHOWN_OFF);
-    else if (clearing_waits(turn->guard, index) &&
-             instant_reached(resource->clear_until, turn->now))
+    else if (unrecorded(turn->guard, index) && instant_reached(resource->clear_until, turn->now))
         resource_event(turn, index, GUARD_EVENT_UNRECORDED);
 }
 
@@ -335,15 +334,17 @@ static bool guard_needs_reset(const struct guard *guard)
 static void resource_feed(struct turn *turn, uint8_t index)
 {
     struct guard_resource *resource = &turn->guard->resource[index];
-    enum guard_reset reset = GUARD_RESET_TO_COME;
-    if (!resource_needs_reset(turn->guard, index))
+    enum guard_reset reset = resource->reset;
+    if (resource->state != GUARD_FAULT || reset == GUARD_RESET_DONE)
+        return;
+    if (!resource_may_be_on(turn->guard, index)) {
         resource->withheld = 0;
-    else if (resource->withheld < GUARD_FEEDS_WITHHELD)
-        resource->withheld++;
-    if (resource->withheld == GUARD_FEEDS_WITHHELD)
+        reset = GUARD_RESET_TO_COME;
+    } else if (resource->withheld < GUARD_FEEDS_WITHHELD &&
+               ++resource->withheld == GUARD_FEEDS_WITHHELD) {
         reset = GUARD_RESET_BEGUN;
-    if (resource->state != GUARD_FAULT || resource->reset == GUARD_RESET_DONE ||
-        resource->reset == reset || (resource->withheld != 0 && reset == GUARD_RESET_TO_COME))
+    }
+    if (reset == resource->reset)
         return;
     resource->reset = reset;
     resource_record(turn, index);
@@ -394,8 +395,7 @@ static void status_time(struct turn *turn)
 static bool fault_unrecorded(const struct guard *guard)
 {
     for (uint8_t index = 0; index < guard->config.resource_count; index++) {
-        const struct guard_resource *resource = &guard->resource[index];
-        if (resource->state == GUARD_FAULT && resource->record_version > guard->recorded)
+        if (guard->resource[index].state == GUARD_FAULT && unrecorded(guard, index))
             return true;
     }
     return false;
@@ -441,7 +441,7 @@ static struct instant guard_next_wake(const struct guard *guard)
     for (uint8_t index = 0; index < guard->config.resource_count; index++) {
         const struct guard_resource *resource = &guard->resource[index];
         wake = instant_min(wake, resource->deadline);
-        if (resource->state == GUARD_DROPPING && clearing_waits(guard, index))
+        if (resource->state == GUARD_DROPPING && unrecorded(guard, index))
             wake = instant_min(wake, resource->clear_until);
         for (uint8_t number = 0; number < resource_config(guard, index)->output_count; number++)
             wake = instant_min(wake, output_wake(&resource->output[number], guard->now));
@@ -613,8 +613,7 @@ static void take_recorded(struct turn *turn, uint32_t version, bool durable)
     struct guard *guard = turn->guard;
     HF_CHECK(version <= guard->record_version);
     for (uint8_t index = 0; !durable && index < guard->config.resource_count; index++) {
-        uint32_t own = guard->resource[index].record_version;
-        if (own > guard->recorded && own <= version)
+        if (unrecorded(guard, index) && guard->resource[index].record_version <= version)
             resource_event(turn, index, GUARD_EVENT_UNRECORDED);
     }
     if (durable && version > guard->recorded)
@@ -835,8 +834,7 @@ void guard_status(const struct guard *guard, uint8_t index, struct guard_message
             message->readback_on |= 1u << number;
     }
     message->fault_kept = resource->kept;
-    message->fault_recorded =
-        resource->state == GUARD_FAULT && resource->record_version <= guard->recorded;
+    message->fault_recorded = resource->state == GUARD_FAULT && !unrecorded(guard, index);
     message->changed_us = resource->changed.us;
     message->lateness_worst_us = guard->lateness_worst.us;
     message->permits_refused = guard->permits_refused;

@@ -6,7 +6,7 @@
  *   disagrees, clock that steps, agent lost, own lateness) ends in the safe state (claim S5).
  * Source: PROTOCOL.md, permit-only, token-not-lower, drop-disowns, agent-lost-drops,
  *   pulse-falls-silent, off-takes-its-time, stuck-is-fault, fault-starves-watchdog,
- *   late-loop-starves, latch-outlives-reset, clear-is-durable, clock-doubt.
+ *   late-loop-starves, latch-outlives-reset, reset-once, clear-is-durable, clock-doubt.
  * Owner: holdfast-guard's one thread, or a simulated board. Plain data, no pointers kept.
  * Lifecycle: guard_init(); guard_latch() for each fault that was kept from before; readback inputs for
  *   every readback line; guard_start(); then guard_step() for every input and at wake_at. A resource
@@ -131,7 +131,7 @@ struct guard_resource {
     bool kept;              /* the fault is from before guard_start() */
     bool line_failed;       /* in GUARD_FAULT, whatever the fault: a line of its failed in it */
     enum guard_reset reset;
-    uint8_t withheld;           /* feeds, for this one, since the last one was not */
+    uint8_t withheld;           /* feeds in a row for it, at most GUARD_FEEDS_WITHHELD */
     enum guard_fault was;       /* dropping: the fault that was cleared, until that is durable */
     bool was_kept;              /* the same of `kept` */
     struct instant clear_until; /* dropping: what is not durable by then is a fault again */

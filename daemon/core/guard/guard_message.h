@@ -21,7 +21,8 @@
 enum {
     GUARD_MESSAGE_MAGIC = 0x48464755, /* "HFGU" */
     GUARD_MESSAGE_VERSION = 3,
-    GUARD_STATUS_INTERVAL_MS = 20 /* holdfast-guard's */
+    GUARD_STATUS_INTERVAL_MS = 20, /* holdfast-guard's */
+    GUARD_REALTIME_PRIORITY = 49 /* its SCHED_FIFO: below the kernel's own interrupt threads (50) */
 };
 
 enum guard_message_kind {
@@ -96,7 +97,7 @@ struct guard_message {
     uint8_t schedule_error; /* errno of SCHED_FIFO; 0: it is in force */
     uint8_t memory_error;   /* errno of locking memory; 0: all of it is locked */
     uint8_t fault_kept;     /* status: latched before this guard started */
-    uint8_t fault_recorded; /* status: it outlives a reset */
+    uint8_t fault_recorded; /* status: nothing of it is still to be written */
     uint8_t spare[6];
     int64_t fault_since_s;     /* status: wall time of the latch, seconds since 1970; 0: no fault */
     uint32_t outputs_on;       /* bit per output: commanded level (pulse: toggling) */

@@ -66,7 +66,7 @@ def run_kind(count, kind, chosen, given, bases):
     world, worlds = None, 0
     for scenario in chosen:
         if world is None:
-            world = Boards(kind=kind, targets=tuple(given.targets.split(",")), bases=bases)
+            world = Boards(bases, tuple(given.targets.split(",")), kind)
             world.keep = given.keep
             worlds += 1
             if not count.run(f"{kind}: boot of world {worlds}", world.start_all):
@@ -83,7 +83,7 @@ def run_kind(count, kind, chosen, given, bases):
 
 def planted(bases):
     """A standby whose pin pulses without a permit, its guard being gone, is what the witness must see."""
-    world = Boards(targets=tuple(bases), bases=bases)
+    world = Boards(bases, tuple(bases))
     world.start_all()
     trial = scenarios.Trial(world, "planted", tell)
     rogue = world.machines[trial.others[0]]

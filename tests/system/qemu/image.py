@@ -134,8 +134,6 @@ def make_base(target):
 def make_initramfs(path, base, files):
     """`files`: name -> (text, mode), of one board."""
     own = Archive()
-    for name in sorted({os.path.dirname(name) for name in files}):
-        own.folder(name)
     for name, (text, mode) in files.items():
         own.file(name, text, mode)
     with open(path, "wb") as file:

@@ -20,9 +20,9 @@ import time
 from cluster import now_ns, wait_until
 
 from . import image
+from .pins import SPARE
 
 BOOT_S = 240.0  # only bounds a hang: a busy machine boots slowly
-SPARE_LINE = 7  # its rise tells the guest's clock
 
 
 def connect(path, process):
@@ -245,7 +245,7 @@ class Board:
     def read_clock(self, pulses=20):
         """The guest raises a spare pin and says when; the least late look of the host counts."""
         self.pins.forget_spare(self)
-        text = self.shell.run(f"board-tool clock /dev/gpiochip0 {SPARE_LINE} {pulses}")
+        text = self.shell.run(f"board-tool clock /dev/gpiochip0 {SPARE} {pulses}")
         guest = [tuple(map(int, line.split())) for line in text.splitlines()]
         wait_until(lambda: len(self.pins.spare(self)) >= pulses, 20, "the pulses of the spare line")
         host = self.pins.spare(self)[:pulses]

@@ -13,7 +13,8 @@ import threading
 
 from cluster import now_ns
 
-OUTPUT, READBACK, SPARE = 0, 1, 7
+OUTPUT, READBACK = 0, 1
+SPARE = 7  # its rise tells the guest's clock
 EDGE = re.compile(r"IRQ (raise|lower) (\d+)")
 
 

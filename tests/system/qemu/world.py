@@ -1,6 +1,6 @@
 """A cluster of emulated boards: configuration and keys as cluster.py makes them, the bench as the plant.
 
-What cluster.py's questions ask (drives, overlaps, leader, ctl) holds here too. Each board is an issuer
+What cluster.py's questions ask (drives, overlaps, ctl) holds here too. Each board is an issuer
 and a candidate; a run's folder is in the end what lease_history.py reads: the guests' logs, with all
 instants put on the host's clock.
 """
@@ -22,16 +22,14 @@ DATA = "/data/holdfast"
 
 
 class Boards(Cluster):
-    """Three emulated boards; `targets` gives their userlands in turn."""
+    """Three emulated boards; `targets` gives their userlands in turn, `bases` image.make_parts()."""
 
-    def __init__(self, kind="pulse", ttl_ms=5000, targets=("arm64", "arm64", "arm64"), boards=3,
-                 watchdog_ms=WATCHDOG_MS, release_ms=300, bases=None):
-        self.bases = bases if bases is not None else image.make_parts(set(targets))
-        self.targets = targets
+    def __init__(self, bases, targets, kind="pulse"):
+        self.bases, self.targets = bases, targets
         self.machines = {}
-        super().__init__(issuers=boards, boards=boards, combined=True, ttl_ms=ttl_ms, kind=kind,
+        super().__init__(issuers=3, boards=3, combined=True, ttl_ms=5000, kind=kind,
                          hold_ms=200, rate_hz=50, election_ms=1500, heartbeat_ms=250,
-                         release_ms=release_ms, watchdog_ms=watchdog_ms)
+                         release_ms=300, watchdog_ms=WATCHDOG_MS)
         self.switch, self.pins = Switch(), None
 
     # ---- files
@@ -207,14 +205,3 @@ watchdog = {{ device = "/dev/watchdog0"; timeout_ms = {self.watchdog_ms}; }};
             waiting = lease["waiters"].split(",")
             return (driver, others, lease["leader"]) if set(others) <= set(waiting) else None
         return wait_until(look, timeout, f"a driver and the others waiting; logs in {self.folder}", poll=0.5)
-
-    def leader(self, timeout=60.0):
-        def look():
-            for issuer in self.issuers:
-                if self.machines[issuer].process is None:
-                    continue
-                result = self.ctl(issuer, "leases", "--consistency", "local", check=False)
-                if result.returncode == 0 and json.loads(result.stdout)["leader"]:
-                    return issuer
-            return None
-        return wait_until(look, timeout, f"a leader; logs in {self.folder}", poll=0.1)

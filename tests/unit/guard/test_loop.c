@@ -1248,26 +1248,6 @@ static void a_fault_of_a_resource_that_is_no_more_is_kept(void **state)
     assert_int_equal(entry[1].tried, 1);
 }
 
-static void a_record_that_cannot_be_opened_is_no_start(void **state)
-{
-    struct fake_platform *f = *state;
-    f->open_record_fails = 1;
-    assert_false(open_loop(f));
-    loop_close(&f->loop, f->conf.run_dir, true);
-    assert_int_equal(f->line_count, 0);
-    assert_false(f->watchdog_armed);
-}
-
-static void a_record_that_this_user_may_not_write_is_no_start(void **state)
-{
-    struct fake_platform *f = *state;
-    f->read_answer = -EPERM;
-    assert_false(open_loop(f));
-    loop_close(&f->loop, f->conf.run_dir, true);
-    assert_false(f->hal_open || f->watchdog_armed || f->record_open || f->listening);
-    assert_null(next_act(f, 0, FAKE_ON, NULL));
-}
-
 /* The platform fails the test if a line is not told off before, or the watchdog counts. */
 static void a_start_waits_for_the_disk_with_every_line_off(void **state)
 {
@@ -1338,6 +1318,23 @@ static void refuses_to_start(struct fake_platform *f, const char *why)
     assert_null(next_act(f, 0, FAKE_ON, NULL));
     for (size_t i = 0; i < f->line_count; i++)
         assert_true(f->line[i].closed);
+}
+
+static void a_record_that_cannot_be_opened_is_no_start(void **state)
+{
+    struct fake_platform *f = *state;
+    f->open_record_fails = 1;
+    refuses_to_start(f, NULL);
+    assert_int_equal(f->line_count, 0);
+    assert_false(f->watchdog_armed);
+}
+
+static void a_record_that_this_user_may_not_write_is_no_start(void **state)
+{
+    struct fake_platform *f = *state;
+    f->read_answer = -EPERM;
+    refuses_to_start(f, NULL);
+    assert_false(f->watchdog_armed);
 }
 
 static void a_start_fails_with_any_line_and_gives_the_others_back(void **state)
