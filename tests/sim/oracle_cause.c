@@ -22,11 +22,19 @@ static bool was_away(const struct world *world, int board, int64_t since_us)
     return guard_of(world, board)->absent_until_us >= world->now_us - TURN_US - since_us;
 }
 
+/* When its guard came to see of it: a guard that was away then, or soon after, as it came back. */
+static int64_t touch_seen_us(const struct sim_guard *guard)
+{
+    int64_t touched_us = guard->clock_touched_us;
+    bool away = touched_us >= guard->absent_from_us - WINDOWS_US;
+    return away && touched_us < guard->absent_until_us ? guard->absent_until_us : touched_us;
+}
+
 static bool clocks_were_touched(const struct world *world, int board, int64_t since_us)
 {
-    const struct sim_guard *guard = guard_of(world, board);
     int machine = world->machine_of[board_node(world, board)];
-    return world->clock[machine].raw.stands || guard->clock_touched_us >= world->now_us - since_us;
+    return world->clock[machine].raw.stands ||
+           touch_seen_us(guard_of(world, board)) >= world->now_us - since_us;
 }
 
 static int64_t watchdog_us(const struct world *world)
