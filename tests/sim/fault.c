@@ -298,6 +298,8 @@ void fault_quiet(struct world *world, const struct event *event)
         if (issuer->process.up && (issuer->store_failed || issuer->disk.sync_error != 0))
             fault_kill_issuer(world, i, false, 0);
     }
+    for (int i = 0; i < world->board_count; i++)
+        guard_record_heals(world, i);
     mend_beginnings(world);
     fault_operator(world, event);
 }

@@ -253,6 +253,8 @@ int guard_write_record(void *context, int handle, const void *bytes, size_t size
 int guard_record_written(void *context, int handle);
 void guard_record_ends(struct world *world, const struct event *event);
 /* The board's kernel went. */
+/* No more faults: a write that hangs is done. */
+void guard_record_heals(struct world *world, int board);
 void guard_record_cut(struct world *world, int board);
 /* Its power did: bits may have fallen over. */
 void guard_record_damaged(struct world *world, int board);

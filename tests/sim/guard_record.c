@@ -138,6 +138,14 @@ void guard_record_ends(struct world *world, const struct event *event)
     sim_guard_wake(world, board);
 }
 
+void guard_record_heals(struct world *world, int board)
+{
+    const struct sim_record *record = &world->board[board].record;
+    if (record->writing)
+        world_post(world, EVENT_RECORD, board_node(world, board), WRITE_MAX_US, NULL, 0)->epoch =
+            record->number;
+}
+
 void guard_record_cut(struct world *world, int board)
 {
     struct sim_record *record = &world->board[board].record;

@@ -192,10 +192,12 @@ void machine_step_wakes(struct world *world, int machine, int64_t step_us)
 {
     int board = world->board_on[machine];
     clock_step(world, &world->clock[machine].monotonic, step_us);
-    process_shift_timers(world, machine, -step_us);
+    /* By true time: a clock that is slewed makes it up sooner or later. */
+    int64_t later_us = clock_stretch_us(world, machine, -step_us);
+    process_shift_timers(world, machine, later_us);
     clock_is_touched(world, machine);
-    if (board >= 0 && step_us < 0)
-        turn_is_later(world, board, clock_stretch_us(world, machine, -step_us));
+    if (board >= 0 && later_us > 0)
+        turn_is_later(world, board, later_us);
 }
 
 void machine_step_raw(struct world *world, int machine, int64_t step_us)

@@ -133,8 +133,9 @@ static bool is_well(const struct world *world, int board)
 static bool is_reset_for(const struct world *world, int board, int resource)
 {
     const struct oracle_latch *latch = &world->oracle.board[board].latch[resource];
+    int64_t on_us = world->now_us - latch->on_from_us;
     return excuses(world, board, resource) && latch->on_from_us != 0 &&
-           world->now_us - latch->on_from_us >= watchdog_us(world) / 2;
+           on_us >= watchdog_us(world) / 2 && !clocks_were_touched(world, board, on_us);
 }
 
 /* Once for each fault, unless the disk is to blame for that nobody knows of the first time. */

@@ -121,6 +121,9 @@ void oracle_guard_changed(struct world *world, int board, const struct guard_cha
         world_fail(world, ORACLE_S5, "%s: fault of %s left by %s, nobody cleared it",
                    board_text(world, board), world->resource[change->resource].text,
                    guard_event_name(change->event));
+    /* It may be in the same state again by the end of this turn. */
+    if (change->from != change->to)
+        world->oracle.board[board].doubt[change->resource].open = false;
     if (change->from == GUARD_FAULT) {
         latch->reset_before = latch->reset;
         latch->reset = false;
