@@ -29,14 +29,24 @@ bool issuer_is_held(const struct issuer *issuer, const struct issuer_lease *leas
             !instant_reached(lease->word_until, now));
 }
 
-/* One entry at a time for a resource, and none that would do nothing. */
+/* A word about the resource is on its way into the log: what the table says may be overtaken by it. */
+static bool is_writing(const struct issuer *issuer, const struct issuer_lease *lease)
+{
+    return lease->word_index > issuer->table->applied;
+}
+
+/*
+ * One entry at a time for a resource, and none that would do nothing. That an output is stuck on is
+ * written whatever its board has spent: it is charged, and what ends it waits for a budget.
+ */
 static void propose_word(struct issuer *issuer, const struct issuer_lease *lease,
                          const struct issuer_client *client, const struct lease_command *word,
                          struct instant now, struct issuer_output *out)
 {
-    if (lease->word_index > issuer->table->applied ||
-        (word->kind == LEASE_COMMAND_STUCK && !stuck_has_room(&issuer->table->stuck)) ||
-        budget_left(&client->budget, &budget_board, now) < BUDGET_LEASE_BYTES)
+    bool stuck = word->kind == LEASE_COMMAND_STUCK;
+    bool affordable = budget_left(&client->budget, &budget_board, now) >= BUDGET_LEASE_BYTES;
+    if (is_writing(issuer, lease) ||
+        (stuck ? !stuck_has_room(&issuer->table->stuck) : !affordable))
         return;
     struct lease_command *command = issuer_propose(issuer, out, word->kind, &lease->resource);
     command->holder = client->node;
@@ -69,7 +79,8 @@ void issuer_on_stuck(struct issuer *issuer, struct issuer_client *client,
     client->word_heard = true;
     client->word_nonce = message->nonce;
     bool known = stuck_find(&issuer->table->stuck, &message->resource, &client->node) != NULL;
-    if (known != message->fenced) {
+    /* Else it is said again, and answered when it is known what stands there. */
+    if (known != message->fenced && !is_writing(issuer, lease)) {
         struct lease_message *answer =
             issuer_send(out, &client->node, LEASE_NOTED, &message->resource);
         answer->nonce = message->nonce;

@@ -1581,18 +1581,77 @@ static void only_a_board_that_may_hold_it_holds_it_back(void **state)
     assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 1);
 }
 
-static void a_board_whose_budget_is_spent_holds_by_its_word_and_writes_nothing(void **state)
+static void stuck_again_while_its_clearing_is_written_is_held_again(void **state)
+{
+    (void)state;
+    held_by_a();
+    tick(3 * TTL_US);
+    commit_all();
+    stuck("a", true);
+    assert_int_equal(count_proposed(LEASE_COMMAND_CLEAR), 1);
+    sent_count = 0;
+    stuck("a", false);
+    assert_null(last_sent("a", LEASE_NOTED));
+    commit_all();
+    assert_int_equal(table.stuck.count, 0);
+    assert_string_equal(holder(), "");
+    stuck("a", false); /* as it says until it is noted */
+    commit_all();
+    stuck("a", false);
+    assert_non_null(last_sent("a", LEASE_NOTED));
+    tick(3600 * (int64_t)1000000);
+    commit_all();
+    assert_string_equal(holder(), "");
+}
+
+static void cleared_while_its_word_is_written_is_not_held_for_ever(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    acquire("b", 0, false);
+    release("a", token(), false);
+    stuck("a", false);
+    sent_count = 0;
+    stuck("a", true);
+    assert_null(last_sent("a", LEASE_NOTED));
+    commit_all();
+    stuck("a", true);
+    commit_all();
+    assert_int_equal(table.stuck.count, 0);
+    tick(ISSUER_WORD_MS * (int64_t)1000);
+    commit_all();
+    assert_string_equal(holder(), "b");
+}
+
+static void what_is_stuck_on_is_written_whatever_its_board_has_spent(void **state)
 {
     const struct hf_name a = name("a");
     (void)state;
-    issuer_charge(&issuer, &a, BUDGET_BOARD_BURST, now);
-    stuck("a", false);
-    assert_int_equal(log_count, 0);
+    grant_to("a", 0);
     acquire("b", 0, false);
-    assert_int_equal(log_count, 0);
+    issuer_charge(&issuer, &a, BUDGET_BOARD_BURST - 700, now);
+    release("a", token(), false);
+    stuck("a", false);
+    commit_all();
+    assert_int_equal(table.stuck.count, 1);
+    client("a", ISSUER_EVENT_CLIENT_DOWN);
+    tick(3600 * (int64_t)1000000);
+    assert_string_not_equal(holder(), "b");
+}
+
+static void what_ends_a_word_waits_for_the_budget_of_its_board(void **state)
+{
+    const struct hf_name a = name("a");
+    (void)state;
+    held_by_a();
+    issuer_charge(&issuer, &a, BUDGET_BOARD_BURST, now);
+    stuck("a", true);
+    assert_int_equal(count_proposed(LEASE_COMMAND_CLEAR), 0);
     assert_null(last_sent("a", LEASE_NOTED));
-    tick(ISSUER_WORD_MS * (int64_t)1000);
-    assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 1);
+    tick(3600 * (int64_t)1000000);
+    stuck("a", true);
+    commit_all();
+    assert_int_equal(table.stuck.count, 0);
 }
 
 static const struct CMUnitTest grants_and_renewals[] = {
@@ -1679,7 +1738,10 @@ static const struct CMUnitTest outputs_stuck_on[] = {
     CLAIM(a_holder_beside_an_output_stuck_on_keeps_its_lease),
     CLAIM(with_the_policy_go_it_is_written_down_and_granted),
     CLAIM(only_a_board_that_may_hold_it_holds_it_back),
-    CLAIM(a_board_whose_budget_is_spent_holds_by_its_word_and_writes_nothing),
+    CLAIM(stuck_again_while_its_clearing_is_written_is_held_again),
+    CLAIM(cleared_while_its_word_is_written_is_not_held_for_ever),
+    CLAIM(what_is_stuck_on_is_written_whatever_its_board_has_spent),
+    CLAIM(what_ends_a_word_waits_for_the_budget_of_its_board),
 };
 
 int main(void)
