@@ -225,7 +225,8 @@ static void take_over(struct issuers *issuers, const struct raft_members *member
     change->differs = !same(&before, issuers);
     change->dial_all = dials_all(issuers);
     for (uint8_t i = 0; i < before.count; i++) {
-        if (issuers_find(issuers, &before.peer[i].id) == NULL)
+        if (issuers_find(issuers, &before.peer[i].id) == NULL &&
+            !name_equal(&before.peer[i].id, &issuers->self))
             let_go(issuers, &before.peer[i].id, now, change);
     }
     for (uint8_t i = 0; i < issuers->count; i++) {

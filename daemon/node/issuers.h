@@ -13,6 +13,7 @@
  *  - Who was removed is heard, and its link stays up, for as long as raft_hears() it, and for an
  *    election timeout more: a leader that removed itself needs our acknowledgement, hands over, and
  *    answers.
+ *  - Nobody hangs up on itself: a node that was removed and is added again has both its roles yet.
  *  - Of two members the one with the smaller id dials (peer/peer.h). Whoever knows itself to be no
  *    member dials all of them at once: its board would be cut off from them for a while otherwise.
  *  - Nothing learned outlives the process: at the next start, one issuer of the file must be there.

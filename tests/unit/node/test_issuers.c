@@ -266,6 +266,16 @@ static void who_was_removed_is_not_hung_up_on_while_the_log_knows_it(void **stat
     assert_string_equal(forgotten(), "d");
 }
 
+/* Both its roles are in one process: there is no link to end, and none that comes up again. */
+static void nobody_hangs_up_on_itself(void **state)
+{
+    (void)state;
+    tell("bcd", 5, NULL);
+    assert_string_equal(forgotten(), "");
+    wait_ms(PATIENCE_MS, NULL);
+    assert_string_equal(forgotten(), "");
+}
+
 static void more_leave_than_there_is_room_for(void **state)
 {
     (void)state;
@@ -412,6 +422,7 @@ int main(void)
         cmocka_unit_test_setup(who_is_back_in_time_is_not_forgotten, set_up),
         cmocka_unit_test_setup(who_leaves_again_has_its_time_again, set_up),
         cmocka_unit_test_setup(who_was_removed_is_not_hung_up_on_while_the_log_knows_it, set_up),
+        cmocka_unit_test_setup(nobody_hangs_up_on_itself, set_up),
         cmocka_unit_test_setup(more_leave_than_there_is_room_for, set_up),
         cmocka_unit_test_setup(link_of_an_issuer_outlives_a_change_of_the_others, set_up),
         cmocka_unit_test_setup(link_of_a_board_is_none_of_an_issuer, set_up),
