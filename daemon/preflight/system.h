@@ -34,8 +34,10 @@ struct preflight_system {
     enum hal_result (*hold_and_die)(void *context, struct hal *hal,
                                     const struct hal_line_config *config);
     /*
-     * Wakes each millisecond for so many seconds, as the guard does where that is permitted
-     * (*realtime), and tells by how much it was late at the worst. Blocks for that long.
+     * Wakes again and again for so many seconds, as the guard does: at its priority where that is
+     * permitted (*realtime), without timer slack, mostly after a millisecond and at times after as
+     * long as the guard sleeps at the most. Tells by how much it was late at the worst. Blocks for
+     * that long.
      */
     int64_t (*worst_lateness_us)(void *context, uint32_t seconds, bool *realtime);
 };
