@@ -238,8 +238,13 @@ $(BUILD)/lib/chaos-clock.so: tests/system/chaos/clock_shim.c tests/system/chaos/
 	@mkdir -p $(@D)
 	$(call run,LINK)$(CHAOS_CC) -fPIC -shared -o $@ $< -ldl
 
+# Who stands in for the agent where the guard's latency is measured.
+$(BUILD)/lib/latency-agent: tests/system/latency_agent.c $(BUILD)/lib/libcore.a
+	@mkdir -p $(@D)
+	$(call run,LINK)$(CHAOS_CC) -D_GNU_SOURCE $(SANFLAGS) -Idaemon/core -o $@ $< $(BUILD)/lib/libcore.a
+
 .PHONY: tests
-tests: build $(PRELOADED) $(CHAOS_TOOLS) $(UNIT_TESTS) $(if $(SIM_OBJECTS),$(BUILD)/bin/holdfast-sim)
+tests: build $(PRELOADED) $(CHAOS_TOOLS) $(BUILD)/lib/latency-agent $(UNIT_TESTS) $(if $(SIM_OBJECTS),$(BUILD)/bin/holdfast-sim)
 
 # Harnesses of tests/fuzz: a build of its own, by clang. FUZZ_SECONDS each.
 FUZZ_ARCHIVES := ctl preflight gateway bench peer backup store conf hal log wire core
@@ -270,6 +275,17 @@ demo: setup
 bars: setup-tests
 	@$(MAKE) --no-print-directory tests
 	@/usr/bin/python3 tests/system/bars.py
+
+# How late the guard is, idle and under stress-ng, on this machine and on an emulated board; ON="host"
+# or ON="guest" does one of them. UPDATE=1 puts figures and pictures into the tree (5 minutes, on a
+# quiet machine).
+.PHONY: latency
+latency: ON ?= host guest
+latency: setup-tests
+	@toolchain/setup.sh stress-ng $(if $(filter guest,$(ON)),qemu-system-arm e2fsprogs binutils gcc-aarch64-linux-gnu)
+	@$(MAKE) --no-print-directory build $(BUILD)/lib/latency-agent
+	@$(if $(filter guest,$(ON)),$(MAKE) --no-print-directory TARGET=arm64 all)
+	@/usr/bin/python3 tests/system/latency.py $(if $(UPDATE),--update) $(ON)
 
 # Seeded faults of the protocol, each of which an oracle of the simulator must find (minutes).
 .PHONY: mutants
