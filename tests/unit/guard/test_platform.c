@@ -10,6 +10,7 @@
 #include <linux/futex.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -619,6 +620,61 @@ static void a_record_replaces_the_one_before_and_is_there_for_the_next(void **st
     assert_int_equal(access(path, F_OK), -1);
 }
 
+/* What the writer, a process of its own, asks of the disk for a record, in this order. */
+enum sync_step { SYNC_FILE, SYNC_NAME, SYNC_FOLDER, SYNC_STEPS };
+
+static struct syncs {
+    atomic_int next;   /* step */
+    atomic_int wrong;  /* steps out of turn */
+    atomic_int broken; /* the step that the disk refuses */
+} * syncs;
+
+static bool step_is_done(enum sync_step step)
+{
+    if (syncs == NULL)
+        return true;
+    syncs->wrong += syncs->next++ != (int)step;
+    errno = EIO;
+    return syncs->broken != (int)step;
+}
+
+int fsync(int fd)
+{
+    struct stat about;
+    bool of_folder = fstat(fd, &about) == 0 && S_ISDIR(about.st_mode);
+    return step_is_done(of_folder ? SYNC_FOLDER : SYNC_FILE) ? (int)syscall(SYS_fsync, fd) : -1;
+}
+
+int renameat(int from_folder, const char *from, int to_folder, const char *to)
+{
+    return step_is_done(SYNC_NAME) ?
+               (int)syscall(SYS_renameat2, from_folder, from, to_folder, to, 0) :
+               -1;
+}
+
+/* Else a reset leaves an empty file, or the record before, of what was said to be kept. */
+static void a_record_is_synced_put_in_place_and_its_name_synced(void **state)
+{
+    (void)state;
+    void *shared =
+        mmap(NULL, sizeof(*syncs), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_ptr_not_equal(shared, MAP_FAILED);
+    syncs = shared;
+    int handle = open_record();
+    read_record(handle, NULL);
+    for (int broken = SYNC_FILE; broken <= SYNC_STEPS; broken++) {
+        syncs->next = 0;
+        syncs->broken = broken;
+        assert_int_equal(platform.write_record(platform.context, handle, "text", 4), 0);
+        assert_int_equal(written(handle), broken < SYNC_STEPS ? -EIO : 0);
+        assert_int_equal(syncs->next, broken < SYNC_STEPS ? broken + 1 : SYNC_STEPS);
+        assert_int_equal(syncs->wrong, 0);
+    }
+    platform.close(platform.context, handle);
+    syncs = NULL;
+    munmap(shared, sizeof(*syncs));
+}
+
 static void a_record_that_cannot_be_written_says_so_and_leaves_the_old_one(void **state)
 {
     (void)state;
@@ -983,6 +1039,7 @@ int main(void)
         ON_LINUX(a_program_with_holes_between_its_segments_is_locked_whole),
         ON_LINUX(a_folder_is_made_and_is_one_guards),
         ON_LINUX(a_record_replaces_the_one_before_and_is_there_for_the_next),
+        ON_LINUX(a_record_is_synced_put_in_place_and_its_name_synced),
         ON_LINUX(a_record_that_cannot_be_written_says_so_and_leaves_the_old_one),
         ON_LINUX(what_was_read_too_late_is_not_taken_for_a_write),
         ON_LINUX(what_came_of_an_earlier_write_is_not_taken_for_a_later_one),
