@@ -130,10 +130,12 @@ static const char *forgotten(void)
     return text;
 }
 
+/* What is due is done then: whoever wakes by it would else be woken again without end. */
 static void wait_ms(int64_t ms, const struct raft *own)
 {
     now = instant_add(now, span_from_ms(ms));
     issuers_expire(&issuers, own, now, &change);
+    assert_true(instant_before(now, issuers_wake_at(&issuers)));
 }
 
 /* ---- */

@@ -302,6 +302,24 @@ static void agent_is_linked_with_issuers_alone(void **state)
     run_until(agent_has_let_board_go, NULL);
 }
 
+static bool board_is_gone_as_all_that_it_was(const void *context)
+{
+    return board_is_down(context) && !issuer_known_to(ISSUER, "board-a")->up &&
+           agent_has_let_board_go(context);
+}
+
+/* Else it is taken for a board that waits, and is granted what it can't drive. */
+static void board_that_is_an_issuer_too_is_gone_as_both(void **state)
+{
+    (void)state;
+    change_members(RAFT_CHANGE_ADD, "board-a", "127.0.0.1:1");
+    run_until(board_is_an_issuer_here, NULL);
+    assert_true(client_of_issuer("board-a")->up);
+    assert_true(agent_of_issuer_is_linked_with("board-a"));
+    stop(&site.node[BOARD]);
+    run_until(board_is_gone_as_all_that_it_was, NULL);
+}
+
 /* ---- the start */
 
 static void node_without_its_folder_does_not_start_and_says_what_kind_of_fault(void **state)
@@ -340,6 +358,8 @@ int main(void)
         TEST(node_that_starts_later_learns_of_it_as_well),
         TEST(board_that_becomes_an_issuer_is_up_at_once),
         cmocka_unit_test_setup_teardown(agent_is_linked_with_issuers_alone, set_up_both, tear_down),
+        cmocka_unit_test_setup_teardown(board_that_is_an_issuer_too_is_gone_as_both, set_up_both,
+                                        tear_down),
         TEST(node_without_its_folder_does_not_start_and_says_what_kind_of_fault),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
