@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -90,14 +91,32 @@ static void link_readable(uv_poll_t *poll, int status, int events)
     }
 }
 
-/* Only root's guard, or one of our own user, may say that outputs are off. */
-static bool link_trusted(int fd)
+/*
+ * The run directory's set-group-ID bit says that its group is the guard's and the agent's own
+ * (files/safe_file.h): of another user, the guard is whoever's socket lies there.
+ */
+static bool link_of_group(const char *path, uid_t peer)
+{
+    char folder[sizeof(((struct guard_link *)NULL)->path)];
+    struct stat at, in;
+    snprintf(folder, sizeof(folder), "%s", path);
+    char *slash = strrchr(folder, '/');
+    if (slash == NULL)
+        return false;
+    *slash = '\0';
+    return lstat(path, &at) == 0 && S_ISSOCK(at.st_mode) && at.st_uid == peer &&
+           stat(folder, &in) == 0 && (in.st_uid == 0 || in.st_uid == geteuid()) &&
+           (in.st_mode & S_ISGID) && !(in.st_mode & S_IWOTH);
+}
+
+/* Only root's guard, one of our own user, or the one of our group may say that outputs are off. */
+static bool link_trusted(int fd, const char *path)
 {
     struct ucred peer;
     socklen_t size = sizeof(peer);
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) != 0)
         return false;
-    return peer.uid == 0 || peer.uid == geteuid();
+    return peer.uid == 0 || peer.uid == geteuid() || link_of_group(path, peer.uid);
 }
 
 static int link_connect(const struct guard_link *link, const char **why)
@@ -111,8 +130,9 @@ static int link_connect(const struct guard_link *link, const char **why)
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof(address)) != 0) {
         *why = strerror(errno);
-    } else if (!link_trusted(fd)) {
-        *why = "the guard runs as neither root nor this user";
+    } else if (!link_trusted(fd, link->path)) {
+        *why = "the guard runs as neither root nor this user, nor is the run directory of a group "
+               "of both (2775)";
     } else {
         return fd;
     }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -11,7 +12,7 @@
 #include "tests/unit/support/folder.h"
 #include "tests/unit/support/unit.h"
 
-enum { PATIENCE_MS = 5000, NOBODY = 65534 };
+enum { PATIENCE_MS = 5000, NOBODY = 65534, BACKLOG = 64 };
 
 struct fixture {
     char folder[32];
@@ -250,18 +251,48 @@ static void guard_that_is_not_there_is_told_once_and_found_when_it_comes(void **
     assert_int_equal(log_lines(f), 2);
 }
 
-/* Its word that outputs are off would free a lease. */
-static void guard_of_another_user_is_not_heard(void **state)
+static void listen_as_nobody(struct fixture *f)
 {
-    struct fixture *f = *state;
     if (geteuid() != 0) {
         guard_link_start(&f->link, &f->loop, f->folder); /* tear_down() stops it */
         skip();
     }
     assert_int_equal(seteuid(NOBODY), 0);
-    int listening = listen(f->listen_fd, 4); /* by whom, the kernel notes here */
+    int listening = listen(f->listen_fd, BACKLOG); /* by whom, the kernel notes here */
     assert_int_equal(seteuid(0), 0);
     assert_int_equal(listening, 0);
+}
+
+/* As firmware/ has it: the set-group-ID bit says that the folder's group is theirs alone. */
+static void guard_of_another_user_is_heard_in_a_folder_of_their_group(void **state)
+{
+    static const mode_t not_theirs[] = { 0775, 02777 };
+    struct fixture *f = *state;
+    char path[64];
+    snprintf(path, sizeof(path), "%s/guard.sock", f->folder);
+    listen_as_nobody(f);
+    assert_int_equal(chmod(f->folder, 02775), 0);
+    guard_link_start(&f->link, &f->loop, f->folder);
+    run_for(f,
+            2 * GUARD_LINK_RETRY_MS); /* the socket is of a third user, who may have put it there */
+    assert_int_equal(f->ups, 0);
+    assert_int_equal(chown(path, NOBODY, (gid_t)-1), 0);
+    for (size_t i = 0; i < sizeof(not_theirs) / sizeof(not_theirs[0]); i++) {
+        assert_int_equal(chmod(f->folder, not_theirs[i]), 0);
+        run_for(f, 2 * GUARD_LINK_RETRY_MS);
+        assert_int_equal(f->ups, 0);
+    }
+    assert_int_equal(chmod(f->folder, 02775), 0);
+    guard_accept(f);
+    run_for(f, 2 * GUARD_LINK_RETRY_MS);
+    assert_int_equal(f->ups, 1);
+}
+
+/* Its word that outputs are off would free a lease. */
+static void guard_of_another_user_is_not_heard(void **state)
+{
+    struct fixture *f = *state;
+    listen_as_nobody(f);
     guard_link_start(&f->link, &f->loop, f->folder);
     run_for(f, 5 * GUARD_LINK_RETRY_MS);
     assert_int_equal(f->ups, 0);
@@ -326,6 +357,8 @@ int main(void)
             guard_that_is_not_there_is_told_once_and_found_when_it_comes, set_up_alone, tear_down),
         cmocka_unit_test_setup_teardown(guard_of_another_user_is_not_heard, set_up_alone,
                                         tear_down),
+        cmocka_unit_test_setup_teardown(guard_of_another_user_is_heard_in_a_folder_of_their_group,
+                                        set_up_alone, tear_down),
         cmocka_unit_test_setup_teardown(message_of_another_length_ends_the_connection, set_up,
                                         tear_down),
         cmocka_unit_test_setup_teardown(guard_that_takes_nothing_more_is_told_of, set_up,
