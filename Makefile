@@ -307,10 +307,11 @@ hostile: setup-tests
 	@$(MAKE) --no-print-directory tests
 	@/usr/bin/python3 tests/system/hostile.py --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 
-# Unit tests and the simulated world of every target, under qemu-user (minutes).
+# Unit tests and the simulated world of every target, under qemu-user, and where that is not enough on
+# an emulated board (minutes).
 .PHONY: check-cross
 check-cross:
-	@toolchain/setup.sh qemu-user-static uidmap
+	@toolchain/setup.sh qemu-user-static uidmap qemu-system-arm e2fsprogs binutils gcc-aarch64-linux-gnu
 	@$(foreach t,$(TARGETS),$(MAKE) --no-print-directory TARGET=$(t) setup && \
 	    $(MAKE) --no-print-directory TARGET=$(t) tests &&) true
 	@/usr/bin/python3 toolchain/check_cross.py $(TARGETS)
@@ -332,6 +333,7 @@ check-boards: setup-tests
 	@$(MAKE) --no-print-directory $(BUILD)/bin/holdfast-bench $(BUILD)/bin/holdfastctl
 	@$(MAKE) --no-print-directory TARGET=arm64 all
 	@$(MAKE) --no-print-directory TARGET=armhf all
+	@$(foreach t,$(TARGETS),$(MAKE) --no-print-directory TARGET=$(t) build/$(t)/tests/unit/hal/test_contract &&) true
 	@PYTHONPATH=tests/system /usr/bin/python3 -m qemu $(if $(KIND),--kind $(KIND)) $(SCENARIOS)
 
 # Power cuts of real processes, CUTS of each kind; SEED=n repeats them.

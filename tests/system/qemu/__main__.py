@@ -9,7 +9,7 @@ import traceback
 
 from cluster import wait_until
 
-from . import image, scenarios
+from . import image, scenarios, units
 from .pins import OUTPUT
 from .world import Boards
 
@@ -97,6 +97,12 @@ def planted(bases):
     world.discard()
 
 
+def contract(targets):
+    """The HAL's contract on a board's own lines and watchdog."""
+    passed, failed = units.run(targets, (units.CONTRACT,))
+    assert passed and not failed, f"{failed} failed"
+
+
 def main():
     parser = argparse.ArgumentParser(prog="check-boards", description=__doc__)
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help="all if none is named")
@@ -112,10 +118,14 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that no board is left running
     bases = image.make_parts(set(given.targets.split(",")))
     count = Count()
+    began = time.monotonic()
+    if not given.scenarios:
+        count.run("contract of the HAL on real lines", lambda: contract(sorted(bases)))
     for kind in given.kind or ("pulse", "gpio"):
         run_kind(count, kind, chosen, given, bases)
     if not given.scenarios:
         count.run("planted: a pulse without a permit is found out", lambda: planted(bases))
+    print(f"figure: the run took {time.monotonic() - began:.0f} s", flush=True)
     print(f"{count.passed} passed, {count.failed} failed", flush=True)
     return 1 if count.failed or not count.passed else 0
 

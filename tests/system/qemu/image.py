@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import stat
 import subprocess
 
@@ -12,12 +13,16 @@ PARTS = os.path.join(ROOT, "build", "boards", "kernel")
 BUILT = os.path.join(ROOT, "build", "boards")
 MODULES = ("crc32c_generic", "ext4", "virtio_mmio", "virtio_console", "virtio_blk", "virtio_net",
            "i6300esb")
+HANGS = "softdog"  # is made to hang; nothing else loads it
 TRIPLETS = {"arm64": "aarch64-linux-gnu", "armhf": "arm-linux-gnueabihf"}
 LOADERS = {"arm64": "ld-linux-aarch64.so.1", "armhf": "ld-linux-armhf.so.3"}
 PROGRAMS = ("holdfastd", "holdfast-guard", "holdfastctl")
 APPLETS = ("sh", "mount", "umount", "insmod", "ifconfig", "stty", "cat", "mkdir", "chmod", "sync",
            "usleep", "touch", "kill", "pidof", "ls", "ps", "dd", "df", "date", "rm", "dmesg", "sleep",
-           "echo", "cp", "grep", "head", "uname", "mknod", "pgrep", "tail", "stat")
+           "echo", "cp", "grep", "head", "uname", "mknod", "pgrep", "tail", "stat", "chown", "chgrp",
+           "basename", "readlink", "id")
+# Numbers of the shipped users and groups, in the order in which the shipped file names them.
+FIRST_ID = 990
 
 
 class Archive:
@@ -31,8 +36,8 @@ class Archive:
         self.parts.append(data + padding)
         self.size += len(data) + len(padding)
 
-    def _entry(self, name, mode, data=b""):
-        fields = (len(self.names) + 1, mode, 0, 0, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0)
+    def _entry(self, name, mode, data=b"", owner=0):
+        fields = (len(self.names) + 1, mode, owner, owner, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0)
         head = b"070701" + b"".join(b"%08X" % f for f in fields)
         self._put(head + name.encode() + b"\0")
         self._put(data)
@@ -45,9 +50,9 @@ class Archive:
         if name not in self.names:
             self._entry(name, stat.S_IFDIR | 0o755)
 
-    def file(self, name, data, mode=0o644):
+    def file(self, name, data, mode=0o644, owner=0):
         self.folder(os.path.dirname(name)) if "/" in name else None
-        self._entry(name, stat.S_IFREG | mode, data)
+        self._entry(name, stat.S_IFREG | mode, data, owner)
 
     def link(self, name, target):
         self.folder(os.path.dirname(name)) if "/" in name else None
@@ -103,10 +108,64 @@ def stripped(target, path):
     return data
 
 
-def make_base(target):
-    """Everything that all boards of a userland have in common, as the bytes of an archive."""
-    archive = Archive()
-    for folder in ("proc", "sys", "dev", "run", "data", "bin", "etc/holdfast", "modules", "tmp"):
+def shipped(*path):
+    return read(ROOT, "firmware", *path).decode()
+
+
+def users():
+    """What systemd-sysusers makes of the shipped file: name -> number, and the texts of passwd and group."""
+    numbers, members, passwd = {"root": 0}, {}, ["root:x:0:0:root:/:/bin/sh"]
+    for line in shipped("sysusers", "holdfast.conf").splitlines():
+        kind, *words = shlex.split(line, comments=True) or [""]
+        if kind == "m":
+            members.setdefault(words[1], []).append(words[0])
+        elif kind:
+            number = numbers[words[0]] = FIRST_ID + len(numbers) - 1
+        if kind == "u":
+            passwd.append(f"{words[0]}:x:{number}:{number}:{words[2]}:{words[3]}:/sbin/nologin")
+    group = [f"{name}:x:{number}:{','.join(members.get(name, []))}" for name, number in numbers.items()]
+    return numbers, "\n".join(passwd) + "\n", "\n".join(group) + "\n"
+
+
+def device_rules():
+    """The shipped udev rules, a line each: subsystem, name, group, mode. A key that is not known here fails."""
+    lines = []
+    for line in shipped("udev", "99-holdfast.rules").splitlines():
+        keys = {key + sign: value for key, sign, value in re.findall(r'(\w+)(==|=)"([^"]*)"', line)}
+        if keys and not line.startswith("#"):
+            lines.append(" ".join(keys.pop(key) for key in ("SUBSYSTEM==", "KERNEL==", "GROUP=", "MODE=")))
+            assert not keys, f"99-holdfast.rules: {keys}"
+    return "\n".join(lines) + "\n"
+
+
+def unsigned(module):
+    """A module of Debian's without its signature, which a slow processor takes long to check."""
+    mark = b"~Module signature appended~\n"
+    data = read(PARTS, f"{module}.ko")
+    if not data.endswith(mark):
+        return data
+    size = int.from_bytes(data[-len(mark) - 4:-len(mark)], "big")
+    return data[:-len(mark) - 12 - size]
+
+
+def hanging(module):
+    """
+    A module of Debian's that, when it is loaded, masks all interrupts and goes round in one place: two
+    instructions of its init_module() are others, behind the two that the kernel's tracer may write over.
+    """
+    masked_for_ever = bytes.fromhex("df4f03d5" "00000014")  # msr daifset, #15; b .
+    path = os.path.join(PARTS, f"{module}.ko")
+    text = subprocess.run(["readelf", "-SsW", path], capture_output=True, text=True, check=True).stdout
+    value, section = re.search(r": ([0-9a-f]+) +\d+ FUNC +\w+ +\w+ +(\d+) init_module\n", text).groups()
+    offset = re.search(rf"\[ *{section}\] +\S+ +PROGBITS +[0-9a-f]+ +([0-9a-f]+) ", text)[1]
+    at = int(offset, 16) + int(value, 16) + 8
+    data = unsigned(module)
+    return data[:at] + masked_for_ever + data[at + len(masked_for_ever):]
+
+
+def add_system(archive):
+    """Debian's kernel modules and busybox, the guest's own files, and what firmware/ ships for a board."""
+    for folder in ("proc", "sys", "dev", "run", "data", "bin", "etc/holdfast", "modules", "tmp", "var/lib", "usr"):
         archive.folder(folder)
     archive.file("init", read(HERE, "guest", "init"), 0o755)
     archive.file("bin/services", read(HERE, "guest", "services"), 0o755)
@@ -116,26 +175,44 @@ def make_base(target):
     archive.file("bin/board-tool", read(BUILT, "board-tool"), 0o755)
     order = load_order(MODULES)
     for name in order:
-        archive.file(f"modules/{name}.ko", read(PARTS, f"{name}.ko"))
+        archive.file(f"modules/{name}.ko", unsigned(name))
+    archive.file("modules/hang.ko", hanging(HANGS))
     archive.file("modules/order", "\n".join(order).encode())
+    _, passwd, group = users()
+    archive.file("etc/passwd", passwd.encode())
+    archive.file("etc/group", group.encode())
+    archive.file("etc/devices", device_rules().encode())
+    archive.file("etc/tmpfiles", shipped("tmpfiles", "holdfast.conf").encode())
+    archive.file("etc/limits", shipped("limits", "holdfast.conf").encode())
+
+
+def add_programs(archive, target, programs):
+    """`programs`: name in the guest -> file; with the libraries that they need."""
     needed = {}
-    for program in PROGRAMS:
-        path = os.path.join(ROOT, "build", target, "bin", program)
-        archive.file(f"bin/{program}", stripped(target, path), 0o755)
+    for name, path in programs.items():
+        archive.file(name, stripped(target, path), 0o755)
         needed.update(libraries(target, path))
     for name, path in needed.items():
         if name != LOADERS[target]:
             archive.file(f"lib/{TRIPLETS[target]}/{name}", read(path), 0o755)
     archive.file(f"lib/{LOADERS[target]}",
                  read(ROOT, "build", "sysroot", target, "lib", LOADERS[target]), 0o755)
+
+
+def make_base(target):
+    """Everything that all boards of a userland have in common, as the bytes of an archive."""
+    archive = Archive()
+    add_system(archive)
+    add_programs(archive, target, {f"bin/{program}": os.path.join(ROOT, "build", target, "bin", program)
+                                   for program in PROGRAMS})
     return archive.data()
 
 
 def make_initramfs(path, base, files):
-    """`files`: name -> (text, mode), of one board."""
+    """`files`: name -> (text, mode), or (text, mode, owner's number), of one board."""
     own = Archive()
-    for name, (text, mode) in files.items():
-        own.file(name, text, mode)
+    for name, (text, mode, *owner) in files.items():
+        own.file(name, text, mode, *owner)
     with open(path, "wb") as file:
         file.write(base + own.data())
 
@@ -146,7 +223,7 @@ def make_disk(path, megabytes=16):
     subprocess.run(["/sbin/mke2fs", "-q", "-t", "ext4", "-F", path], check=True)
 
 
-def make_parts(targets):
+def make_tools():
     """Kernel, modules and tool, from Debian's packages and the source; fast when they are there."""
     subprocess.run([os.path.join(HERE, "parts.sh"), PARTS], check=True)
     source, out = os.path.join(HERE, "guest", "board_tool.c"), os.path.join(BUILT, "board-tool")
@@ -155,4 +232,9 @@ def make_parts(targets):
                         "-Wextra", "-Werror", "-static",
                         f"--sysroot={os.path.join(ROOT, 'build', 'sysroot', 'arm64')}", "-o", out,
                         source], check=True)
+
+
+def make_parts(targets):
+    """What boards of these userlands boot."""
+    make_tools()
     return {target: make_base(target) for target in targets}

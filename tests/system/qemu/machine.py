@@ -139,6 +139,8 @@ class Board:
         self.events = []  # (name, ns), of all its lives
         self.boot = None  # the present life's name, by its kernel; None until it is up
         self.up_at = 0    # when it was seen to be up
+        self.on_at = 0    # when its power came
+        self.boot_s = None  # how long it took to be up, the first time
         self.offsets = {}  # life -> host's clock less the guest's, in ns
         self.watchdog = True  # whether the machine has one
 
@@ -178,7 +180,7 @@ class Board:
 
     def power_on(self):
         """Starts booting; wait_up() waits."""
-        self.boot = None
+        self.boot, self.on_at = None, now_ns()
         for name in ("qmp", "qtest", "shell", "wire"):
             if os.path.exists(self.path(name)):
                 os.remove(self.path(name))
@@ -200,11 +202,19 @@ class Board:
         if event == "RESET":
             self.pins.redrive(self)
 
-    def wait_up(self, timeout=BOOT_S):
-        """Until its init is done; then its clock is looked at."""
+    def wait_init(self, timeout=BOOT_S):
+        """Until its init is done."""
         self.boot = self.shell.expect(r"board: up (\S+)\n", timeout,
                                       f"{self.name} is up; {self.path('serial.log')}")[1]
         self.up_at = now_ns()
+        self.boot_s = self.boot_s or (self.up_at - self.on_at) / 1e9
+
+    def wait_up(self):
+        """Until its init is done; then its clock is looked at."""
+        self.wait_init()
+        self.look_at_clock()
+
+    def look_at_clock(self):
         self.offsets[self.boot] = self.read_clock()
 
     def begin(self):
@@ -264,9 +274,16 @@ class Board:
 
     def write(self, file, text):
         """Into a file of the kernel, e.g. c to /proc/sysrq-trigger; nothing is awaited after it."""
+        return self._act(f"write {file} {text}")
+
+    def load(self, file):
+        """A kernel module; nothing is awaited after it."""
+        return self._act(f"load {file}")
+
+    def _act(self, words):
         self.shell.text = ""
-        self.shell.send(f"board-tool write {file} {text}")
-        return self.host_ns(int(self.shell.expect(r"(\d{6,})\n", 60, f"write {file}")[1]))
+        self.shell.send(f"board-tool {words}")
+        return self.host_ns(int(self.shell.expect(r"(\d{6,})\n", 60, words)[1]))
 
     def log(self, name):
         try:

@@ -5,15 +5,19 @@ Instants of faults are the guest's own, put on the host's clock; what boards dri
 """
 
 import random
+import re
 import time
 
 from cluster import now_ns, wait_until
 from measure import ms
 
+from . import image
+
 # Takeovers are judged by the figure of `budget` and this much more, and by the time that a board waited for
 # a processor of this computer, which no real board does. How much all that was is printed.
 HEADROOM = 1.25
 WAIT_S = 120.0  # only bounds a hang
+SERVICE_S = 3.0  # of service, in which power may fail as in boot
 
 
 class Missed(Exception):
@@ -115,7 +119,26 @@ def edges_go_on(trial):
 # ---- scenarios
 
 
+def statuses(board, program, user):
+    """/proc/PID/status of the program's processes, by PID; each is this user's, with no capability at all."""
+    number, found = image.users()[0][user], {}
+    for pid in board.shell.run(f"pidof {program}").split():
+        text = found[pid] = board.shell.run(f"cat /proc/{pid}/status")
+        assert f"\nUid:{chr(9)}{chr(9).join([str(number)] * 4)}\n" in text, (board.name, program, text)
+        assert re.search(r"\nCapEff:\s+0+\n", text), (board.name, program, text)
+    assert found, (board.name, program)
+    return found
+
+
 def grant_and_drive(trial):
+    """With the shipped users, device rules, folders and limits: daemons without privileges, the guard on time."""
+    for board in trial.world.machines.values():
+        statuses(board, "holdfastd", "holdfast")
+        guards = statuses(board, "holdfast-guard", "holdfast-guard")
+        first = min(guards, key=int)  # the other one writes its record of faults
+        locked = int(re.search(r"VmLck:\s+(\d+) kB", guards[first])[1])
+        stat = board.shell.run(f"cat /proc/{first}/stat").rpartition(")")[2].split()
+        assert locked > 0 and stat[37:39] == ["49", "1"], (board.name, locked, stat)  # proc(5): priority, policy
     edges_go_on(trial)
     seen = trial.resource()
     assert seen["guard"] == "driving" and seen["readback"] == "enable=on", seen
@@ -171,6 +194,14 @@ def kernel_panic(trial):
     assert "Kernel panic" in trial.board.log("serial")
 
 
+def hang_interrupts_off(trial):
+    """Nothing runs on the board any more, no timer and no interrupt: the watchdog resets it."""
+    since = trial.board.load("/modules/hang.ko")
+    trial.off(since)
+    trial.takeover(since)
+    returns(trial, since, "the processor hangs")
+
+
 def link_cut(trial):
     since = now_ns()
     trial.world.switch.cut_off(trial.driver)
@@ -223,12 +254,51 @@ def clock_stepped(trial):
     assert trial.world.leases()["holder"] == trial.driver
 
 
+def clock_slewed(trial):
+    """
+    The driver's CLOCK_MONOTONIC, by which its timers wake, runs a tenth fast, then a tenth slow: the lease goes
+    by the raw clock and stays, the operator is told of the same one, and the lease ends in time.
+    """
+    since, sleeps = now_ns(), trial.board.log("guard").count("suspended")
+    try:
+        for ppm in (100000, -100000):
+            trial.board.shell.run(f"board-tool slew {ppm}")
+            time.sleep(2 * trial.world.ttl_ms / 1000)
+            trial.keeps(since)
+            lease = trial.world.leases()
+            assert (lease["holder"], lease["token"]) == (trial.driver, trial.token), lease
+            assert 0 < lease["left_ms"] <= trial.world.ttl_ms, lease
+        # Cut off while its timers are slow: what ended late would be found in the history (S5).
+        cut = now_ns()
+        trial.world.switch.cut_off(trial.driver)
+        trial.off(cut)
+        trial.takeover(cut)
+    finally:
+        trial.world.switch.heal()
+        trial.board.shell.run("board-tool slew 0")
+    assert trial.board.log("guard").count("suspended") == sleeps, "a slewed clock was taken for sleep"
+
+
+def disk_pulled(trial):
+    """The leader's disk is gone while it runs: it says so, and a grant goes on by the others."""
+    sick = trial.world.machines[trial.leader]
+    device = sick.shell.run("basename $(readlink -f /sys/block/vda/device)").strip()
+    sick.write("/sys/bus/virtio/drivers/virtio_blk/unbind", device)
+    wait_until(lambda: sick.shell.run("ls /sys/block").split() == [], WAIT_S, "no disk", poll=0.5)
+    heals(trial, sick)
+
+
 def disk_read_only(trial):
     """The leader's file system finds an error and goes read-only: it says so, and a grant goes on by the others."""
     sick = trial.world.machines[trial.leader]
     # Not by sysrq: after that, ext4 answers fdatasync() with success and writes nothing.
     sick.write("/sys/fs/ext4/vda/trigger_fs_error", "test")
     wait_until(lambda: "ro," in sick.shell.run("grep /data /proc/mounts"), WAIT_S, "read-only", poll=0.5)
+    heals(trial, sick)
+
+
+def heals(trial, sick):
+    """Of a leader whose disk takes nothing any more: it steps aside, and power off and on makes it well."""
     since = trial.board.kill(9, "holdfast-guard")  # the lease changes, which has to be written
     trial.off(since)
     trial.takeover(since, trial.world.boards)
@@ -239,14 +309,16 @@ def disk_read_only(trial):
     trial.figure("healed by a power cycle after", ms(now_ns() - at))
 
 
-def power_cut_in_boot(trial, cuts=3):
-    """A standby's power fails at random instants of its boot; the driver notices nothing."""
-    since = now_ns()
+def power_cut_in_boot(trial, cuts=10):
+    """A standby's power fails at random instants of its boot and first seconds of service; the driver notices nothing."""
+    since, seed = now_ns(), random.randrange(1 << 32)
+    instants = random.Random(seed)
     victim = trial.world.machines[trial.others[0]]
+    trial.figure(f"{cuts} cuts, seed", seed, "")
     for _ in range(cuts):
         victim.power_off()
         victim.power_on()
-        time.sleep(random.uniform(0.5, 12))
+        time.sleep(instants.uniform(0.2, victim.boot_s + SERVICE_S))
     victim.power_off()
     victim.power_on()
     victim.wait_up()
@@ -358,7 +430,7 @@ def suspended_to_idle(trial):
     returns(trial, since, "the board is suspended")
 
 
-ALL = [grant_and_drive, agent_killed, guard_killed, guard_lost, guard_stopped, kernel_panic, link_cut,
-       link_one_way, leading_driver_loses_power, readback_stuck_off, readback_stuck_on, standby_welded,
-       clock_stepped, disk_full, disk_read_only, gpio_driver_unbound, suspended_to_idle, power_cut_in_boot,
-       watchdog_missing]
+ALL = [grant_and_drive, agent_killed, guard_killed, guard_lost, guard_stopped, kernel_panic, hang_interrupts_off,
+       link_cut, link_one_way, leading_driver_loses_power, readback_stuck_off, readback_stuck_on, standby_welded,
+       clock_stepped, clock_slewed, disk_full, disk_read_only, disk_pulled, gpio_driver_unbound, suspended_to_idle,
+       power_cut_in_boot, watchdog_missing]

@@ -12,13 +12,14 @@ import shutil
 from cluster import Cluster, wait_until
 
 from . import image
+from .console import Console
 from .machine import Board
 from .pins import OUTPUT, READBACK, Pins
 from .switch import Switch
 
 WATCHDOG_MS = 2000
 RESET_MS = 1000  # from the watchdog's bite to the pin at its pull
-DATA = "/data/holdfast"
+DATA = "/var/lib/holdfast"
 
 
 class Boards(Cluster):
@@ -26,7 +27,7 @@ class Boards(Cluster):
 
     def __init__(self, bases, targets, kind="pulse"):
         self.bases, self.targets = bases, targets
-        self.machines = {}
+        self.machines, self.consoles = {}, {}
         super().__init__(issuers=3, boards=3, combined=True, ttl_ms=5000, kind=kind,
                          hold_ms=200, rate_hz=50, election_ms=1500, heartbeat_ms=250,
                          release_ms=300, watchdog_ms=WATCHDOG_MS)
@@ -67,10 +68,12 @@ watchdog = {{ device = "/dev/watchdog0"; timeout_ms = {self.watchdog_ms}; }};
         def pki(name):
             with open(self.path("pki", name), "rb") as file:
                 return file.read()
+        numbers, _, _ = image.users()
         with open(self.conf(node), "rb") as file:
-            files = {"etc/holdfast/holdfast.conf": (file.read(), 0o644)}
-        for name, mode in (("ca.crt", 0o644), (f"{node}.crt", 0o644), (f"{node}.key", 0o600)):
-            files[f"etc/holdfast/pki/{name}"] = (pki(name), mode)
+            files = {"etc/holdfast/holdfast.conf": (file.read(), 0o644, 0),
+                     "etc/holdfast/pki/ca.crt": (pki("ca.crt"), 0o644, 0),
+                     f"etc/holdfast/pki/{node}.crt": (pki(f"{node}.crt"), 0o644, 0),
+                     f"etc/holdfast/pki/{node}.key": (pki(f"{node}.key"), 0o600, numbers["holdfast"])}
         base = self.bases[self.targets[(number - 1) % len(self.targets)]]
         image.make_initramfs(board.path("cpio"), base, files)
         image.make_disk(board.path("disk"))
@@ -85,7 +88,10 @@ watchdog = {{ device = "/dev/watchdog0"; timeout_ms = {self.watchdog_ms}; }};
         for node in self.nodes:
             self.machines[node] = self._make_board(node)
             self.machines[node].power_on()
-            self.machines[node].wait_up()  # boots share the processors: one after the other
+        for board in self.machines.values():
+            board.wait_init()
+        for board in self.machines.values():
+            board.look_at_clock()  # once no other one boots beside it
         self._begin()
         return self
 
@@ -116,6 +122,8 @@ watchdog = {{ device = "/dev/watchdog0"; timeout_ms = {self.watchdog_ms}; }};
                 board.wait_up()
 
     def close(self, **expect):
+        for console in self.consoles.values():
+            console.close()
         if self.pins is not None:
             for board in self.machines.values():
                 if board.process is not None and board.resets(board.up_at):
@@ -182,14 +190,19 @@ watchdog = {{ device = "/dev/watchdog0"; timeout_ms = {self.watchdog_ms}; }};
             raise AssertionError(f"{arguments} at {node}: {result.stdout}{result.stderr}")
         return json.loads(result.stdout)
 
+    def ask(self, node, words):
+        """A viewer's question at a console that stays open; None without an answer."""
+        if node not in self.consoles:
+            self.consoles[node] = Console(self.console(node), self.path("pki", "ca.crt"),
+                                          self.path("pki", "viewer.crt"), self.path("pki", "viewer.key"))
+        return self.consoles[node].ask(words)
+
     def leases(self):
         """The lease of the pump and the issuer that leads, by the first board that knows; or None."""
         for board in self.machines.values():
-            if board.process is not None:
-                result = self.ctl(board.name, "leases", check=False)
-                if result.returncode == 0:
-                    answer = json.loads(result.stdout)
-                    return {"leader": answer["from"], **answer["leases"][0]} if answer["leases"] else None
+            answer = self.ask(board.name, "leases") if board.process is not None else None
+            if answer is not None:
+                return {"leader": answer["from"], **answer["leases"][0]} if answer["leases"] else None
         return None
 
     def steady(self, boards=None, timeout=180.0):
@@ -204,4 +217,4 @@ watchdog = {{ device = "/dev/watchdog0"; timeout_ms = {self.watchdog_ms}; }};
             others = [b for b in boards if b != driver]
             waiting = lease["waiters"].split(",")
             return (driver, others, lease["leader"]) if set(others) <= set(waiting) else None
-        return wait_until(look, timeout, f"a driver and the others waiting; logs in {self.folder}", poll=0.5)
+        return wait_until(look, timeout, f"a driver and the others waiting; logs in {self.folder}", poll=0.2)

@@ -1,10 +1,13 @@
 /*
  * One contract for both backends. The sim backend runs against a small bench in this test. The linux
- * backend runs on the kernel's gpio-sim where this machine lets us make one, and is said to be
- * skipped where not; its refusals are tested everywhere.
+ * backend runs on the kernel's gpio-sim where this machine lets us make one, and on real lines and a
+ * real watchdog that HOLDFAST_WIRED and HOLDFAST_WATCHDOG name; both are said to be skipped where not.
+ * Its refusals are tested everywhere.
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/gpio.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 
 #include "base/limits.h"
@@ -440,6 +443,105 @@ static void linux_keeps_the_contract(void **state)
     gpio_sim_remove();
 }
 
+/* Two lines that no HAL has: one is wired to the output under test, one to the input. */
+struct wires {
+    int seen;
+    int driver;
+};
+
+static int wire_take(const char *chip, uint32_t number, uint64_t flags, uint32_t *lines)
+{
+    char path[64];
+    struct gpiochip_info info;
+    struct gpio_v2_line_request request;
+    memset(&request, 0, sizeof(request));
+    request.offsets[0] = number;
+    request.num_lines = 1;
+    request.config.flags = flags;
+    snprintf(path, sizeof(path), "/dev/%s", chip);
+    int fd = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(ioctl(fd, GPIO_GET_CHIPINFO_IOCTL, &info), 0);
+    assert_int_equal(ioctl(fd, GPIO_V2_GET_LINE_IOCTL, &request), 0);
+    close(fd);
+    *lines = info.lines;
+    return request.fd;
+}
+
+/* What is at the other end follows in its own time. */
+static bool wires_output_is(struct world *world, bool level)
+{
+    const struct wires *wires = world->context;
+    struct gpio_v2_line_values values = { .mask = 1 };
+    for (int tries = 0; tries < 5000; tries++, nap_ms(1)) {
+        assert_int_equal(ioctl(wires->seen, GPIO_V2_LINE_GET_VALUES_IOCTL, &values), 0);
+        if ((values.bits & 1) == level)
+            return true;
+    }
+    return false;
+}
+
+static void wires_set_input(struct world *world, bool level)
+{
+    const struct wires *wires = world->context;
+    struct gpio_v2_line_values values = { .bits = level, .mask = 1 };
+    assert_int_equal(ioctl(wires->driver, GPIO_V2_LINE_SET_VALUES_IOCTL, &values), 0);
+}
+
+/* HOLDFAST_WIRED="CHIP OUTPUT SEEN DRIVER INPUT": OUTPUT is wired to SEEN, and DRIVER to INPUT. */
+static void linux_keeps_the_contract_on_lines_that_are_wired(void **state)
+{
+    char chip[32];
+    unsigned output = 0, seen = 0, driver = 0, input = 0;
+    uint32_t lines = 0;
+    struct hal_line *line = NULL;
+    const char *wired = getenv("HOLDFAST_WIRED");
+    (void)state;
+    if (wired == NULL) {
+        print_message("wired lines: skipped, HOLDFAST_WIRED names none\n");
+        skip();
+    }
+    assert_int_equal(sscanf(wired, "%31s %u %u %u %u", chip, &output, &seen, &driver, &input), 5);
+    struct wires wires = { wire_take(chip, seen, GPIO_V2_LINE_FLAG_INPUT, &lines),
+                           wire_take(chip, driver, GPIO_V2_LINE_FLAG_OUTPUT, &lines) };
+    struct world world = { .context = &wires,
+                           .chip = chip,
+                           .output_line = output,
+                           .input_line = input,
+                           .wired = true,
+                           .output_is = wires_output_is,
+                           .set_input = wires_set_input };
+    assert_int_equal(hal_linux_open(&world.hal, true), HAL_OK);
+    contract(&world);
+    assert_int_equal(open_output(&world.hal, chip, lines, false, "enable", &line), HAL_NOT_FOUND);
+    assert_int_equal(open_output(&world.hal, chip, seen, false, "enable", &line), HAL_BUSY);
+    world.hal.close(&world.hal);
+    close(wires.seen);
+    close(wires.driver);
+}
+
+static void linux_watchdog_is_armed_fed_and_stopped(void **state)
+{
+    struct hal hal;
+    uint32_t actual_ms = 0;
+    const char *device = getenv("HOLDFAST_WATCHDOG");
+    (void)state;
+    if (device == NULL) {
+        print_message("watchdog: skipped, HOLDFAST_WATCHDOG names none\n");
+        skip();
+    }
+    assert_int_equal(hal_linux_open(&hal, true), HAL_OK);
+    assert_int_equal(hal.watchdog->arm(hal.context, device, 0, &actual_ms), HAL_UNSUPPORTED);
+    assert_int_equal(hal.watchdog->arm(hal.context, device, 1500, &actual_ms), HAL_OK);
+    assert_int_equal(actual_ms, 2000); /* whole seconds, rounded up */
+    for (int i = 0; i < 6; i++, nap_ms(500))
+        assert_int_equal(hal.watchdog->feed(hal.context), HAL_OK);
+    assert_int_equal(hal.watchdog->stop(hal.context), HAL_OK);
+    assert_int_equal(hal.watchdog->feed(hal.context), HAL_NOT_FOUND);
+    nap_ms(3000); /* it does not bite */
+    hal.close(&hal);
+}
+
 /* ---- both */
 
 /* Which one it is, is the configuration's: whoever opens it does the same for both. */
@@ -506,6 +608,8 @@ int main(void)
         cmocka_unit_test(linux_refuses_what_is_no_gpio_chip),
         cmocka_unit_test(linux_refuses_what_is_no_watchdog),
         cmocka_unit_test(linux_keeps_the_contract),
+        cmocka_unit_test(linux_keeps_the_contract_on_lines_that_are_wired),
+        cmocka_unit_test(linux_watchdog_is_armed_fed_and_stopped),
         cmocka_unit_test(clocks_move_forward),
         cmocka_unit_test(results_have_names),
     };
