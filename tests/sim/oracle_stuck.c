@@ -93,7 +93,8 @@ static void check_at_rest(struct world *world, int issuer, const struct lease_me
         const struct issuer_lease *lease = &replica->issuer.lease[i];
         if (name_equal(&lease->resource, &message->resource) &&
             lease->word_index > replica->table.applied)
-            world_fail(world, ORACLE_S3, "%s says that a word about %s is noted, and writes another",
+            world_fail(world, ORACLE_S3,
+                       "%s says that a word about %s is noted, and writes another",
                        world->name[issuer].text, message->resource.text);
     }
 }

@@ -45,8 +45,7 @@ static void propose_word(struct issuer *issuer, const struct issuer_lease *lease
 {
     bool stuck = word->kind == LEASE_COMMAND_STUCK;
     bool affordable = budget_left(&client->budget, &budget_board, now) >= BUDGET_LEASE_BYTES;
-    if (is_writing(issuer, lease) ||
-        (stuck ? !stuck_has_room(&issuer->table->stuck) : !affordable))
+    if (is_writing(issuer, lease) || (stuck ? !stuck_has_room(&issuer->table->stuck) : !affordable))
         return;
     struct lease_command *command = issuer_propose(issuer, out, word->kind, &lease->resource);
     command->holder = client->node;
