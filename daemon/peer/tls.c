@@ -13,6 +13,7 @@
 #include <sys/random.h>
 
 #include "peer/tls_private.h"
+#include "peer/tls_watch.h"
 
 struct tls_identity {
     mbedtls_ctr_drbg_context random;
@@ -216,6 +217,12 @@ static bool check_files(struct tls_identity *identity, const char *ca_path,
     if (!key_matches(certificate, &identity->key)) {
         snprintf(error, size, "%s: does not match the certificate in %s", key_path,
                  certificate_path);
+        return false;
+    }
+    if (certificate->next != NULL || certificate->raw.len > TLS_CERTIFICATE_MAX) {
+        snprintf(error, size,
+                 "%s: must hold one certificate of at most %d bytes, signed by the CA itself",
+                 certificate_path, TLS_CERTIFICATE_MAX);
         return false;
     }
     name_of(certificate, &identity->name);
@@ -426,7 +433,12 @@ enum tls_cause tls_error_explain(const mbedtls_ssl_context *ssl, int code, char 
     detail[0] = '\0';
     if (code == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED || code == MBEDTLS_ERR_SSL_BAD_HS_CERTIFICATE)
         cause = cause_of_flags(mbedtls_ssl_get_verify_result(ssl));
-    else if (code == MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE)
+    else if (code == MBEDTLS_ERR_SSL_PEER_VERIFY_FAILED) {
+        cause = TLS_CAUSE_CERTIFICATE;
+        snprintf(detail, sizeof(detail),
+                 "it must be one, of at most %d bytes, signed by the CA itself",
+                 TLS_CERTIFICATE_MAX);
+    } else if (code == MBEDTLS_ERR_SSL_NO_CLIENT_CERTIFICATE)
         cause = TLS_CAUSE_NO_CERTIFICATE;
     else if (code == MBEDTLS_ERR_SSL_ALLOC_FAILED)
         cause = TLS_CAUSE_MEMORY;

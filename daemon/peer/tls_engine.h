@@ -15,6 +15,7 @@
 
 #include "base/bytes.h"
 #include "peer/tls.h"
+#include "peer/tls_watch.h"
 
 enum tls_progress {
     TLS_DONE,  /* handshake finished, or bytes were read */
@@ -37,6 +38,7 @@ struct tls_engine {
     const struct tls_identity *identity;
     struct tls_session *session;
     bool resumed;
+    struct tls_watch watch;
     int code; /* of the call that failed */
 };
 

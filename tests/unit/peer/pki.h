@@ -94,6 +94,27 @@ static inline void pki_issue(struct pki *pki, const char *ca, const char *name, 
     mbedtls_pk_free(&key);
 }
 
+/* `name`: the certificate and key of `first`, and the certificate of `second` behind it. */
+static inline void pki_chain(const struct pki *pki, const char *name, const char *first,
+                             const char *second)
+{
+    static char text[16384];
+    size_t length = 0;
+    const char *const paths[] = { pki_path(pki, first, "crt"), pki_path(pki, second, "crt"),
+                                  pki_path(pki, first, "key") };
+    for (int i = 0; i < 3; i++) {
+        FILE *file = fopen(paths[i], "r");
+        assert_non_null(file);
+        length += fread(text + length, 1, sizeof(text) - 1 - length, file);
+        fclose(file);
+        text[length] = '\0';
+        if (i > 0) {
+            pki_write_text(pki_path(pki, name, i == 1 ? "crt" : "key"), text);
+            length = 0;
+        }
+    }
+}
+
 static inline void pki_make_ca(struct pki *pki, const char *name, const char *from, const char *to)
 {
     pki_issue(pki, name, name, "CN=ca,O=test", from, to);

@@ -72,6 +72,15 @@ static void certificate_of_another_ca_is_refused(void **state)
                    certificate, "not signed by the CA");
 }
 
+static void file_with_a_chain_is_refused(void **state)
+{
+    (void)state;
+    pki_chain(&pki, "chain", "board-a", "ca");
+    const char *certificate = pki_path(&pki, "chain", "crt");
+    expect_refused(pki_path(&pki, "ca", "crt"), certificate, pki_path(&pki, "chain", "key"),
+                   certificate, "must hold one certificate of at most 4096 bytes");
+}
+
 static void expired_certificate_is_refused(void **state)
 {
     (void)state;
@@ -118,6 +127,7 @@ int main(void)
         cmocka_unit_test(missing_or_foreign_files_are_named),
         cmocka_unit_test(key_of_another_certificate_is_refused),
         cmocka_unit_test(certificate_of_another_ca_is_refused),
+        cmocka_unit_test(file_with_a_chain_is_refused),
         cmocka_unit_test(expired_certificate_is_refused),
         cmocka_unit_test(unset_clock_does_not_make_a_certificate_invalid),
         cmocka_unit_test(unset_clock_does_not_revive_an_expired_certificate),

@@ -1,0 +1,64 @@
+#include "peer/tls_watch.h"
+
+enum {
+    RECORD_HEAD = 5,
+    RECORD_CHANGE_CIPHER_SPEC = 20,
+    RECORD_HANDSHAKE = 22,
+    MESSAGE_HEAD = 4,
+    MESSAGE_CERTIFICATE = 11,
+    LENGTH_BYTES = 3 /* of the list, and of each certificate in it */
+};
+
+/* The two lengths that a Certificate begins with; an empty list has the first one only. */
+static void take_certificate(struct tls_watch *watch, uint8_t byte)
+{
+    if (watch->message_at < LENGTH_BYTES)
+        watch->list_length = watch->list_length << 8 | byte;
+    else if (watch->message_at < 2 * LENGTH_BYTES)
+        watch->first_length = watch->first_length << 8 | byte;
+    if (watch->message_at == 2 * LENGTH_BYTES - 1)
+        watch->refused = watch->list_length != LENGTH_BYTES + watch->first_length ||
+                         watch->first_length > TLS_CERTIFICATE_MAX;
+}
+
+static void take_message(struct tls_watch *watch, uint8_t byte)
+{
+    if (watch->message_head == MESSAGE_HEAD) {
+        if (watch->message_type == MESSAGE_CERTIFICATE)
+            take_certificate(watch, byte);
+        watch->message_at++;
+        watch->message_left--;
+    } else if (watch->message_head++ == 0) {
+        watch->message_type = byte;
+        watch->message_left = watch->message_at = 0;
+        watch->list_length = watch->first_length = 0;
+    } else {
+        watch->message_left = watch->message_left << 8 | byte;
+    }
+    if (watch->message_head == MESSAGE_HEAD && watch->message_left == 0)
+        watch->message_head = 0;
+}
+
+static void take(struct tls_watch *watch, uint8_t byte)
+{
+    if (watch->record_head == RECORD_HEAD) {
+        if (watch->record_type == RECORD_HANDSHAKE)
+            take_message(watch, byte);
+        watch->record_left--;
+    } else if (watch->record_head++ == 0) {
+        watch->record_type = byte;
+        watch->record_left = 0;
+        watch->over = byte == RECORD_CHANGE_CIPHER_SPEC;
+    } else if (watch->record_head > 3) {
+        watch->record_left = (uint16_t)(watch->record_left << 8 | byte);
+    }
+    if (watch->record_head == RECORD_HEAD && watch->record_left == 0)
+        watch->record_head = 0;
+}
+
+bool tls_watch_take(struct tls_watch *watch, struct bytes in)
+{
+    for (size_t i = 0; i < in.length && !watch->over && !watch->refused; i++)
+        take(watch, in.data[i]);
+    return !watch->refused;
+}

@@ -1,0 +1,42 @@
+/*
+ * What the other side may have TLS compute with before it has proven anything.
+ *
+ * Purpose: mbedTLS verifies the signatures of a whole chain of certificates, with whatever keys the
+ *   sender put into it, before it finds that nothing in it leads to the CA: seconds of a small
+ *   processor for 14 KB. Nodes and operators have one certificate, signed by the CA itself. So that
+ *   message, which TLS 1.2 sends in the clear, is looked at byte by byte before mbedTLS sees it.
+ * Owner: tls_engine, one for each connection. Pure; zeroed memory is the beginning.
+ * Source: RFC 5246, 6.2.1 (records), 7.4 (handshake messages), 7.4.2 (Certificate).
+ */
+#ifndef HOLDFAST_PEER_TLS_WATCH_H
+#define HOLDFAST_PEER_TLS_WATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+
+enum { TLS_CERTIFICATE_MAX = 4096 /* bytes of a certificate; ours have some 500 */ };
+
+struct tls_watch {
+    uint8_t record_head; /* bytes of the record's header that came, of 5 */
+    uint8_t record_type;
+    uint16_t record_left; /* bytes of its body yet to come */
+    uint8_t message_head; /* bytes of the handshake message's header that came, of 4 */
+    uint8_t message_type;
+    uint32_t message_left;
+    uint32_t message_at;  /* bytes of its body that came */
+    uint32_t list_length; /* of a Certificate: all of them, and the first */
+    uint32_t first_length;
+    bool over; /* what follows is encrypted */
+    bool refused;
+};
+
+/*
+ * Looks at what comes next. False, from then on: more than one certificate, or one that is longer
+ * than TLS_CERTIFICATE_MAX; no byte of `in` may reach TLS.
+ */
+bool tls_watch_take(struct tls_watch *watch, struct bytes in);
+
+#endif
