@@ -7,6 +7,7 @@ out. Ends with one line "N passed, M failed"; a mutant that survives is a failur
   run.py --table [NAME...]   writes their rows of README.md's table anew, from what was found
   run.py --who       who finds each: the unit test that it names, the simulator by any oracle, or
                      both; writes the rows of those mutants into README.md's second table
+  run.py --fresh FOLDER [NAME...]   the patches of a folder outside of the tree: who finds each
 """
 
 import argparse
@@ -23,6 +24,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(HERE))
 sys.path.insert(0, HERE)
 sys.dont_write_bytecode = True
+import fresh  # noqa: E402
 from patch import ORACLES, PatchError, load  # noqa: E402
 
 SIMULATOR = "build/bin/holdfast-sim"
@@ -244,21 +246,29 @@ def parse():
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--table", action="store_true")
     parser.add_argument("--who", action="store_true")
+    parser.add_argument("--fresh", metavar="FOLDER")
+    parser.add_argument("--no-units", action="store_true", help="fresh: without the unit tests")
+    parser.add_argument("--no-hunt", action="store_true", help="fresh: without the simulator")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seeds", type=int, help=f"tried at the most: 20000, or {WHO_SEEDS}")
-    parser.add_argument("--cpu", type=int, default=240, help="seconds of a core at the most")
+    parser.add_argument("--cpu", type=int, help="seconds of a core at the most: 240; fresh: 900")
     parser.add_argument("--keep", action="store_true", help="keep the build trees")
     parser.add_argument("-v", "--verbose", action="store_true", help="what the oracle saw")
     limits = parser.parse_args()
-    limits.seeds = limits.seeds or (WHO_SEEDS if limits.who else 20000)
+    limits.seeds = limits.seeds or (WHO_SEEDS if limits.who or limits.fresh else 20000)
+    limits.cpu = limits.cpu or (900 if limits.fresh else 240)
     return limits
+
+
+def judge_fresh(fault, limits):
+    return fresh.judge(sys.modules[__name__], fault, limits)
 
 
 def run_all(mutants, limits):
     results = []
+    how = judge_fresh if limits.fresh else judge_who if limits.who else judge
     with concurrent.futures.ThreadPoolExecutor(limits.jobs) as pool:
-        futures = [pool.submit(judge_who if limits.who else judge, mutant, limits)
-                   for mutant in mutants]
+        futures = [pool.submit(how, mutant, limits) for mutant in mutants]
         for future in concurrent.futures.as_completed(futures):
             results.append(future.result())
             result = results[-1]
@@ -269,8 +279,8 @@ def run_all(mutants, limits):
 
 def main():
     limits = parse()
-    there, broken = load(HERE)
-    mutants = wanted(there, limits.names)
+    there, broken = fresh.load_fresh(limits.fresh, limits.names) if limits.fresh else load(HERE)
+    mutants = there if limits.fresh else wanted(there, limits.names)
     begin = time.monotonic()
     if limits.check:
         results = check(mutants)
@@ -282,9 +292,11 @@ def main():
     passed = sum(result.killed for result in results)
     failed = len(results) - passed + sum(1 for name, _ in broken
                                          if name not in {r.mutant.name for r in results})
-    if limits.table and not limits.who:
+    if limits.table and not limits.who and not limits.fresh:
         write_table(results, there)
-    if limits.who:
+    if limits.fresh:
+        fresh.print_shares(results)
+    elif limits.who:
         write_who(results)
         print_who(results)
     elif not limits.check:
