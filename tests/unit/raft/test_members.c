@@ -226,6 +226,21 @@ static void a_new_peer_is_probed_from_the_end_of_the_log(void **state)
     assert_int_equal(progress_of(1, 4)->match, raft_of(1)->last_index);
 }
 
+static void a_new_member_has_nothing_of_whoever_stood_at_its_place(void **state)
+{
+    (void)state;
+    led_by_n1(5, 4);
+    uint64_t index = cluster_propose(&world, 1, "x");
+    beats(1, 2);
+    assert_int_equal(progress_of(1, 4)->match, index);
+    assert_int_equal(cluster_change(&world, 1, RAFT_CHANGE_REMOVE, 4), RAFT_ACCEPTED);
+    beats(1, 2);
+    cluster_isolate(&world, 5);
+    assert_int_equal(cluster_ask_change(&world, 1, RAFT_CHANGE_ADD, 5), RAFT_ACCEPTED);
+    assert_int_equal(progress_of(1, 5)->match, 0);
+    assert_int_equal(progress_of(1, 5)->state, RAFT_PROBE);
+}
+
 /* ---- which changes are made, and when */
 
 static void a_change_that_fits_no_configuration_is_refused(void **state)
@@ -659,6 +674,7 @@ int main(void)
         cmocka_unit_test(a_snapshot_carries_the_configuration_as_of_its_index),
         cmocka_unit_test(a_learner_promoted_through_a_snapshot_gets_an_election_timer),
         cmocka_unit_test(a_new_peer_is_probed_from_the_end_of_the_log),
+        cmocka_unit_test(a_new_member_has_nothing_of_whoever_stood_at_its_place),
         cmocka_unit_test(a_change_that_fits_no_configuration_is_refused),
         cmocka_unit_test(there_are_seven_at_most),
         cmocka_unit_test(names_and_addresses_must_fit_an_entry),

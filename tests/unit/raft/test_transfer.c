@@ -68,6 +68,26 @@ static void a_transfer_that_does_not_happen_is_aborted(void **state)
     assert_int_equal(node.out.refusal, RAFT_ACCEPTED);
 }
 
+/* It was told, and did not stand: perhaps it was just not there. */
+static void a_target_that_was_told_in_vain_is_told_again(void **state)
+{
+    (void)state;
+    node_init(&node, 1, 3, 1);
+    node_serve(&node);
+    node_acknowledge(&node, "n3", node.raft.last_index);
+    transfer("n3");
+    assert_non_null(node_sent_to(&node, RAFT_TIMEOUT_NOW, "n3"));
+    while (!name_empty(&node.raft.transfer_to)) {
+        node_acknowledge_round(&node, "n2", node.raft.term, 0);
+        node.now = instant_max(node.out.wake_at, instant_add(node.now, span_from_ms(1)));
+        node_event(&node, RAFT_EVENT_TIMER);
+    }
+    assert_int_equal(node.raft.role, RAFT_LEADER);
+    transfer("n3");
+    assert_int_equal(node.out.refusal, RAFT_ACCEPTED);
+    assert_non_null(node_sent_to(&node, RAFT_TIMEOUT_NOW, "n3"));
+}
+
 static void hear(enum raft_message_kind kind, const char *from, uint64_t term)
 {
     node_receive(&node, (struct raft_message){ .kind = kind, .from = name_of(from), .term = term });
@@ -200,6 +220,7 @@ int main(void)
         cmocka_unit_test(the_target_is_told_only_when_it_has_everything),
         cmocka_unit_test(bad_targets_are_refused),
         cmocka_unit_test(a_transfer_that_does_not_happen_is_aborted),
+        cmocka_unit_test(a_target_that_was_told_in_vain_is_told_again),
         cmocka_unit_test(the_target_campaigns_at_once_without_a_pre_vote),
         cmocka_unit_test(only_the_leader_may_tell),
         cmocka_unit_test(transfer_does_not_vote_twice_in_a_term),
