@@ -143,6 +143,7 @@ void __wrap_holder_step(struct holder *holder, const struct holder_event *event,
     struct world *world = loop_running()->world;
     __real_holder_step(holder, event, now, out);
     note_tokens(holder);
+    oracle_agent_says(world, running_board(), holder);
     for (size_t i = 0; i < out->change_count; i++) {
         meet_holder_changed(world, running_board(), &out->change[i]);
         if (out->change[i].input == HOLDER_INPUT_LEFTOVER)
@@ -231,6 +232,8 @@ void sim_agent_guard(struct world *world, const struct event *event)
     if (message && message->refusal == GUARD_REFUSED_TERMS)
         world_cover(world, COVERAGE_MISMATCHES);
     struct sim_loop *before = loop_enter(world, machine_of(world, board));
+    if (message)
+        oracle_guard_told(world, board, message);
     agent->heard = event;
     loop_readable(loop_running());
     if (agent->heard && agent->socket_open)
@@ -266,6 +269,7 @@ void sim_agent_prepare(struct world *world, int board)
     struct sim_agent *agent = agent_of(world, board);
     agent->hold_ms = world->board[board].file_hold_ms;
     agent->ttl_us = world->ttl_us;
+    oracle_agent_starts(world, board);
     agent->socket_open = false;
     agent->heard = NULL;
 }

@@ -31,6 +31,7 @@ static const char *const names[COVERAGE_KINDS] = {
     [COVERAGE_READS_GIVEN_UP] = "reads given up with the leadership",
     [COVERAGE_DRIVES] = "drives",
     [COVERAGE_DRIVES_SEVERAL] = "drives of boards that drive another resource",
+    [COVERAGE_BLIND_PROOFS] = "outputs without readback proven off",
     [COVERAGE_DROPS_AT_DEADLINE] = "drops at the deadline",
     [COVERAGE_DROPS_AGENT_LOST] = "drops for a lost agent",
     [COVERAGE_DROPS_LATE] = "drops for lateness",

@@ -113,6 +113,8 @@ static const char *whole_line(struct world *world, const struct fault *fault, st
     int board = fault_node(world, fault->node) - world->issuer_count;
     if (board < 0 || fault->resource >= world->resource_count)
         return fault_no_board;
+    if (world->plan.hardware[board].blind)
+        return "nobody would see it: it has no readback";
     *line = &world->board[board].line[fault->resource];
     return (*line)->welded || (*line)->reading != READING_TRUE ? "broken already" : NULL;
 }

@@ -19,8 +19,8 @@ static void write_output(const struct world *world, int board, int64_t hold_ms,
     output->covers =
         hardware->output == OUTPUT_GPIO_PROCESS ? CONF_COVERS_PROCESS : CONF_COVERS_KERNEL;
     output->reset_ms = pulse ? 0 : (uint32_t)((hardware->reset_us + 999) / 1000);
-    output->has_readback = true;
-    output->readback_within_ms = (uint32_t)world->plan.readback_ms;
+    output->has_readback = !hardware->blind;
+    output->readback_within_ms = hardware->blind ? 0 : (uint32_t)world->plan.readback_ms;
 }
 
 static void write_resource(const struct world *world, int board, int resource, int64_t hold_ms,
@@ -29,7 +29,7 @@ static void write_resource(const struct world *world, int board, int resource, i
     const struct sim_hardware *hardware = &world->plan.hardware[board];
     bool pulse = hardware->output == OUTPUT_PULSE;
     to->name = world->resource[resource];
-    to->ttl_ms = (uint32_t)(world->ttl_us / 1000);
+    to->ttl_ms = (uint32_t)(sim_ttl_us(&world->plan, resource, world->ttl_us) / 1000);
     to->priority = board == resource % world->board_count ? PREFERRED : OTHERS;
     to->failback = (world->plan.failback & sim_failback_bit(resource, board)) != 0 ?
                        CONF_FAILBACK_AUTO :
@@ -58,7 +58,7 @@ static void write_policy(const struct world *world, int resource, struct conf_po
 {
     policy->resource = world->resource[resource];
     /* No longer than what boards ask for: a hold-off after a restore is just long enough. */
-    policy->ttl_max_ms = (uint32_t)(world->ttl_us / 1000);
+    policy->ttl_max_ms = (uint32_t)(sim_ttl_us(&world->plan, resource, world->ttl_us) / 1000);
     policy->fence_max_ms = (uint32_t)((plan_longest_fence_us(&world->plan) + 999) / 1000);
     policy->on_stuck = world->plan.stuck_go ? CONF_ON_STUCK_GO : CONF_ON_STUCK_HOLD;
     policy->holder_count = (uint8_t)world->board_count;

@@ -261,7 +261,8 @@ static bool must_be_told(const struct world *world, int board, int resource)
     bool stands = world->clock[world->machine_of[board_node(world, board)]].raw.stands;
     return guard->loop.guard.resource[resource].state == GUARD_DRIVING && !stands &&
            instant_diff(deadline, now).us > 0 &&
-           world->now_us - guard->clock_touched_us > 2 * world->plan.ttl_us;
+           world->now_us - guard->clock_touched_us >
+               2 * sim_ttl_us(&world->plan, resource, world->plan.ttl_us);
 }
 
 static void check_told(struct world *world, int board)

@@ -182,6 +182,7 @@ void __wrap_replica_init(struct replica *replica, const struct raft_config *raft
     if (put_back_starts(world, node))
         oracle_put_back(world, node, recovered);
     oracle_recovered(world, node, recovered);
+    oracle_issuer_starts(world, node);
     __real_replica_init(replica, raft, config, recovered, now);
     world->issuer[node].replica = replica;
     log_note(world, "%s: starts in term %llu, log %llu..%llu", world->name[node].text,
@@ -262,8 +263,10 @@ void __wrap_replica_step(struct replica *replica, const struct replica_event *ev
     int node = loop_running()->machine;
     struct before before;
     look(world, node, replica, event, &before);
+    oracle_issuer_steps(world, node);
     __real_replica_step(replica, event, now, out);
     note_step(world, node, event, &before);
+    oracle_issuer_stepped(world, node, event, out);
     oracle_term(world, node);
     oracle_applied(world, node);
     oracle_memory(world, node);
@@ -367,7 +370,10 @@ void __wrap_issuer_shell_lease(struct issuer_shell *shell, const struct hf_name 
         oracle_renewal_arrived(world, node, board, message);
     meet_lease_arrived(world, node, board, message);
     answer_without_leading(agent, message);
+    bool word = message->kind == LEASE_STUCK && oracle_word_is_news(world, node, board, message);
     __real_issuer_shell_lease(shell, agent, message);
+    if (word)
+        oracle_word_taken(world, node, board, message);
 }
 
 int sim_issuer_leader(const struct world *world)

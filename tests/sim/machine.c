@@ -119,6 +119,7 @@ void machine_pins(struct world *world, const struct event *event)
 
 static void clock_is_touched(struct world *world, int machine)
 {
+    world->touched_us[machine] = world->now_us;
     if (world->board_on[machine] >= 0)
         world->board[world->board_on[machine]].guard.clock_touched_us = world->now_us;
 }

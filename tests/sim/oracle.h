@@ -13,6 +13,7 @@
 #include <stdint.h>
 
 #include "guard/guard.h"
+#include "lease/holder.h"
 #include "lease/lease_message.h"
 #include "lease/replica.h"
 #include "lease/table.h"
@@ -143,6 +144,14 @@ struct oracle_issuer {
     /* Of the latest answer to a heartbeat that came in from there. */
     int64_t reply_sent_us[SIM_ISSUERS_MAX];
     uint64_t reply_term[SIM_ISSUERS_MAX];
+    /* To whom it is to hand over the lead, and has not told it; empty: to nobody. */
+    struct hf_name hand_over;
+    enum issuer_transfer_state transfer[SIM_RESOURCES_MAX]; /* as it last said */
+    /* Of the newest word of the board, by this life of its agent. */
+    uint64_t word_nonce[SIM_BOARDS_MAX];
+    uint32_t word_life[SIM_BOARDS_MAX];
+    uint64_t split_term; /* in which it was first refused a vote at split_us; 0: none */
+    int64_t split_us;
 };
 
 /* Since when a readback was seen to disagree with the guard's state. */
@@ -173,6 +182,10 @@ struct oracle_board {
     int64_t driven_deadline_us[SIM_RESOURCES_MAX];
     struct oracle_doubt doubt[SIM_RESOURCES_MAX];
     struct oracle_latch latch[SIM_RESOURCES_MAX];
+    /* As its agent was told by its guard: in a fault, with a readback on, since then; 0: it is not. */
+    int64_t told_on_us[SIM_RESOURCES_MAX];
+    bool told_stuck[SIM_RESOURCES_MAX]; /* and the fault is an output stuck on */
+    bool says_stuck[SIM_RESOURCES_MAX]; /* its agent does */
 };
 
 struct oracle_change {
@@ -272,6 +285,14 @@ void oracle_renewal_arrived(struct world *world, int issuer, int board,
 void oracle_renewed(struct world *world, int issuer, int board,
                     const struct lease_message *message);
 
+/* oracle_issuer.c: hand-overs, and votes that are split */
+/* Before a step, and after it. */
+void oracle_issuer_steps(struct world *world, int issuer);
+void oracle_issuer_stepped(struct world *world, int issuer, const struct replica_event *event,
+                           const struct replica_output *out);
+/* A new life. */
+void oracle_issuer_starts(struct world *world, int issuer);
+
 /* oracle_disk.c: batches on their way to the disk, and who relies on them */
 void oracle_disk_appended(struct world *world, int issuer, const struct raft_persist *batch);
 void oracle_disk_taken(struct world *world, int issuer);
@@ -334,6 +355,15 @@ void oracle_stuck_drives(struct world *world, int resource, int board);
 void oracle_said_clear(struct world *world, int resource, int board);
 /* An operator's word that lets the resource go was taken by this leader. */
 void oracle_said_go(struct world *world, int resource, int issuer);
+/* A board's word on an output arrives, and was taken by the issuer. */
+bool oracle_word_is_news(struct world *world, int issuer, int board,
+                         const struct lease_message *message);
+void oracle_word_taken(struct world *world, int issuer, int board,
+                       const struct lease_message *message);
+/* The agent hears of its guard, and has made of it what it says; or it starts. */
+void oracle_guard_told(struct world *world, int board, const struct guard_message *status);
+void oracle_agent_says(struct world *world, int board, const struct holder *holder);
+void oracle_agent_starts(struct world *world, int board);
 void oracle_compare_stuck(struct world *world, int issuer, const struct lease_table *table);
 void oracle_restore_stuck(struct world *world, const struct lease_table *table);
 

@@ -63,6 +63,8 @@ void oracle_check_fences(struct world *world)
 void oracle_status(struct world *world, int board, int resource, const struct guard_message *status)
 {
     const struct line *line = &world->board[board].line[resource];
+    if (status->proven && world->plan.hardware[board].blind)
+        world_cover(world, COVERAGE_BLIND_PROOFS);
     if (status->proven && line->reading == READING_TRUE && line_reads(world, board, resource))
         world_fail(world, ORACLE_S5, "%s: %s is said to be proven off and is on",
                    board_text(world, board), world->resource[resource].text);
@@ -72,6 +74,8 @@ void oracle_status(struct world *world, int board, int resource, const struct gu
 static bool reads_on(const struct world *world, int board, int resource)
 {
     const struct sim_hal *hal = &world->board[board].guard.hal;
+    if (world->plan.hardware[board].blind)
+        return false;
     return hal->fails_until_us[resource] > world->now_us ||
            (hal->told ? hal->level[resource] : line_reads(world, board, resource));
 }
@@ -222,9 +226,9 @@ void oracle_turn_ended(struct world *world, int board)
 {
     const struct sim_guard *sim_guard = &world->board[board].guard;
     const struct guard *guard = &sim_guard->loop.guard;
-    /* Its time is not ours: it was away, or its clock stood. */
-    bool cannot_tell =
-        world->now_us <= sim_guard->absent_until_us || sim_guard_clock_is_bad(world, board);
+    /* Its time is not ours: it was away, or its clock stood; or there is no readback. */
+    bool cannot_tell = world->now_us <= sim_guard->absent_until_us ||
+                       sim_guard_clock_is_bad(world, board) || world->plan.hardware[board].blind;
     note_on(world, board);
     for (int i = 0; i < world->resource_count; i++) {
         struct oracle_doubt *doubt = &world->oracle.board[board].doubt[i];

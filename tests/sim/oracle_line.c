@@ -11,7 +11,8 @@ void oracle_answer(struct world *world, int board, const struct lease_message *m
     for (uint8_t i = 0; i < message->item_count; i++) {
         const struct lease_item *item = &message->items[i];
         int resource = world_resource(world, &item->resource);
-        int64_t deadline_us = renewal->sent_us + world->board[board].agent.ttl_us;
+        int64_t deadline_us =
+            renewal->sent_us + sim_ttl_us(&world->plan, resource, world->board[board].agent.ttl_us);
         if (!item->lost && item->token == seen->driven_token[resource] &&
             deadline_us > seen->driven_deadline_us[resource])
             seen->driven_deadline_us[resource] = deadline_us;

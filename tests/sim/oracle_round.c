@@ -95,6 +95,18 @@ static void check_durable(struct world *world, int issuer, uint64_t term,
                    (unsigned long long)seen->durable_term, seen->durable_vote.text);
 }
 
+/* Whoever acknowledges entries in a term follows no leader of an earlier one any more. */
+static void check_acknowledged(struct world *world, int issuer, const struct raft_message *message)
+{
+    const struct oracle_issuer *seen = &world->oracle.issuer[issuer];
+    bool counts = (message->kind == RAFT_APPEND_REPLY && message->success) ||
+                  (message->kind == RAFT_SNAPSHOT_REPLY && message->installed);
+    if (counts && seen->durable_term < message->term)
+        world_fail(world, ORACLE_VOTE, "%s acknowledges in term %llu; its disk has term %llu",
+                   world->name[issuer].text, (unsigned long long)message->term,
+                   (unsigned long long)seen->durable_term);
+}
+
 void oracle_raft_sent(struct world *world, const struct raft_message *message)
 {
     int from = world_issuer(world, &message->from);
@@ -102,6 +114,7 @@ void oracle_raft_sent(struct world *world, const struct raft_message *message)
         check_durable(world, from, message->term, &message->to, "votes for");
     if (message->kind == RAFT_VOTE_REQUEST && !message->pre)
         check_durable(world, from, message->term, &message->from, "campaigns as");
+    check_acknowledged(world, from, message);
     oracle_disk_said(world, message);
     oracle_memory_sent(world, message);
     put_back_sent(world, message);

@@ -3,6 +3,7 @@
  * resource until an operator said go, or the policy does. What he said counts once it is in the log,
  * and for what stood in the table that he saw. And the model of the table's list.
  */
+#include "base/timing.h"
 #include "tests/sim/sim.h"
 
 static int board_of(const struct world *world, const struct hf_name *name)
@@ -171,5 +172,92 @@ void oracle_restore_stuck(struct world *world, const struct lease_table *table)
         /* At its board a fault was cleared whatever the cluster has lost, and whatever it has back. */
         has.cleared = lost.cleared | (has.rows & ~lost.rows);
         world->oracle.stuck[i] = has;
+    }
+}
+
+/* ---- what boards say of them */
+
+/* S1: a word that no other of this agent has overtaken counts at once. */
+bool oracle_word_is_news(struct world *world, int issuer, int board,
+                         const struct lease_message *message)
+{
+    struct oracle_issuer *seen = &world->oracle.issuer[issuer];
+    const struct issuer *rules = &world->issuer[issuer].replica->issuer;
+    uint32_t life = world->board[board].agent.process->life;
+    bool known = seen->word_life[board] == life;
+    bool up = false;
+    if (known && (int64_t)(message->nonce - seen->word_nonce[board]) <= 0)
+        return false;
+    for (size_t i = 0; i < rules->client_count; i++)
+        up = up || (rules->client[i].up &&
+                    name_equal(&rules->client[i].node, &world->name[board_node(world, board)]));
+    if (!rules->serving || !up)
+        return false;
+    seen->word_life[board] = life;
+    seen->word_nonce[board] = message->nonce;
+    return true;
+}
+
+void oracle_word_taken(struct world *world, int issuer, int board,
+                       const struct lease_message *message)
+{
+    const struct replica *replica = world->issuer[issuer].replica;
+    struct instant now = clock_local(world, issuer);
+    const struct hf_name *name = &world->name[board_node(world, board)];
+    if (message->fenced || !replica->issuer.serving ||
+        stuck_find(&replica->table.stuck, &message->resource, name))
+        return;
+    for (uint32_t i = 0; i < replica->issuer.lease_count; i++) {
+        const struct issuer_lease *lease = &replica->issuer.lease[i];
+        if (name_equal(&lease->resource, &message->resource) &&
+            !instant_reached(lease->word_until, now))
+            return;
+    }
+    world_fail(world, ORACLE_S1,
+               "%s hears that an output of %s is stuck on at %s, and holds nothing",
+               world->name[issuer].text, message->resource.text, name->text);
+}
+
+void oracle_guard_told(struct world *world, int board, const struct guard_message *status)
+{
+    struct oracle_board *seen = &world->oracle.board[board];
+    int resource = status->kind == GUARD_STATUS ? world_resource(world, &status->name) : -1;
+    if (resource < 0)
+        return;
+    bool on = status->state == GUARD_FAULT && status->readback_on != 0;
+    seen->told_stuck[resource] =
+        status->state == GUARD_FAULT && status->fault == GUARD_FAULT_STUCK_ON;
+    if (!on || seen->told_on_us[resource] == 0)
+        seen->told_on_us[resource] = on ? world->now_us : 0;
+}
+
+/* L2: an output is said to be stuck on if its guard says so, or it was on for longer than it may be. */
+void oracle_agent_says(struct world *world, int board, const struct holder *holder)
+{
+    enum { MARGIN_US = 1000 };
+    struct oracle_board *seen = &world->oracle.board[board];
+    for (int i = 0; i < world->resource_count; i++) {
+        const struct holder_lease *lease = holder_lease_of(holder, &world->resource[i]);
+        int64_t least_us = timing_shrink(lease->config.fence, 2 * SIM_DRIFT_PPM).us - MARGIN_US;
+        bool begins = lease->word.stuck && !seen->says_stuck[i];
+        seen->says_stuck[i] = lease->word.stuck;
+        if (!begins || seen->told_stuck[i] ||
+            world->clock[world->machine_of[board_node(world, board)]].raw.stands ||
+            world->board[board].guard.clock_touched_us >= seen->told_on_us[i])
+            continue;
+        if (seen->told_on_us[i] == 0 || world->now_us - seen->told_on_us[i] < least_us)
+            world_fail(world, ORACLE_L2,
+                       "%s says that an output of %s is stuck on, and it was not on for so long",
+                       world->name[board_node(world, board)].text, world->resource[i].text);
+    }
+}
+
+void oracle_agent_starts(struct world *world, int board)
+{
+    struct oracle_board *seen = &world->oracle.board[board];
+    for (int i = 0; i < SIM_RESOURCES_MAX; i++) {
+        seen->told_on_us[i] = 0;
+        seen->told_stuck[i] = false;
+        seen->says_stuck[i] = false;
     }
 }

@@ -21,7 +21,8 @@ enum {
     NOTES_US = 1000000,                                    /* notes come in lots of so long */
     ELECTIONS_US = 1000000,                                /* until somebody leads, mostly */
     BURST_US = 30000, /* at the most between faults of a burst */
-    BEYOND_PPM = 100000
+    BEYOND_PPM = 100000,
+    BLIND_PLACE = FAULT_BOARD + SIM_BOARDS_MAX /* of a stream, behind those of the hardware */
 };
 
 /* ---- the world */
@@ -82,6 +83,10 @@ static void plan_hardware(const struct settings *settings, int board, struct sim
     hardware->close_pings = random_chance(&random, 500000);
     hardware->retains = hardware->output == OUTPUT_GPIO_KERNEL && random_chance(&random, 500000);
     hardware->reset_us = random_between(&random, 1000, 500000);
+    random_init(&random, settings->seed, STREAM_PLAN, BLIND_PLACE + board);
+    hardware->blind = hardware->output == OUTPUT_PULSE && plan_is_chaos(plan) &&
+                      !settings->skew_beyond && settings->plant == PLANT_NONE &&
+                      random_chance(&random, 150000);
 }
 
 static void plan_network(struct sim_plan *plan, struct random *random)
@@ -129,6 +134,15 @@ static void plan_slow_disks(struct sim_plan *plan)
 static void plan_slack(struct sim_plan *plan, struct random *random)
 {
     plan->resources = (int)random_between(random, 1, SIM_RESOURCES_MAX);
+}
+
+/* Some of several resources have a ttl that is much longer than that of the others. */
+static void plan_ttls(const struct settings *settings, struct sim_plan *plan)
+{
+    struct random random;
+    random_init(&random, settings->seed, STREAM_PLAN, 2);
+    if (plan->type == SIM_SLACK && random_chance(&random, 500000))
+        plan->long_ttls = (uint32_t)random_below(&random, UINT64_C(1) << plan->resources);
 }
 
 bool plan_is_chaos(const struct sim_plan *plan)
@@ -211,6 +225,7 @@ static void plan_world(const struct settings *settings, struct sim_plan *plan)
         plan_slow_disks(plan);
     if (plan->type == SIM_SLACK)
         plan_slack(plan, random);
+    plan_ttls(settings, plan);
     /* Longer or shorter; where clocks are to break S1, no other latency may hide it. */
     if (plan->type == SIM_CHAOS && !settings->skew_beyond && random_chance(random, 300000))
         plan->refit_hold_ms =
@@ -236,7 +251,8 @@ int64_t plan_longest_fence_us(const struct sim_plan *plan)
 
 int64_t plan_longest_ttl_us(const struct sim_plan *plan)
 {
-    return plan->restored_ttl_us > plan->ttl_us ? plan->restored_ttl_us : plan->ttl_us;
+    int64_t ttl_us = plan->restored_ttl_us > plan->ttl_us ? plan->restored_ttl_us : plan->ttl_us;
+    return plan->long_ttls != 0 ? SIM_LONG_TTLS * ttl_us : ttl_us;
 }
 
 int64_t plan_driven_by_us(const struct sim_plan *plan)

@@ -28,6 +28,7 @@ struct key {
         { board "watchdog", VALUE_BOOL, PLAN(hardware[n].watchdog), 0, 1 },                        \
         { board "close-pings", VALUE_BOOL, PLAN(hardware[n].close_pings), 0, 1 },                  \
         { board "retains", VALUE_BOOL, PLAN(hardware[n].retains), 0, 1 },                          \
+        { board "blind", VALUE_BOOL, PLAN(hardware[n].blind), 0, 1 },                              \
     {                                                                                              \
         board "reset", VALUE_SECONDS, PLAN(hardware[n].reset_us), 1, 60000000                      \
     }
@@ -40,6 +41,7 @@ static const struct key keys[] = {
     { "scale", VALUE_INT64, PLAN(scale), 1, 100 },
     { "ttl", VALUE_SECONDS, PLAN(ttl_us), 50000, 600000000 },
     { "restored-ttl", VALUE_SECONDS, PLAN(restored_ttl_us), 0, 600000000 },
+    { "long-ttls", VALUE_UINT32, PLAN(long_ttls), 0, (1 << SIM_RESOURCES_MAX) - 1 },
     { "pulse-hz", VALUE_UINT32, PLAN(rate_hz), 1, 1000 },
     { "hold-ms", VALUE_INT64, PLAN(hold_ms), 1, 10000 },
     { "refit-hold-ms", VALUE_INT64, PLAN(refit_hold_ms), 0, 50000 },

@@ -77,9 +77,13 @@ struct sim_hardware {
     bool watchdog;
     bool close_pings; /* a guard that dies leaves the watchdog freshly fed */
     bool retains;     /* a pin keeps its level when the guard dies */
+    bool blind;       /* pulse: its outputs have no readback */
     int64_t reset_us; /* from the watchdog's bite to the pins at their pull, at most */
     int64_t fence_us; /* declared: as the configuration reckons it */
 };
+
+/* A long ttl is so many short ones: its renewals come too late for those. */
+enum { SIM_LONG_TTLS = 6 };
 
 /* In sim_plan.failback. */
 static inline uint32_t sim_failback_bit(int resource, int board)
@@ -96,6 +100,7 @@ struct sim_plan {
     int64_t scale; /* of every period, ttls, faults and the run's length */
     int64_t ttl_us;
     int64_t restored_ttl_us; /* another one, by turns, from a restore on; 0: none */
+    uint32_t long_ttls;      /* resources whose ttl is SIM_LONG_TTLS times that; a bit each */
     int64_t hold_ms;         /* of the pulse outputs: their declared fence latency */
     int64_t refit_hold_ms;   /* of the pump that a board is refitted with; 0: none is */
     uint32_t rate_hz;
@@ -118,5 +123,11 @@ struct sim_plan {
     int64_t quiet_us;        /* faults end */
     int64_t end_us;
 };
+
+/* Of `ttl_us`, what this resource's ttl is. */
+static inline int64_t sim_ttl_us(const struct sim_plan *plan, int resource, int64_t ttl_us)
+{
+    return plan->long_ttls >> resource & 1 ? SIM_LONG_TTLS * ttl_us : ttl_us;
+}
 
 #endif

@@ -173,6 +173,17 @@ static void no_failback(struct sim_plan *plan)
     plan->failback = 0;
 }
 
+static void readbacks(struct sim_plan *plan)
+{
+    for (int board = 0; board < SIM_BOARDS_MAX; board++)
+        plan->hardware[board].blind = false;
+}
+
+static void one_ttl(struct sim_plan *plan)
+{
+    plan->long_ttls = 0;
+}
+
 static void ordered_network(struct sim_plan *plan)
 {
     plan->ordered = true;
@@ -212,8 +223,8 @@ static bool try_way(struct search *search, void (*way)(struct sim_plan *))
 static bool simplify_world(struct search *search)
 {
     static void (*const ways[])(struct sim_plan *) = {
-        fewer_boards, fewer_issuers, one_resource,  no_sharing,      only_pulses,
-        no_watchdog,  no_failback,   no_stragglers, ordered_network, true_clocks,
+        fewer_boards, fewer_issuers, one_resource,    no_sharing,  only_pulses, no_watchdog,
+        no_failback,  no_stragglers, ordered_network, true_clocks, readbacks,   one_ttl,
     };
     bool simpler = false;
     for (size_t i = 0; i < sizeof(ways) / sizeof(ways[0]); i++)

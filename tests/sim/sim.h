@@ -311,8 +311,9 @@ struct world {
     uint64_t begun_index; /* at which --init began the log; 0: it was restored */
     bool begun_low;       /* with a number that is not above every token of before */
     struct oracle oracle;
-    int64_t leaderless_since_us; /* 0: somebody serves, or nobody ever did */
-    uint64_t cut_term;           /* of a leader that no cut may depose; 0: none */
+    int64_t leaderless_since_us;       /* 0: somebody serves, or nobody ever did */
+    uint64_t cut_term;                 /* of a leader that no cut may depose; 0: none */
+    int64_t touched_us[SIM_NODES_MAX]; /* when a clock of the machine was, last */
     int64_t wall_offset_us[SIM_ISSUERS_MAX];
     uint64_t coverage[COVERAGE_KINDS];
     unsigned trail_last;            /* the notable thing before */

@@ -132,7 +132,7 @@ void stranger_event(struct world *world, const struct event *event)
         (enum manner)random_below(random, random_chance(random, 200000) ? MANNERS : TWIN);
     if (manner == MISNAMED && world->board_count == 1)
         manner = SILENT; /* there is no other name */
-    if (random_chance(random, FAILS_PPM))
+    if (random_chance(random, FAILS_PPM) && !world->plan.hardware[board].blind)
         fail(world, board);
     int64_t count = manner == SILENT ? random_between(random, 1, SILENT_MAX) : 1;
     for (int64_t i = 0; i < count; i++)
