@@ -384,6 +384,30 @@ static void renews_five_times_per_ttl_to_the_leader(void **state)
     assert_in_range(renewals, TIMING_RENEWALS_PER_TTL - 1, TIMING_RENEWALS_PER_TTL + 1);
 }
 
+static void a_board_renews_as_often_as_its_shortest_lease_needs(void **state)
+{
+    const struct span long_ttl = span_from_us(6 * TTL_US);
+    size_t renewals = 0;
+    (void)state;
+    holder.lease[1] = holder.lease[0];
+    holder.lease[1].config.resource = name("valve");
+    holder.lease[1].ttl = holder.lease[1].config.ttl = long_ttl;
+    holder.lease[1].deadline =
+        timing_holder_deadline(now, long_ttl, DRIFT_PPM, span_from_us(RELEASE_US));
+    holder.lease_count = 2;
+    for (int64_t passed = 0; passed < TTL_US; passed += 10000) {
+        now.us += 10000;
+        hear_guard(GUARD_DRIVING, 10);
+        if (!sent(LEASE_RENEW))
+            continue;
+        assert_int_equal(sent(LEASE_RENEW)->item_count, 2);
+        renewals++;
+        hear_renewed(sent(LEASE_RENEW)->nonce, 10, false);
+    }
+    assert_in_range(renewals, TIMING_RENEWALS_PER_TTL - 1, TIMING_RENEWALS_PER_TTL + 1);
+    assert_int_equal(pump()->state, HOLDER_HOLDING);
+}
+
 static void an_unanswered_renewal_is_sent_anew_to_all_after_half_an_interval(void **state)
 {
     (void)state;
@@ -1195,6 +1219,7 @@ int main(void)
         CLAIM(deadline_counts_from_the_sending_of_the_renewal, set_up_granted),
         CLAIM(a_deadline_never_goes_back, set_up_holding),
         CLAIM(renews_five_times_per_ttl_to_the_leader, set_up_holding),
+        CLAIM(a_board_renews_as_often_as_its_shortest_lease_needs, set_up_holding),
         CLAIM(an_unanswered_renewal_is_sent_anew_to_all_after_half_an_interval, set_up_holding),
         CLAIM(a_late_answer_is_matched_to_when_it_was_sent, set_up_granted),
         CLAIM(an_answer_older_than_the_nonces_remembered_counts_for_nothing, set_up_granted),
