@@ -60,7 +60,7 @@ const struct conf_key conf_schema[] = {
     { "tls.ca", CONF_TYPE_PATH, .required = true, FIELD(struct conf, tls_ca),
       .doc = "The cluster's CA certificate." },
     { "tls.cert", CONF_TYPE_PATH, .required = true, FIELD(struct conf, tls_cert),
-      .doc = "This node's certificate." },
+      .doc = "This node's certificate: one, of at most 4096 bytes, signed by the CA itself." },
     { "tls.key", CONF_TYPE_PATH, .required = true, FIELD(struct conf, tls_key),
       .doc = "Its private key, mode 0600." },
 
