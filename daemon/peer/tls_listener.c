@@ -22,10 +22,10 @@ struct tls_listener {
     struct tls_stream *waiting[ADMISSION_PLACES_MAX]; /* by place */
     struct tls_stream *streams;                       /* every stream that lives, adopted or not */
     uint32_t count;                                   /* of them */
-    uint32_t adopted;
-    uint64_t begun_ms; /* when a handshake last began */
-    unsigned accepts;  /* in this turn */
-    bool deferred;     /* a connection was left for the next turn */
+    uint32_t adopted;                                 /* of them, without those that are closing */
+    uint64_t begun_ms;                                /* when a handshake last began */
+    unsigned accepts;                                 /* in this turn */
+    bool deferred;                                    /* a connection was left for the next turn */
     uint16_t port;
     unsigned handles;
     bool closing;
@@ -51,16 +51,21 @@ static void stream_unlink(struct tls_listener *listener, struct tls_stream *stre
         stream->next->previous = stream->previous;
     stream->listener = NULL;
     listener->count--;
-    listener->adopted -= stream->adopted;
 }
 
-void listener_leave(struct tls_listener *listener, struct tls_stream *stream)
+static void listener_leave(struct tls_listener *listener, struct tls_stream *stream)
 {
     if (stream->place == ADMISSION_NONE)
         return;
     listener->waiting[stream->place] = NULL;
     admission_leave(&listener->admission, stream->place);
     stream->place = ADMISSION_NONE;
+}
+
+void listener_end(struct tls_listener *listener, struct tls_stream *stream)
+{
+    listener_leave(listener, stream);
+    listener->adopted -= stream->adopted;
 }
 
 void listener_forget(struct tls_listener *listener, struct tls_stream *stream)
@@ -81,13 +86,41 @@ static struct admission_key key_of(const struct tls_stream *stream)
     return admission_key(&address);
 }
 
+/* Of the streams that their owner has closed, the one that lingers longest; NULL: there is none. */
+static struct tls_stream *longest_lingering(const struct tls_listener *listener)
+{
+    struct tls_stream *found = NULL;
+    for (struct tls_stream *at = listener->streams; at != NULL; at = at->next) {
+        if (at->adopted && at->state == STREAM_DRAINING &&
+            (found == NULL ||
+             uv_timer_get_due_in(&at->timer) <= uv_timer_get_due_in(&found->timer)))
+            found = at;
+    }
+    return found;
+}
+
+/*
+ * Who is proven is refused only while others are at work: who comes and goes in a loop, and never
+ * closes its own side, keeps nobody out.
+ */
+static bool make_room(struct tls_listener *listener)
+{
+    if (listener->adopted < listener->config.connections_max)
+        return true;
+    struct tls_stream *lingering = longest_lingering(listener);
+    if (lingering == NULL)
+        return false;
+    tls_stream_abort(lingering);
+    return true;
+}
+
 static void on_handshake_done(void *context, const struct tls_name *peer)
 {
     struct tls_stream *stream = context;
     struct tls_listener *listener = stream->listener;
     const struct admission_key key = key_of(stream);
     admission_know(&listener->admission, &key, false, uv_now(listener->tcp.loop));
-    if (listener->adopted >= listener->config.connections_max) {
+    if (!make_room(listener)) {
         stream_refuse(stream, TLS_CAUSE_BUSY, "too many connections");
         return;
     }

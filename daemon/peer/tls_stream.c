@@ -12,8 +12,7 @@
 #include "peer/tls_stream_private.h"
 
 enum {
-    STREAM_READ_BYTES = 8192, /* ciphertext taken from the kernel at once */
-    STREAM_PLAIN_BYTES = 4096 /* plaintext handed to the owner at once */
+    STREAM_READ_BYTES = 8192 /* ciphertext taken from the kernel at once */
 };
 
 static void stream_step(struct tls_stream *stream, enum stream_event event)
@@ -47,7 +46,7 @@ static void on_handle_closed(uv_handle_t *handle)
 static void close_handles(struct tls_stream *stream)
 {
     if (stream->listener != NULL)
-        listener_leave(stream->listener, stream);
+        listener_end(stream->listener, stream);
     uv_close((uv_handle_t *)&stream->tcp, on_handle_closed);
     uv_close((uv_handle_t *)&stream->timer, on_handle_closed);
 }
@@ -181,6 +180,17 @@ void tls_stream_hold(struct tls_stream *stream, size_t above)
     hold_if_full(stream);
 }
 
+void tls_stream_pause(struct tls_stream *stream, bool pause)
+{
+    if (stream->paused == pause || stream->state != STREAM_OPEN)
+        return;
+    stream->paused = pause;
+    if (pause)
+        (void)uv_read_stop((uv_stream_t *)&stream->tcp);
+    else if (!stream->held)
+        read_on(stream);
+}
+
 bool tls_stream_write(struct tls_stream *stream, struct bytes data)
 {
     if (stream->state != STREAM_OPEN ||
@@ -246,8 +256,8 @@ static void stream_handshake(struct tls_stream *stream)
 /* The owner may close or abort inside on_data: state is looked at afresh each time round. */
 static void stream_read_plain(struct tls_stream *stream)
 {
-    uint8_t plain[STREAM_PLAIN_BYTES];
-    while (stream->state == STREAM_OPEN && !stream->held) {
+    uint8_t plain[TLS_STREAM_PLAIN];
+    while (stream->state == STREAM_OPEN && !stream->held && !stream->paused) {
         size_t length = 0;
         switch (tls_engine_read(&stream->engine, plain, sizeof(plain), &length)) {
         case TLS_DONE:
@@ -297,23 +307,26 @@ static void stream_take(struct tls_stream *stream, struct bytes in)
         stream_read_plain(stream);
     const struct bytes rest = stream->engine.in;
     tls_engine_lend(&stream->engine, (struct bytes){ NULL, 0 });
-    if (stream->held && stream->state == STREAM_OPEN && rest.length > 0 &&
+    bool stopped = stream->held || stream->paused;
+    if (stopped && stream->state == STREAM_OPEN && rest.length > 0 &&
         !tls_buffer_append(&stream->heard, rest.data, rest.length))
         stream_fail(stream, TLS_CAUSE_MEMORY, tls_cause_text(TLS_CAUSE_MEMORY));
 }
 
 static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buffer);
 
-/* Hands on first what came before the stream was held; that alone may hold it again. */
+/* Hands on first what came before it was held or paused; that alone may hold or pause it again. */
 static void read_on(struct tls_stream *stream)
 {
+    stream->held = false;
+    if (stream->paused)
+        return;
     struct tls_buffer heard = stream->heard;
     stream->heard = (struct tls_buffer){ 0 };
-    stream->held = false;
     if (stream->state == STREAM_OPEN)
         stream_take(stream, (struct bytes){ heard.data, heard.length });
     tls_buffer_free(&heard);
-    int code = stream->held || stream->state == STREAM_CLOSING ?
+    int code = stream->held || stream->paused || stream->state == STREAM_CLOSING ?
                    0 :
                    uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read);
     if (code != 0 && code != UV_EALREADY)
@@ -570,7 +583,9 @@ void tls_stream_close(struct tls_stream *stream)
     tls_engine_end(&stream->engine);
     stream_flush(stream);
     drain_advance(stream);
-    if (stream->held)
+    bool stopped = stream->held || stream->paused;
+    stream->paused = false;
+    if (stopped)
         read_on(stream); /* else the end that the peer sends would not be seen */
 }
 

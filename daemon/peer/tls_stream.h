@@ -14,7 +14,7 @@
  *    does not answer, for silence_ms is closed. An idle but living peer is not.
  *  - Received bytes are not queued: on_data gets them as they come. With tls_stream_hold(), nothing
  *    is read while much waits to be sent, so that a peer that does not read its answers asks no
- *    more.
+ *    more. With tls_stream_pause(), nothing is read while the owner has enough to do.
  *  - The process ignores SIGPIPE: libuv writes without MSG_NOSIGNAL.
  */
 #ifndef HOLDFAST_PEER_TLS_STREAM_H
@@ -31,7 +31,10 @@
 struct tls_stream;
 struct tls_listener;
 
-enum { TLS_LINGER_MS = 1000 }; /* a closing stream waits this long for its last bytes to go out */
+enum {
+    TLS_LINGER_MS = 1000,   /* a closing stream waits this long for its last bytes to go out */
+    TLS_STREAM_PLAIN = 4096 /* bytes that on_data gets at once, at most */
+};
 
 struct tls_stream_limits {
     uint32_t handshake_ms; /* TCP and TLS together, 1..60000 */
@@ -44,7 +47,10 @@ struct tls_stream_events {
     /* Handshake done and certificate accepted; *peer is valid during the call. May be NULL for a
      * stream adopted from a listener, which is ready already. */
     void (*on_ready)(void *context, const struct tls_name *peer);
-    /* 1 byte or more, valid during the call. The callee may write, close or abort. */
+    /*
+     * 1 to TLS_STREAM_PLAIN bytes, valid during the call. The callee may write, pause, close or
+     * abort.
+     */
     void (*on_data)(void *context, struct bytes data);
     /* The stream is gone when this returns. `reason` is one clause for a log line. */
     void (*on_closed)(void *context, enum tls_cause cause, const char *reason);
@@ -72,6 +78,13 @@ bool tls_stream_write(struct tls_stream *stream, struct bytes data);
  * sides stopped reading, they would wait for each other for ever.
  */
 void tls_stream_hold(struct tls_stream *stream, size_t above);
+
+/*
+ * From now on nothing is read, or all is again; nothing is lost in between. The end of the other side
+ * is not seen meanwhile, but by writing. Going on gives on_data at once what came before, so it is not
+ * for inside on_data.
+ */
+void tls_stream_pause(struct tls_stream *stream, bool pause);
 
 /* Bytes of ciphertext that the kernel has not taken yet. */
 size_t tls_stream_queued(const struct tls_stream *stream);
@@ -106,10 +119,14 @@ struct tls_listener_config {
     const char *address;                 /* "a.b.c.d:port" or "[ipv6]:port"; port 0: any free one */
     const struct tls_identity *identity; /* outlives the listener */
     /* Limits of connections that have not proven who they are, see peer/admission.h: */
-    uint32_t places_max;      /* connections, 1..ADMISSION_PLACES_MAX */
-    uint32_t handshakes_max;  /* of them, with a handshake under way */
-    uint32_t per_host_max;    /* of them, from one address before it is crowded */
-    uint32_t connections_max; /* streams with a proven certificate */
+    uint32_t places_max;     /* connections, 1..ADMISSION_PLACES_MAX */
+    uint32_t handshakes_max; /* of them, with a handshake under way */
+    uint32_t per_host_max;   /* of them, from one address before it is crowded */
+    /*
+     * Streams with a proven certificate. Above, of those that their owner has closed the one that
+     * lingers longest is aborted; without one, the newcomer is refused.
+     */
+    uint32_t connections_max;
     struct tls_stream_limits limits;
 };
 

@@ -29,6 +29,7 @@ struct tls_stream {
     bool writing;
     bool shut;
     bool held;         /* not read, since much waits to be sent */
+    bool paused;       /* not read, since the owner said so */
     size_t hold_above; /* see tls_stream_hold() */
     enum stream_state state;
     unsigned open_handles;
@@ -70,7 +71,7 @@ void listener_shook(struct tls_listener *listener, struct tls_stream *stream, ui
                     bool on);
 
 /* The stream is about to be closed, or (forget) freed. */
-void listener_leave(struct tls_listener *listener, struct tls_stream *stream);
+void listener_end(struct tls_listener *listener, struct tls_stream *stream);
 void listener_forget(struct tls_listener *listener, struct tls_stream *stream);
 
 #endif

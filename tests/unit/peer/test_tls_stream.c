@@ -25,11 +25,13 @@ struct end {
     struct tls_stream *stream;
     struct tls_name peer;
     size_t received;
-    uint8_t next; /* expected value of the next byte */
+    size_t pieces; /* in which they came */
+    uint8_t next;  /* expected value of the next byte */
     bool in_order;
     bool ready;
     bool closed;
     bool deaf; /* server: aborts the stream when data comes */
+    bool full; /* pauses the stream when data comes */
     enum tls_cause cause;
     char reason[200];
 };
@@ -37,7 +39,7 @@ struct end {
 struct world {
     uv_loop_t loop;
     struct tls_listener *listener;
-    struct end accepted[CONNECTIONS_MAX];
+    struct end accepted[CONNECTIONS_MAX + 1];
     size_t accepted_count;
     unsigned refused[TLS_CAUSES];
     unsigned refused_total;
@@ -58,10 +60,13 @@ static void on_data(void *context, struct bytes data)
 {
     struct end *end = context;
     end->received += data.length;
+    end->pieces++;
     for (size_t i = 0; i < data.length; i++)
         end->in_order = end->in_order && data.data[i] == end->next++;
     if (end->deaf)
         tls_stream_abort(end->stream);
+    if (end->full)
+        tls_stream_pause(end->stream, true);
 }
 
 static void on_closed(void *context, enum tls_cause cause, const char *reason)
@@ -552,6 +557,73 @@ static void connections_above_the_cap_are_turned_away(void **state)
     }
 }
 
+/* Clients that read nothing do not see the end, so the listener's side waits for theirs. */
+static void who_lingers_gives_way_to_a_newcomer(void **state)
+{
+    struct end ends[CONNECTIONS_MAX + 1];
+    (void)state;
+    world_listen(HANDSHAKE_MS);
+    for (int i = 0; i < CONNECTIONS_MAX; i++) {
+        dial(&ends[i], NULL);
+        assert_true(run_until(&world.loop, is_ready, &ends[i]));
+        tls_stream_pause(ends[i].stream, true);
+    }
+    for (int i = 0; i < CONNECTIONS_MAX; i++)
+        tls_stream_close(world.accepted[i].stream);
+    dial(&ends[CONNECTIONS_MAX], NULL);
+    assert_true(run_until(&world.loop, is_ready, &ends[CONNECTIONS_MAX]));
+    assert_true(ends[CONNECTIONS_MAX].ready);
+    assert_int_equal(world.accepted_count, CONNECTIONS_MAX + 1);
+    assert_int_equal(world.refused_total, 0);
+    for (int i = 0; i <= CONNECTIONS_MAX; i++) {
+        tls_stream_abort(ends[i].stream);
+        assert_true(run_until(&world.loop, is_set, &ends[i].closed));
+    }
+}
+
+static bool a_piece_came(void *end)
+{
+    return ((struct end *)end)->pieces > 0;
+}
+
+static bool fifty_thousand_came(void *end)
+{
+    return ((struct end *)end)->received == 50000;
+}
+
+/* A piece at a time, as the owner wants it; then its end, which comes last. */
+static void paused_stream_gives_nothing_and_loses_nothing(void **state)
+{
+    struct end end;
+    uint8_t bytes[50000];
+    (void)state;
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)i;
+    world_listen(HANDSHAKE_MS);
+    dial(&end, NULL);
+    assert_true(run_until(&world.loop, is_ready, &end));
+    struct end *owner = &world.accepted[0];
+    owner->full = true;
+    assert_true(tls_stream_write(end.stream, (struct bytes){ bytes, sizeof(bytes) }));
+    tls_stream_close(end.stream);
+    assert_true(run_until(&world.loop, a_piece_came, owner));
+    while (owner->received < sizeof(bytes)) {
+        size_t before = owner->pieces;
+        for (int turn = 0; turn < 5; turn++)
+            uv_run(&world.loop, UV_RUN_NOWAIT);
+        assert_int_equal(owner->pieces, before);
+        assert_false(owner->closed);
+        owner->pieces = 0;
+        tls_stream_pause(owner->stream, false);
+        assert_true(run_until(&world.loop, a_piece_came, owner));
+        assert_int_equal(owner->pieces, 1);
+    }
+    assert_true(fifty_thousand_came(owner) && owner->in_order);
+    tls_stream_pause(owner->stream, false);
+    assert_true(run_until(&world.loop, is_set, &owner->closed));
+    assert_true(run_until(&world.loop, is_set, &end.closed));
+}
+
 static void queue_is_bounded(void **state)
 {
     static uint8_t bytes[16384];
@@ -710,6 +782,8 @@ int main(void)
         STREAM_TEST(halves_of_a_first_message_give_way_too),
         STREAM_TEST(silence_has_a_time_limit_of_its_own),
         STREAM_TEST(connections_above_the_cap_are_turned_away),
+        STREAM_TEST(who_lingers_gives_way_to_a_newcomer),
+        STREAM_TEST(paused_stream_gives_nothing_and_loses_nothing),
         STREAM_TEST(queue_is_bounded),
         STREAM_TEST(stream_that_takes_nothing_is_closed_and_one_that_is_idle_is_not),
         STREAM_TEST(owner_may_abort_inside_on_data),
