@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/check.h"
 #include "console/seats.h"
 #include "log/log.h"
 
@@ -15,9 +16,10 @@ struct session {
     struct console *console;
     struct tls_stream *stream;
     struct call_caller caller;
-    struct call *call; /* NULL: ready for the next line */
-    char input[CONSOLE_LINE_MAX + 2];
+    struct call *call;                               /* NULL: ready for the next line */
+    char input[CONSOLE_LINE_MAX + TLS_STREAM_PLAIN]; /* what is left of a line, and what comes */
     size_t input_length;
+    uv_timer_t turn; /* runs from a command to when the next one may be taken */
     /*
      * Open for the session's whole life: waits for the time to greet, then for the end of idleness.
      */
@@ -25,8 +27,8 @@ struct session {
     uint64_t since_ms; /* when its last command was answered, or it came */
     bool greeted;
     bool first_line;
-    bool reading; /* inside session_read_lines(), which goes on by itself */
     bool ending;
+    unsigned handles; /* open */
     struct session *next;
 };
 
@@ -102,7 +104,7 @@ static void session_patience_over(uv_timer_t *timer)
     uv_timer_start(timer, session_idle, SEATS_IDLE_MS, 0);
 }
 
-static void session_read_lines(struct session *session);
+static void session_advance(struct session *session);
 
 static void session_call_write(void *context, const char *data, size_t length)
 {
@@ -115,8 +117,7 @@ static void session_call_finish(void *context, enum call_error error)
     (void)error; /* Its text is written already. */
     session_write(session, prompt, sizeof(prompt) - 1);
     session_note(session);
-    if (!session->reading)
-        session_read_lines(session);
+    session_advance(session);
 }
 
 static void session_http(struct session *session, const char *line)
@@ -173,14 +174,19 @@ bool session_text_ok(const char *line, size_t length)
     return true;
 }
 
-/* Takes the first line out of the input, if one is whole. */
-static bool session_next_line(struct session *session, char line[CONSOLE_LINE_MAX + 2],
+static bool session_line_waits(const struct session *session)
+{
+    return memchr(session->input, '\n', session->input_length) != NULL;
+}
+
+/* Takes the first line, which is whole, out of the input. False: it is too long. */
+static bool session_next_line(struct session *session, char line[CONSOLE_LINE_MAX + 1],
                               size_t *length)
 {
     char *end = memchr(session->input, '\n', session->input_length);
-    if (end == NULL)
-        return false;
     *length = (size_t)(end - session->input);
+    if (*length > CONSOLE_LINE_MAX)
+        return false;
     memcpy(line, session->input, *length);
     line[*length] = '\0';
     session->input_length -= *length + 1;
@@ -198,43 +204,68 @@ static void session_end_watch(struct session *session)
     session_write(session, prompt, sizeof(prompt) - 1);
 }
 
-/* Lines wait while a command is being answered. */
-static void session_read_lines(struct session *session)
+static void session_fail_long(struct session *session)
 {
-    char line[CONSOLE_LINE_MAX + 2];
+    session_fail(session, "ERR 400 a command is at most 512 bytes long\n");
+}
+
+static void session_turn(uv_timer_t *timer)
+{
+    session_advance(timer->data);
+}
+
+static void session_take(struct session *session)
+{
+    char line[CONSOLE_LINE_MAX + 1];
     size_t length = 0;
-    session->reading = true;
-    while (!session->ending && session->call == NULL && session_next_line(session, line, &length)) {
-        if (session_text_ok(line, length))
-            session_line(session, line);
+    uv_timer_start(&session->turn, session_turn, CONSOLE_TURN_MS, 0);
+    if (!session_next_line(session, line, &length))
+        session_fail_long(session);
+    else if (!session_text_ok(line, length))
+        session_fail(session, "ERR 400 a command is one line of text\n");
+    else
+        session_line(session, line);
+    if (session->input_length > 0 && !session->ending)
+        session_end_watch(session);
+}
+
+/*
+ * Takes the next line, if it is time; else whatever it waits for comes here again: the end of the
+ * turn, or of the answer. Nothing is read while a line waits.
+ */
+static void session_advance(struct session *session)
+{
+    bool answered = session->call == NULL && !uv_is_active((uv_handle_t *)&session->turn);
+    if (session->ending)
+        return;
+    if (answered && session_line_waits(session)) {
+        if (tls_stream_queued(session->stream) == 0)
+            session_take(session);
         else
-            session_fail(session, "ERR 400 a command is one line of text\n");
-        if (session->input_length > 0)
-            session_end_watch(session);
+            uv_timer_start(&session->turn, session_turn, CONSOLE_OUT_MS, 0);
     }
-    session->reading = false;
+    if (!session->ending)
+        tls_stream_pause(session->stream, session_line_waits(session));
 }
 
 static void session_data(void *context, struct bytes data)
 {
     struct session *session = context;
-    for (size_t i = 0; i < data.length && !session->ending; i++) {
-        session_end_watch(session);
-        if (session->input_length > CONSOLE_LINE_MAX) {
-            session_fail(session, session->call == NULL ?
-                                      "ERR 400 a command is at most 512 bytes long\n" :
-                                      "ERR 400 at most 512 bytes may wait for an answer\n");
-            return;
-        }
-        session->input[session->input_length++] = (char)data.data[i];
-        if (data.data[i] == '\n')
-            session_read_lines(session);
-    }
+    session_end_watch(session);
+    /* It is read only while no line waits: what is there is the beginning of one. */
+    HF_CHECK(data.length <= sizeof(session->input) - session->input_length);
+    memcpy(session->input + session->input_length, data.data, data.length);
+    session->input_length += data.length;
+    if (session->input_length > CONSOLE_LINE_MAX && !session_line_waits(session))
+        session_fail_long(session);
+    session_advance(session);
 }
 
 static void session_free(uv_handle_t *handle)
 {
-    free(handle->data);
+    struct session *session = handle->data;
+    if (--session->handles == 0)
+        free(session);
 }
 
 static void session_closed(void *context, enum tls_cause cause, const char *reason)
@@ -249,6 +280,7 @@ static void session_closed(void *context, enum tls_cause cause, const char *reas
         at = &(*at)->next;
     *at = session->next;
     uv_close((uv_handle_t *)&session->patience, session_free);
+    uv_close((uv_handle_t *)&session->turn, session_free);
 }
 
 /* ---- seats */
@@ -303,7 +335,10 @@ bool session_open(struct console *console, struct tls_stream *stream,
     session->next = console->sessions;
     console->sessions = session;
     uv_timer_init(console->view.loop, &session->patience);
+    uv_timer_init(console->view.loop, &session->turn);
     session->patience.data = session;
+    session->turn.data = session;
+    session->handles = 2;
     uv_timer_start(&session->patience, session_patience_over, CONSOLE_GREETING_MS, 0);
     return true;
 }

@@ -29,7 +29,7 @@ enum {
     SITE_TURN_MS = 20, /* a turn of the loop takes no longer, by the nodes' clock */
     SITE_TTL_MS = 400,
     SITE_FENCE_MS = 50,
-    SITE_CLIENTS = 20,
+    SITE_CLIENTS = 40,
     SITE_STARTS_MAX = 512,
     SITE_TEXT_MAX = 128 * 1024
 };
@@ -54,6 +54,9 @@ struct client {
     size_t length;
     char text[SITE_TEXT_MAX];
 };
+
+/* Clients that come from now on read nothing. */
+static bool site_deaf;
 
 static struct {
     char folder[48];
@@ -365,6 +368,7 @@ static int set_up(void **state)
     (void)state;
     memset(&site, 0, sizeof(site));
     site.guard_listens = site.guard = -1;
+    site_deaf = false;
     site_now.us += 600000000; /* budgets are the process's: they are full again */
     strcpy(site.folder, "/tmp/holdfast-console-XXXXXX");
     assert_non_null(mkdtemp(site.folder));
@@ -427,6 +431,7 @@ static void client_ready(void *context, const struct tls_name *peer)
     struct client *client = context;
     (void)peer;
     client->ready = true;
+    tls_stream_pause(client->stream, site_deaf);
 }
 
 static void client_data(void *context, struct bytes data)
@@ -457,13 +462,12 @@ static inline bool client_is_closed(const void *context)
     return ((const struct client *)context)->closed;
 }
 
-/* It has connected, and said nothing. */
-static struct client *client_dial(enum site_of where, const char *who, const char *unit)
+/* It has connected, and said nothing. The identity is freed at the end. */
+static struct client *client_dial_as(enum site_of where, struct tls_identity *identity)
 {
     static const struct tls_stream_limits limits = { 5000, 5000, 1 << 20 };
     assert_true(site.clients < SITE_CLIENTS);
     struct client *client = &site.client[site.clients];
-    struct tls_identity *identity = identity_of(who, unit);
     const struct tls_stream_events events = { client, client_ready, client_data, client_closed };
     site.identity[site.clients++] = identity;
     client->stream = tls_stream_dial(&site.loop, identity, site.node[where].conf.console_listen,
@@ -471,6 +475,11 @@ static struct client *client_dial(enum site_of where, const char *who, const cha
     assert_non_null(client->stream);
     run_until(client_is_ready, client);
     return client;
+}
+
+static struct client *client_dial(enum site_of where, const char *who, const char *unit)
+{
+    return client_dial_as(where, identity_of(who, unit));
 }
 
 static inline void client_say(struct client *client, const char *text)

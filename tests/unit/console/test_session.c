@@ -1,6 +1,8 @@
 /* Sessions of a console, over TLS: lines, seats, roles, HTTP, and the end. */
 #include "tests/unit/console/site.h"
 
+#include <malloc.h>
+
 #include "console/seats.h"
 
 static bool has_two_prompts(const void *context)
@@ -74,6 +76,87 @@ static void quit_ends_the_session(void **state)
     struct client *olga = client_open(ISSUER, "olga", "operator");
     assert_string_equal(ask(olga, "quit"), "");
     run_until(client_is_closed, olga);
+}
+
+/* ---- much at once */
+
+enum { MANY = 1000, MANY_BYTES_MAX = 512 * 1024 };
+
+static size_t used_bytes;
+
+/* After a turn's events, and before what they closed is freed. */
+static void note_use(uv_check_t *check)
+{
+    struct mallinfo2 info = mallinfo2();
+    (void)check;
+    if (info.uordblks + info.hblkhd > used_bytes)
+        used_bytes = info.uordblks + info.hblkhd;
+}
+
+static void say_many(struct client *client)
+{
+    char line[128];
+    for (int i = 0; i < MANY; i++) {
+        snprintf(line, sizeof(line), "step-%d %060d\n", i, i);
+        client_say(client, line);
+    }
+}
+
+static bool has_answer_to_the_last(const void *context)
+{
+    char part[32];
+    const struct client *client = context;
+    snprintf(part, sizeof(part), "step-%d 0", MANY - 1);
+    return client->closed || strstr(client->text, part) != NULL;
+}
+
+/* In the order in which it was asked. */
+static void check_all_answers(const char *text)
+{
+    char part[48];
+    for (int i = 0; i < MANY; i++) {
+        snprintf(part, sizeof(part), "ERR 400 unknown command step-%d 0", i);
+        text = strstr(text, part);
+        assert_non_null(text);
+    }
+}
+
+static void thousand_lines_at_once_cost_one_answer_and_a_turn_each(void **state)
+{
+    (void)state;
+    uv_check_t check;
+    size_t turns = 0;
+    struct client *vera = client_open(ISSUER, "vera", "viewer");
+    say_many(vera);
+    uv_check_init(&site.loop, &check);
+    uv_check_start(&check, note_use);
+    size_t before = mallinfo2().uordblks + mallinfo2().hblkhd;
+    used_bytes = before;
+    for (; !has_answer_to_the_last(vera) && turns < 100 * MANY; turns++)
+        site_turn();
+    uv_close((uv_handle_t *)&check, NULL);
+    run_until(client_has_prompt, vera);
+    assert_false(vera->closed);
+    check_all_answers(vera->text);
+    /* The loop runs timers twice in a turn of site_turn(). */
+    assert_true(turns >= MANY / 2);
+    assert_true(used_bytes - before < MANY_BYTES_MAX);
+}
+
+/* Who says quit behind them hears all that was asked before. */
+static void quit_waits_for_the_answers_before_it(void **state)
+{
+    (void)state;
+    struct client *vera = client_open(ISSUER, "vera", "viewer");
+    for (int i = 0; i < 30; i++)
+        client_say(vera, i % 2 == 0 ? "leases --consistency quorum\n" : "help\n");
+    client_say(vera, "quit\nhelp\n");
+    run_until(client_is_closed, vera);
+    size_t prompts = 0;
+    for (const char *at = vera->text; (at = strstr(at, PROMPT)) != NULL; at++)
+        prompts++;
+    assert_int_equal(prompts, 30);
+    assert_has_not(vera->text, "ERR");
 }
 
 /* ---- watch */
@@ -187,6 +270,31 @@ static void ninth_session_is_refused_while_eight_are_busy_and_taken_when_one_end
     (void)client_open(ISSUER, "vera", "viewer");
 }
 
+/* Viewers who come, are turned away and never hear of it: each lingers for a second. */
+static void operator_comes_in_through_a_crowd_of_refused_viewers(void **state)
+{
+    enum { WATCHERS = SEATS_MAX - SEATS_OPERATOR };
+    enum { CROWD = CONSOLE_SESSIONS_MAX + CONSOLE_ENDING_MAX - WATCHERS };
+    struct tls_identity *crowd[CROWD];
+    (void)state;
+    for (int i = 0; i < CROWD; i++)
+        crowd[i] = identity_of("vera", "viewer");
+    struct tls_identity *olga = identity_of("olga", "operator");
+    for (int i = 0; i < WATCHERS; i++)
+        client_say(client_open(ISSUER, i < SEATS_NAME_MAX ? "vera" : "vito", "viewer"), "watch\n");
+    run_on(20);
+    site_deaf = true;
+    for (int i = 0; i < CROWD; i++)
+        (void)client_dial_as(ISSUER, crowd[i]);
+    site_deaf = false;
+    assert_has(ask(client_dial_as(ISSUER, olga), "help"), "commands");
+    for (size_t i = 0; i < site.clients; i++) {
+        if (!site.client[i].closed)
+            tls_stream_abort(site.client[i].stream);
+    }
+    run_until(client_is_closed, &site.client[site.clients - 1]);
+}
+
 /* ---- the end */
 
 /* tear_down() says whether anything is left open. */
@@ -213,6 +321,8 @@ int main(void)
         TEST(line_of_512_bytes_is_taken_and_a_longer_one_ends_the_session),
         TEST(line_that_is_no_text_ends_the_session),
         TEST(quit_ends_the_session),
+        TEST(thousand_lines_at_once_cost_one_answer_and_a_turn_each),
+        TEST(quit_waits_for_the_answers_before_it),
         TEST(watch_tells_what_happens_until_anything_is_typed),
         TEST(metrics_are_served_to_http_and_the_connection_closed),
         TEST(who_has_said_a_command_speaks_no_http),
@@ -220,6 +330,7 @@ int main(void)
         TEST(node_may_only_look),
         TEST(ninth_session_of_a_certificate_gets_the_place_of_the_longest_idle),
         TEST(ninth_session_is_refused_while_eight_are_busy_and_taken_when_one_ends),
+        TEST(operator_comes_in_through_a_crowd_of_refused_viewers),
         TEST(console_may_stop_whatever_goes_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
