@@ -42,6 +42,23 @@ bool oracle_held_back(const struct world *world, int board)
     return false;
 }
 
+/* After a hand-over to a board that did not take over, there is none for a while. */
+static bool is_paused(const struct world *world, int resource)
+{
+    for (int i = 0; i < world->issuer_count; i++) {
+        const struct replica *replica = world->issuer[i].replica;
+        if (!world->issuer[i].process.up || !replica_serving(replica))
+            continue;
+        for (uint32_t k = 0; k < replica->issuer.lease_count; k++) {
+            const struct issuer_lease *lease = &replica->issuer.lease[k];
+            if (name_equal(&lease->resource, &world->resource[resource]) &&
+                !instant_reached(lease->failback_at, clock_local(world, i)))
+                return true;
+        }
+    }
+    return false;
+}
+
 void oracle_check_failback(struct world *world)
 {
     for (int i = 0; i < world->resource_count; i++) {
@@ -50,7 +67,7 @@ void oracle_check_failback(struct world *world)
         if (lease->holder == ORACLE_NOBODY || lease->holder == preferred || lease->transferred ||
             (world->plan.failback & sim_failback_bit(i, preferred)) == 0)
             continue;
-        if (!oracle_held_back(world, preferred) &&
+        if (!oracle_held_back(world, preferred) && !is_paused(world, i) &&
             is_for_long(world, preferred, i, HOLDER_WAITING,
                         world->board[preferred].agent.waits_since_us[i]) &&
             is_for_long(world, lease->holder, i, HOLDER_HOLDING,

@@ -77,6 +77,8 @@ enum {
     ISSUER_NOTES_PER_NODE = HF_LEASES_PER_AGENT_MAX, /* refusals remembered of one board */
     ISSUER_NOTE_INTERVAL_MS = 60000,
     ISSUER_YIELD_REPEAT_MS = 1000,
+    /* After a failback to a board that did not take over; twice that after the next one in a row, to 64 times. */
+    ISSUER_FAILBACK_PAUSE_MS = 60000,
     ISSUER_WORD_MS = 3000, /* a board's word of an output stuck on, before it is committed */
     ISSUER_RETRY_MS = 20,  /* a proposal that Raft refused is made again after this */
     ISSUER_TRANSFER_MARGIN_MS = 5000 /* a transfer is given up after ttl plus this */
@@ -160,6 +162,11 @@ struct issuer_lease {
     struct hf_name holder; /* as of the last applied command, to tell it when it lost */
     uint64_t token;
     struct instant yield_at; /* the holder is not asked (again) to yield before this */
+    /* For whom the holder of that token was asked to yield by failback: it pays, though it has gone. */
+    struct hf_name asked_for;
+    uint64_t asked_token;                      /* 0: for nobody */
+    struct instant failback_at;                /* no failback before this */
+    uint8_t failbacks_for_nothing;             /* in a row: whom they were for did not take it */
     uint64_t claim[ISSUER_POLICY_HOLDERS_MAX]; /* highest token that each of the policy's said */
     struct issuer_transfer transfer;
     /* Who pays for the next grant: it gave the lease up, or had it given up. */

@@ -10,19 +10,16 @@ void issuer_answer_released(const struct hf_name *node, const struct hf_name *re
 }
 
 /*
- * Who is to blame that its holder releases it now: the board that it yields to by failback, nobody
- * (this issuer, which pays nothing) if an operator wanted it, else the holder.
+ * Who is to blame that its holder releases it now: nobody (this issuer, which pays nothing) if an
+ * operator wants it, the board that it was asked to yield to by failback, else the holder.
  */
-static struct hf_name issuer_cause_of_release(const struct issuer *issuer,
-                                              const struct issuer_lease *lease,
-                                              const struct hf_name *holder, struct instant now)
+static const struct hf_name *cause_of_release(const struct issuer *issuer,
+                                              const struct issuer_lease *lease)
 {
-    struct hf_name successor;
-    if (!issuer_wanted_yield(issuer, lease, now, &successor))
-        return *holder;
-    bool operators =
-        issuer_transfer_waits(lease) || !issuer_pin_allows(issuer_record_of(issuer, lease), holder);
-    return operators ? issuer->config.self : successor;
+    const struct lease_record *record = issuer_record_of(issuer, lease);
+    if (issuer_operator_wants_yield(issuer, lease))
+        return &issuer->config.self;
+    return lease->asked_token == record->token ? &lease->asked_for : &record->holder;
 }
 
 static void propose_release(struct issuer *issuer, struct issuer_lease *lease,
@@ -36,7 +33,7 @@ static void propose_release(struct issuer *issuer, struct issuer_lease *lease,
     command->token = message->token;
     command->fenced = message->fenced;
     text_copy(command->text, sizeof(command->text), message->text);
-    lease->cause = issuer_cause_of_release(issuer, lease, node, now);
+    lease->cause = *cause_of_release(issuer, lease);
     issuer_pay(out, &lease->cause);
     lease->pending = ISSUER_PENDING_RELEASE;
     lease->pending_index = 0;
@@ -180,6 +177,7 @@ static void note_grant_applied(struct issuer_lease *lease, struct instant now,
     issuer_remove_waiter(lease, &record->holder);
     lease->confirmed = now;
     lease->yield_at = at_once;
+    issuer_note_failback(lease, &record->holder, now);
     memset(&lease->cause, 0, sizeof(lease->cause));
     issuer_note_granted_for_transfer(lease);
     struct lease_message *grant =

@@ -107,6 +107,11 @@ const char *issuer_begin_transfer(struct issuer *issuer, const struct issuer_eve
 /* Why the holder should hand over, and to whom; NULL if it need not. */
 const char *issuer_wanted_yield(const struct issuer *issuer, const struct issuer_lease *lease,
                                 struct instant now, struct hf_name *successor);
+/* A transfer waits, or a pin bars the holder. */
+bool issuer_operator_wants_yield(const struct issuer *issuer, const struct issuer_lease *lease);
+/* A grant to `holder` is applied. */
+void issuer_note_failback(struct issuer_lease *lease, const struct hf_name *holder,
+                          struct instant now);
 void issuer_ask_to_yield(struct issuer *issuer, struct issuer_lease *lease,
                          struct issuer_pass *pass, struct issuer_output *out);
 

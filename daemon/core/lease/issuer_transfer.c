@@ -100,6 +100,30 @@ const char *issuer_wanted_yield(const struct issuer *issuer, const struct issuer
     return NULL;
 }
 
+bool issuer_operator_wants_yield(const struct issuer *issuer, const struct issuer_lease *lease)
+{
+    const struct lease_record *record = issuer_record_of(issuer, lease);
+    return issuer_transfer_waits(lease) || !issuer_pin_allows(record, &record->holder);
+}
+
+/* One who has a healthy board drop its outputs, and does not take over, has to wait longer each time. */
+void issuer_note_failback(struct issuer_lease *lease, const struct hf_name *holder,
+                          struct instant now)
+{
+    enum { DOUBLED_MAX = 6 };
+    if (lease->asked_token == 0)
+        return;
+    lease->asked_token = 0;
+    if (name_equal(&lease->asked_for, holder)) {
+        lease->failbacks_for_nothing = 0;
+        return;
+    }
+    int64_t pause_ms = (int64_t)ISSUER_FAILBACK_PAUSE_MS << lease->failbacks_for_nothing;
+    lease->failback_at = instant_add(now, span_from_ms(pause_ms));
+    if (lease->failbacks_for_nothing < DOUBLED_MAX)
+        lease->failbacks_for_nothing++;
+}
+
 void issuer_ask_to_yield(struct issuer *issuer, struct issuer_lease *lease,
                          struct issuer_pass *pass, struct issuer_output *out)
 {
@@ -109,8 +133,11 @@ void issuer_ask_to_yield(struct issuer *issuer, struct issuer_lease *lease,
         record->abandoned ? NULL : issuer_wanted_yield(issuer, lease, pass->now, &successor);
     if (!why)
         return;
-    if (!instant_reached(lease->yield_at, pass->now)) {
-        issuer_wake_by(pass, lease->yield_at);
+    bool failback = !issuer_operator_wants_yield(issuer, lease);
+    struct instant at =
+        failback ? instant_max(lease->yield_at, lease->failback_at) : lease->yield_at;
+    if (!instant_reached(at, pass->now)) {
+        issuer_wake_by(pass, at);
         return;
     }
     if (pass->yields == ISSUER_YIELDS_PER_STEP) {
@@ -119,6 +146,10 @@ void issuer_ask_to_yield(struct issuer *issuer, struct issuer_lease *lease,
     }
     pass->yields++;
     lease->yield_at = instant_add(pass->now, span_from_ms(ISSUER_YIELD_REPEAT_MS));
+    if (failback) {
+        lease->asked_for = successor;
+        lease->asked_token = record->token;
+    }
     issuer_wake_by(pass, lease->yield_at);
     struct lease_message *message =
         issuer_send(out, &record->holder, LEASE_YIELD, &lease->resource);

@@ -1082,6 +1082,76 @@ static void failback_asks_the_holder_to_yield_every_second(void **state)
     assert_non_null(last_sent("a", LEASE_YIELD));
 }
 
+/* Commits until nothing is left to do. */
+static void commit_all(void)
+{
+    while (log_count > 0)
+        commit();
+}
+
+/* A board has another one give its lease up, and does not take it. */
+static void asks_and_goes(const char *node)
+{
+    struct lease_message withdraw = message_of(LEASE_WITHDRAW);
+    acquire(node, 20, true);
+    assert_string_equal(last_sent("a", LEASE_YIELD)->holder.text, node);
+    say(node, &withdraw);
+}
+
+static const char *payer(void)
+{
+    return issuer.lease[0].cause.text;
+}
+
+static void who_has_another_yield_pays_though_it_has_gone(void **state)
+{
+    (void)state;
+    grant_to("a", 10);
+    asks_and_goes("b");
+    release("a", token(), true);
+    assert_string_equal(payer(), "b");
+    commit_all();
+    acquire("a", 10, false);
+    commit_all();
+    assert_string_equal(holder(), "a");
+    /* What it gives up of its own accord, it pays for. */
+    release("a", token(), true);
+    assert_string_equal(payer(), "a");
+}
+
+static void a_failback_for_nothing_is_not_asked_for_again_at_once(void **state)
+{
+    int64_t pause_us = ISSUER_FAILBACK_PAUSE_MS * (int64_t)1000;
+    (void)state;
+    grant_to("a", 10);
+    for (int i = 0; i < 3; i++, pause_us *= 2) {
+        asks_and_goes("b");
+        release("a", token(), true);
+        commit_all();
+        acquire("a", 10, false);
+        commit_all();
+        assert_string_equal(holder(), "a");
+        sent_count = 0;
+        acquire("b", 20, true);
+        for (int64_t us = 0; us < pause_us - 200000; us += 200000) {
+            assert_null(last_sent("a", LEASE_YIELD));
+            sent_count = 0;
+            tick(200000);
+            renew("a", 1, token());
+            confirm_round(round_asked);
+        }
+        assert_null(last_sent("a", LEASE_YIELD));
+        tick(200000);
+        assert_non_null(last_sent("a", LEASE_YIELD));
+    }
+    release("a", token(), true);
+    commit_all();
+    acquire("a", 10, false);
+    commit_all();
+    assert_string_equal(holder(), "b");
+    assert_int_equal(issuer.lease[0].failbacks_for_nothing, 0);
+}
+
 static void new_leader(void)
 {
     step_kind(ISSUER_EVENT_NOT_SERVING);
@@ -1311,13 +1381,6 @@ static const char *ask_clear(void)
                                         .who = name("olga") };
     step(&event);
     return out.error;
-}
-
-/* Commits until nothing is left to do. */
-static void commit_all(void)
-{
-    while (log_count > 0)
-        commit();
 }
 
 static void held_by_a(void)
@@ -1709,6 +1772,8 @@ static const struct CMUnitTest operators_and_failback[] = {
     CLAIM(pin_refuses_others_and_makes_the_holder_yield),
     CLAIM(a_waiter_from_before_the_pin_is_not_granted),
     CLAIM(failback_asks_the_holder_to_yield_every_second),
+    CLAIM(who_has_another_yield_pays_though_it_has_gone),
+    CLAIM(a_failback_for_nothing_is_not_asked_for_again_at_once),
     CLAIM(failback_is_asked_for_by_a_leader_that_did_not_grant),
     CLAIM(a_holder_whose_priority_was_never_written_down_is_not_asked_back),
     CLAIM(transfer_goes_to_its_target_and_tells_the_gap),
