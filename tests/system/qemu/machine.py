@@ -140,7 +140,7 @@ class Board:
         self.boot = None  # the present life's name, by its kernel; None until it is up
         self.up_at = 0    # when it was seen to be up
         self.on_at = 0    # when its power came
-        self.boot_s = None  # how long it took to be up, the first time
+        self.boot_s = BOOT_S  # the shortest time from power to being up
         self.offsets = {}  # life -> host's clock less the guest's, in ns
         self.watchdog = True  # whether the machine has one
 
@@ -151,7 +151,8 @@ class Board:
 
     def _command(self):
         number = f"{self.number:02x}"
-        append = f"console=ttyAMA0 quiet panic=0 ADDRESS=10.77.0.{self.number}"
+        # Where its own addresses are random, the kernel changes tables at each system call: a third of a boot.
+        append = f"console=ttyAMA0 quiet panic=0 nokaslr mitigations=off ADDRESS=10.77.0.{self.number}"
         command = ["qemu-system-aarch64", "-M", "virt", "-accel", "tcg", "-cpu", "cortex-a53", "-m", "192",
                    "-nodefaults", "-no-user-config", "-display", "none",
                    "-kernel", os.path.join(image.PARTS, "vmlinuz"), "-initrd", self.path("cpio"),
@@ -207,7 +208,7 @@ class Board:
         self.boot = self.shell.expect(r"board: up (\S+)\n", timeout,
                                       f"{self.name} is up; {self.path('serial.log')}")[1]
         self.up_at = now_ns()
-        self.boot_s = self.boot_s or (self.up_at - self.on_at) / 1e9
+        self.boot_s = min(self.boot_s, (self.up_at - self.on_at) / 1e9)
 
     def wait_up(self):
         """Until its init is done; then its clock is looked at."""
