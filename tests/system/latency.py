@@ -33,6 +33,7 @@ SCRATCH = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
 CONDITIONS = ("idle", "under load")
 EARLY_US = 1000  # a fall so long before its deadline is a drop for another reason, counted beside
 BENCH_PRIORITY = 60  # as holdfast-bench has
+LOAD_BEFORE = os.getloadavg()[0]  # of anybody else
 
 CONF = """node = {{ id = "board-a"; data_dir = "data"; run_dir = "run"; }};
 cluster = {{ name = "line-3"; issuers = ( {{ id = "issuer-1"; address = "127.0.0.1:7401"; }},
@@ -200,20 +201,21 @@ def load(folder):
         process.wait()
 
 
-def measure_host(loaded, seconds=25, kills=120, preflight_s=10):
-    """One condition: permits that run out, agents that are killed, and preflight beside the same guard."""
+def measure_host(loaded, seconds=30, kills=120):
+    """One condition: permits that run out, preflight beside the same guard; then agents that are killed."""
     seen, site = Seen(), Site()
     try:
         site.start_all()
         with load(site.folder) if loaded else contextlib.nullcontext():
+            # Its status is of the whole board, which is not looked at here.
+            preflight = site.start("preflight", os.path.join(BIN, "holdfastctl"), "-c", "board.conf", "preflight",
+                                   "--seconds", str(seconds))
             watch = site.start("wakes", TOOL, "wakes", str(BENCH_PRIORITY), str(seconds), site.path("bench.ctl"))
             permits = site.run("permits", TOOL, "permits", site.path("run"), "board-a", str(seconds), "5000", "25000")
             ended = now_ns()
             wakes = site.finish("wakes", watch)
+            preflight.wait()
             killed = site.run("kills", TOOL, "kills", site.path("run"), "board-a", str(kills))
-            # Its status is of the whole board, which is not looked at here.
-            site.start("preflight", os.path.join(BIN, "holdfastctl"), "-c", "board.conf", "preflight", "--seconds",
-                       str(preflight_s)).wait()
         falls = site.edges("valve", 0)
         take_drops(seen, told(permits, "drop"), falls)
         take_kills(seen, told(killed, "kill"), falls)
@@ -282,7 +284,8 @@ def put_between(text, name, new):
 
 def publish(name, machine, conditions, nominal_us, observer, drawn, update):
     """Prints the table; the picture goes to `drawn`, and the table to README.md, if it is to `update`."""
-    text = f"{machine}; guard {'real-time' if all(s.realtime for s in conditions) else 'NOT real-time'}.\n\n"
+    text = (f"{machine}; guard {'real-time' if all(s.realtime for s in conditions) else 'NOT real-time'}; load"
+            f" average of the computer before all {LOAD_BEFORE:.1f}.\n\n")
     text += table(conditions, nominal_us, observer)
     print(f"{name}: {text}", flush=True)
     path = os.path.join(ROOT, drawn) if update else os.path.join(ROOT, "build", os.path.basename(drawn))

@@ -100,7 +100,7 @@ def only_what_stands_between_the_marks_is_replaced():
 
 
 def a_short_run_has_samples_of_everything():
-    seen = latency.measure_host(loaded=False, seconds=1, kills=3, preflight_s=1)
+    seen = latency.measure_host(loaded=False, seconds=1, kills=3)
     assert len(seen.drops) + seen.early >= 3 and len(seen.kills) == 3, (seen.drops, seen.kills)
     assert seen.intervals and seen.observer and seen.wakes
     assert max(seen.drops, default=0) >= 0 and seen.preflight_us >= 0

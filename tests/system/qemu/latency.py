@@ -28,7 +28,7 @@ from .switch import Switch
 PUMP, VALVE = 0, 2  # pins; the machine's power button is on 3
 RATE_HZ = 100
 RT_PRIORITY = 49  # the guard's, as guard_message.h has it
-MACHINE = "emulated arm64 processor (QEMU TCG, one cortex-a53), Debian's kernel, on the machine above"
+MACHINE = "emulated arm64 processor (QEMU TCG, one cortex-a53), Debian's kernel"
 RUN_S = 900.0  # only bounds a hang
 
 CONF = """node = {{ id = "board-a"; data_dir = "/data/holdfast"; run_dir = "/run/holdfast"; }};
