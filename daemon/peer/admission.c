@@ -244,6 +244,17 @@ void admission_move(struct admission *admission, int index, enum admission_phase
     place->since_ms = now_ms;
 }
 
+bool admission_shakes(const struct admission *admission, const struct admission_key *key)
+{
+    for (unsigned i = 0; i < admission->places_max; i++) {
+        const struct admission_place *place = &admission->place[i];
+        if (place->used && place->phase >= ADMISSION_QUEUED &&
+            memcmp(&admission->host[place->host].key, key, sizeof(*key)) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* ---- turns */
 
 static void change(int64_t *budget_us, int64_t by_us)

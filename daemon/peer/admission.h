@@ -111,6 +111,9 @@ int admission_next(struct admission *admission, uint64_t now_ms, int *victim);
 void admission_spend(struct admission *admission, int place, uint64_t microseconds,
                      uint64_t now_ms);
 
+/* True if a handshake from this host waits for its turn, or is under way. */
+bool admission_shakes(const struct admission *admission, const struct admission_key *key);
+
 void admission_leave(struct admission *admission, int place);
 
 #endif

@@ -116,21 +116,38 @@ static bool dials(const struct peer_hub *hub, const struct hf_name *id)
 
 static void dial_now(uv_timer_t *timer);
 
-static void dial_again(struct peer_dial *dial, bool steady)
+/* Between half of this and all of it: those that were dialled together are not again. */
+static uint64_t with_jitter(struct peer_hub *hub, uint32_t most_ms)
+{
+    uint32_t half = most_ms / 2;
+    return half + random_next(hub) % (half + 1);
+}
+
+/* What a handshake that failed for its slowness makes the next try wait. */
+static uint64_t strain_of(struct peer_dial *dial, uint32_t strained_ms)
+{
+    uint32_t most_ms = dial->strain_ms > 0 ? dial->strain_ms * 2 : strained_ms;
+    dial->strain_ms = strained_ms == 0             ? 0 :
+                      most_ms < DIAL_STRAIN_MAX_MS ? most_ms :
+                                                     DIAL_STRAIN_MAX_MS;
+    return with_jitter(dial->hub, dial->strain_ms);
+}
+
+static void dial_again(struct peer_dial *dial, const struct dial_end *end)
 {
     if (!dial->wanted)
         return;
+    uint64_t strain_ms = strain_of(dial, end->strained_ms);
     if (!dials(dial->hub, &dial->id)) {
-        uv_timer_start(&dial->timer, dial_now, PEER_DIAL_LATE_MS, 0);
+        uv_timer_start(&dial->timer, dial_now, PEER_DIAL_LATE_MS + strain_ms, 0);
         return;
     }
-    if (steady)
+    if (end->steady)
         dial->delay_ms = DIAL_DELAY_MIN_MS;
-    uint32_t half = dial->delay_ms / 2;
-    uint64_t wait_ms = half + random_next(dial->hub) % (half + 1);
+    uint64_t wait_ms = with_jitter(dial->hub, dial->delay_ms);
     dial->delay_ms =
         dial->delay_ms * 2 < DIAL_DELAY_MAX_MS ? dial->delay_ms * 2 : DIAL_DELAY_MAX_MS;
-    uv_timer_start(&dial->timer, dial_now, wait_ms, 0);
+    uv_timer_start(&dial->timer, dial_now, wait_ms > strain_ms ? wait_ms : strain_ms, 0);
 }
 
 /* By a connection that it dialled itself, which is up or about to be. */
@@ -143,12 +160,35 @@ static bool has_come(const struct peer_hub *hub, const struct hf_name *id)
     return link != NULL;
 }
 
+/*
+ * True while a handshake that its host began with this node may be its own: a second one beside it would
+ * make both slower. Not for ever, since strangers may share its host. Who dials first, and was not too
+ * slow, does not wait.
+ */
+static bool is_coming(struct peer_dial *dial)
+{
+    const struct peer_hub *hub = dial->hub;
+    bool patient = !dials(hub, &dial->id) || dial->strain_ms > 0;
+    if (!patient || hub->listener == NULL || dial->waited == DIAL_COMING_TIMES ||
+        !tls_listener_shakes(hub->listener, dial->address)) {
+        dial->waited = 0;
+        return false;
+    }
+    dial->waited++;
+    return true;
+}
+
 /* Not if it has come by itself; hub_dial_after() goes on when that ends. */
 static void dial_now(uv_timer_t *timer)
 {
+    static const struct dial_end no_memory = { .steady = false };
     struct peer_dial *dial = timer->data;
-    if (!has_come(dial->hub, &dial->id) && link_dial(dial) == NULL)
-        dial_again(dial, false);
+    if (has_come(dial->hub, &dial->id))
+        return;
+    if (is_coming(dial))
+        uv_timer_start(&dial->timer, dial_now, DIAL_COMING_MS, 0);
+    else if (link_dial(dial) == NULL)
+        dial_again(dial, &no_memory);
 }
 
 static struct peer_link *link_of_dial(const struct peer_dial *dial)
@@ -177,11 +217,22 @@ static struct peer_dial *dial_find(struct peer_hub *hub, const struct hf_name *i
     return NULL;
 }
 
-void hub_dial_after(struct peer_hub *hub, const struct hf_name *node, bool steady)
+void hub_dial_after(struct peer_hub *hub, const struct hf_name *node, const struct dial_end *end)
 {
     struct peer_dial *dial = dial_find(hub, node);
-    if (dial != NULL && !dial_goes_on(dial))
-        dial_again(dial, steady);
+    if (dial == NULL || dial_goes_on(dial))
+        return;
+    /* What it dialled itself in vain makes nobody's wait shorter. */
+    if (dial->strain_ms > 0 && end->strained_ms == 0 && uv_is_active((uv_handle_t *)&dial->timer))
+        return;
+    dial_again(dial, end);
+}
+
+void hub_dial_eases(struct peer_hub *hub, const struct hf_name *node)
+{
+    struct peer_dial *dial = dial_find(hub, node);
+    if (dial != NULL)
+        dial->strain_ms = 0;
 }
 
 static void dial_abort(const struct peer_dial *dial, const char *reason)
@@ -239,6 +290,8 @@ static void dial_add(struct peer_hub *hub, const struct hf_name *id, const char 
     dial->complained = false;
     text_copy(dial->address, sizeof(dial->address), address);
     dial->delay_ms = DIAL_DELAY_MIN_MS;
+    dial->strain_ms = 0;
+    dial->waited = 0;
     if (link_of_dial(dial) == NULL)
         uv_timer_start(&dial->timer, dial_now, dials(hub, id) ? 0 : PEER_DIAL_LATE_MS, 0);
 }

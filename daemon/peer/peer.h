@@ -11,7 +11,10 @@
  *  - The certificate's CN is the node's identity, its OU must be "node". A hello that claims
  *    another name, cluster or protocol version is refused with a log line that names which, and
  *    that line is limited to one per cause and minute (with a count).
- *  - A dialler retries with jitter, 50 ms doubling to 500 ms. Sessions are resumed where the server
+ *  - A dialler retries with jitter, 50 ms doubling to 500 ms; later, up to 8 s, after a handshake that the
+ *    other side worked on and that took too long all the same. An issuer that leaves it to the other one
+ *    to dial waits on while a handshake from that one's host is under way. So boards whose processors
+ *    are too slow for several handshakes at once come to one. Sessions are resumed where the server
  *    allows.
  *  - Connections that have not proven who they are can't keep known peers out: see
  *    peer/admission.h. Hosts of issuers, and hosts from which a proven node came before, come

@@ -109,18 +109,30 @@ static void link_unlink(struct peer_link *link)
         link->next->previous = link->previous;
 }
 
+/* See DIAL_STRAINED_MS. What this side ended itself, for another reason than time, is no sign of it. */
+static uint32_t link_strained_ms(const struct peer_link *link)
+{
+    uint64_t took_ms = uv_now(link->hub->loop) - link->begun_ms;
+    bool in_vain = link->state == LINK_SECURING || link->state == LINK_GREETING || link->late;
+    bool strained = link->dial != NULL && in_vain && tls_stream_answered(link->stream) &&
+                    took_ms >= DIAL_STRAINED_MS;
+    return strained ? (uint32_t)took_ms : 0;
+}
+
 static void on_closed(void *context, enum tls_cause cause, const char *reason)
 {
     struct peer_link *link = context;
     struct peer_hub *hub = link->hub;
     bool own_act = link->state == LINK_CLOSING;
-    bool steady = link->state == LINK_UP && uv_now(hub->loop) - link->since_ms >= LINK_STEADY_MS;
+    const struct dial_end end = { .steady = link->state == LINK_UP &&
+                                            uv_now(hub->loop) - link->since_ms >= LINK_STEADY_MS,
+                                  .strained_ms = link_strained_ms(link) };
     if (!own_act && !hub->closing)
         link_explain_loss(link, cause, reason);
     link_announce_down(link, own_act ? link->reason : reason);
     link_unlink(link);
     if (!hub->closing)
-        hub_dial_after(hub, link->dial != NULL ? &link->dial->id : &link->node, steady);
+        hub_dial_after(hub, link->dial != NULL ? &link->dial->id : &link->node, &end);
     frame_free(&link->reader);
     free(link);
     hub_release(hub);
@@ -256,6 +268,7 @@ static void link_hello(struct peer_link *link, const struct wire_hello *hello)
     if (link->dial == NULL && !link_of_issuer(link))
         tls_stream_hold(link->stream, PEER_HOLD_ABOVE);
     link_replace_others(link);
+    hub_dial_eases(link->hub, &link->node);
     if (link->dial == NULL)
         hub_dial_yields(link->hub, &link->node);
     link->announced = true;
@@ -265,8 +278,9 @@ static void link_hello(struct peer_link *link, const struct wire_hello *hello)
 
 void link_check_hello(struct peer_link *link)
 {
-    if (link->state == LINK_GREETING &&
-        uv_now(link->hub->loop) - link->since_ms >= PEER_HANDSHAKE_MS)
+    link->late = link->state == LINK_GREETING &&
+                 uv_now(link->hub->loop) - link->since_ms >= PEER_HANDSHAKE_MS;
+    if (link->late)
         link_refuse(link, REFUSAL_HELLO, false, "none within %d ms", PEER_HANDSHAKE_MS);
 }
 
@@ -327,7 +341,7 @@ static struct peer_link *link_create(struct peer_hub *hub, struct peer_dial *dia
     link->hub = hub;
     link->dial = dial;
     link->state = LINK_SECURING;
-    link->since_ms = uv_now(hub->loop);
+    link->since_ms = link->begun_ms = uv_now(hub->loop);
     link->next = hub->links;
     if (link->next != NULL)
         link->next->previous = link;

@@ -16,6 +16,17 @@ enum {
     DIAL_DELAY_MIN_MS = 50,
     /* Within a lease's slack: a board that is not connected to the next leader loses its lease. */
     DIAL_DELAY_MAX_MS = 500,
+    /*
+     * A handshake that was answered and took so long in vain was too slow for one of the processors.
+     * Dialling again at once would keep it as busy: the next try waits as long as this one took, twice
+     * that after another one, and so on up to the limit. A peer that was restarted refuses, or cuts,
+     * sooner than that; one that says nothing is dead, or stopped, and costs nothing.
+     */
+    DIAL_STRAINED_MS = 500,
+    DIAL_STRAIN_MAX_MS = 8000,
+    /* How often, and for how many times, it is looked whether the peer's own handshake goes on. */
+    DIAL_COMING_MS = 250,
+    DIAL_COMING_TIMES = 16,
     LINK_STEADY_MS = 1000, /* a link that held this long lets the next dial start afresh */
     HUB_TICK_MS = 500,     /* while a hello is awaited or refusals are counted */
     HUB_WATCH_MS = 50,     /* between two looks at data not acknowledged, and two redials */
@@ -32,7 +43,10 @@ struct peer_dial {
     char address[HF_ADDRESS_MAX + 1];
     uv_timer_t timer;
     uint32_t delay_ms; /* of the next try, before jitter */
-    bool complained;   /* this outage has had its log line */
+    uint32_t
+        strain_ms; /* the longest that the last try made the next one wait; 0: it was not strained */
+    unsigned waited; /* how often the peer's own handshake was waited for */
+    bool complained; /* this outage has had its log line */
     struct tls_session *session;
 };
 
@@ -45,7 +59,9 @@ struct peer_link {
     struct hf_name node;     /* by its certificate; empty before TLS is up */
     struct wire_hello hello; /* once up: what it said */
     uint64_t since_ms;       /* in this state, by the loop's clock */
+    uint64_t begun_ms;       /* when it was dialled or accepted */
     struct frame_reader reader;
+    bool late;                    /* its hello did not come in time */
     char reason[REFUSAL_WHO_MAX]; /* why this side closed it; empty: it did not */
     struct peer_link *previous;
     struct peer_link *next;
@@ -89,11 +105,16 @@ void hub_tick_start(struct peer_hub *hub);
 void hub_watch_start(struct peer_hub *hub);
 /* One of those that `pending` counts is gone. After the last one the hub is freed. */
 void hub_release(struct peer_hub *hub);
-/*
- * A link to `node`, dialled or accepted, ended: if it is to be dialled, tries again later. `steady`:
- * the link had been up for a while.
- */
-void hub_dial_after(struct peer_hub *hub, const struct hf_name *node, bool steady);
+/* How a link ended, for the next try. */
+struct dial_end {
+    bool steady; /* it had been up for a while */
+    uint32_t
+        strained_ms; /* a handshake of this node's that was answered, and took so long in vain; or 0 */
+};
+/* A link to `node`, dialled or accepted, ended: if it is to be dialled, tries again later. */
+void hub_dial_after(struct peer_hub *hub, const struct hf_name *node, const struct dial_end *end);
+/* `node` is up: whatever its handshakes took before, it is not strained any more. */
+void hub_dial_eases(struct peer_hub *hub, const struct hf_name *node);
 /*
  * `node` is up by its own connection. If two dial each other, that of the smaller id stays: whoever
  * has the larger one gives up its own, which would replace this one.

@@ -146,6 +146,15 @@ void tls_listener_expect(struct tls_listener *listener, const char *address)
     admission_know(&listener->admission, &key, true, uv_now(listener->tcp.loop));
 }
 
+bool tls_listener_shakes(const struct tls_listener *listener, const char *address)
+{
+    struct sockaddr_storage of;
+    if (!address_parse(address, &of))
+        return false;
+    const struct admission_key key = admission_key(&of);
+    return admission_shakes(&listener->admission, &key);
+}
+
 /* ---- who is in, and whose turn it is */
 
 /* Closes the stream that lost its place to another one. */

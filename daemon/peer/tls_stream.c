@@ -241,16 +241,42 @@ static void stream_advance(struct tls_stream *stream)
     }
 }
 
+static void on_timer(uv_timer_t *timer);
+
+/* From now on, not from when this turn of the loop began: the steps of others may have taken long. */
+static void stream_limit(struct tls_stream *stream, uint64_t limit_ms)
+{
+    uint64_t now_ms = uv_hrtime() / 1000000;
+    uint64_t turn_ms = uv_now(stream->tcp.loop);
+    stream->last_look = false;
+    uv_timer_start(&stream->timer, on_timer, limit_ms + (now_ms > turn_ms ? now_ms - turn_ms : 0),
+                   0);
+}
+
+/* The other side has done its part of a step, so that it gets as long again for the next. */
+static void stream_extend(struct tls_stream *stream)
+{
+    uint64_t all_ms = (uint64_t)stream->limits.handshake_ms * TLS_HANDSHAKE_TIMES;
+    uint64_t took_ms = uv_hrtime() / 1000000 - stream->shakes_ms;
+    uint64_t left_ms = took_ms < all_ms ? all_ms - took_ms : 0;
+    stream_limit(stream,
+                 left_ms < stream->limits.handshake_ms ? left_ms : stream->limits.handshake_ms);
+}
+
 /* The listener adds up the computing time of those that have not proven who they are. */
 static void stream_handshake(struct tls_stream *stream)
 {
     struct tls_listener *listener = stream->listener;
     uint64_t started_ns = uv_hrtime();
     int stage = tls_engine_stage(&stream->engine);
+    if (stream->shakes_ms == 0)
+        stream->shakes_ms = started_ns / 1000000;
     stream_advance(stream);
+    bool on = tls_engine_stage(&stream->engine) != stage;
+    if (on && stream->state == STREAM_HANDSHAKING)
+        stream_extend(stream);
     if (listener != NULL)
-        listener_shook(listener, stream, (uv_hrtime() - started_ns) / 1000,
-                       tls_engine_stage(&stream->engine) != stage);
+        listener_shook(listener, stream, (uv_hrtime() - started_ns) / 1000, on);
 }
 
 /* The owner may close or abort inside on_data: state is looked at afresh each time round. */
@@ -335,11 +361,18 @@ static void read_on(struct tls_stream *stream)
 
 /* ---- timer */
 
+/*
+ * A loop that was busy for longer than the limit comes here before it reads what has come meanwhile: that
+ * is looked at first.
+ */
 static void on_timer(uv_timer_t *timer)
 {
     struct tls_stream *stream = timer->data;
     if (stream->state == STREAM_DRAINING) {
         drain_finish(stream);
+    } else if (!stream->last_look) {
+        stream->last_look = true;
+        uv_timer_start(timer, on_timer, 1, 0);
     } else {
         char reason[STREAM_REASON_MAX];
         bool tcp = stream->state == STREAM_DIALLING;
@@ -377,7 +410,7 @@ static void stream_hear(struct tls_stream *stream, struct bytes in)
         if (whole) {
             (void)uv_read_stop((uv_stream_t *)&stream->tcp);
             stream->first_ms = 0;
-            uv_timer_start(&stream->timer, on_timer, stream->limits.handshake_ms, 0);
+            stream_limit(stream, stream->limits.handshake_ms);
         }
         listener_heard(stream->listener, stream, whole);
     }
@@ -387,6 +420,7 @@ static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buffer)
 {
     struct tls_stream *stream = handle->data;
     const struct bytes in = { (const uint8_t *)buffer->base, count > 0 ? (size_t)count : 0 };
+    stream->answered = stream->answered || count > 0;
     if (count < 0 && stream->state != STREAM_CLOSING)
         on_read_end(stream, (int)count);
     if (count > 0 && stream->engaged)
@@ -453,7 +487,7 @@ static struct tls_stream *stream_create(uv_loop_t *loop, const struct tls_identi
     stream->first_ms = !server                                ? 0 :
                        limits->handshake_ms < STREAM_FIRST_MS ? limits->handshake_ms :
                                                                 STREAM_FIRST_MS;
-    uv_timer_start(&stream->timer, on_timer, server ? stream->first_ms : limits->handshake_ms, 0);
+    stream_limit(stream, server ? stream->first_ms : limits->handshake_ms);
     return stream;
 }
 
@@ -546,6 +580,11 @@ const char *tls_stream_remote(const struct tls_stream *stream)
 bool tls_stream_connected(const struct tls_stream *stream)
 {
     return stream->state != STREAM_DIALLING;
+}
+
+bool tls_stream_answered(const struct tls_stream *stream)
+{
+    return stream->answered;
 }
 
 struct tls_stream_flight tls_stream_flight(const struct tls_stream *stream)

@@ -10,7 +10,9 @@
  *    this header; no other event follows a close or abort by the owner.
  *  - tls_stream_write() hands the bytes to the kernel at once where it takes them (TCP_NODELAY);
  *    the rest is queued, up to the limit given. No timer is in the path of data.
- *  - A handshake has a time limit; a stream whose queued output makes no progress, or whose host
+ *  - A handshake has a time limit, which is for a step of it: on slow processors several at once take
+ *    long, and to break them off would waste what was done. All of it may take TLS_HANDSHAKE_TIMES of
+ *    that. A stream whose queued output makes no progress, or whose host
  *    does not answer, for silence_ms is closed. An idle but living peer is not.
  *  - Received bytes are not queued: on_data gets them as they come. With tls_stream_hold(), nothing
  *    is read while much waits to be sent, so that a peer that does not read its answers asks no
@@ -32,12 +34,13 @@ struct tls_stream;
 struct tls_listener;
 
 enum {
-    TLS_LINGER_MS = 1000,   /* a closing stream waits this long for its last bytes to go out */
-    TLS_STREAM_PLAIN = 4096 /* bytes that on_data gets at once, at most */
+    TLS_LINGER_MS = 1000,    /* a closing stream waits this long for its last bytes to go out */
+    TLS_STREAM_PLAIN = 4096, /* bytes that on_data gets at once, at most */
+    TLS_HANDSHAKE_TIMES = 4
 };
 
 struct tls_stream_limits {
-    uint32_t handshake_ms; /* TCP and TLS together, 1..60000 */
+    uint32_t handshake_ms; /* for TCP, and from one step of TLS to the next, 1..60000 */
     uint32_t silence_ms;   /* 1000..600000 */
     size_t queue_max;      /* bytes of ciphertext waiting to be sent */
 };
@@ -95,6 +98,9 @@ const char *tls_stream_remote(const struct tls_stream *stream);
 /* True once TCP stands. */
 bool tls_stream_connected(const struct tls_stream *stream);
 
+/* True once the other side has said anything: it works on the handshake, or has done so. */
+bool tls_stream_answered(const struct tls_stream *stream);
+
 /* What the kernel knows of bytes that the other side has not acknowledged. */
 struct tls_stream_flight {
     bool waiting;      /* there are some */
@@ -151,6 +157,9 @@ struct tls_listener *tls_listener_create(uv_loop_t *loop, const struct tls_liste
  * Hosts from which a proven stream came become known by themselves. A bad address is ignored.
  */
 void tls_listener_expect(struct tls_listener *listener, const char *address);
+
+/* True if a handshake from the host of "host:port" waits for its turn, or is under way. */
+bool tls_listener_shakes(const struct tls_listener *listener, const char *address);
 
 /* The port that is bound. */
 uint16_t tls_listener_port(const struct tls_listener *listener);

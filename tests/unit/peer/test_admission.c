@@ -112,6 +112,28 @@ static void who_waits_for_a_turn_does_not_give_way_to_an_equal(void **state)
     assert_int_equal(admission.used, PLACES);
 }
 
+static bool shakes(const char *text)
+{
+    const struct admission_key key = host(text);
+    return admission_shakes(&admission, &key);
+}
+
+static void a_hosts_handshake_is_seen_from_its_first_message_to_its_end(void **state)
+{
+    (void)state;
+    int place = enter("10.0.0.9", 1);
+    assert_false(shakes("10.0.0.9"));
+    admission_move(&admission, place, ADMISSION_PARTIAL, 2);
+    assert_false(shakes("10.0.0.9"));
+    admission_move(&admission, place, ADMISSION_QUEUED, 3);
+    assert_true(shakes("10.0.0.9"));
+    assert_false(shakes("10.0.0.8"));
+    assert_int_equal(next(4), place);
+    assert_true(shakes("10.0.0.9"));
+    admission_leave(&admission, place);
+    assert_false(shakes("10.0.0.9"));
+}
+
 static void one_from_another_host_comes_before_a_crowd(void **state)
 {
     (void)state;
@@ -324,6 +346,7 @@ int main(void)
         cmocka_unit_test_setup(
             silence_gives_way_before_half_a_word_and_that_before_a_handshake_that_stands, setup),
         cmocka_unit_test_setup(who_waits_for_a_turn_does_not_give_way_to_an_equal, setup),
+        cmocka_unit_test_setup(a_hosts_handshake_is_seen_from_its_first_message_to_its_end, setup),
         cmocka_unit_test_setup(one_from_another_host_comes_before_a_crowd, setup),
         cmocka_unit_test_setup(a_stranger_never_costs_a_known_host_its_place, setup),
         cmocka_unit_test_setup(a_known_host_gets_in_and_on_whatever_strangers_do, setup),

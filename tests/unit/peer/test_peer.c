@@ -407,6 +407,123 @@ static bool both_are_down(void *context)
     return a.ups == a.downs && b.ups == b.downs;
 }
 
+/* ---- slow processors */
+
+/* A peer of the test's own, as far as TCP goes. */
+static uint16_t plain_listen(int *fd)
+{
+    struct sockaddr_in address = { .sin_family = AF_INET };
+    socklen_t size = sizeof(address);
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    *fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    assert_true(*fd >= 0);
+    assert_int_equal(bind(*fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(*fd, 8), 0);
+    assert_int_equal(getsockname(*fd, (struct sockaddr *)&address, &size), 0);
+    return ntohs(address.sin_port);
+}
+
+struct plain {
+    int listens;
+    int fd; /* -1: nobody has come */
+};
+
+static bool plain_has_come(void *context)
+{
+    struct plain *plain = context;
+    plain->fd = accept4(plain->listens, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    return plain->fd >= 0;
+}
+
+static bool plain_has_heard(void *context)
+{
+    char bytes[512];
+    const struct plain *plain = context;
+    return recv(plain->fd, bytes, sizeof(bytes), MSG_DONTWAIT | MSG_PEEK) > 5;
+}
+
+static bool plain_is_over(void *context)
+{
+    return plain_is_closed(((const struct plain *)context)->fd);
+}
+
+static int no_answer(void *context, unsigned char *bytes, size_t size)
+{
+    (void)context;
+    (void)bytes;
+    (void)size;
+    return MBEDTLS_ERR_SSL_WANT_READ;
+}
+
+/* Says a ClientHello and no more: a handshake that is under way for as long as it is let. */
+static int begin_handshake(uint16_t port)
+{
+    mbedtls_net_context net = { plain_connect(port) };
+    mbedtls_ssl_context ssl;
+    mbedtls_ssl_config config;
+    mbedtls_ssl_init(&ssl);
+    mbedtls_ssl_config_init(&config);
+    mbedtls_ssl_config_defaults(&config, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM,
+                                MBEDTLS_SSL_PRESET_DEFAULT);
+    mbedtls_ssl_conf_authmode(&config, MBEDTLS_SSL_VERIFY_NONE);
+    mbedtls_ssl_conf_rng(&config, mbedtls_ctr_drbg_random, &pki.random);
+    assert_int_equal(mbedtls_ssl_setup(&ssl, &config), 0);
+    mbedtls_ssl_set_bio(&ssl, &net, mbedtls_net_send, no_answer, NULL);
+    assert_int_equal(mbedtls_ssl_handshake(&ssl), MBEDTLS_ERR_SSL_WANT_READ);
+    mbedtls_ssl_free(&ssl);
+    mbedtls_ssl_config_free(&config);
+    return net.fd;
+}
+
+/* A second handshake beside the peer's own would make both slower, where they are slow. */
+static void issuer_waits_for_the_handshake_of_a_smaller_id_that_is_under_way(void **state)
+{
+    struct plain smaller = { .fd = -1 };
+    (void)state;
+    uint16_t port = plain_listen(&smaller.listens);
+    b.self = hello_of("board-b", true);
+    node_open(&b, "ca", "board-b");
+    node_start(&b, 0, "board-a", port);
+    const struct plain under_way = { .fd = begin_handshake(peer_hub_port(b.hub)) };
+    /* It ends by its time limit, later than a late dial would be due. */
+    assert_true(run_until(&loop, plain_has_come, &smaller));
+    char flight[512];
+    while (recv(under_way.fd, flight, sizeof(flight), MSG_DONTWAIT) > 0)
+        continue;
+    assert_true(plain_is_closed(under_way.fd));
+    close(under_way.fd);
+    close(smaller.fd);
+    close(smaller.listens);
+    node_end(&b);
+}
+
+/* At once, it would find both processors as busy. */
+static void handshake_that_was_answered_and_too_slow_is_tried_again_after_as_long(void **state)
+{
+    struct plain slow = { .fd = -1 };
+    (void)state;
+    uint16_t port = plain_listen(&slow.listens);
+    b.self = hello_of("board-b", false);
+    node_open(&b, "ca", "board-b");
+    node_start(&b, -1, "board-a", port);
+    assert_true(run_until(&loop, plain_has_come, &slow));
+    assert_true(run_until(&loop, plain_has_heard, &slow));
+    /* The head of a record whose rest does not come. */
+    static const uint8_t head[] = { 22, 3, 3, 1, 0, 2 };
+    assert_int_equal(send(slow.fd, head, sizeof(head), MSG_NOSIGNAL), sizeof(head));
+    char hello[512];
+    while (recv(slow.fd, hello, sizeof(hello), MSG_DONTWAIT) > 0)
+        continue;
+    assert_true(run_until(&loop, plain_is_over, &slow));
+    uint64_t since_ms = uv_hrtime() / 1000000;
+    close(slow.fd);
+    assert_true(run_until(&loop, plain_has_come, &slow));
+    assert_true(uv_hrtime() / 1000000 - since_ms >= PEER_HANDSHAKE_MS / 2 - 50);
+    close(slow.fd);
+    close(slow.listens);
+    node_end(&b);
+}
+
 /* The owner learns of an issuer, of its new address, and that it has left. */
 static void whom_to_dial_may_change(void **state)
 {
@@ -932,6 +1049,8 @@ int main(void)
         HUB_TEST(issuer_dials_a_smaller_id_that_does_not_come),
         HUB_TEST(who_is_up_by_its_own_connection_is_not_dialled_until_that_ends),
         HUB_TEST(of_two_that_dial_each_other_at_once_one_connection_stays),
+        HUB_TEST(issuer_waits_for_the_handshake_of_a_smaller_id_that_is_under_way),
+        HUB_TEST(handshake_that_was_answered_and_too_slow_is_tried_again_after_as_long),
         HUB_TEST(whom_to_dial_may_change),
         HUB_TEST(newer_connection_of_an_identity_replaces_the_older),
         HUB_TEST(connection_above_its_queue_limit_is_closed),
