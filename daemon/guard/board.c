@@ -112,6 +112,7 @@ static bool board_open_output(struct board *board, const struct conf_resource *r
     }
     uint8_t number = to->output_count++;
     to->output[number] = line;
+    to->name[number] = output->name;
     to->readback[number] = NULL;
     return !output->has_readback ||
            board_open_readback(board, resource, output, &to->readback[number]);
@@ -161,6 +162,7 @@ bool board_arm_watchdog(struct board *board, const struct conf *conf)
         return false;
     }
     board->watchdog_armed = true;
+    board->watchdog_ms = actual_ms;
     /* The fence latency was reckoned with the configured time, so a longer one is unsafe. */
     if (actual_ms > conf->watchdog_timeout_ms) {
         log_line(LOG_ERR, "watchdog %s: counts %u ms, configured are %u ms: configure what it can",

@@ -16,6 +16,7 @@
 
 struct board_resource {
     uint8_t output_count;
+    struct hf_name name[HF_OUTPUTS_MAX]; /* of the outputs, for the log */
     struct hal_line *output[HF_OUTPUTS_MAX];
     struct hal_line *readback[HF_OUTPUTS_MAX]; /* NULL without one */
 };
@@ -24,6 +25,7 @@ struct board {
     struct hal hal;
     bool hal_open;
     bool watchdog_armed;
+    uint32_t watchdog_ms; /* what it counts; 0: there is none */
     uint8_t resource_count;
     struct board_resource resource[GUARD_RESOURCES_MAX];
 };

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -73,30 +74,87 @@ static void log_changes(struct loop *loop, const struct guard_effects *effects)
     }
 }
 
-/* A contact that did not obey: since when, as the kernel saw it. */
-static void log_edges(const struct loop *loop, uint8_t index)
+/* An output that does not do what it is told: by its readback, since when, as the kernel saw it. */
+static void log_output(const struct loop *loop, uint8_t index, uint8_t number, bool told_on)
 {
     const struct board_resource *resource = &loop->board.resource[index];
-    for (uint8_t number = 0; number < resource->output_count; number++) {
-        int64_t edge_us = INT64_MIN;
-        if (resource->readback[number] != NULL)
-            (void)loop->board.hal.output->edges(resource->readback[number], &edge_us);
-        if (edge_us != INT64_MIN)
-            log_line(LOG_ERR,
-                     "%s: readback of output %u: %s for %" PRId64 " us, by the kernel's date",
-                     resource_name(loop, index), (unsigned)number,
-                     loop->guard.resource[index].output[number].readback ? "on" : "off",
-                     monotonic_us(loop) - edge_us);
-    }
+    const struct guard_output *output = &loop->guard.resource[index].output[number];
+    int64_t edge_us = INT64_MIN;
+    char since[64] = "";
+    if (resource->readback[number] == NULL || !output->readback_known ||
+        output->readback == told_on)
+        return;
+    (void)loop->board.hal.output->edges(resource->readback[number], &edge_us);
+    if (edge_us != INT64_MIN)
+        snprintf(since, sizeof(since), ", for %" PRId64 " us by the kernel's date",
+                 monotonic_us(loop) - edge_us);
+    log_line(LOG_ERR, "%s: output %s was told %s, and its readback shows %s%s",
+             resource_name(loop, index), resource->name[number].text, told_on ? "on" : "off",
+             output->readback ? "on" : "off", since);
 }
 
-static void log_faults(const struct loop *loop, const struct guard_effects *effects)
+/* What came of it for the resource; what may come of it for the board is log_reset()'s. */
+static void log_fault(const struct loop *loop, const struct guard_change *change)
+{
+    const char *name = resource_name(loop, change->resource);
+    bool stuck_on = change->event == GUARD_EVENT_STUCK_ON;
+    bool stuck = stuck_on || change->event == GUARD_EVENT_STUCK_OFF;
+    uint8_t count = loop->board.resource[change->resource].output_count;
+    for (uint8_t number = 0; stuck && number < count; number++)
+        log_output(loop, change->resource, number, !stuck_on);
+    log_line(LOG_ERR, "%s: its outputs stay off until holdfastctl fault clear %s at this board%s",
+             name, name, stuck_on ? ", and no board is granted it, unless on_stuck = \"go\"" : "");
+}
+
+/* The first output that may be on. */
+static const char *output_name_on(const struct loop *loop, uint8_t index)
+{
+    const struct board_resource *resource = &loop->board.resource[index];
+    uint8_t number = 0;
+    while (number + 1 < resource->output_count && !guard_may_be_on(&loop->guard, index, number))
+        number++;
+    return resource->name[number].text;
+}
+
+/* That a reset is to come is said once for each fault, also where it was latched before the start. */
+static void log_reset(struct loop *loop, uint8_t index)
+{
+    const struct board *board = &loop->board;
+    int64_t since_us = instant_diff(loop->guard.now, loop->fed_at).us;
+    int64_t left_us = (int64_t)board->watchdog_ms * 1000 - since_us;
+    uint32_t bit = 1u << index;
+    if (loop->guard.resource[index].state != GUARD_FAULT)
+        loop->reset_told &= ~bit;
+    if ((loop->reset_told & bit) != 0 || !guard_wants_reset(&loop->guard, index))
+        return;
+    loop->reset_told |= bit;
+    if (board->watchdog_ms == 0)
+        log_line(LOG_ERR, "%s: output %s may be on, and there is no watchdog to reset this board",
+                 resource_name(loop, index), output_name_on(loop, index));
+    else
+        log_line(LOG_ERR,
+                 "%s: output %s may be on: the watchdog resets this board in about %" PRId64
+                 " ms, unless it is shown off before",
+                 resource_name(loop, index), output_name_on(loop, index),
+                 left_us > 0 ? left_us / 1000 : 0);
+}
+
+static void log_faults(struct loop *loop, const struct guard_effects *effects)
 {
     for (uint8_t i = 0; i < effects->change_count; i++) {
-        enum guard_event event = effects->change[i].event;
-        if (event == GUARD_EVENT_STUCK_ON || event == GUARD_EVENT_STUCK_OFF)
-            log_edges(loop, effects->change[i].resource);
+        if (effects->change[i].to == GUARD_FAULT)
+            log_fault(loop, &effects->change[i]);
     }
+    for (uint8_t index = 0; index < loop->guard.config.resource_count; index++)
+        log_reset(loop, index);
+}
+
+static void feed_watchdog(struct loop *loop)
+{
+    if (loop->board.hal.watchdog->feed(loop->board.hal.context) == HAL_OK)
+        loop->fed_at = loop->guard.now;
+    else
+        log_line(LOG_ERR, "watchdog: can't be fed");
 }
 
 static void apply_effects(struct loop *loop, const struct guard_effects *effects)
@@ -107,8 +165,8 @@ static void apply_effects(struct loop *loop, const struct guard_effects *effects
         if (effects->publish_mask & (1u << index))
             page_file_publish(&loop->page, &loop->guard, index, loop->slept);
     }
-    if (effects->feed_watchdog && loop->board.hal.watchdog->feed(loop->board.hal.context) != HAL_OK)
-        log_line(LOG_ERR, "watchdog: can't be fed");
+    if (effects->feed_watchdog)
+        feed_watchdog(loop);
     record_changed(&loop->record, &loop->guard, effects);
     loop->status_mask |= effects->status_mask;
     log_changes(loop, effects);
@@ -408,6 +466,7 @@ static void start_guard(struct loop *loop)
     loop->slept = loop->platform->slept(loop->platform->context);
     read_lines(loop);
     guard_start(&loop->guard, now_of(loop), &effects);
+    loop->fed_at = loop->guard.now; /* it was armed just before */
     apply_effects(loop, &effects);
 }
 

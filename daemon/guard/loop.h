@@ -28,9 +28,11 @@ struct loop {
     struct agent_socket sockets;
     struct record record;
     struct realtime realtime;
-    bool bench_lost;      /* the HAL's descriptor is of no more use */
-    uint32_t io_failed;   /* resources whose lines failed in this turn */
-    uint32_t status_mask; /* statuses to send at the end of this turn */
+    bool bench_lost;       /* the HAL's descriptor is of no more use */
+    uint32_t io_failed;    /* resources whose lines failed in this turn */
+    uint32_t status_mask;  /* statuses to send at the end of this turn */
+    uint32_t reset_told;   /* resources in a fault of which the log says that a reset is to come */
+    struct instant fed_at; /* the watchdog, or armed */
     struct instant
         stop_until; /* asked to end: what is still to be written is no longer waited for */
     struct span slept;

@@ -295,16 +295,20 @@ static struct span feed_interval(const struct guard *guard)
 }
 
 /* Told off, and no readback shows it; without a readback, the line may not have taken it. */
-static bool resource_may_be_on(const struct guard *guard, uint8_t index)
+static bool output_may_be_on(const struct guard *guard, uint8_t index, uint8_t number)
 {
-    const struct guard_resource_config *config = resource_config(guard, index);
     const struct guard_resource *resource = &guard->resource[index];
+    const struct guard_output *output = &resource->output[number];
     /* Of one that was kept, all that is known is its name. */
     bool line_failed = resource->line_failed || resource->fault == GUARD_FAULT_OUTPUT_IO;
-    for (uint8_t number = 0; number < config->output_count; number++) {
-        const struct guard_output *output = &resource->output[number];
-        bool shown_off = output->readback_known && !output->readback;
-        if (config->output[number].has_readback ? !shown_off : line_failed)
+    bool shown_off = output->readback_known && !output->readback;
+    return resource_config(guard, index)->output[number].has_readback ? !shown_off : line_failed;
+}
+
+static bool resource_may_be_on(const struct guard *guard, uint8_t index)
+{
+    for (uint8_t number = 0; number < resource_config(guard, index)->output_count; number++) {
+        if (output_may_be_on(guard, index, number))
             return true;
     }
     return false;
@@ -839,6 +843,16 @@ void guard_status(const struct guard *guard, uint8_t index, struct guard_message
     message->lateness_worst_us = guard->lateness_worst.us;
     message->permits_refused = guard->permits_refused;
     message->terms = config->terms;
+}
+
+bool guard_wants_reset(const struct guard *guard, uint8_t index)
+{
+    return resource_needs_reset(guard, index);
+}
+
+bool guard_may_be_on(const struct guard *guard, uint8_t index, uint8_t number)
+{
+    return guard->resource[index].state == GUARD_FAULT && output_may_be_on(guard, index, number);
 }
 
 bool guard_awaits_readback(const struct guard *guard)

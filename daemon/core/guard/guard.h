@@ -224,6 +224,12 @@ void guard_step(struct guard *guard, struct instant now, const struct guard_inpu
 /* The status message of a resource (0..resource_count - 1); pid and what is real-time are the shell's. */
 void guard_status(const struct guard *guard, uint8_t resource, struct guard_message *message);
 
+/* The watchdog, if there is one, is starved for this resource: an output of its fault may be on. */
+bool guard_wants_reset(const struct guard *guard, uint8_t resource);
+
+/* The resource is in a fault, and nothing shows that this output of it is off. */
+bool guard_may_be_on(const struct guard *guard, uint8_t resource, uint8_t output);
+
 /* A readback is to change soon: a shell that must poll its lines does it often while this holds. */
 bool guard_awaits_readback(const struct guard *guard);
 

@@ -651,7 +651,66 @@ static void a_contact_that_did_not_obey_is_told_with_the_kernels_date(void **sta
     fake_turn_after(f, 0);
     fake_run(f, 2 * WITHIN_US);
     assert_int_equal(fault_of(f, PUMP), GUARD_FAULT_STUCK_ON);
-    assert_true(fake_log_says(f, "pump: readback of output 0: on for 50200 us"));
+    assert_true(fake_log_says(f, "pump: output enable was told off, and its readback shows on, for "
+                                 "50200 us by the kernel's date"));
+    assert_true(
+        fake_log_says(f, "pump: its outputs stay off until holdfastctl fault clear pump at this "
+                         "board, and no board is granted it, unless on_stuck = \"go\""));
+}
+
+/* A weld: the lines say which output, and what becomes of the board, once. */
+static void a_reset_that_is_to_come_is_said_once_with_its_time(void **state)
+{
+    struct fake_platform *f = *state;
+    char line[128];
+    start(f);
+    fake_line(f, pump_enable)->contact = true;
+    fake_line(f, pump_enable)->contact_held = true;
+    fake_turn_after(f, 0);
+    fake_run(f, 2 * WITHIN_US);
+    int64_t left_us = f->fed_us + 4 * FEED_US - f->loop.guard.resource[PUMP].changed.us;
+    snprintf(line, sizeof(line),
+             "pump: output enable may be on: the watchdog resets this board in about %lld ms",
+             (long long)(left_us / 1000));
+    assert_true(fake_log_says(f, line));
+    int64_t log_bytes = fake_log_bytes(f);
+    for (int i = 0; i < 10; i++) {
+        fake_line(f, pump_enable)->contact = i % 2 != 0;
+        fake_run(f, 1000);
+    }
+    assert_int_equal(state_of(f, PUMP), GUARD_FAULT);
+    assert_int_equal(fake_log_bytes(f), log_bytes);
+}
+
+static void a_weld_without_a_watchdog_says_that_none_resets_the_board(void **state)
+{
+    struct fake_platform *f = *state;
+    f->conf.has_watchdog = false;
+    start(f);
+    fake_line(f, pump_enable)->contact = true;
+    fake_line(f, pump_enable)->contact_held = true;
+    fake_turn_after(f, 0);
+    fake_run(f, 2 * WITHIN_US);
+    assert_true(
+        fake_log_says(f, "pump: output enable may be on, and there is no watchdog to reset this "
+                         "board"));
+}
+
+/* Off by its readback: nothing is to be reset, and nothing is said of it. */
+static void a_contact_that_does_not_close_is_no_reset(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    fake_line(f, pump_enable)->contact_held = true;
+    drive(f, agent, "pump", TTL_US);
+    fake_run(f, 2 * WITHIN_US);
+    assert_int_equal(fault_of(f, PUMP), GUARD_FAULT_STUCK_OFF);
+    assert_true(fake_log_says(f, "pump: output enable was told on, and its readback shows off"));
+    assert_true(
+        fake_log_says(f, "pump: its outputs stay off until holdfastctl fault clear pump at this "
+                         "board"));
+    assert_false(fake_log_says(f, "resets this board"));
+    assert_false(fake_log_says(f, "is granted it"));
 }
 
 static void a_watchdog_that_cannot_be_fed_is_said_and_the_loop_goes_on(void **state)
@@ -1720,6 +1779,9 @@ static const struct CMUnitTest tests[] = {
     LOOP_TEST(one_readback_without_edges_is_enough_to_look_at_all),
     LOOP_TEST(a_chip_without_edges_is_said_at_the_start),
     LOOP_TEST(a_contact_that_did_not_obey_is_told_with_the_kernels_date),
+    LOOP_TEST(a_reset_that_is_to_come_is_said_once_with_its_time),
+    LOOP_TEST(a_weld_without_a_watchdog_says_that_none_resets_the_board),
+    LOOP_TEST(a_contact_that_does_not_close_is_no_reset),
     LOOP_TEST(a_watchdog_that_cannot_be_fed_is_said_and_the_loop_goes_on),
     LOOP_TEST(the_watchdog_is_fed_four_times_a_timeout),
     LOOP_TEST(an_agent_that_does_not_read_keeps_its_place),
