@@ -46,9 +46,10 @@ static const struct call_command commands[] = {
       .words = 1,
       .run = operate_unpin },
     { .name = "fault clear",
-      .usage = "fault clear RESOURCE",
+      .usage = "fault clear RESOURCE [BOARD]",
       .operator_only = true,
       .words = 1,
+      .optional = 1,
       .run = operate_fault_clear },
     { .name = "token overrule",
       .usage = "token overrule RESOURCE BOARD",
@@ -86,6 +87,7 @@ static const struct call_command commands[] = {
       .words = 1,
       .by_board = VOUCHER_FAULT,
       .run = operate_note_fault },
+    { .name = "fault where", .words = 1, .by_board = VOUCHER_READ, .run = operate_fault_where },
     { .name = "help", .usage = "help", .run = show_help },
 };
 
@@ -140,7 +142,7 @@ void call_answer(struct call *call)
 
 void call_fail(struct call *call, enum call_error error, const char *format, ...)
 {
-    char line[400];
+    char line[512];
     int used = snprintf(line, sizeof(line), "ERR %d ", error);
     va_list arguments;
     va_start(arguments, format);
@@ -277,7 +279,8 @@ static void call_dispatch(struct call *call)
                       call->caller.who.text);
             return;
         }
-        if (!call_takes_options(command) && left != command->words) {
+        if (!call_takes_options(command) &&
+            (left < command->words || left > command->words + command->optional)) {
             call_fail(call, CALL_BAD_COMMAND, "usage: %s [--json]",
                       command->usage != NULL ? command->usage : command->name);
             return;

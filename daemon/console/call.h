@@ -132,7 +132,8 @@ struct call_command {
     const char *name;  /* one or two words */
     const char *usage; /* NULL: not shown by help, nodes say it to each other */
     bool operator_only;
-    int words; /* behind the name; options in the usage: the command counts */
+    int words;    /* behind the name; options in the usage: the command counts */
+    int optional; /* and so many more, at most */
     /* What of it a board may relay, to the leader mostly; see voucher.h. */
     enum voucher_act by_board;
     void (*run)(struct call *call);
@@ -158,6 +159,7 @@ void operate_member_add(struct call *call);
 void operate_member_promote(struct call *call);
 void operate_member_remove(struct call *call);
 void operate_note_fault(struct call *call);
+void operate_fault_where(struct call *call);
 void operate_resource_remove(struct call *call);
 void operate_backup(struct call *call);
 

@@ -19,8 +19,8 @@
  *  - A line longer than CONSOLE_LINE_MAX, or with bytes that are no text, ends the connection with
  *    one error.
  *  - A command that another node must answer is relayed over the peer hub, once. Whose word counts
- *    there for an operator is in voucher.h; `fault clear` is for the board's own console. A board's
- *    console relays questions only, and says where acts are taken (CALL_ELSEWHERE).
+ *    there for an operator is in voucher.h; `fault clear` of a latched fault is for the board's own
+ *    console. A board's console relays questions only, and says where acts are taken (CALL_ELSEWHERE).
  *  - An act is answered when it is committed (operate.c), and a certificate that acts in a loop, or a
  *    board that asks in one, is told to wait (CALL_TOO_MANY).
  */

@@ -239,7 +239,7 @@ void operate_await(struct call *call, void (*on_done)(struct call *call))
     issuer_shell_await(call->view->issuer_shell, &call->act);
 }
 
-static void operate_done(struct call *call)
+void operate_done(struct call *call)
 {
     const struct replica *replica = issuer_shell_replica(call->view->issuer_shell);
     if (replica_act_event(replica, call->act.act.index) == NULL) {

@@ -32,7 +32,10 @@ bool operate_step(struct call *call, struct replica_event *event);
 /* After operate_step(): `on_done` runs when that is committed; whatever else comes fails the call. */
 void operate_await(struct call *call, void (*on_done)(struct call *call));
 
-/* Both of these; the answer is then `done`, a text that outlives the call. */
+/* The answer to an act that is committed: call->done. */
+void operate_done(struct call *call);
+
+/* All of these; the answer is then `done`, a text that outlives the call. */
 void operate_act(struct call *call, struct replica_event *event, const char *done);
 
 #endif

@@ -1,4 +1,5 @@
 /* A fault of a guard: its clearing at the board, the operator's go, and the note of it. */
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "console/operate.h"
@@ -28,29 +29,29 @@ static void fault_note(struct call *call)
     call_start(call->view, line, &call->caller, &sink, note);
 }
 
+/* ---- at the board with the fault ---- */
+
+/* Its number among this board's resources; -1: this board has no such resource. */
+static int fault_resource(const struct call *call)
+{
+    const struct conf *conf = call->view->conf;
+    for (uint8_t i = 0; call->view->agent != NULL && i < conf->resource_count; i++) {
+        if (name_equal(&conf->resource[i].name, &call->resource))
+            return i;
+    }
+    return -1;
+}
+
 /* True if the guard of this board has latched a fault, or had one when it was lost. */
 static bool fault_is_here(const struct call *call)
 {
     const struct agent *agent = call->view->agent;
-    const struct conf *conf = call->view->conf;
-    for (uint8_t i = 0; agent != NULL && i < conf->resource_count; i++) {
-        if (!name_equal(&conf->resource[i].name, &call->resource))
-            continue;
-        const struct agent_guard_view *view = agent_guard(agent, i);
-        return agent_holder(agent)->lease[i].state == HOLDER_BLOCKED ||
-               (view->known && view->status.state == GUARD_FAULT);
-    }
-    return false;
-}
-
-static bool fault_names_resource(struct call *call)
-{
-    const struct replica *replica = issuer_shell_replica(call->view->issuer_shell);
-    if (issuer_policy_of(&replica->issuer, &call->resource) != NULL)
-        return true;
-    call_fail(call, CALL_NOT_FOUND, "resource %s: must be one of issuer.policy",
-              call->resource.text);
-    return false;
+    int resource = fault_resource(call);
+    if (resource < 0)
+        return false;
+    const struct agent_guard_view *view = agent_guard(agent, (size_t)resource);
+    return agent_holder(agent)->lease[resource].state == HOLDER_BLOCKED ||
+           (view->known && view->status.state == GUARD_FAULT);
 }
 
 static void fault_clear_here(struct call *call)
@@ -62,21 +63,137 @@ static void fault_clear_here(struct call *call)
     call_answer(call);
 }
 
+/* ---- nothing to clear here ---- */
+
+static bool fault_names_resource(struct call *call)
+{
+    const struct replica *replica = issuer_shell_replica(call->view->issuer_shell);
+    if (issuer_policy_of(&replica->issuer, &call->resource) != NULL)
+        return true;
+    call_fail(call, CALL_NOT_FOUND, "resource %s: must be one of issuer.policy",
+              call->resource.text);
+    return false;
+}
+
+/* The refusal, by this issuer's table. */
+static void fault_say_where(struct call *call)
+{
+    const struct lease_table *table = &issuer_shell_replica(call->view->issuer_shell)->table;
+    const char *resource = call->resource.text;
+    const char *asked =
+        call->caller.relayed ? call->caller.via.text : call->view->conf->node_id.text;
+    const struct stuck_row *row = stuck_holds(&table->stuck, &call->resource);
+    uint32_t count = stuck_count_held(&table->stuck, &call->resource);
+    char more[48] = "";
+    if (!fault_names_resource(call))
+        return;
+    if (row == NULL) {
+        call_fail(
+            call, CALL_CONFLICT,
+            "%s: no fault of it is latched at %s, and by what the issuers know no output that is "
+            "stuck on holds it back; see guard and leases",
+            resource, asked);
+        return;
+    }
+    if (count > 1)
+        snprintf(more, sizeof(more), " (and those of %" PRIu32 " more, see leases)", count - 1);
+    call_fail(
+        call, CALL_CONFLICT,
+        "%s: no fault of it is latched at %s. By what the issuers know, %s's output is stuck "
+        "on%s: repair it, and say fault clear %s at the console of %s. fault clear %s %s has it "
+        "granted whatever that output does",
+        resource, asked, row->board.text, more, resource, row->board.text, resource,
+        row->board.text);
+}
+
 /*
- * At the console of the board with the fault: its guard is told, and a resource that is held for an
- * output stuck on is let go when the guard proves the outputs off. At any other console the
- * operator lets it go on his own word, whatever that board shows, and also if it is silent.
+ * A clear at a board without the fault is no go for another board's output: it may have been typed
+ * at the wrong board. Whose output is stuck on the leader knows best.
+ */
+static void fault_refuse(struct call *call)
+{
+    struct hf_name leader;
+    const struct hf_name *node = &call->view->conf->node_id;
+    const struct issuer_shell *shell = call->view->issuer_shell;
+    bool leads = shell != NULL && replica_serving(issuer_shell_replica(shell));
+    call->acts = false;
+    if (!leads && call_find_leader(call, &leader) && !name_equal(&leader, node)) {
+        snprintf(call->line, sizeof(call->line), "fault where %s", call->resource.text);
+        call_relay(call, &leader);
+    } else if (shell != NULL) {
+        fault_say_where(call);
+    } else {
+        call_fail(
+            call, CALL_UNAVAILABLE,
+            "%s: no fault of it is latched at %s, and no issuer is connected that knows whose "
+            "output is stuck on",
+            call->resource.text, node->text);
+    }
+}
+
+/* Asked by a node at whose console there is nothing to clear. */
+void operate_fault_where(struct call *call)
+{
+    if (!call->caller.relayed || call->view->issuer_shell == NULL)
+        call_fail(call, CALL_BAD_COMMAND, "fault where is what nodes ask issuers; see leases");
+    else if (operate_name(call, 1, "resource", &call->resource))
+        fault_say_where(call);
+}
+
+/* ---- the operator's go ---- */
+
+static void fault_go_done(struct call *call)
+{
+    const struct lease_table *table = &issuer_shell_replica(call->view->issuer_shell)->table;
+    if (stuck_holds(&table->stuck, &call->resource) != NULL)
+        call->done = "let go for that board; another's output holds it still, see leases";
+    operate_done(call);
+}
+
+static void fault_go(struct call *call, struct replica_event *event)
+{
+    if (!operate_here(call, &event->resource) || !fault_names_resource(call))
+        return;
+    call->done = "let go: it may be granted again";
+    if (operate_step(call, event))
+        operate_await(call, fault_go_done);
+}
+
+/* False, and the call has failed, if this board can't know whether the fault is its own. */
+static bool fault_guard_known(struct call *call)
+{
+    if (fault_resource(call) < 0 || agent_guard_up(call->view->agent))
+        return true;
+    call_fail(
+        call, CALL_UNAVAILABLE,
+        "%s: the guard of %s is not connected, so nothing is known of its fault; start it, or "
+        "see leases",
+        call->resource.text, call->view->conf->node_id.text);
+    return false;
+}
+
+/*
+ * Without a board, or with this one: the guard here is told, and a resource that is held for its output
+ * is let go when it proves the outputs off. With another board: the operator lets the resource go
+ * on his own word, whatever that board's output does, and also if that board is silent.
  */
 void operate_fault_clear(struct call *call)
 {
     struct replica_event event = { .kind = REPLICA_CLEAR };
-    if (!operate_name(call, 1, "resource", &event.resource))
+    if (!operate_name(call, 1, "resource", &event.resource) ||
+        (call->word_count > 2 && !operate_name(call, 2, "board", &event.node)))
         return;
     call->resource = event.resource;
-    if (!call->caller.relayed && fault_is_here(call))
+    bool own = !call->caller.relayed &&
+               (name_empty(&event.node) || name_equal(&event.node, &call->view->conf->node_id));
+    if (own && fault_is_here(call))
         fault_clear_here(call);
-    else if (operate_here(call, &event.resource) && fault_names_resource(call))
-        operate_act(call, &event, "let go: it may be granted again");
+    else if (own && !fault_guard_known(call))
+        return;
+    else if (name_empty(&event.node))
+        fault_refuse(call);
+    else
+        fault_go(call, &event);
 }
 
 void operate_note_fault(struct call *call)

@@ -15,8 +15,9 @@ static void stuck_describe(const struct replica *replica, const struct stuck_row
         snprintf(text, size, "stuck: %s's output is on, granted all the same: on_stuck = go",
                  row->board.text);
     else
-        snprintf(text, size, "stuck: %s's output is on, waits for an operator: fault clear %s",
-                 row->board.text, row->resource.text);
+        snprintf(text, size,
+                 "stuck: %s's output is on, waits for an operator: fault clear %s at %s",
+                 row->board.text, row->resource.text, row->board.text);
 }
 
 /* The row to tell of: one that holds the resource, else any. */
@@ -34,7 +35,7 @@ static const struct stuck_row *stuck_of(const struct lease_table *table,
 void show_stuck_state(struct report *report, const struct replica *replica,
                       const struct lease_record *record, const char *state)
 {
-    char stuck[128 + 2 * HF_NAME_MAX];
+    char stuck[128 + 3 * HF_NAME_MAX];
     char text[sizeof(stuck) + 32];
     const struct stuck_row *row = stuck_of(&replica->table, &record->resource);
     if (row == NULL) {

@@ -299,7 +299,7 @@ static const struct command commands[] = {
     { "transfer", "transfer RESOURCE BOARD", 3, NULL, SLOW_SILENCE_MS },
     { "pin", "pin RESOURCE BOARD|none", 3, NULL, SLOW_SILENCE_MS },
     { "unpin", "unpin RESOURCE", 2, NULL, SLOW_SILENCE_MS },
-    { "fault", "fault clear RESOURCE", 3, NULL, CLIENT_TIMEOUT_MS },
+    { "fault", "fault clear RESOURCE [BOARD]", 3, NULL, CLIENT_TIMEOUT_MS },
     { "token", "token overrule RESOURCE BOARD", 4, NULL, SLOW_SILENCE_MS },
     { "resource", "resource remove RESOURCE", 3, NULL, SLOW_SILENCE_MS },
     { "member", "member add ID ADDRESS | promote ID | remove ID", 3, NULL, SLOW_SILENCE_MS },

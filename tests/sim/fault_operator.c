@@ -177,13 +177,27 @@ void fault_note(struct world *world, const struct event *event)
     world_post(world, EVENT_NOTE, 0, world->notes_period_us, NULL, 0);
 }
 
-static const char *let_go(struct world *world, int resource)
+static const char *let_go_of(struct world *world, int resource, int board)
 {
-    struct replica_event event = { .kind = REPLICA_CLEAR, .resource = world->resource[resource] };
+    struct replica_event event = { .kind = REPLICA_CLEAR,
+                                   .resource = world->resource[resource],
+                                   .node = world->name[board_node(world, board)] };
     const char *skipped = leader_event(world, &event);
     if (!skipped)
-        oracle_said_go(world, resource, sim_issuer_leader(world));
+        oracle_said_go(world, resource, board, sim_issuer_leader(world));
     return skipped;
+}
+
+/* The board that the leader holds it for, as the operator sees it there; else any, in vain. */
+static const char *let_go(struct world *world, int resource)
+{
+    int leader = sim_issuer_leader(world);
+    const struct stuck_row *row =
+        leader < 0 ?
+            NULL :
+            stuck_holds(&world->issuer[leader].replica->table.stuck, &world->resource[resource]);
+    return let_go_of(world, resource,
+                     row ? world_board_node(world, &row->board) - world->issuer_count : 0);
 }
 
 const char *apply_go(struct world *world, const struct fault *fault)

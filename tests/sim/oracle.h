@@ -83,7 +83,7 @@ struct oracle_stuck {
     unsigned
         cleared; /* an operator cleared the fault there, since its last row ended, or it last drove */
     unsigned noted;  /* the board was told so, and no operator's act has ended it */
-    unsigned go_for; /* an operator said go while their rows stood in the leader's table */
+    unsigned go_for; /* an operator said go for them, with their rows in the leader's table */
 };
 
 struct oracle_renewal {
@@ -353,8 +353,8 @@ void oracle_noted(struct world *world, int issuer, int board, const struct lease
 void oracle_stuck_drives(struct world *world, int resource, int board);
 /* An operator cleared the fault at this board. */
 void oracle_said_clear(struct world *world, int resource, int board);
-/* An operator's word that lets the resource go was taken by this leader. */
-void oracle_said_go(struct world *world, int resource, int issuer);
+/* An operator's word that lets the resource go, whatever that board's output does, was taken. */
+void oracle_said_go(struct world *world, int resource, int board, int issuer);
 /* A board's word on an output arrives, and was taken by the issuer. */
 bool oracle_word_is_news(struct world *world, int issuer, int board,
                          const struct lease_message *message);

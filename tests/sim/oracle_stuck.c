@@ -33,15 +33,15 @@ static void forget_row(struct oracle_stuck *stuck, unsigned bit)
 void oracle_model_clear(struct world *world, const struct lease_command *command, int resource)
 {
     struct oracle_stuck *stuck = &world->oracle.stuck[resource];
-    if (name_empty(&command->holder)) {
-        if (stuck->rows & ~stuck->let_go)
-            world_cover(world, COVERAGE_STUCK_LET_GO);
-        stuck->let_go = stuck->rows;
-        stuck->noted &= ~stuck->go_for;
-        return;
-    }
     unsigned bit = 1u << board_of(world, &command->holder);
     bool held = (stuck->rows & ~stuck->let_go & bit) != 0;
+    if (command->go) {
+        if (held)
+            world_cover(world, COVERAGE_STUCK_LET_GO);
+        stuck->let_go |= stuck->rows & bit;
+        stuck->noted &= ~(stuck->go_for & bit);
+        return;
+    }
     if (held && (stuck->cleared & bit) == 0 && !world->plan.stuck_go)
         world_fail(world, ORACLE_S1,
                    "%s: %s is no longer held for, and no operator cleared its "
@@ -145,10 +145,10 @@ static struct oracle_stuck rows_of(const struct world *world, const struct lease
     return has;
 }
 
-void oracle_said_go(struct world *world, int resource, int issuer)
+void oracle_said_go(struct world *world, int resource, int board, int issuer)
 {
     world->oracle.stuck[resource].go_for |=
-        rows_of(world, &world->issuer[issuer].replica->table, resource).rows;
+        rows_of(world, &world->issuer[issuer].replica->table, resource).rows & 1u << board;
 }
 
 void oracle_compare_stuck(struct world *world, int issuer, const struct lease_table *table)

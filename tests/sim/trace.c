@@ -141,8 +141,8 @@ static void put_commit(const struct world *world, int issuer, const struct raft_
             command.holder.text);
         return;
     case LEASE_COMMAND_CLEAR:
-        say(world, issuer, "entry %llu committed: CLEAR %s%s%s", index, resource,
-            name_empty(&command.holder) ? "" : " at ", command.holder.text);
+        say(world, issuer, "entry %llu committed: CLEAR %s %s %s", index, resource,
+            command.go ? "though on at" : "at", command.holder.text);
         return;
     case LEASE_COMMAND_KINDS:
         break;

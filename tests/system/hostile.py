@@ -232,7 +232,7 @@ def judge_board(verdict, cluster, watch, run):
 
 
 OPERATOR_WORDS = ("pin", "unpin", "note of another's", "leader transfer", "transfer", "member add",
-                  "member promote", "member remove", "backup", "fault clear", "fault go",
+                  "member promote", "member remove", "backup", "fault clear",
                   "resource remove")
 
 

@@ -45,10 +45,11 @@ OPERATOR_LINES = [
     "pin {r} none", "pin {r} {me}", "pin {r} {b}", "unpin {r}", "unpin z{n}", "pin z{n} none",
     "note fault-cleared {r}", "note fault-cleared z{n}", "leader transfer {i}",
     "transfer {r} {me}", "transfer {r} {b}", "member remove {i}", "member add evil-{n} 127.0.0.1:{p}",
-    "member promote evil-{n}", "backup", "fault clear {r}", "fault go {r}", "resource remove {r}",
+    "member promote evil-{n}", "backup", "fault clear {r}", "fault clear {r} {me}",
+    "fault clear {r} {b}", "resource remove {r}",
 ]
 READ_LINES = ["status", "leases", "leases --consistency quorum", "issuers", "agents", "history",
-              "history -n 1000", "watch", "metrics", "budget", "help", "guard", "nonsense"]
+              "history -n 1000", "watch", "metrics", "budget", "help", "guard", "fault where pump", "nonsense"]
 
 
 class Known:

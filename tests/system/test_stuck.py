@@ -35,7 +35,7 @@ def stays_held(cluster, board, token):
     assert not grants(cluster, token), grants(cluster, token)
     row = lease(cluster)
     assert row["state"] == (f"stuck: {board}'s output is on, waits for an operator: "
-                            "fault clear pump"), row
+                            f"fault clear pump at {board}"), row
     assert row["stuck"] == board, row
 
 
@@ -79,14 +79,14 @@ def transfer_with_a_welded_relay_is_held_until_an_operator_says_go():
     cluster.bench_ctl("stuck", "relay", primary, "pump/enable", "none")
     follower = next(i for i in cluster.issuers if i != cluster.leader())
     asked = now_ns()
-    cluster.ctl(follower, "fault", "clear", "pump", role="operator")
+    cluster.ctl(follower, "fault", "clear", "pump", primary, role="operator")
     on = cluster.first_drive_after(asked, [standby, third])
     print(f"figure: after the operator's go the other board drives in {ms(on['t_ns'] - asked):.1f} ms")
     acts = [e for e in history(cluster, "operator") if "though an output" in e["why"]]
     assert len(acts) == 1 and acts[0]["who"].split()[0] == "operator", acts
     assert lease(cluster)["stuck"] == "" and "let go" in lease(cluster)["state"], lease(cluster)
-    again = cluster.ctl("issuer-1", "fault", "clear", "pump", role="operator", check=False)
-    assert again.returncode == 1 and "known to be stuck" in again.stdout + again.stderr, again
+    again = cluster.ctl("issuer-1", "fault", "clear", "pump", primary, role="operator", check=False)
+    assert again.returncode == 1 and "let go already" in again.stdout + again.stderr, again
     assert not cluster.overlaps() and cluster.close() == 0
 
 
@@ -137,7 +137,7 @@ def an_agent_that_restarts_tells_what_its_guard_saw():
     wait_held(cluster, primary)
     stays_held(cluster, primary, token)
     cluster.bench_ctl("stuck", "readback", primary, "pump/enable", "none")
-    cluster.ctl("issuer-1", "fault", "clear", "pump", role="operator")
+    cluster.ctl("issuer-1", "fault", "clear", "pump", primary, role="operator")
     assert cluster.wait_driver([standby]) == standby
     assert not cluster.overlaps() and cluster.close() == 0
 
@@ -160,7 +160,7 @@ def a_standby_that_is_stuck_on_holds_what_another_drives():
     wait_until(lambda: waits(cluster, "pump", primary), what="it waits", poll=0.02)
     assert not grants(cluster, token)
     cluster.bench_ctl("stuck", "readback", standby, "pump/enable", "none")
-    cluster.ctl("issuer-1", "fault", "clear", "pump", role="operator")
+    cluster.ctl("issuer-1", "fault", "clear", "pump", standby, role="operator")
     assert cluster.wait_driver([primary]) == primary
     assert not cluster.overlaps() and cluster.close() == 0
 
@@ -231,6 +231,32 @@ def a_welded_readback_resets_its_board_once_and_clear_reaches_it():
     assert not cluster.overlaps() and cluster.close() == 0
 
 
+def typed_at_the_wrong_board_it_is_no_go():
+    """Each board an issuer, as is usual: who types it at another board must not free what is welded on."""
+    cluster = Cluster(ttl_ms=600, combined=True).start_all()
+    primary, standby = primary_and_standby(cluster)
+    token = lease(cluster)["token"]
+    cluster.bench_ctl("stuck", "relay", primary, "pump/enable", "on")
+    cluster.ctl("witness", "transfer", "pump", standby, role="operator", check=False)
+    wait_held(cluster, primary)
+    stays_held(cluster, primary, token)
+    for node in (standby, "witness"):
+        wrong = cluster.ctl(node, "fault", "clear", "pump", role="operator", check=False)
+        words = wrong.stdout + wrong.stderr
+        assert wrong.returncode == 1 and f"no fault of it is latched at {node}" in words, wrong
+        assert f"{primary}'s output is stuck on" in words and f"console of {primary}" in words, wrong
+    other = cluster.ctl(standby, "fault", "clear", "pump", standby, role="operator", check=False)
+    assert other.returncode == 1 and "no output of that board" in other.stdout + other.stderr, other
+    stays_held(cluster, primary, token)
+    # By its name it is one, at any issuer's console, and what it frees is that operator's word.
+    cluster.bench_ctl("stuck", "relay", primary, "pump/enable", "none")
+    cluster.ctl(standby, "fault", "clear", "pump", primary, role="operator")
+    assert cluster.wait_driver() in (primary, standby)
+    acts = [e for e in history(cluster, "operator") if "though an output" in e["why"]]
+    assert [e["holder"] for e in acts] == [primary], acts
+    assert not cluster.overlaps() and cluster.close() == 0
+
+
 if __name__ == "__main__":
     sys.exit(run_tests([
         transfer_with_a_welded_relay_is_held_until_an_operator_says_go,
@@ -239,4 +265,5 @@ if __name__ == "__main__":
         an_agent_that_restarts_tells_what_its_guard_saw,
         a_standby_that_is_stuck_on_holds_what_another_drives,
         a_welded_readback_resets_its_board_once_and_clear_reaches_it,
+        typed_at_the_wrong_board_it_is_no_go,
     ]))

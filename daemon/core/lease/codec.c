@@ -32,7 +32,7 @@ static const uint32_t fields_of_kind[LEASE_COMMAND_KINDS] = {
     [LEASE_COMMAND_OVERRULE] = HAS(token),
     [LEASE_COMMAND_REMOVE] = 0,
     [LEASE_COMMAND_STUCK] = 0,
-    [LEASE_COMMAND_CLEAR] = 0,
+    [LEASE_COMMAND_CLEAR] = HAS(go),
 };
 
 static void pack_command(holdfast_Command *out, const struct lease_command *command)
@@ -69,8 +69,7 @@ static const char *unpack_command_strings(struct lease_command *out,
                                           const holdfast_Command *command)
 {
     bool note = out->kind == LEASE_COMMAND_NOTE;
-    bool holderless = note || out->kind == LEASE_COMMAND_PIN || out->kind == LEASE_COMMAND_REMOVE ||
-                      out->kind == LEASE_COMMAND_CLEAR;
+    bool holderless = note || out->kind == LEASE_COMMAND_PIN || out->kind == LEASE_COMMAND_REMOVE;
     if (!fields_unpack_name(&out->resource, command->resource, !note))
         return "command: resource is not a name";
     if (!fields_unpack_name(&out->holder, command->holder, !holderless))

@@ -221,7 +221,7 @@ enum issuer_event_kind {
     ISSUER_EVENT_NOTE,     /* resource, history kind, text; who: into the history */
     ISSUER_EVENT_OVERRULE, /* resource, node: its word on tokens counts no more; who */
     ISSUER_EVENT_REMOVE,   /* resource: its row, which no policy names any more; who */
-    ISSUER_EVENT_CLEAR,    /* resource; who: what is held for outputs stuck on is let go */
+    ISSUER_EVENT_CLEAR,    /* resource, node; who: it is no longer held for that board's output */
     ISSUER_EVENT_KINDS
 };
 

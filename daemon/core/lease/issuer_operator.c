@@ -121,22 +121,34 @@ static void on_remove(struct issuer *issuer, const struct issuer_event *event,
     text_copy(command->text, sizeof(command->text), "removed: no policy names it");
 }
 
+/* Why that board's row can't be let go; NULL: it can. */
+static const char *clear_fault(struct issuer *issuer, const struct issuer_event *event,
+                               struct instant now)
+{
+    const struct stuck_list *stuck = &issuer->table->stuck;
+    const struct issuer_lease *lease = issuer_find_lease(issuer, &event->resource);
+    const struct stuck_row *row = stuck_find(stuck, &event->resource, &event->node);
+    if (row && row->let_go)
+        return "that board's output was let go already, see leases";
+    /* What is on its way into the log the operator has not seen. */
+    if (row && lease && lease->word_index > issuer->table->applied)
+        return "a word about its outputs is just being written down; look, and try again";
+    if (row)
+        return NULL;
+    if (lease && !stuck_holds(stuck, &event->resource) && issuer_is_held(issuer, lease, now))
+        return "an output of it was just seen stuck on; try again";
+    return "no output of that board is known to be stuck on, see leases";
+}
+
 static void on_clear(struct issuer *issuer, const struct issuer_event *event, struct instant now,
                      struct issuer_output *out)
 {
-    const struct issuer_lease *lease = issuer_find_lease(issuer, &event->resource);
-    if (!stuck_holds(&issuer->table->stuck, &event->resource)) {
-        out->error = lease && issuer_is_held(issuer, lease, now) ?
-                         "an output of it was just seen stuck on; try again" :
-                         "no output of it is known to be stuck on; ask the board with the fault";
+    out->error = clear_fault(issuer, event, now);
+    if (out->error)
         return;
-    }
-    /* A word on its way into the log would be let go too, and the operator has not seen it. */
-    if (lease && lease->word_index > issuer->table->applied) {
-        out->error = "a word about its outputs is just being written down; look, and try again";
-        return;
-    }
     struct lease_command *command = propose_act(issuer, event, LEASE_COMMAND_CLEAR, out);
+    command->holder = event->node;
+    command->go = true;
     text_copy(command->text, sizeof(command->text),
               "fault cleared: may be granted, though an output was seen stuck on");
 }

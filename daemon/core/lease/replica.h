@@ -48,7 +48,7 @@ enum replica_event_kind {
     REPLICA_OVERRULE,        /* operator: resource, node: its word on tokens counts no more; who */
     REPLICA_NOTE,            /* operator act for the history: resource, history, text; who */
     REPLICA_REMOVE,          /* operator: the row of a resource that no policy names; who */
-    REPLICA_CLEAR,           /* operator act: resource, held for outputs stuck on, is let go; who */
+    REPLICA_CLEAR,           /* operator act: resource, held for node's output, is let go; who */
     REPLICA_LEADER_TRANSFER, /* node */
     REPLICA_MEMBERS, /* operator: change of an issuer, node, address; who, text for the history */
     REPLICA_EVENT_KINDS

@@ -29,6 +29,14 @@ const struct stuck_row *stuck_holds(const struct stuck_list *list, const struct 
     return NULL;
 }
 
+uint32_t stuck_count_held(const struct stuck_list *list, const struct hf_name *resource)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < list->count; i++)
+        count += !list->row[i].let_go && name_equal(&list->row[i].resource, resource) ? 1 : 0;
+    return count;
+}
+
 /* The oldest row that bars nothing; -1: none. */
 static int find_let_go(const struct stuck_list *list)
 {
@@ -79,16 +87,14 @@ void stuck_forget(struct stuck_list *list, const struct hf_name *resource)
     }
 }
 
-bool stuck_let_go(struct stuck_list *list, const struct hf_name *resource)
+bool stuck_let_go(struct stuck_list *list, const struct hf_name *resource,
+                  const struct hf_name *board)
 {
-    bool any = false;
-    for (uint32_t i = 0; i < list->count; i++) {
-        if (list->row[i].let_go || !name_equal(&list->row[i].resource, resource))
-            continue;
-        list->row[i].let_go = true;
-        any = true;
-    }
-    return any;
+    int found = find(list, resource, board);
+    if (found < 0 || list->row[found].let_go)
+        return false;
+    list->row[found].let_go = true;
+    return true;
 }
 
 /* ---- the snapshot */

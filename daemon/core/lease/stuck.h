@@ -11,13 +11,13 @@
  *  - One row a board and resource, from its word that the output is stuck on.
  *  - A held row bars every GRANT of the resource, also to that board, unless the GRANT says that the
  *    policy lets it pass (on_stuck = "go").
- *  - `fault clear` at that board ends its row, once the guard proves the outputs off. At any other
- *    console it lets go what is held, though nothing proves it off: the row stays, and bars nothing,
- *    until the board is seen off and asks again; at the latest a grant to that board ends the row, so
- *    that what sticks in its next drive is held again. So a board that goes on about the same fault, or is
- *    reset by its watchdog again and again, does not hold again what an operator let go.
- *  - A go is for the rows that stood when it was said: while a word of the resource is on its way
- *    into the log it is refused, and may be said again a moment later.
+ *  - `fault clear R` at that board ends its row, once the guard proves the outputs off. `fault clear R
+ *    BOARD` elsewhere lets go that board's row, though nothing proves it off: the row stays, and bars
+ *    nothing, until the board is seen off and asks again; at the latest a grant to that board ends the
+ *    row, so that what sticks in its next drive is held again. So a board that goes on about the same
+ *    fault, or is reset by its watchdog again and again, does not hold again what an operator let go.
+ *  - A go is for the board that it names, and for its row that stood when it was said: while a word of
+ *    the resource is on its way into the log it is refused, and may be said again a moment later.
  *  - A full list takes the place of a row that was let go, else refuses. The leader then holds by
  *    the board's word alone, which is repeated until it is written down.
  */
@@ -51,6 +51,9 @@ const struct stuck_row *stuck_find(const struct stuck_list *list, const struct h
 /* The first row that bars grants of the resource; NULL: none does. */
 const struct stuck_row *stuck_holds(const struct stuck_list *list, const struct hf_name *resource);
 
+/* How many rows bar grants of the resource. */
+uint32_t stuck_count_held(const struct stuck_list *list, const struct hf_name *resource);
+
 /* Another row finds room. */
 bool stuck_has_room(const struct stuck_list *list);
 
@@ -65,8 +68,9 @@ bool stuck_remove(struct stuck_list *list, const struct hf_name *resource,
 /* Takes all rows of a resource away. */
 void stuck_forget(struct stuck_list *list, const struct hf_name *resource);
 
-/* Lets go whatever bars grants of the resource. False: nothing does. */
-bool stuck_let_go(struct stuck_list *list, const struct hf_name *resource);
+/* Lets go a board's row: it bars no grant any more. False: there is none that does. */
+bool stuck_let_go(struct stuck_list *list, const struct hf_name *resource,
+                  const struct hf_name *board);
 
 /* For the snapshot: at most STUCK_ENCODED_MAX bytes; returns how many. */
 enum {

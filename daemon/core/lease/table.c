@@ -238,12 +238,12 @@ static void apply_stuck(struct lease_table *table, const struct lease_command *c
 static void apply_clear(struct lease_table *table, const struct lease_command *command,
                         struct table_change *change)
 {
-    bool all = name_empty(&command->holder);
+    bool go = command->go;
     change->record = lease_table_find(table, &command->resource);
-    if (all ? !stuck_let_go(&table->stuck, &command->resource) :
-              !stuck_remove(&table->stuck, &command->resource, &command->holder))
+    if (go ? !stuck_let_go(&table->stuck, &command->resource, &command->holder) :
+             !stuck_remove(&table->stuck, &command->resource, &command->holder))
         return;
-    struct history_event event = event_of(table, command, all ? HISTORY_OPERATOR : HISTORY_FAULT);
+    struct history_event event = event_of(table, command, go ? HISTORY_OPERATOR : HISTORY_FAULT);
     add_event(table, &event);
     change->done = true;
 }

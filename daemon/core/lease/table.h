@@ -49,7 +49,7 @@ enum lease_command_kind {
     LEASE_COMMAND_OVERRULE, /* resource, holder (the board), token: its word up to this */
     LEASE_COMMAND_REMOVE,   /* resource, who, text: its row, if it is free and not pinned */
     LEASE_COMMAND_STUCK,    /* resource, holder (the board), text: an output of it is stuck on */
-    LEASE_COMMAND_CLEAR,    /* resource, holder (empty: all are let go, else its row ends), text */
+    LEASE_COMMAND_CLEAR,    /* resource, holder (the board), go (let go, else its row ends), text */
     LEASE_COMMAND_KINDS
 };
 
@@ -77,7 +77,7 @@ struct lease_command {
     bool ranked;      /* the priority is known: false in a log of before it was written down */
     bool transferred; /* by a planned hand-over: no failback from it */
     bool settled;     /* GRANT: no lease of before the table began anew can count any more */
-    bool go;          /* the policy grants though an output is stuck on */
+    bool go;          /* though an output is stuck on: GRANT by the policy, CLEAR by an operator */
     enum history_kind event; /* NOTE */
     int64_t wall_us;         /* leader's wall clock when proposed, for people only; unix epoch */
     struct hf_name who;   /* who caused it: a board, an operator's certificate name, the issuer */

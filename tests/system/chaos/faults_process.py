@@ -277,6 +277,6 @@ def weld(stage, step):
     if step.first // 7 % 2 and clear.outcome == "done":
         stage.kill([board], 0.05, "weld, then kill")  # before it can say that all is off again
         stage.rest(1)
-        stage.operator.ask(stage.leader() or stage.members[0], ["fault", "clear", resource])
+        stage.operator.ask(stage.leader() or stage.members[0], ["fault", "clear", resource, board])
     fault.over()
     return f"{resource} at {board}; transfer: {act.outcome}; then died: {', '.join(map(str, dies))}"

@@ -102,10 +102,10 @@ class Run:
             return True
         leader = self.stage.leader()
         result = cluster.ctl(leader, "leases", check=False) if leader else None
-        if result and result.returncode == 0 and any(
-                r["resource"] == resource and r.get("stuck")
-                for r in json.loads(result.stdout)["leases"]):
-            operator.ask(leader, ["fault", "clear", resource])
+        rows = json.loads(result.stdout)["leases"] if result and result.returncode == 0 else []
+        for board in (b for r in rows if r["resource"] == resource and r.get("stuck")
+                      for b in r["stuck"].split(",")):
+            operator.ask(leader, ["fault", "clear", resource, board])
         for board in boards:
             result = cluster.ctl(board, "guard", check=False)
             if result.returncode == 0 and any(

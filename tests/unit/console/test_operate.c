@@ -87,6 +87,8 @@ static void names_that_no_policy_has_are_refused(void **state)
     assert_has(ask(olga, "transfer fan board-a"), "ERR 404 board board-a: must be one of the");
     assert_has(ask(olga, "token overrule fan board-a"), "ERR 404 board board-a: must be one of");
     assert_has(ask(olga, "fault clear pomp"), "ERR 404 resource pomp: must be one of");
+    assert_has(ask(olga, "fault clear pomp board-a"), "ERR 404 resource pomp: must be one of");
+    assert_has(ask(olga, "fault clear pump -x"), "ERR 400 board -x: allowed are");
     assert_has(ask(olga, "pin -pump none"), "ERR 400 resource -pump: allowed are");
     assert_int_equal(issuer_replica()->table.count, 0);
 }
@@ -97,6 +99,8 @@ static void too_few_and_too_many_words_are_told_the_usage(void **state)
     struct client *olga = client_open(ISSUER, "olga", "operator");
     assert_has(ask(olga, "unpin"), "ERR 400 usage: unpin RESOURCE [--json]");
     assert_has(ask(olga, "unpin pump now"), "ERR 400 usage: unpin RESOURCE [--json]");
+    assert_has(ask(olga, "fault clear"), "ERR 400 usage: fault clear RESOURCE [BOARD] [--json]");
+    assert_has(ask(olga, "fault clear a b c"), "ERR 400 usage: fault clear RESOURCE [BOARD]");
     assert_has(ask(olga, "leases all"), "ERR 400 usage: leases");
     assert_has(ask(olga, "--json"), "ERR 400 no command before --json");
     assert_has(ask(olga, "1 2 3 4 5 6 7 8 9 10 11 12 13"), "ERR 400 a command has 1 to 12 words");
@@ -228,6 +232,105 @@ static void fault_is_cleared_at_its_board_and_noted_by_its_word(void **state)
     assert_has(history, "\"who\":\"olga via board-a, unproven\",\"why\":\"fault cleared\"");
 }
 
+static bool held_for_board_a(const void *context)
+{
+    (void)context;
+    const struct stuck_list *stuck = &issuer_replica()->table.stuck;
+    const struct hf_name pump = name("pump");
+    const struct stuck_row *row = stuck_holds(stuck, &pump);
+    return row != NULL && strcmp(row->board.text, "board-a") == 0;
+}
+
+static void weld(void)
+{
+    site.fault = GUARD_FAULT_STUCK_ON;
+    listen_as_guard();
+    run_until(held_for_board_a, NULL);
+}
+
+/* Another board's relay, as the issuer has it in its table. */
+static void weld_another(void)
+{
+    const struct hf_name pump = name("pump");
+    const struct hf_name board = name("board-b");
+    struct lease_table *table = (struct lease_table *)&issuer_replica()->table;
+    assert_true(stuck_add(&table->stuck, &pump, &board, 1));
+}
+
+static bool guard_is_safe(const void *context)
+{
+    (void)context;
+    const struct agent_guard_view *view = agent_guard(node_agent(site.node[BOARD].node), 0);
+    return view->known && view->status.state != GUARD_FAULT;
+}
+
+/* Typed at the wrong board, it is no go for another one's relay. */
+static void clear_where_nothing_is_latched_is_refused_and_says_whose_output_is_stuck(void **state)
+{
+    (void)state;
+    struct client *olga = client_open(BOARD, "olga", "operator");
+    listen_as_guard();
+    run_until(guard_is_safe, NULL);
+    assert_has(ask(olga, "fault clear pump"),
+               "ERR 409 pump: no fault of it is latched at board-a, and ");
+    assert_has(olga->text, "no output that is stuck on holds it back");
+    weld_another();
+    assert_has(ask(olga, "fault clear pump"),
+               "ERR 409 pump: no fault of it is latched at board-a. By ");
+    assert_has(olga->text,
+               "board-b's output is stuck on: repair it, and say fault clear pump at the "
+               "console of board-b. fault clear pump board-b has it granted");
+    assert_has(ask(olga, "fault clear fog"), "ERR 404 resource fog: must be one of issuer.policy");
+    assert_int_equal(issuer_replica()->table.stuck.row[0].let_go, false);
+    assert_int_equal(site.cleared, 0);
+    stop(&site.node[ISSUER]);
+    assert_has(ask(olga, "fault clear pump"), "ERR 503 ");
+}
+
+static void go_names_its_board_at_an_issuers_console(void **state)
+{
+    (void)state;
+    struct client *olga = client_open(ISSUER, "olga", "operator");
+    weld();
+    assert_has(ask(olga, "leases"), "waits for an operator: fault clear pump at board-a");
+    assert_has(ask(olga, "fault clear pump"), "ERR 409 pump: no fault of it is latched at i1. By ");
+    assert_has(olga->text, "board-a's output is stuck on: repair it");
+    assert_has(ask(olga, "fault clear pump board-b"),
+               "ERR 409 pump: no output of that board is known to be stuck on, see leases");
+    assert_true(held_for_board_a(NULL));
+    weld_another();
+    assert_has(ask(olga, "fault clear pump"), "stuck on (and those of 1 more, see leases)");
+    assert_has(ask(olga, "fault clear pump board-a"),
+               "done             let go for that board; another");
+    assert_has(ask(olga, "fault clear pump board-b"), "done             let go: it may be granted");
+    assert_has(ask(olga, "history -n 1 --json"), "\"holder\":\"board-b\"");
+    assert_int_equal(site.cleared, 0);
+}
+
+/* The guard proves the outputs off first, whatever way the board with the fault is asked. */
+static void board_with_the_fault_clears_it_though_it_is_named(void **state)
+{
+    (void)state;
+    struct client *olga = client_open(BOARD, "olga", "operator");
+    weld();
+    assert_has(ask(olga, "fault clear pump board-a"), "done             the guard was told");
+    run_until(fault_is_noted, NULL);
+    assert_true(held_for_board_a(NULL));
+    assert_has(ask(olga, "fault clear pump board-b"),
+               "ERR 421 acts are taken at the console of an ");
+}
+
+static void board_whose_guard_is_not_there_tells_nothing_of_its_fault(void **state)
+{
+    (void)state;
+    struct client *olga = client_open(BOARD, "olga", "operator");
+    assert_has(
+        ask(olga, "fault clear pump"),
+        "ERR 503 pump: the guard of board-a is not connected, so nothing is known of its fault");
+    assert_has(ask(olga, "fault clear pump board-a"), "ERR 503 pump: the guard of board-a is not ");
+    assert_has(ask(olga, "fault where pump"), "ERR 400 fault where is what nodes ask issuers");
+}
+
 /* ---- what is seen */
 
 static void leases_are_shown_as_consistent_as_asked_for(void **state)
@@ -342,6 +445,10 @@ int main(void)
         TEST(act_at_a_boards_console_is_sent_to_an_issuers),
         TEST(fault_is_cleared_at_its_board_though_its_guard_is_gone),
         TEST(fault_is_cleared_at_its_board_and_noted_by_its_word),
+        TEST(clear_where_nothing_is_latched_is_refused_and_says_whose_output_is_stuck),
+        TEST(go_names_its_board_at_an_issuers_console),
+        TEST(board_with_the_fault_clears_it_though_it_is_named),
+        TEST(board_whose_guard_is_not_there_tells_nothing_of_its_fault),
         TEST(leases_are_shown_as_consistent_as_asked_for),
         TEST(lease_that_is_held_is_seen_by_all_who_know_of_it),
         TEST(board_that_is_gone_is_shown_as_down),

@@ -188,6 +188,9 @@ static void board_vouches_for_no_operator(void **state)
     assert_has(answer_to(BOARD, 3, "backup"), "ERR 403 board-a may not vouch for an operator here");
     assert_has(answer_to(BOARD, 5, "metrics"), "ERR 403 board-a may not vouch for an operator");
     assert_has(answer_to(BOARD, 7, "note fault-cleared fan"), "ERR 403 board-a may not vouch");
+    assert_has(answer_to(BOARD, 11, "fault clear pump"), "ERR 403 board-a may not vouch for");
+    assert_has(answer_to(BOARD, 13, "fault clear pump board-a"), "ERR 403 board-a may not vouch");
+    assert_has(answer_to(BOARD, 15, "fault where pump"), "ERR 409 pump: no fault of it is latched");
     assert_has(answer_to(BOARD, 9, "note fault-cleared pump"), "done             noted\n");
     assert_int_equal(issuer_replica()->table.count, 0);
     const struct lease_table *table = &issuer_replica()->table;

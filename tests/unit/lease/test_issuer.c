@@ -1374,10 +1374,11 @@ static void stuck(const char *node, bool off)
     say(node, &message);
 }
 
-static const char *ask_clear(void)
+static const char *ask_clear(const char *board)
 {
     const struct issuer_event event = { .kind = ISSUER_EVENT_CLEAR,
                                         .resource = name("pump"),
+                                        .node = name(board),
                                         .who = name("olga") };
     step(&event);
     return out.error;
@@ -1479,19 +1480,29 @@ static void a_new_leader_holds_as_well(void **state)
 static void an_operator_lets_go(void **state)
 {
     (void)state;
-    assert_non_null(strstr(ask_clear(), "no output of it is known to be stuck on"));
+    assert_non_null(strstr(ask_clear("a"), "no output of that board is known to be stuck on"));
     held_by_a();
     tick(3 * TTL_US);
     commit_all();
-    assert_null(ask_clear());
+    assert_null(ask_clear("a"));
     assert_string_equal(entries[0].command.who.text, "olga");
+    assert_string_equal(entries[0].command.holder.text, "a");
     commit_all();
     assert_string_equal(holder(), "b");
     /* The same word again is no news: neither held nor written down. */
     stuck("a", false);
     assert_int_equal(log_count, 0);
     assert_non_null(last_sent("a", LEASE_NOTED));
-    assert_non_null(strstr(ask_clear(), "no output of it is known to be stuck on"));
+    assert_non_null(strstr(ask_clear("a"), "was let go already"));
+}
+
+static void a_go_for_a_board_that_is_not_stuck_is_refused(void **state)
+{
+    (void)state;
+    held_by_a();
+    assert_non_null(strstr(ask_clear("b"), "no output of that board is known to be stuck on"));
+    assert_int_equal(log_count, 0);
+    assert_true(stuck_holds(&table.stuck, &table.stuck.row[0].resource) != NULL);
 }
 
 /* What he could not see yet would be let go with it. */
@@ -1501,12 +1512,15 @@ static void a_go_waits_for_a_word_that_is_being_written_down(void **state)
     held_by_a();
     stuck("b", false);
     assert_int_equal(count_proposed(LEASE_COMMAND_STUCK), 1);
-    assert_non_null(strstr(ask_clear(), "is just being written down"));
+    assert_non_null(strstr(ask_clear("a"), "is just being written down"));
     commit_all();
     assert_int_equal(table.stuck.count, 2);
     assert_non_null(stuck_holds(&table.stuck, &table.stuck.row[0].resource));
-    assert_null(ask_clear());
-    assert_non_null(strstr(ask_clear(), "is just being written down"));
+    assert_null(ask_clear("a"));
+    assert_non_null(strstr(ask_clear("b"), "is just being written down"));
+    commit_all();
+    assert_string_equal(stuck_holds(&table.stuck, &table.stuck.row[0].resource)->board.text, "b");
+    assert_null(ask_clear("b"));
     commit_all();
     assert_null(stuck_holds(&table.stuck, &table.stuck.row[0].resource));
 }
@@ -1515,7 +1529,7 @@ static void a_board_seen_off_after_a_go_holds_again_by_its_next_word(void **stat
 {
     (void)state;
     held_by_a();
-    assert_null(ask_clear());
+    assert_null(ask_clear("a"));
     commit_all();
     acquire("a", 0, false);
     assert_int_equal(count_proposed(LEASE_COMMAND_CLEAR), 1);
@@ -1526,7 +1540,7 @@ static void a_board_seen_off_after_a_go_holds_again_by_its_next_word(void **stat
     stuck("a", false);
     commit_all();
     assert_int_equal(table.stuck.count, 1);
-    assert_null(ask_clear());
+    assert_null(ask_clear("a"));
 }
 
 static void asking_for_it_lets_nothing_go(void **state)
@@ -1583,7 +1597,7 @@ static void a_transfer_is_refused_or_fails_while_an_output_is_stuck_on(void **st
     assert_non_null(strstr(ask_transfer("b"), "stuck on"));
     commit_all();
     assert_non_null(strstr(ask_transfer("b"), "stuck on"));
-    assert_null(ask_clear());
+    assert_null(ask_clear("a"));
     commit_all();
     assert_null(ask_transfer("b"));
 }
@@ -1603,7 +1617,7 @@ static void a_holder_beside_an_output_stuck_on_keeps_its_lease(void **state)
     pin(NULL);
     commit_all();
     assert_non_null(last_sent("a", LEASE_YIELD));
-    assert_null(ask_clear());
+    assert_null(ask_clear("b"));
 }
 
 static void with_the_policy_go_it_is_written_down_and_granted(void **state)
@@ -1794,6 +1808,7 @@ static const struct CMUnitTest outputs_stuck_on[] = {
     CLAIM(a_word_that_is_not_said_again_holds_for_a_while_only),
     CLAIM(a_new_leader_holds_as_well),
     CLAIM(an_operator_lets_go),
+    CLAIM(a_go_for_a_board_that_is_not_stuck_is_refused),
     CLAIM(a_go_waits_for_a_word_that_is_being_written_down),
     CLAIM(a_board_seen_off_after_a_go_holds_again_by_its_next_word),
     CLAIM(asking_for_it_lets_nothing_go),

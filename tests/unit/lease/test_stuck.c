@@ -81,26 +81,31 @@ static void the_policy_may_grant_beside_it(void **state)
     assert_true(held("pump"));
 }
 
-static void an_operator_lets_go_of_all_that_hold(void **state)
+static void an_operator_lets_go_of_the_board_that_he_names(void **state)
 {
     (void)state;
     apply(LEASE_COMMAND_STUCK, "pump", "a", false);
     apply(LEASE_COMMAND_STUCK, "pump", "b", false);
-    apply(LEASE_COMMAND_STUCK, "fan", "b", false);
-    struct table_change change = apply(LEASE_COMMAND_CLEAR, "pump", NULL, false);
+    apply(LEASE_COMMAND_STUCK, "fan", "a", false);
+    struct table_change change = apply(LEASE_COMMAND_CLEAR, "pump", "a", true);
     assert_true(change.done);
     assert_int_equal(last_event()->kind, HISTORY_OPERATOR);
-    assert_false(held("pump"));
-    assert_true(held("fan"));
+    assert_string_equal(last_event()->holder.text, "a");
+    assert_true(row("pump", "a")->let_go && !row("pump", "b")->let_go);
+    assert_true(held("pump") && held("fan"));
+    assert_false(apply(LEASE_COMMAND_GRANT, "pump", "c", false).done);
+    assert_true(apply(LEASE_COMMAND_CLEAR, "pump", "b", true).done);
+    assert_true(!held("pump") && held("fan"));
     assert_true(apply(LEASE_COMMAND_GRANT, "pump", "c", false).done);
-    assert_false(apply(LEASE_COMMAND_CLEAR, "pump", NULL, false).done);
+    assert_false(apply(LEASE_COMMAND_CLEAR, "pump", "b", true).done);
+    assert_false(apply(LEASE_COMMAND_CLEAR, "pump", "c", true).done);
 }
 
 static void what_was_let_go_is_not_held_by_the_same_word_again(void **state)
 {
     (void)state;
     apply(LEASE_COMMAND_STUCK, "pump", "a", false);
-    apply(LEASE_COMMAND_CLEAR, "pump", NULL, false);
+    apply(LEASE_COMMAND_CLEAR, "pump", "a", true);
     assert_false(apply(LEASE_COMMAND_STUCK, "pump", "a", false).done);
     assert_false(held("pump"));
     /* Off in between: it is another fault. */
@@ -114,7 +119,7 @@ static void a_grant_to_that_board_ends_what_was_let_go(void **state)
 {
     (void)state;
     apply(LEASE_COMMAND_STUCK, "pump", "a", false);
-    apply(LEASE_COMMAND_CLEAR, "pump", NULL, false);
+    apply(LEASE_COMMAND_CLEAR, "pump", "a", true);
     assert_true(apply(LEASE_COMMAND_GRANT, "pump", "a", false).done);
     assert_null(row("pump", "a"));
     assert_true(apply(LEASE_COMMAND_STUCK, "pump", "a", false).done);
@@ -165,8 +170,8 @@ static void fill(bool let_go)
         assert_true(stuck_has_room(&table.stuck));
         assert_true(apply(LEASE_COMMAND_STUCK, "pump", board, false).done);
     }
-    if (let_go)
-        apply(LEASE_COMMAND_CLEAR, "pump", NULL, false);
+    for (uint32_t i = 0; let_go && i < table.stuck.count; i++)
+        apply(LEASE_COMMAND_CLEAR, "pump", table.stuck.row[i].board.text, true);
 }
 
 static void a_full_list_takes_the_place_of_what_was_let_go_only(void **state)
@@ -175,7 +180,7 @@ static void a_full_list_takes_the_place_of_what_was_let_go_only(void **state)
     fill(false);
     assert_false(stuck_has_room(&table.stuck));
     assert_false(apply(LEASE_COMMAND_STUCK, "fan", "z", false).done);
-    apply(LEASE_COMMAND_CLEAR, "pump", NULL, false);
+    apply(LEASE_COMMAND_CLEAR, "pump", table.stuck.row[7].board.text, true);
     assert_true(stuck_has_room(&table.stuck));
     assert_true(apply(LEASE_COMMAND_STUCK, "fan", "z", false).done);
     assert_true(held("fan"));
@@ -201,7 +206,7 @@ static void a_snapshot_and_a_restore_keep_it(void **state)
     (void)state;
     apply(LEASE_COMMAND_GRANT, "pump", "a", false);
     apply(LEASE_COMMAND_STUCK, "pump", "a", false);
-    apply(LEASE_COMMAND_CLEAR, "pump", NULL, false);
+    apply(LEASE_COMMAND_CLEAR, "pump", "a", true);
     apply(LEASE_COMMAND_STUCK, "fan", "b", false);
     come_back();
     lease_table_restore(&table, next_index++, 5000000, 1);
@@ -244,7 +249,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(nobody_is_granted_what_is_held, set_up),
         cmocka_unit_test_setup(the_policy_may_grant_beside_it, set_up),
-        cmocka_unit_test_setup(an_operator_lets_go_of_all_that_hold, set_up),
+        cmocka_unit_test_setup(an_operator_lets_go_of_the_board_that_he_names, set_up),
         cmocka_unit_test_setup(what_was_let_go_is_not_held_by_the_same_word_again, set_up),
         cmocka_unit_test_setup(a_grant_to_that_board_ends_what_was_let_go, set_up),
         cmocka_unit_test_setup(clearing_at_one_board_does_not_let_go_of_another, set_up),

@@ -753,6 +753,7 @@ static struct lease_command longest_command(enum lease_command_kind kind)
     if (kind == LEASE_COMMAND_GRANT || kind == LEASE_COMMAND_RELEASE ||
         kind == LEASE_COMMAND_EXPIRE || kind == LEASE_COMMAND_OVERRULE)
         command.token = (UINT64_C(1) << 62) - 1;
+    command.go |= kind == LEASE_COMMAND_CLEAR;
     command.fenced = kind == LEASE_COMMAND_RELEASE;
     command.pinned = kind == LEASE_COMMAND_PIN;
     command.event = kind == LEASE_COMMAND_NOTE ? HISTORY_OPERATOR : HISTORY_GRANT;
