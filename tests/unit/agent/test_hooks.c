@@ -113,9 +113,9 @@ static void run(const char *event)
 static void hook_is_told_what_happened_to_what(void **state)
 {
     (void)state;
-    write_program("env > told.new; echo end >> told.new; mv told.new told");
+    write_program("env > told.new; echo that-is-all >> told.new; mv told.new told");
     run("lost");
-    await("told", "end", 1);
+    await("told", "that-is-all", 1);
     assert_int_equal(lines_of("told", "HOLDFAST_RESOURCE=pump"), 1);
     assert_int_equal(lines_of("told", "HOLDFAST_TOKEN=5000000012"), 1);
     assert_int_equal(lines_of("told", "HOLDFAST_EVENT=lost"), 1);
