@@ -49,6 +49,7 @@ def all_jobs():
     yield ("sim", ["build/bin/holdfast-sim", "--check", "--seeds", "1000"], {})
     yield ("golden traces", ["build/bin/holdfast-sim", "--golden", "tests/golden"], {})
     yield ("cppcheck", ["toolchain/lint.sh", "cppcheck"], {})
+    yield ("32 bits", ["toolchain/lint.sh", "bits"], {})
     yield from unit_jobs("build", "unit")
     yield ("mutants apply", ["/usr/bin/python3", "tests/mutants/run.py", "--check"], {})
     yield ("core symbols", ["toolchain/core-symbols.sh", "build"], {})
