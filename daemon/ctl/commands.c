@@ -98,28 +98,39 @@ static enum ctl_exit run_reference(const struct run *run)
 
 /* ---- preflight */
 
-static const char preflight_usage[] =
-    "holdfastctl: usage: preflight [--seconds 0..3600] [--try-lines] [--try-watchdog]\n";
-
-static bool preflight_seconds(const char *text, uint32_t *seconds)
+static bool preflight_seconds(const char *text, uint32_t *seconds, FILE *errors)
 {
     char *end;
     long number = strtol(text, &end, 10);
     *seconds = (uint32_t)number;
-    return end != text && *end == '\0' && number >= 0 && number <= PREFLIGHT_SECONDS_MAX;
+    if (end != text && *end == '\0' && number >= 0 && number <= PREFLIGHT_SECONDS_MAX)
+        return true;
+    fprintf(errors, "holdfastctl: preflight --seconds: \"%s\", must be 0 to %d\n", text,
+            PREFLIGHT_SECONDS_MAX);
+    return false;
 }
 
-static bool preflight_options(const struct ctl_options *options, struct preflight *preflight)
+/* False after one line of what is wrong. */
+static bool preflight_options(const struct ctl_options *options, struct preflight *preflight,
+                              FILE *errors)
 {
     for (int i = 1; i < options->word_count; i++) {
         const char *word = options->words[i];
-        if (strcmp(word, "--try-lines") == 0)
+        if (strcmp(word, "--try-lines") == 0) {
             preflight->try_lines = true;
-        else if (strcmp(word, "--try-watchdog") == 0)
+        } else if (strcmp(word, "--try-watchdog") == 0) {
             preflight->try_watchdog = true;
-        else if (strcmp(word, "--seconds") != 0 || ++i == options->word_count ||
-                 !preflight_seconds(options->words[i], &preflight->seconds))
+        } else if (strcmp(word, "--seconds") == 0 && i + 1 < options->word_count) {
+            if (!preflight_seconds(options->words[++i], &preflight->seconds, errors))
+                return false;
+        } else {
+            fprintf(errors,
+                    "holdfastctl: preflight: %s: %s; usage: preflight [--seconds 0..%d] "
+                    "[--try-lines] [--try-watchdog]\n",
+                    word, strcmp(word, "--seconds") == 0 ? "no value" : "unknown option",
+                    PREFLIGHT_SECONDS_MAX);
             return false;
+        }
     }
     return true;
 }
@@ -149,10 +160,8 @@ static enum ctl_exit preflight_board(const struct run *run, struct preflight *pr
 static enum ctl_exit run_preflight(const struct run *run)
 {
     struct preflight preflight = { .seconds = PREFLIGHT_SECONDS };
-    if (!preflight_options(run->options, &preflight)) {
-        fputs(preflight_usage, run->errors);
+    if (!preflight_options(run->options, &preflight, run->errors))
         return CTL_EXIT_USAGE;
-    }
     struct conf *conf = load_conf(run, true);
     if (!conf)
         return CTL_EXIT_REFUSED;

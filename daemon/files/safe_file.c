@@ -177,6 +177,25 @@ static enum lock_result lock_open(int fd, const char *path, const char *held, ch
     return LOCK_AGAIN;
 }
 
+/* A lock that another user made, as a start by hand as root leaves it, is closed to this one. */
+static void say_unopened(char *error, size_t size, const char *path)
+{
+    struct stat status;
+    int reason = errno;
+    if (reason == ELOOP) {
+        snprintf(error, size, "%s: is a symbolic link, must be a regular file", path);
+    } else if (reason == EACCES && lstat(path, &status) == 0 && status.st_uid != geteuid()) {
+        snprintf(
+            error, size,
+            "%s: belongs to user %u, and user %u runs this program: end what may still hold it, "
+            "and remove it",
+            path, (unsigned)status.st_uid, (unsigned)geteuid());
+    } else {
+        errno = reason;
+        (void)say_errno(error, size, path, "opened");
+    }
+}
+
 int safe_file_lock(const char *path, const char *held, char *error, size_t error_size)
 {
     int replaced = -1;
@@ -185,10 +204,7 @@ int safe_file_lock(const char *path, const char *held, char *error, size_t error
     for (int tries = 0; tries < 4 && result == LOCK_AGAIN; tries++) {
         fd = open_plain(path, O_RDWR | O_CREAT, 0600);
         if (fd < 0) {
-            if (errno == ELOOP)
-                snprintf(error, error_size, "%s: is a symbolic link, must be a regular file", path);
-            else
-                (void)say_errno(error, error_size, path, "opened");
+            say_unopened(error, error_size, path);
             break;
         }
         result = lock_open(fd, path, held, error, error_size);

@@ -225,6 +225,36 @@ static pid_t stranger_locks(const int end[2], bool leaves_it_to_a_child)
     return child;
 }
 
+/* As after a start by hand as root. The words of an ordinary user's start come over a pipe. */
+static void a_lock_of_another_user_is_told_with_both_and_what_to_do(void **state)
+{
+    int words[2];
+    char told[256] = "";
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(chmod(folder, 0755), 0);
+    make(path, 0600);
+    assert_int_equal(pipe(words), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        if (setresuid(STRANGER, STRANGER, STRANGER) != 0 ||
+            safe_file_lock(path, "held", error, sizeof(error)) >= 0)
+            _exit(1);
+        _exit(write(words[1], error, strlen(error)) < 0);
+    }
+    close(words[1]);
+    assert_true(read(words[0], told, sizeof(told) - 1) > 0);
+    close(words[0]);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    snprintf(error, sizeof(error),
+             "%s: belongs to user 0, and user %d runs this program: end what may "
+             "still hold it, and remove it",
+             path, STRANGER);
+    assert_string_equal(told, error);
+    unlink(path);
+}
+
 static void a_lock_that_a_stranger_holds_keeps_nobody_out(void **state)
 {
     (void)state;
@@ -271,6 +301,7 @@ int main(void)
         IN_A_FOLDER(anothers_file_is_refused),
         IN_A_FOLDER(a_lock_is_private_and_one_holders),
         IN_A_FOLDER(a_lock_of_an_older_version_still_counts_while_its_holder_lives),
+        IN_A_FOLDER(a_lock_of_another_user_is_told_with_both_and_what_to_do),
         IN_A_FOLDER(a_lock_that_a_stranger_holds_keeps_nobody_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
