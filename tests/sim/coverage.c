@@ -100,6 +100,7 @@ static const char *const names[COVERAGE_KINDS] = {
     [COVERAGE_PUT_BACK_ENDED] = "runs ended since nothing was promised before that",
     [COVERAGE_SLOW_DISKS] = "slow disks",
     [COVERAGE_SLOW_PHASES] = "times of slow disks and nothing else",
+    [COVERAGE_SLOW_ELECTIONS] = "leaders that died while all disks were slow",
     [COVERAGE_BACKUPS] = "backups",
     [COVERAGE_RESTORES] = "clusters lost and restored",
     [COVERAGE_RESTORED_AGAIN] = "of them from a backup of a restored one, with another policy",

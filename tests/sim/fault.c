@@ -155,7 +155,7 @@ const struct fault_row fault_table[FAULT_KINDS] = {
     [FAULT_DISKS_SLOW] = { "disks-slow",
                            0,
                            { FIELD_WORD, FIELD_DURATION },
-                           { "all", "leader", "follower" },
+                           { "all", "leader", "follower", "leader-dies" },
                            draw_disks_slow,
                            apply_disks_slow },
     [FAULT_BACKUP] = { "backup", 0, { FIELD_END }, { 0 }, NULL, apply_backup },

@@ -216,6 +216,11 @@ void draw_disks_slow(const struct sim_plan *plan, struct random *random, struct 
                   random_chance(random, 500000) ? WORD_LEADER :
                                                   WORD_FOLLOWER;
     fault->duration_us = plan->fault_interval_us * 4 / 5;
+    if (fault->at_us != SIM_SETTLE_US * plan->scale || !random_chance(random, 300000))
+        return;
+    /* An election takes many syncs, so the run has no other fault. */
+    fault->word = WORD_AND_DEATH;
+    fault->duration_us = plan->quiet_us - fault->at_us;
 }
 
 void draw_loss(const struct sim_plan *plan, struct random *random, struct fault *fault)

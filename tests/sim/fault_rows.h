@@ -13,17 +13,17 @@ struct raft_members;
 
 /* ---- words, in the order of their rows */
 
-enum { WORD_KILL, WORD_POWER };                      /* of a death */
-enum { WORD_HANDED_OVER, WORD_LEADER_DIES };         /* to a laggard */
-enum { WORD_HANGS, WORD_GUARD_DIES };                /* of the end of a lease */
-enum { WORD_GUARD, WORD_HANG, WORD_AGENT, DYING };   /* of a first permit */
-enum { WORD_OFF, WORD_ON };                          /* of a readback */
-enum { WORD_BOTH_WAYS, WORD_ONE_WAY };               /* of a partition */
-enum { WORD_DUMB = 1, WORD_DEAF, WORD_FROM_LEADER }; /* of a cut, if not both ways */
-enum { WORD_EARLY, WORD_LATE };                      /* of a step of MONOTONIC */
-enum { WORD_AT_ONCE, WORD_SLOW_DISK };               /* of a leader transfer */
-enum { WORD_ALL, WORD_LEADER, WORD_FOLLOWER };       /* of slow disks */
-enum { WORD_FORWARD, WORD_BACK };                    /* of a step of the date */
+enum { WORD_KILL, WORD_POWER };                                /* of a death */
+enum { WORD_HANDED_OVER, WORD_LEADER_DIES };                   /* to a laggard */
+enum { WORD_HANGS, WORD_GUARD_DIES };                          /* of the end of a lease */
+enum { WORD_GUARD, WORD_HANG, WORD_AGENT, DYING };             /* of a first permit */
+enum { WORD_OFF, WORD_ON };                                    /* of a readback */
+enum { WORD_BOTH_WAYS, WORD_ONE_WAY };                         /* of a partition */
+enum { WORD_DUMB = 1, WORD_DEAF, WORD_FROM_LEADER };           /* of a cut, if not both ways */
+enum { WORD_EARLY, WORD_LATE };                                /* of a step of MONOTONIC */
+enum { WORD_AT_ONCE, WORD_SLOW_DISK };                         /* of a leader transfer */
+enum { WORD_ALL, WORD_LEADER, WORD_FOLLOWER, WORD_AND_DEATH }; /* of slow disks */
+enum { WORD_FORWARD, WORD_BACK };                              /* of a step of the date */
 /* of a damage; a new card may come with a file that lists nobody else, or be begun by mistake */
 enum { WORD_BITS, WORD_BLOCK, WORD_CARD, WORD_CARD_ALONE, WORD_CARD_BEGUN, DAMAGES };
 enum { CUT_WAYS = 4 };                                /* words of a cut */

@@ -6,6 +6,7 @@
 
 enum {
     SLOW_SYNC_US = 2000000,   /* times the scale: longer than a lease */
+    ELECT_US = 19000000,      /* times the scale: until one leads, though every sync is slow */
     TAKEOVER_SLACK_US = 60000 /* grant, first renewal, energise, all wake-ups late */
 };
 
@@ -96,15 +97,39 @@ const char *apply_cut(struct world *world, const struct fault *fault)
 
 /* ---- slow disks and nothing else */
 
+/* Each vote, and the first entry of the leader to come, takes a sync or two. */
+static void leader_dies_on_slow_disks(struct world *world, int leader, int64_t down_us)
+{
+    world->oracle.kill_term = world->issuer[leader].replica->raft.term;
+    world->oracle.steady_term = 0;
+    world->oracle.no_drop = false;
+    world->oracle.elected_by_us = world->now_us + ELECT_US * world->plan.scale;
+    world_cover(world, COVERAGE_SLOW_ELECTIONS);
+    fault_kill_issuer(world, leader, false, down_us);
+}
+
+static bool one_leads_in_a_later_term(const struct world *world)
+{
+    int leader = sim_issuer_leader(world);
+    return leader >= 0 && world->issuer[leader].replica->raft.term > world->oracle.kill_term;
+}
+
 const char *apply_disks_slow(struct world *world, const struct fault *fault)
 {
     int leader = sim_issuer_leader(world);
+    if (world->oracle.elected_by_us != 0) {
+        if (world->now_us >= world->oracle.elected_by_us && !one_leads_in_a_later_term(world))
+            world_fail(world, ORACLE_L1, "nobody was elected in %.1f s while disks were slow",
+                       (double)ELECT_US * (double)world->plan.scale / 1e6);
+        return "the leader died when disks became slow";
+    }
     if (leader < 0)
         world_fail(world, ORACLE_L1, "nobody leads when disks become slow");
     oracle_check_driven(world);
     for (int i = 0; i < world->issuer_count; i++) {
         struct sim_disk *disk = &world->issuer[i].disk;
-        if (fault->word != WORD_ALL && (i == leader) != (fault->word == WORD_LEADER))
+        if ((fault->word == WORD_LEADER || fault->word == WORD_FOLLOWER) &&
+            (i == leader) != (fault->word == WORD_LEADER))
             continue;
         disk->slow_us = SLOW_SYNC_US * world->plan.scale;
         disk->slow_until_us = world->now_us + fault->duration_us;
@@ -113,5 +138,7 @@ const char *apply_disks_slow(struct world *world, const struct fault *fault)
     world->oracle.kill_term = world->oracle.steady_term;
     world->oracle.no_drop = true;
     world_cover(world, COVERAGE_SLOW_PHASES);
+    if (fault->word == WORD_AND_DEATH)
+        leader_dies_on_slow_disks(world, leader, fault->duration_us);
     return NULL;
 }

@@ -223,10 +223,11 @@ struct oracle {
     struct oracle_change change; /* the last that an operator asked for; index 0: none waits */
     size_t promise_count;        /* of what was said about entries that nobody had applied yet */
     struct oracle_told promise[ORACLE_PROMISES];
-    uint64_t quiet_index; /* applied somewhere when the faults ended; 0: they go on */
-    bool no_drop;         /* L2 is in force */
-    uint64_t kill_term;   /* of the leader that was killed last */
-    uint64_t steady_term; /* nobody may leave it; 0: everybody may */
+    uint64_t quiet_index;  /* applied somewhere when the faults ended; 0: they go on */
+    bool no_drop;          /* L2 is in force */
+    uint64_t kill_term;    /* of the leader that was killed last */
+    uint64_t steady_term;  /* nobody may leave it; 0: everybody may */
+    int64_t elected_by_us; /* by then slow disks must have elected a leader; 0: none died so */
 };
 
 const char *oracle_name(enum oracle_kind kind);

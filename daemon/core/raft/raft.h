@@ -324,6 +324,7 @@ struct raft_progress {
     struct instant last_contact; /* last message received from it in this term */
     uint64_t confirmed_round;    /* greatest round that it acknowledged in this term */
     bool vote_granted;
+    bool vote_refused;
     bool down;       /* nothing was heard in this term yet, or not since its connection broke */
     bool recovering; /* it has no memory: `match` is for the flow only and counts as 0 */
     uint64_t life;   /* 0, or: recovering, and since which start of it */
@@ -408,12 +409,15 @@ struct raft {
     uint64_t applied;
     uint64_t verified; /* matches the leader of this term up to here; >= commit once installed */
 
-    uint64_t next_seq;      /* of the next persist batch */
-    uint64_t persisted_seq; /* all batches up to here are on stable storage */
-    uint64_t hard_seq;      /* the batch that carries the present term and vote */
-    bool vote_for_self;     /* candidate: its own vote, and its requests, wait for hard_seq */
-    bool vote_split;        /* candidate: refused in this term; its next try is drawn sooner */
-    bool campaign_transfer; /* candidate: campaigns because the leader said so */
+    uint64_t next_seq;         /* of the next persist batch */
+    uint64_t persisted_seq;    /* all batches up to here are on stable storage */
+    uint64_t hard_seq;         /* the batch that carries the present term and vote */
+    bool vote_for_self;        /* candidate: its own vote, and its requests, wait for hard_seq */
+    bool vote_split;           /* candidate: refused in this term; its next try is drawn sooner */
+    bool campaign_transfer;    /* candidate: campaigns because the leader said so */
+    struct instant vote_since; /* candidate: its own vote was handed to the store then */
+    struct instant patient_until; /* candidate: asks again till then, in its term */
+    uint8_t silent_elections;     /* stood in so many in a row that too few answered in time */
     struct hf_name vote_reply_to; /* empty, or: this grant waits for hard_seq */
     uint64_t vote_reply_nonce;    /* of the request that it answers */
     bool append_reply_due;

@@ -1,12 +1,18 @@
 /*
  * Elections: pre-vote, votes, stickiness. Source: 3.4, 3.6, 4.2.3, 9.6; PROTOCOL.md, one-vote,
- * longer-log-wins, distinct-voters, pre-vote, sticky-follower, nonce-of-this-start.
+ * longer-log-wins, distinct-voters, pre-vote, sticky-follower, nonce-of-this-start,
+ * candidate-bears-slow-disks.
  *
  * A candidate asks for votes only after its own vote is durable. Were the requests sent earlier, a
  * restart could make it stand in the same term again with a shorter log, and count grants that
  * were given to the longer one.
  */
 #include "raft/raft_internal.h"
+
+enum {
+    SYNCS_OF_A_VOTER = 2, /* what a voter's disk writes already, then the vote */
+    SILENT_MAX = 6        /* elections in a row from which on patience grows no more */
+};
 
 static bool log_up_to_date(const struct raft *raft, const struct raft_message *request)
 {
@@ -25,13 +31,15 @@ static bool sticks_to_leader(const struct raft_context *context)
            !instant_reached(instant_add(raft->leader_contact, raft->config.election), context->now);
 }
 
+/* Of all voters but those that refused. */
 static void request_votes(struct raft_context *context, bool pre, uint64_t term)
 {
     struct raft *raft = context->raft;
     for (int i = 0; i < raft->members.count; i++) {
         const struct raft_member *member = &raft->members.member[i];
         struct raft_message *message;
-        if (!member->voter || name_equal(&member->id, &raft->config.self))
+        if (!member->voter || name_equal(&member->id, &raft->config.self) ||
+            raft->progress[i].vote_refused)
             continue;
         message = raft_send(context, RAFT_VOTE_REQUEST, &member->id);
         if (!message)
@@ -48,9 +56,69 @@ static void request_votes(struct raft_context *context, bool pre, uint64_t term)
 
 static void clear_votes(struct raft *raft)
 {
-    for (int i = 0; i < HF_ISSUERS_MAX; i++)
+    for (int i = 0; i < HF_ISSUERS_MAX; i++) {
         raft->progress[i].vote_granted = false;
+        raft->progress[i].vote_refused = false;
+    }
     raft->vote_split = false;
+}
+
+/*
+ * Whether a majority may still say yes. If any refused, the one that says nothing at all is most
+ * likely the leader that died.
+ */
+static bool may_be_elected(const struct raft *raft)
+{
+    int voters = raft_voter_count(&raft->members);
+    int refused = 0;
+    for (int i = 0; i < raft->members.count; i++) {
+        if (raft->members.member[i].voter && raft->progress[i].vote_refused)
+            refused++;
+    }
+    return refused == 0 || voters - refused - 1 >= raft_quorum(&raft->members);
+}
+
+/*
+ * PROTOCOL.md, candidate-bears-slow-disks. What the voters' disks take is known from this node's
+ * own, and from elections that nobody answered in time.
+ */
+static struct span patience(const struct raft *raft, struct span own_sync)
+{
+    int64_t election_us = raft->config.election.us;
+    int64_t most_us = election_us << SILENT_MAX;
+    int64_t span_us = raft->silent_elections > 0 ? election_us << raft->silent_elections : 0;
+    if (own_sync.us > most_us / SYNCS_OF_A_VOTER)
+        return span_from_us(most_us);
+    if (SYNCS_OF_A_VOTER * own_sync.us > span_us)
+        span_us = SYNCS_OF_A_VOTER * own_sync.us;
+    return span_from_us(span_us);
+}
+
+static void begin_to_wait(struct raft_context *context)
+{
+    struct raft *raft = context->raft;
+    struct span span = patience(raft, instant_diff(context->now, raft->vote_since));
+    raft->patient_until = instant_add(context->now, span);
+    if (span.us > raft->config.election.us)
+        raft_draw_retry(raft, context->now);
+}
+
+/*
+ * True if a candidate goes on waiting in its term. It asks all again, often enough that whoever
+ * gave it the vote does not stand meanwhile.
+ */
+static bool waits_for_votes(struct raft_context *context)
+{
+    struct raft *raft = context->raft;
+    if (raft->role != RAFT_CANDIDATE || !may_be_elected(raft))
+        return false;
+    if (instant_reached(raft->patient_until, context->now)) {
+        if (raft->silent_elections < SILENT_MAX)
+            raft->silent_elections++;
+        return false;
+    }
+    request_votes(context, false, raft->term);
+    return true;
 }
 
 void raft_election_timeout(struct raft_context *context, const struct raft_event *event)
@@ -60,12 +128,17 @@ void raft_election_timeout(struct raft_context *context, const struct raft_event
     if (!instant_reached(raft->election_at, context->now))
         return;
     /*
-     * A disk slower than the timeout must not drive the term up, a log without room for the first
-     * entry of a term can't lead one, and a change of members may have taken the vote away.
+     * A disk slower than the timeout must not drive the term up, neither the candidate's nor that
+     * of who gives it the vote; a log without room for the first entry of a term can't lead one,
+     * and a change of members may have taken the vote away.
      */
-    if (!raft_may_campaign(raft) || (raft->role == RAFT_CANDIDATE && raft->vote_for_self) ||
-        raft_log_room(raft) == 0) {
+    if (!raft_may_campaign(raft) || !raft_hard_state_durable(raft) || raft_log_room(raft) == 0) {
         raft_draw_election(raft, context->now);
+        return;
+    }
+    if (waits_for_votes(context)) {
+        raft_draw_election(raft, context->now);
+        raft_draw_retry(raft, context->now);
         return;
     }
     raft_change_role(context, RAFT_ROLE_ELECTION_TIMEOUT);
@@ -97,6 +170,7 @@ void raft_begin_election(struct raft_context *context, bool transfer)
     raft_persist_hard_state(context);
     raft->vote_for_self = true;
     raft->campaign_transfer = transfer;
+    raft->vote_since = context->now;
     raft_draw_election(raft, context->now);
     clear_votes(raft);
 }
@@ -121,6 +195,7 @@ void raft_vote_persisted(struct raft_context *context)
     if (raft->vote_for_self) {
         raft->vote_for_self = false;
         vote_for_self(raft);
+        begin_to_wait(context);
         request_votes(context, false, raft->term);
     }
     if (!name_empty(&raft->vote_reply_to)) {
@@ -176,6 +251,9 @@ void raft_vote_request_received(struct raft_context *context, const struct raft_
                    message->term > raft->term;
     /* 4.2.2: the candidate's configuration counts, and may be newer than ours. */
     granted = free_to_vote && log_up_to_date(raft, message);
+    /* The election that the disk is busy with would be overtaken, and the next one likewise. */
+    if (message->pre && !raft_hard_state_durable(raft))
+        granted = false;
     if (granted && !message->pre)
         grant_vote(context, message);
     else
@@ -186,6 +264,8 @@ void raft_vote_request_received(struct raft_context *context, const struct raft_
 void raft_vote_reply_received(struct raft_context *context, const struct raft_message *message)
 {
     struct raft *raft = context->raft;
+    struct raft_progress *progress =
+        &raft->progress[raft_member_index(&raft->members, &message->from)];
     bool expected = message->pre ?
                         raft->role == RAFT_PRE_CANDIDATE && message->term == raft->term + 1 :
                         raft->role == RAFT_CANDIDATE && message->term == raft->term;
@@ -193,10 +273,15 @@ void raft_vote_reply_received(struct raft_context *context, const struct raft_me
     if (!expected || message->nonce != raft->life)
         return;
     if (message->granted) {
-        raft->progress[raft_member_index(&raft->members, &message->from)].vote_granted = true;
+        progress->vote_granted = true;
         if (!message->pre)
             raft_note_promise(raft, message, 0);
-    } else if (!message->pre && !raft->vote_split) {
+        return;
+    }
+    if (message->pre)
+        return;
+    progress->vote_refused = true;
+    if (!raft->vote_split) {
         /*
          * Most likely a split vote, and the third voter is the leader that died. Waiting out a
          * whole timeout would cost a healthy holder its lease; the pre-vote that comes first keeps

@@ -33,6 +33,9 @@ struct network {
     unsigned straggle_percent; /* of the messages are late by up to straggle_max_us */
     unsigned straggle_max_us;
     unsigned disk_max_us;
+    /* of a node's disk: so long at the least, and what waits when a sync begins is done by it */
+    unsigned disk_min_us[NETWORK_NODES_MAX];
+    size_t disk_takes[NETWORK_NODES_MAX];
     void (*after_step)(struct network *network, int node);
 };
 
@@ -100,8 +103,11 @@ static inline void network_after(struct network *network, int i)
     }
     if (network->after_step)
         network->after_step(network, i);
-    if (node->pending_count > 0 && network->disk_at[i].us == INT64_MAX)
-        network->disk_at[i] = network_later(network, network->disk_max_us);
+    if (node->pending_count > 0 && network->disk_at[i].us == INT64_MAX) {
+        network->disk_takes[i] = node->pending_count;
+        network->disk_at[i] = instant_add(network_later(network, network->disk_max_us),
+                                          span_from_us(network->disk_min_us[i]));
+    }
 }
 
 static inline void network_step(struct network *network, int i, const struct raft_event *event)
@@ -123,7 +129,10 @@ static inline void network_tick_disk(struct network *network, int i)
         return;
     network->disk_at[i] = INSTANT_NEVER;
     node->now = network->now;
-    node_complete(node, 1 + network_random(network, (unsigned)node->pending_count));
+    if (network->disk_min_us[i] > 0)
+        node_complete(node, network->disk_takes[i]);
+    else
+        node_complete(node, 1 + network_random(network, (unsigned)node->pending_count));
     network_after(network, i);
 }
 
@@ -181,7 +190,7 @@ static inline void network_crash(struct network *network, int i)
 static inline void network_start(struct network *network, int i)
 {
     network->node[i].now = network->now;
-    network->node[i].config.random_seed = network->random;
+    network->node[i].config.random_seed = network->random + (uint64_t)i;
     node_start(&network->node[i]);
     network->up[i] = true;
     network->disk_at[i] = INSTANT_NEVER;

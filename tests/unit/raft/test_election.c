@@ -126,6 +126,84 @@ static void a_slow_disk_does_not_drive_the_term_up(void **state)
     assert_non_null(node_sent(&node, RAFT_VOTE_REQUEST, 1));
 }
 
+static void stand_with_a_sync_of(int64_t sync_ms)
+{
+    node_init(&node, 1, 3, 1);
+    node_time_out(&node);
+    node_grant(&node, "n2", true);
+    node_wait(&node, sync_ms);
+    node_complete_all(&node);
+    assert_int_equal(node.raft.role, RAFT_CANDIDATE);
+}
+
+/* The voters' disks may be as slow as its own, and busy when the request comes. */
+static void a_candidate_with_a_slow_disk_asks_again_in_its_term(void **state)
+{
+    enum { SYNC_MS = 2000 };
+    (void)state;
+    stand_with_a_sync_of(SYNC_MS);
+    struct instant asked = node.now;
+
+    while (node.raft.role == RAFT_CANDIDATE) {
+        node_time_out(&node);
+        if (node.raft.role != RAFT_CANDIDATE)
+            break;
+        assert_int_equal(node.raft.term, 1);
+        assert_non_null(node_sent_to(&node, RAFT_VOTE_REQUEST, "n2"));
+        /* Sooner than whoever gave it the vote would stand. */
+        assert_true(instant_diff(node.raft.election_at, node.now).us < TEST_ELECTION_MS * 1000);
+    }
+    assert_true(instant_diff(node.now, asked).us >= 2 * SYNC_MS * 1000);
+    stand_with_a_sync_of(SYNC_MS);
+    node_time_out(&node);
+    node_grant(&node, "n3", false);
+    assert_int_equal(node.raft.role, RAFT_LEADER);
+}
+
+static void a_candidate_with_a_good_disk_is_no_more_patient_than_before(void **state)
+{
+    (void)state;
+    stand_with_a_sync_of(5);
+    node_time_out(&node);
+    assert_int_equal(node.raft.role, RAFT_PRE_CANDIDATE);
+}
+
+/* Only the other disks are slow: nobody answers, so it waits for longer the next time. */
+static void elections_that_nobody_answers_make_patient_until_a_leader_is_heard(void **state)
+{
+    (void)state;
+    stand_with_a_sync_of(0);
+    for (unsigned tries = 1; tries <= 8; tries++) {
+        while (node.raft.role == RAFT_CANDIDATE)
+            node_time_out(&node);
+        assert_int_equal(node.raft.silent_elections, tries < 6 ? tries : 6);
+        node_grant(&node, "n2", true);
+        node_complete_all(&node);
+        assert_int_equal(node.raft.role, RAFT_CANDIDATE);
+        int64_t patient_us = instant_diff(node.raft.patient_until, node.now).us;
+        assert_int_equal(patient_us, (TEST_ELECTION_MS * 1000) << (tries < 6 ? tries : 6));
+    }
+    hear_heartbeat(node.raft.term, "n2");
+    assert_int_equal(node.raft.silent_elections, 0);
+}
+
+static void who_has_a_vote_on_its_way_to_the_disk_neither_stands_nor_helps_another(void **state)
+{
+    (void)state;
+    node_init(&node, 1, 3, 1);
+    ask_vote(1, "n2", 0, 0, false, false);
+    ask_vote(2, "n3", 0, 0, true, false);
+    assert_false(node_sent(&node, RAFT_VOTE_REPLY, 0)->granted);
+    node_time_out(&node);
+    assert_int_equal(node.raft.role, RAFT_FOLLOWER);
+    node_complete_all(&node);
+    assert_true(node_sent_to(&node, RAFT_VOTE_REPLY, "n2")->granted);
+    ask_vote(2, "n3", 0, 0, true, false);
+    assert_true(node_sent(&node, RAFT_VOTE_REPLY, 0)->granted);
+    node_time_out(&node);
+    assert_int_equal(node.raft.role, RAFT_PRE_CANDIDATE);
+}
+
 static void votes_of_one_voter_count_once(void **state)
 {
     (void)state;
@@ -258,6 +336,7 @@ static void a_node_that_hears_its_leader_ignores_requests(void **state)
     ask_vote(9, "n3", 9, 9, false, false);
     assert_int_equal(node.out.message_count, 0);
     assert_int_equal(node.raft.term, 2);
+    node_complete_all(&node);
     node_wait(&node, 1);
     ask_vote(9, "n3", 9, 9, true, false);
     assert_true(node_sent(&node, RAFT_VOTE_REPLY, 0)->granted);
@@ -374,6 +453,10 @@ int main(void)
         cmocka_unit_test(a_refused_pre_vote_changes_no_timer),
         cmocka_unit_test(candidate_asks_only_after_its_own_vote_is_durable),
         cmocka_unit_test(a_slow_disk_does_not_drive_the_term_up),
+        cmocka_unit_test(a_candidate_with_a_slow_disk_asks_again_in_its_term),
+        cmocka_unit_test(a_candidate_with_a_good_disk_is_no_more_patient_than_before),
+        cmocka_unit_test(elections_that_nobody_answers_make_patient_until_a_leader_is_heard),
+        cmocka_unit_test(who_has_a_vote_on_its_way_to_the_disk_neither_stands_nor_helps_another),
         cmocka_unit_test(votes_of_one_voter_count_once),
         cmocka_unit_test(a_learner_neither_campaigns_nor_counts),
         cmocka_unit_test(a_single_voter_leads_alone),

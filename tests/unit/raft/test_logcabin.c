@@ -127,6 +127,7 @@ static void an_empty_log_ends_where_its_snapshot_ends(void **state)
                                                .last_index = 39,
                                                .last_term = 2 });
     assert_false(node_sent(&node, RAFT_VOTE_REPLY, 0)->granted);
+    node_complete_all(&node);
     node_time_out(&node);
     assert_int_equal(node_sent(&node, RAFT_VOTE_REQUEST, 0)->last_index, 40);
     assert_int_equal(node_sent(&node, RAFT_VOTE_REQUEST, 0)->last_term, 2);

@@ -280,6 +280,43 @@ static void a_node_cut_off_for_long_comes_back_without_a_new_election(void **sta
     assert_int_equal(world.node[other].raft.term, term);
 }
 
+enum { SLOW_SYNC_US = 2000000, SLOW_BOUND_MS = 60000 };
+
+/* Who leads dies; ms until another one serves, or SLOW_BOUND_MS. */
+static int ms_without_a_leader(unsigned slow)
+{
+    int leader = network_wait_serving(&world);
+    int ms = 0;
+
+    assert_true(leader >= 0);
+    for (int i = 1; i < world.count; i++) {
+        if (slow & 1u << i)
+            world.disk_min_us[(leader + i) % world.count] = SLOW_SYNC_US;
+    }
+    network_crash(&world, leader);
+    while (ms < SLOW_BOUND_MS && network_serving(&world) < 0) {
+        network_tick(&world);
+        ms++;
+    }
+    return ms;
+}
+
+static void those_whose_disks_take_longer_than_an_election_elect_a_leader(void **state)
+{
+    static const struct slow {
+        int count;
+        unsigned disks; /* counted on from the leader that dies */
+    } slow[] = { { 3, 6 }, { 3, 2 }, { 3, 4 }, { 5, 30 }, { 5, 14 }, { 5, 6 } };
+    (void)state;
+    for (size_t i = 0; i < sizeof slow / sizeof slow[0]; i++) {
+        for (uint64_t seed = 201; seed <= 230; seed++) {
+            world_begin(slow[i].count, seed);
+            if (ms_without_a_leader(slow[i].disks) == SLOW_BOUND_MS)
+                fail_msg("case %zu, seed %llu: nobody leads", i, (unsigned long long)seed);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -287,6 +324,7 @@ int main(void)
         cmocka_unit_test(clusters_under_load_compact_and_install_snapshots),
         cmocka_unit_test(a_cut_off_leader_confirms_nothing_and_steps_down),
         cmocka_unit_test(a_node_cut_off_for_long_comes_back_without_a_new_election),
+        cmocka_unit_test(those_whose_disks_take_longer_than_an_election_elect_a_leader),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
