@@ -114,10 +114,15 @@ static void check_settable(const struct device *device, int64_t timeout_s)
                     now_s, timeout_s);
 }
 
-static void check_running(const struct device *device)
+static bool is_running(const struct device *device)
 {
     char state[16];
-    if (text_of(device, "state", state, sizeof(state)) && strcmp(state, "active") == 0)
+    return text_of(device, "state", state, sizeof(state)) && strcmp(state, "active") == 0;
+}
+
+static void check_running(const struct device *device)
+{
+    if (is_running(device))
         add(device, FINDING_NOTE, "",
             "is counting now: a guard, the boot loader, or systemd (RuntimeWatchdogSec must be off "
             "for the guard to have it)");
@@ -132,6 +137,11 @@ static void try_device(const struct device *device)
     uint32_t actual_ms = 0;
     if (device->nowayout != 0) {
         add(device, FINDING_NOTE, "", "not tried: it could not be stopped again");
+        return;
+    }
+    /* What counts is somebody's protection: that of a guard that has just died, too. */
+    if (is_running(device)) {
+        add(device, FINDING_NOTE, "", "not tried: it is counting, and would be stopped by that");
         return;
     }
     enum hal_result result = hal->watchdog->arm(hal->context, conf->watchdog_device,

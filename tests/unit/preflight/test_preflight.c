@@ -350,6 +350,16 @@ static void what_the_watchdog_makes_of_it_is_tried(void **state)
     expect(board, FINDING_REFUSED, "watchdog", "as the board says");
 }
 
+static void a_watchdog_that_is_counting_is_not_tried(void **state)
+{
+    struct board *board = *state;
+    board->preflight.try_watchdog = true;
+    put(board, WATCHDOG "state", "active\n");
+    expect(board, FINDING_NOTE, "watchdog", "not tried: it is counting");
+    assert_int_equal(board->armed, 0);
+    assert_int_equal(board->stopped, 0);
+}
+
 static void a_watchdog_must_be_there_if_it_is_configured(void **state)
 {
     struct board *board = *state;
@@ -587,6 +597,7 @@ int main(void)
         ON_A_BOARD(a_pi_counts_fifteen_seconds_itself),
         ON_A_BOARD(a_timeout_that_cannot_be_set_must_be_the_one),
         ON_A_BOARD(what_the_watchdog_makes_of_it_is_tried),
+        ON_A_BOARD(a_watchdog_that_is_counting_is_not_tried),
         ON_A_BOARD(a_watchdog_must_be_there_if_it_is_configured),
         ON_A_BOARD(a_line_must_be_there_and_free),
         ON_A_BOARD(a_line_that_is_on_by_itself_is_refused),
