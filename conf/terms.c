@@ -78,3 +78,24 @@ const char *conf_terms_differ(char text[CONF_TERMS_TEXT_MAX + 1], const struct g
              guard->digest, agent->digest);
     return text;
 }
+
+static uint64_t line_digest(const struct conf_output *output)
+{
+    char text[CONF_LINE_TEXT_MAX + 1];
+    uint64_t digest = conf_digest_add(CONF_DIGEST_START, output->active_low ? "low " : "high ");
+    return conf_digest_add(digest, conf_line_text(&output->line, text));
+}
+
+uint64_t conf_level_lines(const struct conf *conf)
+{
+    uint64_t digest = 0;
+    for (uint8_t i = 0; i < conf->resource_count; i++) {
+        const struct conf_resource *resource = &conf->resource[i];
+        for (uint8_t number = 0; number < resource->output_count; number++) {
+            const struct conf_output *output = &resource->output[number];
+            if (output->kind == CONF_OUTPUT_GPIO && output->covers == CONF_COVERS_KERNEL)
+                digest += line_digest(output);
+        }
+    }
+    return digest;
+}

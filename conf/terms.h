@@ -22,4 +22,10 @@ struct guard_terms conf_terms(const struct conf *conf, const struct conf_resourc
 const char *conf_terms_differ(char text[CONF_TERMS_TEXT_MAX + 1], const struct guard_terms *guard,
                               const struct guard_terms *agent);
 
+/*
+ * Which lines of this file outlive the guard that drives them: a digest of the plain outputs that cover
+ * more than its death, whatever their order and names. 0: there are none.
+ */
+uint64_t conf_level_lines(const struct conf *conf);
+
 #endif

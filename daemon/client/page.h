@@ -26,7 +26,7 @@
 
 enum {
     PAGE_MAGIC = 0x48464c50, /* "HFLP" */
-    PAGE_VERSION = 3,
+    PAGE_VERSION = 4,
     PAGE_NAME_SIZE = 32, /* with its terminating zero */
     PAGE_RESOURCES_MAX = 16,
     PAGE_OWNER_DIED = 0x40000000, /* the kernel's FUTEX_OWNER_DIED */
@@ -53,6 +53,8 @@ struct lease_page {
     _Atomic uint32_t owner;  /* thread id of the guard; 0: written no more */
     _Atomic uint32_t change; /* futex: counts changes of a state or token */
     struct page_resource resource[PAGE_RESOURCES_MAX];
+    /* For the next guard: conf_level_lines() of what may be on; 0: all was proven off at the end. */
+    uint64_t level_lines;
 };
 
 _Static_assert(sizeof(struct page_resource) == 64, "one cache line per resource");

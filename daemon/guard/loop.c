@@ -483,7 +483,7 @@ bool loop_open(struct loop *loop, const struct platform *platform, const struct 
         !record_open(&loop->record, conf, &loop->guard))
         return false;
     /* Outputs before the disk, which may hang, and before the socket: no agent is heard before all are off. */
-    if (!page_file_open(&loop->page, platform, conf->run_dir, &config) ||
+    if (!page_file_open(&loop->page, platform, conf->run_dir, &config, conf_level_lines(conf)) ||
         !board_open(&loop->board, platform, conf) ||
         !record_read(&loop->record, &loop->guard, loop->page.earlier) ||
         !agent_socket_open(&loop->sockets, conf->run_dir, &conf->node_id))
@@ -492,6 +492,8 @@ bool loop_open(struct loop *loop, const struct platform *platform, const struct 
     record_rehearse(&loop->record);
     if (!board_arm_watchdog(&loop->board, conf))
         return false;
+    page_file_note_lines(&loop->page, conf_level_lines(conf));
+    loop->opened = true;
     start_guard(loop);
     log_line(LOG_NOTICE, "%s: %u resources, hal %s, watchdog %s", conf->node_id.text,
              (unsigned)conf->resource_count, loop->board.hal.backend,
@@ -511,5 +513,7 @@ void loop_close(struct loop *loop, const char *run_dir, bool safe)
     if (loop->sockets.listen_fd >= 0)
         agent_socket_close(&loop->sockets, run_dir);
     board_close(&loop->board);
+    if (loop->opened && guard_proven_safe(&loop->guard))
+        page_file_note_lines(&loop->page, 0);
     record_close(&loop->record);
 }

@@ -28,6 +28,7 @@ struct loop {
     struct agent_socket sockets;
     struct record record;
     struct realtime realtime;
+    bool opened;           /* loop_open() came to its end */
     bool bench_lost;       /* the HAL's descriptor is of no more use */
     uint32_t io_failed;    /* resources whose lines failed in this turn */
     uint32_t status_mask;  /* statuses to send at the end of this turn */

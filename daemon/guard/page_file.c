@@ -35,8 +35,22 @@ static void page_mark_stale(struct page_file *file, const char *path)
         page_wake(file, old);
         file->earlier =
             old->version == PAGE_VERSION && old->boot == platform->boot_id(platform->context);
+        file->lines = file->earlier ? old->level_lines : 0;
     }
     platform->unmap(platform->context, map, sizeof(*old));
+}
+
+/* The old lines would stay on, and the reset that ends them would not come: this guard would feed. */
+static bool page_lines_agree(const struct page_file *file, const char *path, uint64_t lines)
+{
+    if (file->lines == 0 || file->lines == lines)
+        return true;
+    log_line(
+        LOG_ERR,
+        "%s: an earlier guard did not end with all outputs off, and had other lines (chip, line, "
+        "active_low) than this file: start once with the file it had, or reset the board",
+        path);
+    return false;
 }
 
 static void page_fill(struct lease_page *page, const struct platform *platform,
@@ -52,7 +66,7 @@ static void page_fill(struct lease_page *page, const struct platform *platform,
 }
 
 bool page_file_open(struct page_file *file, const struct platform *platform, const char *run_dir,
-                    const struct guard_config *config)
+                    const struct guard_config *config, uint64_t lines)
 {
     char path[PATH_SIZE];
     char fresh[PATH_SIZE];
@@ -61,6 +75,8 @@ bool page_file_open(struct page_file *file, const struct platform *platform, con
     snprintf(path, sizeof(path), "%s/lease.page", run_dir);
     snprintf(fresh, sizeof(fresh), "%s/lease.page.new", run_dir);
     page_mark_stale(file, path);
+    if (!page_lines_agree(file, path, lines))
+        return false;
     int result = platform->map_new_file(platform->context, fresh, sizeof(struct lease_page), &map);
     if (result < 0) {
         log_line(LOG_ERR, "%s: can't be made: %s", fresh, strerror(-result));
@@ -68,12 +84,18 @@ bool page_file_open(struct page_file *file, const struct platform *platform, con
     }
     file->map = map;
     page_fill(file->map, platform, config);
+    page_file_note_lines(file, file->lines);
     result = platform->own_page(platform->context, file->map);
     if (result >= 0)
         result = platform->rename(platform->context, fresh, path);
     if (result < 0)
         log_line(LOG_ERR, "%s: can't be published: %s", path, strerror(-result));
     return result >= 0;
+}
+
+void page_file_note_lines(struct page_file *file, uint64_t lines)
+{
+    file->map->level_lines = lines;
 }
 
 void page_file_publish(struct page_file *file, const struct guard *guard, uint8_t index,

@@ -18,15 +18,21 @@
 struct page_file {
     const struct platform *platform;
     struct lease_page *map;
+    uint64_t
+        lines;    /* that an earlier guard of this start of the kernel may have left on; 0: none */
     bool earlier; /* a guard had a page here before, in this start of the kernel */
 };
 
 /*
- * Marks the page of an earlier guard stale and puts a new, all-safe one in its place. False after
- * one log line. The platform outlives the file.
+ * Marks the page of an earlier guard stale and puts a new, all-safe one in its place, unless that
+ * guard may have left other lines on than `lines`, of conf_level_lines(). False after one log line.
+ * The platform outlives the file.
  */
 bool page_file_open(struct page_file *file, const struct platform *platform, const char *run_dir,
-                    const struct guard_config *config);
+                    const struct guard_config *config, uint64_t lines);
+
+/* Before the first permit: from now on the lines may be on when this guard ends; 0: they are not. */
+void page_file_note_lines(struct page_file *file, uint64_t lines);
 
 /*
  * Publishes a resource, and wakes waiting readers if its state or token is new. `slept`: of the board

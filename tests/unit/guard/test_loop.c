@@ -1625,6 +1625,71 @@ static void the_page_of_an_earlier_guard_is_marked(void **state)
     assert_int_equal(atomic_load(&f->page.owner), 4711);
 }
 
+/* Kills it: nothing of it is closed. Its page is the old one of the next. */
+static void page_is_left_behind(struct fake_platform *f, uint64_t boot_id)
+{
+    f->old_page.magic = f->page.magic;
+    f->old_page.version = f->page.version;
+    f->old_page.boot = boot_id;
+    f->old_page.level_lines = f->page.level_lines;
+    memset(f->line, 0, sizeof(f->line));
+    f->line_count = 0;
+    f->renamed = f->watchdog_armed = false;
+    f->hal_open = f->listening = f->record_open = false;
+}
+
+static void
+lines_that_an_earlier_guard_may_have_left_on_keep_another_file_from_starting(void **state)
+{
+    struct fake_platform *f = *state;
+    struct conf_output *run = &f->conf.resource[FAN].output[0];
+    strcpy(run->line.chip, "gpiochip0");
+    run->line.line = 10;
+    start(f);
+    page_is_left_behind(f, FAKE_BOOT_ID);
+    run->line.line = 11;
+    refuses_to_start(f, "had other lines (chip, line, active_low) than this file");
+    assert_false(f->watchdog_armed || f->renamed);
+    run->line.line = 10;
+    run->active_low = true;
+    refuses_to_start(f, NULL);
+    run->covers = CONF_COVERS_PROCESS;
+    refuses_to_start(f, NULL);
+    run->covers = CONF_COVERS_KERNEL;
+    run->active_low = false;
+    assert_true(open_loop(f));
+    page_is_left_behind(f, FAKE_BOOT_ID + 1);
+    run->line.line = 11;
+    assert_true(open_loop(f));
+}
+
+static void an_end_with_all_off_leaves_no_lines(void **state)
+{
+    struct fake_platform *f = *state;
+    start(f);
+    assert_true(f->page.level_lines != 0);
+    f->signal = SIGTERM;
+    fake_settle(f);
+    loop_close(&f->loop, f->conf.run_dir, true);
+    assert_true(f->page.level_lines == 0);
+}
+
+/* One that never drove leaves its own lines out: a wrong one can be mended, and the start tried anew. */
+static void a_start_that_fails_leaves_the_lines_of_before(void **state)
+{
+    struct fake_platform *f = *state;
+    f->open_fails_at = 0;
+    f->open_answer = HAL_NOT_FOUND;
+    refuses_to_start(f, NULL);
+    assert_true(f->page.level_lines == 0);
+    start(f);
+    page_is_left_behind(f, FAKE_BOOT_ID);
+    uint64_t lines = f->page.level_lines;
+    f->open_answer = HAL_NOT_FOUND;
+    refuses_to_start(f, NULL);
+    assert_true(f->page.level_lines == lines && lines != 0);
+}
+
 static void the_page_is_of_this_start_of_the_kernel(void **state)
 {
     struct fake_platform *f = *state;
@@ -1838,6 +1903,9 @@ static const struct CMUnitTest tests[] = {
     LOOP_TEST(a_start_fails_with_the_lines),
     LOOP_TEST(a_start_fails_with_the_socket),
     LOOP_TEST(the_page_of_an_earlier_guard_is_marked),
+    LOOP_TEST(lines_that_an_earlier_guard_may_have_left_on_keep_another_file_from_starting),
+    LOOP_TEST(an_end_with_all_off_leaves_no_lines),
+    LOOP_TEST(a_start_that_fails_leaves_the_lines_of_before),
     LOOP_TEST(the_page_is_of_this_start_of_the_kernel),
     LOOP_TEST(what_is_no_page_is_left_as_it_is),
     LOOP_TEST(what_is_configured_reaches_the_machine_in_its_unit),
