@@ -645,6 +645,38 @@ static void queue_is_bounded(void **state)
     assert_true(run_until(&world.loop, is_set, &end.closed));
 }
 
+static bool all_came(void *sent)
+{
+    return world.accepted[0].received == *(size_t *)sent;
+}
+
+/* The other side has nothing to say, and no further write pushes the rest. */
+static void what_the_kernel_takes_in_part_goes_on_by_itself(void **state)
+{
+    struct end end;
+    uint8_t bytes[9973];
+    uint8_t next = 0;
+    size_t sent = 0;
+    (void)state;
+    world_listen(HANDSHAKE_MS);
+    dial(&end, NULL);
+    assert_true(run_until(&world.loop, is_ready, &end));
+    for (int round = 0; round < 8; round++) {
+        /* The loop does not run, so nobody reads: the kernel fills up. */
+        while (tls_stream_queued(end.stream) == 0) {
+            for (size_t i = 0; i < sizeof(bytes); i++)
+                bytes[i] = next++;
+            assert_true(tls_stream_write(end.stream, (struct bytes){ bytes, sizeof(bytes) }));
+            sent += sizeof(bytes);
+        }
+        assert_true(run_until(&world.loop, all_came, &sent));
+        assert_int_equal(tls_stream_queued(end.stream), 0);
+    }
+    assert_true(world.accepted[0].in_order);
+    tls_stream_abort(end.stream);
+    assert_true(run_until(&world.loop, is_set, &end.closed));
+}
+
 static bool one_accepted(void *context)
 {
     (void)context;
@@ -785,6 +817,7 @@ int main(void)
         STREAM_TEST(who_lingers_gives_way_to_a_newcomer),
         STREAM_TEST(paused_stream_gives_nothing_and_loses_nothing),
         STREAM_TEST(queue_is_bounded),
+        STREAM_TEST(what_the_kernel_takes_in_part_goes_on_by_itself),
         STREAM_TEST(stream_that_takes_nothing_is_closed_and_one_that_is_idle_is_not),
         STREAM_TEST(owner_may_abort_inside_on_data),
         STREAM_TEST(dialling_failures_come_as_on_closed),
