@@ -2,10 +2,12 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -457,6 +459,53 @@ static void reading_is_never_torn(void **state)
     pthread_join(thread, NULL);
 }
 
+static const struct page_reading stepped[2] = { { PAGE_DRIVING, 7, 70, 700 },
+                                                { PAGE_DROPPING, 8, 80, 800 } };
+
+static pid_t writer_to_be_stepped(struct page_resource *entry)
+{
+    pid_t writer = fork();
+    assert_true(writer >= 0);
+    if (writer > 0)
+        return writer;
+    if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) != 0 || raise(SIGSTOP) != 0)
+        _exit(1);
+    (void)page_write(entry, &stepped[1]);
+    _exit(0);
+}
+
+static bool is_reading(const struct page_reading *value, const struct page_reading *wanted)
+{
+    return value->state == wanted->state && value->token == wanted->token &&
+           value->deadline_us == wanted->deadline_us && value->slept_us == wanted->slept_us;
+}
+
+/* Wherever the writer is put aside, a reader gets all of what was, all of what is, or nothing. */
+static void reading_is_whole_after_each_instruction_of_the_writer(void **state)
+{
+    struct fixture *f = *state;
+    struct page_resource *entry = &f->file.map->resource[1];
+    unsigned came[3] = { 0 }; /* before, after, nothing */
+    int status = 0;
+    (void)page_write(entry, &stepped[0]);
+    pid_t writer = writer_to_be_stepped(entry);
+    assert_int_equal(waitpid(writer, &status, 0), writer);
+    while (WIFSTOPPED(status)) {
+        struct page_reading value;
+        bool whole = page_read(entry, &value);
+        bool after = whole && value.token == stepped[1].token;
+        if (whole)
+            assert_true(is_reading(&value, &stepped[after ? 1 : 0]));
+        came[!whole ? 2 : after ? 1 : 0]++;
+        if (ptrace(PTRACE_SINGLESTEP, writer, NULL, NULL) != 0)
+            kill(writer, SIGKILL); /* 32-bit ARM has no such thing */
+        assert_int_equal(waitpid(writer, &status, 0), writer);
+    }
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0)
+        skip();
+    assert_true(came[0] > 0 && came[1] > 0 && came[2] > 0);
+}
+
 static void writer_that_stalls_in_the_middle_is_not_valid(void **state)
 {
     struct fixture *f = *state;
@@ -489,6 +538,7 @@ int main(void)
         PAGE_TEST(wait_wakes_on_a_change_and_not_on_a_renewal),
         PAGE_TEST(wait_ends_soon_after_the_guard),
         PAGE_TEST(reading_is_never_torn),
+        PAGE_TEST(reading_is_whole_after_each_instruction_of_the_writer),
         PAGE_TEST(writer_that_stalls_in_the_middle_is_not_valid),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -115,6 +115,35 @@ static void act_without_effect_is_not_told_as_done(void **state)
                "ERR 409 pump: held off, not granted to anybody");
 }
 
+static bool both_are_answered(const void *clients)
+{
+    struct client *const *both = clients;
+    return client_has_prompt(both[0]) && client_has_prompt(both[1]);
+}
+
+/* Both entries are on their way before the first of them takes effect. */
+static void of_two_that_remove_at_once_one_is_told_that_it_had_no_effect(void **state)
+{
+    (void)state;
+    struct client *olga = client_open(ISSUER, "olga", "operator");
+    assert_has(ask(olga, "pin pump none"), "pinned");
+    assert_has(ask(olga, "unpin pump"), "unpinned");
+    stop(&site.node[ISSUER]);
+    run_until(client_is_closed, olga);
+    site.node[ISSUER].conf.policy_count = 0;
+    start_again(&site.node[ISSUER]);
+    run_until(site_is_up, NULL);
+    struct client *both[] = { client_open(ISSUER, "olga", "operator"),
+                              client_open(ISSUER, "otto", "operator") };
+    for (int i = 0; i < 2; i++)
+        client_say(both[i], "resource remove pump\n");
+    run_until(both_are_answered, both);
+    int done = strstr(both[0]->text, "removed") != NULL ? 0 : 1;
+    assert_has(both[done]->text, "removed");
+    assert_has(both[1 - done]->text, "ERR 409 not done: entry ");
+    assert_has(both[1 - done]->text, " had no effect; see history");
+}
+
 /* Each certificate on its own; what was spent comes back with time. */
 static void certificate_does_120_acts_at_once_and_two_a_second(void **state)
 {
@@ -439,6 +468,7 @@ int main(void)
         TEST(names_that_no_policy_has_are_refused),
         TEST(too_few_and_too_many_words_are_told_the_usage),
         TEST(act_without_effect_is_not_told_as_done),
+        TEST(of_two_that_remove_at_once_one_is_told_that_it_had_no_effect),
         TEST(certificate_does_120_acts_at_once_and_two_a_second),
         TEST(issuer_is_added_at_an_address_of_its_own_only),
         TEST(leader_is_not_handed_over_to_itself_or_to_nobody),
