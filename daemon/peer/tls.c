@@ -349,6 +349,11 @@ const mbedtls_ssl_config *tls_identity_server_config(const struct tls_identity *
     return &identity->server;
 }
 
+struct bytes tls_identity_ca(const struct tls_identity *identity)
+{
+    return (struct bytes){ identity->ca.raw.p, identity->ca.raw.len };
+}
+
 const mbedtls_ssl_config *tls_identity_client_config(const struct tls_identity *identity)
 {
     return &identity->client;

@@ -64,6 +64,7 @@ bool tls_engine_init(struct tls_engine *engine, const struct tls_identity *ident
                      struct tls_session *session)
 {
     *engine = (struct tls_engine){ .identity = identity, .session = session };
+    engine->watch.ca = tls_identity_ca(identity);
     mbedtls_ssl_init(&engine->ssl);
     const mbedtls_ssl_config *config =
         server ? tls_identity_server_config(identity) : tls_identity_client_config(identity);

@@ -17,6 +17,9 @@ struct tls_session {
 const mbedtls_ssl_config *tls_identity_server_config(const struct tls_identity *identity);
 const mbedtls_ssl_config *tls_identity_client_config(const struct tls_identity *identity);
 
+/* The CA's own certificate, the first of its file; lives as long as the identity. */
+struct bytes tls_identity_ca(const struct tls_identity *identity);
+
 /*
  * After a handshake: the peer's subject into *name. A resumed session carries its certificate
  * along, so that its end of validity is checked again here. Returns TLS_CAUSE_NONE or the fault.

@@ -9,6 +9,23 @@ enum {
     LENGTH_BYTES = 3 /* of the list, and of each certificate in it */
 };
 
+/* What comes behind the first certificate must be the CA's own, byte by byte. */
+static bool is_of_ca(const struct tls_watch *watch, uint32_t at, uint8_t byte)
+{
+    if (at < LENGTH_BYTES)
+        return byte == (uint8_t)(watch->ca.length >> 8 * (LENGTH_BYTES - 1 - at));
+    return at - LENGTH_BYTES < watch->ca.length && byte == watch->ca.data[at - LENGTH_BYTES];
+}
+
+static bool lengths_fit(const struct tls_watch *watch)
+{
+    uint32_t first = LENGTH_BYTES + watch->first_length;
+    return watch->first_length <= TLS_CERTIFICATE_MAX &&
+           (watch->list_length == first ||
+            (watch->ca.length > 0 &&
+             watch->list_length == first + LENGTH_BYTES + watch->ca.length));
+}
+
 /* The two lengths that a Certificate begins with; an empty list has the first one only. */
 static void take_certificate(struct tls_watch *watch, uint8_t byte)
 {
@@ -16,9 +33,11 @@ static void take_certificate(struct tls_watch *watch, uint8_t byte)
         watch->list_length = watch->list_length << 8 | byte;
     else if (watch->message_at < 2 * LENGTH_BYTES)
         watch->first_length = watch->first_length << 8 | byte;
+    else if (watch->message_at >= 2 * LENGTH_BYTES + watch->first_length)
+        watch->refused =
+            !is_of_ca(watch, watch->message_at - 2 * LENGTH_BYTES - watch->first_length, byte);
     if (watch->message_at == 2 * LENGTH_BYTES - 1)
-        watch->refused = watch->list_length != LENGTH_BYTES + watch->first_length ||
-                         watch->first_length > TLS_CERTIFICATE_MAX;
+        watch->refused = !lengths_fit(watch);
 }
 
 static void take_message(struct tls_watch *watch, uint8_t byte)

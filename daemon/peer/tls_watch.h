@@ -5,7 +5,8 @@
  *   sender put into it, before it finds that nothing in it leads to the CA: seconds of a small
  *   processor for 14 KB. Nodes and operators have one certificate, signed by the CA itself. So that
  *   message, which TLS 1.2 sends in the clear, is looked at byte by byte before mbedTLS sees it.
- * Owner: tls_engine, one for each connection. Pure; zeroed memory is the beginning.
+ *   OpenSSL, with the CA's file, sends the CA's own certificate behind it: that one may come.
+ * Owner: tls_engine, one for each connection. Pure; zeroed memory, but for `ca`, is the beginning.
  * Source: RFC 5246, 6.2.1 (records), 7.4 (handshake messages), 7.4.2 (Certificate).
  */
 #ifndef HOLDFAST_PEER_TLS_WATCH_H
@@ -20,6 +21,7 @@
 enum { TLS_CERTIFICATE_MAX = 4096 /* bytes of a certificate; ours have some 500 */ };
 
 struct tls_watch {
+    struct bytes ca;     /* the CA's certificate, that may come behind; none: nothing may */
     uint8_t record_head; /* bytes of the record's header that came, of 5 */
     uint8_t record_type;
     uint16_t record_left; /* bytes of its body yet to come */
@@ -34,8 +36,8 @@ struct tls_watch {
 };
 
 /*
- * Looks at what comes next. False, from then on: more than one certificate, or one that is longer
- * than TLS_CERTIFICATE_MAX; no byte of `in` may reach TLS.
+ * Looks at what comes next. False, from then on: a second certificate that is not the CA's, or a
+ * first that is longer than TLS_CERTIFICATE_MAX; no byte of `in` may reach TLS.
  */
 bool tls_watch_take(struct tls_watch *watch, struct bytes in);
 

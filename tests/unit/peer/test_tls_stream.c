@@ -430,13 +430,29 @@ static void certificate_of_another_ca_is_refused(void **state)
     expect_refused(&client, TLS_CAUSE_CA, "wrong CA");
 }
 
-/* Before anything of it is computed with: the second one is the CA's own, and would do no harm. */
+/* Before anything of it is computed with. */
 static void chain_of_certificates_is_refused(void **state)
 {
     struct client client = { .certificate = "chain" };
     (void)state;
     world_listen(HANDSHAKE_MS);
     expect_refused(&client, TLS_CAUSE_CERTIFICATE, "it must be one, of at most 4096 bytes");
+}
+
+static bool one_accepted(void *context);
+
+/* As OpenSSL sends it, where it has the CA's file. */
+static void certificate_with_the_cas_own_behind_it_is_accepted(void **state)
+{
+    struct client client = { .pki = &pki, .certificate = "with-ca" };
+    (void)state;
+    world_listen(HANDSHAKE_MS);
+    client.port = tls_listener_port(world.listener);
+    client_start(&client);
+    assert_true(run_until(&world.loop, one_accepted, NULL));
+    tls_stream_abort(world.accepted[0].stream);
+    client_wait(&world.loop, &client);
+    assert_int_equal(world.refused_total, 0);
 }
 
 static void expired_certificate_is_refused(void **state)
@@ -776,7 +792,8 @@ static int open_pki(void **state)
     pki_issue(&pki, "ca", "old", "CN=ops,OU=operator,O=line-3", PKI_FROM, "20200201000000");
     pki_issue(&pki, "ca", "early", "CN=ops,OU=operator,O=line-3", "20450101000000", PKI_TO);
     pki_issue(&pki, "other", "stranger", "CN=ops,OU=operator,O=line-3", PKI_FROM, PKI_TO);
-    pki_chain(&pki, "chain", "ops", "ca");
+    pki_chain(&pki, "chain", "ops", "other");
+    pki_chain(&pki, "with-ca", "ops", "ca");
     server_identity = pki_load(&pki, "ca", "board-a");
     client_identity = pki_load(&pki, "ca", "ops");
     return 0;
@@ -806,6 +823,7 @@ int main(void)
         STREAM_TEST(client_without_certificate_is_refused),
         STREAM_TEST(certificate_of_another_ca_is_refused),
         STREAM_TEST(chain_of_certificates_is_refused),
+        STREAM_TEST(certificate_with_the_cas_own_behind_it_is_accepted),
         STREAM_TEST(expired_certificate_is_refused),
         STREAM_TEST(certificate_of_the_future_is_refused_once_the_clock_is_set),
         STREAM_TEST(plain_text_is_refused),

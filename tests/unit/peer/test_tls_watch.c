@@ -9,6 +9,7 @@ enum { HANDSHAKE = 22, CHANGE_CIPHER_SPEC = 20, CLIENT_HELLO = 1, CERTIFICATE = 
 
 static uint8_t flight[MAX];
 static size_t length;
+static struct bytes ca; /* as certificates() makes them */
 
 static void put(const void *bytes, size_t count)
 {
@@ -59,7 +60,7 @@ static void certificates(const size_t *lengths, size_t cut)
 /* In reads of `step` bytes; SIZE_MAX: all of it was let through. */
 static size_t stopped_at(size_t step)
 {
-    struct tls_watch watch = { 0 };
+    struct tls_watch watch = { .ca = ca };
     for (size_t at = 0; at < length; at += step) {
         size_t count = length - at < step ? length - at : step;
         if (!tls_watch_take(&watch, (struct bytes){ flight + at, count }))
@@ -97,6 +98,23 @@ static void a_chain_is_refused(void **state)
     expect((const size_t[]){ 500, 2300, 2300, 2300, 2300, 0 }, false);
 }
 
+static void the_cas_own_may_come_behind_and_nothing_else(void **state)
+{
+    static uint8_t own[600];
+    (void)state;
+    memset(own, CERTIFICATE, sizeof(own));
+    ca = (struct bytes){ own, sizeof(own) };
+    expect((const size_t[]){ 500, 0 }, true);
+    expect((const size_t[]){ 500, 600, 0 }, true);
+    expect((const size_t[]){ 500, 599, 0 }, false);
+    expect((const size_t[]){ 500, 601, 0 }, false);
+    expect((const size_t[]){ 500, 600, 600, 0 }, false);
+    expect((const size_t[]){ 500, 300, 297, 0 }, false);
+    own[599]++;
+    expect((const size_t[]){ 500, 600, 0 }, false);
+    ca = (struct bytes){ NULL, 0 };
+}
+
 static void a_long_certificate_is_refused(void **state)
 {
     (void)state;
@@ -128,6 +146,7 @@ int main(void)
         cmocka_unit_test(one_certificate_passes),
         cmocka_unit_test(none_is_for_tls_to_refuse),
         cmocka_unit_test(a_chain_is_refused),
+        cmocka_unit_test(the_cas_own_may_come_behind_and_nothing_else),
         cmocka_unit_test(a_long_certificate_is_refused),
         cmocka_unit_test(it_is_refused_before_its_keys_come),
         cmocka_unit_test(what_is_encrypted_is_not_looked_at),
