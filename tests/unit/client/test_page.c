@@ -67,7 +67,7 @@ static int set_up(void **state)
     name_from_string(&config.resource[1].name, "valve");
     guard_init(&f->guard, &config);
     platform_linux(&f->platform);
-    assert_true(page_file_open(&f->file, &f->platform, f->folder, &config));
+    assert_true(page_file_open(&f->file, &f->platform, f->folder, &config, 1));
     *state = f;
     return 0;
 }
@@ -212,7 +212,7 @@ static void page_of_an_ended_or_replaced_guard_is_stale(void **state)
     publish(f, GUARD_DRIVING, 42, 10000000);
     assert_false(hf_page_stale(page));
     struct page_file second;
-    assert_true(page_file_open(&second, &f->platform, f->folder, &f->guard.config));
+    assert_true(page_file_open(&second, &f->platform, f->folder, &f->guard.config, 1));
     assert_true(hf_page_stale(page));
     assert_false(hf_lease_valid(page, "pump", NULL, NULL));
     struct hf_page *fresh = opened(f);
@@ -233,7 +233,7 @@ static void lease_ends_with_the_guard_that_is_killed(void **state)
     pid_t child = fork();
     if (child == 0) {
         struct page_file file;
-        if (!page_file_open(&file, &f->platform, f->folder, &f->guard.config))
+        if (!page_file_open(&file, &f->platform, f->folder, &f->guard.config, 1))
             _exit(1);
         f->file = file;
         publish(f, GUARD_DRIVING, 9, 60000000);

@@ -61,7 +61,7 @@ static void question_costs_little_more_than_its_clock(void **state)
     assert_non_null(mkdtemp(folder));
     snprintf(path, sizeof(path), "%s/lease.page", folder);
     platform_linux(&platform);
-    assert_true(page_file_open(&file, &platform, folder, &config));
+    assert_true(page_file_open(&file, &platform, folder, &config, 1));
     guard.resource[0].state = GUARD_DRIVING;
     guard.resource[0].token = 42;
     guard.resource[0].deadline = instant_add(hal_clock_now(), span_from_ms(600000));
