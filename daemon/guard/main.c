@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 
 #include "base/check.h"
 #include "conf/conf.h"
@@ -94,6 +95,8 @@ int main(int argc, char **argv)
     if (status != OPTIONS_GO_ON)
         return status;
     log_open("guard: ");
+    /* While a core is written, a dead guard's lines stay held, and its socket open. */
+    (void)prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL);
     /* A log that nobody reads any more is no reason to drop the outputs. */
     signal(SIGPIPE, SIG_IGN);
     if (!guard_open(&options, run_dir, sizeof(run_dir), &status))

@@ -572,6 +572,27 @@ static void ordinary_user_with_the_shipped_limits_is_real_time(void **state)
     assert_false(log_has(f, "not real-time"));
 }
 
+/* The kernel gives what stands in /proc of a process without a core to root. */
+static void a_guard_leaves_no_core(void **state)
+{
+    enum { USER = 64001 };
+    struct fixture *f = *state;
+    struct stat info;
+    char path[64];
+    SKIP_WITHOUT_PROGRAM(f);
+    if (geteuid() != 0) {
+        print_message("skipped: needs another user, so root\n");
+        skip();
+    }
+    assert_int_equal(chown(f->folder, USER, (gid_t)-1), 0);
+    assert_int_equal(chmod(f->bench.path, 0666), 0);
+    write_conf(f, gpio_keys, gpio_readback);
+    start_as(f, USER, 0, shipped_limit("memlock") * 1024);
+    snprintf(path, sizeof(path), "/proc/%d/status", (int)f->guard);
+    assert_int_equal(stat(path, &info), 0);
+    assert_int_equal(info.st_uid, 0);
+}
+
 static void second_guard_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -734,6 +755,7 @@ int main(void)
         PROCESS_TEST(pulse_output_is_toggled_while_driving_only),
         PROCESS_TEST(owner_of_the_run_directory_may_connect_and_no_other_user),
         PROCESS_TEST(ordinary_user_with_the_shipped_limits_is_real_time),
+        PROCESS_TEST(a_guard_leaves_no_core),
         PROCESS_TEST(second_guard_is_refused),
         PROCESS_TEST(termination_proves_off_and_stops_the_watchdog),
         PROCESS_TEST(guard_outlives_the_reader_of_its_log),
