@@ -109,6 +109,9 @@ static const char *operate_refusal(enum raft_refusal refusal)
         return "a leader transfer is under way; try again";
     case RAFT_LOG_FULL:
         return "the log is full: a majority of issuers does not keep up";
+    case RAFT_STORE_BEHIND:
+        return "the log is full: the leader's own disk does not keep up; it hands over by itself, "
+               "or see leader transfer";
     case RAFT_BAD_TARGET:
         return "it is no other voter of this cluster, see issuers";
     case RAFT_CHANGE_PENDING:
@@ -139,8 +142,8 @@ static const char *operate_refusal(enum raft_refusal refusal)
 static bool operate_may_pass(enum raft_refusal refusal)
 {
     return refusal == RAFT_NOT_LEADER || refusal == RAFT_TRANSFERRING || refusal == RAFT_LOG_FULL ||
-           refusal == RAFT_CHANGE_PENDING || refusal == RAFT_MEMBER_BEHIND ||
-           refusal == RAFT_MEMBERS_DOWN;
+           refusal == RAFT_STORE_BEHIND || refusal == RAFT_CHANGE_PENDING ||
+           refusal == RAFT_MEMBER_BEHIND || refusal == RAFT_MEMBERS_DOWN;
 }
 
 enum { ACTS_BURST = 120, ACT_US = 500000 };

@@ -119,6 +119,7 @@ static void lead_on(struct raft_context *context)
     raft_advance_commit(context);
     raft_count_round(context);
     raft_replicate(context);
+    raft_hand_over_hung(context);
     raft_transfer_progress(context);
     if (context->heartbeats_due)
         raft_send_heartbeats(context);

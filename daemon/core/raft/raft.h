@@ -273,7 +273,8 @@ enum raft_refusal {
     RAFT_ACCEPTED,
     RAFT_NOT_LEADER,
     RAFT_TRANSFERRING, /* a transfer is under way */
-    RAFT_LOG_FULL,     /* too many uncommitted entries, or no room before a snapshot */
+    RAFT_LOG_FULL,     /* too many uncommitted entries: a majority does not keep up */
+    RAFT_STORE_BEHIND, /* no room before a snapshot: this node's own store does not keep up */
     RAFT_BAD_TARGET,   /* a transfer to no voter, to itself, or to one that recovers */
     /* of a change of members */
     RAFT_CHANGE_PENDING, /* the one before is not committed yet */
@@ -440,9 +441,11 @@ struct raft {
     struct instant heartbeat_at;
     struct instant leader_contact; /* last valid message of `leader` */
 
-    uint64_t noop_index; /* leader: of its own-term no-op */
-    bool serving;        /* leader: the no-op is applied */
-    uint64_t round;      /* leader: last round started; monotonic across terms in this start */
+    uint64_t noop_index;           /* leader: of its own-term no-op */
+    uint64_t unsynced_index;       /* leader: 0, or: the oldest entry that its own store lacks */
+    struct instant unsynced_since; /* and since when that is the oldest */
+    bool serving;                  /* leader: the no-op is applied */
+    uint64_t round; /* leader: last round started; monotonic across terms in this start */
     uint64_t round_confirmed;
     bool round_wanted;          /* somebody waits for round + 1 */
     struct hf_name transfer_to; /* empty: no transfer under way */

@@ -140,7 +140,8 @@ void raft_heartbeat_received(struct raft_context *context, const struct raft_mes
 void raft_lead(struct raft_context *context); /* on winning */
 void raft_leader_timer(struct raft_context *context, const struct raft_event *event);
 void raft_propose(struct raft_context *context, const struct raft_event *event);
-bool raft_may_propose(const struct raft *raft); /* there is room for an entry */
+/* Whether there is room for an entry; if not, who does not keep up. */
+enum raft_refusal raft_judge_room(const struct raft *raft);
 void raft_append_reply_received(struct raft_context *context, const struct raft_message *message);
 void raft_peer_down(struct raft_context *context, const struct raft_event *event);
 void raft_advance_commit(struct raft_context *context);
@@ -166,6 +167,8 @@ void raft_send_heartbeats(struct raft_context *context);
 
 void raft_transfer(struct raft_context *context, const struct raft_event *event);
 void raft_transfer_progress(struct raft_context *context);
+/* A leader whose own disk syncs nothing any more makes way. */
+void raft_hand_over_hung(struct raft_context *context);
 /* Before this leader steps down, since it hears no majority. */
 void raft_hand_over_lost(struct raft_context *context);
 void raft_timeout_now_received(struct raft_context *context, const struct raft_message *message);

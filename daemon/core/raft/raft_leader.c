@@ -42,6 +42,7 @@ void raft_lead(struct raft_context *context)
     raft_confirm_begin_lead(raft);
     raft_log_append(context, raft->term, RAFT_ENTRY_NOOP, (struct bytes){ NULL, 0 });
     raft->noop_index = raft->last_index;
+    raft->unsynced_index = 0;
     raft->heartbeat_at = instant_add(context->now, raft->config.heartbeat);
     context->heartbeats_due = true;
 }
@@ -93,11 +94,12 @@ void raft_leader_timer(struct raft_context *context, const struct raft_event *ev
     retry_peers(context);
 }
 
-bool raft_may_propose(const struct raft *raft)
+enum raft_refusal raft_judge_room(const struct raft *raft)
 {
+    if (raft->last_index - raft->commit >= RAFT_UNCOMMITTED_MAX)
+        return RAFT_LOG_FULL;
     /* The last places are kept for the first entries of leaders to come. */
-    return raft->last_index - raft->commit < RAFT_UNCOMMITTED_MAX &&
-           raft_log_room(raft) > RAFT_APPEND_MAX;
+    return raft_log_room(raft) > RAFT_APPEND_MAX ? RAFT_ACCEPTED : RAFT_STORE_BEHIND;
 }
 
 void raft_propose(struct raft_context *context, const struct raft_event *event)
@@ -108,8 +110,8 @@ void raft_propose(struct raft_context *context, const struct raft_event *event)
         context->out->refusal = RAFT_NOT_LEADER;
     } else if (!name_empty(&raft->transfer_to)) {
         context->out->refusal = RAFT_TRANSFERRING;
-    } else if (!raft_may_propose(raft)) {
-        context->out->refusal = RAFT_LOG_FULL;
+    } else if (raft_judge_room(raft) != RAFT_ACCEPTED) {
+        context->out->refusal = raft_judge_room(raft);
     } else {
         raft_log_append(context, raft->term, RAFT_ENTRY_COMMAND, event->command);
         context->out->proposed_index = raft->last_index;

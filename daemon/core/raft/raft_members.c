@@ -240,7 +240,7 @@ static enum raft_refusal judge(const struct raft *raft, const struct raft_event 
         return RAFT_MEMBER_BEHIND;
     if (event->change != RAFT_CHANGE_ADD && !majority_in_contact(raft, out, now))
         return RAFT_MEMBERS_DOWN;
-    return raft_may_propose(raft) ? RAFT_ACCEPTED : RAFT_LOG_FULL;
+    return raft_judge_room(raft);
 }
 
 static size_t encode(const struct raft_members *members, uint8_t bytes[RAFT_ENTRY_DATA_MAX])

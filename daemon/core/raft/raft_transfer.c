@@ -1,8 +1,13 @@
 /*
  * Leadership transfer. Source: 3.10. The vote rule holds here as everywhere: PROTOCOL.md, one-vote and
- * hand-over-lost.
+ * hand-over-lost, hand-over-hung.
  */
 #include "raft/raft_internal.h"
+
+enum {
+    HUNG_ELECTIONS = 20,    /* election timeouts without any progress of its own disk, ... */
+    HUNG_LEAST_US = 5000000 /* ... and so long at the least */
+};
 
 void raft_transfer(struct raft_context *context, const struct raft_event *event)
 {
@@ -28,6 +33,53 @@ void raft_transfer_progress(struct raft_context *context)
         raft_counted_match(&raft->progress[target]) != raft->last_index)
         return;
     raft->transfer_sent = raft_send(context, RAFT_TIMEOUT_NOW, &raft->transfer_to) != NULL;
+}
+
+/* A voter that has `index`, durably, and is in contact; of several the one that has most; or -1. */
+static int voter_that_has(const struct raft_context *context, uint64_t index)
+{
+    const struct raft *raft = context->raft;
+    int found = -1;
+    for (int i = 0; i < raft->members.count; i++) {
+        const struct raft_progress *progress = &raft->progress[i];
+        struct instant silent = instant_add(progress->last_contact, raft->config.election);
+        if (i == raft_self_index(raft) || !raft->members.member[i].voter || progress->down ||
+            raft_counted_match(progress) < index || instant_reached(silent, context->now))
+            continue;
+        if (found < 0 || progress->match > raft->progress[found].match)
+            found = i;
+    }
+    return found;
+}
+
+/*
+ * The others commit without this leader's disk, till no snapshot of its own makes room any more.
+ * Only if they do: else the successor would win no election, and renewals need no disk. A disk that
+ * is slow but gets on is none of this.
+ */
+void raft_hand_over_hung(struct raft_context *context)
+{
+    struct raft *raft = context->raft;
+    uint64_t durable = raft_durable_index(raft);
+    int64_t bound_us = HUNG_ELECTIONS * raft->config.election.us;
+    int successor;
+    if (raft->unsynced_index <= durable) {
+        raft->unsynced_index = durable < raft->last_index ? durable + 1 : 0;
+        raft->unsynced_since = context->now;
+        return;
+    }
+    if (bound_us < HUNG_LEAST_US)
+        bound_us = HUNG_LEAST_US;
+    if (!instant_reached(instant_add(raft->unsynced_since, span_from_us(bound_us)), context->now) ||
+        raft->unsynced_index > raft->commit || !name_empty(&raft->transfer_to))
+        return;
+    successor = voter_that_has(context, raft->unsynced_index);
+    if (successor < 0)
+        return;
+    raft->unsynced_since = context->now; /* the next try, if this one fails */
+    raft->transfer_to = raft->members.member[successor].id;
+    raft->transfer_sent = false;
+    raft->transfer_until = instant_add(context->now, raft->config.election);
 }
 
 /*

@@ -294,7 +294,7 @@ static void a_full_ring_refuses_proposals_until_a_snapshot_makes_room(void **sta
         node_complete_all(&node);
         node_propose(&node, "x");
     }
-    assert_int_equal(node.out.refusal, RAFT_LOG_FULL);
+    assert_int_equal(node.out.refusal, RAFT_STORE_BEHIND);
     assert_true(raft_wants_snapshot(&node.raft));
     node_complete_all(&node);
     node_compact(&node);

@@ -214,6 +214,79 @@ static void a_leader_that_lost_its_majority_tells_none_that_lacks_what_is_commit
     assert_null(node_sent(&node, RAFT_TIMEOUT_NOW, 0));
 }
 
+/* Heartbeats go out and are answered; `n2` stores what it is sent. */
+static bool hung_leader_hands_over(int ms, const char *stores)
+{
+    for (int t = 0; t < ms; t += TEST_HEARTBEAT_MS) {
+        node_wait(&node, TEST_HEARTBEAT_MS);
+        node_acknowledge_round(&node, "n2", node.raft.term, node.raft.round);
+        node_acknowledge_round(&node, "n3", node.raft.term, node.raft.round);
+        if (stores)
+            node_acknowledge(&node, stores, node.raft.last_index);
+        node_event(&node, RAFT_EVENT_TIMER);
+        if (!name_empty(&node.raft.transfer_to) && node.raft.transfer_sent)
+            return true;
+    }
+    return false;
+}
+
+static void a_leader_whose_disk_hangs_hands_over_to_one_that_has_all(void **state)
+{
+    enum { BOUND_MS = 20 * TEST_ELECTION_MS };
+    (void)state;
+    node_init(&node, 1, 3, 1);
+    node_serve(&node);
+    node_acknowledge(&node, "n2", node.raft.last_index);
+    node_acknowledge(&node, "n3", node.raft.last_index);
+    node_propose(&node, "x");
+    /* From here on no batch of n1 is ever completed. */
+    node_acknowledge(&node, "n2", node.raft.last_index);
+    node_acknowledge(&node, "n3", node.raft.last_index);
+    assert_int_equal(node.raft.commit, node.raft.last_index);
+    assert_false(hung_leader_hands_over(BOUND_MS - 2 * TEST_HEARTBEAT_MS, NULL));
+    assert_true(hung_leader_hands_over(4 * TEST_HEARTBEAT_MS, NULL));
+    assert_int_equal(node.raft.role, RAFT_LEADER);
+    /* That word was lost: it tries again, and serves meanwhile. */
+    node_wait(&node, TEST_ELECTION_MS - TEST_HEARTBEAT_MS);
+    node_acknowledge_round(&node, "n2", node.raft.term, node.raft.round);
+    node_wait(&node, TEST_HEARTBEAT_MS);
+    node_event(&node, RAFT_EVENT_TIMER);
+    assert_true(name_empty(&node.raft.transfer_to));
+    assert_false(hung_leader_hands_over(BOUND_MS / 2, NULL));
+    node_propose(&node, "x");
+    assert_int_equal(node.out.refusal, RAFT_ACCEPTED);
+    assert_true(hung_leader_hands_over(BOUND_MS, "n2"));
+    node_forget_pending(&node, node.pending_count);
+}
+
+static void a_leader_whose_disk_hangs_leads_on_where_the_others_commit_nothing(void **state)
+{
+    (void)state;
+    node_init(&node, 1, 5, 1);
+    node_elect(&node, (const char *const[]){ "n2", "n3" }, 2);
+    node_complete_all(&node);
+    node_acknowledge(&node, "n2", node.raft.last_index);
+    node_acknowledge(&node, "n3", node.raft.last_index);
+    node_propose(&node, "x");
+    assert_false(hung_leader_hands_over(100 * TEST_ELECTION_MS, "n2"));
+    assert_int_equal(node.raft.role, RAFT_LEADER);
+    node_forget_pending(&node, node.pending_count);
+}
+
+static void a_leader_whose_disk_is_slow_but_gets_on_leads_on(void **state)
+{
+    (void)state;
+    node_init(&node, 1, 3, 1);
+    node_serve(&node);
+    for (int i = 0; i < 20; i++) {
+        node_propose(&node, "x");
+        node_propose(&node, "y");
+        assert_false(hung_leader_hands_over(10 * TEST_ELECTION_MS, "n2"));
+        node_complete(&node, node.pending_count - 1);
+    }
+    node_forget_pending(&node, node.pending_count);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +300,9 @@ int main(void)
         cmocka_unit_test(a_leader_that_lost_its_majority_tells_one_that_it_does_not_hear),
         cmocka_unit_test(a_leader_that_lost_its_majority_tells_none_that_lacks_what_is_committed),
         cmocka_unit_test(a_candidate_by_transfer_does_not_vote_for_another),
+        cmocka_unit_test(a_leader_whose_disk_hangs_hands_over_to_one_that_has_all),
+        cmocka_unit_test(a_leader_whose_disk_hangs_leads_on_where_the_others_commit_nothing),
+        cmocka_unit_test(a_leader_whose_disk_is_slow_but_gets_on_leads_on),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
