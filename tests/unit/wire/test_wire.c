@@ -132,6 +132,7 @@ static void random_raft(enum raft_message_kind kind)
     case RAFT_VOTE_REQUEST:
         raft->pre = random_bool();
         raft->transfer = random_bool();
+        raft->voter = random_bool();
         raft->last_index = random_counter();
         raft->last_term = random_counter();
         raft->nonce = random_counter();
