@@ -235,10 +235,12 @@ void oracle_guard_told(struct world *world, int board, const struct guard_messag
 void oracle_agent_says(struct world *world, int board, const struct holder *holder)
 {
     enum { MARGIN_US = 1000 };
+    int32_t skew = world->plan.skew_ppm_max;
+    uint32_t ppm = 2 * (uint32_t)(skew > SIM_DRIFT_PPM ? skew : SIM_DRIFT_PPM);
     struct oracle_board *seen = &world->oracle.board[board];
     for (int i = 0; i < world->resource_count; i++) {
         const struct holder_lease *lease = holder_lease_of(holder, &world->resource[i]);
-        int64_t least_us = timing_shrink(lease->config.fence, 2 * SIM_DRIFT_PPM).us - MARGIN_US;
+        int64_t least_us = timing_shrink(lease->config.fence, ppm).us - MARGIN_US;
         bool begins = lease->word.stuck && !seen->says_stuck[i];
         seen->says_stuck[i] = lease->word.stuck;
         if (!begins || seen->told_stuck[i] ||

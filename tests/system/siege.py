@@ -61,6 +61,7 @@ class Flood:
         self.waiting = [tuple(t) for t in config["targets"] for _ in range(config["count"])]
         self.over = False
         signal.signal(signal.SIGTERM, self.stop)
+        print("at the door", flush=True)
 
     def stop(self, *_):
         self.over = True
@@ -185,9 +186,11 @@ def start_flood(cluster, source, seconds, seed):
     with open(path, "w", encoding="utf-8") as file:
         json.dump({"targets": targets(cluster), "count": PER_PORT, "source": source, "seed": seed,
                    "seconds": seconds, "kinds": kinds}, file)
-    return subprocess.Popen(["nice", "-n", "19", sys.executable, os.path.abspath(__file__),
-                             "--flood", path], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
-                            text=True)
+    flood = subprocess.Popen(["nice", "-n", "19", sys.executable, os.path.abspath(__file__),
+                              "--flood", path], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                             text=True)
+    flood.stdout.readline()  # it may take its time on a busy computer
+    return flood
 
 
 class Rounds:
