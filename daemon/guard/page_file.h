@@ -18,9 +18,9 @@
 struct page_file {
     const struct platform *platform;
     struct lease_page *map;
-    uint64_t
-        lines;    /* that an earlier guard of this start of the kernel may have left on; 0: none */
-    bool earlier; /* a guard had a page here before, in this start of the kernel */
+    /* In this start of the kernel: a guard had a page here before, and may have left these lines on. */
+    bool earlier;
+    uint64_t lines; /* 0: none */
 };
 
 /*

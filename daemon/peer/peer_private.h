@@ -42,11 +42,10 @@ struct peer_dial {
     struct hf_name id;
     char address[HF_ADDRESS_MAX + 1];
     uv_timer_t timer;
-    uint32_t delay_ms; /* of the next try, before jitter */
-    uint32_t
-        strain_ms; /* the longest that the last try made the next one wait; 0: it was not strained */
-    unsigned waited; /* how often the peer's own handshake was waited for */
-    bool complained; /* this outage has had its log line */
+    uint32_t delay_ms;  /* of the next try, before jitter */
+    uint32_t strain_ms; /* the longest that the last try made the next one wait; 0: not strained */
+    unsigned waited;    /* how often the peer's own handshake was waited for */
+    bool complained;    /* this outage has had its log line */
     struct tls_session *session;
 };
 
@@ -107,9 +106,8 @@ void hub_watch_start(struct peer_hub *hub);
 void hub_release(struct peer_hub *hub);
 /* How a link ended, for the next try. */
 struct dial_end {
-    bool steady; /* it had been up for a while */
-    uint32_t
-        strained_ms; /* a handshake of this node's that was answered, and took so long in vain; or 0 */
+    bool steady;          /* it had been up for a while */
+    uint32_t strained_ms; /* our handshake was answered, and took so long in vain; 0: it was not */
 };
 /* A link to `node`, dialled or accepted, ended: if it is to be dialled, tries again later. */
 void hub_dial_after(struct peer_hub *hub, const struct hf_name *node, const struct dial_end *end);

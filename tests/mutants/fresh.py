@@ -97,7 +97,10 @@ def try_golden(runner, tree):
 
 def try_simulator(runner, tree, fault, limits):
     result = runner.hunt(fault, tree, limits, ORACLES)
-    return (result.row[0], result.row[2]) if result.killed else ("", result.text)
+    if result.killed:
+        return result.row[0], result.row[2]
+    tried = re.search(r"after (\d+) seeds", result.text)
+    return "", f"of {tried[1]}" if tried else result.text
 
 
 def judge(runner, fault, limits):

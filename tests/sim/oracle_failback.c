@@ -25,17 +25,25 @@ static bool is_for_long(const struct world *world, int board, int resource, enum
            agent->holder->lease[resource].state == state && world->now_us - since_us > PATIENCE_US;
 }
 
+/* The issuers that serve, from `*at` on; NULL: no more. */
+static const struct issuer *next_serving(const struct world *world, int *at)
+{
+    while (*at < world->issuer_count) {
+        const struct sim_issuer *node = &world->issuer[(*at)++];
+        if (node->process.up && replica_serving(node->replica))
+            return &node->replica->issuer;
+    }
+    return NULL;
+}
+
 /* In the whole of a run's faults a board may spend its budget: then it waits, and has nobody yield. */
 bool oracle_held_back(const struct world *world, int board)
 {
     const struct hf_name *name = &world->name[board_node(world, board)];
-    for (int i = 0; i < world->issuer_count; i++) {
-        const struct replica *replica = world->issuer[i].replica;
-        if (!world->issuer[i].process.up || !replica_serving(replica))
-            continue;
-        for (size_t k = 0; k < replica->issuer.client_count; k++) {
-            const struct issuer_client *client = &replica->issuer.client[k];
-            if (client->held_back && name_equal(&client->node, name))
+    const struct issuer *issuer;
+    for (int at = 0; (issuer = next_serving(world, &at)) != NULL;) {
+        for (size_t k = 0; k < issuer->client_count; k++) {
+            if (issuer->client[k].held_back && name_equal(&issuer->client[k].node, name))
                 return true;
         }
     }
@@ -45,14 +53,12 @@ bool oracle_held_back(const struct world *world, int board)
 /* After a hand-over to a board that did not take over, there is none for a while. */
 static bool is_paused(const struct world *world, int resource)
 {
-    for (int i = 0; i < world->issuer_count; i++) {
-        const struct replica *replica = world->issuer[i].replica;
-        if (!world->issuer[i].process.up || !replica_serving(replica))
-            continue;
-        for (uint32_t k = 0; k < replica->issuer.lease_count; k++) {
-            const struct issuer_lease *lease = &replica->issuer.lease[k];
+    const struct issuer *issuer;
+    for (int at = 0; (issuer = next_serving(world, &at)) != NULL;) {
+        for (uint32_t k = 0; k < issuer->lease_count; k++) {
+            const struct issuer_lease *lease = &issuer->lease[k];
             if (name_equal(&lease->resource, &world->resource[resource]) &&
-                !instant_reached(lease->failback_at, clock_local(world, i)))
+                !instant_reached(lease->failback_at, clock_local(world, at - 1)))
                 return true;
         }
     }

@@ -232,16 +232,22 @@ static void bytes_arrive_in_order_with_names_proven(void **state)
     assert_true(run_until(&world.loop, is_set, &end.closed));
 }
 
+/* Bytes that count up, and a client that is ready to send them. */
+static void connect_to_say(struct end *end, uint8_t *bytes, size_t length)
+{
+    for (size_t i = 0; i < length; i++)
+        bytes[i] = (uint8_t)i;
+    world_listen(HANDSHAKE_MS);
+    dial(end, NULL);
+    assert_true(run_until(&world.loop, is_ready, end));
+}
+
 static void what_was_sent_before_a_graceful_close_arrives(void **state)
 {
     struct end end;
     uint8_t bytes[60000];
     (void)state;
-    for (size_t i = 0; i < sizeof(bytes); i++)
-        bytes[i] = (uint8_t)i;
-    world_listen(HANDSHAKE_MS);
-    dial(&end, NULL);
-    assert_true(run_until(&world.loop, is_ready, &end));
+    connect_to_say(&end, bytes, sizeof(bytes));
     assert_true(tls_stream_write(end.stream, (struct bytes){ bytes, sizeof(bytes) }));
     tls_stream_close(end.stream);
     assert_false(tls_stream_write(end.stream, (struct bytes){ bytes, 1 }));
@@ -613,11 +619,7 @@ static void paused_stream_gives_nothing_and_loses_nothing(void **state)
     struct end end;
     uint8_t bytes[50000];
     (void)state;
-    for (size_t i = 0; i < sizeof(bytes); i++)
-        bytes[i] = (uint8_t)i;
-    world_listen(HANDSHAKE_MS);
-    dial(&end, NULL);
-    assert_true(run_until(&world.loop, is_ready, &end));
+    connect_to_say(&end, bytes, sizeof(bytes));
     struct end *owner = &world.accepted[0];
     owner->full = true;
     assert_true(tls_stream_write(end.stream, (struct bytes){ bytes, sizeof(bytes) }));
