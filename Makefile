@@ -352,6 +352,9 @@ model:
 	@toolchain/setup.sh spin
 	@tests/model/run.sh
 
+# What a board gets; firmware/README.md says what goes where.
+include firmware/install.mk
+
 # Static checks of all sources and their format; cppcheck alone is part of `make check`.
 .PHONY: lint
 lint:
