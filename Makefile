@@ -106,7 +106,7 @@ setup:
 	@$(if $(TARGET),toolchain/sysroot.sh $(TARGET) $(SYSROOT))
 
 setup-tests: setup
-	@toolchain/setup.sh libcmocka-dev cppcheck
+	@toolchain/setup.sh libcmocka-dev cppcheck systemd udev
 
 HAVE := $(foreach p,$(PROGRAMS),$(if $(wildcard $($(p)_main)),$(p)))
 EXAMPLES := $(patsubst daemon/client/examples/%.c,$(BUILD)/examples/%,$(wildcard daemon/client/examples/*.c))
