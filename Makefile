@@ -47,10 +47,11 @@ PAGES_arm64 := -Wl,-z,max-page-size=16384
 LDFLAGS := $(SANFLAGS) $(PAGES_$(TARGET)) -Wl,--gc-sections -Wl,--as-needed -Wl,-z,relro,-z,now
 
 # ---- archives: name and the folders they are made of
-ARCHIVES := core wire log files options hal conf store backup peer client console issuer agent node guard gateway preflight ctl bench
+ARCHIVES := core wire log notify files options hal conf store backup peer client console issuer agent node guard gateway preflight ctl bench
 core_dirs    := daemon/core/base daemon/core/raft daemon/core/lease daemon/core/guard
 wire_dirs    := daemon/core/wire
 log_dirs     := daemon/log
+notify_dirs  := daemon/notify
 files_dirs   := daemon/files
 options_dirs := daemon/options
 hal_dirs     := hal hal/linux hal/sim
@@ -74,13 +75,13 @@ PROGRAMS := holdfastd holdfast-guard holdfast-gateway holdfastctl holdfast-bench
 MBEDTLS  := -lmbedtls -lmbedx509 -lmbedcrypto
 NANOPB   := -lprotobuf-nanopb
 holdfastd_main        := daemon/main.c
-holdfastd_archives    := node console issuer agent peer backup store files conf hal options log wire core
+holdfastd_archives    := node console issuer agent peer backup store files conf hal options notify log wire core
 holdfastd_libs        := $(NANOPB) -luv $(MBEDTLS) -lconfig -lpthread
 holdfast-guard_main     := daemon/guard/main.c
-holdfast-guard_archives := guard files conf hal options log core
+holdfast-guard_archives := guard files conf hal options notify log core
 holdfast-guard_libs     := -lconfig
 holdfast-gateway_main     := daemon/gateway/main.c
-holdfast-gateway_archives := gateway client conf hal options log core
+holdfast-gateway_archives := gateway client conf hal options notify log core
 holdfast-gateway_libs     := -lconfig -lmodbus
 holdfastctl_main     := daemon/ctl/main.c
 holdfastctl_archives := ctl preflight backup conf hal wire core

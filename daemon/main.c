@@ -15,6 +15,7 @@
 #include "hal/clock.h"
 #include "log/log.h"
 #include "node/node.h"
+#include "notify/notify.h"
 #include "options/options.h"
 #include "peer/tls.h"
 
@@ -81,6 +82,7 @@ struct daemon {
     bool stopping;
     uv_signal_t signals[2];
     uv_timer_t memory;
+    uv_timer_t alive;
 };
 
 /* The console first: what it cancels is still said over the hub, if a socket takes it at once. */
@@ -93,6 +95,7 @@ static void on_signal(uv_signal_t *handle, int number)
         node_stop(daemon->node);
     }
     daemon->stopping = true;
+    notify_stopping();
 }
 
 #ifdef __GLIBC__
@@ -110,6 +113,23 @@ static void watch_memory(struct daemon *daemon)
     uv_timer_start(&daemon->memory, on_trim, TRIM_MS, TRIM_MS);
 #endif
     uv_unref((uv_handle_t *)&daemon->memory);
+}
+
+static void on_alive(uv_timer_t *timer)
+{
+    (void)timer;
+    notify_alive();
+}
+
+/* A loop that hangs is silent, and the service manager ends it. */
+static void tell_manager(struct daemon *daemon)
+{
+    uint32_t interval_ms = notify_interval_ms();
+    uv_timer_init(&daemon->loop, &daemon->alive);
+    if (interval_ms > 0)
+        uv_timer_start(&daemon->alive, on_alive, interval_ms, interval_ms);
+    uv_unref((uv_handle_t *)&daemon->alive);
+    notify_ready();
 }
 
 static void watch_signals(struct daemon *daemon)
@@ -183,6 +203,7 @@ int main(int argc, char **argv)
         return status;
     settle_memory();
     log_open("");
+    notify_open();
     signal(SIGPIPE, SIG_IGN);
     if (conf_load(&daemon.conf, options.file, stderr) != 0)
         return CONF_EXIT_BAD_FILE;
@@ -199,6 +220,7 @@ int main(int argc, char **argv)
         return status;
     watch_signals(&daemon);
     watch_memory(&daemon);
+    tell_manager(&daemon);
     uv_run(&daemon.loop, UV_RUN_DEFAULT);
     log_line(LOG_NOTICE, "stopped");
     return EXIT_SUCCESS;

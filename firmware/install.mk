@@ -17,7 +17,7 @@ EXAMPLE_FILES  := $(wildcard conf/examples/*.conf) daemon/client/examples/valve.
 # Files to a folder of the board.
 place = install -d "$(DESTDIR)$(2)" && install -m $(3) $(1) "$(DESTDIR)$(2)/"
 # A template to a file, with the folders of this installation in it.
-fill = install -d "$(DESTDIR)$(dir $(2))" && sed -e 's|@PREFIX@|$(PREFIX)|g; s|@LIBDIR@|$(LIBDIR)|g; s|@VERSION@|$(VERSION)|g' \
+fill = install -d "$(DESTDIR)$(dir $(2))" && sed -e 's|@PREFIX@|$(PREFIX)|g; s|@SBINDIR@|$(PREFIX)/sbin|g; s|@LIBDIR@|$(LIBDIR)|g; s|@VERSION@|$(VERSION)|g' \
     $(1) >"$(DESTDIR)$(2)" && chmod 644 "$(DESTDIR)$(2)"
 
 .PHONY: install install-files

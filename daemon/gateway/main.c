@@ -14,6 +14,7 @@
 #include "gateway/gateway_board.h"
 #include "gateway/gateway_page.h"
 #include "log/log.h"
+#include "notify/notify.h"
 #include "options/options.h"
 
 static const struct options_program program = {
@@ -81,13 +82,23 @@ static bool serve_signal(int fd, const struct gateway *gateway)
     return true;
 }
 
+/* Until the next thing to be done without being asked; -1: there is none. */
+static int longest_wait_ms(bool retrying)
+{
+    int sign_ms = notify_interval_ms() > 0 ? (int)notify_interval_ms() : -1;
+    if (retrying && (sign_ms < 0 || sign_ms > GATEWAY_BOARD_RETRY_MS))
+        return GATEWAY_BOARD_RETRY_MS;
+    return sign_ms;
+}
+
 static void serve(int signals, const struct gateway *gateway, struct gateway_board *board)
 {
     for (;;) {
         bool retrying = gateway_board_join(board);
+        notify_alive();
         struct pollfd polled[2] = { { .fd = signals, .events = POLLIN },
                                     { .fd = gateway_board_descriptor(board), .events = POLLIN } };
-        if (poll(polled, 2, retrying ? GATEWAY_BOARD_RETRY_MS : -1) <= 0)
+        if (poll(polled, 2, longest_wait_ms(retrying)) <= 0)
             continue;
         if (polled[1].revents != 0)
             gateway_board_drain(board);
@@ -107,6 +118,7 @@ int main(int argc, char **argv)
         return status;
     load(&conf, &options);
     log_open("");
+    notify_open();
     signal(SIGPIPE, SIG_IGN); /* writing to a log that nobody reads any more must not end it */
     int signals = open_signals();
     if (signals < 0) {
@@ -125,7 +137,9 @@ int main(int argc, char **argv)
     }
     log_line(LOG_NOTICE, "%s: gateway listens on %s for %u actuators", conf.gateway_resource.text,
              conf.gateway_listen, conf.actuator_count);
+    notify_ready();
     serve(signals, gateway, &board);
+    notify_stopping();
     log_counters(gateway_stop(gateway));
     gateway_page_close(&page);
     gateway_board_close(&board);

@@ -452,8 +452,10 @@ bool loop_ended(const struct loop *loop)
 
 bool loop_run(struct loop *loop)
 {
-    while (!loop_ended(loop))
+    while (!loop_ended(loop)) {
         loop_turn(loop);
+        loop->platform->alive(loop->platform->context);
+    }
     send_statuses(loop);
     return guard_proven_safe(&loop->guard);
 }

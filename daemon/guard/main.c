@@ -10,6 +10,7 @@
 #include "hal/virtual.h"
 #include "log/log.h"
 #include "loop.h"
+#include "notify/notify.h"
 #include "options/options.h"
 
 static struct platform guard_platform;
@@ -95,13 +96,16 @@ int main(int argc, char **argv)
     if (status != OPTIONS_GO_ON)
         return status;
     log_open("guard: ");
+    notify_open();
     /* While a core is written, a dead guard's lines stay held, and its socket open. */
     (void)prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL);
     /* A log that nobody reads any more is no reason to drop the outputs. */
     signal(SIGPIPE, SIG_IGN);
     if (!guard_open(&options, run_dir, sizeof(run_dir), &status))
         return status;
+    notify_ready();
     bool proven = loop_run(&guard_loop);
+    notify_stopping();
     bool safe = guard_needs_no_watchdog(&guard_loop.guard);
     loop_close(&guard_loop, run_dir, safe);
     if (proven)

@@ -112,6 +112,8 @@ struct platform {
     /* Sends one message: the number of bytes sent. -EAGAIN or -ENOBUFS if there is no room. */
     ssize_t (*send)(void *context, int connection, const void *bytes, size_t size);
     void (*close)(void *context, int handle);
+    /* After each turn of loop_run(): whoever watches over the guard is told that it is alive. */
+    void (*alive)(void *context);
     /* Wakes all readers that wait for the page's `change`. */
     void (*wake_readers)(void *context, struct lease_page *page);
 };

@@ -26,6 +26,7 @@
 #include "files/safe_file.h"
 #include "hal/clock.h"
 #include "log/log.h"
+#include "notify/notify.h"
 #include "platform.h"
 #include "record_writer.h"
 
@@ -370,6 +371,12 @@ static void linux_close(void *context, int handle)
     close(handle);
 }
 
+static void linux_alive(void *context)
+{
+    (void)context;
+    notify_alive();
+}
+
 static const struct platform linux_platform = {
     .take_folder = linux_take_folder,
     .open_record = linux_open_record,
@@ -400,6 +407,7 @@ static const struct platform linux_platform = {
     .receive = linux_receive,
     .send = linux_send,
     .close = linux_close,
+    .alive = linux_alive,
     .wake_readers = linux_wake_readers,
 };
 

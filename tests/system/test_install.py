@@ -27,13 +27,17 @@ def run(command, **more):
                           check=False, **more)
 
 
+def install(**where):
+    made = run(["make", "--no-print-directory", "install-files", *(f"{k}={v}" for k, v in where.items())], cwd=ROOT,
+               env={k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL")})
+    assert made.returncode == 0, made
+
+
 def installed():
     """A folder with all of it, made once."""
     if not hasattr(installed, "folder"):
         installed.folder = tempfile.mkdtemp(prefix="holdfast-install-")
-        made = run(["make", "--no-print-directory", "install-files", "PREFIX=/usr", f"DESTDIR={installed.folder}"],
-                   cwd=ROOT, env={k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL")})
-        assert made.returncode == 0, made
+        install(PREFIX="/usr", DESTDIR=installed.folder)
     return installed.folder
 
 

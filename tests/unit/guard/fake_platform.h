@@ -633,6 +633,11 @@ static inline ssize_t fake_send(void *context, int handle, const void *bytes, si
     return (ssize_t)size;
 }
 
+static inline void fake_alive(void *context)
+{
+    (void)context;
+}
+
 static inline void fake_close(void *context, int handle)
 {
     struct fake_platform *fake = context;
@@ -725,6 +730,7 @@ static inline struct fake_platform *fake_new(void)
         .receive = fake_receive,
         .send = fake_send,
         .close = fake_close,
+        .alive = fake_alive,
         .wake_readers = fake_wake_readers,
     };
     fake->raw_us = INT64_C(7300000123);
