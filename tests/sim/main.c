@@ -4,7 +4,8 @@
  *   holdfast-sim --check [--seeds N] [--from SEED]   a set of seeds, planted bugs, coverage
  *   holdfast-sim --set [-v] [--seeds N] [--from SEED]
  *                                                    the set of seeds alone, as soak.py reads it; -v
- *                                                    names each run before it begins
+ *                                                    names each run before it begins. --seeds N alone
+ *                                                    means that, too
  *   holdfast-sim --seed NAME [-v]                    one seed, or child (12.3); -v prints its events
  *   holdfast-sim --seed NAME --shrink                the least of a failing one that still fails
  *   holdfast-sim --schedule FILE [-v]                what --shrink printed
@@ -311,7 +312,7 @@ static int usage(void)
 {
     fputs(
         "usage: holdfast-sim --check [--seeds N] [--from SEED]\n"
-        "       holdfast-sim --set [-v] [--seeds N] [--from SEED] [--fresh]\n"
+        "       holdfast-sim [--set] [-v] [--seeds N] [--from SEED] [--fresh]\n"
         "       holdfast-sim --seed SEED[.CHILD...] [-v] [--plant N]\n"
         "       holdfast-sim --seed SEED[.CHILD...] --shrink [--plant N]\n"
         "       holdfast-sim --schedule FILE [-v]\n"
@@ -333,6 +334,7 @@ static bool take_number(const char *text, uint64_t *number)
 
 static bool parse(int count, char **arguments, struct options *options)
 {
+    bool counted = false;
     for (int i = 1; i < count; i++) {
         const char *next = i + 1 < count ? arguments[i + 1] : NULL;
         uint64_t *number = NULL;
@@ -355,7 +357,7 @@ static bool parse(int count, char **arguments, struct options *options)
         else if (strcmp(arguments[i], "--update") == 0)
             options->update = true;
         else if (strcmp(arguments[i], "--seeds") == 0)
-            number = &options->seeds;
+            number = (counted = true, &options->seeds);
         else if (strcmp(arguments[i], "--from") == 0)
             number = &options->from;
         else if (strcmp(arguments[i], "--plant") == 0)
@@ -375,6 +377,8 @@ static bool parse(int count, char **arguments, struct options *options)
     }
     int modes = options->check + options->set + options->one + options->skew_beyond +
                 (options->hunted != 0) + (options->schedule != NULL) + (options->golden != NULL);
+    if (modes == 0 && counted)
+        options->set = (modes++, true);
     return modes == 1 && options->plant < PLANTS && options->only <= SIM_TYPES &&
            (options->one || !options->shrink) && (options->golden || !options->update);
 }
