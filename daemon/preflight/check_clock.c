@@ -3,6 +3,7 @@
  * timers by it: the guard wakes by CLOCK_MONOTONIC, and while that is slewed, late by as much.
  * Source: chrony.conf(5), adjtimex(2).
  */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,6 +30,50 @@ static bool directive(const char *text, const char *name, double *value)
     return found;
 }
 
+/* The last value that one of a folder's files gives. */
+static bool directive_in_folder(const struct preflight *preflight, const char *folder,
+                                double *value)
+{
+    static char text[CONF_TEXT_MAX];
+    const struct preflight_system *system = preflight->system;
+    bool found = false;
+    char path[CONF_PATH_MAX + 80];
+    char name[64] = "";
+    while (system->next_file(system->context, folder, name, name, sizeof(name))) {
+        size_t length = strlen(name);
+        snprintf(path, sizeof(path), "%s/%s", folder, name);
+        if (length > 5 && strcmp(name + length - 5, ".conf") == 0 &&
+            system->files.read(system->files.context, path, text, sizeof(text)))
+            found |= directive(text, "maxslewrate", value);
+    }
+    return found;
+}
+
+/* As chrony reads it: line by line, a confdir's files where it stands. The last value counts. */
+static bool slew_rate(const struct preflight *preflight, const char *text, double *value)
+{
+    static const char confdir[] = "confdir";
+    bool found = false;
+    char line[CONF_PATH_MAX];
+    char folder[CONF_PATH_MAX];
+    while (text != NULL) {
+        text += strspn(text, " \t\n");
+        snprintf(line, sizeof(line), "%.*s", (int)strcspn(text, "\n"), text);
+        if (strncmp(line, confdir, strlen(confdir)) == 0) {
+            const char *words = line + strlen(confdir);
+            for (words += strspn(words, " \t"); *words != '\0'; words += strspn(words, " \t")) {
+                size_t length = strcspn(words, " \t");
+                snprintf(folder, sizeof(folder), "%.*s", (int)length, words);
+                found |= directive_in_folder(preflight, folder, value);
+                words += length;
+            }
+        }
+        found |= directive(line, "maxslewrate", value);
+        text = strchr(text, '\n');
+    }
+    return found;
+}
+
 static void check_chrony(const struct preflight *preflight)
 {
     static const char *const paths[] = { "/etc/chrony/chrony.conf", "/etc/chrony.conf" };
@@ -43,7 +88,7 @@ static void check_chrony(const struct preflight *preflight)
                     "no chrony is configured; other NTP clients slew by 500 ppm at most");
         return;
     }
-    bool said = directive(text, "maxslewrate", &slew_ppm);
+    bool said = slew_rate(preflight, text, &slew_ppm);
     /* The guard wakes this often at the least, and looks at the raw clock each time. */
     double late_ms = GUARD_STATUS_INTERVAL_MS * slew_ppm / 1e6;
     bool short_of = late_ms >= preflight_release_ms(preflight);

@@ -60,8 +60,10 @@ void preflight_run(const struct preflight *preflight)
                     "a simulated board: its lines and its watchdog are the bench's");
     } else {
         check_watchdog(preflight);
+        check_service(preflight);
         check_lines(preflight);
     }
+    check_folders(preflight);
     check_machine(preflight);
     check_limits(preflight);
     check_clock(preflight);

@@ -30,6 +30,8 @@ void preflight_run(const struct preflight *preflight);
 
 /* One check each; what they add is theirs to say. */
 void check_watchdog(const struct preflight *preflight);
+void check_service(const struct preflight *preflight);
+void check_folders(const struct preflight *preflight);
 void check_lines(const struct preflight *preflight);
 void check_machine(const struct preflight *preflight);
 void check_limits(const struct preflight *preflight);

@@ -8,11 +8,18 @@
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/resource.h>
+#include <sys/types.h>
 
 #include "hal/files.h"
 #include "hal/hal.h"
 
 #define SYSTEM_UNLIMITED INT64_MAX
+
+struct preflight_folder {
+    uid_t uid;
+    unsigned mode; /* permissions, set-group-ID and sticky bit */
+    bool writable; /* by this user */
+};
 
 struct preflight_system {
     void *context; /* first argument of every entry */
@@ -21,6 +28,14 @@ struct preflight_system {
 
     /* The file is there, whatever it is; it is not opened. */
     bool (*exists)(void *context, const char *path);
+    /* What a directory is like. False: it is not there, or is none. */
+    bool (*folder)(void *context, const char *path, struct preflight_folder *folder);
+    /*
+     * The name of the file of this folder that comes next behind `after`, bytewise ("": the first); `name`
+     * may be `after`. Longer names are left out. False: there is none.
+     */
+    bool (*next_file)(void *context, const char *folder, const char *after, char *name,
+                      size_t size);
     /* The soft limit (getrlimit(2)) of RLIMIT_RTPRIO and the like; SYSTEM_UNLIMITED: none. */
     int64_t (*limit)(void *context, int resource);
     /* True if this process has the capability (capabilities(7)). */

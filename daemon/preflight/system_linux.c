@@ -2,11 +2,16 @@
  * Preflight's system on Linux. Nothing is decided here.
  * Source: getrlimit(2), adjtimex(2), capget(2), clock_nanosleep(2), prctl(2).
  */
+#include <dirent.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timex.h>
 #include <sys/wait.h>
@@ -27,6 +32,37 @@ static bool linux_exists(void *context, const char *path)
 {
     (void)context;
     return access(path, F_OK) == 0;
+}
+
+static bool linux_folder(void *context, const char *path, struct preflight_folder *folder)
+{
+    struct stat info;
+    (void)context;
+    if (stat(path, &info) != 0 || !S_ISDIR(info.st_mode))
+        return false;
+    *folder = (struct preflight_folder){ info.st_uid, info.st_mode & 07777,
+                                         access(path, W_OK | X_OK) == 0 };
+    return true;
+}
+
+static bool linux_next_file(void *context, const char *folder, const char *after, char *name,
+                            size_t size)
+{
+    char next[NAME_MAX + 1] = "";
+    const struct dirent *entry;
+    (void)context;
+    DIR *stream = opendir(folder);
+    while (stream != NULL && (entry = readdir(stream)) != NULL) {
+        if (strlen(entry->d_name) < size && strcmp(entry->d_name, after) > 0 &&
+            (next[0] == '\0' || strcmp(entry->d_name, next) < 0))
+            strcpy(next, entry->d_name);
+    }
+    if (stream != NULL)
+        closedir(stream);
+    if (next[0] == '\0')
+        return false;
+    snprintf(name, size, "%s", next);
+    return true;
 }
 
 static int64_t linux_limit(void *context, int resource)
@@ -146,6 +182,8 @@ void preflight_system_linux(struct preflight_system *system, struct hal *hal)
         .files = hal_system_files,
         .hal = hal,
         .exists = linux_exists,
+        .folder = linux_folder,
+        .next_file = linux_next_file,
         .limit = linux_limit,
         .capable = linux_capable,
         .correction_ppm = linux_correction_ppm,

@@ -22,8 +22,9 @@ struct board {
     struct hal_line_facts facts[LINES_MAX]; /* by the line's number */
     enum hal_result look_answer;
     bool exists;
-    bool keeps; /* the chip drives on after its owner's death */
-    int died;   /* children */
+    struct preflight_folder run, data; /* mode 0: not there */
+    bool keeps;                        /* the chip drives on after its owner's death */
+    int died;                          /* children */
     enum hal_result hold_answer, arm_answer, stop_answer;
     uint32_t actual_ms;
     int armed, stopped;
@@ -56,8 +57,43 @@ static bool board_read(void *context, const char *path, char *text, size_t size)
 
 static bool board_exists(void *context, const char *path)
 {
+    const struct board *board = context;
+    for (size_t i = board->file_count; i > 0; i--) {
+        if (strcmp(board->file[i - 1].path, path) == 0)
+            return board->file[i - 1].text != NULL;
+    }
+    if (strncmp(path, "/dev/", 5) != 0)
+        return false;
     assert_string_equal(path, "/dev/watchdog0");
-    return ((struct board *)context)->exists;
+    return board->exists;
+}
+
+static bool board_folder(void *context, const char *path, struct preflight_folder *folder)
+{
+    const struct board *board = context;
+    bool run = strcmp(path, "/run/holdfast") == 0;
+    assert_true(run || strcmp(path, "/var/lib/holdfast") == 0);
+    *folder = run ? board->run : board->data;
+    return folder->mode != 0;
+}
+
+static bool board_next_file(void *context, const char *folder, const char *after, char *name,
+                            size_t size)
+{
+    const struct board *board = context;
+    const char *next = NULL;
+    size_t length = strlen(folder);
+    for (size_t i = 0; i < board->file_count; i++) {
+        const char *path = board->file[i].path;
+        if (strncmp(path, folder, length) != 0 || path[length] != '/')
+            continue;
+        path += length + 1;
+        if (strcmp(path, after) > 0 && (next == NULL || strcmp(path, next) < 0))
+            next = path;
+    }
+    if (next != NULL)
+        snprintf(name, size, "%s", next);
+    return next != NULL;
 }
 
 static int64_t board_limit(void *context, int resource)
@@ -146,6 +182,8 @@ static void configure(struct conf *conf)
     assert_true(name_from_string(&conf->node_id, "board-a"));
     conf->hal = HAL_LINUX;
     conf->drift_ppm = 2000;
+    strcpy(conf->run_dir, "/run/holdfast");
+    strcpy(conf->data_dir, "/var/lib/holdfast");
     conf->resource_count = 1;
     assert_true(name_from_string(&pump->name, "pump"));
     pump->release_ms = 20;
@@ -188,6 +226,8 @@ static int set_up(void **state)
     put(board, WATCHDOG "timeout", "30\n");
     put(board, WATCHDOG "state", "inactive\n");
     put(board, "/sys/power/state", "\n");
+    board->run = (struct preflight_folder){ .uid = 998, .mode = 02775, .writable = true };
+    board->data = (struct preflight_folder){ .uid = 998, .mode = 02770, .writable = true };
     board->actual_ms = 5000;
     board->priority = 49;
     board->memory = SYSTEM_UNLIMITED;
@@ -201,6 +241,8 @@ static int set_up(void **state)
                                                .files = { board, board_read },
                                                .hal = &board->hal,
                                                .exists = board_exists,
+                                               .folder = board_folder,
+                                               .next_file = board_next_file,
                                                .limit = board_limit,
                                                .capable = board_capable,
                                                .correction_ppm = board_correction,
@@ -502,6 +544,76 @@ static void slewing_makes_timers_late(void **state)
     expect(board, FINDING_REFUSED, "clock", "slews by up to 90000 ppm");
 }
 
+static void chronys_folders_count_where_they_are_named(void **state)
+{
+    struct board *board = *state;
+    put(board, "/etc/chrony/chrony.conf",
+        "maxslewrate 500\nconfdir /etc/chrony/conf.d /none\nport 0\n");
+    expect(board, FINDING_GOOD, "clock", "slews by up to 500 ppm (maxslewrate)");
+    put(board, "/etc/chrony/conf.d/20.conf", "maxslewrate 2000\n");
+    put(board, "/etc/chrony/conf.d/10.conf", "maxslewrate 1000\n");
+    put(board, "/etc/chrony/conf.d/30.conf.old", "maxslewrate 3000\n");
+    expect(board, FINDING_GOOD, "clock", "slews by up to 2000 ppm (maxslewrate)");
+    put(board, "/etc/chrony/chrony.conf", "confdir /etc/chrony/conf.d\n maxslewrate 700\n");
+    expect(board, FINDING_GOOD, "clock", "slews by up to 700 ppm (maxslewrate)");
+}
+
+#define RPI "/usr/lib/systemd/system.conf.d/40-rpi-enable-watchdog.conf"
+
+static void systemd_must_not_have_the_guards_watchdog(void **state)
+{
+    struct board *board = *state;
+    run(board);
+    assert_null(said(board, "systemd"));
+    put(board, "/etc/systemd/system.conf",
+        "[Manager]\n#RuntimeWatchdogSec=30\nRuntimeWatchdogSec=0s\n");
+    run(board);
+    assert_null(said(board, "systemd"));
+    put(board, RPI, "[Manager]\nRuntimeWatchdogSec = 1m\n");
+    expect(board, FINDING_REFUSED, "watchdog",
+           "systemd feeds /dev/watchdog0 (RuntimeWatchdogSec=1m in " RPI ")");
+    strcpy(board->conf.watchdog_device, "/dev/watchdog");
+    expect(board, FINDING_REFUSED, "watchdog", "systemd feeds /dev/watchdog0");
+    strcpy(board->conf.watchdog_device, "/dev/watchdog0");
+    put(board, "/etc/systemd/system.conf.d/10.conf", "RuntimeWatchdogSec=off\n");
+    expect(board, FINDING_REFUSED, "watchdog", "RuntimeWatchdogSec=1m");
+    put(board, "/etc/systemd/system.conf.d/50.conf", "WatchdogDevice=/dev/watchdog1\n");
+    expect(board, FINDING_NOTE, "watchdog", "systemd feeds /dev/watchdog1");
+    put(board, "/etc/systemd/system.conf.d/60.conf", "RuntimeWatchdogSec=off\n");
+    run(board);
+    assert_null(said(board, "systemd feeds"));
+    put(board, "/etc/systemd/system.conf.d/60.conf",
+        "RuntimeWatchdogSec=default\nWatchdogDevice=/dev/watchdog0\n");
+    expect(board, FINDING_REFUSED, "watchdog", "RuntimeWatchdogSec=default");
+    board->conf.has_watchdog = false;
+    run(board);
+    assert_null(said(board, "systemd feeds"));
+}
+
+static void a_drop_in_of_the_same_name_hides_the_vendors(void **state)
+{
+    struct board *board = *state;
+    put(board, RPI, "RuntimeWatchdogSec=1m\n");
+    put(board, "/etc/systemd/system.conf.d/40-rpi-enable-watchdog.conf", "");
+    run(board);
+    assert_null(said(board, "systemd feeds"));
+}
+
+static void directories_are_there_and_for_both_users(void **state)
+{
+    struct board *board = *state;
+    expect(board, FINDING_GOOD, "directories", "/run/holdfast: owned by user 998, mode 2775");
+    assert_non_null(said(board, "/var/lib/holdfast: owned by user 998, mode 2770"));
+    board->data.writable = false;
+    expect(board, FINDING_REFUSED, "directories", "mode 2770: this user may not write there");
+    board->data = (struct preflight_folder){ .mode = 0 };
+    expect(board, FINDING_WARN, "directories", "/var/lib/holdfast is not there");
+    board->run.mode = 0775;
+    expect(board, FINDING_REFUSED, "directories", "must not be writable by its group without");
+    board->run.mode = 0777;
+    expect(board, FINDING_REFUSED, "directories", "must not be writable by other users");
+}
+
 static void a_rate_beyond_the_declared_drift_is_refused(void **state)
 {
     struct board *board = *state;
@@ -607,6 +719,10 @@ int main(void)
         ON_A_BOARD(a_virtual_machine_is_outside_of_the_promise),
         ON_A_BOARD(limits_that_keep_the_guard_from_being_on_time_are_told),
         ON_A_BOARD(slewing_makes_timers_late),
+        ON_A_BOARD(chronys_folders_count_where_they_are_named),
+        ON_A_BOARD(systemd_must_not_have_the_guards_watchdog),
+        ON_A_BOARD(a_drop_in_of_the_same_name_hides_the_vendors),
+        ON_A_BOARD(directories_are_there_and_for_both_users),
         ON_A_BOARD(a_rate_beyond_the_declared_drift_is_refused),
         ON_A_BOARD(late_wake_ups_propose_a_release_time),
         ON_A_BOARD(a_simulated_board_has_no_hardware_to_look_at),
