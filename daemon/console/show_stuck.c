@@ -10,7 +10,11 @@ static void stuck_describe(const struct replica *replica, const struct stuck_row
 {
     const struct issuer_policy *policy = issuer_policy_of(&replica->issuer, &row->resource);
     if (row->let_go)
-        snprintf(text, size, "stuck: %s's output was on, let go by an operator", row->board.text);
+        snprintf(
+            text, size,
+            "stuck: %s's output was on, let go by an operator: what it says of it counts again "
+            "once it has not said so for %d min",
+            row->board.text, ISSUER_QUIET_MS / 60000);
     else if (policy != NULL && policy->stuck_go)
         snprintf(text, size, "stuck: %s's output is on, granted all the same: on_stuck = go",
                  row->board.text);
@@ -70,10 +74,10 @@ void show_stuck_status(struct report *report, const struct console_view *view,
     char text[512] = "";
     size_t used = 0;
     for (uint32_t i = 0; list != NULL && i < list->count && used < sizeof(text); i++) {
-        if (!list->row[i].let_go)
-            used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%s at %s",
-                                     used > 0 ? ", " : "", list->row[i].resource.text,
-                                     list->row[i].board.text);
+        const struct stuck_row *row = &list->row[i];
+        used +=
+            (size_t)snprintf(text + used, sizeof(text) - used, "%s%s at %s%s", used > 0 ? ", " : "",
+                             row->resource.text, row->board.text, row->let_go ? " (let go)" : "");
     }
     for (uint8_t i = 0; list == NULL && i < view->conf->resource_count && used < sizeof(text);
          i++) {

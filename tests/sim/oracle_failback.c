@@ -50,6 +50,19 @@ bool oracle_held_back(const struct world *world, int board)
     return false;
 }
 
+/* An output of it was let go by an operator: nobody yields to it before it was quiet for a while. */
+static bool is_set_aside(const struct world *world, int resource, int board)
+{
+    const struct hf_name *name = &world->name[board_node(world, board)];
+    const struct issuer *issuer;
+    for (int at = 0; (issuer = next_serving(world, &at)) != NULL;) {
+        const struct issuer_lease *lease = issuer_lease_of(issuer, &world->resource[resource]);
+        if (lease && issuer_is_set_aside(issuer, lease, name, clock_local(world, at - 1)))
+            return true;
+    }
+    return false;
+}
+
 /* After a hand-over to a board that did not take over, there is none for a while. */
 static bool is_paused(const struct world *world, int resource)
 {
@@ -74,6 +87,7 @@ void oracle_check_failback(struct world *world)
             (world->plan.failback & sim_failback_bit(i, preferred)) == 0)
             continue;
         if (!oracle_held_back(world, preferred) && !is_paused(world, i) &&
+            !is_set_aside(world, i, preferred) &&
             is_for_long(world, preferred, i, HOLDER_WAITING,
                         world->board[preferred].agent.waits_since_us[i]) &&
             is_for_long(world, lease->holder, i, HOLDER_HOLDING,

@@ -114,6 +114,8 @@ struct issuer_lease *issuer_find_or_add_lease(struct issuer *issuer, const struc
     memset(lease, 0, sizeof(*lease));
     lease->resource = *resource;
     lease->confirmed = now;
+    for (size_t i = 0; i < ISSUER_POLICY_HOLDERS_MAX; i++)
+        lease->quiet_at[i] = instant_add(now, span_from_ms(ISSUER_QUIET_MS));
     issuer_note_holder(issuer, lease);
     return lease;
 }

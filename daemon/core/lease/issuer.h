@@ -34,6 +34,10 @@
  *    Whoever takes over from another board is not concerned by that one's budget. What operators ask
  *    for is charged to no board.
  *  - A board that the operator transferred the resource to is not asked to yield by failback.
+ *  - A board whose output an operator let go is set aside until it has not said for ISSUER_QUIET_MS,
+ *    to this leader and in this leadership, that it is stuck on: meanwhile its word that it is off
+ *    again is not written down, it is granted the resource after all others that wait, and nobody
+ *    yields to it by failback. A transfer or a pin to it counts as ever.
  *  - While an output of a resource is stuck on (lease/stuck.h) nobody is granted it, and its holder is
  *    asked to yield for a pin only. The word of a board counts at once, for ISSUER_WORD_MS, and for
  *    good once it is in the table; it is said again until then. Of a policy that says go it is
@@ -79,8 +83,9 @@ enum {
     ISSUER_YIELD_REPEAT_MS = 1000,
     /* After a failback to a board that did not take over; twice that after the next one in a row, to 64 times. */
     ISSUER_FAILBACK_PAUSE_MS = 60000,
-    ISSUER_WORD_MS = 3000, /* a board's word of an output stuck on, before it is committed */
-    ISSUER_RETRY_MS = 20,  /* a proposal that Raft refused is made again after this */
+    ISSUER_WORD_MS = 3000,    /* a board's word of an output stuck on, before it is committed */
+    ISSUER_QUIET_MS = 600000, /* for so long none: of what an operator let go it counts again */
+    ISSUER_RETRY_MS = 20,     /* a proposal that Raft refused is made again after this */
     ISSUER_TRANSFER_MARGIN_MS = 5000 /* a transfer is given up after ttl plus this */
 };
 
@@ -168,6 +173,7 @@ struct issuer_lease {
     struct instant failback_at;                /* no failback before this */
     uint8_t failbacks_for_nothing;             /* in a row: whom they were for did not take it */
     uint64_t claim[ISSUER_POLICY_HOLDERS_MAX]; /* highest token that each of the policy's said */
+    struct instant quiet_at[ISSUER_POLICY_HOLDERS_MAX]; /* see ISSUER_QUIET_MS */
     struct issuer_transfer transfer;
     /* Who pays for the next grant: it gave the lease up, or had it given up. */
     struct hf_name cause;
@@ -324,6 +330,10 @@ struct instant issuer_unknown_until(const struct issuer *issuer);
 /* True while that keeps the resource from its first grant. */
 bool issuer_held_off(const struct issuer *issuer, const struct hf_name *resource,
                      struct instant now);
+
+/* True while an operator's go for an output of that board stands against what the board says of it. */
+bool issuer_is_set_aside(const struct issuer *issuer, const struct issuer_lease *lease,
+                         const struct hf_name *node, struct instant now);
 
 /* The n-th board of the resource's policy that does not wait for it here; NULL: no more. */
 const struct hf_name *issuer_awaited(const struct issuer *issuer, const struct hf_name *resource,

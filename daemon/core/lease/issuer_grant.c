@@ -127,7 +127,8 @@ static void decide_lease(struct issuer *issuer, struct issuer_lease *lease,
     struct issuer_claim claim;
     bool barred = issuer_is_held(issuer, lease, pass->now) ||
                   issuer_claim_of(issuer, &lease->resource, &claim);
-    const struct issuer_waiter *waiter = barred ? NULL : issuer_next_waiter(issuer, lease);
+    const struct issuer_waiter *waiter =
+        barred ? NULL : issuer_next_waiter(issuer, lease, pass->now);
     if (!instant_reached(lease->word_until, pass->now))
         issuer_wake_by(pass, lease->word_until);
     if (!waiter && !held)

@@ -61,7 +61,8 @@ void issuer_remove_waiter(struct issuer_lease *lease, const struct hf_name *node
 bool issuer_pin_allows(const struct lease_record *record, const struct hf_name *node);
 /* Who is granted next: the target of a transfer, else by priority and arrival. NULL: nobody. */
 const struct issuer_waiter *issuer_next_waiter(const struct issuer *issuer,
-                                               const struct issuer_lease *lease);
+                                               const struct issuer_lease *lease,
+                                               struct instant now);
 /* What a board says it had: by an acquire, or by a lease that it releases or renews. */
 void issuer_hear_token(struct issuer *issuer, const struct hf_name *node,
                        const struct hf_name *resource, uint64_t token, struct instant now,
@@ -87,6 +88,9 @@ bool issuer_policy_says_go(const struct issuer *issuer, const struct hf_name *re
 /* Nobody is granted it: by the table, or by a board's word that is not written down yet. */
 bool issuer_is_held(const struct issuer *issuer, const struct issuer_lease *lease,
                     struct instant now);
+/* It is to be quiet about its output from now on, for what an operator let go to be over. */
+void issuer_note_noise(const struct issuer *issuer, struct issuer_lease *lease,
+                       const struct hf_name *node, struct instant now);
 /* A board that asks for it has proven its outputs off; what an operator let go is over then. */
 void issuer_note_seen_off(struct issuer *issuer, struct issuer_client *client,
                           const struct hf_name *resource, struct instant now,

@@ -143,9 +143,12 @@ static const char *clear_fault(struct issuer *issuer, const struct issuer_event 
 static void on_clear(struct issuer *issuer, const struct issuer_event *event, struct instant now,
                      struct issuer_output *out)
 {
+    struct issuer_lease *lease = issuer_find_lease(issuer, &event->resource);
     out->error = clear_fault(issuer, event, now);
     if (out->error)
         return;
+    if (lease)
+        issuer_note_noise(issuer, lease, &event->node, now);
     struct lease_command *command = propose_act(issuer, event, LEASE_COMMAND_CLEAR, out);
     command->holder = event->node;
     command->go = true;

@@ -57,9 +57,10 @@ bool issuer_pin_allows(const struct lease_record *record, const struct hf_name *
 }
 
 const struct issuer_waiter *issuer_next_waiter(const struct issuer *issuer,
-                                               const struct issuer_lease *lease)
+                                               const struct issuer_lease *lease, struct instant now)
 {
     const struct lease_record *record = issuer_record_of(issuer, lease);
+    const struct issuer_waiter *last = NULL;
     if (issuer_transfer_waits(lease)) {
         int target = issuer_find_waiter(lease, &lease->transfer.to);
         if (target >= 0 && issuer_pin_allows(record, &lease->transfer.to))
@@ -67,10 +68,13 @@ const struct issuer_waiter *issuer_next_waiter(const struct issuer *issuer,
     }
     for (uint8_t i = 0; i < lease->waiter_count; i++) {
         const struct hf_name *node = &lease->waiter[i].node;
-        if (issuer_pin_allows(record, node) && !issuer_is_held_back(issuer, node))
+        if (!issuer_pin_allows(record, node) || issuer_is_held_back(issuer, node))
+            continue;
+        if (!issuer_is_set_aside(issuer, lease, node, now))
             return &lease->waiter[i];
+        last = last ? last : &lease->waiter[i];
     }
-    return NULL;
+    return last;
 }
 
 static void answer_queued(struct issuer *issuer, const struct issuer_lease *lease,

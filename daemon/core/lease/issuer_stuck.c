@@ -29,6 +29,24 @@ bool issuer_is_held(const struct issuer *issuer, const struct issuer_lease *leas
             !instant_reached(lease->word_until, now));
 }
 
+void issuer_note_noise(const struct issuer *issuer, struct issuer_lease *lease,
+                       const struct hf_name *node, struct instant now)
+{
+    int at = issuer_find_allowed(issuer_policy_of(issuer, &lease->resource), node);
+    if (at >= 0)
+        lease->quiet_at[at] = instant_add(now, span_from_ms(ISSUER_QUIET_MS));
+}
+
+bool issuer_is_set_aside(const struct issuer *issuer, const struct issuer_lease *lease,
+                         const struct hf_name *node, struct instant now)
+{
+    const struct stuck_row *row = stuck_find(&issuer->table->stuck, &lease->resource, node);
+    const struct issuer_policy *policy = issuer_policy_of(issuer, &lease->resource);
+    int at = issuer_find_allowed(policy, node);
+    return row && row->let_go && at >= 0 && !policy->stuck_go &&
+           !instant_reached(lease->quiet_at[at], now);
+}
+
 /* A word about the resource is on its way into the log: what the table says may be overtaken by it. */
 static bool is_writing(const struct issuer *issuer, const struct issuer_lease *lease)
 {
@@ -60,7 +78,8 @@ void issuer_note_seen_off(struct issuer *issuer, struct issuer_client *client,
 {
     const struct stuck_row *row = stuck_find(&issuer->table->stuck, resource, &client->node);
     const struct issuer_lease *lease = issuer_find_lease(issuer, resource);
-    if (row && lease && (row->let_go || issuer_policy_says_go(issuer, resource)))
+    bool over = row && (row->let_go || issuer_policy_says_go(issuer, resource));
+    if (over && lease && !issuer_is_set_aside(issuer, lease, &client->node, now))
         propose_word(issuer, lease, client, &off_again, now, out);
 }
 
@@ -77,6 +96,10 @@ void issuer_on_stuck(struct issuer *issuer, struct issuer_client *client,
         return;
     client->word_heard = true;
     client->word_nonce = message->nonce;
+    if (!message->fenced)
+        issuer_note_noise(issuer, lease, &client->node, now);
+    else if (issuer_is_set_aside(issuer, lease, &client->node, now))
+        return;
     bool known = stuck_find(&issuer->table->stuck, &message->resource, &client->node) != NULL;
     /* Else it is said again, and answered when it is known what stands there. */
     if (known != message->fenced && !is_writing(issuer, lease)) {

@@ -13,9 +13,10 @@
  *    policy lets it pass (on_stuck = "go").
  *  - `fault clear R` at that board ends its row, once the guard proves the outputs off. `fault clear R
  *    BOARD` elsewhere lets go that board's row, though nothing proves it off: the row stays, and bars
- *    nothing, until the board is seen off and asks again; at the latest a grant to that board ends the
- *    row, so that what sticks in its next drive is held again. So a board that goes on about the same
- *    fault, or is reset by its watchdog again and again, does not hold again what an operator let go.
+ *    nothing, until the board is seen off and has been quiet for a while; at the latest a grant to that
+ *    board ends the row, so that what sticks in its next drive is held again. So a board that goes on
+ *    about the same fault, says by turns that it is on and off, or is reset by its watchdog again and
+ *    again, does not hold again what an operator let go.
  *  - A go is for the board that it names, and for its row that stood when it was said: while a word of
  *    the resource is on its way into the log it is refused, and may be said again a moment later.
  *  - A full list takes the place of a row that was let go, else refuses. The leader then holds by

@@ -1525,11 +1525,19 @@ static void a_go_waits_for_a_word_that_is_being_written_down(void **state)
     assert_null(stuck_holds(&table.stuck, &table.stuck.row[0].resource));
 }
 
-static void a_board_seen_off_after_a_go_holds_again_by_its_next_word(void **state)
+enum { QUIET_US = ISSUER_QUIET_MS * 1000 };
+
+static void a_board_seen_off_and_quiet_after_a_go_holds_again_by_its_next_word(void **state)
 {
     (void)state;
     held_by_a();
     assert_null(ask_clear("a"));
+    commit_all();
+    tick(QUIET_US - 1000000);
+    commit_all();
+    acquire("a", 0, false);
+    assert_int_equal(count_proposed(LEASE_COMMAND_CLEAR), 0);
+    tick(1000000);
     commit_all();
     acquire("a", 0, false);
     assert_int_equal(count_proposed(LEASE_COMMAND_CLEAR), 1);
@@ -1541,6 +1549,79 @@ static void a_board_seen_off_after_a_go_holds_again_by_its_next_word(void **stat
     commit_all();
     assert_int_equal(table.stuck.count, 1);
     assert_null(ask_clear("a"));
+}
+
+/* It says by turns that its output is on and off: who said go need not say it again each time. */
+static void a_go_stands_against_a_board_that_alternates(void **state)
+{
+    (void)state;
+    held_by_a();
+    tick(3 * TTL_US);
+    commit_all();
+    assert_null(ask_clear("a"));
+    commit_all();
+    assert_string_equal(holder(), "b");
+    for (int i = 0; i < 30; i++) {
+        if (i % 2)
+            acquire("a", 0, false);
+        else
+            stuck("a", true);
+        commit_all();
+        stuck("a", false);
+        commit_all();
+        assert_null(stuck_holds(&table.stuck, &table.stuck.row[0].resource));
+        tick(TTL_US / 4);
+        renew("b", (uint64_t)i + 1, token());
+        confirm_round(round_asked);
+        commit_all();
+    }
+    assert_string_equal(holder(), "b");
+    assert_int_equal(table.stuck.count, 1);
+    /* Not even by taking the lease: the others come first. */
+    acquire("a", 500, true);
+    acquire("c", 0, false);
+    assert_null(last_sent("b", LEASE_YIELD));
+    release("b", token(), true);
+    commit_all();
+    assert_string_equal(holder(), "c");
+    /* A later leader counts anew. */
+    new_leader();
+    acquire("a", 500, true);
+    assert_int_equal(count_proposed(LEASE_COMMAND_CLEAR), 0);
+    tick(QUIET_US);
+    acquire("a", 500, true);
+    commit_all();
+    assert_int_equal(table.stuck.count, 0);
+}
+
+/* Who is set aside is better than nobody, and an operator's hand-over is his word on it. */
+static void a_board_that_is_set_aside_is_granted_where_no_other_waits(void **state)
+{
+    (void)state;
+    held_by_a();
+    tick(3 * TTL_US);
+    assert_null(ask_clear("a"));
+    commit_all();
+    acquire("a", 0, false);
+    assert_null(ask_transfer("a"));
+    assert_non_null(last_sent("b", LEASE_YIELD));
+    release("b", token(), true);
+    commit_all();
+    tick(0);
+    commit_all();
+    assert_string_equal(holder(), "a");
+    assert_int_equal(table.stuck.count, 0);
+    release("a", token(), false);
+    stuck("a", false);
+    commit_all();
+    assert_int_equal(table.stuck.count, 1);
+    assert_null(ask_clear("a"));
+    commit_all();
+    tick(3 * TTL_US);
+    commit_all();
+    acquire("a", 0, false);
+    commit_all();
+    assert_string_equal(holder(), "a");
 }
 
 static void asking_for_it_lets_nothing_go(void **state)
@@ -1810,7 +1891,9 @@ static const struct CMUnitTest outputs_stuck_on[] = {
     CLAIM(an_operator_lets_go),
     CLAIM(a_go_for_a_board_that_is_not_stuck_is_refused),
     CLAIM(a_go_waits_for_a_word_that_is_being_written_down),
-    CLAIM(a_board_seen_off_after_a_go_holds_again_by_its_next_word),
+    CLAIM(a_board_seen_off_and_quiet_after_a_go_holds_again_by_its_next_word),
+    CLAIM(a_go_stands_against_a_board_that_alternates),
+    CLAIM(a_board_that_is_set_aside_is_granted_where_no_other_waits),
     CLAIM(asking_for_it_lets_nothing_go),
     CLAIM(cleared_at_the_board_and_shown_off_it_is_granted),
     CLAIM(an_older_word_that_was_overtaken_counts_for_nothing),
