@@ -25,7 +25,7 @@
 enum {
     BUDGET_BOARD_BURST = 49152, /* bytes at once: 140 grants */
     BUDGET_BOARD_HOUR = 49152,  /* bytes an hour: one grant in 25 s, for ever */
-    /* Kept back for each lease of a board: its release, and the grant that follows. */
+    /* Kept back for each lease that a board has, or may take over: its release, and the grant that follows. */
     BUDGET_LEASE_BYTES = 1024,
     BUDGET_ENTRY_RECORD = 2 * (8 + 20), /* beside twice its own bytes */
     BUDGET_FRAME = 2 * 40 + 48

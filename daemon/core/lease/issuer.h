@@ -31,6 +31,7 @@
  *    end of a lease that it did not renew, and the grant that follows either; to whom it had the
  *    holder yield by failback, all of that. A board whose budget is spent waits in its queue, has
  *    nobody yield, and its refusals are not noted; a release is taken always, and was kept back for.
+ *    So was, for each other resource that a policy lets it hold, that it takes that over.
  *    Whoever takes over from another board is not concerned by that one's budget. What operators ask
  *    for is charged to no board.
  *  - A board that the operator transferred the resource to is not asked to yield by failback.
@@ -198,6 +199,7 @@ struct issuer_client {
     struct budget budget; /* of entries that it causes, in bytes of journal */
     uint64_t spent_bytes; /* ever */
     bool held_back;       /* by the last look: too little is left for another lease */
+    bool spent;           /* nor for one that it takes over from another board */
     bool bitten;          /* something waited, or was left out, since the budget was last good */
     uint64_t bites;       /* how often that began */
     bool word_heard;      /* of outputs stuck on, on this connection */

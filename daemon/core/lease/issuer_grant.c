@@ -65,6 +65,16 @@ void issuer_on_release(struct issuer *issuer, const struct issuer_client *client
         lease->pending_nonce = message->nonce;
 }
 
+const struct hf_name *issuer_payer_of_grant(const struct issuer *issuer,
+                                            const struct issuer_lease *lease,
+                                            const struct hf_name *node)
+{
+    const struct hf_name *holder = &issuer_record_of(issuer, lease)->holder;
+    if (!name_empty(holder))
+        return holder;
+    return name_empty(&lease->cause) ? node : &lease->cause;
+}
+
 static void propose_grant(struct issuer *issuer, struct issuer_lease *lease,
                           const struct issuer_waiter *waiter, struct instant now,
                           struct issuer_output *out)
@@ -86,10 +96,7 @@ static void propose_grant(struct issuer *issuer, struct issuer_lease *lease,
         command->via = lease->transfer.via;
         text_copy(command->text, sizeof(command->text), "transfer");
     }
-    if (!name_empty(&issuer_record_of(issuer, lease)->holder))
-        issuer_pay(out, &issuer_record_of(issuer, lease)->holder);
-    else
-        issuer_pay(out, name_empty(&lease->cause) ? &waiter->node : &lease->cause);
+    issuer_pay(out, issuer_payer_of_grant(issuer, lease, &waiter->node));
     lease->pending = ISSUER_PENDING_GRANT;
     lease->pending_index = 0;
     lease->pending_node = waiter->node;

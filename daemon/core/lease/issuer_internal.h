@@ -50,7 +50,11 @@ struct instant issuer_lease_free_at(const struct issuer *issuer, const struct is
 /* ---- issuer_budget.c */
 
 struct instant issuer_look_at_budgets(struct issuer *issuer, struct instant now);
-bool issuer_is_held_back(const struct issuer *issuer, const struct hf_name *node);
+/* `takes_over`: for a resource that another board gave up, or had given up. */
+bool issuer_is_held_back(const struct issuer *issuer, const struct hf_name *node, bool takes_over);
+/* For an entry that only says something: what its leases may cost is kept back. */
+bool issuer_can_afford(const struct issuer *issuer, const struct issuer_client *client,
+                       struct instant now);
 
 /* ---- issuer_queue.c */
 
@@ -136,6 +140,10 @@ bool issuer_confirm_renewals(struct issuer *issuer, struct instant now, struct i
 
 /* ---- issuer_grant.c */
 
+/* Who pays for a grant to this board now. */
+const struct hf_name *issuer_payer_of_grant(const struct issuer *issuer,
+                                            const struct issuer_lease *lease,
+                                            const struct hf_name *node);
 void issuer_answer_released(const struct hf_name *node, const struct hf_name *resource,
                             uint64_t token, uint64_t nonce, struct issuer_output *out);
 void issuer_on_release(struct issuer *issuer, const struct issuer_client *client,

@@ -85,7 +85,7 @@ static const char *note_fault(struct issuer *issuer, const struct issuer_event *
     if (!event->unproven)
         return NULL;
     const struct issuer_client *client = issuer_find_client(issuer, &event->via);
-    if (!client || budget_left(&client->budget, &budget_board, now) < BUDGET_LEASE_BYTES)
+    if (!client || !issuer_can_afford(issuer, client, now))
         return "the board is over its budget of entries, see agents; not noted";
     return NULL;
 }

@@ -68,7 +68,8 @@ const struct issuer_waiter *issuer_next_waiter(const struct issuer *issuer,
     }
     for (uint8_t i = 0; i < lease->waiter_count; i++) {
         const struct hf_name *node = &lease->waiter[i].node;
-        if (!issuer_pin_allows(record, node) || issuer_is_held_back(issuer, node))
+        bool takes_over = !name_equal(issuer_payer_of_grant(issuer, lease, node), node);
+        if (!issuer_pin_allows(record, node) || issuer_is_held_back(issuer, node, takes_over))
             continue;
         if (!issuer_is_set_aside(issuer, lease, node, now))
             return &lease->waiter[i];

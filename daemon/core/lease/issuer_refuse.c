@@ -51,8 +51,7 @@ void issuer_refuse(struct issuer *issuer, struct issuer_client *client,
     struct lease_message *answer = issuer_send(out, &client->node, LEASE_REFUSED, resource);
     answer->refusal = refused->refusal;
     text_copy(answer->text, sizeof(answer->text), text);
-    if (!issuer_policy_of(issuer, resource) ||
-        budget_left(&client->budget, &budget_board, now) < BUDGET_LEASE_BYTES ||
+    if (!issuer_policy_of(issuer, resource) || !issuer_can_afford(issuer, client, now) ||
         !note_refusal(client, refused, now))
         return;
     struct lease_command *command = issuer_propose(issuer, out, LEASE_COMMAND_NOTE, resource);

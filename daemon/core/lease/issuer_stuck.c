@@ -62,7 +62,7 @@ static void propose_word(struct issuer *issuer, const struct issuer_lease *lease
                          struct instant now, struct issuer_output *out)
 {
     bool stuck = word->kind == LEASE_COMMAND_STUCK;
-    bool affordable = budget_left(&client->budget, &budget_board, now) >= BUDGET_LEASE_BYTES;
+    bool affordable = issuer_can_afford(issuer, client, now);
     if (is_writing(issuer, lease) || (stuck ? !stuck_has_room(&issuer->table->stuck) : !affordable))
         return;
     struct lease_command *command = issuer_propose(issuer, out, word->kind, &lease->resource);

@@ -92,7 +92,7 @@ const char *issuer_wanted_yield(const struct issuer *issuer, const struct issuer
         const struct issuer_waiter *waiter = &lease->waiter[i];
         if (waiter->failback_auto && waiter->priority > record->priority &&
             issuer_pin_allows(record, &waiter->node) &&
-            !issuer_is_held_back(issuer, &waiter->node) &&
+            !issuer_is_held_back(issuer, &waiter->node, false) &&
             !issuer_is_set_aside(issuer, lease, &waiter->node, now)) {
             *successor = waiter->node;
             return "failback to a board of higher priority";

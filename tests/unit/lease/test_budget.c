@@ -371,8 +371,11 @@ static void a_board_whose_budget_is_spent_waits_and_is_served_in_time(void **sta
     assert_int_equal(last.kind, LEASE_QUEUED);
     assert_true(name_empty(&row(0)->holder));
     assert_true(client("board-a")->held_back);
-    struct instant again = out.wake_at;
+    struct instant again = issuer_budget_ready_at(&issuer, client("board-a"));
     assert_true(instant_before(now, again));
+    for (int i = 0; i < 3 && instant_before(out.wake_at, again); i++)
+        pass(instant_diff(out.wake_at, now).us);
+    assert_int_equal(out.wake_at.us, again.us);
     pass(instant_diff(again, now).us - 1);
     assert_true(name_empty(&row(0)->holder));
     pass(1);
@@ -395,6 +398,40 @@ static void others_are_served_before_a_board_whose_budget_is_spent(void **state)
         pass(100000);
     }
     assert_true(holds("board-b", 0));
+}
+
+/* board-b has them all, and board-a waits for each: then board-b dies. */
+static void take_all_over(void)
+{
+    table.stuck.count = 0; /* what is held is granted to nobody, whatever is left */
+    pass((int64_t)ISSUER_WORD_MS * 1000);
+    for (int i = 0; i < RESOURCES; i++) {
+        acquire("board-b", i, 500, false);
+        if (holds("board-a", i))
+            release("board-a", i, true);
+        acquire("board-a", i, 0, false);
+        assert_true(holds("board-b", i));
+    }
+    set_link("board-b", false);
+    for (int64_t us = 0; us < TTL_US + TTL_US / 5; us += 10000)
+        pass(10000);
+    for (int i = 0; i < RESOURCES; i++)
+        assert_true(holds("board-a", i));
+}
+
+static void whoever_made_noise_takes_over_within_a_lease(void **state)
+{
+    static void (*const noises[])(int turn) = { release_loop, lapse_loop, refusals, anything,
+                                                failback_fight };
+    for (size_t i = 0; i < sizeof(noises) / sizeof(noises[0]); i++) {
+        struct lease_message withdraw = about(LEASE_WITHDRAW, 0);
+        (void)set_up(state);
+        (void)hour_of(noises[i], "makes noise");
+        say("board-a", &withdraw);
+        printf("figure: %lld bytes are left\n",
+               (long long)budget_left(&client("board-a")->budget, &budget_board, now));
+        take_all_over();
+    }
 }
 
 static void a_release_is_taken_whatever_is_left(void **state)
@@ -596,6 +633,7 @@ int main(void)
         CLAIM(a_board_that_does_anything_stays_below_the_bar),
         CLAIM(a_board_whose_budget_is_spent_waits_and_is_served_in_time),
         CLAIM(others_are_served_before_a_board_whose_budget_is_spent),
+        CLAIM(whoever_made_noise_takes_over_within_a_lease),
         CLAIM(a_release_is_taken_whatever_is_left),
         CLAIM(a_new_holder_does_not_pay_for_the_one_that_lapsed),
         CLAIM(what_operators_ask_for_costs_no_board),
