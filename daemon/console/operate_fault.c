@@ -42,7 +42,7 @@ static int fault_resource(const struct call *call)
     return -1;
 }
 
-/* True if the guard of this board has latched a fault, or had one when it was lost. */
+/* True if the guard of this board has latched a fault, or its agent waits for one to be cleared. */
 static bool fault_is_here(const struct call *call)
 {
     const struct agent *agent = call->view->agent;
@@ -159,16 +159,16 @@ static void fault_go(struct call *call, struct replica_event *event)
         operate_await(call, fault_go_done);
 }
 
-/* False, and the call has failed, if this board can't know whether the fault is its own. */
+/* False, and the call has failed, if this board can't tell its guard, nor know whether the fault is its own. */
 static bool fault_guard_known(struct call *call)
 {
     if (fault_resource(call) < 0 || agent_guard_up(call->view->agent))
         return true;
-    call_fail(
-        call, CALL_UNAVAILABLE,
-        "%s: the guard of %s is not connected, so nothing is known of its fault; start it, or "
-        "see leases",
-        call->resource.text, call->view->conf->node_id.text);
+    call_fail(call, CALL_UNAVAILABLE,
+              "%s: the guard of %s is not connected: nothing was told, and nothing is known of its "
+              "fault; "
+              "start it, which keeps a latched fault, and say this again, or see leases",
+              call->resource.text, call->view->conf->node_id.text);
     return false;
 }
 
@@ -186,10 +186,10 @@ void operate_fault_clear(struct call *call)
     call->resource = event.resource;
     bool own = !call->caller.relayed &&
                (name_empty(&event.node) || name_equal(&event.node, &call->view->conf->node_id));
+    if (own && !fault_guard_known(call))
+        return;
     if (own && fault_is_here(call))
         fault_clear_here(call);
-    else if (own && !fault_guard_known(call))
-        return;
     else if (name_empty(&event.node))
         fault_refuse(call);
     else

@@ -296,6 +296,7 @@ static void listen_as_guard(void)
 {
     struct sockaddr_un address = { .sun_family = AF_UNIX };
     snprintf(address.sun_path, sizeof(address.sun_path), "%s/guard.sock", site.node[BOARD].folder);
+    (void)unlink(address.sun_path); /* of a guard that died */
     site.guard_listens = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     assert_int_equal(bind(site.guard_listens, (struct sockaddr *)&address, sizeof(address)), 0);
     assert_int_equal(listen(site.guard_listens, 4), 0);

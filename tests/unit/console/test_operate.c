@@ -228,8 +228,13 @@ static bool guard_is_gone(const void *context)
     return !agent_guard_up(node_agent(site.node[BOARD].node));
 }
 
-/* The guard that latched it died: its board is where it is cleared, all the same. */
-static void fault_is_cleared_at_its_board_though_its_guard_is_gone(void **state)
+static bool guard_is_back(const void *context)
+{
+    return !guard_is_gone(context) && board_is_blocked(NULL);
+}
+
+/* The guard that latched it died: nobody is there to be told, and it is not said that it was. */
+static void fault_whose_guard_is_gone_is_cleared_when_that_is_back(void **state)
 {
     (void)state;
     struct client *olga = client_open(BOARD, "olga", "operator");
@@ -240,6 +245,11 @@ static void fault_is_cleared_at_its_board_though_its_guard_is_gone(void **state)
     close(site.guard);
     site.guard = site.guard_listens = -1;
     run_until(guard_is_gone, NULL);
+    assert_has(ask(olga, "fault clear pump"),
+               "ERR 503 pump: the guard of board-a is not connected: nothing was told");
+    assert_has(olga->text, "start it, which keeps a latched fault, and say this again");
+    listen_as_guard();
+    run_until(guard_is_back, NULL);
     assert_has(ask(olga, "fault clear pump"), "done             the guard was told");
 }
 
@@ -353,9 +363,8 @@ static void board_whose_guard_is_not_there_tells_nothing_of_its_fault(void **sta
 {
     (void)state;
     struct client *olga = client_open(BOARD, "olga", "operator");
-    assert_has(
-        ask(olga, "fault clear pump"),
-        "ERR 503 pump: the guard of board-a is not connected, so nothing is known of its fault");
+    assert_has(ask(olga, "fault clear pump"), "ERR 503 pump: the guard of board-a is not "
+                                              "connected: nothing was told, and nothing is known");
     assert_has(ask(olga, "fault clear pump board-a"), "ERR 503 pump: the guard of board-a is not ");
     assert_has(ask(olga, "fault where pump"), "ERR 400 fault where is what nodes ask issuers");
 }
@@ -473,7 +482,7 @@ int main(void)
         TEST(issuer_is_added_at_an_address_of_its_own_only),
         TEST(leader_is_not_handed_over_to_itself_or_to_nobody),
         TEST(act_at_a_boards_console_is_sent_to_an_issuers),
-        TEST(fault_is_cleared_at_its_board_though_its_guard_is_gone),
+        TEST(fault_whose_guard_is_gone_is_cleared_when_that_is_back),
         TEST(fault_is_cleared_at_its_board_and_noted_by_its_word),
         TEST(clear_where_nothing_is_latched_is_refused_and_says_whose_output_is_stuck),
         TEST(go_names_its_board_at_an_issuers_console),
