@@ -1,5 +1,6 @@
 #include "page_file.h"
 
+#include <errno.h>
 #include <linux/futex.h>
 #include <stdio.h>
 #include <string.h>
@@ -22,15 +23,20 @@ static void page_wake(const struct page_file *file, struct lease_page *page)
     file->platform->wake_readers(file->platform->context, page);
 }
 
-/* Readers that still map the page of an earlier guard are told that nobody writes it any more. */
-static void page_mark_stale(struct page_file *file, const char *path)
+/*
+ * Readers that still map the page of an earlier guard are told that nobody writes it any more. False if
+ * something is there and it is no such page.
+ */
+static bool page_mark_stale(struct page_file *file, const char *path)
 {
     const struct platform *platform = file->platform;
     void *map = NULL;
-    if (platform->map_file(platform->context, path, sizeof(struct lease_page), &map) < 0)
-        return;
+    int result = platform->map_file(platform->context, path, sizeof(struct lease_page), &map);
+    if (result < 0)
+        return result == -ENOENT;
     struct lease_page *old = map;
-    if (old->magic == PAGE_MAGIC) { /* every version has owner and change at these places */
+    bool whole = old->magic == PAGE_MAGIC;
+    if (whole) { /* every version has owner and change at these places */
         atomic_store(&old->owner, 0);
         page_wake(file, old);
         file->earlier =
@@ -38,6 +44,7 @@ static void page_mark_stale(struct page_file *file, const char *path)
         file->lines = file->earlier ? old->level_lines : 0;
     }
     platform->unmap(platform->context, map, sizeof(*old));
+    return whole;
 }
 
 /* The old lines would stay on, and the reset that ends them would not come: this guard would feed. */
@@ -74,7 +81,14 @@ bool page_file_open(struct page_file *file, const struct platform *platform, con
     *file = (struct page_file){ .platform = platform };
     snprintf(path, sizeof(path), "%s/lease.page", run_dir);
     snprintf(fresh, sizeof(fresh), "%s/lease.page.new", run_dir);
-    page_mark_stale(file, path);
+    if (!page_mark_stale(file, path)) {
+        log_line(
+            LOG_ERR,
+            "%s: is no lease page, or a damaged one: nobody knows which outputs an earlier guard "
+            "left on: remove it once the board was reset since",
+            path);
+        return false;
+    }
     if (!page_lines_agree(file, path, lines))
         return false;
     int result = platform->map_new_file(platform->context, fresh, sizeof(struct lease_page), &map);

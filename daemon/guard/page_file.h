@@ -25,7 +25,8 @@ struct page_file {
 
 /*
  * Marks the page of an earlier guard stale and puts a new, all-safe one in its place, unless that
- * guard may have left other lines on than `lines`, of conf_level_lines(). False after one log line.
+ * guard may have left other lines on than `lines`, of conf_level_lines(), or what is there is no page.
+ * False after one log line.
  * The platform outlives the file.
  */
 bool page_file_open(struct page_file *file, const struct platform *platform, const char *run_dir,

@@ -124,6 +124,7 @@ struct fake_platform {
     enum hal_result open_answer; /* of the line `open_fails_at` alone */
     size_t open_fails_at;
     enum hal_result hal_answer, service_answer, watchdog_answer, feed_answer, stop_answer;
+    int old_answer; /* of the old page; 0: it is there if it has a magic */
     uint32_t counts_longer_ms;
     const char *why;
     enum hal_result look_answer;
@@ -437,6 +438,8 @@ static inline int fake_map_file(void *context, const char *path, size_t size, vo
     (void)path;
     assert_int_equal(size, sizeof(fake->old_page));
     *map = &fake->old_page;
+    if (fake->old_answer != 0)
+        return fake->old_answer;
     return fake->old_page.magic == 0 ? -ENOENT : 0;
 }
 

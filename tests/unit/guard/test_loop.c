@@ -1697,16 +1697,22 @@ static void the_page_is_of_this_start_of_the_kernel(void **state)
     assert_int_equal(f->page.boot, FAKE_BOOT_ID);
 }
 
-static void what_is_no_page_is_left_as_it_is(void **state)
+/* It may have been the page of a guard that left lines on. */
+static void what_is_no_page_is_left_as_it_is_and_no_start(void **state)
 {
     struct fake_platform *f = *state;
     f->old_page.magic = PAGE_MAGIC + 1;
     f->old_page.version = PAGE_VERSION;
     atomic_store(&f->old_page.owner, 12);
-    assert_true(open_loop(f));
+    refuses_to_start(f, "lease.page: is no lease page, or a damaged one");
+    assert_false(f->watchdog_armed || f->renamed);
     assert_int_equal(atomic_load(&f->old_page.owner), 12);
     assert_int_equal(f->old_woken, 0);
     assert_true(f->old_unmapped);
+    f->old_answer = -EINVAL; /* too short, or not this guard's */
+    refuses_to_start(f, "lease.page: is no lease page, or a damaged one");
+    f->old_answer = -ENOENT;
+    assert_true(open_loop(f));
 }
 
 static void what_is_configured_reaches_the_machine_in_its_unit(void **state)
@@ -1907,7 +1913,7 @@ static const struct CMUnitTest tests[] = {
     LOOP_TEST(an_end_with_all_off_leaves_no_lines),
     LOOP_TEST(a_start_that_fails_leaves_the_lines_of_before),
     LOOP_TEST(the_page_is_of_this_start_of_the_kernel),
-    LOOP_TEST(what_is_no_page_is_left_as_it_is),
+    LOOP_TEST(what_is_no_page_is_left_as_it_is_and_no_start),
     LOOP_TEST(what_is_configured_reaches_the_machine_in_its_unit),
     LOOP_TEST(a_signal_ends_it_when_all_is_proven_off),
     LOOP_TEST(a_second_signal_while_it_ends_changes_nothing),
