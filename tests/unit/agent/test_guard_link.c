@@ -122,13 +122,20 @@ static uint64_t guard_accept(struct fixture *f)
     return now_ms() - started;
 }
 
+/* Runs the loop until `count` is more than it was. */
+static void run_until_more(struct fixture *f, const unsigned *count, unsigned was)
+{
+    for (uint64_t end_ms = now_ms() + PATIENCE_MS; *count == was && now_ms() < end_ms; usleep(1000))
+        uv_run(&f->loop, UV_RUN_NOWAIT);
+    assert_true(*count > was);
+}
+
 static void guard_hang_up(struct fixture *f)
 {
     unsigned downs = f->downs;
     close(f->guard_fd);
     f->guard_fd = -1;
-    while (f->downs == downs)
-        uv_run(&f->loop, UV_RUN_ONCE);
+    run_until_more(f, &f->downs, downs);
 }
 
 static void guard_greet(struct fixture *f)
@@ -138,8 +145,7 @@ static void guard_greet(struct fixture *f)
     guard_message_init(&hello, GUARD_HELLO);
     assert_true(name_from_string(&hello.name, "board-a"));
     assert_int_equal(send(f->guard_fd, &hello, sizeof(hello), MSG_NOSIGNAL), sizeof(hello));
-    while (f->messages == messages)
-        uv_run(&f->loop, UV_RUN_ONCE);
+    run_until_more(f, &f->messages, messages);
 }
 
 static unsigned log_lines(const struct fixture *f)
@@ -196,8 +202,7 @@ static void guard_of_a_former_version_is_not_heard(void **state)
     assert_true(name_from_string(&status.name, "pump"));
     status.version = GUARD_MESSAGE_VERSION - 1;
     assert_int_equal(send(f->guard_fd, &status, sizeof(status), MSG_NOSIGNAL), sizeof(status));
-    while (f->downs == 0)
-        uv_run(&f->loop, UV_RUN_ONCE);
+    run_until_more(f, &f->downs, 0);
     assert_int_equal(f->messages, 0);
     assert_int_equal(log_lines(f), 1);
 }
@@ -316,8 +321,7 @@ static void message_of_another_length_ends_the_connection(void **state)
     guard_message_init(&longer.status, GUARD_STATUS);
     assert_true(name_from_string(&longer.status.name, "pump"));
     assert_true(send(f->guard_fd, &longer, sizeof(longer), MSG_NOSIGNAL) > 0);
-    while (f->downs == 0)
-        uv_run(&f->loop, UV_RUN_ONCE);
+    run_until_more(f, &f->downs, 0);
     assert_int_equal(f->messages, 0);
 }
 

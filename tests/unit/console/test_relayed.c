@@ -104,9 +104,30 @@ static bool query_has_come(const void *context)
     return heard.queries > 0;
 }
 
+static bool cancel_has_come(const void *context)
+{
+    (void)context;
+    return heard.cancels > 0;
+}
+
 static const struct console *issuer_console(void)
 {
     return site.node[ISSUER].console;
+}
+
+static bool as_many_are_relayed(const void *count)
+{
+    return issuer_console()->relayed_count == *(const size_t *)count;
+}
+
+static void run_until_relayed(size_t count)
+{
+    run_until(as_many_are_relayed, &count);
+}
+
+static bool is_told_of_olgas_act(const void *client)
+{
+    return strstr(((const struct client *)client)->text, "by olga") != NULL;
 }
 
 /* ---- both ends */
@@ -134,15 +155,13 @@ static void watch_at_a_board_runs_at_the_leader_until_anything_is_typed(void **s
     struct client *olga = client_open(ISSUER, "olga", "operator");
     struct client *vera = client_open(BOARD, "vera", "viewer");
     client_say(vera, "watch\n");
-    run_on(50);
-    assert_int_equal(issuer_console()->relayed_count, 1);
+    run_until_relayed(1);
     assert_has(ask(olga, "pin pump none"), "pinned");
-    run_on(50);
+    run_until(is_told_of_olgas_act, vera);
     assert_has(vera->text, "operator pump holder - token 0 by olga");
     client_say(vera, "\n");
     run_until(client_has_prompt, vera);
-    run_on(50);
-    assert_int_equal(issuer_console()->relayed_count, 0);
+    run_until_relayed(0);
     assert_has(ask(vera, "leases"), "from             i1\n");
 }
 
@@ -153,11 +172,12 @@ static void board_that_goes_takes_its_questions_and_no_others_with_it(void **sta
     const struct wire_query watch = question(5, "watch");
     struct client *vera = client_open(BOARD, "vera", "viewer");
     client_say(vera, "watch\n");
+    struct client *olga = client_open(ISSUER, "olga", "operator");
     relayed_query(site.node[ISSUER].console, &other, &watch);
-    run_on(50);
-    assert_int_equal(issuer_console()->relayed_count, 2);
+    run_until_relayed(2);
     node_stop(site.node[BOARD].node); /* before its console could cancel anything */
-    run_on(50);
+    run_until_relayed(1);
+    assert_has(ask(olga, "help"), "commands"); /* what else would go has gone by then */
     assert_int_equal(issuer_console()->relayed_count, 1);
 }
 
@@ -168,7 +188,7 @@ static void who_asked_through_an_issuer_that_goes_is_told(void **state)
     struct client *olga = client_open(BOARD, "olga", "operator");
     client_say(vera, "watch\n");
     client_say(olga, "watch\n");
-    run_on(50);
+    run_until_relayed(2);
     stop(&site.node[ISSUER]);
     run_until(client_has_prompt, vera);
     run_until(client_has_prompt, olga);
@@ -353,7 +373,8 @@ static void who_does_not_answer_is_told_that_nobody_waits(void **state)
     run_until(query_has_come, NULL);
     run_until(client_has_prompt, vera);
     assert_has(vera->text, "ERR 504 i1 did not answer within 5000 ms\n");
-    run_on(20);
+    run_until(cancel_has_come, NULL);
+    assert_has(ask(vera, "help"), "commands"); /* another one would have come by then */
     assert_int_equal(heard.cancels, 1);
     assert_int_equal(heard.cancelled, heard.query.id);
 }

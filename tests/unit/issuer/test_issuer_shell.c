@@ -949,6 +949,11 @@ static void journal_that_hangs_is_told_while_it_does(void **state)
     assert_int_equal(issuer_shell_counters(asked->shell)->worst_us / 1000 >= SLOW_MS, 1);
 }
 
+static bool sync_hangs(void)
+{
+    return asked->sync_hangs;
+}
+
 /* Also if it was over before anybody looked, as most are. */
 static void sync_that_was_slow_is_told_when_it_is_done(void **state)
 {
@@ -956,8 +961,7 @@ static void sync_that_was_slow_is_told_when_it_is_done(void **state)
     asked = leader();
     asked->disk_hangs = true;
     pin(asked);
-    while (!asked->sync_hangs)
-        run_once();
+    run_until(sync_hangs);
     usleep(2 * QUICK_MS * 1000); /* the loop stands still meanwhile: nothing looks */
     asked->disk_hangs = false;
     run_until(slow_is_told);
