@@ -1,7 +1,9 @@
 """Runs all test programs side by side and counts. Ends with one line "N passed, M failed".
 
-System tests mostly wait, so they run beside all else, which is nice to them: the build with
-sanitizers, what is built with them, the simulator, unit tests, static checks.
+Who waits for much of the time runs beside who computes, so that no core is idle, least of all at
+the end: as many system tests as there are cores, to which all else is nice; the build with
+sanitizers, which half of all waits for; twice as many unit tests as there are cores; and, one on each
+core, the simulator and static checks.
 
 A test program passes its own count through: cmocka's closing lines, or a line "N passed, M failed".
 A program that exits non-zero without naming a failed test counts as one failure.
@@ -9,6 +11,7 @@ A program that exits non-zero without naming a failed test counts as one failure
 
 import argparse
 import concurrent.futures
+import contextlib
 import os
 import re
 import subprocess
@@ -22,6 +25,9 @@ CMOCKA_SKIPPED = re.compile(r"^\[  SKIPPED \] .*?(\d+) test", re.M)
 
 SAN_BUILD = "san build"
 LONGEST = 10  # that are listed at the end
+LONG = ("test_stuck.py", "test_store.py", "test_console.py", "test_powercut.py",  # come first
+        "test_issuer_shell.c", "test_peer.c", "test_slow_handshake.c", "test_power_cut.c",
+        "test_flips.c", "test_session.c", "test_process.c")
 TIMEOUT_S = 900  # only bounds a hang; a build on one slow core fits
 
 
@@ -32,18 +38,22 @@ def find(folder, pattern):
                 yield os.path.join(base, name)
 
 
+def find_tests(folder, pattern):
+    """Long ones first, so that the end of the run is not one lone program."""
+    return sorted(find(folder, pattern), key=lambda path: (os.path.basename(path) not in LONG, path))
+
+
 def unit_jobs(build, label):
     """Test programs of the present sources only: a renamed test leaves no ghost behind."""
     environment = {"HOLDFAST_BIN": os.path.abspath(os.path.join(build, "bin"))}
-    for source in sorted(find("tests/unit", r"test_.*\.c")):
+    for source in find_tests("tests/unit", r"test_.*\.c"):
         program = os.path.join(build, source[:-2])
         yield (f"{label} {source[:-2]}", [program], environment)
 
 
 def all_jobs():
-    # Long ones first, so that the end of the run is not one lone program.
     yield (SAN_BUILD, ["make", "--no-print-directory", f"-j{os.cpu_count()}", "SAN=1", "tests"], {})
-    for script in sorted(find("tests/system", r"test_.*\.py")):
+    for script in find_tests("tests/system", r"test_.*\.py"):
         yield (f"system {script[:-3]}", ["/usr/bin/python3", script], {})
     # 1,000 seeds are enough for every coverage counter; `make soak` is the long proof.
     yield ("sim", ["build/bin/holdfast-sim", "--check", "--seeds", "1000"], {})
@@ -107,18 +117,16 @@ def report(name, output, status, seconds):
     return good, bad
 
 
-def submit_all(jobs, patient, busy):
-    """System tests go to `patient`, the rest to `busy`; what needs the sanitizers' build waits."""
+def submit_all(jobs, pools):
+    """Each to its pool, at its niceness; what needs the sanitizers' build waits for it."""
+    kinds = ((SAN_BUILD, "build", 5), ("system ", "system", 0), ("unit ", "unit", 10),
+             ("san tests/", "unit", 10), ("", "busy", 10))
     futures, built = [], None
-    waits = [job[0].startswith("system ") for job in jobs]
-    for job, is_system in zip(jobs, waits):
-        name, command, extra = job
-        if is_system:
-            futures.append(patient.submit(run, job))
-            continue
-        polite = ["nice", "-n", "10"] if any(waits) else []
+    for name, command, extra in jobs:
+        _, pool, niceness = next(kind for kind in kinds if name.startswith(kind[0]))
         after = built if name.startswith("san ") else None
-        futures.append(busy.submit(run, (name, polite + command, extra), after))
+        polite = (name, ["nice", "-n", str(niceness)] + command, extra)
+        futures.append(pools[pool].submit(run, polite, after))
         built = futures[-1] if name == SAN_BUILD else built
     return futures
 
@@ -134,8 +142,10 @@ def main():
     passed = failed = 0
     took = []
     pool = concurrent.futures.ThreadPoolExecutor
-    with pool(arguments.jobs) as patient, pool(arguments.jobs) as busy:
-        for future in concurrent.futures.as_completed(submit_all(jobs, patient, busy)):
+    workers = {"system": arguments.jobs, "build": 1, "unit": 2 * arguments.jobs, "busy": arguments.jobs}
+    with contextlib.ExitStack() as stack:
+        pools = {name: stack.enter_context(pool(count)) for name, count in workers.items()}
+        for future in concurrent.futures.as_completed(submit_all(jobs, pools)):
             name, output, status, seconds = future.result()
             good, bad = report(name, output, status, seconds)
             took.append((seconds, name))
