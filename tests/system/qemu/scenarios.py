@@ -91,6 +91,19 @@ class Trial:
         if drops or self.world.driver() != self.driver:
             raise Missed(f"{self.driver} was dropped: {drops}")
 
+    def lines(self, name, after=0):
+        """A board's lease log so far, from this character on."""
+        return self.world.machines[name].log("lease")[after:]
+
+    def awaits(self, name, pattern, what):
+        """Until a board's lease log has more lines that this finds."""
+        after = len(self.lines(name))
+        wait_until(lambda: re.search(pattern, self.lines(name, after), re.S), WAIT_S, f"{name} {what}", poll=0.1)
+
+    def renews(self, times=1):
+        """The driver has asked for so many renewals since, and got them."""
+        self.awaits(self.driver, times * '"ev":"renew",.*?"ev":"renewed",.*?', "renews")
+
     def resource(self, board=None):
         """What the operator sees of a board's guard."""
         return self.world.ctl(board or self.driver, "guard")["resources"][0]
@@ -107,7 +120,7 @@ def edges_go_on(trial):
     """A pulse output pulses at its rate; a level output stands at 1."""
     pins, name = trial.world.pins, trial.driver
     before, at = pins.edges[name], now_ns()
-    time.sleep(3)
+    trial.renews(2)
     rate = (pins.edges[name] - before) / (now_ns() - at) * 1e9
     if trial.world.kind == "pulse":
         trial.figure("rising edges", rate, "a second")
@@ -249,7 +262,7 @@ def clock_stepped(trial):
     since = now_ns()
     for step in ("+3600", "-86400"):
         trial.board.shell.run(f"date -s @$(( $(date +%s) {step[0]} {step[1:]} ))")
-        time.sleep(3)
+        trial.renews()
     trial.keeps(since)
     assert trial.world.leases()["holder"] == trial.driver
 
@@ -263,7 +276,7 @@ def clock_slewed(trial):
     try:
         for ppm in (100000, -100000):
             trial.board.shell.run(f"board-tool slew {ppm}")
-            time.sleep(2 * trial.world.ttl_ms / 1000)
+            trial.renews(6)  # one a second: they take longer than a TTL
             trial.keeps(since)
             lease = trial.world.leases()
             assert (lease["holder"], lease["token"]) == (trial.driver, trial.token), lease
@@ -366,16 +379,32 @@ def is_stuck(trial, board):
 
 
 def reset_once(trial, victim, since):
-    """A latched fault resets its board once, if at all, and outlives that; then the board keeps feeding."""
+    """A latched fault resets its board, and outlives that; when it was shown again. stays_up() goes with it."""
     wait_until(lambda: victim.watchdogs(since), WAIT_S, f"{victim.name} is reset", poll=0.05)
     victim.wait_up()
     fault = wait_until(lambda: next((r for r in trial.world.ctl(victim.name, "guard")["resources"]
                                      if r["guard"] == "fault"), None), WAIT_S, "the fault is shown", poll=0.5)
     assert fault["fault"] != "none", fault
-    time.sleep(3 * trial.world.watchdog_ms / 1000)
+    trial.figure("watchdog bites", ms(victim.watchdogs(since)[0] - since))
+    return now_ns()
+
+
+def stays_up(trial, victim, since, shown):
+    """Since the fault was shown, the watchdog has had the time to bite again, and has not."""
+    wait_until(lambda: now_ns() > shown + 1.5e6 * trial.world.watchdog_ms, WAIT_S, "time passes", poll=0.05)
     bites = victim.watchdogs(since)
     assert len(bites) == 1, f"{victim.name} was reset {len(bites)} times"
-    trial.figure("watchdog bites", ms(bites[0] - since))
+
+
+def nobody_follows(trial):
+    """The old lease has ended, the others ask for it again and again, and wait."""
+    def over():
+        lease = trial.world.leases()
+        return lease and lease["stuck"] and (not lease["holder"] or lease["left_ms"] <= 0)
+    wait_until(over, WAIT_S, "the lease has ended", poll=0.5)
+    for other in trial.others:
+        trial.awaits(other, 2 * '"ev":"acquire",.*?"ev":"queued",.*?', "asks and waits")
+    assert trial.world.driver() is None, "somebody drives beside a relay that is welded on"
 
 
 def standby_welded(trial):
@@ -383,8 +412,9 @@ def standby_welded(trial):
     victim = trial.world.machines[trial.others[0]]
     since = now_ns()
     trial.world.pins.force_readback(victim, 1)
-    reset_once(trial, victim, since)
+    shown = reset_once(trial, victim, since)
     is_stuck(trial, victim.name)
+    stays_up(trial, victim, since, shown)
     trial.keeps(since)
     trial.world.pins.force_readback(victim, None)
     trial.operate("fault", "clear", "pump", at=victim.name)
@@ -400,10 +430,10 @@ def readback_stuck_on(trial):
     answer = trial.operate("transfer", "pump", trial.others[0])
     assert "stuck on" in answer, answer
     trial.off(asked)
-    reset_once(trial, trial.board, since)
+    shown = reset_once(trial, trial.board, since)
     is_stuck(trial, trial.driver)
-    time.sleep(2 * trial.world.ttl_ms / 1000)
-    assert trial.world.driver() is None, "somebody drives beside a relay that is welded on"
+    nobody_follows(trial)
+    stays_up(trial, trial.board, since, shown)
     trial.world.pins.force_readback(trial.board, None)
     trial.operate("fault", "clear", "pump", at=trial.driver)
     trial.world.wait_driver(timeout=WAIT_S)
@@ -411,15 +441,22 @@ def readback_stuck_on(trial):
 
 def gpio_driver_unbound(trial):
     """
-    The chip's driver is taken from under the guard while the contact shows on: nothing proves that the
-    output is off, so the resource is held until the operator says so, also after the reset.
+    The chip's driver is taken from under the guard while the contact shows on: nothing proves that the output
+    is off. A contact that is on for longer than the output may take to go off is told, and the resource is held
+    until the operator says so, also after the reset. The watchdog resets a board sooner than its level output
+    has to be off, and nothing is held; the fault is latched all the same.
     """
     since = trial.board.write("/sys/bus/amba/drivers/pl061_gpio/unbind", "9030000.pl061")
-    trial.off(since)
-    reset_once(trial, trial.board, since)
-    is_stuck(trial, trial.driver)
+    off = trial.off(since)
+    if trial.world.kind == "gpio":  # where its board led, the reset is when the leader was lost
+        trial.takeover(off if trial.leader == trial.driver else since)
+    shown = reset_once(trial, trial.board, since)
+    if trial.world.kind == "pulse":
+        is_stuck(trial, trial.driver)
+        nobody_follows(trial)
+    stays_up(trial, trial.board, since, shown)
     trial.operate("fault", "clear", "pump", at=trial.driver)
-    trial.world.wait_driver(timeout=WAIT_S)
+    trial.world.steady()
 
 
 def suspended_to_idle(trial):
