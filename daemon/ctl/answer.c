@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/name.h"
+
 static const char greeting[] = "holdfast ";
 static const char refusal[] = "ERR ";
 static const char misuse[] = "ERR 400 ";
@@ -22,7 +24,8 @@ static void put(struct ctl_answer *answer, const char *bytes, size_t length)
             answer->line[answer->line_length++] = bytes[i];
     }
     if (answer->part == CTL_ANSWER_BODY && !answer->moved)
-        (void)fwrite(bytes, 1, length, answer->refused ? answer->errors : answer->out);
+        printable_write(&answer->printable, bytes, length,
+                        answer->refused ? answer->errors : answer->out);
 }
 
 static void end_line(struct ctl_answer *answer)
@@ -86,6 +89,13 @@ size_t ctl_answer_take(struct ctl_answer *answer, const char *bytes, size_t leng
     return length;
 }
 
+static bool is_plain(const char *text)
+{
+    while (*text > ' ' && *text < 0x7f)
+        text++;
+    return *text == '\0';
+}
+
 bool ctl_answer_elsewhere(const struct ctl_answer *answer, char *node, size_t node_size,
                           char *address, size_t address_size)
 {
@@ -108,5 +118,5 @@ bool ctl_answer_elsewhere(const struct ctl_answer *answer, char *node, size_t no
     node[name_length] = '\0';
     memcpy(address, where, where_length);
     address[where_length] = '\0';
-    return true;
+    return name_from_string(&(struct hf_name){ 0 }, node) && is_plain(address);
 }

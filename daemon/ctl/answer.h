@@ -2,7 +2,7 @@
  * Reads what the console says: a greeting, then answers, each ended by the prompt at the start of a
  * line.
  *
- * Owner: client.c; plain data. Sans-IO: bytes in, lines out.
+ * Owner: client.c; plain data. Sans-IO: bytes in, lines out, printable.
  */
 #ifndef HOLDFAST_CTL_ANSWER_H
 #define HOLDFAST_CTL_ANSWER_H
@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+
+#include "ctl/printable.h"
 
 #define CTL_PROMPT "holdfast> "
 
@@ -27,8 +29,9 @@ struct ctl_answer {
     size_t column; /* bytes of the current line that are still held back */
     char held[64]; /* start of a line, until it is known what it is */
     bool passing;  /* the rest of the current line goes straight out */
-    FILE *out;     /* answers */
-    FILE *errors;  /* ERR lines */
+    struct printable printable;
+    FILE *out;    /* answers */
+    FILE *errors; /* ERR lines */
 };
 
 void ctl_answer_init(struct ctl_answer *answer, FILE *out, FILE *errors);
@@ -41,7 +44,7 @@ size_t ctl_answer_take(struct ctl_answer *answer, const char *bytes, size_t leng
 
 /*
  * Whom to ask instead, and where: "ERR 421 ...: ask NODE at ADDRESS". False: the answer is none such, or
- * names nobody.
+ * names nobody, by a name that a node may have and an address of printable ASCII.
  */
 bool ctl_answer_elsewhere(const struct ctl_answer *answer, char *node, size_t node_size,
                           char *address, size_t address_size);

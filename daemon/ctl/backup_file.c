@@ -7,6 +7,7 @@
 
 #include "backup/backup.h"
 #include "ctl/pki_file.h"
+#include "ctl/printable.h"
 
 bool ctl_backup_parse(const struct ctl_options *options, struct ctl_backup *what)
 {
@@ -51,6 +52,14 @@ static void print_text(const struct backup *backup, const struct lease_table *ta
             backup->members.count, backup->node.text, time);
 }
 
+/* The reason may quote the text, which came from the network. */
+static void tell_bad(const struct ctl_backup *what, const char *error, FILE *errors)
+{
+    fprintf(errors, "holdfastctl: %s: ", what->file);
+    printable_puts(error, errors);
+    fputs("\n", errors);
+}
+
 /* Checks the text and says what is in it, or what is wrong with it. */
 static bool examine(const struct ctl_backup *what, const char *text, size_t length, FILE *out,
                     FILE *errors)
@@ -64,7 +73,7 @@ static bool examine(const struct ctl_backup *what, const char *text, size_t leng
                 backup_read(&backup, (struct bytes){ (const uint8_t *)text, length }, bytes,
                             capacity, table, error);
     if (!good)
-        fprintf(errors, "holdfastctl: %s: %s\n", what->file, error);
+        tell_bad(what, error, errors);
     else if (out && what->json)
         print_json(&backup, table, out);
     else if (out)

@@ -18,6 +18,7 @@
 
 #include "ctl/answer.h"
 #include "ctl/certificate.h"
+#include "ctl/printable.h"
 
 struct client {
     const struct client_config *config;
@@ -196,6 +197,62 @@ static enum ctl_exit set_up_tls(struct client *client)
     return CTL_EXIT_MORE;
 }
 
+/* "ADDRESS: its certificate BEFORE "NAME"", to go on: the name is the other side's word. */
+static void tell_certificate(const struct client *client, const char *before, const char *name)
+{
+    fprintf(client->errors, "holdfastctl: %s: its certificate %s \"", client->config->address,
+            before);
+    printable_puts(name, client->errors);
+    fputs("\"", client->errors);
+}
+
+static void tell_allowed(const struct client *client)
+{
+    const struct conf *issuers = client->config->issuers;
+    if (client->config->node) {
+        fprintf(client->errors, ", must be %s\n", client->config->node);
+        return;
+    }
+    for (uint8_t i = 0; i < issuers->issuer_count; i++)
+        fprintf(client->errors, "%s%s",
+                i == 0                         ? ", must be " :
+                i + 1 == issuers->issuer_count ? " or " :
+                                                 ", ",
+                issuers->issuer[i].id.text);
+    fprintf(client->errors, ", the issuers of %s, or the one that --node names\n", issuers->file);
+}
+
+static bool is_wanted(const struct client_config *config, const char *name)
+{
+    if (config->node)
+        return strcmp(name, config->node) == 0;
+    return !config->issuers || client_is_issuer(config->issuers, name);
+}
+
+/* Who is there; nobody else than who is wanted is told anything. */
+static enum ctl_exit recognise(const struct client *client)
+{
+    const struct client_config *config = client->config;
+    struct certificate_subject subject;
+    certificate_read_subject(mbedtls_ssl_get_peer_cert(&client->ssl), &subject);
+    if (strcmp(subject.unit, "node") != 0) {
+        tell_certificate(client, "has the role", subject.unit);
+        fputs(", must be node\n", client->errors);
+        return CTL_EXIT_UNREACHABLE;
+    }
+    if (!is_wanted(config, subject.common_name)) {
+        tell_certificate(client, "is of node", subject.common_name);
+        tell_allowed(client);
+        return CTL_EXIT_UNREACHABLE;
+    }
+    if (!config->node && !config->issuers) {
+        fprintf(client->errors, "holdfastctl: %s: asked ", config->address);
+        printable_puts(subject.common_name, client->errors);
+        fputs(", any node will do without --node\n", client->errors);
+    }
+    return CTL_EXIT_MORE;
+}
+
 static enum ctl_exit shake_hands(struct client *client)
 {
     int error;
@@ -213,22 +270,7 @@ static enum ctl_exit shake_hands(struct client *client)
     }
     if (error != 0)
         return fail(client, CTL_EXIT_UNREACHABLE, "TLS handshake failed", error);
-    const mbedtls_x509_crt *peer = mbedtls_ssl_get_peer_cert(&client->ssl);
-    struct certificate_subject subject;
-    certificate_read_subject(peer, &subject);
-    const char *node = client->config->node;
-    if (strcmp(subject.unit, "node") != 0) {
-        fprintf(client->errors,
-                "holdfastctl: %s: its certificate has the role \"%s\", must be node\n",
-                client->config->address, subject.unit);
-        return CTL_EXIT_UNREACHABLE;
-    }
-    if (node && strcmp(subject.common_name, node) != 0) {
-        fprintf(client->errors, "holdfastctl: %s: its certificate is of node \"%s\", must be %s\n",
-                client->config->address, subject.common_name, node);
-        return CTL_EXIT_UNREACHABLE;
-    }
-    return CTL_EXIT_MORE;
+    return recognise(client);
 }
 
 /* ---- the session */
@@ -335,6 +377,15 @@ static void client_free(struct client *client)
     mbedtls_ctr_drbg_free(&client->random);
     mbedtls_entropy_free(&client->entropy);
     mbedtls_net_free(&client->net);
+}
+
+bool client_is_issuer(const struct conf *conf, const char *name)
+{
+    for (uint8_t i = 0; i < conf->issuer_count; i++) {
+        if (strcmp(conf->issuer[i].id.text, name) == 0)
+            return true;
+    }
+    return false;
 }
 
 enum ctl_exit client_call(const struct client_config *config, const char *line, uint32_t silence_ms,

@@ -4,8 +4,10 @@
  *
  * Owner: main; one thread, blocking. Each step waits at most CLIENT_TIMEOUT_MS without progress.
  * Trust: the server must show a certificate of the cluster's CA whose OU is "node", and whose CN is
- *   the node that was asked for, if one was: any node's key would do otherwise. Its host name is of
- *   no interest: boards are known by their ids, not by names in a DNS.
+ *   the node that was asked for, or one of the issuers if none was: a board's key, which is in the
+ *   field, could answer in an issuer's place otherwise. Where any node may answer, it is said which
+ *   did. Its host name is of no interest: boards are known by their ids, not by names in a DNS.
+ * Nothing that the other side says reaches a terminal as it came, see ctl/printable.h.
  */
 #ifndef HOLDFAST_CTL_CLIENT_H
 #define HOLDFAST_CTL_CLIENT_H
@@ -13,14 +15,16 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "conf/conf.h"
 #include "ctl/command_line.h"
 
 enum { CLIENT_TIMEOUT_MS = 5000 };
 
 struct client_config {
-    const char *address; /* "HOST:PORT" or "[IPv6]:PORT" */
-    const char *node;    /* id that the console must prove; NULL: any node's */
-    const char *ca;      /* files */
+    const char *address;        /* "HOST:PORT" or "[IPv6]:PORT" */
+    const char *node;           /* id that the console must prove; NULL: any node's of `issuers` */
+    const struct conf *issuers; /* names them; NULL: any node of the CA will do */
+    const char *ca;             /* files */
     const char *cert;
     const char *key;
 };
@@ -31,6 +35,9 @@ struct client_elsewhere {
     char address[64];
     char line[256]; /* the console's own, with newline; empty: it answered itself */
 };
+
+/* Whether `name` is among the cluster.issuers of `conf`. */
+bool client_is_issuer(const struct conf *conf, const char *name);
 
 /*
  * Sends `line` (one command, without newline) and prints its answer to `out`, ERR lines to `errors`.

@@ -1,13 +1,16 @@
 #include "ctl/commands.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "conf/conf.h"
 #include "ctl/backup_file.h"
 #include "ctl/certificate.h"
 #include "ctl/client.h"
 #include "ctl/pki.h"
+#include "ctl/printable.h"
 #include "preflight/preflight.h"
 
 enum { SLOW_SILENCE_MS = 60000 };
@@ -24,6 +27,7 @@ struct command {
     int words_min;                                 /* the command's own included */
     enum ctl_exit (*local)(const struct run *run); /* NULL: the console does it */
     uint32_t silence_ms;
+    bool acts; /* changes something: who answers must be known, not any node */
 };
 
 /* ---- configuration */
@@ -298,47 +302,50 @@ static enum ctl_exit run_pki(const struct run *run)
 static enum ctl_exit run_backup(const struct run *run);
 
 static const struct command commands[] = {
-    { "status", "status", 1, NULL, CLIENT_TIMEOUT_MS },
-    { "leases", "leases [--consistency local|leader|quorum]", 1, NULL, CLIENT_TIMEOUT_MS },
-    { "issuers", "issuers", 1, NULL, CLIENT_TIMEOUT_MS },
-    { "agents", "agents", 1, NULL, CLIENT_TIMEOUT_MS },
-    { "guard", "guard", 1, NULL, CLIENT_TIMEOUT_MS },
-    { "history", "history [-n N] [--resource R]", 1, NULL, CLIENT_TIMEOUT_MS },
-    { "watch", "watch [--resource R]", 1, NULL, 0 },
-    { "transfer", "transfer RESOURCE BOARD", 3, NULL, SLOW_SILENCE_MS },
-    { "pin", "pin RESOURCE BOARD|none", 3, NULL, SLOW_SILENCE_MS },
-    { "unpin", "unpin RESOURCE", 2, NULL, SLOW_SILENCE_MS },
-    { "fault", "fault clear RESOURCE [BOARD]", 3, NULL, CLIENT_TIMEOUT_MS },
-    { "token", "token overrule RESOURCE BOARD", 4, NULL, SLOW_SILENCE_MS },
-    { "resource", "resource remove RESOURCE", 3, NULL, SLOW_SILENCE_MS },
-    { "member", "member add ID ADDRESS | promote ID | remove ID", 3, NULL, SLOW_SILENCE_MS },
-    { "leader", "leader transfer ID", 3, NULL, SLOW_SILENCE_MS },
-    { "metrics", "metrics", 1, NULL, CLIENT_TIMEOUT_MS },
-    { "backup", "backup FILE [--force] | backup --verify FILE", 2, run_backup, 0 },
-    { "budget", "budget", 1, run_budget, CLIENT_TIMEOUT_MS },
-    { "check", "check", 1, run_check, 0 },
-    { "preflight", "preflight [--seconds N] [--try-lines] [--try-watchdog]", 1, run_preflight, 0 },
-    { "pki", "pki init|issue|renew ...", 2, run_pki, 0 },
-    { "reference", "reference [man]", 1, run_reference, 0 },
+    { "status", "status", 1, NULL, CLIENT_TIMEOUT_MS, false },
+    { "leases", "leases [--consistency local|leader|quorum]", 1, NULL, CLIENT_TIMEOUT_MS, false },
+    { "issuers", "issuers", 1, NULL, CLIENT_TIMEOUT_MS, false },
+    { "agents", "agents", 1, NULL, CLIENT_TIMEOUT_MS, false },
+    { "guard", "guard", 1, NULL, CLIENT_TIMEOUT_MS, false },
+    { "history", "history [-n N] [--resource R]", 1, NULL, CLIENT_TIMEOUT_MS, false },
+    { "watch", "watch [--resource R]", 1, NULL, 0, false },
+    { "transfer", "transfer RESOURCE BOARD", 3, NULL, SLOW_SILENCE_MS, true },
+    { "pin", "pin RESOURCE BOARD|none", 3, NULL, SLOW_SILENCE_MS, true },
+    { "unpin", "unpin RESOURCE", 2, NULL, SLOW_SILENCE_MS, true },
+    { "fault", "fault clear RESOURCE [BOARD]", 3, NULL, CLIENT_TIMEOUT_MS, true },
+    { "token", "token overrule RESOURCE BOARD", 4, NULL, SLOW_SILENCE_MS, true },
+    { "resource", "resource remove RESOURCE", 3, NULL, SLOW_SILENCE_MS, true },
+    { "member", "member add ID ADDRESS | promote ID | remove ID", 3, NULL, SLOW_SILENCE_MS, true },
+    { "leader", "leader transfer ID", 3, NULL, SLOW_SILENCE_MS, true },
+    { "metrics", "metrics", 1, NULL, CLIENT_TIMEOUT_MS, false },
+    { "backup", "backup FILE [--force] | backup --verify FILE", 2, run_backup, 0, false },
+    { "budget", "budget", 1, run_budget, CLIENT_TIMEOUT_MS, false },
+    { "check", "check", 1, run_check, 0, false },
+    { "preflight", "preflight [--seconds N] [--try-lines] [--try-watchdog]", 1, run_preflight, 0,
+      false },
+    { "pki", "pki init|issue|renew ...", 2, run_pki, 0, false },
+    { "reference", "reference [man]", 1, run_reference, 0, false },
 };
 
 static const size_t command_count = sizeof(commands) / sizeof(commands[0]);
 
 static void print_help(FILE *out)
 {
-    fprintf(out,
-            "holdfastctl [-c FILE | -H HOST:PORT [--node ID]] [--ca F --cert F --key F] "
-            "[-o table|json] COMMAND...\n\n"
-            "  -c FILE        configuration of the node to ask (%s)\n"
-            "  -H HOST:PORT   ask the console there\n"
-            "  --node ID      the node that must be there; without it, any node of the CA will do\n"
-            "  --ca, --cert, --key FILE   instead of those of the configuration; acting needs a\n"
-            "                 certificate of role operator\n"
-            "  -o json        one JSON object on one line\n"
-            "  --help, --version\n\n"
-            "Exit status: 0 done, 1 refused, 2 usage, 3 unreachable.\n\n"
-            "Asked of the console:\n",
-            CTL_DEFAULT_CONF);
+    fprintf(
+        out,
+        "holdfastctl [-c FILE | -H HOST:PORT [--node ID]] [--ca F --cert F --key F] "
+        "[-o table|json] COMMAND...\n\n"
+        "  -c FILE        configuration of the node to ask (%s)\n"
+        "  -H HOST:PORT   ask the console there\n"
+        "  --node ID      the node that must be there; without it, one of the issuers that the\n"
+        "                 configuration names, and for questions any node of the CA\n"
+        "  --ca, --cert, --key FILE   instead of those of the configuration; acting needs a\n"
+        "                 certificate of role operator\n"
+        "  -o json        one JSON object on one line\n"
+        "  --help, --version\n\n"
+        "Exit status: 0 done, 1 refused, 2 usage, 3 unreachable.\n\n"
+        "Asked of the console:\n",
+        CTL_DEFAULT_CONF);
     for (size_t i = 0; i < command_count; i++) {
         if (!commands[i].local)
             fprintf(out, "  %s\n", commands[i].usage);
@@ -374,69 +381,129 @@ static bool join_words(const struct ctl_options *options, char *line, size_t siz
     return used < size;
 }
 
+/* One question or act, and what it takes to ask it. */
+struct asking {
+    const struct run *run;
+    const char *line;
+    uint32_t silence_ms;
+    bool acts;
+    FILE *out;
+    struct client_config config;
+    struct conf *conf; /* NULL: not read */
+    char address[HF_ADDRESS_MAX + 16];
+};
+
+/* Who the issuers are, as the file says; false after a line in `errors`. */
+static bool load_issuers(struct asking *asking)
+{
+    const struct run *run = asking->run;
+    if (asking->conf)
+        return true;
+    if (!run->options->conf_file && access(CTL_DEFAULT_CONF, R_OK) != 0) {
+        fprintf(run->errors,
+                "holdfastctl: %s: %s; it would name the issuers that acts are asked of: say -c "
+                "FILE, or -H HOST:PORT with the --node ID that must be there\n",
+                CTL_DEFAULT_CONF, strerror(errno));
+        return false;
+    }
+    asking->conf = load_conf(run, false);
+    return asking->conf != NULL;
+}
+
+/* Whether an act may go where a console sends it: a board's word makes nobody an issuer. */
+static bool may_follow(struct asking *asking, const struct client_elsewhere *where)
+{
+    if (!load_issuers(asking))
+        return false;
+    if (client_is_issuer(asking->conf, where->node))
+        return true;
+    fprintf(
+        asking->run->errors,
+        "holdfastctl: %s: not asked: it is none of the issuers of %s; -H %s --node %s asks it all "
+        "the same\n",
+        where->node, asking->conf->file, where->address, where->node);
+    return false;
+}
+
 /*
  * A board's console takes no acts, and says which issuer's does: the certificate goes there itself,
  * once. Whoever answers there must prove to be that issuer.
  */
-static enum ctl_exit call_and_follow(const struct client_config *config, const char *line,
-                                     uint32_t silence_ms, FILE *out, FILE *errors)
+static enum ctl_exit call_and_follow(struct asking *asking)
 {
+    FILE *errors = asking->run->errors;
     struct client_elsewhere first;
     struct client_elsewhere second = { .line = "" };
-    struct client_config there = *config;
-    enum ctl_exit status = client_call(config, line, silence_ms, out, errors, &first);
-    if (first.node[0] != '\0') {
+    struct client_config there = asking->config;
+    enum ctl_exit status =
+        client_call(&asking->config, asking->line, asking->silence_ms, asking->out, errors, &first);
+    if (first.node[0] != '\0' && may_follow(asking, &first)) {
         there.address = first.address;
         there.node = first.node;
-        status = client_call(&there, line, silence_ms, out, errors, &second);
+        status =
+            client_call(&there, asking->line, asking->silence_ms, asking->out, errors, &second);
         if (status != CTL_EXIT_UNREACHABLE)
             first.line[0] = '\0';
     }
-    fputs(first.line, errors);
-    fputs(second.line, errors);
+    printable_puts(first.line, errors);
+    printable_puts(second.line, errors);
     return status;
+}
+
+/* The files and the address that the command line leaves to the configuration. */
+static enum ctl_exit complete(struct asking *asking)
+{
+    struct client_config *config = &asking->config;
+    if (!config->address || !config->ca || !config->cert || !config->key) {
+        asking->conf = load_conf(asking->run, false);
+        if (!asking->conf)
+            return CTL_EXIT_REFUSED;
+        config->ca = config->ca ? config->ca : asking->conf->tls_ca;
+        config->cert = config->cert ? config->cert : asking->conf->tls_cert;
+        config->key = config->key ? config->key : asking->conf->tls_key;
+    }
+    if (!config->address) {
+        if (!asking->conf->has_console)
+            return usage_error(asking->run,
+                               "the configuration has no group \"console\", say -H HOST:PORT");
+        reachable(asking->conf->console_listen, asking->address, sizeof(asking->address));
+        config->address = asking->address;
+        config->node = config->node ? config->node : asking->conf->node_id.text;
+    }
+    if (asking->acts && !config->node && !load_issuers(asking))
+        return CTL_EXIT_REFUSED;
+    config->issuers = asking->acts ? asking->conf : NULL;
+    return CTL_EXIT_MORE;
 }
 
 /* One line to the console, its answer to `out`. */
 static enum ctl_exit ask_console(const struct run *run, const char *line, uint32_t silence_ms,
-                                 FILE *out)
+                                 bool acts, FILE *out)
 {
     const struct ctl_options *options = run->options;
-    struct client_config config = { .address = options->host,
-                                    .node = options->node,
-                                    .ca = options->ca,
-                                    .cert = options->cert,
-                                    .key = options->key };
-    char address[HF_ADDRESS_MAX + 16];
-    struct conf *conf = NULL;
-    if (!config.address || !config.ca || !config.cert || !config.key) {
-        conf = load_conf(run, false);
-        if (!conf)
-            return CTL_EXIT_REFUSED;
-        config.ca = config.ca ? config.ca : conf->tls_ca;
-        config.cert = config.cert ? config.cert : conf->tls_cert;
-        config.key = config.key ? config.key : conf->tls_key;
-    }
-    enum ctl_exit status = CTL_EXIT_MORE;
-    if (!config.address && !conf->has_console)
-        status = usage_error(run, "the configuration has no group \"console\", say -H HOST:PORT");
-    if (!config.address && status == CTL_EXIT_MORE) {
-        reachable(conf->console_listen, address, sizeof(address));
-        config.address = address;
-        config.node = config.node ? config.node : conf->node_id.text;
-    }
+    struct asking asking = { .run = run,
+                             .line = line,
+                             .silence_ms = silence_ms,
+                             .acts = acts,
+                             .out = out,
+                             .config = { .address = options->host,
+                                         .node = options->node,
+                                         .ca = options->ca,
+                                         .cert = options->cert,
+                                         .key = options->key } };
+    enum ctl_exit status = complete(&asking);
     if (status == CTL_EXIT_MORE)
-        status = call_and_follow(&config, line, silence_ms, out, run->errors);
-    free(conf);
+        status = call_and_follow(&asking);
+    free(asking.conf);
     return status;
 }
 
-static enum ctl_exit run_remote(const struct run *run, uint32_t silence_ms)
+static enum ctl_exit run_remote(const struct run *run, const struct command *command)
 {
     char line[CTL_LINE_MAX];
     if (!join_words(run->options, line, sizeof(line)))
         return usage_error(run, "the command is too long, at most 499 characters");
-    return ask_console(run, line, silence_ms, run->out);
+    return ask_console(run, line, command->silence_ms, command->acts, run->out);
 }
 
 static enum ctl_exit run_backup(const struct run *run)
@@ -451,7 +518,7 @@ static enum ctl_exit run_backup(const struct run *run)
     FILE *answer = open_memstream(&text, &length);
     if (!answer)
         return usage_error(run, "out of memory");
-    enum ctl_exit status = ask_console(run, "backup", SLOW_SILENCE_MS, answer);
+    enum ctl_exit status = ask_console(run, "backup", SLOW_SILENCE_MS, true, answer);
     fclose(answer);
     if (status == CTL_EXIT_OK)
         status = ctl_backup_store(&what, text, length, run->out, run->errors);
@@ -474,7 +541,7 @@ static enum ctl_exit run_command(const struct run *run)
         bool remote_budget = command->local == run_budget && options->host;
         if (command->local && !remote_budget)
             return command->local(run);
-        return run_remote(run, command->silence_ms);
+        return run_remote(run, command);
     }
     fprintf(run->errors, "holdfastctl: %s: unknown command, see holdfastctl --help\n",
             options->words[0]);

@@ -357,8 +357,8 @@ hal = {{ backend = "sim"; socket = "bench.sock"; }};
 
     def ctl(self, node, *arguments, role="viewer", check=True):
         """holdfastctl over the console; the parsed JSON answer (or text, if it is none)."""
-        command = [os.path.join(BIN, "holdfastctl"), "-H", self.console(node), "--node", node,
-                   "--ca", self.path("pki", "ca.crt"), "--cert", self.path("pki", f"{role}.crt"),
+        command = [os.path.join(BIN, "holdfastctl"), "-c", self.conf(node), "-H",
+                   self.console(node), "--node", node, "--ca", self.path("pki", "ca.crt"), "--cert", self.path("pki", f"{role}.crt"),
                    "--key", self.path("pki", f"{role}.key"), "-o", "json", *arguments]
         result = subprocess.run(self.within("operator", command), stdin=subprocess.DEVNULL,
                                 capture_output=True, text=True, check=False)
@@ -372,7 +372,7 @@ hal = {{ backend = "sim"; socket = "bench.sock"; }};
     def ctl_stream(self, node, *arguments):
         """A holdfastctl that goes on (watch): the process, with its output as a pipe."""
         return subprocess.Popen(
-            [os.path.join(BIN, "holdfastctl"), "-H", self.console(node), "--ca",
+            [os.path.join(BIN, "holdfastctl"), "-H", self.console(node), "--node", node, "--ca",
              self.path("pki", "ca.crt"), "--cert", self.path("pki", "viewer.crt"), "--key",
              self.path("pki", "viewer.key"), "-o", "json", *arguments],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)

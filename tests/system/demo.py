@@ -27,7 +27,7 @@ def show(cluster, node, *command):
     """What an operator sees: holdfastctl's own table."""
     print(f"\n$ holdfastctl -H {cluster.console(node)} ... {' '.join(command)}", flush=True)
     result = subprocess.run(
-        [f"{__import__('cluster').BIN}/holdfastctl", "-H", cluster.console(node), "--ca",
+        [f"{__import__('cluster').BIN}/holdfastctl", "-H", cluster.console(node), "--node", node, "--ca",
          cluster.path("pki", "ca.crt"), "--cert", cluster.path("pki", "viewer.crt"), "--key",
          cluster.path("pki", "viewer.key"), *command], capture_output=True, text=True, check=True)
     print(result.stdout, flush=True)
@@ -136,7 +136,7 @@ def leave_running(cluster):
     pki = cluster.path("pki")
     survivors = " ".join(str(p.pid) for p in cluster.processes.values())
     print(f"\nLeft running in {cluster.folder}. Look around:\n"
-          f"  alias hf='build/bin/holdfastctl -H {cluster.console('issuer-1')} --ca {pki}/ca.crt"
+          f"  alias hf='build/bin/holdfastctl -H {cluster.console('issuer-1')} --node issuer-1 --ca {pki}/ca.crt"
           f" --cert {pki}/operator.crt --key {pki}/operator.key'\n"
           f"  hf status; hf leases; hf issuers; hf agents; hf history; hf watch\n"
           f"  openssl s_client -quiet -connect {cluster.console('issuer-1')} -CAfile {pki}/ca.crt"

@@ -24,7 +24,8 @@ def three_kinds(cluster):
 def human(cluster, node, *arguments, role="viewer"):
     """holdfastctl's human form: status, output, errors."""
     result = subprocess.run(
-        [os.path.join(BIN, "holdfastctl"), "-H", cluster.console(node),
+        [os.path.join(BIN, "holdfastctl"), "-c", cluster.conf(node), "-H", cluster.console(node),
+         "--node", node,
          "--ca", cluster.path("pki", "ca.crt"), "--cert", cluster.path("pki", f"{role}.crt"),
          "--key", cluster.path("pki", f"{role}.key"), *arguments],
         stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=30)
@@ -194,6 +195,55 @@ def operators_act_from_any_node():
             if e["event"] in ("operator", "transfer")]
     assert done.count("operator") >= 3, done
     assert not cluster.overlaps() and cluster.close() == 0
+
+
+def acts_are_asked_of_an_issuer_or_of_whom_the_operator_names():
+    cluster = Cluster().start_all()
+    primary, _ = primary_and_standby(cluster)
+    leader, _, board = three_kinds(cluster)
+    files = ["--ca", cluster.path("pki", "ca.crt"), "--cert", cluster.path("pki", "operator.crt"),
+             "--key", cluster.path("pki", "operator.key")]
+
+    def ask(*words):
+        result = subprocess.run([os.path.join(BIN, "holdfastctl"), *words],
+                                stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                                check=False, timeout=30)
+        return result.returncode, result.stdout, result.stderr
+
+    conf = ["-c", cluster.conf(leader)]
+    at_board = ["-H", cluster.console(board), *files]
+    allowed = f"must be issuer-1, issuer-2 or issuer-3, the issuers of {cluster.conf(leader)}"
+    # A board does not stand in for an issuer: it is sent no act, and no backup is taken of it.
+    backup = cluster.path("state.backup")
+    for act in (("pin", "pump", "none"), ("unpin", "pump"), ("transfer", "pump", primary),
+                ("fault", "clear", "pump"), ("member", "remove", "issuer-1"), ("backup", backup),
+                ("token", "overrule", "pump", board), ("leader", "transfer", "issuer-2"),
+                ("resource", "remove", "pump")):
+        status, out, errors = ask(*conf, *at_board, *act)
+        assert status == 3 and out == "" and f'is of node "{board}", {allowed}' in errors, (act, errors)
+    assert not os.path.exists(backup)
+    # Questions go on, and it is said whom they were asked.
+    status, out, errors = ask(*at_board, "leases")
+    assert status == 0 and "pump" in out and f"asked {board}, any node" in errors, (out, errors)
+    # An issuer that the file names, and a board that is named: that sends acts on to one that is.
+    for words in ([*conf, "-H", cluster.console(leader), *files],
+                  [*conf, *at_board, "--node", board]):
+        assert ask(*words, "unpin", "pump")[0] == 0, words
+    # The board's word alone makes nobody an issuer.
+    fewer = cluster.path("fewer.conf")
+    with open(cluster.conf(board), encoding="ascii") as file:
+        text = file.read()
+    with open(fewer, "w", encoding="ascii") as file:
+        file.write(text.replace(f'"{leader}"', '"issuer-9"'))
+    status, out, errors = ask("-c", fewer, *at_board, "--node", board, "unpin", "pump")
+    assert status == 1 and out == "" and f"{leader}: not asked: it is none of the issuers" in errors, \
+        (status, out, errors)
+    # Without a file nobody knows who they are, unless the operator says it.
+    status, out, errors = ask("-c", cluster.path("none.conf"), "-H", cluster.console(leader), *files,
+                              "unpin", "pump")
+    assert status == 1 and "none.conf" in errors, (status, errors)
+    assert ask("-H", cluster.console(leader), "--node", leader, *files, "unpin", "pump")[0] == 0
+    assert cluster.close() == 0
 
 
 def leader_transfer_moves_the_leader_and_no_lease():
@@ -530,6 +580,7 @@ if __name__ == "__main__":
         mistakes_are_answered_and_the_session_goes_on,
         roles_decide_who_acts,
         operators_act_from_any_node,
+        acts_are_asked_of_an_issuer_or_of_whom_the_operator_names,
         leader_transfer_moves_the_leader_and_no_lease,
         s_client_is_enough,
         lines_sent_ahead_are_answered_in_order,

@@ -27,7 +27,8 @@ def bounded(ttl_ms=1000, ttl_max_ms=2000):
 def tool(cluster, *words, role="operator", node=None):
     """holdfastctl as a person calls it; its result."""
     node = node or cluster.issuers[0]
-    command = [os.path.join(BIN, "holdfastctl"), "-H", cluster.console(node),
+    command = [os.path.join(BIN, "holdfastctl"), "-c", cluster.conf(node), "-H",
+               cluster.console(node), "--node", node,
                "--ca", cluster.path("pki", "ca.crt"), "--cert", cluster.path("pki", f"{role}.crt"),
                "--key", cluster.path("pki", f"{role}.key"), *words]
     return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,

@@ -27,7 +27,8 @@ class Operator:
         self.threads = []
 
     def _command(self, node, who, words):
-        command = [os.path.join(BIN, "holdfastctl"), "-H", self.cluster.console(node), "--ca",
+        command = [os.path.join(BIN, "holdfastctl"), "-c", self.cluster.conf(node), "-H",
+                   self.cluster.console(node), "--node", node, "--ca",
                    self.cluster.path("pki", "ca.crt"), "--cert",
                    self.cluster.path("pki", f"{who}.crt"), "--key",
                    self.cluster.path("pki", f"{who}.key"), "-o", "json", *words]

@@ -133,6 +133,58 @@ static void an_answer_without_its_prompt_is_not_done(void **state)
     assert_string_equal(heard.out, "one\ntwo\n");
 }
 
+/* Whoever answers can't move the cursor, set the window's title, or hide a line. */
+static void what_commands_a_terminal_is_not_let_out(void **state)
+{
+    (void)state;
+    static const char said[] = "holdfast a console, role viewer\nholdfast> "
+                               "a\x1b]0;x\x07\tb\r\x7f\n" /* C0, DEL */
+                               "c\xc2\x9b"
+                               "31m\x9b"
+                               "1m\n"                                   /* C1, in both ways */
+                               "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\n" /* characters */
+                               "\xc0\x9b\xe0\x82\x9b\xed\xa0\x80\xe2\x82\n\xf5\xff\n" /* none */
+                               "holdfast> ";
+    for (size_t size = 1; size <= sizeof(said); size++) {
+        struct heard heard = { 0 };
+        feed(&heard, said, size);
+        assert_int_equal(heard.answer.part, CTL_ANSWER_DONE);
+        assert_string_equal(heard.out, "a\\x1b]0;x\\x07\tb\\x0d\\x7f\n"
+                                       "c\\xc2\\x9b31m\\x9b1m\n"
+                                       "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\n"
+                                       "\\xc0\\x9b\\xe0\\x82\\x9b\\xed\\xa0\\x80\\xe2\\x82\n"
+                                       "\\xf5\\xff\n");
+    }
+}
+
+static void neither_is_it_in_a_refusal(void **state)
+{
+    (void)state;
+    struct heard heard = { 0 };
+    feed(&heard, "holdfast a console, role viewer\nholdfast> ERR 403 \x1b[2J\nholdfast> ", 5);
+    assert_string_equal(heard.errors, "ERR 403 \\x1b[2J\n");
+}
+
+static void nobody_is_asked_at_an_address_that_is_no_plain_text(void **state)
+{
+    (void)state;
+    static const char *const said[] = {
+        "holdfast b console, role operator\nholdfast> ERR 421 acts: ask a\x1b at h:1\nholdfast> ",
+        "holdfast b console, role operator\nholdfast> ERR 421 acts: ask a at h\x1b:1\nholdfast> ",
+        "holdfast b console, role operator\nholdfast> ERR 421 acts: ask a at "
+        "\xc2\x9b:1\nholdfast> ",
+    };
+    for (size_t i = 0; i < sizeof(said) / sizeof(said[0]); i++) {
+        struct heard heard = { 0 };
+        char node[32];
+        char address[64];
+        feed(&heard, said[i], 9);
+        assert_true(heard.answer.moved);
+        assert_false(
+            ctl_answer_elsewhere(&heard.answer, node, sizeof(node), address, sizeof(address)));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -144,6 +196,9 @@ int main(void)
         cmocka_unit_test(an_answer_that_says_to_ask_elsewhere_names_whom_and_where),
         cmocka_unit_test(another_service_is_not_taken_for_a_console),
         cmocka_unit_test(an_answer_without_its_prompt_is_not_done),
+        cmocka_unit_test(what_commands_a_terminal_is_not_let_out),
+        cmocka_unit_test(neither_is_it_in_a_refusal),
+        cmocka_unit_test(nobody_is_asked_at_an_address_that_is_no_plain_text),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
