@@ -32,6 +32,7 @@ struct agent {
     uv_timer_t timer;
     struct span slept;
     struct log_quota changes;                              /* lines on transitions, by resource */
+    struct log_quota refusals;                             /* and on what issuers say, likewise */
     char held[HF_LEASES_PER_AGENT_MAX][HF_REASON_MAX + 1]; /* why, as the log has it */
     bool on_board; /* `hal` is open: this process is one of the board's */
     struct hal hal;
@@ -94,16 +95,31 @@ static void agent_act(struct agent *agent, const struct holder_action *action, s
     }
 }
 
-/* A resource may flap in a loop, so each has a quota of lines. */
-static void agent_log_changes(struct agent *agent)
+/* The others' acquires, too, change what an issuer says to this board, so that has a quota as well. */
+static bool agent_may_tell(struct agent *agent, const struct hf_name *resource)
 {
-    static const struct log_quota_rule rule = { .burst = 30, .each_ms = 5000 };
+    static const struct log_quota_rule rule = { .burst = 8, .each_ms = 20000 };
+    return log_quota_admit(&agent->refusals, &rule, resource, uv_now(agent->config.loop));
+}
+
+static void agent_log_held_back(struct agent *agent)
+{
     uint64_t now_ms = uv_now(agent->config.loop);
     struct hf_name resource;
     uint32_t held;
     while ((held = log_quota_collect(&agent->changes, now_ms, &resource)) > 0)
         log_line(LOG_INFO, "%s: %" PRIu32 " more changes of its state, not logged", resource.text,
                  held);
+    while ((held = log_quota_collect(&agent->refusals, now_ms, &resource)) > 0)
+        log_line(LOG_WARNING, "%s: %" PRIu32 " more words of issuers on it, not logged",
+                 resource.text, held);
+}
+
+/* A resource may flap in a loop, so each has a quota of lines. */
+static void agent_log_changes(struct agent *agent)
+{
+    static const struct log_quota_rule rule = { .burst = 30, .each_ms = 5000 };
+    uint64_t now_ms = uv_now(agent->config.loop);
     for (size_t i = 0; i < agent->output.change_count; i++) {
         const struct holder_change *change = &agent->output.change[i];
         const struct holder_lease *lease = holder_lease_of(&agent->holder, &change->resource);
@@ -124,6 +140,7 @@ static void agent_step_once(struct agent *agent, const struct holder_event *even
     holder_step(&agent->holder, event, now, &agent->output);
     for (size_t i = 0; i < agent->output.count; i++)
         agent_act(agent, &agent->output.action[i], now);
+    agent_log_held_back(agent);
     agent_log_changes(agent);
     tokens_note(&agent->tokens, &agent->holder);
     agent_arm(agent, agent->output.wake_at);
@@ -160,8 +177,9 @@ static void agent_note_held(struct agent *agent, const struct lease_message *mes
             strcmp(agent->held[i], message->text) == 0)
             continue;
         text_copy(agent->held[i], sizeof(agent->held[i]), message->text);
-        log_line(LOG_WARNING, "%s: %s", message->resource.text,
-                 message->text[0] != '\0' ? message->text : "held no longer");
+        if (agent_may_tell(agent, &message->resource))
+            log_line(LOG_WARNING, "%s: %s", message->resource.text,
+                     message->text[0] != '\0' ? message->text : "held no longer");
     }
 }
 
@@ -171,7 +189,8 @@ void agent_receive(struct agent *agent, const struct hf_name *issuer,
     struct holder_event event = { .kind = HOLDER_EVENT_MESSAGE,
                                   .node = *issuer,
                                   .message = message };
-    if (message->kind == LEASE_REFUSED)
+    if (message->kind == LEASE_REFUSED && !name_empty(&message->resource) &&
+        agent_may_tell(agent, &message->resource))
         log_line(LOG_WARNING, "%s: refused by %s: %s", message->resource.text, issuer->text,
                  message->text);
     if (message->kind == LEASE_QUEUED)

@@ -29,6 +29,7 @@ struct gateway_upstream {
     struct gateway_job *queue[GATEWAY_MASTERS_MAX];
     size_t queue_length;
     struct log_brake refusals;
+    struct log_brake torn_down;
 };
 
 static void signal_event(int fd)
@@ -59,14 +60,20 @@ static const char *access_name(enum gateway_access access)
     return access == GATEWAY_ACCESS_WRITE ? "write" : "read";
 }
 
-static void log_refusal(struct gateway_upstream *upstream, const struct gateway_pdu_facts *facts,
-                        enum gateway_lease_answer answer, struct span left, struct span need)
+/* True if the line may be logged now. A master could cause these without end, so they have a brake. */
+static bool admit_log(struct gateway_upstream *upstream, struct log_brake *brake)
 {
     gateway_upstream_flush_log(upstream);
     pthread_mutex_lock(&upstream->mutex);
-    bool admitted = log_brake_admit(&upstream->refusals, hal_clock_now());
+    bool admitted = log_brake_admit(brake, hal_clock_now());
     pthread_mutex_unlock(&upstream->mutex);
-    if (!admitted)
+    return admitted;
+}
+
+static void log_refusal(struct gateway_upstream *upstream, const struct gateway_pdu_facts *facts,
+                        enum gateway_lease_answer answer, struct span left, struct span need)
+{
+    if (!admit_log(upstream, &upstream->refusals))
         return;
     if (answer == GATEWAY_LEASE_SHORT)
         log_line(LOG_WARNING,
@@ -84,11 +91,15 @@ bool gateway_upstream_flush_log(struct gateway_upstream *upstream)
 {
     pthread_mutex_lock(&upstream->mutex);
     uint64_t held = log_brake_release(&upstream->refusals, hal_clock_now());
-    bool more = upstream->refusals.held != 0;
+    uint64_t torn_down = log_brake_release(&upstream->torn_down, hal_clock_now());
+    bool more = upstream->refusals.held != 0 || upstream->torn_down.held != 0;
     pthread_mutex_unlock(&upstream->mutex);
     if (held != 0)
         log_line(LOG_WARNING, "%s unit %u: %" PRIu64 " more requests refused for want of the lease",
                  upstream->shared->resource, upstream->actuator.unit, held);
+    if (torn_down != 0)
+        log_line(LOG_WARNING, "%s unit %u: %" PRIu64 " more requests torn down",
+                 upstream->shared->resource, upstream->actuator.unit, torn_down);
     return more;
 }
 
@@ -234,11 +245,12 @@ static void exchange(struct gateway_upstream *upstream, struct gateway_job *job)
     if (result == GATEWAY_LINK_ANSWERED)
         return;
     atomic_fetch_add(&upstream->shared->torn_down, 1);
-    log_line(LOG_WARNING,
-             "%s unit %u: %s torn down: %s, connection reset (function %u %s %u, limit %u ms)",
-             upstream->shared->resource, upstream->actuator.unit, access_name(facts->access),
-             result_text(result), facts->function, facts->noun, facts->address,
-             upstream->actuator.response_ms);
+    if (admit_log(upstream, &upstream->torn_down))
+        log_line(LOG_WARNING,
+                 "%s unit %u: %s torn down: %s, connection reset (function %u %s %u, limit %u ms)",
+                 upstream->shared->resource, upstream->actuator.unit, access_name(facts->access),
+                 result_text(result), facts->function, facts->noun, facts->address,
+                 upstream->actuator.response_ms);
     /* The actuator may have acted: "failed to respond" leaves that open, "busy" would deny it. */
     job->answer_length =
         gateway_pdu_exception(facts->function, GATEWAY_EXCEPTION_TARGET, job->answer);

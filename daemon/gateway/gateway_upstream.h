@@ -76,7 +76,7 @@ void gateway_upstream_submit(struct gateway_upstream *upstream, struct gateway_j
  */
 bool gateway_upstream_withdraw(struct gateway_upstream *upstream, const struct gateway_job *job);
 
-/* Logs refusals held back by the brake, if due. Returns true if more are held. */
+/* Logs lines held back by the brakes, if due. Returns true if more are held. */
 bool gateway_upstream_flush_log(struct gateway_upstream *upstream);
 
 #endif

@@ -760,6 +760,21 @@ static void refusal_of_an_issuer_is_told(void **unused)
     assert_int_equal(log_lines("pump: refused by i1: ttl is above ttl_max_ms"), 1);
 }
 
+/* One board that says an absurd token has the others refused as often as they ask. */
+static void what_issuers_say_again_and_again_does_not_fill_the_log(void **unused)
+{
+    (void)unused;
+    enum { WORDS = 200 };
+    struct lease_message word = { .resource = name("pump"), .position = 1 };
+    for (int i = 0; i < WORDS; i++) {
+        word.kind = i % 2 == 0 ? LEASE_REFUSED : LEASE_QUEUED;
+        snprintf(word.text, sizeof(word.text), "board-b says token %d", i);
+        issuer_say(&word);
+    }
+    unsigned lines = log_lines("board-b says token");
+    assert_true(lines >= 4 && lines <= WORDS / 10);
+}
+
 static void each_word_is_said_once(void **unused)
 {
     (void)unused;
@@ -873,6 +888,7 @@ int main(void)
         TEST(timer_is_armed_for_the_instant_at_which_the_holder_wakes),
         TEST(refusal_of_the_guard_is_told_with_its_token),
         TEST(refusal_of_an_issuer_is_told),
+        TEST(what_issuers_say_again_and_again_does_not_fill_the_log),
         TEST(each_word_is_said_once),
         TEST(hooks_are_run_when_outputs_went_on_and_when_they_went_off),
         cmocka_unit_test_teardown(sleep_from_before_the_start_costs_nothing, tear_down),

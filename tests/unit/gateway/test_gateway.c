@@ -6,6 +6,8 @@
 
 #include "gateway/gateway_upstream.h"
 #include "tests/unit/gateway/rig.h"
+#include "tests/unit/support/folder.h"
+#include "tests/unit/support/log_file.h"
 
 enum { FUZZ_FRAMES = 2000, SEVERAL = 8, ROUNDS = 20 };
 
@@ -351,6 +353,29 @@ static void write_without_an_answer_is_reset_and_never_sent_again(void **state)
     assert_int_equal(rig->actuator.map->tab_registers[12], 0);
     assert_int_equal(gateway_counters(rig->gateway).torn_down, 1);
     end_master(master);
+}
+
+/* A master may ask without end, and an actuator answer nonsense without end. */
+static void requests_torn_down_in_a_loop_do_not_fill_the_log(void **state)
+{
+    struct rig *rig = *state;
+    enum { TORN = 20 };
+    char folder[] = "/tmp/hf-gateway-XXXXXX";
+    assert_non_null(mkdtemp(folder));
+    log_file_begin(folder);
+    rig->actuator.mode = ACTUATOR_NONSENSE;
+    int64_t start = now_ms();
+    while (gateway_counters(rig->gateway).torn_down < TORN)
+        assert_exception(rig, UNIT, writes[1].pdu, writes[1].length, 0x0B);
+    while (log_lines("more requests torn down") == 0 && now_ms() - start < 10000)
+        usleep(1000);
+    unsigned told = log_lines(": write torn down: ");
+    unsigned left_out = log_lines("more requests torn down");
+    int64_t seconds = (now_ms() - start) / 1000;
+    log_file_end();
+    folder_remove(folder);
+    assert_true(told >= 1 && told <= 1 + seconds && told < TORN);
+    assert_true(left_out >= 1);
 }
 
 static void actuator_that_is_too_slow_is_reset_before_it_answers(void **state)
@@ -776,6 +801,7 @@ int main(void)
         ON_A_RIG(lease_that_ends_while_the_actuator_lets_nobody_in_writes_nothing),
         ON_A_RIG(stopping_does_not_wait_for_an_actuator_that_lets_nobody_in),
         ON_A_RIG(write_without_an_answer_is_reset_and_never_sent_again),
+        ON_A_RIG(requests_torn_down_in_a_loop_do_not_fill_the_log),
         ON_A_RIG(actuator_that_is_too_slow_is_reset_before_it_answers),
         ON_A_RIG(stalled_actuator_sees_a_reset_not_an_open_connection),
         ON_A_RIG(lease_lost_under_way_resets_the_write),
