@@ -387,6 +387,43 @@ void hub_watch_start(struct peer_hub *hub)
         uv_timer_start(&hub->watch, on_watch, HUB_WATCH_MS, HUB_WATCH_MS);
 }
 
+/* ---- turns: each link has a share of one, whatever it sends */
+
+static void on_again(uv_idle_t *idle)
+{
+    (void)idle; /* that it is active makes the next turn come at once */
+}
+
+static void on_turn(uv_prepare_t *prepare)
+{
+    struct peer_hub *hub = prepare->data;
+    bool again = false;
+    hub->turn++;
+    if (!uv_is_active((uv_handle_t *)&hub->again))
+        return;
+    for (struct peer_link *link = hub->links; link != NULL && !hub->closing; link = link->next)
+        again = link_turn(link) || again;
+    if (!again && !hub->closing)
+        uv_idle_stop(&hub->again);
+}
+
+static void hub_turns_open(struct peer_hub *hub)
+{
+    uv_prepare_init(hub->loop, &hub->turns);
+    hub->turns.data = hub;
+    uv_prepare_start(&hub->turns, on_turn);
+    uv_unref((uv_handle_t *)&hub->turns);
+    uv_idle_init(hub->loop, &hub->again);
+    hub->again.data = hub;
+    hub->pending += 2;
+}
+
+void hub_turn_again(struct peer_hub *hub)
+{
+    if (!hub->closing)
+        uv_idle_start(&hub->again, on_again);
+}
+
 /* ---- listening */
 
 static void on_stream(void *context, struct tls_stream *stream, const struct tls_name *peer)
@@ -469,6 +506,7 @@ struct peer_hub *peer_hub_create(uv_loop_t *loop, const struct peer_config *conf
     uv_timer_init(loop, &hub->watch);
     hub->watch.data = hub;
     hub->pending += 2;
+    hub_turns_open(hub);
     for (size_t i = 0; i < config->dial_count; i++) {
         if (hub->listener != NULL)
             tls_listener_expect(hub->listener, config->dial[i].address);
@@ -523,6 +561,8 @@ void peer_hub_close(struct peer_hub *hub, void (*done)(void *context), void *con
         tls_listener_close(hub->listener, on_listener_gone, hub);
     uv_close((uv_handle_t *)&hub->tick, on_tick_closed);
     uv_close((uv_handle_t *)&hub->watch, on_tick_closed);
+    uv_close((uv_handle_t *)&hub->turns, on_tick_closed);
+    uv_close((uv_handle_t *)&hub->again, on_tick_closed);
 }
 
 /* ---- sending */

@@ -134,6 +134,7 @@ static void on_closed(void *context, enum tls_cause cause, const char *reason)
     if (!hub->closing)
         hub_dial_after(hub, link->dial != NULL ? &link->dial->id : &link->node, &end);
     frame_free(&link->reader);
+    free((void *)link->rest.data);
     free(link);
     hub_release(hub);
 }
@@ -302,28 +303,95 @@ static void link_frame(struct peer_link *link, struct bytes frame)
         hub->events.on_message(hub->events.context, &link->node, &hub->message);
 }
 
+static bool link_hears(const struct peer_link *link)
+{
+    return link->state == LINK_GREETING || link->state == LINK_UP;
+}
+
+/* One frame of `data`; false if that has none any more, or the link is closing. */
+static bool link_read_frame(struct peer_link *link, struct bytes *data)
+{
+    struct bytes frame;
+    uint32_t length = 0;
+    switch (frame_read(&link->reader, data, &frame, &length)) {
+    case FRAME_MORE:
+        return false;
+    case FRAME_READY:
+        link_frame(link, frame);
+        return true;
+    case FRAME_BAD_LENGTH:
+        link_refuse(link, REFUSAL_FRAME, false, "length %u bytes, 1 to %d are allowed", length,
+                    WIRE_FRAME_MAX);
+        return false;
+    case FRAME_NO_MEMORY:
+        link_refuse(link, TLS_CAUSE_MEMORY, false, "for a frame of %u bytes", length);
+        return false;
+    }
+    return false;
+}
+
+/* ---- its share of a turn */
+
+static bool link_has_share(struct peer_link *link)
+{
+    if (link->turn != link->hub->turn) {
+        link->turn = link->hub->turn;
+        link->steps = 0;
+        link->bytes = 0;
+    }
+    return link->steps < LINK_TURN_STEPS && link->bytes < LINK_TURN_BYTES;
+}
+
+/* What is left of `data` is kept; more of it is not read before the next turn. */
+static void link_wait(struct peer_link *link, struct bytes data)
+{
+    uint8_t *kept = data.length > 0 ? malloc(data.length) : NULL;
+    if (data.length > 0 && kept == NULL) {
+        link_refuse(link, TLS_CAUSE_MEMORY, false, "for %zu bytes", data.length);
+        return;
+    }
+    if (kept != NULL)
+        memcpy(kept, data.data, data.length);
+    link->rest = (struct bytes){ kept, data.length };
+    link->waits = true;
+    tls_stream_pause(link->stream, true);
+    hub_turn_again(link->hub);
+}
+
 /* Handling a frame may close the link, or the whole hub, so the state is read again before each. */
+static void link_take(struct peer_link *link, struct bytes data)
+{
+    while (link_hears(link) && link_has_share(link)) {
+        link->steps++;
+        if (!link_read_frame(link, &data))
+            return;
+    }
+    if (link_hears(link))
+        link_wait(link, data);
+}
+
+/* The last step of a piece found no frame any more: so each piece counts as one. */
 static void on_data(void *context, struct bytes data)
 {
     struct peer_link *link = context;
-    while (link->state == LINK_GREETING || link->state == LINK_UP) {
-        struct bytes frame;
-        uint32_t length = 0;
-        switch (frame_read(&link->reader, &data, &frame, &length)) {
-        case FRAME_MORE:
-            return;
-        case FRAME_READY:
-            link_frame(link, frame);
-            break;
-        case FRAME_BAD_LENGTH:
-            link_refuse(link, REFUSAL_FRAME, false, "length %u bytes, 1 to %d are allowed", length,
-                        WIRE_FRAME_MAX);
-            return;
-        case FRAME_NO_MEMORY:
-            link_refuse(link, TLS_CAUSE_MEMORY, false, "for a frame of %u bytes", length);
-            return;
-        }
-    }
+    (void)link_has_share(link);
+    link->bytes += (uint32_t)data.length;
+    link_take(link, data);
+}
+
+bool link_turn(struct peer_link *link)
+{
+    if (!link->waits)
+        return false;
+    const struct bytes rest = link->rest;
+    link->rest = (struct bytes){ NULL, 0 };
+    link->waits = false;
+    if (link_hears(link))
+        link_take(link, rest);
+    free((void *)rest.data);
+    if (!link->waits && link_hears(link))
+        tls_stream_pause(link->stream, false);
+    return link->waits;
 }
 
 static void on_ready(void *context, const struct tls_name *peer)

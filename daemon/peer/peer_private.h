@@ -32,7 +32,10 @@ enum {
     HUB_WATCH_MS = 50,     /* between two looks at data not acknowledged, and two redials */
     HUB_HELLO_MAX = 256,   /* bytes of an encoded hello */
     HUB_LINE_MAX = 400,    /* characters of a log line */
-    HUB_DIALS_MAX = 2 * HF_ISSUERS_MAX /* those dialled now, and those whose link still closes */
+    HUB_DIALS_MAX = 2 * HF_ISSUERS_MAX, /* those dialled now, and those whose link still closes */
+    /* What a link may have done in a turn of the loop; the rest waits until all others had theirs. */
+    LINK_TURN_STEPS = 64, /* frames, and pieces that they came in */
+    LINK_TURN_BYTES = 32768
 };
 
 /* An issuer that this node dials, until it is told to forget it. */
@@ -60,6 +63,11 @@ struct peer_link {
     uint64_t since_ms;       /* in this state, by the loop's clock */
     uint64_t begun_ms;       /* when it was dialled or accepted */
     struct frame_reader reader;
+    uint64_t turn;  /* of the loop, to which the next two belong */
+    uint32_t steps; /* see LINK_TURN_STEPS */
+    uint32_t bytes;
+    bool waits;                   /* for the next turn; its stream is paused */
+    struct bytes rest;            /* allocated: what came and is for the next turn */
     bool late;                    /* its hello did not come in time */
     char reason[REFUSAL_WHO_MAX]; /* why this side closed it; empty: it did not */
     struct peer_link *previous;
@@ -77,7 +85,10 @@ struct peer_hub {
     bool dials_all; /* as peer_hub_dial_all() said */
     struct peer_link *links;
     uv_timer_t tick;
-    uv_timer_t watch; /* runs while a dialled link waits for acknowledgements */
+    uv_timer_t watch;   /* runs while a dialled link waits for acknowledgements */
+    uv_prepare_t turns; /* begins each turn of the loop */
+    uv_idle_t again;    /* runs while links wait for the next one: the loop doesn't sleep */
+    uint64_t turn;
     struct refusals refusals;
     struct log_quota comings; /* lines on who connects and disconnects */
     uint64_t random;
@@ -100,6 +111,8 @@ void hub_log_coming(struct peer_hub *hub, const struct hf_name *node, const char
 /* One rate-limited line: "WHO: refused: CAUSE: DETAIL"; empty detail: none. */
 void hub_log_refusal(struct peer_hub *hub, int cause, const char *who, const char *detail);
 void hub_tick_start(struct peer_hub *hub);
+/* A link waits for the next turn of the loop, which comes at once. */
+void hub_turn_again(struct peer_hub *hub);
 /* Something was sent over a dialled link: from now on it is watched for its acknowledgement. */
 void hub_watch_start(struct peer_hub *hub);
 /* One of those that `pending` counts is gone. After the last one the hub is freed. */
@@ -128,6 +141,8 @@ struct peer_link *link_dial(struct peer_dial *dial);
 void link_accept(struct peer_hub *hub, struct tls_stream *stream, const struct tls_name *peer);
 /* Sends one frame. False, and the link is closing, if its queue is full. */
 bool link_send(struct peer_link *link, struct bytes envelope);
+/* A turn has begun: a link that waits goes on. True if it waits again. */
+bool link_turn(struct peer_link *link);
 /* Closes the link if its hello did not come in time. */
 void link_check_hello(struct peer_link *link);
 /* Closes at once, without a log line. */
