@@ -77,32 +77,61 @@ static bool forgotten_before(const struct admission_host *a, const struct admiss
     return a->fixed != b->fixed ? !a->fixed : a->seen_ms < b->seen_ms;
 }
 
-static void forget_one(struct admission *admission)
+/* False if there is no room for another known host, and nobody to forget for it. */
+static bool forget_one(struct admission *admission)
 {
     struct admission_host *oldest = NULL;
     unsigned known = 0;
     for (unsigned i = 0; i < ADMISSION_HOSTS_MAX; i++) {
         struct admission_host *host = &admission->host[i];
         known += host->known;
-        if (host->known && (oldest == NULL || forgotten_before(host, oldest)))
+        if (host->known && host->links == 0 && (oldest == NULL || forgotten_before(host, oldest)))
             oldest = host;
     }
-    if (known < ADMISSION_KNOWN_MAX || oldest == NULL)
-        return;
+    if (known < ADMISSION_KNOWN_MAX)
+        return true;
+    if (oldest == NULL)
+        return false;
     oldest->known = false;
     oldest->fixed = false;
+    return true;
+}
+
+/* The host, known from now on; NULL: it can't be. */
+static struct admission_host *host_know(struct admission *admission,
+                                        const struct admission_key *key, uint64_t now_ms)
+{
+    struct admission_host *host = host_find(admission, key);
+    if ((host == NULL || !host->known) && !forget_one(admission))
+        return NULL;
+    if (host == NULL)
+        host = host_make(admission, key);
+    host->known = true;
+    host->seen_ms = now_ms;
+    return host;
 }
 
 void admission_know(struct admission *admission, const struct admission_key *key, bool fixed,
                     uint64_t now_ms)
 {
+    struct admission_host *host = host_know(admission, key, now_ms);
+    if (host != NULL)
+        host->fixed = host->fixed || fixed;
+}
+
+bool admission_link(struct admission *admission, const struct admission_key *key, uint64_t now_ms)
+{
+    struct admission_host *host = host_know(admission, key, now_ms);
+    if (host != NULL)
+        host->links++;
+    return host != NULL;
+}
+
+void admission_unlink(struct admission *admission, const struct admission_key *key, uint64_t now_ms)
+{
     struct admission_host *host = host_find(admission, key);
-    if (host == NULL || !host->known)
-        forget_one(admission);
-    if (host == NULL)
-        host = host_make(admission, key);
-    host->known = true;
-    host->fixed = host->fixed || fixed;
+    HF_CHECK(host != NULL && host->links > 0);
+    host->links--;
     host->seen_ms = now_ms;
 }
 

@@ -7,7 +7,8 @@
  * Owner: one tls_listener, which embeds it.
  * Rules:
  *  - A host (an address without its port) is known if it is an issuer's, or if somebody with a
- *    certificate of the cluster came from it before. A host with more than per_host places is
+ *    certificate of the cluster came from it before. Where too many are known, one without a link is
+ *    forgotten, which was linked longest ago: so whoever is linked comes back as a known one. A host with more than per_host places is
  *    crowded. The highest standing is that of a known host that is not crowded; the next has known
  *    hosts that are crowded, and unknown ones that are not; the lowest has crowded unknown ones.
  *  - Whoever gives way has the lowest standing of all. Of several, it is the one that has said
@@ -52,8 +53,9 @@ struct admission_host {
     struct admission_key key;
     uint64_t seen_ms;
     uint16_t places;
+    uint16_t links; /* proven connections of it that live */
     bool known;
-    bool fixed; /* known by configuration, forgotten last */
+    bool fixed; /* known by configuration, forgotten after others */
 };
 
 struct admission_place {
@@ -85,9 +87,17 @@ void admission_init(struct admission *admission, uint16_t places_max, uint16_t s
 
 struct admission_key admission_key(const struct sockaddr_storage *address);
 
-/* This host is known from now on. `fixed`: an issuer's. */
+/* This host is known from now on, unless those known are linked, all of them. `fixed`: an issuer's. */
 void admission_know(struct admission *admission, const struct admission_key *key, bool fixed,
                     uint64_t now_ms);
+
+/*
+ * A proven connection of this host lives, from now on or (unlink) no more. False if so many hosts are
+ * linked already that it can't be known: it is not counted, and not to be unlinked.
+ */
+bool admission_link(struct admission *admission, const struct admission_key *key, uint64_t now_ms);
+void admission_unlink(struct admission *admission, const struct admission_key *key,
+                      uint64_t now_ms);
 
 /*
  * A connection came. Returns its place, ADMISSION_SILENT; *victim is the place that was freed for

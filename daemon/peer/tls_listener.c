@@ -66,6 +66,9 @@ void listener_end(struct tls_listener *listener, struct tls_stream *stream)
 {
     listener_leave(listener, stream);
     listener->adopted -= stream->adopted;
+    if (stream->linked)
+        admission_unlink(&listener->admission, &stream->host, uv_now(listener->tcp.loop));
+    stream->linked = false;
 }
 
 void listener_forget(struct tls_listener *listener, struct tls_stream *stream)
@@ -76,14 +79,6 @@ void listener_forget(struct tls_listener *listener, struct tls_stream *stream)
         listener->events.on_refused(listener->events.context, stream->remote, stream->cause,
                                     stream->reason);
     finish_if_empty(listener);
-}
-
-static struct admission_key key_of(const struct tls_stream *stream)
-{
-    struct sockaddr_storage address = { .ss_family = AF_UNSPEC };
-    int size = sizeof(address);
-    (void)uv_tcp_getpeername(&stream->tcp, (struct sockaddr *)&address, &size);
-    return admission_key(&address);
 }
 
 /* Of the streams that their owner has closed, the one that lingers longest; NULL: there is none. */
@@ -118,8 +113,7 @@ static void on_handshake_done(void *context, const struct tls_name *peer)
 {
     struct tls_stream *stream = context;
     struct tls_listener *listener = stream->listener;
-    const struct admission_key key = key_of(stream);
-    admission_know(&listener->admission, &key, false, uv_now(listener->tcp.loop));
+    admission_know(&listener->admission, &stream->host, false, uv_now(listener->tcp.loop));
     if (!make_room(listener)) {
         stream_refuse(stream, TLS_CAUSE_BUSY, "too many connections");
         return;
@@ -130,10 +124,13 @@ static void on_handshake_done(void *context, const struct tls_name *peer)
 
 void tls_stream_adopt(struct tls_stream *stream, const struct tls_stream_events *events)
 {
-    HF_CHECK(stream->listener != NULL && !stream->adopted);
-    listener_leave(stream->listener, stream);
+    struct tls_listener *listener = stream->listener;
+    HF_CHECK(listener != NULL && !stream->adopted);
+    listener_leave(listener, stream);
     stream->adopted = true;
-    stream->listener->adopted++;
+    stream->linked =
+        admission_link(&listener->admission, &stream->host, uv_now(listener->tcp.loop));
+    listener->adopted++;
     stream->events = *events;
 }
 
@@ -261,9 +258,9 @@ static void let_in(struct tls_listener *listener, struct tls_stream *stream)
         stream_refuse(stream, TLS_CAUSE_NETWORK, "gone before it was accepted");
         return;
     }
-    const struct admission_key key = admission_key(&address);
+    stream->host = admission_key(&address);
     stream->place =
-        admission_enter(&listener->admission, &key, uv_now(listener->tcp.loop), &victim);
+        admission_enter(&listener->admission, &stream->host, uv_now(listener->tcp.loop), &victim);
     give_way(listener, victim);
     if (stream->place != ADMISSION_NONE)
         listener->waiting[stream->place] = stream;

@@ -45,9 +45,11 @@ struct tls_stream {
     struct tls_listener *listener; /* NULL when dialled, or the listener is gone */
     struct tls_stream *previous;
     struct tls_stream *next;
-    uint32_t first_ms; /* limit of its first message, while that is awaited */
-    int place;         /* in the listener's admission; ADMISSION_NONE: none (any more) */
+    uint32_t first_ms;         /* limit of its first message, while that is awaited */
+    int place;                 /* in the listener's admission; ADMISSION_NONE: none (any more) */
+    struct admission_key host; /* where it comes from */
     bool adopted;
+    bool linked; /* and its host is known for as long as it lives */
 };
 
 /* A server side stream, not connected yet. NULL if there is no memory. */

@@ -265,6 +265,73 @@ static void the_newest_hosts_are_remembered_and_issuers_before_all(void **state)
     assert_true(issuer && newest);
 }
 
+static const struct admission_host *known_host(const char *text)
+{
+    const struct admission_key key = host(text);
+    for (int i = 0; i < ADMISSION_HOSTS_MAX; i++) {
+        const struct admission_host *at = &admission.host[i];
+        if (at->known && memcmp(&at->key, &key, sizeof(key)) == 0)
+            return at;
+    }
+    return NULL;
+}
+
+static bool link_host(const char *text, uint64_t now_ms)
+{
+    const struct admission_key key = host(text);
+    return admission_link(&admission, &key, now_ms);
+}
+
+static void unlink_host(const char *text, uint64_t now_ms)
+{
+    const struct admission_key key = host(text);
+    admission_unlink(&admission, &key, now_ms);
+}
+
+static void know_many(int count, uint64_t from_ms)
+{
+    char text[32];
+    for (int i = 0; i < count; i++) {
+        snprintf(text, sizeof(text), "10.1.%d.%d", i / 250, i % 250);
+        know(text, false, from_ms + (uint64_t)i);
+    }
+}
+
+/* Its handshake was long ago, and it has been here ever since. */
+static void who_is_linked_is_not_forgotten(void **state)
+{
+    (void)state;
+    assert_true(link_host("10.0.0.1", 1));
+    assert_true(link_host("10.0.0.1", 2)); /* as a node that connects anew */
+    unlink_host("10.0.0.1", 3);
+    know_many(3 * ADMISSION_KNOWN_MAX, 10);
+    assert_non_null(known_host("10.0.0.1"));
+    /* From its end on it is one of those that were here lately. */
+    unlink_host("10.0.0.1", 10000);
+    know_many(ADMISSION_KNOWN_MAX - 1, 20000);
+    assert_non_null(known_host("10.0.0.1"));
+    know("10.9.9.9", false, 30000);
+    assert_null(known_host("10.0.0.1"));
+}
+
+static void where_all_are_linked_a_newcomer_is_not_known(void **state)
+{
+    char text[32];
+    (void)state;
+    for (int i = 0; i < ADMISSION_KNOWN_MAX; i++) {
+        snprintf(text, sizeof(text), "10.1.%d.%d", i / 250, i % 250);
+        assert_true(link_host(text, 1));
+    }
+    know("10.0.0.1", true, 2);
+    assert_null(known_host("10.0.0.1"));
+    assert_false(link_host("10.0.0.2", 2));
+    assert_int_equal(enter("10.0.0.2", 3), 0); /* and gets in as a stranger does */
+    assert_false(link_host("10.0.0.2", 3));
+    unlink_host("10.1.0.0", 4);
+    assert_true(link_host("10.0.0.2", 5));
+    assert_null(known_host("10.1.0.0"));
+}
+
 static void hosts_are_told_apart_without_their_ports(void **state)
 {
     (void)state;
@@ -356,6 +423,8 @@ int main(void)
         cmocka_unit_test_setup(strangers_handshakes_share_a_part_of_the_time, setup),
         cmocka_unit_test_setup(a_crowd_has_a_smaller_part_and_does_not_use_up_the_others, setup),
         cmocka_unit_test_setup(the_newest_hosts_are_remembered_and_issuers_before_all, setup),
+        cmocka_unit_test_setup(who_is_linked_is_not_forgotten, setup),
+        cmocka_unit_test_setup(where_all_are_linked_a_newcomer_is_not_known, setup),
         cmocka_unit_test_setup(hosts_are_told_apart_without_their_ports, setup),
         cmocka_unit_test_setup(a_clock_that_goes_back_makes_no_handshake_stand_still, setup),
         cmocka_unit_test_setup(a_clock_that_leaps_ahead_fills_no_more_than_a_burst, setup),
