@@ -153,6 +153,7 @@ struct console *console_start(const struct console_config *config)
                                            .issuer_shell = node_issuer(config->node),
                                            .agent = node_agent(config->node),
                                            .kept = &console->kept };
+    session_turns_open(console);
     if (config->conf->has_console && !console_listen(console, config->identity)) {
         free(console);
         return NULL;
@@ -168,6 +169,7 @@ struct console *console_start(const struct console_config *config)
 void console_stop(struct console *console)
 {
     session_end_all(console);
+    uv_close((uv_handle_t *)&console->turn, NULL);
     relay_cancel_all(&console->view); /* notes that nobody waits for */
     relayed_end_all(console);
     if (console->listener != NULL)

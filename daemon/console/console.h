@@ -9,9 +9,9 @@
  * Rules:
  *  - OU "viewer" or "node" reads; "operator" also acts. Any other OU is refused.
  *  - A greeting, then a prompt; the next line is taken when the answer to the last one is with the
- *    kernel, and in another turn of the loop. While a line waits, nothing more is read: however much a
- *    client says at once, it costs one answer, and the node's other work goes on in between.
- *    Anything typed at a watch ends it.
+ *    kernel. While a line waits, nothing more is read. All sessions together have one line taken in a
+ *    turn of the loop, see turns.h: however much clients say at once, it costs one answer, and the
+ *    node's other work goes on in between. Anything typed at a watch ends it.
  *  - "GET /metrics ..." as the first line gets an HTTP answer and the connection is closed. HTTP
  *    allows nothing before that answer, so the greeting waits for the first line, but at most
  *    CONSOLE_GREETING_MS.
@@ -43,7 +43,7 @@ enum {
     CONSOLE_RELAYED_MAX = 64,
     CONSOLE_RELAYED_NODE_MAX = CONSOLE_SESSIONS_MAX + 8,
     CONSOLE_GREETING_MS = 100, /* a network's round trip, and less than people notice */
-    CONSOLE_TURN_MS = 1, /* from a session's command to its next: a turn of the loop, at least */
+    CONSOLE_TURN_MS = 1, /* from a command to the next one, of any session: a turn, at least */
     CONSOLE_OUT_MS = 5,  /* how often it is looked whether an answer is out */
     CONSOLE_QUEUE_MAX = 4 * 1024 * 1024 /* one answer, or what a watch tells who does not read */
 };

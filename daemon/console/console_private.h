@@ -14,6 +14,9 @@ struct console {
     struct console_kept kept;
     struct tls_listener *listener; /* NULL: no console is configured */
     struct session *sessions;
+    uv_timer_t turn; /* runs from a session's command to when the next one, of any, may be taken */
+    uint64_t turns;  /* so many were had */
+    bool operator_last; /* the last one was an operator's */
     struct relayed *relayed;
     size_t relayed_count;
     struct refusals refusals;

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "console/seats.h"
+#include "console/turns.h"
 #include "log/log.h"
 
 _Static_assert((int)CONSOLE_SESSIONS_MAX == (int)SEATS_MAX, "a session is a seat");
@@ -19,7 +20,8 @@ struct session {
     struct call *call;                               /* NULL: ready for the next line */
     char input[CONSOLE_LINE_MAX + TLS_STREAM_PLAIN]; /* what is left of a line, and what comes */
     size_t input_length;
-    uv_timer_t turn; /* runs from a command to when the next one may be taken */
+    uv_timer_t out;  /* runs while the next line waits for the last answer to go out */
+    uint64_t served; /* the console's turn in which its last command was taken; 0: none was */
     /*
      * Open for the session's whole life: waits for the time to greet, then for the end of idleness.
      */
@@ -209,16 +211,10 @@ static void session_fail_long(struct session *session)
     session_fail(session, "ERR 400 a command is at most 512 bytes long\n");
 }
 
-static void session_turn(uv_timer_t *timer)
-{
-    session_advance(timer->data);
-}
-
 static void session_take(struct session *session)
 {
     char line[CONSOLE_LINE_MAX + 1];
     size_t length = 0;
-    uv_timer_start(&session->turn, session_turn, CONSOLE_TURN_MS, 0);
     if (!session_next_line(session, line, &length))
         session_fail_long(session);
     else if (!session_text_ok(line, length))
@@ -229,20 +225,67 @@ static void session_take(struct session *session)
         session_end_watch(session);
 }
 
+/* ---- turns */
+
+static bool session_wants_turn(const struct session *session)
+{
+    return !session->ending && session->call == NULL && session_line_waits(session) &&
+           tls_stream_queued(session->stream) == 0;
+}
+
+static struct session *next_in_turn(const struct console *console)
+{
+    struct session *found = NULL;
+    struct turn_wish first;
+    for (struct session *at = console->sessions; at != NULL; at = at->next) {
+        const struct turn_wish wish = { at->caller.operator_role, at->served };
+        if (!session_wants_turn(at) ||
+            (found != NULL && !turns_before(&wish, &first, console->operator_last)))
+            continue;
+        found = at;
+        first = wish;
+    }
+    return found;
+}
+
+static void console_turn(uv_timer_t *timer)
+{
+    struct console *console = timer->data;
+    struct session *session = next_in_turn(console);
+    if (session == NULL)
+        return;
+    uv_timer_start(timer, console_turn, CONSOLE_TURN_MS, 0);
+    session->served = ++console->turns;
+    console->operator_last = session->caller.operator_role;
+    session_take(session);
+    session_advance(session); /* not with another line: the turn is had */
+}
+
+void session_turns_open(struct console *console)
+{
+    uv_timer_init(console->view.loop, &console->turn);
+    console->turn.data = console;
+}
+
+static void session_look(uv_timer_t *timer)
+{
+    session_advance(timer->data);
+}
+
 /*
- * Takes the next line, if it is time; else whatever it waits for comes here again: the end of the
- * turn, or of the answer. Nothing is read while a line waits.
+ * Takes the next line, if it is this session's turn; else whatever it waits for comes here again: its
+ * turn, or the end of the answer. Nothing is read while a line waits.
  */
 static void session_advance(struct session *session)
 {
-    bool answered = session->call == NULL && !uv_is_active((uv_handle_t *)&session->turn);
+    struct console *console = session->console;
     if (session->ending)
         return;
-    if (answered && session_line_waits(session)) {
-        if (tls_stream_queued(session->stream) == 0)
-            session_take(session);
-        else
-            uv_timer_start(&session->turn, session_turn, CONSOLE_OUT_MS, 0);
+    if (session->call == NULL && session_line_waits(session)) {
+        if (tls_stream_queued(session->stream) > 0)
+            uv_timer_start(&session->out, session_look, CONSOLE_OUT_MS, 0);
+        else if (!uv_is_active((uv_handle_t *)&console->turn))
+            console_turn(&console->turn);
     }
     if (!session->ending)
         tls_stream_pause(session->stream, session_line_waits(session));
@@ -280,7 +323,7 @@ static void session_closed(void *context, enum tls_cause cause, const char *reas
         at = &(*at)->next;
     *at = session->next;
     uv_close((uv_handle_t *)&session->patience, session_free);
-    uv_close((uv_handle_t *)&session->turn, session_free);
+    uv_close((uv_handle_t *)&session->out, session_free);
 }
 
 /* ---- seats */
@@ -335,9 +378,9 @@ bool session_open(struct console *console, struct tls_stream *stream,
     session->next = console->sessions;
     console->sessions = session;
     uv_timer_init(console->view.loop, &session->patience);
-    uv_timer_init(console->view.loop, &session->turn);
+    uv_timer_init(console->view.loop, &session->out);
     session->patience.data = session;
-    session->turn.data = session;
+    session->out.data = session;
     session->handles = 2;
     uv_timer_start(&session->patience, session_patience_over, CONSOLE_GREETING_MS, 0);
     return true;

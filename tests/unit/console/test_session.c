@@ -143,6 +143,49 @@ static void thousand_lines_at_once_cost_one_answer_and_a_turn_each(void **state)
     assert_true(used_bytes - before < MANY_BYTES_MAX);
 }
 
+static size_t count_answers(const char *text)
+{
+    size_t count = 0;
+    for (text = strstr(text, "ERR 400 "); text != NULL; text = strstr(text + 1, "ERR 400 "))
+        count++;
+    return count;
+}
+
+/* Sixteen cost a turn no more than one does, and an operator among them waits for none of theirs. */
+static void all_sessions_together_cost_one_answer_a_turn(void **state)
+{
+    (void)state;
+    enum { READERS = 10, LINES = 60 };
+    struct client *reader[READERS];
+    const struct console *console = site.node[ISSUER].console;
+    for (int i = 0; i < READERS; i++)
+        reader[i] = client_open(ISSUER, i % 2 == 0 ? "vera" : "viktor", "viewer");
+    struct client *alice = client_open(ISSUER, "alice", "operator");
+    for (int i = 0; i < LINES * READERS; i++)
+        client_say(reader[i % READERS], "step\n");
+    while (count_answers(reader[0]->text) < LINES / 4)
+        site_turn();
+    client_say(alice, "step\n");
+    uint64_t asked = console->turns;
+    uint64_t answered = 0;
+    for (bool all = false; !all;) {
+        uint64_t before = console->turns;
+        size_t least = LINES;
+        site_turn();
+        /* The loop runs timers twice in a turn of site_turn(). */
+        assert_true(console->turns - before <= 2);
+        for (int i = 0; i < READERS; i++)
+            least = count_answers(reader[i]->text) < least ? count_answers(reader[i]->text) : least;
+        /* What is answered is on its way for a few turns. */
+        for (int i = 0; i < READERS; i++)
+            assert_true(count_answers(reader[i]->text) <= least + 4);
+        if (answered == 0 && count_answers(alice->text) == 1)
+            answered = console->turns;
+        all = least == LINES;
+    }
+    assert_true(answered > 0 && answered - asked <= READERS);
+}
+
 /* Who says quit behind them hears all that was asked before. */
 static void quit_waits_for_the_answers_before_it(void **state)
 {
@@ -356,6 +399,7 @@ int main(void)
         TEST(line_that_is_no_text_ends_the_session),
         TEST(quit_ends_the_session),
         TEST(thousand_lines_at_once_cost_one_answer_and_a_turn_each),
+        TEST(all_sessions_together_cost_one_answer_a_turn),
         TEST(quit_waits_for_the_answers_before_it),
         TEST(watch_tells_what_happens_until_anything_is_typed),
         TEST(metrics_are_served_to_http_and_the_connection_closed),
