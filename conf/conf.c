@@ -5,17 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fnv.h"
 #include "conf/load.h"
 #include "conf/conf_report.h"
 #include "conf/text.h"
 
 uint64_t conf_digest_add(uint64_t hash, const char *text)
 {
-    for (; *text != '\0'; text++) {
-        hash ^= (unsigned char)*text;
-        hash *= UINT64_C(0x100000001b3);
-    }
-    return hash;
+    return fnv_add(hash, text, strlen(text));
 }
 
 /*

@@ -8,6 +8,7 @@
 
 #include <libconfig.h>
 
+#include "base/fnv.h"
 #include "conf/conf.h"
 #include "conf/conf_report.h"
 
@@ -21,8 +22,8 @@ bool conf_tree_store(struct conf *conf, config_setting_t *root, const char *dire
 /* Checks that need more than one key. Keys that were refused already are skipped. */
 void conf_cross_check(const struct conf *conf, const config_t *tree, struct conf_report *report);
 
-/* FNV-1a, 64 bits, over a text; `hash` is CONF_DIGEST_START or what an earlier call returned. */
-#define CONF_DIGEST_START UINT64_C(0xcbf29ce484222325)
+/* FNV-1a over a text; `hash` is CONF_DIGEST_START or what an earlier call returned. */
+#define CONF_DIGEST_START FNV_START
 uint64_t conf_digest_add(uint64_t hash, const char *text);
 
 /* cluster_digest of what all nodes must agree on. The order of the issuers does not matter. */

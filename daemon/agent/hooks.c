@@ -1,7 +1,6 @@
 #include "agent/hooks.h"
 
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,14 +49,14 @@ static int hook_spawn(uv_loop_t *loop, struct hook *hook, const char *program, c
 void hooks_run(uv_loop_t *loop, const char *program, const char *resource, uint64_t token,
                const char *event)
 {
-    char variables[4][160];
+    char variables[4][sizeof("PATH=") + HOOK_PATH_MAX];
     const char *path = getenv("PATH");
-    bool fits = path != NULL && strlen(path) <= HOOK_PATH_MAX; /* a part of it finds nothing */
+    if (path == NULL || strlen(path) > HOOK_PATH_MAX) /* a part of it finds nothing */
+        path = "/usr/sbin:/usr/bin:/sbin:/bin";
     snprintf(variables[0], sizeof(variables[0]), "HOLDFAST_RESOURCE=%s", resource);
     snprintf(variables[1], sizeof(variables[1]), "HOLDFAST_TOKEN=%" PRIu64, token);
     snprintf(variables[2], sizeof(variables[2]), "HOLDFAST_EVENT=%s", event);
-    snprintf(variables[3], sizeof(variables[3]), "PATH=%.150s",
-             fits ? path : "/usr/sbin:/usr/bin:/sbin:/bin");
+    snprintf(variables[3], sizeof(variables[3]), "PATH=%s", path);
     char *environment[] = { variables[0], variables[1], variables[2], variables[3], NULL };
 
     if (hooks_running >= HOOKS_MAX) {

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/fnv.h"
 #include "log/log.h"
 
 static const char heading[] = "holdfast faults, format 2\n";
@@ -14,15 +15,6 @@ static const uint64_t some_boot = UINT64_MAX; /* nobody knows which */
 enum { SUM_BYTES = 5 + 16 + 1, WORD_MAX = 24, DATE_MAX = 40 };
 
 /* ---- text */
-
-/* FNV-1a, 64 bits: against bits that fall over, not against people. */
-static uint64_t sum_of(const char *text, size_t length)
-{
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < length; i++)
-        hash = (hash ^ (uint8_t)text[i]) * UINT64_C(0x100000001b3);
-    return hash;
-}
 
 /* A fault's name as one word. */
 static void fault_word(enum guard_fault fault, char word[WORD_MAX])
@@ -46,7 +38,7 @@ size_t record_print(const struct record_entry *entry, size_t count, char text[RE
                                  "%s %s %" PRId64 " %016" PRIx64 "\n", entry[i].resource.text, word,
                                  entry[i].since_s, entry[i].tried);
     }
-    uint64_t sum = sum_of(text, used);
+    uint64_t sum = fnv_add(FNV_START, text, used);
     return used +
            (size_t)snprintf(text + used, RECORD_TEXT_MAX - used, "sum: %016" PRIx64 "\n", sum);
 }
@@ -104,7 +96,8 @@ static bool sum_is_right(const char *text, size_t length)
     char sum[SUM_BYTES + 1];
     if (length < sizeof(heading) - 1 + SUM_BYTES)
         return false;
-    snprintf(sum, sizeof(sum), "sum: %016" PRIx64 "\n", sum_of(text, length - SUM_BYTES));
+    snprintf(sum, sizeof(sum), "sum: %016" PRIx64 "\n",
+             fnv_add(FNV_START, text, length - SUM_BYTES));
     return memcmp(text + length - SUM_BYTES, sum, SUM_BYTES) == 0 &&
            memcmp(text, heading, sizeof(heading) - 1) == 0;
 }

@@ -1,3 +1,4 @@
+#include "base/fnv.h"
 #include "lease/codec.h"
 #include "lease/lease_message.h"
 #include "lease/packed.h"
@@ -32,14 +33,6 @@ size_t lease_table_encoded_max(void)
            (size_t)LEASE_OVERRULES_MAX * SNAPSHOT_OVERRULE + STUCK_ENCODED_MAX +
            (size_t)HF_RESOURCES_MAX * (2 + SNAPSHOT_RECORD_MAX) +
            (size_t)HF_HISTORY_MAX * (2 + SNAPSHOT_EVENT_MAX) + SNAPSHOT_CHECKSUM;
-}
-
-static uint64_t checksum(const uint8_t *data, size_t length)
-{
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < length; i++)
-        hash = (hash ^ data[i]) * UINT64_C(0x100000001b3);
-    return hash;
 }
 
 static uint64_t history_kept(uint64_t total)
@@ -103,7 +96,7 @@ size_t lease_table_encode(const struct lease_table *table, uint8_t *out, size_t 
                                              SNAPSHOT_EVENT_MAX)))
             return 0;
     }
-    put_number(out, &at, checksum(out, at), 8);
+    put_number(out, &at, fnv_add(FNV_START, out, at), 8);
     return at;
 }
 
@@ -201,7 +194,7 @@ static bool decode_body(struct lease_table *table, struct bytes bytes)
         return false;
     size_t end = bytes.length - SNAPSHOT_CHECKSUM;
     size_t tail = end;
-    if (take_number(bytes.data, &tail, 8) != checksum(bytes.data, end) ||
+    if (take_number(bytes.data, &tail, 8) != fnv_add(FNV_START, bytes.data, end) ||
         take_number(bytes.data, &at, 4) != SNAPSHOT_MAGIC)
         return false;
     uint64_t version = take_number(bytes.data, &at, 4);
