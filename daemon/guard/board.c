@@ -19,6 +19,7 @@ void board_guard_config(const struct conf *conf, struct guard_config *config)
     memset(config, 0, sizeof(*config));
     config->node = conf->node_id;
     config->status_interval = span_from_ms(GUARD_STATUS_INTERVAL_MS);
+    config->drift_ppm = conf->drift_ppm;
     config->has_watchdog = conf->has_watchdog;
     config->watchdog_timeout = span_from_ms(conf->watchdog_timeout_ms);
     config->resource_count = conf->resource_count;

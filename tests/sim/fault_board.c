@@ -75,6 +75,17 @@ const char *apply_wake_step(struct world *world, const struct fault *fault)
     return NULL;
 }
 
+/* Nothing but its clock tells a guard without readback when an output that it drops is off. */
+static bool drops_by_clock_alone(const struct world *world, int board)
+{
+    const struct guard *guard = &world->board[board].guard.loop.guard;
+    for (int i = 0; i < world->resource_count; i++) {
+        if (world->plan.hardware[board].blind && guard->resource[i].state == GUARD_DROPPING)
+            return true;
+    }
+    return false;
+}
+
 const char *apply_raw_step(struct world *world, const struct fault *fault)
 {
     int machine = 0;
@@ -91,6 +102,8 @@ const char *apply_raw_step(struct world *world, const struct fault *fault)
         return "its guard is away";
     if (clock_local(world, machine).us < fault->duration_us)
         return "its clock has just begun";
+    if (!back && drops_by_clock_alone(world, world->board_on[machine]))
+        return "an output goes off by that clock";
     world_cover(world, COVERAGE_RAW_STEPS);
     machine_step_raw(world, machine, back ? -fault->duration_us : fault->duration_us);
     return NULL;

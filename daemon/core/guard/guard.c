@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/timing.h"
 
 /* One step under way: what every helper needs. */
 struct turn {
@@ -62,20 +63,24 @@ static void output_start(struct turn *turn, uint8_t index, uint8_t number)
 }
 
 /*
- * How long after being told off an output may count as off. A pulse output is not off before its
- * hold time, nor is one whose readback never showed on before the relay had its time to move; one
- * without readback has no better word than the declared release time. No output is proven in the
- * step that tells it: the shell has yet to set the line, and may fail.
+ * How long after being told off an output may count as off, by this board's clock. A pulse output is
+ * not off before its hold time, nor is one whose readback never showed on before the relay had its
+ * time to move; one without readback has no better word than the declared release time. No output is
+ * proven in the step that tells it: the shell has yet to set the line, and may fail.
+ * PROTOCOL.md, declared-off-by-true-time.
  */
-static struct span output_settle(const struct guard_resource_config *resource, uint8_t number,
-                                 bool confirmed)
+static struct span output_settle(const struct guard *guard, uint8_t index, uint8_t number)
 {
+    const struct guard_resource_config *resource = resource_config(guard, index);
     const struct guard_output_config *config = &resource->output[number];
+    bool confirmed = guard->resource[index].output[number].confirmed;
     struct span hold = output_is_pulse(config) ? config->hold : span_from_us(0);
     struct span settle = span_add(hold, span_from_us(1));
     if (!config->has_readback)
-        return span_add(hold, resource->release);
-    return !confirmed && settle.us < config->within.us ? config->within : settle;
+        settle = span_add(hold, resource->release);
+    else if (!confirmed && settle.us < config->within.us)
+        settle = config->within;
+    return timing_stretch(settle, guard->config.drift_ppm);
 }
 
 /*
@@ -102,11 +107,9 @@ static void output_drop(struct turn *turn, uint8_t index, uint8_t number)
     const struct guard_output_config *config = &resource_config(turn->guard, index)->output[number];
     struct guard_output *output = &turn->guard->resource[index].output[number];
     struct span hold = output_is_pulse(config) ? config->hold : span_from_us(0);
-    struct span settle =
-        output_settle(resource_config(turn->guard, index), number, output->confirmed);
     output_silence(turn, index, number);
     output->edge_at = INSTANT_NEVER;
-    output->settle_at = instant_add(turn->now, settle);
+    output->settle_at = instant_add(turn->now, output_settle(turn->guard, index, number));
     output->check_at = INSTANT_NEVER;
     if (config->has_readback && (!output->readback_known || output->readback))
         output->check_at = instant_add(turn->now, span_add(hold, config->within));

@@ -77,6 +77,7 @@ struct guard_config {
     uint8_t resource_count; /* 0..GUARD_RESOURCES_MAX */
     struct guard_resource_config resource[GUARD_RESOURCES_MAX];
     struct span status_interval; /* each resource is reported at least this often, > 0 */
+    uint32_t drift_ppm;          /* how far the clock's rate may be off, 0..TIMING_DRIFT_PPM_MAX */
     bool has_watchdog;
     struct span watchdog_timeout; /* > 0 if there is one */
 };

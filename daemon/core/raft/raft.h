@@ -421,6 +421,7 @@ struct raft {
     uint8_t silent_elections;     /* stood in so many in a row that too few answered in time */
     struct hf_name vote_reply_to; /* empty, or: this grant waits for hard_seq */
     uint64_t vote_reply_nonce;    /* of the request that it answers */
+    struct instant vote_asked;    /* `vote` asked last for the vote that it has, or gets */
     bool append_reply_due;
     /* prev_index of the append request that the next reply answers */
     uint64_t append_reply_prev;

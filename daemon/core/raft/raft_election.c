@@ -31,6 +31,15 @@ static bool sticks_to_leader(const struct raft_context *context)
            !instant_reached(instant_add(raft->leader_contact, raft->config.election), context->now);
 }
 
+/* Likewise of a candidate that has this node's vote and still asks: the other voters' may be coming. */
+static bool sticks_to_candidate(const struct raft_context *context, const struct hf_name *other)
+{
+    const struct raft *raft = context->raft;
+    return !name_empty(&raft->vote) && !name_equal(&raft->vote, &raft->config.self) &&
+           !name_equal(&raft->vote, other) &&
+           !instant_reached(instant_add(raft->vote_asked, raft->config.election), context->now);
+}
+
 /* Of all voters but those that refused. */
 static void request_votes(struct raft_context *context, bool pre, uint64_t term)
 {
@@ -214,6 +223,7 @@ static void grant_vote(struct raft_context *context, const struct raft_message *
         raft_persist_hard_state(context);
     }
     raft_draw_election(raft, context->now);
+    raft->vote_asked = context->now;
     raft->vote_reply_to = *candidate;
     raft->vote_reply_nonce = request->nonce;
     raft_vote_persisted(context);
@@ -251,8 +261,10 @@ void raft_vote_request_received(struct raft_context *context, const struct raft_
                    message->term > raft->term;
     /* 4.2.2: the candidate's configuration counts, and may be newer than ours. */
     granted = free_to_vote && log_up_to_date(raft, message);
-    /* The election that the disk is busy with would be overtaken, and the next one likewise. */
+    /* An election that goes on, at this disk or at others, would be overtaken; so would the next. */
     if (message->pre && !raft_hard_state_durable(raft))
+        granted = false;
+    if (message->pre && sticks_to_candidate(context, &message->from))
         granted = false;
     if (granted && !message->pre)
         grant_vote(context, message);

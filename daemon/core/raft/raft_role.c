@@ -128,8 +128,11 @@ void raft_change_role(struct raft_context *context, enum raft_role_event event)
     raft->serving = false;
     raft->vote_for_self = false;
     raft->transfer_to = (struct hf_name){ { 0 } };
-    if (event == RAFT_ROLE_LEADER_SEEN || event == RAFT_ROLE_ELECTION_WON)
+    if (event == RAFT_ROLE_LEADER_SEEN || event == RAFT_ROLE_ELECTION_WON) {
+        /* The election is over. */
         raft->silent_elections = 0;
+        raft->vote_asked = (struct instant){ 0 };
+    }
     switch (raft->role) {
     case RAFT_FOLLOWER:
         follow(context, before, event);

@@ -475,6 +475,25 @@ static void output_without_readback_is_not_proven_before_its_release_time(void *
     }
 }
 
+/* Its clock shows 1,002 ms after 1,000 ms of true time: what is declared in true time takes longer. */
+static void a_fast_clock_proves_nothing_off_too_early(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    for (int has_readback = 0; has_readback < 2; has_readback++) {
+        int64_t off_us = 1002 * (HOLD_MS + (has_readback ? 0 : RELEASE_MS));
+        set_up_driving(&f, GUARD_OUTPUT_PULSE, has_readback);
+        f.guard.config.drift_ppm = 2000;
+        say(&f, GUARD_DROP, "pump", 7, 0);
+        if (has_readback)
+            readback(&f, PUMP, false);
+        pass_us(&f, off_us - 1);
+        assert_int_equal(state_of(&f, PUMP), GUARD_DROPPING);
+        pass_us(&f, 3);
+        assert_int_equal(state_of(&f, PUMP), GUARD_SAFE);
+    }
+}
+
 static void safe_is_no_proof_while_a_readback_shows_on(void **state)
 {
     static struct fixture f;
@@ -1185,6 +1204,7 @@ int main(void)
         cmocka_unit_test(unconfirmed_output_is_not_proven_before_its_time),
         cmocka_unit_test(pulse_is_proven_off_after_its_hold_time_only),
         cmocka_unit_test(output_without_readback_is_not_proven_before_its_release_time),
+        cmocka_unit_test(a_fast_clock_proves_nothing_off_too_early),
         cmocka_unit_test(safe_is_no_proof_while_a_readback_shows_on),
         cmocka_unit_test(stuck_on_is_a_latched_fault_that_starves_the_watchdog),
         cmocka_unit_test(cleared_fault_that_is_still_there_comes_back),

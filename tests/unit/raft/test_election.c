@@ -192,16 +192,37 @@ static void who_has_a_vote_on_its_way_to_the_disk_neither_stands_nor_helps_anoth
     (void)state;
     node_init(&node, 1, 3, 1);
     ask_vote(1, "n2", 0, 0, false, false);
+    node_wait(&node, TEST_ELECTION_MS);
     ask_vote(2, "n3", 0, 0, true, false);
     assert_false(node_sent(&node, RAFT_VOTE_REPLY, 0)->granted);
     node_time_out(&node);
     assert_int_equal(node.raft.role, RAFT_FOLLOWER);
     node_complete_all(&node);
     assert_true(node_sent_to(&node, RAFT_VOTE_REPLY, "n2")->granted);
-    ask_vote(2, "n3", 0, 0, true, false);
-    assert_true(node_sent(&node, RAFT_VOTE_REPLY, 0)->granted);
     node_time_out(&node);
     assert_int_equal(node.raft.role, RAFT_PRE_CANDIDATE);
+}
+
+static bool helps(const char *candidate)
+{
+    ask_vote(2, candidate, 0, 0, true, false);
+    return node_sent(&node, RAFT_VOTE_REPLY, 0)->granted;
+}
+
+static void who_gave_its_vote_helps_no_other_while_the_candidate_still_asks(void **state)
+{
+    (void)state;
+    node_init(&node, 1, 3, 1);
+    ask_vote(1, "n2", 0, 0, false, false);
+    node_complete_all(&node);
+    node_wait(&node, TEST_ELECTION_MS - 1);
+    assert_false(helps("n3"));
+    assert_true(helps("n2"));
+    ask_vote(1, "n2", 0, 0, false, false);
+    node_wait(&node, TEST_ELECTION_MS - 1);
+    assert_false(helps("n3"));
+    node_wait(&node, 1);
+    assert_true(helps("n3"));
 }
 
 static void votes_of_one_voter_count_once(void **state)
@@ -457,6 +478,7 @@ int main(void)
         cmocka_unit_test(a_candidate_with_a_good_disk_is_no_more_patient_than_before),
         cmocka_unit_test(elections_that_nobody_answers_make_patient_until_a_leader_is_heard),
         cmocka_unit_test(who_has_a_vote_on_its_way_to_the_disk_neither_stands_nor_helps_another),
+        cmocka_unit_test(who_gave_its_vote_helps_no_other_while_the_candidate_still_asks),
         cmocka_unit_test(votes_of_one_voter_count_once),
         cmocka_unit_test(a_learner_neither_campaigns_nor_counts),
         cmocka_unit_test(a_single_voter_leads_alone),
