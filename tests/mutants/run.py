@@ -28,9 +28,10 @@ import fresh  # noqa: E402
 from patch import ORACLES, PatchError, load  # noqa: E402
 
 SIMULATOR = "build/bin/holdfast-sim"
-SIM_PARTS = ("Makefile", "daemon", "hal", "conf", "tests/sim", "build/gen", "build/obj/daemon",
-             "build/obj/hal", "build/obj/conf", "build/obj/tests/sim", "build/lib")
-UNIT_PARTS = ("Makefile", "daemon", "hal", "conf", "tests", "build/gen", "build/obj", "build/lib")
+MAKE_PARTS = ("Makefile", "firmware/install.mk")
+SIM_PARTS = MAKE_PARTS + ("daemon", "hal", "conf", "tests/sim", "build/gen", "build/obj/daemon",
+                          "build/obj/hal", "build/obj/conf", "build/obj/tests/sim", "build/lib")
+UNIT_PARTS = MAKE_PARTS + ("daemon", "hal", "conf", "tests", "build/gen", "build/obj", "build/lib")
 FOUND = re.compile(r"^hunt: (\w+) broken in seed ([\d.]+) after (\d+) seeds, ([\d.]+) simulated hours, "
                    r"([\d.]+) s$", re.M)
 NOT_FOUND = re.compile(r"^hunt: nothing broken after .*$", re.M)
