@@ -332,6 +332,32 @@ static void whoever_has_no_memory_counts_only_in_a_question_asked_after_that_was
     assert_true(has_say());
 }
 
+/* It may have taken in more since, or lead no more. */
+static void a_leaders_answer_to_an_earlier_question_does_not_count(void **state)
+{
+    (void)state;
+    for (int leads = 0; leads < 2; leads++) {
+        start_recovering(5);
+        append("n2", 3, 2, 2);
+        node_complete_all(&node);
+        answer_as_leader("n2", 3, 2);
+        answer_forgetful("n5", 77);
+        if (leads)
+            answer_as_leader("n2", 3, 4);
+        else
+            answer("n2", 3);
+        answer("n3", 3);
+        answer("n4", 3);
+        answer_forgetful("n5", 77);
+        node_complete_all(&node);
+        assert_false(has_say());
+    }
+    append("n2", 3, 4, 2);
+    node_complete_all(&node); /* entry 4 */
+    node_complete_all(&node); /* that it ends */
+    assert_true(has_say());
+}
+
 static void it_waits_while_no_majority_has_a_memory(void **state)
 {
     (void)state;
@@ -1096,6 +1122,7 @@ int main(void)
         cmocka_unit_test(alone_it_recovers_from_nobody),
         cmocka_unit_test(
             whoever_has_no_memory_counts_only_in_a_question_asked_after_that_was_known),
+        cmocka_unit_test(a_leaders_answer_to_an_earlier_question_does_not_count),
         cmocka_unit_test(it_waits_while_no_majority_has_a_memory),
         cmocka_unit_test(an_answer_tells_the_term_and_of_a_leader_its_last_index),
         cmocka_unit_test(a_leader_commits_nothing_by_one_that_recovers),
