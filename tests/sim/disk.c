@@ -123,6 +123,8 @@ void disk_init(struct world *world, struct sim_disk *disk, int node)
 
 int64_t disk_flush_us(struct world *world, const struct sim_disk *disk)
 {
+    if (disk->hung_until_us > world->now_us)
+        return disk->hung_until_us - world->now_us + FLUSH_MIN_US;
     if (disk->slow_until_us > world->now_us && disk->slow_us > 0)
         return disk->slow_us;
     if (disk->slow_until_us > world->now_us)

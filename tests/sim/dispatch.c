@@ -35,6 +35,8 @@ static void check(struct world *world, const struct event *event)
         oracle_check_driven(world);
     if (world->plan.type == SIM_ISSUER_CUT)
         oracle_check_one_leads(world);
+    if (world->plan.type == SIM_SLOW_DISKS)
+        disk_hang_check(world);
 }
 
 void dispatch_event(struct world *world, const struct event *event)

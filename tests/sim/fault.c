@@ -216,6 +216,12 @@ const struct fault_row fault_table[FAULT_KINDS] = {
                              { 0 },
                              draw_waiter_death,
                              apply_waiter_death },
+    [FAULT_DISK_HANG] = { "disk-hang",
+                          0,
+                          { FIELD_ISSUER, FIELD_DURATION },
+                          { 0 },
+                          draw_disk_hang,
+                          apply_disk_hang },
 };
 
 /* Of these nobody loses a leader, or a memory. */

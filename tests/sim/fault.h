@@ -63,6 +63,7 @@ enum fault_kind {
     FAULT_PUT_BACK,     /* that card, as it was, into the same issuer */
     FAULT_FIRST_PERMIT, /* what dies as soon as its board is permitted to drive */
     FAULT_WAITER_DEATH, /* the agent that would be granted next */
+    FAULT_DISK_HANG,    /* of an issuer: no sync ends before `duration` is over */
     FAULT_KINDS
 };
 

@@ -39,7 +39,7 @@ fault_drawer draw_pause, draw_kill, draw_power, draw_death_within, draw_partitio
     draw_resource_and_board, draw_leader_transfer, draw_resource, draw_leader_death,
     draw_board_death, draw_cut, draw_wall_step, draw_laggard, draw_disks_slow, draw_loss,
     draw_damage, draw_member, draw_member_remove, draw_refit, draw_put_back, draw_first_permit,
-    draw_waiter_death;
+    draw_waiter_death, draw_disk_hang;
 
 /* ---- applying: NULL, or why it does not apply now */
 
@@ -52,7 +52,7 @@ fault_applier apply_pause, apply_kill, apply_power, apply_kill_in_flush, apply_k
     apply_go, apply_notes, apply_leader_death, apply_board_death, apply_cut, apply_wall_step,
     apply_laggard, apply_disks_slow, apply_backup, apply_loss, apply_damage, apply_member_add,
     apply_member_promote, apply_member_remove, apply_refit, apply_copy_card, apply_put_back,
-    apply_first_permit, apply_waiter_death;
+    apply_first_permit, apply_waiter_death, apply_disk_hang;
 
 /* ---- whom it is for (fault_death.c) */
 

@@ -36,6 +36,7 @@ const char *apply_board_death(struct world *world, const struct fault *fault)
     oracle_check_driven(world);
     if (board == ORACLE_NOBODY)
         return "nobody drives";
+    world->oracle.no_drop = false; /* where a disk hangs, until then nobody does */
     struct span fence = span_from_us(world->plan.hardware[board].fence_us);
     struct span lease = span_add(span_from_us(world->plan.ttl_us), fence);
     /* Stretched by the issuer's reckoning, and once more by its clock. */

@@ -421,6 +421,7 @@ void sim_issuer_prepare(struct world *world, int node)
     issuer->store_failed = false;
     issuer->hard_count = 0;
     issuer->disk.sync_error = 0;
+    issuer->disk.hung_until_us = 0;
 }
 
 void sim_issuer_dies_in_recovery(struct world *world, int node)

@@ -3,6 +3,7 @@
 
 #include "base/timing.h"
 #include "tests/sim/child.h"
+#include "tests/sim/disk_hang.h"
 #include "tests/sim/fault_rows.h"
 #include "tests/sim/mix.h"
 #include "tests/sim/scenario.h"
@@ -124,10 +125,12 @@ static void plan_kills(struct sim_plan *plan, struct random *random)
 }
 
 /* Long phases, and a log that grows meanwhile. */
-static void plan_slow_disks(struct sim_plan *plan)
+static void plan_slow_disks(const struct settings *settings, struct sim_plan *plan)
 {
     plan->fault_interval_us = SLOW_EVERY_US * plan->scale;
     plan->note_interval_us = SLOW_NOTES_US * plan->scale;
+    if (disk_hang_takes_run(settings))
+        disk_hang_plan(settings, plan);
 }
 
 /* Several resources on a board: what one bears all do. */
@@ -222,7 +225,7 @@ static void plan_world(const struct settings *settings, struct sim_plan *plan)
     if (plan->type == SIM_RESTORE)
         plan_restore(settings, plan);
     if (plan->type == SIM_SLOW_DISKS)
-        plan_slow_disks(plan);
+        plan_slow_disks(settings, plan);
     if (plan->type == SIM_SLACK)
         plan_slack(plan, random);
     plan_ttls(settings, plan);
@@ -500,6 +503,8 @@ void scenario_make(struct settings *settings, struct scenario *scenario)
     random_init(&random, settings->seed, STREAM_SCHEDULE, 0);
     if (plan_is_chaos(&scenario->plan))
         add_chaos(scenario, &mix, &random);
+    else if (scenario->plan.type == SIM_SLOW_DISKS && disk_hang_takes_run(settings))
+        disk_hang_add(settings, scenario);
     else
         add_deaths(scenario, &random);
     if (scenario->plan.type == SIM_RESTORE)
@@ -511,5 +516,7 @@ void scenario_make(struct settings *settings, struct scenario *scenario)
         add_members(scenario, &random);
     if (scenario->plan.type == SIM_CHAOS && scenario->plan.issuers == 3 && scenario->plan.ordered)
         add_cards(scenario, &random);
+    if (scenario->plan.type == SIM_CHAOS && settings->plant == PLANT_NONE && !settings->skew_beyond)
+        disk_hang_add_to_chaos(settings, scenario);
     child_make(settings, &mix, scenario);
 }

@@ -40,7 +40,8 @@ static bool is_well(const struct world *world, int node, uint64_t term)
     return issuer->process.up && issuer->process.paused_until_us <= world->now_us &&
            world->asleep_until_us[machine] == 0 && !world->clock[machine].raw.stands &&
            !issuer->store_failed && issuer->disk.sync_error == 0 &&
-           issuer->disk.slow_until_us <= world->now_us && issuer->doom.at == DOOM_NONE &&
+           issuer->disk.slow_until_us <= world->now_us &&
+           issuer->disk.hung_until_us <= world->now_us && issuer->doom.at == DOOM_NONE &&
            oracle_remembers(world, node) && raft_standing(&issuer->replica->raft) == RAFT_WHOLE &&
            issuer->replica->raft.term == term;
 }

@@ -74,6 +74,8 @@ struct sim_disk {
     int sync_error; /* errno of every sync from now on */
     int64_t slow_until_us;
     int64_t slow_us; /* each flush until then takes so long; 0: some time */
+    int64_t hung_from_us;
+    int64_t hung_until_us; /* no flush ends before that */
 };
 
 /* ---- an issuer */
@@ -568,6 +570,9 @@ const char *slack_apply_slow(struct world *world, const struct fault *fault);
 const char *slack_apply_stall(struct world *world, const struct fault *fault);
 /* Of a frame that is sent now, by machines. */
 int64_t slack_delay_us(const struct world *world, int from, int to);
+
+/* disk_hang.c */
+void disk_hang_check(struct world *world);
 
 /* put_back.c: a card that is put back as it was. NULL, or why that is not done */
 const char *put_back_copy(struct world *world, int node);
