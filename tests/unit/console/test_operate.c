@@ -1,8 +1,21 @@
 /* What operators do and see at the console of the issuer that leads, and at a board's. */
+#include <stdatomic.h>
+#include <sys/syscall.h>
+
 #include "tests/unit/console/site.h"
 
 #include "backup/backup.h"
 #include "console/call.h"
+
+static atomic_bool disks_wait;
+
+/* In the place of the C library's: as long as a test wants. */
+int fdatasync(int fd)
+{
+    while (atomic_load(&disks_wait))
+        usleep(1000);
+    return (int)syscall(SYS_fdatasync, fd);
+}
 
 struct wanted {
     struct client *client;
@@ -115,6 +128,12 @@ static void act_without_effect_is_not_told_as_done(void **state)
                "ERR 409 pump: held off, not granted to anybody");
 }
 
+static bool both_are_taken(const void *context)
+{
+    (void)context;
+    return log_lines(": resource remove pump") == 2;
+}
+
 static bool both_are_answered(const void *clients)
 {
     struct client *const *both = clients;
@@ -135,8 +154,12 @@ static void of_two_that_remove_at_once_one_is_told_that_it_had_no_effect(void **
     run_until(site_is_up, NULL);
     struct client *both[] = { client_open(ISSUER, "olga", "operator"),
                               client_open(ISSUER, "otto", "operator") };
+    atomic_store(&disks_wait, true);
     for (int i = 0; i < 2; i++)
         client_say(both[i], "resource remove pump\n");
+    bool taken = site_run(both_are_taken, NULL, SITE_PATIENCE_MS);
+    atomic_store(&disks_wait, false);
+    assert_true(taken);
     run_until(both_are_answered, both);
     int done = strstr(both[0]->text, "removed") != NULL ? 0 : 1;
     assert_has(both[done]->text, "removed");
