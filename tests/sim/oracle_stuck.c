@@ -87,15 +87,22 @@ void oracle_granted(struct world *world, uint64_t index, int resource)
 }
 
 /* What the table says is not answered while it is being changed: it may be no more when that is read. */
-static void check_at_rest(struct world *world, int issuer, const struct lease_message *message)
+static void check_at_rest(struct world *world, int issuer, int board,
+                          const struct lease_message *message)
 {
     const struct replica *replica = world->issuer[issuer].replica;
     for (size_t i = 0; i < replica->issuer.lease_count; i++) {
         const struct issuer_lease *lease = &replica->issuer.lease[i];
-        if (name_equal(&lease->resource, &message->resource) &&
-            lease->word_index > replica->table.applied)
+        if (!name_equal(&lease->resource, &message->resource))
+            continue;
+        if (lease->word_index > replica->table.applied)
             world_fail(world, ORACLE_S3,
                        "%s says that a word about %s is noted, and writes another",
+                       world->name[issuer].text, message->resource.text);
+        if (lease->pending == ISSUER_PENDING_GRANT &&
+            name_equal(&lease->pending_node, &world->name[board_node(world, board)]))
+            world_fail(world, ORACLE_S3,
+                       "%s says that a word about %s is noted, and grants what ends it",
                        world->name[issuer].text, message->resource.text);
     }
 }
@@ -111,7 +118,7 @@ void oracle_noted(struct world *world, int issuer, int board, const struct lease
         world_fail(world, ORACLE_S3, "%s says that a word of %s about %s is noted, it is not",
                    world->name[issuer].text, world->name[board_node(world, board)].text,
                    message->resource.text);
-    check_at_rest(world, issuer, message);
+    check_at_rest(world, issuer, board, message);
     /* The answer to an old word of a board that was cleared since: it counts for nobody. */
     const struct sim_agent *agent = &world->board[board].agent;
     bool old = agent->process->up && !agent->holder->lease[resource].word.stuck;

@@ -83,6 +83,15 @@ void issuer_note_seen_off(struct issuer *issuer, struct issuer_client *client,
         propose_word(issuer, lease, client, &off_again, now, out);
 }
 
+/* PROTOCOL.md, noted-at-rest: what stands of the board's output is not about to change. */
+static bool is_at_rest(const struct issuer *issuer, const struct issuer_lease *lease,
+                       const struct hf_name *board)
+{
+    bool granting =
+        lease->pending == ISSUER_PENDING_GRANT && name_equal(&lease->pending_node, board);
+    return !granting && !is_writing(issuer, lease);
+}
+
 void issuer_on_stuck(struct issuer *issuer, struct issuer_client *client,
                      const struct lease_message *message, struct instant now,
                      struct issuer_output *out)
@@ -102,7 +111,7 @@ void issuer_on_stuck(struct issuer *issuer, struct issuer_client *client,
         return;
     bool known = stuck_find(&issuer->table->stuck, &message->resource, &client->node) != NULL;
     /* Else it is said again, and answered when it is known what stands there. */
-    if (known != message->fenced && !is_writing(issuer, lease)) {
+    if (known != message->fenced && is_at_rest(issuer, lease, &client->node)) {
         struct lease_message *answer =
             issuer_send(out, &client->node, LEASE_NOTED, &message->resource);
         answer->nonce = message->nonce;

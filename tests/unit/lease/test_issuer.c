@@ -1762,6 +1762,30 @@ static void stuck_again_while_its_clearing_is_written_is_held_again(void **state
     assert_string_equal(holder(), "");
 }
 
+/* The grant ends the row that an operator let go, and with it what would be noted. */
+static void stuck_again_while_it_is_granted_is_held_again(void **state)
+{
+    (void)state;
+    held_by_a();
+    tick(3 * TTL_US);
+    assert_null(ask_clear("a"));
+    commit_all();
+    release("b", token(), true);
+    commit_all();
+    acquire("a", 0, false);
+    assert_int_equal(count_proposed(LEASE_COMMAND_GRANT), 1);
+    sent_count = 0;
+    stuck("a", false);
+    assert_null(last_sent("a", LEASE_NOTED));
+    commit_all();
+    release("a", token(), false);
+    acquire("b", 0, false);
+    tick(3 * TTL_US);
+    commit_all();
+    assert_int_equal(table.stuck.count, 1);
+    assert_string_equal(holder(), "");
+}
+
 static void cleared_while_its_word_is_written_is_not_held_for_ever(void **state)
 {
     (void)state;
@@ -1902,6 +1926,7 @@ static const struct CMUnitTest outputs_stuck_on[] = {
     CLAIM(with_the_policy_go_it_is_written_down_and_granted),
     CLAIM(only_a_board_that_may_hold_it_holds_it_back),
     CLAIM(stuck_again_while_its_clearing_is_written_is_held_again),
+    CLAIM(stuck_again_while_it_is_granted_is_held_again),
     CLAIM(cleared_while_its_word_is_written_is_not_held_for_ever),
     CLAIM(what_is_stuck_on_is_written_whatever_its_board_has_spent),
     CLAIM(what_ends_a_word_waits_for_the_budget_of_its_board),
