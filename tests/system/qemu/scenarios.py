@@ -369,7 +369,7 @@ def disk_full(trial):
     trial.takeover(since, trial.world.boards)
     status = trial.world.ctl(sick.name, "status")
     assert status["store"] == "good", status
-    sick.shell.run("rm /data/fill")
+    sick.shell.run("rm /data/fill && sync")  # for good: the next fault may be of this disk
 
 
 def is_stuck(trial, board):
