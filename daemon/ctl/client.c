@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <mbedtls/ctr_drbg.h>
@@ -23,6 +24,8 @@
 struct client {
     const struct client_config *config;
     FILE *errors;
+    int64_t
+        greeted_by_ms; /* CLOCK_MONOTONIC; 0: the other side has greeted, or may take its time */
     mbedtls_net_context net;
     mbedtls_entropy_context entropy;
     mbedtls_ctr_drbg_context random;
@@ -88,6 +91,33 @@ static bool wait_connected(int fd)
     getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size);
     errno = error;
     return error == 0;
+}
+
+static int64_t monotonic_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static int send_some(void *context, const unsigned char *bytes, size_t length)
+{
+    struct client *client = context;
+    return mbedtls_net_send(&client->net, bytes, length);
+}
+
+/* A byte now and then is progress, and would never end. */
+static int receive_some(void *context, unsigned char *bytes, size_t length, uint32_t timeout_ms)
+{
+    struct client *client = context;
+    if (client->greeted_by_ms != 0) {
+        int64_t left_ms = client->greeted_by_ms - monotonic_ms();
+        if (left_ms <= 0)
+            return MBEDTLS_ERR_SSL_TIMEOUT;
+        if (left_ms < (int64_t)timeout_ms)
+            timeout_ms = (uint32_t)left_ms;
+    }
+    return mbedtls_net_recv_timeout(&client->net, bytes, length, timeout_ms);
 }
 
 /* One address; returns the descriptor, blocking again, or -1 with errno. */
@@ -192,8 +222,9 @@ static enum ctl_exit set_up_tls(struct client *client)
         error = mbedtls_ssl_set_hostname(&client->ssl, NULL);
     if (error != 0)
         return fail(client, CTL_EXIT_UNREACHABLE, "cannot set up TLS", error);
-    mbedtls_ssl_set_bio(&client->ssl, &client->net, mbedtls_net_send, NULL,
-                        mbedtls_net_recv_timeout);
+    mbedtls_ssl_set_bio(&client->ssl, client, send_some, NULL, receive_some);
+    if (client->config->greeting_ms != 0)
+        client->greeted_by_ms = monotonic_ms() + client->config->greeting_ms;
     return CTL_EXIT_MORE;
 }
 
@@ -339,6 +370,7 @@ static enum ctl_exit converse(struct client *client, const char *line, uint32_t 
         return status;
     if (!answer.greeted)
         return fail(client, CTL_EXIT_UNREACHABLE, "does not greet as a Holdfast console", 0);
+    client->greeted_by_ms = 0;
     status = send_line(client, line);
     if (status != CTL_EXIT_MORE)
         return status;
@@ -357,6 +389,7 @@ static void client_init(struct client *client, const struct client_config *confi
 {
     client->config = config;
     client->errors = errors;
+    client->greeted_by_ms = 0;
     mbedtls_net_init(&client->net);
     mbedtls_entropy_init(&client->entropy);
     mbedtls_ctr_drbg_init(&client->random);

@@ -3,6 +3,7 @@
  * answer.
  *
  * Owner: main; one thread, blocking. Each step waits at most CLIENT_TIMEOUT_MS without progress.
+ *   TLS handshake and greeting have `greeting_ms` together.
  * Trust: the server must show a certificate of the cluster's CA whose OU is "node", and whose CN is
  *   the node that was asked for, or one of the issuers if none was: a board's key, which is in the
  *   field, could answer in an issuer's place otherwise. Where any node may answer, it is said which
@@ -18,7 +19,10 @@
 #include "conf/conf.h"
 #include "ctl/command_line.h"
 
-enum { CLIENT_TIMEOUT_MS = 5000 };
+enum {
+    CLIENT_TIMEOUT_MS = 5000,
+    CLIENT_GREETING_MS = 15000 /* a console gives a slow board 12 s for its handshake */
+};
 
 struct client_config {
     const char *address;        /* "HOST:PORT" or "[IPv6]:PORT" */
@@ -27,6 +31,7 @@ struct client_config {
     const char *ca;             /* files */
     const char *cert;
     const char *key;
+    uint32_t greeting_ms; /* from the connection to the greeting, 0: no limit in all */
 };
 
 /* Whom a console says to ask instead, as an operator's acts are taken by issuers only. */

@@ -15,7 +15,14 @@ static size_t length_of(unsigned char first)
                           0;
 }
 
-/* C0 but for newline and tab, DEL, C1; surrogates and what is encoded in more bytes than it takes. */
+/* Changes the direction of what is beside it, or ends a line: one name would look like another. */
+static bool is_deceptive(uint32_t code)
+{
+    return code == 0x61c || code == 0x200e || code == 0x200f ||
+           (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
+}
+
+/* Not C0 but for newline and tab, DEL, C1; nor surrogates and what is encoded in too many bytes. */
 static bool is_text(const unsigned char *bytes, size_t length)
 {
     static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
@@ -24,7 +31,7 @@ static bool is_text(const unsigned char *bytes, size_t length)
         code = code << 6 | (bytes[i] & 0x3fu);
     if (code < 0x20)
         return code == '\n' || code == '\t';
-    return code >= least[length] && !(code >= 0x7f && code < 0xa0) &&
+    return code >= least[length] && !(code >= 0x7f && code < 0xa0) && !is_deceptive(code) &&
            !(code >= 0xd800 && code < 0xe000) && code < 0x110000;
 }
 

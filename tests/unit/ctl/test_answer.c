@@ -144,6 +144,8 @@ static void what_commands_a_terminal_is_not_let_out(void **state)
                                "1m\n"                                   /* C1, in both ways */
                                "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\n" /* characters */
                                "\xc0\x9b\xe0\x82\x9b\xed\xa0\x80\xe2\x82\n\xf5\xff\n" /* none */
+                               "\xe2\x80\xae"
+                               "b\xe2\x81\xa9\n" /* right to left, and its end */
                                "holdfast> ";
     for (size_t size = 1; size <= sizeof(said); size++) {
         struct heard heard = { 0 };
@@ -153,7 +155,8 @@ static void what_commands_a_terminal_is_not_let_out(void **state)
                                        "c\\xc2\\x9b31m\\x9b1m\n"
                                        "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80\n"
                                        "\\xc0\\x9b\\xe0\\x82\\x9b\\xed\\xa0\\x80\\xe2\\x82\n"
-                                       "\\xf5\\xff\n");
+                                       "\\xf5\\xff\n"
+                                       "\\xe2\\x80\\xaeb\\xe2\\x81\\xa9\n");
     }
 }
 

@@ -34,6 +34,7 @@ struct console {
     const char *greeting; /* up to and with the first prompt */
     const char *answer;   /* NULL: says nothing more */
     atomic_bool silent;   /* and does not hang up before the client does */
+    atomic_bool drips;    /* a byte of its greeting now and then, without end */
     int listen_fd;
     int port;
     char heard[600]; /* the line that arrived */
@@ -46,6 +47,7 @@ struct fixture {
     char errors[1024];
     const char *node; /* whom the client asks for */
     const struct conf *issuers;
+    uint32_t greeting_ms;
     struct client_elsewhere elsewhere;
     struct console console;
 };
@@ -63,6 +65,10 @@ static void talk(struct console *console, mbedtls_ssl_context *ssl)
 {
     size_t used = 0;
     int count;
+    while (console->drips && mbedtls_ssl_write(ssl, (const unsigned char *)"h", 1) == 1)
+        usleep(10000);
+    if (console->drips)
+        return;
     mbedtls_ssl_write(ssl, (const unsigned char *)console->greeting, strlen(console->greeting));
     while (!memchr(console->heard, '\n', used) && used < sizeof(console->heard) - 1) {
         count = mbedtls_ssl_read(ssl, (unsigned char *)console->heard + used,
@@ -184,7 +190,8 @@ static enum ctl_exit call(struct fixture *fix, const char *ca_name, const char *
                                           .issuers = fix->issuers,
                                           .ca = ca,
                                           .cert = cert,
-                                          .key = key };
+                                          .key = key,
+                                          .greeting_ms = fix->greeting_ms };
     memset(fix->out, 0, sizeof(fix->out));
     memset(fix->errors, 0, sizeof(fix->errors));
     FILE *out = fmemopen(fix->out, sizeof(fix->out), "w");
@@ -292,6 +299,18 @@ static void silence_has_the_limit_of_its_command(void **state)
     double began = seconds();
     assert_int_equal(call_console(fix, "ca.crt", 100), CTL_EXIT_UNREACHABLE);
     assert_true(seconds() - began < CLIENT_TIMEOUT_MS / 1000.0);
+    stop(fix);
+    assert_non_null(strstr(fix->errors, "no answer in time"));
+}
+
+/* Each byte is progress: the limit of a silence never comes. */
+static void a_greeting_that_comes_by_drops_has_an_end(void **state)
+{
+    struct fixture *fix = *state;
+    start(fix, "board-a", greeting, NULL);
+    fix->console.drips = true;
+    fix->greeting_ms = 1000;
+    assert_int_equal(call_console(fix, "ca.crt", CLIENT_TIMEOUT_MS), CTL_EXIT_UNREACHABLE);
     stop(fix);
     assert_non_null(strstr(fix->errors, "no answer in time"));
 }
@@ -478,6 +497,7 @@ int main(void)
         cmocka_unit_test(a_refusal_has_status_1),
         cmocka_unit_test(a_command_that_the_console_does_not_know_has_status_2),
         cmocka_unit_test(silence_has_the_limit_of_its_command),
+        cmocka_unit_test(a_greeting_that_comes_by_drops_has_an_end),
         cmocka_unit_test(a_console_of_another_ca_is_not_trusted),
         cmocka_unit_test(a_console_whose_certificate_is_not_valid_yet_is_not_trusted),
         cmocka_unit_test(a_console_whose_certificate_is_no_node_s_is_not_trusted),
