@@ -17,7 +17,8 @@
  *    CONSOLE_GREETING_MS.
  *  - Seats are limited, some are kept for operators, and idle ones end: see seats.h.
  *  - A line longer than CONSOLE_LINE_MAX, or with bytes that are no text, ends the connection with
- *    one error.
+ *    one error. What is behind a line that was taken is looked at before more is read, so that what is
+ *    kept of a client has a bound, however its bytes are cut into records.
  *  - A command that another node must answer is relayed over the peer hub, once. Whose word counts
  *    there for an operator is in voucher.h; `fault clear` of a latched fault is for the board's own
  *    console. A board's console relays questions only, and says where acts are taken (CALL_ELSEWHERE).

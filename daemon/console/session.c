@@ -274,7 +274,8 @@ static void session_look(uv_timer_t *timer)
 
 /*
  * Takes the next line, if it is this session's turn; else whatever it waits for comes here again: its
- * turn, or the end of the answer. Nothing is read while a line waits.
+ * turn, or the end of the answer. Nothing is read while a line waits, nor behind what is too long for
+ * one: so there is always room for what is read at once, whatever stood behind the line taken last.
  */
 static void session_advance(struct session *session)
 {
@@ -287,20 +288,23 @@ static void session_advance(struct session *session)
         else if (!uv_is_active((uv_handle_t *)&console->turn))
             console_turn(&console->turn);
     }
-    if (!session->ending)
-        tls_stream_pause(session->stream, session_line_waits(session));
+    if (session->ending)
+        return;
+    bool waits = session_line_waits(session);
+    if (!waits && session->input_length > CONSOLE_LINE_MAX)
+        session_fail_long(session);
+    else
+        tls_stream_pause(session->stream, waits);
 }
 
 static void session_data(void *context, struct bytes data)
 {
     struct session *session = context;
     session_end_watch(session);
-    /* It is read only while no line waits: what is there is the beginning of one. */
+    /* What is there is the beginning of a line, and no longer than one: see session_advance(). */
     HF_CHECK(data.length <= sizeof(session->input) - session->input_length);
     memcpy(session->input + session->input_length, data.data, data.length);
     session->input_length += data.length;
-    if (session->input_length > CONSOLE_LINE_MAX && !session_line_waits(session))
-        session_fail_long(session);
     session_advance(session);
 }
 

@@ -62,6 +62,26 @@ static void line_of_512_bytes_is_taken_and_a_longer_one_ends_the_session(void **
     run_until(client_is_closed, olga);
 }
 
+/* Behind a line that is taken there may be more than a line has, and more than one read comes after it. */
+static void what_is_behind_a_line_is_as_long_as_a_line_at_most(void **state)
+{
+    (void)state;
+    char first[TLS_STREAM_PLAIN + 1];
+    char more[TLS_STREAM_PLAIN + 1];
+    struct client *olga = client_open(ISSUER, "olga", "operator");
+    memset(first, 'a', sizeof(first));
+    memset(more, 'a', sizeof(more));
+    memcpy(first, "x\n", 2);
+    first[TLS_STREAM_PLAIN] = more[TLS_STREAM_PLAIN] = '\0';
+    client_say(olga, first);
+    client_say(olga, more);
+    run_until(client_is_closed, olga);
+    assert_has(olga->text, "ERR 400 unknown command x");
+    assert_has(olga->text, "ERR 400 a command is at most 512 bytes long\n");
+    struct client *vera = client_open(ISSUER, "vera", "viewer");
+    assert_has(ask(vera, "help"), "commands");
+}
+
 static void line_that_is_no_text_ends_the_session(void **state)
 {
     (void)state;
@@ -396,6 +416,7 @@ int main(void)
         TEST(lines_that_come_at_once_are_answered_one_after_another),
         TEST(line_may_end_as_in_a_terminal_and_may_be_empty),
         TEST(line_of_512_bytes_is_taken_and_a_longer_one_ends_the_session),
+        TEST(what_is_behind_a_line_is_as_long_as_a_line_at_most),
         TEST(line_that_is_no_text_ends_the_session),
         TEST(quit_ends_the_session),
         TEST(thousand_lines_at_once_cost_one_answer_and_a_turn_each),
