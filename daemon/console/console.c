@@ -12,9 +12,7 @@
 
 /* ---- listening */
 
-/* One line a minute for each cause, with a count: who connects in a loop can't fill the log. */
-static void console_log_refusal(struct console *console, int cause, const char *who,
-                                const char *detail)
+void console_log_refusal(struct console *console, int cause, const char *who, const char *detail)
 {
     uint64_t now_ms = uv_now(console->view.loop);
     uint32_t more = refusals_collect(&console->refusals, cause, now_ms);

@@ -22,4 +22,10 @@ struct console {
     struct refusals refusals;
 };
 
+/*
+ * Says why a client was refused, or was hung up on: one line a minute for each cause (of
+ * peer/refusals.h), with a count. Who connects in a loop can't fill the log.
+ */
+void console_log_refusal(struct console *console, int cause, const char *who, const char *detail);
+
 #endif

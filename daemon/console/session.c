@@ -7,7 +7,6 @@
 #include "base/check.h"
 #include "console/seats.h"
 #include "console/turns.h"
-#include "log/log.h"
 
 _Static_assert((int)CONSOLE_SESSIONS_MAX == (int)SEATS_MAX, "a session is a seat");
 
@@ -52,11 +51,13 @@ static void session_end(struct session *session)
     tls_stream_close(session->stream);
 }
 
-static void session_fail(struct session *session, const char *text)
+/* Ends it for a line that is none. */
+static void session_fail(struct session *session, const char *why)
 {
-    session_write(session, text, strlen(text));
-    log_line(LOG_WARNING, "console: %s: %.*s", tls_stream_remote(session->stream),
-             (int)strcspn(text, "\n"), text);
+    char text[100];
+    int length = snprintf(text, sizeof(text), "ERR 400 %s\n", why);
+    session_write(session, text, (size_t)length);
+    console_log_refusal(session->console, REFUSAL_LINE, tls_stream_remote(session->stream), why);
     session_end(session);
 }
 
@@ -208,7 +209,7 @@ static void session_end_watch(struct session *session)
 
 static void session_fail_long(struct session *session)
 {
-    session_fail(session, "ERR 400 a command is at most 512 bytes long\n");
+    session_fail(session, "a command is at most 512 bytes long");
 }
 
 static void session_take(struct session *session)
@@ -218,7 +219,7 @@ static void session_take(struct session *session)
     if (!session_next_line(session, line, &length))
         session_fail_long(session);
     else if (!session_text_ok(line, length))
-        session_fail(session, "ERR 400 a command is one line of text\n");
+        session_fail(session, "a command is one line of text");
     else
         session_line(session, line);
     if (session->input_length > 0 && !session->ending)

@@ -9,6 +9,7 @@ const char *refusal_cause_text(int cause)
         [REFUSAL_VERSION - TLS_CAUSES] = "protocol version mismatch",
         [REFUSAL_HELLO - TLS_CAUSES] = "no hello",
         [REFUSAL_FRAME - TLS_CAUSES] = "bad frame",
+        [REFUSAL_LINE - TLS_CAUSES] = "bad line",
     };
     return cause < TLS_CAUSES ? tls_cause_text((enum tls_cause)cause) : texts[cause - TLS_CAUSES];
 }

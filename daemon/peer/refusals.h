@@ -3,7 +3,7 @@
  *
  * Purpose: whoever connects in a loop and is refused cannot fill the log. Pure; the clock is passed
  * in.
- * Owner: one peer hub, which embeds it, zeroed.
+ * Owner: a peer hub, or a console, which embeds it, zeroed.
  */
 #ifndef HOLDFAST_PEER_REFUSALS_H
 #define HOLDFAST_PEER_REFUSALS_H
@@ -21,6 +21,7 @@ enum refusal_cause {
     REFUSAL_VERSION,              /* hello: protocol version mismatch */
     REFUSAL_HELLO,                /* no hello in time, or the connection ended before it */
     REFUSAL_FRAME,                /* a frame of bad length, undecodable, or out of turn */
+    REFUSAL_LINE,                 /* the console's: a line that is too long, or no text */
     REFUSAL_CAUSES
 };
 

@@ -90,6 +90,18 @@ static void line_that_is_no_text_ends_the_session(void **state)
     run_until(client_is_closed, olga);
 }
 
+static void bad_lines_in_a_loop_do_not_fill_the_log(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        struct client *vera = client_open(ISSUER, "vera", "viewer");
+        assert_string_equal(ask(vera, "\x01"), "ERR 400 a command is one line of text\n");
+        run_until(client_is_closed, vera);
+    }
+    assert_int_equal(log_lines("refused: bad line: a command is one line of text"), 1);
+    assert_int_equal(log_lines("a command is"), 1);
+}
+
 static void quit_ends_the_session(void **state)
 {
     (void)state;
@@ -418,6 +430,7 @@ int main(void)
         TEST(line_of_512_bytes_is_taken_and_a_longer_one_ends_the_session),
         TEST(what_is_behind_a_line_is_as_long_as_a_line_at_most),
         TEST(line_that_is_no_text_ends_the_session),
+        TEST(bad_lines_in_a_loop_do_not_fill_the_log),
         TEST(quit_ends_the_session),
         TEST(thousand_lines_at_once_cost_one_answer_and_a_turn_each),
         TEST(all_sessions_together_cost_one_answer_a_turn),
