@@ -249,6 +249,28 @@ static struct session *next_in_turn(const struct console *console)
     return found;
 }
 
+static void session_look(uv_timer_t *timer)
+{
+    session_advance(timer->data);
+}
+
+/*
+ * Nothing is read while a line waits, nor behind what is too long for one: so there is always room for
+ * what is read at once, whatever stood behind the line taken last.
+ */
+static void session_read_on(struct session *session)
+{
+    if (session->ending)
+        return;
+    bool waits = session_line_waits(session);
+    if (waits && session->call == NULL && tls_stream_queued(session->stream) > 0)
+        uv_timer_start(&session->out, session_look, CONSOLE_OUT_MS, 0);
+    if (!waits && session->input_length > CONSOLE_LINE_MAX)
+        session_fail_long(session);
+    else
+        tls_stream_pause(session->stream, waits);
+}
+
 static void console_turn(uv_timer_t *timer)
 {
     struct console *console = timer->data;
@@ -259,7 +281,7 @@ static void console_turn(uv_timer_t *timer)
     session->served = ++console->turns;
     console->operator_last = session->caller.operator_role;
     session_take(session);
-    session_advance(session); /* not with another line: the turn is had */
+    session_read_on(session); /* not with another line: the turn is had */
 }
 
 void session_turns_open(struct console *console)
@@ -268,41 +290,23 @@ void session_turns_open(struct console *console)
     console->turn.data = console;
 }
 
-static void session_look(uv_timer_t *timer)
-{
-    session_advance(timer->data);
-}
-
 /*
  * Takes the next line, if it is this session's turn; else whatever it waits for comes here again: its
- * turn, or the end of the answer. Nothing is read while a line waits, nor behind what is too long for
- * one: so there is always room for what is read at once, whatever stood behind the line taken last.
+ * turn, or the end of the answer.
  */
 static void session_advance(struct session *session)
 {
     struct console *console = session->console;
-    if (session->ending)
-        return;
-    if (session->call == NULL && session_line_waits(session)) {
-        if (tls_stream_queued(session->stream) > 0)
-            uv_timer_start(&session->out, session_look, CONSOLE_OUT_MS, 0);
-        else if (!uv_is_active((uv_handle_t *)&console->turn))
-            console_turn(&console->turn);
-    }
-    if (session->ending)
-        return;
-    bool waits = session_line_waits(session);
-    if (!waits && session->input_length > CONSOLE_LINE_MAX)
-        session_fail_long(session);
-    else
-        tls_stream_pause(session->stream, waits);
+    if (session_wants_turn(session) && !uv_is_active((uv_handle_t *)&console->turn))
+        console_turn(&console->turn);
+    session_read_on(session);
 }
 
 static void session_data(void *context, struct bytes data)
 {
     struct session *session = context;
     session_end_watch(session);
-    /* What is there is the beginning of a line, and no longer than one: see session_advance(). */
+    /* What is there is the beginning of a line, and no longer than one: see session_read_on(). */
     HF_CHECK(data.length <= sizeof(session->input) - session->input_length);
     memcpy(session->input + session->input_length, data.data, data.length);
     session->input_length += data.length;
