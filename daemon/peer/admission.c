@@ -1,6 +1,7 @@
 #include "peer/admission.h"
 
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/check.h"
@@ -43,7 +44,7 @@ static uint64_t passed_ms(uint64_t since_ms, uint64_t now_ms)
 
 static bool host_used(const struct admission_host *host)
 {
-    return host->known || host->places > 0;
+    return host->known > 0 || host->places > 0;
 }
 
 static struct admission_host *host_find(struct admission *admission,
@@ -72,67 +73,113 @@ static struct admission_host *host_make(struct admission *admission,
     return NULL;
 }
 
-static bool forgotten_before(const struct admission_host *a, const struct admission_host *b)
+/* ---- who is known, and by whom */
+
+static bool forgotten_before(const struct admission_known *a, const struct admission_known *b)
 {
-    return a->fixed != b->fixed ? !a->fixed : a->seen_ms < b->seen_ms;
+    bool fixed[] = { a->name[0] == '\0', b->name[0] == '\0' };
+    return fixed[0] != fixed[1] ? !fixed[0] : a->seen_ms < b->seen_ms;
 }
 
-/* False if there is no room for another known host, and nobody to forget for it. */
-static bool forget_one(struct admission *admission)
+static void forget(struct admission *admission, struct admission_known *known)
 {
-    struct admission_host *oldest = NULL;
-    unsigned known = 0;
-    for (unsigned i = 0; i < ADMISSION_HOSTS_MAX; i++) {
-        struct admission_host *host = &admission->host[i];
-        known += host->known;
-        if (host->known && host->links == 0 && (oldest == NULL || forgotten_before(host, oldest)))
-            oldest = host;
+    admission->host[known->host].known--;
+    known->used = false;
+}
+
+/* Of all, or of this name, the one to forget first, and their *count. NULL: all are linked. */
+static struct admission_known *oldest_of(struct admission *admission, const char *name,
+                                         unsigned *count)
+{
+    struct admission_known *oldest = NULL;
+    *count = 0;
+    for (unsigned i = 0; i < ADMISSION_KNOWN_MAX; i++) {
+        struct admission_known *known = &admission->known[i];
+        if (!known->used || (name != NULL && strcmp(known->name, name) != 0))
+            continue;
+        (*count)++;
+        if (known->links == 0 && (oldest == NULL || forgotten_before(known, oldest)))
+            oldest = known;
     }
-    if (known < ADMISSION_KNOWN_MAX)
-        return true;
-    if (oldest == NULL)
-        return false;
-    oldest->known = false;
-    oldest->fixed = false;
-    return true;
+    return oldest;
 }
 
-/* The host, known from now on; NULL: it can't be. */
-static struct admission_host *host_know(struct admission *admission,
-                                        const struct admission_key *key, uint64_t now_ms)
+/* Makes room for one more, of all or of this name; false: there is none, all are linked. */
+static bool make_room(struct admission *admission, const char *name, unsigned max)
 {
-    struct admission_host *host = host_find(admission, key);
-    if ((host == NULL || !host->known) && !forget_one(admission))
+    unsigned count;
+    struct admission_known *oldest = oldest_of(admission, name, &count);
+    if (count < max)
+        return true;
+    if (oldest != NULL)
+        forget(admission, oldest);
+    return oldest != NULL;
+}
+
+static struct admission_known *known_find(struct admission *admission,
+                                          const struct admission_key *key, const char *name)
+{
+    for (unsigned i = 0; i < ADMISSION_KNOWN_MAX; i++) {
+        struct admission_known *known = &admission->known[i];
+        if (known->used && memcmp(&admission->host[known->host].key, key, sizeof(*key)) == 0 &&
+            strcmp(known->name, name) == 0)
+            return known;
+    }
+    return NULL;
+}
+
+static struct admission_known *known_make(struct admission *admission,
+                                          const struct admission_key *key, const char *name)
+{
+    bool own = name[0] == '\0' || make_room(admission, name, ADMISSION_KNOWN_OWN);
+    if (!own || !make_room(admission, NULL, ADMISSION_KNOWN_MAX))
         return NULL;
+    struct admission_host *host = host_find(admission, key);
     if (host == NULL)
         host = host_make(admission, key);
-    host->known = true;
-    host->seen_ms = now_ms;
-    return host;
+    struct admission_known *known = admission->known;
+    while (known->used)
+        known++;
+    *known = (struct admission_known){ .used = true, .host = (uint16_t)(host - admission->host) };
+    snprintf(known->name, sizeof(known->name), "%s", name);
+    host->known++;
+    return known;
 }
 
-void admission_know(struct admission *admission, const struct admission_key *key, bool fixed,
-                    uint64_t now_ms)
+static struct admission_known *host_know(struct admission *admission,
+                                         const struct admission_key *key, const char *name,
+                                         uint64_t now_ms)
 {
-    struct admission_host *host = host_know(admission, key, now_ms);
-    if (host != NULL)
-        host->fixed = host->fixed || fixed;
+    struct admission_known *known = known_find(admission, key, name);
+    if (known == NULL)
+        known = known_make(admission, key, name);
+    if (known != NULL)
+        known->seen_ms = now_ms;
+    return known;
 }
 
-bool admission_link(struct admission *admission, const struct admission_key *key, uint64_t now_ms)
+void admission_expect(struct admission *admission, const struct admission_key *key, uint64_t now_ms)
 {
-    struct admission_host *host = host_know(admission, key, now_ms);
-    if (host != NULL)
-        host->links++;
-    return host != NULL;
+    (void)host_know(admission, key, "", now_ms);
 }
 
-void admission_unlink(struct admission *admission, const struct admission_key *key, uint64_t now_ms)
+int admission_link(struct admission *admission, const struct admission_key *key, const char *name,
+                   uint64_t now_ms)
 {
-    struct admission_host *host = host_find(admission, key);
-    HF_CHECK(host != NULL && host->links > 0);
-    host->links--;
-    host->seen_ms = now_ms;
+    struct admission_known *known =
+        name[0] != '\0' ? host_know(admission, key, name, now_ms) : NULL;
+    if (known == NULL)
+        return ADMISSION_NONE;
+    known->links++;
+    return (int)(known - admission->known);
+}
+
+void admission_unlink(struct admission *admission, int link, uint64_t now_ms)
+{
+    struct admission_known *known = &admission->known[link];
+    HF_CHECK(known->used && known->links > 0);
+    known->links--;
+    known->seen_ms = now_ms;
 }
 
 /* ---- standing */
@@ -145,7 +192,7 @@ static bool crowded(const struct admission *admission, const struct admission_pl
 static int standing_of(const struct admission *admission, const struct admission_place *place)
 {
     const struct admission_host *host = &admission->host[place->host];
-    return (host->known ? 1 : 0) + (crowded(admission, place) ? 0 : 1);
+    return (host->known > 0 ? 1 : 0) + (crowded(admission, place) ? 0 : 1);
 }
 
 enum { STANDING_FIRST = 2 };

@@ -7,10 +7,14 @@
  * Owner: one tls_listener, which embeds it.
  * Rules:
  *  - A host (an address without its port) is known if it is an issuer's, or if somebody with a
- *    certificate of the cluster came from it before. Where too many are known, one without a link is
- *    forgotten, which was linked longest ago: so whoever is linked comes back as a known one. A host with more than per_host places is
- *    crowded. The highest standing is that of a known host that is not crowded; the next has known
- *    hosts that are crowded, and unknown ones that are not; the lowest has crowded unknown ones.
+ *    certificate of the cluster came from it before. A certificate's name makes at most
+ *    ADMISSION_KNOWN_OWN hosts known, and where it comes from more, its own oldest one without a link
+ *    is forgotten: so one certificate, whoever has it, pushes out no other node. Where too many are
+ *    known, one without a link is forgotten, which was linked longest ago: so whoever is linked comes
+ *    back as a known one. A host that several made known is so until it is forgotten for each.
+ *  - A host with more than per_host places is crowded. The highest standing is that of a known host
+ *    that is not crowded; the next has known hosts that are crowded, and unknown ones that are not;
+ *    the lowest has crowded unknown ones.
  *  - Whoever gives way has the lowest standing of all. Of several, it is the one that has said
  *    nothing for longest; else the one whose first message is incomplete for longest; else a
  *    handshake that makes no progress. A handshake that makes progress, and one that waits for its
@@ -26,9 +30,13 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "base/limits.h"
+
 enum {
     ADMISSION_PLACES_MAX = 128,
-    ADMISSION_KNOWN_MAX = 288, /* hosts remembered: every board and issuer, and some that moved */
+    ADMISSION_KNOWN_MAX = 320, /* remembered: every board, each issuer twice, and some that moved */
+    /* Of them, one certificate's: a board with two ports, and IPv4 and IPv6 at each. */
+    ADMISSION_KNOWN_OWN = 4,
     ADMISSION_HOSTS_MAX = ADMISSION_KNOWN_MAX + ADMISSION_PLACES_MAX + 1,
     ADMISSION_STALL_MS = 400, /* a handshake that does not go on for so long stands still */
     ADMISSION_SHARE_US = 500, /* of each ms, see above */
@@ -51,11 +59,17 @@ struct admission_key {
 
 struct admission_host {
     struct admission_key key;
-    uint64_t seen_ms;
     uint16_t places;
-    uint16_t links; /* proven connections of it that live */
-    bool known;
-    bool fixed; /* known by configuration, forgotten after others */
+    uint16_t known; /* so many certificates made it known, configuration counts as one */
+};
+
+/* A host, and one certificate that came from it. */
+struct admission_known {
+    uint64_t seen_ms;
+    uint16_t host;
+    uint16_t links; /* proven connections that live */
+    bool used;
+    char name[HF_NAME_MAX + 1]; /* "": known by configuration, forgotten after others */
 };
 
 struct admission_place {
@@ -79,6 +93,7 @@ struct admission {
     uint64_t budget_ms; /* when the budget was last filled */
     struct admission_place place[ADMISSION_PLACES_MAX];
     struct admission_host host[ADMISSION_HOSTS_MAX];
+    struct admission_known known[ADMISSION_KNOWN_MAX];
 };
 
 /* places_max 1..ADMISSION_PLACES_MAX, the others 1..places_max. */
@@ -87,17 +102,18 @@ void admission_init(struct admission *admission, uint16_t places_max, uint16_t s
 
 struct admission_key admission_key(const struct sockaddr_storage *address);
 
-/* This host is known from now on, unless those known are linked, all of them. `fixed`: an issuer's. */
-void admission_know(struct admission *admission, const struct admission_key *key, bool fixed,
-                    uint64_t now_ms);
+/* This host, an issuer's by configuration, is known from now on, unless those known are all linked. */
+void admission_expect(struct admission *admission, const struct admission_key *key,
+                      uint64_t now_ms);
 
 /*
- * A proven connection of this host lives, from now on or (unlink) no more. False if so many hosts are
- * linked already that it can't be known: it is not counted, and not to be unlinked.
+ * A proven connection of this host, with a certificate of this name, lives from now on, or (unlink) no
+ * more; the host is known. Returns what to unlink then; or ADMISSION_NONE, if the host can't be known,
+ * since those of the name or those of all are linked, or there is no name: it is not counted.
  */
-bool admission_link(struct admission *admission, const struct admission_key *key, uint64_t now_ms);
-void admission_unlink(struct admission *admission, const struct admission_key *key,
-                      uint64_t now_ms);
+int admission_link(struct admission *admission, const struct admission_key *key, const char *name,
+                   uint64_t now_ms);
+void admission_unlink(struct admission *admission, int link, uint64_t now_ms);
 
 /*
  * A connection came. Returns its place, ADMISSION_SILENT; *victim is the place that was freed for

@@ -62,13 +62,18 @@ static void listener_leave(struct tls_listener *listener, struct tls_stream *str
     stream->place = ADMISSION_NONE;
 }
 
+void listener_unlink(struct tls_listener *listener, struct tls_stream *stream)
+{
+    if (stream->link != ADMISSION_NONE)
+        admission_unlink(&listener->admission, stream->link, uv_now(listener->tcp.loop));
+    stream->link = ADMISSION_NONE;
+}
+
 void listener_end(struct tls_listener *listener, struct tls_stream *stream)
 {
     listener_leave(listener, stream);
+    listener_unlink(listener, stream);
     listener->adopted -= stream->adopted;
-    if (stream->linked)
-        admission_unlink(&listener->admission, &stream->host, uv_now(listener->tcp.loop));
-    stream->linked = false;
 }
 
 void listener_forget(struct tls_listener *listener, struct tls_stream *stream)
@@ -113,7 +118,8 @@ static void on_handshake_done(void *context, const struct tls_name *peer)
 {
     struct tls_stream *stream = context;
     struct tls_listener *listener = stream->listener;
-    admission_know(&listener->admission, &stream->host, false, uv_now(listener->tcp.loop));
+    stream->link = admission_link(&listener->admission, &stream->host, peer->common_name,
+                                  uv_now(listener->tcp.loop));
     if (!make_room(listener)) {
         stream_refuse(stream, TLS_CAUSE_BUSY, "too many connections");
         return;
@@ -128,8 +134,6 @@ void tls_stream_adopt(struct tls_stream *stream, const struct tls_stream_events 
     HF_CHECK(listener != NULL && !stream->adopted);
     listener_leave(listener, stream);
     stream->adopted = true;
-    stream->linked =
-        admission_link(&listener->admission, &stream->host, uv_now(listener->tcp.loop));
     listener->adopted++;
     stream->events = *events;
 }
@@ -140,7 +144,7 @@ void tls_listener_expect(struct tls_listener *listener, const char *address)
     if (!address_parse(address, &of))
         return;
     const struct admission_key key = admission_key(&of);
-    admission_know(&listener->admission, &key, true, uv_now(listener->tcp.loop));
+    admission_expect(&listener->admission, &key, uv_now(listener->tcp.loop));
 }
 
 bool tls_listener_shakes(const struct tls_listener *listener, const char *address)

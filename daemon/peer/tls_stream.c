@@ -483,6 +483,7 @@ static struct tls_stream *stream_create(uv_loop_t *loop, const struct tls_identi
     stream->limits = *limits;
     stream->state = server ? STREAM_HANDSHAKING : STREAM_DIALLING;
     stream->place = ADMISSION_NONE;
+    stream->link = ADMISSION_NONE;
     snprintf(stream->remote, sizeof(stream->remote), "?");
     stream->first_ms = !server                                ? 0 :
                        limits->handshake_ms < STREAM_FIRST_MS ? limits->handshake_ms :
@@ -618,6 +619,8 @@ void tls_stream_close(struct tls_stream *stream)
         close_handles(stream);
         return;
     }
+    if (stream->listener != NULL)
+        listener_unlink(stream->listener, stream);
     uv_timer_start(&stream->timer, on_timer, TLS_LINGER_MS, 0);
     tls_engine_end(&stream->engine);
     stream_flush(stream);

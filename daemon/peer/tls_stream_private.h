@@ -48,8 +48,8 @@ struct tls_stream {
     uint32_t first_ms;         /* limit of its first message, while that is awaited */
     int place;                 /* in the listener's admission; ADMISSION_NONE: none (any more) */
     struct admission_key host; /* where it comes from */
+    int link;                  /* by which its host is known while it is open; or ADMISSION_NONE */
     bool adopted;
-    bool linked; /* and its host is known for as long as it lives */
 };
 
 /* A server side stream, not connected yet. NULL if there is no memory. */
@@ -74,6 +74,9 @@ void listener_heard(struct tls_listener *listener, struct tls_stream *stream, bo
 /* A step of this stream's handshake took so long; `on`: it made progress. */
 void listener_shook(struct tls_listener *listener, struct tls_stream *stream, uint64_t microseconds,
                     bool on);
+
+/* Its owner has closed the stream: while the last bytes go out it counts as a link no more. */
+void listener_unlink(struct tls_listener *listener, struct tls_stream *stream);
 
 /* The stream is about to be closed, or (forget) freed. */
 void listener_end(struct tls_listener *listener, struct tls_stream *stream);

@@ -33,10 +33,35 @@ static int enter(const char *text, uint64_t now_ms)
     return admission_enter(&admission, &key, now_ms, &victim);
 }
 
-static void know(const char *text, bool fixed, uint64_t now_ms)
+static void expect(const char *text, uint64_t now_ms)
 {
     const struct admission_key key = host(text);
-    admission_know(&admission, &key, fixed, now_ms);
+    admission_expect(&admission, &key, now_ms);
+}
+
+/* A connection with this certificate; what to unlink, or ADMISSION_NONE. */
+static int link_as(const char *name, const char *text, uint64_t now_ms)
+{
+    const struct admission_key key = host(text);
+    return admission_link(&admission, &key, name, now_ms);
+}
+
+/* One with a certificate of its own, which is named as the host is. */
+static int link_host(const char *text, uint64_t now_ms)
+{
+    return link_as(text, text, now_ms);
+}
+
+static void know_as(const char *name, const char *text, uint64_t now_ms)
+{
+    int link = link_as(name, text, now_ms);
+    if (link != ADMISSION_NONE)
+        admission_unlink(&admission, link, now_ms);
+}
+
+static void know(const char *text, uint64_t now_ms)
+{
+    know_as(text, text, now_ms);
 }
 
 static int next(uint64_t now_ms)
@@ -147,7 +172,7 @@ static void one_from_another_host_comes_before_a_crowd(void **state)
 static void a_stranger_never_costs_a_known_host_its_place(void **state)
 {
     (void)state;
-    know("10.0.0.1", true, 0);
+    expect("10.0.0.1", 0);
     assert_int_equal(enter("10.0.0.1", 0), 0);
     for (int i = 0; i < 1000; i++) {
         char text[32];
@@ -163,7 +188,7 @@ static void a_known_host_gets_in_and_on_whatever_strangers_do(void **state)
 {
     char text[32];
     (void)state;
-    know("10.0.0.1", false, 0);
+    know("10.0.0.1", 0);
     for (int i = 0; i < PLACES; i++) {
         snprintf(text, sizeof(text), "10.1.0.%d", i);
         int place = enter(text, 1);
@@ -184,8 +209,8 @@ static void a_known_host_gets_in_and_on_whatever_strangers_do(void **state)
 static void a_known_hosts_crowd_does_not_come_before_other_known_hosts(void **state)
 {
     (void)state;
-    know("10.0.0.1", true, 0);
-    know("10.0.0.2", true, 0);
+    expect("10.0.0.1", 0);
+    expect("10.0.0.2", 0);
     fill("10.0.0.1", ADMISSION_QUEUED);
     int place = enter("10.0.0.2", 20);
     assert_int_equal(place, 0);
@@ -245,11 +270,11 @@ static void the_newest_hosts_are_remembered_and_issuers_before_all(void **state)
 {
     char text[32];
     (void)state;
-    know("10.0.0.1", true, 0);
-    know("10.0.0.1", false, 0); /* it was let in as well: it is an issuer's all the same */
+    expect("10.0.0.1", 0);
+    know("10.0.0.1", 0); /* it was let in as well: it is an issuer's all the same */
     for (int i = 0; i < 3 * ADMISSION_KNOWN_MAX; i++) {
         snprintf(text, sizeof(text), "10.1.%d.%d", i / 250, i % 250);
-        know(text, false, (uint64_t)i + 1);
+        know(text, (uint64_t)i + 1);
     }
     unsigned known = 0;
     bool issuer = false;
@@ -257,9 +282,9 @@ static void the_newest_hosts_are_remembered_and_issuers_before_all(void **state)
     const struct admission_key keys[] = { host("10.0.0.1"), host(text) };
     for (int i = 0; i < ADMISSION_HOSTS_MAX; i++) {
         const struct admission_host *at = &admission.host[i];
-        known += at->known;
-        issuer = issuer || (at->known && memcmp(&at->key, &keys[0], sizeof(keys[0])) == 0);
-        newest = newest || (at->known && memcmp(&at->key, &keys[1], sizeof(keys[1])) == 0);
+        known += at->known > 0;
+        issuer = issuer || (at->known > 0 && memcmp(&at->key, &keys[0], sizeof(keys[0])) == 0);
+        newest = newest || (at->known > 0 && memcmp(&at->key, &keys[1], sizeof(keys[1])) == 0);
     }
     assert_int_equal(known, ADMISSION_KNOWN_MAX);
     assert_true(issuer && newest);
@@ -270,22 +295,10 @@ static const struct admission_host *known_host(const char *text)
     const struct admission_key key = host(text);
     for (int i = 0; i < ADMISSION_HOSTS_MAX; i++) {
         const struct admission_host *at = &admission.host[i];
-        if (at->known && memcmp(&at->key, &key, sizeof(key)) == 0)
+        if (at->known > 0 && memcmp(&at->key, &key, sizeof(key)) == 0)
             return at;
     }
     return NULL;
-}
-
-static bool link_host(const char *text, uint64_t now_ms)
-{
-    const struct admission_key key = host(text);
-    return admission_link(&admission, &key, now_ms);
-}
-
-static void unlink_host(const char *text, uint64_t now_ms)
-{
-    const struct admission_key key = host(text);
-    admission_unlink(&admission, &key, now_ms);
 }
 
 static void know_many(int count, uint64_t from_ms)
@@ -293,7 +306,7 @@ static void know_many(int count, uint64_t from_ms)
     char text[32];
     for (int i = 0; i < count; i++) {
         snprintf(text, sizeof(text), "10.1.%d.%d", i / 250, i % 250);
-        know(text, false, from_ms + (uint64_t)i);
+        know(text, from_ms + (uint64_t)i);
     }
 }
 
@@ -301,35 +314,95 @@ static void know_many(int count, uint64_t from_ms)
 static void who_is_linked_is_not_forgotten(void **state)
 {
     (void)state;
-    assert_true(link_host("10.0.0.1", 1));
-    assert_true(link_host("10.0.0.1", 2)); /* as a node that connects anew */
-    unlink_host("10.0.0.1", 3);
+    int link = link_host("10.0.0.1", 1);
+    int anew = link_host("10.0.0.1", 2); /* as a node that connects anew */
+    admission_unlink(&admission, link, 3);
     know_many(3 * ADMISSION_KNOWN_MAX, 10);
     assert_non_null(known_host("10.0.0.1"));
     /* From its end on it is one of those that were here lately. */
-    unlink_host("10.0.0.1", 10000);
+    admission_unlink(&admission, anew, 10000);
     know_many(ADMISSION_KNOWN_MAX - 1, 20000);
     assert_non_null(known_host("10.0.0.1"));
-    know("10.9.9.9", false, 30000);
+    know("10.9.9.9", 30000);
     assert_null(known_host("10.0.0.1"));
 }
 
 static void where_all_are_linked_a_newcomer_is_not_known(void **state)
 {
     char text[32];
+    int first = ADMISSION_NONE;
     (void)state;
-    for (int i = 0; i < ADMISSION_KNOWN_MAX; i++) {
+    for (int i = ADMISSION_KNOWN_MAX - 1; i >= 0; i--) {
         snprintf(text, sizeof(text), "10.1.%d.%d", i / 250, i % 250);
-        assert_true(link_host(text, 1));
+        first = link_host(text, 1);
+        assert_int_not_equal(first, ADMISSION_NONE);
     }
-    know("10.0.0.1", true, 2);
+    expect("10.0.0.1", 2);
     assert_null(known_host("10.0.0.1"));
-    assert_false(link_host("10.0.0.2", 2));
+    assert_int_equal(link_host("10.0.0.2", 2), ADMISSION_NONE);
     assert_int_equal(enter("10.0.0.2", 3), 0); /* and gets in as a stranger does */
-    assert_false(link_host("10.0.0.2", 3));
-    unlink_host("10.1.0.0", 4);
-    assert_true(link_host("10.0.0.2", 5));
+    assert_int_equal(link_host("10.0.0.2", 3), ADMISSION_NONE);
+    admission_unlink(&admission, first, 4);
+    assert_int_not_equal(link_host("10.0.0.2", 5), ADMISSION_NONE);
     assert_null(known_host("10.1.0.0"));
+}
+
+/* Whoever has a board's key may come from any number of addresses: an IPv6 host has 2^64. */
+static void one_certificate_from_everywhere_pushes_out_nobody_elses_host(void **state)
+{
+    char text[32];
+    (void)state;
+    know("10.0.0.1", 1); /* a board that is away */
+    know_as("board-b", "10.0.0.2", 2);
+    know_as("board-b", "10.0.0.1", 3); /* the other one's as well, and it is forgotten as its own */
+    for (int i = 0; i < 2 * ADMISSION_KNOWN_MAX; i++) {
+        snprintf(text, sizeof(text), "10.1.%d.%d", i / 250, i % 250);
+        know_as("board-b", text, 10 + (uint64_t)i);
+    }
+    assert_int_equal(known_host("10.0.0.1")->known, 1);
+    assert_null(known_host("10.0.0.2"));
+    unsigned known = 0;
+    for (int i = 0; i < ADMISSION_HOSTS_MAX; i++)
+        known += admission.host[i].known > 0;
+    assert_int_equal(known, 1 + ADMISSION_KNOWN_OWN);
+    assert_non_null(known_host(text)); /* the newest of them */
+    for (int i = 0; i < PLACES; i++) {
+        snprintf(text, sizeof(text), "10.2.0.%d", i);
+        admission_move(&admission, enter(text, 2000), ADMISSION_QUEUED, 2000);
+    }
+    assert_int_not_equal(enter("10.0.0.1", 2001), ADMISSION_NONE);
+}
+
+static void a_certificates_own_oldest_without_a_link_is_forgotten_first(void **state)
+{
+    (void)state;
+    int links[ADMISSION_KNOWN_OWN];
+    char text[32];
+    for (int i = 0; i < ADMISSION_KNOWN_OWN; i++) {
+        snprintf(text, sizeof(text), "10.1.0.%d", i);
+        links[i] = link_as("board-b", text, 1 + (uint64_t)i);
+        assert_int_not_equal(links[i], ADMISSION_NONE);
+    }
+    assert_int_equal(link_as("board-b", "10.1.0.9", 10), ADMISSION_NONE); /* all are linked */
+    assert_null(known_host("10.1.0.9"));
+    assert_int_not_equal(link_as("board-c", "10.1.0.9", 10), ADMISSION_NONE);
+    admission_unlink(&admission, links[2], 11);
+    admission_unlink(&admission, links[1], 12);
+    assert_int_not_equal(link_as("board-b", "10.1.0.8", 13), ADMISSION_NONE);
+    assert_null(known_host("10.1.0.2"));
+    know_as("board-b", "10.1.0.7", 14);
+    assert_null(known_host("10.1.0.1"));
+    assert_non_null(known_host("10.1.0.0"));
+    assert_non_null(known_host("10.1.0.3"));
+}
+
+static void a_certificate_without_a_name_makes_no_host_known(void **state)
+{
+    (void)state;
+    expect("10.0.0.1", 1);
+    assert_int_equal(link_as("", "10.0.0.1", 2), ADMISSION_NONE);
+    assert_int_equal(link_as("", "10.0.0.2", 2), ADMISSION_NONE);
+    assert_null(known_host("10.0.0.2"));
 }
 
 static void hosts_are_told_apart_without_their_ports(void **state)
@@ -351,7 +424,7 @@ static void any_crowd_lets_a_known_host_in(void **state)
     print_message("HOLDFAST_SEED=%llu\n", (unsigned long long)random_seed);
     for (int round = 0; round < 50; round++) {
         admission_init(&admission, ADMISSION_PLACES_MAX, 16, 8, 0);
-        know("10.0.0.1", true, 0);
+        expect("10.0.0.1", 0);
         uint64_t now_ms = 1;
         int mine = ADMISSION_NONE;
         bool done = false;
@@ -425,6 +498,9 @@ int main(void)
         cmocka_unit_test_setup(the_newest_hosts_are_remembered_and_issuers_before_all, setup),
         cmocka_unit_test_setup(who_is_linked_is_not_forgotten, setup),
         cmocka_unit_test_setup(where_all_are_linked_a_newcomer_is_not_known, setup),
+        cmocka_unit_test_setup(one_certificate_from_everywhere_pushes_out_nobody_elses_host, setup),
+        cmocka_unit_test_setup(a_certificates_own_oldest_without_a_link_is_forgotten_first, setup),
+        cmocka_unit_test_setup(a_certificate_without_a_name_makes_no_host_known, setup),
         cmocka_unit_test_setup(hosts_are_told_apart_without_their_ports, setup),
         cmocka_unit_test_setup(a_clock_that_goes_back_makes_no_handshake_stand_still, setup),
         cmocka_unit_test_setup(a_clock_that_leaps_ahead_fills_no_more_than_a_burst, setup),
