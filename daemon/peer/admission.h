@@ -8,10 +8,11 @@
  * Rules:
  *  - A host (an address without its port) is known if it is an issuer's, or if somebody with a
  *    certificate of the cluster came from it before. A certificate's name makes at most
- *    ADMISSION_KNOWN_OWN hosts known, and where it comes from more, its own oldest one without a link
+ *    ADMISSION_KNOWN_OWN hosts known; where it comes from more, its own oldest one without a link
  *    is forgotten: so one certificate, whoever has it, pushes out no other node. Where too many are
- *    known, one without a link is forgotten, which was linked longest ago: so whoever is linked comes
- *    back as a known one. A host that several made known is so until it is forgotten for each.
+ *    known, one without a link is forgotten, which was linked longest ago: so whoever is linked
+ *    comes back as a known one. A host that several made known is so until each of them has
+ *    forgotten it.
  *  - A host with more than per_host places is crowded. The highest standing is that of a known host
  *    that is not crowded; the next has known hosts that are crowded, and unknown ones that are not;
  *    the lowest has crowded unknown ones.
@@ -102,14 +103,14 @@ void admission_init(struct admission *admission, uint16_t places_max, uint16_t s
 
 struct admission_key admission_key(const struct sockaddr_storage *address);
 
-/* This host, an issuer's by configuration, is known from now on, unless those known are all linked. */
+/* This host, an issuer's by configuration, is known from now on, unless all known are linked. */
 void admission_expect(struct admission *admission, const struct admission_key *key,
                       uint64_t now_ms);
 
 /*
- * A proven connection of this host, with a certificate of this name, lives from now on, or (unlink) no
- * more; the host is known. Returns what to unlink then; or ADMISSION_NONE, if the host can't be known,
- * since those of the name or those of all are linked, or there is no name: it is not counted.
+ * A proven connection of this host, with a certificate of this name, lives from now on, or (unlink)
+ * no more; the host is known. Returns what to unlink then; or ADMISSION_NONE if the host can't be
+ * known, since all of the name's are linked, or all there are, or there is no name: not counted.
  */
 int admission_link(struct admission *admission, const struct admission_key *key, const char *name,
                    uint64_t now_ms);
