@@ -20,8 +20,9 @@ static void tell(const struct issuer *issuer, const struct issuer_client *client
     log_line(
         LOG_WARNING,
         "%s: over its budget: it has caused %" PRIu64 " bytes of journal since this issuer "
-        "started, %d at once and as many an hour are taken: its acquires wait, its refusals are "
-        "not noted; the next in %" PRId64 " s",
+        "started, %d at once and as many an hour are taken: its acquires wait (a takeover from "
+        "another board only if takeovers spent it as well), its refusals are not noted; the next "
+        "in %" PRId64 " s",
         client->node.text, client->spent_bytes, BUDGET_BOARD_BURST,
         budget_watch_wait_s(issuer, client, now));
 }

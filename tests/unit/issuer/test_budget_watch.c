@@ -49,6 +49,7 @@ static void budget_that_bites_is_told_once_and_once_more_when_it_is_good_again(v
     assert_int_equal(logged, 1);
     assert_int_equal(logged_level, LOG_WARNING);
     assert_non_null(strstr(logged_line, "board-a: over its budget: it has caused 60000 bytes"));
+    assert_non_null(strstr(logged_line, "(a takeover from another board only if takeovers spent"));
     bite(false);
     for (int i = 0; i < 5; i++)
         look();
