@@ -118,7 +118,7 @@ static void watch_memory(struct daemon *daemon)
 static void on_alive(uv_timer_t *timer)
 {
     (void)timer;
-    notify_alive();
+    (void)notify_alive();
 }
 
 /* A loop that hangs is silent, and the service manager ends it. */

@@ -39,6 +39,8 @@ struct gateway {
     uint16_t port;
     pthread_t thread;
 
+    struct gateway_turns turns; /* of the server thread */
+
     /* The server thread's own. */
     struct gateway_master master[GATEWAY_PLACES_MAX];
     struct log_brake bad_requests;
@@ -367,7 +369,8 @@ static void *run(void *argument)
     for (;;) {
         fill_poll(gateway, polled);
         bool wait_short = gateway->tick || gateway->accept_paused;
-        int ready = poll(polled, POLL_COUNT, wait_short ? TICK_MS : -1);
+        int ready =
+            gateway_turns_poll(&gateway->turns, polled, POLL_COUNT, wait_short ? TICK_MS : -1);
         gateway->accept_paused = false;
         if (polled[POLL_STOP].revents != 0 && ready > 0)
             break;
@@ -471,6 +474,7 @@ bool gateway_start(const struct conf *conf, const struct gateway_lease *lease,
     gateway->shared.lease = *lease;
     if (watcher != NULL)
         gateway->shared.watcher = *watcher;
+    gateway->turns.longest_ms = gateway->shared.watcher.turn_ms;
     gateway->shared.reads_need_lease = conf->gateway_reads_need_lease;
     gateway->shared.stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     gateway->shared.done_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -503,6 +507,30 @@ struct gateway_counters gateway_counters(const struct gateway *gateway)
         .refused = atomic_load(&gateway->shared.refused),
         .torn_down = atomic_load(&gateway->shared.torn_down),
     };
+}
+
+static struct gateway_turns *turns_of(struct gateway *gateway, size_t thread)
+{
+    return thread < gateway->upstream_count ? gateway_upstream_turns(gateway->upstream[thread]) :
+                                              &gateway->turns;
+}
+
+bool gateway_all_turned(struct gateway *gateway)
+{
+    bool turned = true;
+    for (size_t i = 0; i <= gateway->upstream_count; i++) {
+        const struct gateway_turns *turns = turns_of(gateway, i);
+        turned = turned && atomic_load(&turns->made) != turns->seen;
+    }
+    return turned;
+}
+
+void gateway_mark_turns(struct gateway *gateway)
+{
+    for (size_t i = 0; i <= gateway->upstream_count; i++) {
+        struct gateway_turns *turns = turns_of(gateway, i);
+        turns->seen = atomic_load(&turns->made);
+    }
 }
 
 struct gateway_counters gateway_stop(struct gateway *gateway)

@@ -39,6 +39,14 @@ uint16_t gateway_port(const struct gateway *gateway);
 struct gateway_counters gateway_counters(const struct gateway *gateway);
 
 /*
+ * Whether each thread has turned since gateway_mark_turns(), or ever: one that has not stands still, if
+ * more than watcher->turn_ms went by. For one thread, as the next. Never blocks.
+ */
+bool gateway_all_turned(struct gateway *gateway);
+
+void gateway_mark_turns(struct gateway *gateway);
+
+/*
  * Resets requests under way, closes all connections, joins all threads and frees all. Returns the
  * last state of the counters. Blocks for milliseconds.
  */

@@ -5,7 +5,6 @@
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/select.h>
@@ -22,11 +21,13 @@ enum {
 };
 
 bool gateway_link_open(struct gateway_link *link, const struct gateway_address *address,
-                       uint32_t response_ms, int stop_fd)
+                       uint32_t response_ms, struct gateway_turns *turns, int stop_fd)
 {
-    *link = (struct gateway_link){
-        .address = *address, .response_ms = response_ms, .stop_fd = stop_fd, .fd = -1
-    };
+    *link = (struct gateway_link){ .address = *address,
+                                   .response_ms = response_ms,
+                                   .turns = turns,
+                                   .stop_fd = stop_fd,
+                                   .fd = -1 };
     link->modbus = modbus_new_tcp_pi(link->address.host, link->address.port);
     if (link->modbus == NULL)
         return false;
@@ -78,15 +79,15 @@ static int milliseconds_until(struct instant end)
 }
 
 /*
- * Waits for `events` (0: for time to pass only) on the link, at most timeout_ms. Returns false if
- * the gateway is ending.
+ * Waits for `events` (0: for time to pass only) on the link, at most timeout_ms, or until the thread
+ * has to turn. Returns false if the gateway is ending.
  */
 static bool wait_for(const struct gateway_link *link, short events, int timeout_ms)
 {
     struct pollfd polled[2] = { { .fd = link->stop_fd, .events = POLLIN },
                                 { .fd = events ? link->fd : -1, .events = events } };
-    /* An interrupted wait is a short one: callers look again. */
-    if (poll(polled, 2, timeout_ms) < 0)
+    /* An interrupted wait is a short one, as is one for a turn: callers look again. */
+    if (gateway_turns_poll(link->turns, polled, 2, timeout_ms) < 0)
         return true;
     return polled[0].revents == 0;
 }

@@ -18,6 +18,7 @@
 #include "gateway/gateway_address.h"
 #include "gateway/gateway_job.h"
 #include "gateway/gateway_lease.h"
+#include "gateway/gateway_turns.h"
 
 enum {
     GATEWAY_LEASE_POLL_MS = 2,   /* how often a write under way looks at the lease */
@@ -37,16 +38,18 @@ struct gateway_link {
     modbus_t *modbus;
     struct gateway_address address;
     uint32_t response_ms;
+    struct gateway_turns *turns;
     int stop_fd; /* readable once the gateway ends; never read here */
     int fd;      /* -1: not connected */
 };
 
 /*
- * Prepares *link for `address` (copied); does not connect. response_ms 1..10000. Returns false if
- * memory is short. Given back by gateway_link_close().
+ * Prepares *link for `address` (copied); does not connect. response_ms 1..10000. `turns`, of the
+ * thread that it is for, outlives it. Returns false if memory is short. Given back by
+ * gateway_link_close().
  */
 bool gateway_link_open(struct gateway_link *link, const struct gateway_address *address,
-                       uint32_t response_ms, int stop_fd);
+                       uint32_t response_ms, struct gateway_turns *turns, int stop_fd);
 
 /*
  * Connects. Returns 0 or an errno value (ETIMEDOUT, ECANCELED when the gateway ends). Blocks for

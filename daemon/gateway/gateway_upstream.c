@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +17,7 @@
 struct gateway_upstream {
     struct gateway_shared *shared;
     struct conf_actuator actuator;
+    struct gateway_turns turns;
     struct gateway_link link;
     struct instant connect_at; /* not before; the thread's own */
     struct instant tried_at;   /* the last attempt to connect */
@@ -43,10 +43,10 @@ static void signal_event(int fd)
     (void)written;
 }
 
-static bool stopping(const struct gateway_upstream *upstream)
+static bool stopping(struct gateway_upstream *upstream)
 {
     struct pollfd polled = { .fd = upstream->shared->stop_fd, .events = POLLIN };
-    return poll(&polled, 1, 0) > 0;
+    return gateway_turns_poll(&upstream->turns, &polled, 1, 0) > 0;
 }
 
 static bool access_needs_lease(const struct gateway_upstream *upstream,
@@ -289,7 +289,7 @@ static void wait_idle(struct gateway_upstream *upstream)
     struct pollfd polled[3] = { { .fd = upstream->shared->stop_fd, .events = POLLIN },
                                 { .fd = upstream->wake_fd, .events = POLLIN },
                                 { .fd = upstream->link.fd, .events = POLLIN } };
-    if (poll(polled, 3, idle_timeout_ms(upstream)) <= 0)
+    if (gateway_turns_poll(&upstream->turns, polled, 3, idle_timeout_ms(upstream)) <= 0)
         return;
     if (polled[1].revents != 0) {
         uint64_t count;
@@ -344,8 +344,9 @@ struct gateway_upstream *gateway_upstream_start(const struct conf_actuator *actu
     upstream->last_connect_error = -1;
     upstream->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     pthread_mutex_init(&upstream->mutex, NULL);
-    bool opened =
-        gateway_link_open(&upstream->link, &address, actuator->response_ms, shared->stop_fd);
+    upstream->turns.longest_ms = shared->watcher.turn_ms;
+    bool opened = gateway_link_open(&upstream->link, &address, actuator->response_ms,
+                                    &upstream->turns, shared->stop_fd);
     if (opened && upstream->wake_fd >= 0 &&
         pthread_create(&upstream->thread, NULL, run, upstream) == 0)
         return upstream;
@@ -366,6 +367,11 @@ void gateway_upstream_stop(struct gateway_upstream *upstream)
     close(upstream->wake_fd);
     pthread_mutex_destroy(&upstream->mutex);
     free(upstream);
+}
+
+struct gateway_turns *gateway_upstream_turns(struct gateway_upstream *upstream)
+{
+    return &upstream->turns;
 }
 
 uint8_t gateway_upstream_unit(const struct gateway_upstream *upstream)

@@ -4,7 +4,7 @@
  * Purpose: one outstanding request per actuator. The thread keeps the link connected ahead of need,
  *   takes requests in their order, and asks the lease last of all, right before the first byte.
  * Owner: the gateway. Started once, stopped once. gateway_upstream_submit() and _withdraw() are for
- *   the server's thread; everything else is the upstream's own thread.
+ *   the server's thread, gateway_upstream_turns() for who started it; all else is its own thread's.
  */
 #ifndef HOLDFAST_GATEWAY_UPSTREAM_H
 #define HOLDFAST_GATEWAY_UPSTREAM_H
@@ -14,6 +14,7 @@
 #include "conf/conf.h"
 #include "gateway/gateway_job.h"
 #include "gateway/gateway_lease.h"
+#include "gateway/gateway_turns.h"
 
 enum {
     GATEWAY_MASTERS_MAX = 16,  /* each has one request under way at most, so a queue holds all */
@@ -21,7 +22,7 @@ enum {
     GATEWAY_RECONNECT_MS = 500 /* after a connection failed; requests fail at once until then */
 };
 
-/* Who wants to know of connections to actuators, if anyone. */
+/* Who wants to know of connections to actuators, and whether the threads go on, if anyone. */
 struct gateway_watcher {
     /*
      * A connection from local_port is up. Called by any upstream's thread; must not block. May be
@@ -29,6 +30,7 @@ struct gateway_watcher {
      */
     void (*connected)(void *context, uint16_t local_port);
     void *context;
+    uint32_t turn_ms; /* each thread turns at least this often; 0: as there is something to do */
 };
 
 /* What all threads of one gateway share. Set up before any of them starts. */
@@ -75,6 +77,9 @@ void gateway_upstream_submit(struct gateway_upstream *upstream, struct gateway_j
  * will be done.
  */
 bool gateway_upstream_withdraw(struct gateway_upstream *upstream, const struct gateway_job *job);
+
+/* Those of its thread. */
+struct gateway_turns *gateway_upstream_turns(struct gateway_upstream *upstream);
 
 /* Logs lines held back by the brakes, if due. Returns true if more are held. */
 bool gateway_upstream_flush_log(struct gateway_upstream *upstream);

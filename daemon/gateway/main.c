@@ -91,11 +91,18 @@ static int longest_wait_ms(bool retrying)
     return sign_ms;
 }
 
-static void serve(int signals, const struct gateway *gateway, struct gateway_board *board)
+/* A gateway of which one thread stands still is not alive: nobody else would end it. */
+static void say_alive(struct gateway *gateway)
+{
+    if (gateway_all_turned(gateway) && notify_alive())
+        gateway_mark_turns(gateway);
+}
+
+static void serve(int signals, struct gateway *gateway, struct gateway_board *board)
 {
     for (;;) {
         bool retrying = gateway_board_join(board);
-        notify_alive();
+        say_alive(gateway);
         struct pollfd polled[2] = { { .fd = signals, .events = POLLIN },
                                     { .fd = gateway_board_descriptor(board), .events = POLLIN } };
         if (poll(polled, 2, longest_wait_ms(retrying)) <= 0)
@@ -129,7 +136,9 @@ int main(int argc, char **argv)
     gateway_page_open(&page, conf.run_dir, &conf.gateway_resource);
     struct gateway_lease lease = { .valid = gateway_page_valid, .context = &page };
     struct gateway_watcher watcher = { .connected = gateway_board_announce_port,
-                                       .context = &board };
+                                       .context = &board,
+                                       /* half: seen to have turned whenever it is time to say so */
+                                       .turn_ms = (notify_interval_ms() + 1) / 2 };
     struct gateway *gateway;
     if (!gateway_start(&conf, &lease, &watcher, &gateway)) {
         gateway_page_close(&page);

@@ -374,7 +374,7 @@ static void linux_close(void *context, int handle)
 static void linux_alive(void *context)
 {
     (void)context;
-    notify_alive();
+    (void)notify_alive();
 }
 
 static const struct platform linux_platform = {

@@ -86,15 +86,15 @@ void notify_ready(void)
     notify.ready_owed = !say("READY=1");
 }
 
-void notify_alive(void)
+bool notify_alive(void)
 {
     if (notify.ready_owed)
         notify_ready();
-    if (notify.interval_ms == 0)
-        return;
     int64_t now = now_ms();
-    if (now - notify.said_ms >= notify.interval_ms && say("WATCHDOG=1"))
-        notify.said_ms = now;
+    if (notify.interval_ms == 0 || now - notify.said_ms < notify.interval_ms || !say("WATCHDOG=1"))
+        return false;
+    notify.said_ms = now;
+    return true;
 }
 
 uint32_t notify_interval_ms(void)

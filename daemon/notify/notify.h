@@ -10,6 +10,7 @@
 #ifndef HOLDFAST_NOTIFY_NOTIFY_H
 #define HOLDFAST_NOTIFY_NOTIFY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Takes NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID out of the environment: a child says nothing. */
@@ -20,9 +21,9 @@ void notify_ready(void);
 
 /*
  * It is alive; to be called at least each notify_interval_ms(). Says so only if a third of the time
- * that the manager allows is over since the last word.
+ * that the manager allows is over since the last word; true if it did.
  */
-void notify_alive(void);
+bool notify_alive(void);
 
 /* A third of what the manager allows between two signs of life, > 0; 0: it asks for none. */
 uint32_t notify_interval_ms(void);

@@ -190,7 +190,7 @@ static void actuator_that_is_not_there_costs_nothing_and_is_not_told_of(void **s
     int before = rig->actuator.connections;
     add_actuator(rig, 3, bound_port(closed));
     struct gateway_lease lease = { rig_lease_valid, rig };
-    struct gateway_watcher watcher = { note_connection, &connected };
+    struct gateway_watcher watcher = { .connected = note_connection, .context = &connected };
     atomic_store(&connected, 0);
     assert_true(gateway_start(&rig->conf, &lease, &watcher, &rig->gateway));
     await(&rig->actuator.connections, before + 1);
@@ -219,7 +219,8 @@ static void descriptor_that_select_cannot_take_is_none(void **state)
     const struct rlimit enough = { FD_SETSIZE + 1, before.rlim_max };
     snprintf(text, sizeof(text), "127.0.0.1:%u", rig->actuator.port);
     assert_true(gateway_address_parse(text, &address));
-    assert_true(gateway_link_open(&link, &address, RESPONSE_MS, rig->actuator.stop_fd));
+    struct gateway_turns turns = { 0 };
+    assert_true(gateway_link_open(&link, &address, RESPONSE_MS, &turns, rig->actuator.stop_fd));
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &enough), 0);
     for (int fd = dup(STDIN_FILENO); fd < FD_SETSIZE; fd = dup(STDIN_FILENO)) {
         assert_true(fd >= 0 && fillers < FD_SETSIZE - 1);

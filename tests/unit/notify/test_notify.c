@@ -71,7 +71,7 @@ static int starts_and_ends(void)
 {
     notify_open();
     notify_ready();
-    notify_alive(); /* which nobody asked for */
+    (void)notify_alive(); /* which nobody asked for */
     notify_stopping();
     return notify_interval_ms() == 0 && getenv("NOTIFY_SOCKET") == NULL ? 0 : 1;
 }
@@ -89,14 +89,14 @@ static _Noreturn void lives(void)
     notify_open();
     alarm(20); /* the listener is gone */
     for (;;)
-        notify_alive();
+        (void)notify_alive();
 }
 
 static int lives_without_hurry(void)
 {
     notify_open();
     for (int i = 0; i < 1000; i++)
-        notify_alive();
+        (void)notify_alive();
     return getenv("WATCHDOG_USEC") == NULL ? 0 : 1;
 }
 
@@ -161,7 +161,7 @@ static int finds_no_room(void)
     notify_ready();
     if (write(full[1], "f", 1) != 1 || read(full[1], &byte, 1) != 1)
         return 1;
-    notify_alive();
+    (void)notify_alive();
     return 0;
 }
 
@@ -190,7 +190,7 @@ static int says_to_nobody(void)
     setenv("WATCHDOG_USEC", "30000", 1);
     notify_open();
     notify_ready();
-    notify_alive();
+    (void)notify_alive();
     notify_stopping();
     return (int)notify_interval_ms();
 }
