@@ -3,7 +3,8 @@
  *
  * Owner: holdfast-guard writes, one thread; any number of processes map it read-only.
  * Lifecycle: the guard builds a new file and renames it into place, so that a reader never sees half
- *   a page; the page of an earlier guard gets owner 0. `owner` is the guard's thread id, registered
+ *   a page; the page of an earlier guard gets owner 0, or keeps PAGE_ENDED_OFF. All up to `change` is at
+ *   these places in every version: a guard of another one reads it. `owner` is the guard's thread id, registered
  *   with the kernel as a robust futex: the kernel itself sets PAGE_OWNER_DIED when the guard dies,
  *   however it dies.
  * `boot` ties the page to one start of the kernel: where the folder outlives a restart, nobody marked
@@ -30,6 +31,8 @@ enum {
     PAGE_NAME_SIZE = 32, /* with its terminating zero */
     PAGE_RESOURCES_MAX = 16,
     PAGE_OWNER_DIED = 0x40000000, /* the kernel's FUTEX_OWNER_DIED */
+    PAGE_ENDED_OFF =
+        PAGE_OWNER_DIED,   /* of no thread: the guard ended with all outputs proven off */
     PAGE_READ_TRIES = 1000 /* a writer that stalls within its few stores counts as not valid */
 };
 
@@ -50,7 +53,7 @@ struct lease_page {
     uint32_t size; /* of this struct */
     uint32_t resource_count;
     uint64_t boot;           /* page_boot_id() of the guard */
-    _Atomic uint32_t owner;  /* thread id of the guard; 0: written no more */
+    _Atomic uint32_t owner;  /* thread id of the guard; 0, PAGE_ENDED_OFF: written no more */
     _Atomic uint32_t change; /* futex: counts changes of a state or token */
     struct page_resource resource[PAGE_RESOURCES_MAX];
     /* For the next guard: conf_level_lines() of what may be on; 0: all was proven off at the end. */

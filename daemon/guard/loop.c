@@ -516,6 +516,6 @@ void loop_close(struct loop *loop, const char *run_dir, bool safe)
         agent_socket_close(&loop->sockets, run_dir);
     board_close(&loop->board);
     if (loop->opened && guard_proven_safe(&loop->guard))
-        page_file_note_lines(&loop->page, 0);
+        page_file_note_off(&loop->page);
     record_close(&loop->record);
 }

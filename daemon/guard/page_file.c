@@ -2,13 +2,17 @@
 
 #include <errno.h>
 #include <linux/futex.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "conf/conf.h"
 #include "log/log.h"
 
-enum { PATH_SIZE = CONF_PATH_MAX + 32 };
+enum { PATH_SIZE = CONF_PATH_MAX + 32, PAGE_HEAD_SIZE = offsetof(struct lease_page, resource) };
+
+/* What lies in the place of the page at a start. FOREIGN: of another version, and maybe not all off. */
+enum page_old { PAGE_OLD_KNOWN, PAGE_OLD_FOREIGN, PAGE_OLD_DAMAGED };
 
 _Static_assert((int)PAGE_SAFE == (int)GUARD_SAFE && (int)PAGE_DRIVING == (int)GUARD_DRIVING &&
                    (int)PAGE_DROPPING == (int)GUARD_DROPPING && (int)PAGE_FAULT == (int)GUARD_FAULT,
@@ -23,28 +27,73 @@ static void page_wake(const struct page_file *file, struct lease_page *page)
     file->platform->wake_readers(file->platform->context, page);
 }
 
+/* Of one that is smaller, as another version's may be, no more than what every version has. */
+static int page_map_old(const struct platform *platform, const char *path, size_t *size, void **map)
+{
+    *size = sizeof(struct lease_page);
+    int result = platform->map_file(platform->context, path, *size, map);
+    if (result != -EINVAL)
+        return result;
+    *size = PAGE_HEAD_SIZE;
+    return platform->map_file(platform->context, path, *size, map);
+}
+
 /*
- * Readers that still map the page of an earlier guard are told that nobody writes it any more. False if
- * something is there and it is no such page.
+ * What an earlier guard left on, if this one can tell: where the lines stand in a page of another version
+ * it does not know, but that all was off at the end it reads in each.
  */
-static bool page_mark_stale(struct page_file *file, const char *path)
+static enum page_old page_read_old(struct page_file *file, const struct lease_page *old, bool whole)
+{
+    const struct platform *platform = file->platform;
+    if (old->magic != PAGE_MAGIC)
+        return PAGE_OLD_DAMAGED;
+    bool same_boot = old->boot == platform->boot_id(platform->context);
+    bool ended_off = atomic_load(&old->owner) == PAGE_ENDED_OFF;
+    bool known = whole && old->version == PAGE_VERSION && old->size == sizeof(*old);
+    file->earlier = same_boot;
+    if (!same_boot || ended_off)
+        return PAGE_OLD_KNOWN;
+    if (!known)
+        return old->version == PAGE_VERSION ? PAGE_OLD_DAMAGED : PAGE_OLD_FOREIGN;
+    file->lines = old->level_lines;
+    return PAGE_OLD_KNOWN;
+}
+
+/* Readers that still map the page of an earlier guard are told that nobody writes it any more. */
+static enum page_old page_mark_stale(struct page_file *file, const char *path)
 {
     const struct platform *platform = file->platform;
     void *map = NULL;
-    int result = platform->map_file(platform->context, path, sizeof(struct lease_page), &map);
+    size_t size = 0;
+    int result = page_map_old(platform, path, &size, &map);
     if (result < 0)
-        return result == -ENOENT;
+        return result == -ENOENT ? PAGE_OLD_KNOWN : PAGE_OLD_DAMAGED;
     struct lease_page *old = map;
-    bool whole = old->magic == PAGE_MAGIC;
-    if (whole) { /* every version has owner and change at these places */
-        atomic_store(&old->owner, 0);
+    enum page_old found = page_read_old(file, old, size == sizeof(*old));
+    if (found != PAGE_OLD_DAMAGED) {
+        if (atomic_load(&old->owner) != PAGE_ENDED_OFF) /* the next start asks, if this one fails */
+            atomic_store(&old->owner, 0);
         page_wake(file, old);
-        file->earlier =
-            old->version == PAGE_VERSION && old->boot == platform->boot_id(platform->context);
-        file->lines = file->earlier ? old->level_lines : 0;
     }
-    platform->unmap(platform->context, map, sizeof(*old));
-    return whole;
+    platform->unmap(platform->context, map, size);
+    return found;
+}
+
+static bool page_old_is_known(enum page_old found, const char *path)
+{
+    if (found == PAGE_OLD_DAMAGED)
+        log_line(
+            LOG_ERR,
+            "%s: is no lease page, or a damaged one: nobody knows which outputs an earlier guard "
+            "left on: remove it once the board was reset since",
+            path);
+    if (found == PAGE_OLD_FOREIGN)
+        log_line(
+            LOG_ERR,
+            "%s: an earlier guard, of another version of the page than %d, did not end with all "
+            "outputs off: start and stop once the one that it was, or reset the board",
+            path, PAGE_VERSION);
+    return found == PAGE_OLD_KNOWN;
 }
 
 /* The old lines would stay on, and the reset that ends them would not come: this guard would feed. */
@@ -81,15 +130,8 @@ bool page_file_open(struct page_file *file, const struct platform *platform, con
     *file = (struct page_file){ .platform = platform };
     snprintf(path, sizeof(path), "%s/lease.page", run_dir);
     snprintf(fresh, sizeof(fresh), "%s/lease.page.new", run_dir);
-    if (!page_mark_stale(file, path)) {
-        log_line(
-            LOG_ERR,
-            "%s: is no lease page, or a damaged one: nobody knows which outputs an earlier guard "
-            "left on: remove it once the board was reset since",
-            path);
-        return false;
-    }
-    if (!page_lines_agree(file, path, lines))
+    if (!page_old_is_known(page_mark_stale(file, path), path) ||
+        !page_lines_agree(file, path, lines))
         return false;
     int result = platform->map_new_file(platform->context, fresh, sizeof(struct lease_page), &map);
     if (result < 0) {
@@ -112,6 +154,12 @@ void page_file_note_lines(struct page_file *file, uint64_t lines)
     file->map->level_lines = lines;
 }
 
+void page_file_note_off(struct page_file *file)
+{
+    page_file_note_lines(file, 0);
+    atomic_store(&file->map->owner, PAGE_ENDED_OFF);
+}
+
 void page_file_publish(struct page_file *file, const struct guard *guard, uint8_t index,
                        struct span slept)
 {
@@ -130,7 +178,7 @@ void page_file_close(struct page_file *file)
     struct page_reading safe = { .state = PAGE_SAFE };
     if (file->map == NULL)
         return;
-    atomic_store(&file->map->owner, 0);
+    atomic_store(&file->map->owner, file->map->level_lines == 0 ? PAGE_ENDED_OFF : 0);
     for (uint32_t i = 0; i < file->map->resource_count; i++)
         (void)page_write(&file->map->resource[i], &safe);
     page_wake(file, file->map);

@@ -25,15 +25,19 @@ struct page_file {
 
 /*
  * Marks the page of an earlier guard stale and puts a new, all-safe one in its place, unless that
- * guard may have left other lines on than `lines`, of conf_level_lines(), or what is there is no page.
+ * guard may have left other lines on than `lines`, of conf_level_lines(), or it can't tell: what is there
+ * is no page, or of another version and not of an end with all off.
  * False after one log line.
  * The platform outlives the file.
  */
 bool page_file_open(struct page_file *file, const struct platform *platform, const char *run_dir,
                     const struct guard_config *config, uint64_t lines);
 
-/* Before the first permit: from now on the lines may be on when this guard ends; 0: they are not. */
+/* Before the first permit: from now on the lines may be on when this guard ends; 0: none is. */
 void page_file_note_lines(struct page_file *file, uint64_t lines);
+
+/* After page_file_close(): all was proven off at the end, which a guard of any version reads. */
+void page_file_note_off(struct page_file *file);
 
 /*
  * Publishes a resource, and wakes waiting readers if its state or token is new. `slept`: of the board

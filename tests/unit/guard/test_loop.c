@@ -1122,6 +1122,7 @@ static void a_record_that_cannot_be_read_by_a_second_guard_leaves_the_reset_to_c
         struct fake_platform *f = *state;
         f->old_page.magic = PAGE_MAGIC;
         f->old_page.version = PAGE_VERSION;
+        f->old_page.size = sizeof(f->old_page);
         f->old_page.boot = cases[i].earlier;
         f->boot_id = cases[i].boot;
         f->conf.hal = cases[i].hal;
@@ -1586,7 +1587,7 @@ static void a_start_fails_without_the_kernels_word_on_the_owner(void **state)
     f->own_answer = -ENOSYS;
     refuses_to_start(f, "lease.page: can't be published: Function not implemented");
     assert_false(f->renamed);
-    assert_int_equal(atomic_load(&f->page.owner), 0);
+    assert_false(page_owned(&f->page));
 }
 
 static void a_start_fails_with_the_rename(void **state)
@@ -1630,6 +1631,7 @@ static void page_is_left_behind(struct fake_platform *f, uint64_t boot_id)
 {
     f->old_page.magic = f->page.magic;
     f->old_page.version = f->page.version;
+    f->old_page.size = f->page.size;
     f->old_page.boot = boot_id;
     f->old_page.level_lines = f->page.level_lines;
     memset(f->line, 0, sizeof(f->line));
@@ -1672,6 +1674,57 @@ static void an_end_with_all_off_leaves_no_lines(void **state)
     fake_settle(f);
     loop_close(&f->loop, f->conf.run_dir, true);
     assert_true(f->page.level_lines == 0);
+    assert_int_equal(atomic_load(&f->page.owner), PAGE_ENDED_OFF);
+    assert_false(page_owned(&f->page));
+}
+
+/* It was killed, by a guard that keeps its lines elsewhere in the page, or not at all. */
+static void other_guards_page_is_left_behind(struct fake_platform *f, uint64_t boot_id)
+{
+    page_is_left_behind(f, boot_id);
+    f->old_page.level_lines = 0;
+    f->old_page.version = PAGE_VERSION + 1;
+    atomic_store(&f->old_page.owner, 12 | PAGE_OWNER_DIED);
+}
+
+static void page_of_another_version_is_doubt_in_the_same_boot(void **state)
+{
+    struct fake_platform *f = *state;
+    for (int is_short = 0; is_short < 2; is_short++) {
+        start(f);
+        f->old_short = is_short == 1;
+        other_guards_page_is_left_behind(f, FAKE_BOOT_ID);
+        for (int i = 0; i < 2; i++) {
+            refuses_to_start(f, "of another version of the page than");
+            assert_false(f->watchdog_armed || f->renamed);
+            assert_int_equal(atomic_load(&f->old_page.owner), 0); /* its readers are told */
+        }
+        other_guards_page_is_left_behind(f, FAKE_BOOT_ID + 1);
+        assert_true(open_loop(f));
+        page_is_left_behind(f, FAKE_BOOT_ID);
+        f->old_short = false;
+    }
+    f->old_page.size = sizeof(f->old_page) - 8;
+    refuses_to_start(f, "lease.page: is no lease page, or a damaged one");
+}
+
+/* As for an upgrade. A start that fails does not forget it. */
+static void page_of_another_version_is_no_doubt_after_an_end_with_all_off(void **state)
+{
+    struct fake_platform *f = *state;
+    for (int is_short = 0; is_short < 2; is_short++) {
+        start(f);
+        f->old_short = is_short == 1;
+        other_guards_page_is_left_behind(f, FAKE_BOOT_ID);
+        atomic_store(&f->old_page.owner, PAGE_ENDED_OFF);
+        f->map_answer = -ENOSPC;
+        refuses_to_start(f, "No space left on device");
+        f->map_answer = 0;
+        assert_true(open_loop(f));
+        assert_true(f->loop.page.earlier);
+        page_is_left_behind(f, FAKE_BOOT_ID + 1);
+        f->old_short = false;
+    }
 }
 
 /* One that never drove leaves its own lines out: a wrong one can be mended, and the start tried anew. */
@@ -1752,7 +1805,7 @@ static void a_signal_ends_it_when_all_is_proven_off(void **state)
     loop_close(&f->loop, f->conf.run_dir, true);
     assert_true(f->watchdog_stopped);
     assert_false(f->hal_open);
-    assert_int_equal(atomic_load(&f->page.owner), 0);
+    assert_int_equal(atomic_load(&f->page.owner), PAGE_ENDED_OFF);
     assert_true(f->unlinked);
     assert_false(fake_find(f, agent)->open);
     assert_false(fake_find(f, newcomer)->open);
@@ -1911,6 +1964,8 @@ static const struct CMUnitTest tests[] = {
     LOOP_TEST(the_page_of_an_earlier_guard_is_marked),
     LOOP_TEST(lines_that_an_earlier_guard_may_have_left_on_keep_another_file_from_starting),
     LOOP_TEST(an_end_with_all_off_leaves_no_lines),
+    LOOP_TEST(page_of_another_version_is_doubt_in_the_same_boot),
+    LOOP_TEST(page_of_another_version_is_no_doubt_after_an_end_with_all_off),
     LOOP_TEST(a_start_that_fails_leaves_the_lines_of_before),
     LOOP_TEST(the_page_is_of_this_start_of_the_kernel),
     LOOP_TEST(what_is_no_page_is_left_as_it_is_and_no_start),
