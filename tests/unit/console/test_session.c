@@ -204,8 +204,8 @@ static void all_sessions_together_cost_one_answer_a_turn(void **state)
         uint64_t before = console->turns;
         size_t least = LINES;
         site_turn();
-        /* The loop runs timers twice in a turn of site_turn(). */
-        assert_true(console->turns - before <= 2);
+        /* The loop runs timers twice in a turn of site_turn(), and what comes between them may be first. */
+        assert_true(console->turns - before <= 3);
         for (int i = 0; i < READERS; i++)
             least = count_answers(reader[i]->text) < least ? count_answers(reader[i]->text) : least;
         /* What is answered is on its way for a few turns. */
