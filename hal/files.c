@@ -16,8 +16,10 @@ static bool system_read(void *context, const char *path, char *text, size_t size
         used += got > 0 ? (size_t)got : 0;
     }
     close(fd);
-    for (size_t i = 0; i < used; i++)
-        text[i] = text[i] == '\0' ? ' ' : text[i];
+    for (size_t i = 0; i < used; i++) {
+        if (text[i] == '\0')
+            text[i] = ' ';
+    }
     text[used] = '\0';
     return got >= 0;
 }

@@ -171,13 +171,13 @@ static const char *date_of(int64_t wall_s, char text[DATE_MAX])
 static void latch_kept(struct record *record, const struct record_entry *kept, struct guard *guard)
 {
     char date[DATE_MAX];
-    for (uint8_t i = 0; i < record->count; i++) {
+    for (size_t i = 0; i < record->count; i++) {
         struct record_entry *entry = &record->entry[i];
         if (!name_equal(&entry->resource, &kept->resource))
             continue;
         enum guard_reset reset = reset_of(record, kept);
         *entry = *kept;
-        guard_latch(guard, i, kept->fault, reset);
+        guard_latch(guard, (uint8_t)i, kept->fault, reset);
         log_line(
             LOG_ERR,
             "%s: fault: %s, latched at %s%s; outputs stay off until holdfastctl fault clear %s",
@@ -199,11 +199,12 @@ static void latch_all(struct record *record, struct guard *guard, bool earlier, 
     log_line(LOG_ERR,
              "%s: %s: counts as a fault of every resource; outputs stay off until each is cleared",
              record->path, why);
-    for (uint8_t i = 0; i < record->count; i++) {
+    for (size_t i = 0; i < record->count; i++) {
         record->entry[i].fault = GUARD_FAULT_RECORD;
         record->entry[i].tried = to_come ? 0 : some_boot;
         record->entry[i].since_s = platform->wall_s(platform->context);
-        guard_latch(guard, i, GUARD_FAULT_RECORD, to_come ? GUARD_RESET_TO_COME : GUARD_RESET_DONE);
+        guard_latch(guard, (uint8_t)i, GUARD_FAULT_RECORD,
+                    to_come ? GUARD_RESET_TO_COME : GUARD_RESET_DONE);
     }
 }
 

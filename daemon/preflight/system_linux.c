@@ -55,7 +55,7 @@ static bool linux_next_file(void *context, const char *folder, const char *after
     while (stream != NULL && (entry = readdir(stream)) != NULL) {
         if (strlen(entry->d_name) < size && strcmp(entry->d_name, after) > 0 &&
             (next[0] == '\0' || strcmp(entry->d_name, next) < 0))
-            strcpy(next, entry->d_name);
+            snprintf(next, sizeof(next), "%s", entry->d_name);
     }
     if (stream != NULL)
         closedir(stream);

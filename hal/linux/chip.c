@@ -104,7 +104,7 @@ static enum hal_result chip_open_label(struct linux_hal *hal, const char *label,
 {
     struct search search = { .hal = hal, .label = label, .found = { .fd = -1 } };
     for (int number = 0; number < CHIPS_MAX; number++) {
-        struct linux_chip chip;
+        struct linux_chip chip = { .fd = -1 };
         char path[32];
         snprintf(path, sizeof(path), "/dev/gpiochip%d", number);
         int error = chip_open_device(path, &chip);

@@ -37,7 +37,7 @@ static int64_t takeover_bytes(const struct issuer *issuer, const struct issuer_c
 static int64_t wanted_bytes(const struct issuer *issuer, const struct issuer_client *client,
                             int64_t left)
 {
-    if (left >= (HF_LEASES_PER_AGENT_MAX + 2) * BUDGET_LEASE_BYTES)
+    if (left >= (int64_t)(HF_LEASES_PER_AGENT_MAX + 2) * BUDGET_LEASE_BYTES)
         return 0; /* as most boards have */
     int64_t open = bytes_for(leases_open_to(issuer, &client->node)) + BUDGET_LEASE_BYTES;
     int64_t takeover = takeover_bytes(issuer, client);
