@@ -1145,6 +1145,7 @@ static void a_clear_that_the_output_defies_tells_nothing_off(void **state)
     (void)state;
     hear_guard(GUARD_FAULT, 0);
     step(HOLDER_EVENT_CLEAR_FAULT);
+    assert_null(sent(LEASE_STUCK));
     hear_guard(GUARD_DROPPING, 0);
     hear_guard(GUARD_FAULT, 0);
     tick(1000000);
