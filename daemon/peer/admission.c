@@ -77,8 +77,9 @@ static struct admission_host *host_make(struct admission *admission,
 
 static bool forgotten_before(const struct admission_known *a, const struct admission_known *b)
 {
-    bool fixed[] = { a->name[0] == '\0', b->name[0] == '\0' };
-    return fixed[0] != fixed[1] ? !fixed[0] : a->seen_ms < b->seen_ms;
+    bool a_fixed = a->name[0] == '\0';
+    bool b_fixed = b->name[0] == '\0';
+    return a_fixed != b_fixed ? b_fixed : a->seen_ms < b->seen_ms;
 }
 
 static void forget(struct admission *admission, struct admission_known *known)
