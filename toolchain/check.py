@@ -120,8 +120,8 @@ def report(name, output, status, seconds):
 
 def submit_all(jobs, pools):
     """Each to its pool, at its niceness; what needs the sanitizers' build waits for it."""
-    kinds = ((SAN_BUILD, "build", 5), ("system ", "system", 0), ("unit ", "unit", 10),
-             ("san tests/", "unit", 10), ("", "busy", 10))
+    kinds = ((SAN_BUILD, "build", 10), ("system ", "system", 0), ("unit ", "unit", 15),
+             ("san tests/", "unit", 15), ("", "busy", 15))
     futures, built = [], None
     for name, command, extra in jobs:
         _, pool, niceness = next(kind for kind in kinds if name.startswith(kind[0]))
