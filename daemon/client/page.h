@@ -31,8 +31,11 @@ enum {
     PAGE_NAME_SIZE = 32, /* with its terminating zero */
     PAGE_RESOURCES_MAX = 16,
     PAGE_OWNER_DIED = 0x40000000, /* the kernel's FUTEX_OWNER_DIED */
-    PAGE_ENDED_OFF =
-        PAGE_OWNER_DIED,   /* of no thread: the guard ended with all outputs proven off */
+    /*
+     * All outputs were proven off at the guard's end. Dead to readers of every version, and not what the
+     * kernel leaves of a guard that died: that has no thread id.
+     */
+    PAGE_ENDED_OFF = PAGE_OWNER_DIED | 1,
     PAGE_READ_TRIES = 1000 /* a writer that stalls within its few stores counts as not valid */
 };
 

@@ -131,9 +131,9 @@ void guard_pages_disowned(struct world *world, int board)
     struct sim_page *file = run_dir->mapped;
     if (!file)
         return;
-    uint32_t owner = atomic_load(&file->page.owner);
-    if (file->owned && owner != 0)
-        atomic_store(&file->page.owner, owner | PAGE_OWNER_DIED);
+    /* As the kernel does: the thread id goes. */
+    if (file->owned && atomic_load(&file->page.owner) != 0)
+        atomic_store(&file->page.owner, PAGE_OWNER_DIED);
     file->owned = false;
     file->maps--;
     run_dir->mapped = NULL;

@@ -1634,6 +1634,7 @@ static void page_is_left_behind(struct fake_platform *f, uint64_t boot_id)
     f->old_page.size = f->page.size;
     f->old_page.boot = boot_id;
     f->old_page.level_lines = f->page.level_lines;
+    atomic_store(&f->old_page.owner, PAGE_OWNER_DIED); /* as the kernel leaves it */
     memset(f->line, 0, sizeof(f->line));
     f->line_count = 0;
     f->renamed = f->watchdog_armed = false;
@@ -1684,7 +1685,6 @@ static void other_guards_page_is_left_behind(struct fake_platform *f, uint64_t b
     page_is_left_behind(f, boot_id);
     f->old_page.level_lines = 0;
     f->old_page.version = PAGE_VERSION + 1;
-    atomic_store(&f->old_page.owner, 12 | PAGE_OWNER_DIED);
 }
 
 static void page_of_another_version_is_doubt_in_the_same_boot(void **state)

@@ -48,6 +48,7 @@ static const char conf_text[] =
 
 static const char gpio_keys[] = "kind = \"gpio\"; covers = \"process\";";
 static const char gpio_readback[] = "readback = { chip = \"sim\"; line = 2; within_ms = 500; };";
+static const char level_keys[] = "kind = \"gpio\"; covers = \"kernel\"; reset_ms = 100;";
 static const char pulse_keys[] = "kind = \"pulse\"; rate_hz = 100; hold_ms = 60;";
 
 static void write_conf(struct fixture *f, const char *kind, const char *readback)
@@ -369,6 +370,33 @@ static bool log_gets(const struct fixture *f, const char *text)
     return found;
 }
 
+static void end_guard(struct fixture *f)
+{
+    close(f->agent);
+    f->agent = -1;
+    kill(f->guard, SIGKILL);
+    waitpid(f->guard, NULL, 0);
+    f->guard = 0;
+    AWAIT(&f->bench, f->bench.fd < 0);
+}
+
+/* By what the kernel itself leaves in the page of a guard that dies. */
+static void s1_a_guard_that_was_killed_keeps_one_with_other_lines_from_starting(void **state)
+{
+    struct fixture *f = *state;
+    SKIP_WITHOUT_PROGRAM(f);
+    start_guard(f, level_keys, gpio_readback);
+    drive(f, 7, 2500);
+    end_guard(f);
+    write_conf(f, level_keys, "active_low = true;");
+    f->guard = start_program(f);
+    int status = exit_status(f->guard);
+    f->guard = 0;
+    assert_int_not_equal(status, 0);
+    assert_true(log_has(f, "had other lines (chip, line, active_low) than this file"));
+    start_guard(f, level_keys, gpio_readback);
+}
+
 static void s1_agent_of_another_configuration_gets_no_edge_and_both_numbers_are_told(void **state)
 {
     struct fixture *f = *state;
@@ -533,16 +561,6 @@ static void start_as(struct fixture *f, uid_t uid, rlim_t priority, rlim_t memor
         _exit(127);
     }
     f->agent = agent_join(f);
-}
-
-static void end_guard(struct fixture *f)
-{
-    close(f->agent);
-    f->agent = -1;
-    kill(f->guard, SIGKILL);
-    waitpid(f->guard, NULL, 0);
-    f->guard = 0;
-    AWAIT(&f->bench, f->bench.fd < 0);
 }
 
 static void ordinary_user_with_the_shipped_limits_is_real_time(void **state)
@@ -749,6 +767,7 @@ int main(void)
         PROCESS_TEST(page_says_what_the_guard_does),
         PROCESS_TEST(malformed_message_closes_and_drops),
         PROCESS_TEST(a_start_that_waits_for_an_earlier_writer_has_its_lines_off),
+        PROCESS_TEST(s1_a_guard_that_was_killed_keeps_one_with_other_lines_from_starting),
         PROCESS_TEST(only_a_proper_hello_replaces_the_agent),
         PROCESS_TEST(s1_agent_of_another_configuration_gets_no_edge_and_both_numbers_are_told),
         PROCESS_TEST(stuck_readback_is_a_fault_and_starves_the_watchdog),
