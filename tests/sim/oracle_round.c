@@ -136,16 +136,24 @@ void oracle_raft_arrived(struct world *world, int issuer, const struct raft_mess
         seen->reply_sent_us[from] = sent_us;
 }
 
+/*
+ * Whether a vote that was durable is another one in its term. Who recovers stands by whoever leads,
+ * whatever it voted before that.
+ */
+static bool vote_is_another(const struct world *world, const struct oracle_issuer *seen,
+                            uint64_t term, const struct hf_name *vote)
+{
+    if (term != seen->durable_term || name_empty(&seen->durable_vote) ||
+        name_equal(&seen->durable_vote, vote))
+        return false;
+    return !seen->forgetful || name_empty(vote) ||
+           world->oracle.leader[term] != world_issuer(world, vote);
+}
+
 void oracle_durable(struct world *world, int issuer, uint64_t term, const struct hf_name *vote)
 {
     struct oracle_issuer *seen = &world->oracle.issuer[issuer];
-    bool changed = term == seen->durable_term && !name_empty(&seen->durable_vote) &&
-                   !name_equal(&seen->durable_vote, vote);
-    /* Who recovers stands by whoever leads, whatever it voted before that. */
-    if (changed && seen->forgetful && !name_empty(vote) &&
-        world->oracle.leader[term] == world_issuer(world, vote))
-        changed = false;
-    if (term < seen->durable_term || changed)
+    if (term < seen->durable_term || vote_is_another(world, seen, term, vote))
         world_fail(world, ORACLE_VOTE, "%s stores term %llu, vote '%s' over term %llu, vote '%s'",
                    world->name[issuer].text, (unsigned long long)term, vote->text,
                    (unsigned long long)seen->durable_term, seen->durable_vote.text);
@@ -156,9 +164,8 @@ void oracle_durable(struct world *world, int issuer, uint64_t term, const struct
 void oracle_recovered(struct world *world, int issuer, const struct raft_recovered *recovered)
 {
     struct oracle_issuer *seen = &world->oracle.issuer[issuer];
-    bool lost_vote = recovered->term == seen->durable_term && !name_empty(&seen->durable_vote) &&
-                     !name_equal(&recovered->vote, &seen->durable_vote);
-    if (recovered->term < seen->durable_term || lost_vote)
+    if (recovered->term < seen->durable_term ||
+        vote_is_another(world, seen, recovered->term, &recovered->vote))
         world_fail(world, ORACLE_DISK, "%s recovers term %llu, vote '%s'; it had %llu, '%s'",
                    world->name[issuer].text, (unsigned long long)recovered->term,
                    recovered->vote.text, (unsigned long long)seen->durable_term,
