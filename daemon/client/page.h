@@ -3,10 +3,10 @@
  *
  * Owner: holdfast-guard writes, one thread; any number of processes map it read-only.
  * Lifecycle: the guard builds a new file and renames it into place, so that a reader never sees half
- *   a page; the page of an earlier guard gets owner 0, or keeps PAGE_ENDED_OFF. All up to `change` is at
- *   these places in every version: a guard of another one reads it. `owner` is the guard's thread id, registered
- *   with the kernel as a robust futex: the kernel itself sets PAGE_OWNER_DIED when the guard dies,
- *   however it dies.
+ *   a page; the page of an earlier guard gets owner 0, or keeps PAGE_ENDED_OFF. All up to `change`
+ *   is at these places in every version: a guard of another one reads it. `owner` is the guard's
+ *   thread id, registered with the kernel as a robust futex: the kernel itself puts PAGE_OWNER_DIED
+ *   in its place when the guard dies, however it dies.
  * `boot` ties the page to one start of the kernel: where the folder outlives a restart, nobody marked
  *   the page of before it, and its deadlines are instants of a clock that began anew.
  * CLOCK_MONOTONIC_RAW stands still while the board is suspended, and a reader may be woken before the

@@ -159,15 +159,14 @@ static void fault_go(struct call *call, struct replica_event *event)
         operate_await(call, fault_go_done);
 }
 
-/* False, and the call has failed, if this board can't tell its guard, nor know whether the fault is its own. */
+/* False, and the call has failed, if this board's guard is not there to be told, nor known of. */
 static bool fault_guard_known(struct call *call)
 {
     if (fault_resource(call) < 0 || agent_guard_up(call->view->agent))
         return true;
     call_fail(call, CALL_UNAVAILABLE,
               "%s: the guard of %s is not connected: nothing was told, and nothing is known of its "
-              "fault; "
-              "start it, which keeps a latched fault, and say this again, or see leases",
+              "fault; start it, which keeps a latched fault, and say this again, or see leases",
               call->resource.text, call->view->conf->node_id.text);
     return false;
 }

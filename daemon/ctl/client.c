@@ -24,8 +24,7 @@
 struct client {
     const struct client_config *config;
     FILE *errors;
-    int64_t
-        greeted_by_ms; /* CLOCK_MONOTONIC; 0: the other side has greeted, or may take its time */
+    int64_t greeted_by_ms; /* CLOCK_MONOTONIC; 0: it has greeted, or may take its time */
     mbedtls_net_context net;
     mbedtls_entropy_context entropy;
     mbedtls_ctr_drbg_context random;

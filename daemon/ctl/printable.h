@@ -4,7 +4,8 @@
  *
  * Owner: answer.c and who prints names; plain data, all zero at the start. Sans-IO.
  * Newline, tab and whole UTF-8 characters pass. Other control bytes, C1 in one byte or as UTF-8
- *   (U+0080 to U+009F), and bytes that are no UTF-8 come out as \xNN.
+ *   (U+0080 to U+009F), what turns the direction of text or ends a line unseen (U+061C, U+200E, U+200F,
+ *   U+2028 to U+202E, U+2066 to U+2069), and bytes that are no UTF-8 come out as \xNN.
  */
 #ifndef HOLDFAST_CTL_PRINTABLE_H
 #define HOLDFAST_CTL_PRINTABLE_H
