@@ -151,11 +151,11 @@ struct console *console_start(const struct console_config *config)
                                            .issuer_shell = node_issuer(config->node),
                                            .agent = node_agent(config->node),
                                            .kept = &console->kept };
-    session_turns_open(console);
     if (config->conf->has_console && !console_listen(console, config->identity)) {
         free(console);
         return NULL;
     }
+    session_turns_open(console);
     const struct node_events events = { .context = console,
                                         .on_query = console_query,
                                         .on_query_reply = console_query_reply,
@@ -167,7 +167,7 @@ struct console *console_start(const struct console_config *config)
 void console_stop(struct console *console)
 {
     session_end_all(console);
-    uv_close((uv_handle_t *)&console->turn, NULL);
+    session_turns_close(console);
     relay_cancel_all(&console->view); /* notes that nobody waits for */
     relayed_end_all(console);
     if (console->listener != NULL)

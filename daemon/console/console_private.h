@@ -16,7 +16,10 @@ struct console {
     struct session *sessions;
     uv_timer_t turn; /* runs from a session's command to when the next one, of any, may be taken */
     uint64_t turns;  /* so many were had */
-    bool operator_last; /* the last one was an operator's */
+    bool operator_last;   /* the last one was an operator's */
+    uv_prepare_t begins;  /* counts turns of the loop: its clock may go on within one */
+    uint64_t loop_turn;   /* this one's number */
+    uint64_t had_in_turn; /* in which the last command was taken; 0: none was */
     struct relayed *relayed;
     size_t relayed_count;
     struct refusals refusals;

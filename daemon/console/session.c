@@ -278,16 +278,36 @@ static void console_turn(uv_timer_t *timer)
     if (session == NULL)
         return;
     uv_timer_start(timer, console_turn, CONSOLE_TURN_MS, 0);
+    if (console->had_in_turn == console->loop_turn)
+        return;
+    console->had_in_turn = console->loop_turn;
     session->served = ++console->turns;
     console->operator_last = session->caller.operator_role;
     session_take(session);
     session_read_on(session); /* not with another line: the turn is had */
 }
 
+static void console_begin_turn(uv_prepare_t *prepare)
+{
+    struct console *console = prepare->data;
+    console->loop_turn++;
+}
+
 void session_turns_open(struct console *console)
 {
     uv_timer_init(console->view.loop, &console->turn);
+    uv_prepare_init(console->view.loop, &console->begins);
     console->turn.data = console;
+    console->begins.data = console;
+    console->loop_turn = 1;
+    uv_prepare_start(&console->begins, console_begin_turn);
+    uv_unref((uv_handle_t *)&console->begins);
+}
+
+void session_turns_close(struct console *console)
+{
+    uv_close((uv_handle_t *)&console->turn, NULL);
+    uv_close((uv_handle_t *)&console->begins, NULL);
 }
 
 /*

@@ -14,8 +14,9 @@
 /* NULL if there is a seat for it now, which another may have had to leave; else why not. */
 const char *session_seat(struct console *console, const struct call_caller *caller);
 
-/* Once, before the first session. */
+/* Once, before the first session, and after the last one. */
 void session_turns_open(struct console *console);
+void session_turns_close(struct console *console);
 
 /* False: out of memory; the stream is still the caller's. */
 bool session_open(struct console *console, struct tls_stream *stream,
