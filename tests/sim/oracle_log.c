@@ -58,10 +58,11 @@ static int board_of(const struct world *world, const struct hf_name *name)
     return node < 0 ? ORACLE_NOBODY : node - world->issuer_count;
 }
 
+/* By what came first: after a release without proof the lease runs out as well. */
 static void end_token(struct world *world, uint64_t token, uint64_t index)
 {
     struct oracle_entry *grant = &world->oracle.entry[token];
-    if (token == 0)
+    if (token == 0 || grant->ended_index != 0)
         return;
     grant->ended_index = index;
     grant->ended_us = world->now_us;
