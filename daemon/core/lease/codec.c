@@ -138,6 +138,7 @@ static void pack_record(holdfast_Record *out, const struct lease_record *record)
     fields_pack_name(out->resource, &record->resource);
     fields_pack_name(out->holder, &record->holder);
     fields_pack_name(out->pinned_to, &record->pinned_to);
+    fields_pack_name(out->payer, &record->payer);
     fields_pack_text(out->address, sizeof(out->address), record->address);
     out->token = record->token;
     out->last_token = record->last_token;
@@ -159,12 +160,16 @@ static const char *unpack_record(struct lease_record *out, const holdfast_Record
         return "record: holder is not a name";
     if (!fields_unpack_name(&out->pinned_to, record->pinned_to, false))
         return "record: pinned_to is not a name";
+    if (!fields_unpack_name(&out->payer, record->payer, false))
+        return "record: payer is not a name";
     if (!fields_unpack_text(out->address, sizeof(out->address), record->address))
         return "record: address is not printable";
     if (record->last_token >= FIELDS_COUNTER_MAX || record->token > record->last_token)
         return "record: token is out of range, up to last_token is allowed";
     if (name_empty(&out->holder) != (record->token == 0))
         return "record: holder and token go together";
+    if (!name_empty(&out->holder) && !name_empty(&out->payer))
+        return "record: payer belongs to a free one";
     if (!times_ok(record->ttl_us, record->token ? LEASE_TTL_MIN_US : 0, record->fence_us))
         return "record: ttl_us or fence_us is out of range";
     if (!fields_in_range(record->priority, -LEASE_PRIORITY_MAX, LEASE_PRIORITY_MAX))

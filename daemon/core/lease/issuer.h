@@ -176,8 +176,6 @@ struct issuer_lease {
     uint64_t claim[ISSUER_POLICY_HOLDERS_MAX]; /* highest token that each of the policy's said */
     struct instant quiet_at[ISSUER_POLICY_HOLDERS_MAX]; /* see ISSUER_QUIET_MS */
     struct issuer_transfer transfer;
-    /* Who pays for the next grant: it gave the lease up, or had it given up. */
-    struct hf_name cause;
 };
 
 /* A refusal that is in the history already. */

@@ -10,15 +10,16 @@ void issuer_answer_released(const struct hf_name *node, const struct hf_name *re
 }
 
 /*
- * Who is to blame that its holder releases it now: nobody (this issuer, which pays nothing) if an
- * operator wants it, the board that it was asked to yield to by failback, else the holder.
+ * Who is to blame that its holder releases it now, and pays for that and for the next grant: nobody if
+ * an operator wants it, the board that it was asked to yield to by failback, else the holder.
  */
-static const struct hf_name *cause_of_release(const struct issuer *issuer,
+static const struct hf_name *payer_of_release(const struct issuer *issuer,
                                               const struct issuer_lease *lease)
 {
+    static const struct hf_name nobody;
     const struct lease_record *record = issuer_record_of(issuer, lease);
     if (issuer_operator_wants_yield(issuer, lease))
-        return &issuer->config.self;
+        return &nobody;
     return lease->asked_token == record->token ? &lease->asked_for : &record->holder;
 }
 
@@ -33,8 +34,7 @@ static void propose_release(struct issuer *issuer, struct issuer_lease *lease,
     command->token = message->token;
     command->fenced = message->fenced;
     text_copy(command->text, sizeof(command->text), message->text);
-    lease->cause = *cause_of_release(issuer, lease);
-    issuer_pay(out, &lease->cause);
+    issuer_pay(out, payer_of_release(issuer, lease));
     lease->pending = ISSUER_PENDING_RELEASE;
     lease->pending_index = 0;
     lease->pending_node = *node;
@@ -69,10 +69,10 @@ const struct hf_name *issuer_payer_of_grant(const struct issuer *issuer,
                                             const struct issuer_lease *lease,
                                             const struct hf_name *node)
 {
-    const struct hf_name *holder = &issuer_record_of(issuer, lease)->holder;
-    if (!name_empty(holder))
-        return holder;
-    return name_empty(&lease->cause) ? node : &lease->cause;
+    const struct lease_record *record = issuer_record_of(issuer, lease);
+    if (record->last_token == 0)
+        return node; /* nobody has had it */
+    return name_empty(&record->holder) ? &record->payer : &record->holder;
 }
 
 static void propose_grant(struct issuer *issuer, struct issuer_lease *lease,
@@ -112,8 +112,7 @@ static void propose_expire(struct issuer *issuer, struct issuer_lease *lease,
     command->token = record->token;
     text_copy(command->text, sizeof(command->text),
               record->abandoned ? "released without proof" : "not renewed in time");
-    lease->cause = record->holder;
-    issuer_pay(out, &lease->cause);
+    issuer_pay(out, &record->holder);
     lease->pending = ISSUER_PENDING_EXPIRE;
     lease->pending_index = 0;
 }
@@ -186,7 +185,6 @@ static void note_grant_applied(struct issuer_lease *lease, struct instant now,
     lease->confirmed = now;
     lease->yield_at = at_once;
     issuer_note_failback(lease, &record->holder, now);
-    memset(&lease->cause, 0, sizeof(lease->cause));
     issuer_note_granted_for_transfer(lease);
     struct lease_message *grant =
         issuer_send(out, &record->holder, LEASE_GRANTED, &lease->resource);

@@ -66,6 +66,7 @@ static void add_event(struct lease_table *table, const struct history_event *eve
 static void free_record(struct lease_record *record)
 {
     memset(&record->holder, 0, sizeof(record->holder));
+    memset(&record->payer, 0, sizeof(record->payer));
     memset(record->address, 0, sizeof(record->address));
     record->token = 0;
     record->abandoned = false;
@@ -146,10 +147,12 @@ static void apply_release(struct lease_table *table, const struct lease_command 
     struct lease_record *record = named_record(table, command, change);
     if (!record || (record->abandoned && !command->fenced))
         return;
-    if (command->fenced)
+    if (command->fenced) {
         free_record(record);
-    else
+        record->payer = command->payer;
+    } else {
         record->abandoned = true;
+    }
     struct history_event event = event_of(table, command, HISTORY_RELEASE);
     add_event(table, &event);
     change->done = true;
@@ -162,6 +165,7 @@ static void apply_expire(struct lease_table *table, const struct lease_command *
     if (!record)
         return;
     free_record(record);
+    record->payer = command->payer;
     struct history_event event = event_of(table, command, HISTORY_EXPIRE);
     add_event(table, &event);
     change->done = true;

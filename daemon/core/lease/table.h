@@ -114,6 +114,7 @@ struct lease_record {
     int32_t priority; /* of the holder, with ranked, transferred: as granted */
     bool ranked;
     bool transferred;
+    struct hf_name payer; /* when free: of what ended the last grant; empty: no board */
     char address[HF_ADDRESS_MAX + 1];
 };
 

@@ -273,7 +273,10 @@ static void every_part_of_a_record_is_in_a_snapshot(void **state)
     what.pinned = true;
     apply(3, what);
     apply(4, command(LEASE_COMMAND_GRANT, "fan", "b", 0));
-    apply(5, command(LEASE_COMMAND_EXPIRE, "fan", "b", 4));
+    what = command(LEASE_COMMAND_EXPIRE, "fan", "b", 4);
+    what.payer = what.holder;
+    apply(5, what);
+    assert_string_equal(table.record[1].payer.text, "b");
     assert_true(pump()->abandoned && pump()->pinned);
     assert_true(pump()->priority == -7 && pump()->ranked && pump()->transferred);
     size_t length = lease_table_encode(&table, bytes, sizeof(bytes));
