@@ -5,7 +5,8 @@
  *   reset for it again (PROTOCOL.md, latch-outlives-reset, clear-is-durable).
  * File: text, a line for each latched fault between a heading and a checksum; one of a resource that
  *   this board has no more, too, for when it has it again. Replaced as a whole, for each latch, each
- *   clearing, and each time that a reset is begun or taken back; what failed each 5 s. One that is not there means none. One that is damaged, or
+ *   clearing, and each time that a reset is begun or taken back; what failed each 5 s. DATA/faults.new
+ *   is the room for the next one, kept so that a full disk takes a latch. One that is not there means none. One that is damaged, or
  *   can't be read, is a fault of every resource until an operator clears it.
  * Owner: the guard's one thread. Written by somebody else (platform.h, write_record), so that a disk
  *   that is slow or gone delays no output and no feeding; nothing here waits but record_read().

@@ -149,23 +149,58 @@ static int read_file(struct writer *writer)
     return length < 0 ? -code : (int)length;
 }
 
+/*
+ * The room for the next record, so that a disk which others have filled still takes a latch: it is
+ * written there, and changes places with the one before.
+ */
+static int open_room(const struct writer *writer)
+{
+    char error[SAFE_FILE_TEXT_MAX];
+    int file = openat(writer->folder, "faults.new", O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (file >= 0 && safe_file_check(file, "faults.new", error, sizeof(error)))
+        return file;
+    if (file >= 0)
+        close(file);
+    if (unlinkat(writer->folder, "faults.new", 0) != 0 && errno != ENOENT)
+        return -1;
+    return openat(writer->folder, "faults.new",
+                  O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+}
+
+static void keep_room(const struct writer *writer)
+{
+    int file = open_room(writer);
+    if (file < 0 || (fallocate(file, FALLOC_FL_KEEP_SIZE, 0, RECORD_TEXT_MAX) != 0 &&
+                     errno != EOPNOTSUPP))
+        log_line(LOG_WARNING, "%s: no room is kept for the next latched fault: %s", writer->file,
+                 strerror(errno));
+    if (file >= 0)
+        close(file);
+}
+
+/* Where nothing can be exchanged the one before is gone, and room is made anew. */
+static int put_in_place(const struct writer *writer)
+{
+    int folder = writer->folder;
+    if (renameat2(folder, "faults.new", folder, "faults", RENAME_EXCHANGE) != 0 &&
+        ((errno != ENOENT && errno != EINVAL && errno != ENOSYS) ||
+         renameat(folder, "faults.new", folder, "faults") != 0))
+        return -errno;
+    return fsync(folder) == 0 ? 0 : -errno;
+}
+
 /* The one before is whole until the new one is. */
 static int write_file(const struct writer *writer, const char *bytes, size_t length)
 {
-    if (unlinkat(writer->folder, "faults.new", 0) != 0 && errno != ENOENT)
-        return -errno;
-    int file = openat(writer->folder, "faults.new",
-                      O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int file = open_room(writer);
     if (file < 0)
         return -errno;
     errno = EIO; /* of a write in part */
-    bool done = write(file, bytes, length) == (ssize_t)length && fsync(file) == 0;
+    bool done = write(file, bytes, length) == (ssize_t)length &&
+                ftruncate(file, (off_t)length) == 0 && fsync(file) == 0;
     int result = done ? 0 : -errno;
     close(file);
-    if (result == 0 && (renameat(writer->folder, "faults.new", writer->folder, "faults") != 0 ||
-                        fsync(writer->folder) != 0))
-        result = -errno;
-    return result;
+    return result == 0 ? put_in_place(writer) : result;
 }
 
 static bool answer_read(struct writer *writer)
@@ -173,8 +208,10 @@ static bool answer_read(struct writer *writer)
     struct answer answer = { .kind = ANSWER_READ, .result = open_folder(writer) };
     if (answer.result == 0)
         answer.result = await_lock(writer);
-    if (answer.result == 0)
+    if (answer.result == 0) {
         answer.result = read_file(writer);
+        keep_room(writer);
+    }
     struct iovec parts[] = { { &answer, sizeof(answer) },
                              { writer->bytes, answer.result > 0 ? (size_t)answer.result : 0 } };
     struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
@@ -193,6 +230,8 @@ static void answer_write(struct writer *writer, size_t length)
         answer.result =
             write_file(writer, writer->bytes + sizeof(request), length - sizeof(request));
     (void)send(writer->socket, &answer, sizeof(answer), MSG_NOSIGNAL);
+    if (answer.result == 0)
+        keep_room(writer);
 }
 
 static void serve(struct writer *writer)

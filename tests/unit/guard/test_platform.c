@@ -587,6 +587,15 @@ static void read_record(int handle, const char *expected)
     assert_string_equal(text, expected);
 }
 
+/* Nothing can be written until path is removed. */
+static void stand_in_the_way(void)
+{
+    snprintf(path, sizeof(path), "%s/faults.new", folder);
+    do /* the writer makes its room anew, behind an answer */
+        (void)unlink(path);
+    while (mkdir(path, 0700) != 0 && errno == EEXIST);
+}
+
 static int written(int handle)
 {
     struct pollfd answer = { handle, POLLIN, 0 };
@@ -616,8 +625,6 @@ static void a_record_replaces_the_one_before_and_is_there_for_the_next(void **st
     handle = open_record();
     read_record(handle, "the last word");
     platform.close(platform.context, handle);
-    snprintf(path, sizeof(path), "%s/faults.new", folder);
-    assert_int_equal(access(path, F_OK), -1);
 }
 
 /* What the writer, a process of its own, asks of the disk for a record, in this order. */
@@ -645,10 +652,10 @@ int fsync(int fd)
     return step_is_done(of_folder ? SYNC_FOLDER : SYNC_FILE) ? (int)syscall(SYS_fsync, fd) : -1;
 }
 
-int renameat(int from_folder, const char *from, int to_folder, const char *to)
+int renameat2(int from_folder, const char *from, int to_folder, const char *to, unsigned how)
 {
     return step_is_done(SYNC_NAME) ?
-               (int)syscall(SYS_renameat2, from_folder, from, to_folder, to, 0) :
+               (int)syscall(SYS_renameat2, from_folder, from, to_folder, to, how) :
                -1;
 }
 
@@ -660,8 +667,10 @@ static void a_record_is_synced_put_in_place_and_its_name_synced(void **state)
         mmap(NULL, sizeof(*syncs), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     assert_ptr_not_equal(shared, MAP_FAILED);
     syncs = shared;
+    snprintf(path, sizeof(path), "%s/faults", folder);
+    make_file(path, 0);
     int handle = open_record();
-    read_record(handle, NULL);
+    read_record(handle, "");
     for (int broken = SYNC_FILE; broken <= SYNC_STEPS; broken++) {
         syncs->next = 0;
         syncs->broken = broken;
@@ -682,8 +691,7 @@ static void a_record_that_cannot_be_written_says_so_and_leaves_the_old_one(void 
     read_record(handle, NULL);
     assert_int_equal(platform.write_record(platform.context, handle, "old", 3), 0);
     assert_int_equal(written(handle), 0);
-    snprintf(path, sizeof(path), "%s/faults.new", folder);
-    assert_int_equal(mkdir(path, 0700), 0);
+    stand_in_the_way();
     assert_int_equal(platform.write_record(platform.context, handle, "new", 3), 0);
     assert_true(written(handle) < 0);
     assert_int_equal(rmdir(path), 0);
@@ -702,8 +710,7 @@ static void what_was_read_too_late_is_not_taken_for_a_write(void **state)
     int handle = open_record();
     struct pollfd answer = { handle, POLLIN, 0 };
     assert_int_equal(poll(&answer, 1, PATIENCE_MS), 1);
-    snprintf(path, sizeof(path), "%s/faults.new", folder);
-    assert_int_equal(mkdir(path, 0700), 0);
+    stand_in_the_way();
     assert_int_equal(platform.write_record(platform.context, handle, "new", 3), 0);
     assert_true(written(handle) < 0);
     assert_int_equal(platform.record_written(platform.context, handle), -EAGAIN);
@@ -722,8 +729,7 @@ static void what_came_of_an_earlier_write_is_not_taken_for_a_later_one(void **st
     snprintf(path, sizeof(path), "%s/faults", folder);
     for (int i = 0; access(path, F_OK) != 0; i++, nap())
         assert_true(i < PATIENCE_MS);
-    snprintf(path, sizeof(path), "%s/faults.new", folder);
-    assert_int_equal(mkdir(path, 0700), 0);
+    stand_in_the_way();
     assert_int_equal(platform.write_record(platform.context, handle, "new", 3), 0);
     assert_true(written(handle) < 0);
     assert_int_equal(rmdir(path), 0);
@@ -974,6 +980,58 @@ static int check_read_only_disk(void)
     return 0;
 }
 
+/* Another program's: it takes what there is, and then what is given back. */
+static bool fill_disk(void)
+{
+    static const char bytes[1024];
+    char filler[PATH_MAX];
+    snprintf(filler, sizeof(filler), "%s/filler", folder);
+    int file = open(filler, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    while (file >= 0 && write(file, bytes, sizeof(bytes)) > 0)
+        ;
+    bool full = file >= 0 && errno == ENOSPC;
+    close(file);
+    return full;
+}
+
+static int check_full_disk(void)
+{
+    char text[8] = "";
+    char record[RECORD_TEXT_MAX];
+    int handle = -1;
+    memset(record, 'r', sizeof(record));
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+        mount("none", folder, "tmpfs", 0, "size=64k,mode=0755") != 0)
+        return 77;
+    if (!platform.open_record(platform.context, folder, &handle) ||
+        platform.read_record(platform.context, handle, text, sizeof(text)) != -ENOENT)
+        return 1;
+    for (int i = 0; i < 4; i++) {
+        /* The first needs room for the second; after that nothing is taken from the disk. */
+        size_t length = i % 2 == 0 ? 1 : sizeof(record);
+        if (i > 0 && !fill_disk())
+            return 2;
+        if (platform.write_record(platform.context, handle, record, length) != 0 ||
+            written(handle) != 0)
+            return 3 + i;
+        snprintf(path, sizeof(path), "%s/faults", folder);
+        if (status_of(path).st_size != (off_t)length)
+            return 10 + i;
+        /* It sees to the room for the next one behind its answer. */
+        snprintf(path, sizeof(path), "%s/faults.new", folder);
+        struct stat room = { 0 };
+        for (int left = PATIENCE_MS; left > 0 && room.st_blocks == 0; left--, nap())
+            (void)stat(path, &room);
+    }
+    return 0;
+}
+
+static void a_full_disk_still_takes_a_record(void **state)
+{
+    (void)state;
+    assert_in_a_process(check_full_disk);
+}
+
 static void a_disk_that_turned_read_only_is_no_refusal(void **state)
 {
     (void)state;
@@ -1052,6 +1110,7 @@ int main(void)
         ON_LINUX(a_data_folder_that_this_user_may_not_write_is_refused),
         ON_LINUX(a_data_folder_of_another_user_is_refused),
         ON_LINUX(a_disk_that_turned_read_only_is_no_refusal),
+        ON_LINUX(a_full_disk_still_takes_a_record),
         ON_LINUX(a_data_folder_in_memory_is_said),
         ON_LINUX(a_folder_that_others_may_write_is_not_taken),
     };
