@@ -101,7 +101,7 @@ static void note_split(struct world *world, int issuer, const struct raft_messag
     const struct raft *raft = &world->issuer[issuer].replica->raft;
     if (!message || message->kind != RAFT_VOTE_REPLY || message->pre || message->granted ||
         raft->role != RAFT_CANDIDATE || message->term != raft->term ||
-        message->nonce != raft->life || seen->split_term == raft->term)
+        message->nonce != raft->life + raft->term || seen->split_term == raft->term)
         return;
     seen->split_term = raft->term;
     seen->split_us = world->now_us;

@@ -40,6 +40,12 @@ static bool sticks_to_candidate(const struct raft_context *context, const struct
            !instant_reached(instant_add(raft->vote_asked, raft->config.election), context->now);
 }
 
+/* Of what is asked in this start for `term`. */
+static uint64_t vote_nonce(const struct raft *raft, uint64_t term)
+{
+    return raft->life + term;
+}
+
 /* Of all voters but those that refused. */
 static void request_votes(struct raft_context *context, bool pre, uint64_t term)
 {
@@ -58,7 +64,7 @@ static void request_votes(struct raft_context *context, bool pre, uint64_t term)
         message->transfer = !pre && raft->campaign_transfer;
         message->last_index = raft->last_index;
         message->last_term = raft_term_at(raft, raft->last_index);
-        message->nonce = raft->life;
+        message->nonce = vote_nonce(raft, term);
         message->voter = raft_is_voter(raft, &raft->config.self);
     }
 }
@@ -281,8 +287,11 @@ void raft_vote_reply_received(struct raft_context *context, const struct raft_me
     bool expected = message->pre ?
                         raft->role == RAFT_PRE_CANDIDATE && message->term == raft->term + 1 :
                         raft->role == RAFT_CANDIDATE && message->term == raft->term;
-    /* An answer to what an earlier start of this node asked: that one may have known more. */
-    if (!expected || message->nonce != raft->life)
+    /*
+     * Else an answer to what an earlier start of this node asked, which may have known more; or a
+     * refusal of an earlier term, by a voter that is in this one meanwhile and was not asked yet.
+     */
+    if (!expected || message->nonce != vote_nonce(raft, message->term))
         return;
     if (message->granted) {
         progress->vote_granted = true;

@@ -313,9 +313,9 @@ static inline void node_complete_all(struct node *node)
 static inline void node_receive(struct node *node, struct raft_message message)
 {
     message.to = node->config.self;
-    /* A vote that is given by hand answers this start's request, if nothing else is said. */
+    /* A vote that is given by hand answers the request of its term, if nothing else is said. */
     if (message.kind == RAFT_VOTE_REPLY && message.nonce == 0)
-        message.nonce = node->raft.life;
+        message.nonce = node->raft.life + message.term;
     /* Nor one of an append: it answers what the leader asks now. */
     if (message.kind == RAFT_APPEND_REPLY && message.nonce == 0) {
         int peer = raft_member_index(&node->raft.members, &message.from);

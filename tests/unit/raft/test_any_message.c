@@ -115,7 +115,7 @@ static struct raft_message any_message(void)
         .round = near(raft->round),
         .snapshot_index = near(raft->last_index),
         .offset = any(NODE_SNAPSHOT_BYTES),
-        .nonce = one_in(2) ? raft->life : raft->recovery.nonce,
+        .nonce = one_in(2) ? raft->life + raft->term : raft->recovery.nonce,
         .life = any(3),
     };
 

@@ -160,6 +160,24 @@ static void a_candidate_with_a_slow_disk_asks_again_in_its_term(void **state)
     assert_int_equal(node.raft.role, RAFT_LEADER);
 }
 
+/* The voter heard of the new term by something else, and only then the request of the one before. */
+static void a_refusal_of_an_earlier_term_is_none_in_this_one(void **state)
+{
+    (void)state;
+    stand_with_a_sync_of(5);
+    uint64_t nonce = node_sent_to(&node, RAFT_VOTE_REQUEST, "n3")->nonce;
+    node_time_out(&node);
+    node_grant(&node, "n2", true);
+    assert_int_equal(node.raft.role, RAFT_CANDIDATE);
+    assert_int_equal(node.raft.term, 2);
+    node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REPLY,
+                                               .from = name_of("n3"),
+                                               .term = 2,
+                                               .nonce = nonce });
+    node_complete_all(&node);
+    assert_non_null(node_sent_to(&node, RAFT_VOTE_REQUEST, "n3"));
+}
+
 static void a_candidate_with_a_good_disk_is_no_more_patient_than_before(void **state)
 {
     (void)state;
@@ -475,6 +493,7 @@ int main(void)
         cmocka_unit_test(candidate_asks_only_after_its_own_vote_is_durable),
         cmocka_unit_test(a_slow_disk_does_not_drive_the_term_up),
         cmocka_unit_test(a_candidate_with_a_slow_disk_asks_again_in_its_term),
+        cmocka_unit_test(a_refusal_of_an_earlier_term_is_none_in_this_one),
         cmocka_unit_test(a_candidate_with_a_good_disk_is_no_more_patient_than_before),
         cmocka_unit_test(elections_that_nobody_answers_make_patient_until_a_leader_is_heard),
         cmocka_unit_test(who_has_a_vote_on_its_way_to_the_disk_neither_stands_nor_helps_another),
