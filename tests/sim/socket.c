@@ -70,6 +70,18 @@ static struct event *post_to_guard(struct world *world, int board,
     return event;
 }
 
+/* What was said or ended before a connection was made is there before it. */
+static int64_t last_arrival_us(const struct sim_socket *socket)
+{
+    int64_t last_us = 0;
+    for (int i = 0; i < SIM_CONNECTIONS; i++) {
+        const struct sim_connection *connection = &socket->connection[i];
+        if (connection->number != 0 && connection->busy_us > last_us)
+            last_us = connection->busy_us;
+    }
+    return last_us;
+}
+
 int socket_dial(struct world *world, int board, uid_t uid, enum stream stream, uint32_t *number)
 {
     struct sim_socket *socket = socket_of(world, board);
@@ -86,6 +98,7 @@ int socket_dial(struct world *world, int board, uid_t uid, enum stream stream, u
                                                .uid = uid,
                                                .stream = stream,
                                                .dialled_us = world->now_us,
+                                               .busy_us = last_arrival_us(socket),
                                                .open = true,
                                                .guard_open = true };
         post_to_guard(world, board, connection, NULL, 0)->up = true;
