@@ -166,8 +166,10 @@ static bool fault_guard_known(struct call *call)
         return true;
     call_fail(call, CALL_UNAVAILABLE,
               "%s: the guard of %s is not connected: nothing was told, and nothing is known of its "
-              "fault; start it, which keeps a latched fault, and say this again, or see leases",
-              call->resource.text, call->view->conf->node_id.text);
+              "fault; start it, which keeps a latched fault, and say this again. If it can't be, fault "
+              "clear %s %s at another node's console has it granted whatever that output does",
+              call->resource.text, call->view->conf->node_id.text, call->resource.text,
+              call->view->conf->node_id.text);
     return false;
 }
 

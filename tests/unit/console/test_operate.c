@@ -277,6 +277,7 @@ static void fault_whose_guard_is_gone_is_cleared_when_that_is_back(void **state)
     assert_has(ask(olga, "fault clear pump"),
                "ERR 503 pump: the guard of board-a is not connected: nothing was told");
     assert_has(olga->text, "start it, which keeps a latched fault, and say this again");
+    assert_has(olga->text, "fault clear pump board-a at another node's console has it granted");
     listen_as_guard();
     run_until(guard_is_back, NULL);
     assert_has(ask(olga, "fault clear pump"), "done             the guard was told");
