@@ -146,6 +146,8 @@ void __wrap_holder_step(struct holder *holder, const struct holder_event *event,
     oracle_agent_says(world, running_board(), holder);
     for (size_t i = 0; i < out->change_count; i++) {
         meet_holder_changed(world, running_board(), &out->change[i]);
+        if (out->change[i].to == HOLDER_RELEASING)
+            oracle_release_begins(world, running_board(), holder, &out->change[i].resource);
         if (out->change[i].input == HOLDER_INPUT_LEFTOVER)
             world_cover(world, COVERAGE_LEFTOVERS);
     }

@@ -56,6 +56,7 @@ struct oracle_lease {
     int32_t priority; /* of the holder, as granted */
     bool ranked;
     bool transferred;
+    int payer; /* when free: of the next grant, a board and one; 0: none */
 };
 
 /* One committed entry, as the first issuer that applied it had it. */
@@ -383,6 +384,8 @@ void oracle_check_failback(struct world *world);
 void oracle_fall(struct world *world, int board, int resource);
 /* No plain output is on longer than its fence latency allows. */
 void oracle_check_fences(struct world *world);
+void oracle_release_begins(struct world *world, int board, const struct holder *holder,
+                           const struct hf_name *name);
 void oracle_status(struct world *world, int board, int resource,
                    const struct guard_message *status);
 void oracle_fed(struct world *world, int board);

@@ -70,6 +70,22 @@ void oracle_status(struct world *world, int board, int resource, const struct gu
                    board_text(world, board), world->resource[resource].text);
 }
 
+/* L1: a release says that its outputs are off if the guard said so, and nothing under way can undo it. */
+void oracle_release_begins(struct world *world, int board, const struct holder *holder,
+                           const struct hf_name *name)
+{
+    const struct holder_lease *lease = holder_lease_of(holder, name);
+    const struct holder_guard_view *view = &lease->guard;
+    uint64_t permitted = world->board[board].agent.permitted[world_resource(world, name)];
+    bool off = view->known && view->agrees && view->state == GUARD_SAFE && view->proven &&
+               (view->token >= lease->token || permitted < lease->token);
+    if (lease->state == HOLDER_RELEASING && lease->fenced != off)
+        world_fail(world, off ? ORACLE_L1 : ORACLE_S3,
+                   "%s: %s token %llu is released %s proof, its guard %s its outputs off",
+                   board_text(world, board), name->text, (unsigned long long)lease->token,
+                   off ? "without" : "with", off ? "says" : "does not say");
+}
+
 /* As its guard has it in this turn. */
 static bool reads_on(const struct world *world, int board, int resource)
 {

@@ -144,7 +144,8 @@ static void model_end(struct world *world, uint64_t index, const struct lease_co
         return;
     }
     world_cover(world, release ? COVERAGE_FENCED_RELEASES : COVERAGE_EXPIRIES);
-    *lease = (struct oracle_lease){ .holder = ORACLE_NOBODY };
+    *lease = (struct oracle_lease){ .holder = ORACLE_NOBODY,
+                                    .payer = board_of(world, &command->payer) + 1 };
 }
 
 /* 0: no member, 1: a learner, 2: a voter. */
@@ -320,6 +321,10 @@ static void compare_table(struct world *world, int issuer, const struct lease_ta
                        "granted",
                        world->name[issuer].text, world->resource[i].text,
                        (unsigned long long)table->applied);
+        if (found >= 0 && board_of(world, &table->record[found].payer) + 1 != lease->payer)
+            world_fail(world, ORACLE_LOG, "%s: %s at entry %llu has '%s' pay for its next grant",
+                       world->name[issuer].text, world->resource[i].text,
+                       (unsigned long long)table->applied, table->record[found].payer.text);
         compare_pin(world, issuer, table, i);
     }
 }

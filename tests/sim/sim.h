@@ -144,6 +144,7 @@ struct sim_agent {
     int64_t holds_since_us[SIM_RESOURCES_MAX];
     bool socket_open;
     uint32_t socket; /* number of the connection to the guard */
+    uint64_t permitted[SIM_RESOURCES_MAX]; /* the highest token, by a permit on that connection */
     int64_t hold_ms; /* of the file that it read, as is */
     int64_t ttl_us;
 };

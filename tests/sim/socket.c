@@ -193,6 +193,7 @@ int __wrap_connect(int fd, const struct sockaddr *address, socklen_t length)
     errno = socket_dial(loop_running()->world, fd - FIRST_FD, SIM_AGENT_UID, STREAM_PROCESS,
                         &agent->socket);
     agent->socket_open = errno == 0;
+    memset(agent->permitted, 0, sizeof(agent->permitted));
     return agent->socket_open ? 0 : -1;
 }
 
@@ -205,10 +206,20 @@ int __wrap_getsockopt(int fd, int level, int option, void *value, socklen_t *len
     return 0;
 }
 
+static void note_permit(struct sim_agent *agent, const struct guard_message *message)
+{
+    int resource =
+        message->kind == GUARD_PERMIT ? world_resource(loop_running()->world, &message->name) : -1;
+    if (resource >= 0 && message->token > agent->permitted[resource])
+        agent->permitted[resource] = message->token;
+}
+
 ssize_t __wrap_send(int fd, const void *data, size_t length, int flags)
 {
     HF_CHECK(is_ours(fd) && agent_of(fd)->socket_open && (flags & MSG_DONTWAIT) != 0);
     errno = socket_say(loop_running()->world, fd - FIRST_FD, agent_of(fd)->socket, data, length);
+    if (errno == 0)
+        note_permit(agent_of(fd), data);
     return errno == 0 ? (ssize_t)length : -1;
 }
 
