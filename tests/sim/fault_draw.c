@@ -151,7 +151,8 @@ void draw_raw_step(const struct sim_plan *plan, struct random *random, struct fa
     fault->word = random_chance(random, 500000) ? WORD_FORWARD : WORD_BACK;
     /* A guard sees a step back that is longer than the time since its last look. */
     fault->duration_us =
-        2 * SIM_GUARD_STATUS_MS * 1000 * plan->scale + random_between(random, 1000, 3000000);
+        2 * SIM_GUARD_STATUS_MS * 1000 * plan->scale +
+        random_between(random, 1000, 3000000) * (random_chance(random, 500000) ? plan->scale : 1);
 }
 
 void draw_raw_stands(const struct sim_plan *plan, struct random *random, struct fault *fault)
