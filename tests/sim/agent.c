@@ -261,6 +261,7 @@ void sim_agent_clear_faults(struct world *world, int board)
         struct sim_loop *before = loop_enter(world, machine_of(world, board));
         HF_CHECK(agent_clear_fault(agent->shell, &world->resource[i]));
         loop_leave(before);
+        stranger_sees_clearing(world, board, i);
     }
 }
 

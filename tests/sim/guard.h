@@ -274,6 +274,7 @@ void guard_client_closes(struct world *world, int board);
 /* ---- stranger.c: others at guard.sock, as long as there are faults */
 
 void strangers_start(struct world *world);
+void stranger_sees_clearing(struct world *world, int board, int resource);
 void stranger_event(struct world *world, const struct event *event);
 
 #endif

@@ -12,6 +12,7 @@ enum {
     SILENT_MAX = SIM_STRANGERS,
     TOKENS_AHEAD = 1000,
     FAILS_PPM = 30000,
+    FAILS_CLEARING_PPM = 50000,
     FAILS_MAX_US = 100000 /* times the scale */
 };
 
@@ -109,14 +110,22 @@ static void come(struct world *world, int board, enum manner manner)
         socket_hang_up(world, board, number);
 }
 
-static void fail(struct world *world, int board)
+static void fail(struct world *world, int board, int resource)
 {
     struct random *random = chance(world, board);
-    int resource = (int)random_below(random, (uint64_t)world->resource_count);
     int64_t until_us =
         world->now_us + random_between(random, 1000, FAILS_MAX_US * world->plan.scale);
     guard_hal_fails(world, board, resource,
                     until_us < world->plan.quiet_us ? until_us : world->plan.quiet_us);
+}
+
+/* What was repaired, or not, fails again while a fault of it is being cleared. */
+void stranger_sees_clearing(struct world *world, int board, int resource)
+{
+    bool drawn = plan_is_chaos(&world->plan) && !world->plan.steady && !world->quiet;
+    if (drawn && !world->plan.hardware[board].blind &&
+        random_chance(chance(world, board), FAILS_CLEARING_PPM))
+        fail(world, board, resource);
 }
 
 void stranger_event(struct world *world, const struct event *event)
@@ -133,7 +142,7 @@ void stranger_event(struct world *world, const struct event *event)
     if (manner == MISNAMED && world->board_count == 1)
         manner = SILENT; /* there is no other name */
     if (random_chance(random, FAILS_PPM) && !world->plan.hardware[board].blind)
-        fail(world, board);
+        fail(world, board, (int)random_below(random, (uint64_t)world->resource_count));
     int64_t count = manner == SILENT ? random_between(random, 1, SILENT_MAX) : 1;
     for (int64_t i = 0; i < count; i++)
         come(world, board, manner);
