@@ -122,9 +122,10 @@ struct sim_record {
     uint32_t number; /* of the write */
     size_t next_length;
     char next[RECORD_TEXT_MAX];
-    bool ended;  /* and the guard was not told */
-    bool failed; /* the last one did */
-    bool unread; /* by the guard that runs */
+    bool ended;      /* and the guard was not told */
+    int64_t told_us; /* when it was told last */
+    bool failed;     /* the last one did */
+    bool unread;     /* by the guard that runs */
 };
 
 /* ---- lines, as the guard has them open */

@@ -114,6 +114,7 @@ int guard_record_written(void *context, int handle)
     if (!record->ended)
         return -EAGAIN;
     record->ended = false;
+    record->told_us = ((struct sim_guard *)context)->world->now_us;
     return record->failed ? -EIO : 0;
 }
 

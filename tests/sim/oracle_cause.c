@@ -73,7 +73,9 @@ static bool has_cause(const struct world *world, int board, const struct guard_c
     case GUARD_EVENT_IO_ERROR:
         return guard_of(world, board)->hal.fails_until_us[change->resource] > world->now_us;
     case GUARD_EVENT_UNRECORDED:
-        return record->failed || record->writing || was_away(world, board, 0);
+        /* Its time may be over in the very turn that hears of the end of a write. */
+        return record->failed || record->writing || record->told_us == world->now_us ||
+               was_away(world, board, 0);
     case GUARD_EVENT_PERMIT:
     case GUARD_EVENT_RENEW:
     case GUARD_EVENT_DROP:
