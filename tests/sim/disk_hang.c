@@ -19,7 +19,8 @@ enum {
     LEADS_ON_ELECTIONS = 23,  /* a leader whose disk hangs, at the most */
     CHAOS_LEAST_US = 1000000, /* of a hang in chaos */
     CHAOS_MOST_US = 15000000,
-    CHAOS_PPM = 150000 /* so many runs of chaos have one */
+    CHAOS_PPM = 150000, /* so many runs of chaos have one, ... */
+    AGAIN_PPM = 400000  /* ... and of these a second one */
 };
 
 /* ---- drawing */
@@ -82,6 +83,14 @@ void disk_hang_add_to_chaos(const struct settings *settings, struct scenario *sc
     hang.at_us = random_between(&random, begin_us, plan->quiet_us - 1);
     draw_disk_hang(plan, &random, &hang);
     scenario_add(scenario, &hang);
+    if (!random_chance(&random, AGAIN_PPM))
+        return;
+    /* Another one, or the same again, while that lasts. */
+    hang.at_us += random_between(&random, 0, hang.duration_us);
+    if (hang.at_us < plan->quiet_us) {
+        draw_disk_hang(plan, &random, &hang);
+        scenario_add(scenario, &hang);
+    }
 }
 
 /* ---- applying */
