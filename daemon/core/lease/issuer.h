@@ -307,6 +307,14 @@ void issuer_proposed(struct issuer *issuer, const struct lease_command *command,
 void issuer_charge(struct issuer *issuer, const struct hf_name *payer, int64_t bytes,
                    struct instant now);
 
+/*
+ * Likewise, of an entry that another leader took: so that the board finds no full budget at the next one.
+ * When it was made nobody knows: a log that is caught up is heard at once. So it takes nothing of what
+ * is kept back for the board's own leases and takeovers.
+ */
+void issuer_charge_heard(struct issuer *issuer, const struct hf_name *payer, int64_t bytes,
+                         struct instant now);
+
 /* When a board that is held back has enough for another lease, unless it spends more meanwhile. */
 struct instant issuer_budget_ready_at(const struct issuer *issuer,
                                       const struct issuer_client *client);

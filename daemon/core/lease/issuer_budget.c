@@ -102,13 +102,30 @@ bool issuer_is_held_back(const struct issuer *issuer, const struct hf_name *node
     return false;
 }
 
+static void charge(struct issuer *issuer, struct issuer_client *client, int64_t bytes,
+                   struct instant now)
+{
+    budget_spend(&client->budget, &budget_board, bytes, now);
+    issuer->budgets_full = false;
+    client->spent_bytes += (uint64_t)bytes;
+}
+
 void issuer_charge(struct issuer *issuer, const struct hf_name *payer, int64_t bytes,
                    struct instant now)
 {
     struct issuer_client *client = name_empty(payer) ? NULL : issuer_find_client(issuer, payer);
+    if (client)
+        charge(issuer, client, bytes, now);
+}
+
+void issuer_charge_heard(struct issuer *issuer, const struct hf_name *payer, int64_t bytes,
+                         struct instant now)
+{
+    struct issuer_client *client = name_empty(payer) ? NULL : issuer_find_client(issuer, payer);
     if (!client)
         return;
-    budget_spend(&client->budget, &budget_board, bytes, now);
-    issuer->budgets_full = false;
-    client->spent_bytes += (uint64_t)bytes;
+    int64_t spare =
+        budget_left(&client->budget, &budget_board, now) - wanted_bytes(issuer, client, 0);
+    if (spare > 0)
+        charge(issuer, client, bytes < spare ? bytes : spare, now);
 }

@@ -166,9 +166,9 @@ static bool apply_command(struct turn *turn, const struct raft_entry *entry)
                                           .change = &change };
     if (replica->issuer.serving)
         step_issuer(turn, &applied);
-    else /* so that a board finds no full budget at the next leader */
-        issuer_charge(&replica->issuer, &command.payer, budget_entry_bytes(entry->length, true),
-                      turn->now);
+    else if (entry->index > replica->recovered)
+        issuer_charge_heard(&replica->issuer, &command.payer,
+                            budget_entry_bytes(entry->length, true), turn->now);
     return true;
 }
 
@@ -442,6 +442,7 @@ void replica_init(struct replica *replica, const struct raft_config *raft,
     raft_init(&replica->raft, &config, recovered, now);
     replica->raft_wake_at = now;
     replica->halted = NULL;
+    replica->recovered = replica->raft.last_index;
     if (recovered->snapshot_index == 0)
         return;
     if (lease_table_decode(&replica->table, recovered->snapshot) &&

@@ -120,6 +120,7 @@ struct replica {
     struct issuer issuer;
     struct instant raft_wake_at;
     const char *halted;                              /* why it cannot go on; NULL: it can */
+    uint64_t recovered;                              /* the last entry that this start found */
     uint8_t own_snapshot[REPLICA_SNAPSHOT_MAX];      /* of the last REPLICA_COMPACT */
     uint8_t received_snapshot[REPLICA_SNAPSHOT_MAX]; /* raft's */
     struct raft_output raft_out;                     /* scratch of one step */

@@ -470,6 +470,22 @@ static void whoever_made_noise_takes_over_from_a_next_leader(void **state)
     }
 }
 
+/* As an issuer does that was cut off for a day. */
+static void what_is_caught_up_takes_nothing_that_is_kept_back(void **state)
+{
+    (void)state;
+    struct hf_name id = name("board-a");
+    for (int i = 0; i < 1000; i++)
+        issuer_charge_heard(&issuer, &id, 350, now);
+    tick();
+    assert_false(client("board-a")->held_back);
+    assert_true(budget_left(&client("board-a")->budget, &budget_board, now) <
+                BUDGET_BOARD_BURST / 2);
+    for (int i = 0; i < RESOURCES; i++)
+        acquire("board-b", i, 500, false);
+    take_all_over();
+}
+
 static void a_release_is_taken_whatever_is_left(void **state)
 {
     (void)state;
@@ -670,6 +686,7 @@ int main(void)
         CLAIM(a_board_whose_budget_is_spent_waits_and_is_served_in_time),
         CLAIM(others_are_served_before_a_board_whose_budget_is_spent),
         CLAIM(whoever_made_noise_takes_over_within_a_lease),
+        CLAIM(what_is_caught_up_takes_nothing_that_is_kept_back),
         CLAIM(whoever_made_noise_takes_over_from_a_next_leader),
         CLAIM(a_release_is_taken_whatever_is_left),
         CLAIM(a_new_holder_does_not_pay_for_the_one_that_lapsed),

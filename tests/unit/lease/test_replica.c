@@ -5,6 +5,7 @@
  */
 #include <string.h>
 
+#include "lease/codec.h"
 #include "lease/holder.h"
 #include "lease/replica.h"
 #include "tests/unit/support/unit.h"
@@ -848,6 +849,61 @@ static void an_unreadable_snapshot_halts_the_replica(void **state)
     assert_int_equal(lone.raft.role, RAFT_HALTED);
 }
 
+/* What a board caused long before this start is not charged again, however much of it is in the log. */
+static void a_restart_charges_nothing_that_is_in_the_journal(void **state)
+{
+    (void)state;
+    enum { OLD = 400 };
+    static struct replica lone;
+    static struct raft_entry entries[OLD];
+    struct raft_config raft = { .self = name("i1"),
+                                .election = span_from_ms(ELECTION_MS),
+                                .heartbeat = span_from_ms(25),
+                                .random_seed = 1 };
+    struct issuer_config issuer = {
+        .self = name("i1"), .drift_ppm = DRIFT_PPM, .policy = &policy, .policy_count = 1
+    };
+    struct raft_recovered recovered;
+    struct lease_command command;
+    memset(&command, 0, sizeof(command));
+    command.kind = LEASE_COMMAND_EXPIRE;
+    command.resource = name("pump");
+    command.holder = command.who = command.payer = name("a");
+    command.token = 1;
+    for (int i = 0; i < OLD; i++) {
+        entries[i] =
+            (struct raft_entry){ .index = (uint64_t)i + 1, .term = 1, .kind = RAFT_ENTRY_COMMAND };
+        entries[i].length =
+            (uint16_t)lease_command_encode(&command, entries[i].data, sizeof(entries[i].data));
+        assert_true(entries[i].length > 0);
+    }
+    memset(&recovered, 0, sizeof(recovered));
+    recovered.members.count = 1;
+    recovered.members.member[0].id = name("i1");
+    recovered.members.member[0].voter = true;
+    recovered.term = 1;
+    recovered.entries = entries;
+    recovered.entry_count = OLD;
+    replica_init(&lone, &raft, &issuer, &recovered, now);
+    struct replica_event event = { .kind = REPLICA_CLIENT_UP, .node = name("a") };
+    replica_step(&lone, &event, now, &replica_out);
+    for (int i = 0; i < 1000 && !replica_serving(&lone); i++) {
+        now = instant_add(now, span_from_ms(10));
+        event = (struct replica_event){ .kind = REPLICA_TIMER };
+        replica_step(&lone, &event, now, &replica_out);
+        for (int turn = 0; turn < 4 && lone.raft.persisted_seq + 1 < lone.raft.next_seq; turn++) {
+            event =
+                (struct replica_event){ .kind = REPLICA_PERSISTED, .seq = lone.raft.next_seq - 1 };
+            replica_step(&lone, &event, now, &replica_out);
+        }
+    }
+    assert_true(replica_serving(&lone));
+    assert_true(lone.table.applied > OLD);
+    int64_t left = budget_left(&lone.issuer.client[0].budget, &budget_board, now);
+    print_message("left: %d of %d\n", (int)left, BUDGET_BOARD_BURST);
+    assert_true(left > BUDGET_BOARD_BURST / 2);
+}
+
 #define CLAIM(test) cmocka_unit_test_setup(test, set_up)
 
 int main(void)
@@ -875,6 +931,7 @@ int main(void)
         CLAIM(all_replicas_have_the_same_table),
         CLAIM(a_replica_that_was_away_is_restored_by_snapshot),
         CLAIM(an_unreadable_snapshot_halts_the_replica),
+        CLAIM(a_restart_charges_nothing_that_is_in_the_journal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
