@@ -170,8 +170,8 @@ static int open_room(const struct writer *writer)
 static void keep_room(const struct writer *writer)
 {
     int file = open_room(writer);
-    if (file < 0 || (fallocate(file, FALLOC_FL_KEEP_SIZE, 0, RECORD_TEXT_MAX) != 0 &&
-                     errno != EOPNOTSUPP))
+    if (file < 0 ||
+        (fallocate(file, FALLOC_FL_KEEP_SIZE, 0, RECORD_TEXT_MAX) != 0 && errno != EOPNOTSUPP))
         log_line(LOG_WARNING, "%s: no room is kept for the next latched fault: %s", writer->file,
                  strerror(errno));
     if (file >= 0)
@@ -203,19 +203,31 @@ static int write_file(const struct writer *writer, const char *bytes, size_t len
     return result == 0 ? put_in_place(writer) : result;
 }
 
+/* Before the first latch, too, there is a record, which gives its room to the one after that. */
+static void begin_file(const struct writer *writer, bool missing)
+{
+    char text[RECORD_TEXT_MAX];
+    if (missing)
+        (void)write_file(writer, text, record_print(NULL, 0, text));
+    keep_room(writer);
+}
+
 static bool answer_read(struct writer *writer)
 {
     struct answer answer = { .kind = ANSWER_READ, .result = open_folder(writer) };
     if (answer.result == 0)
         answer.result = await_lock(writer);
-    if (answer.result == 0) {
+    if (answer.result == 0)
         answer.result = read_file(writer);
-        keep_room(writer);
-    }
+    bool reads = answer.result >= 0 || answer.result == -ENOENT;
     struct iovec parts[] = { { &answer, sizeof(answer) },
                              { writer->bytes, answer.result > 0 ? (size_t)answer.result : 0 } };
     struct msghdr message = { .msg_iov = parts, .msg_iovlen = 2 };
-    return sendmsg(writer->socket, &message, MSG_NOSIGNAL) >= 0;
+    bool goes_on = sendmsg(writer->socket, &message, MSG_NOSIGNAL) >= 0;
+    /* A disk that hangs in writing, or is full, is none of this start's business. */
+    if (reads)
+        begin_file(writer, answer.result == -ENOENT);
+    return goes_on;
 }
 
 static void answer_write(struct writer *writer, size_t length)
