@@ -11,8 +11,11 @@
 
 enum { PATH_SIZE = CONF_PATH_MAX + 32, PAGE_HEAD_SIZE = offsetof(struct lease_page, resource) };
 
-/* What lies in the place of the page at a start. FOREIGN: of another version, and maybe not all off. */
-enum page_old { PAGE_OLD_KNOWN, PAGE_OLD_FOREIGN, PAGE_OLD_DAMAGED };
+/*
+ * What lies in the place of the page at a start. EMPTY: named before the disk had what was in it, by a
+ * guard of an earlier boot, as power was cut. FOREIGN: of another version, and maybe not all off.
+ */
+enum page_old { PAGE_OLD_KNOWN, PAGE_OLD_EMPTY, PAGE_OLD_FOREIGN, PAGE_OLD_DAMAGED };
 
 _Static_assert((int)PAGE_SAFE == (int)GUARD_SAFE && (int)PAGE_DRIVING == (int)GUARD_DRIVING &&
                    (int)PAGE_DROPPING == (int)GUARD_DROPPING && (int)PAGE_FAULT == (int)GUARD_FAULT,
@@ -44,7 +47,10 @@ static int page_map_old(const struct platform *platform, const char *path, size_
  */
 static enum page_old page_read_old(struct page_file *file, const struct lease_page *old, bool whole)
 {
+    static const uint8_t nothing[PAGE_HEAD_SIZE];
     const struct platform *platform = file->platform;
+    if (memcmp(old, nothing, sizeof(nothing)) == 0)
+        return PAGE_OLD_EMPTY;
     if (old->magic != PAGE_MAGIC)
         return PAGE_OLD_DAMAGED;
     bool same_boot = old->boot == platform->boot_id(platform->context);
@@ -70,7 +76,7 @@ static enum page_old page_mark_stale(struct page_file *file, const char *path)
         return result == -ENOENT ? PAGE_OLD_KNOWN : PAGE_OLD_DAMAGED;
     struct lease_page *old = map;
     enum page_old found = page_read_old(file, old, size == sizeof(*old));
-    if (found != PAGE_OLD_DAMAGED) {
+    if (found == PAGE_OLD_KNOWN || found == PAGE_OLD_FOREIGN) {
         if (atomic_load(&old->owner) != PAGE_ENDED_OFF) /* the next start asks, if this one fails */
             atomic_store(&old->owner, 0);
         page_wake(file, old);
@@ -93,7 +99,7 @@ static bool page_old_is_known(enum page_old found, const char *path)
             "%s: an earlier guard, of another version of the page than %d, did not end with all "
             "outputs off: start and stop once the one that it was, or reset the board",
             path, PAGE_VERSION);
-    return found == PAGE_OLD_KNOWN;
+    return found == PAGE_OLD_KNOWN || found == PAGE_OLD_EMPTY;
 }
 
 /* The old lines would stay on, and the reset that ends them would not come: this guard would feed. */

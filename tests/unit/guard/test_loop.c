@@ -1768,6 +1768,20 @@ static void what_is_no_page_is_left_as_it_is_and_no_start(void **state)
     assert_true(open_loop(f));
 }
 
+/* Where RUN is on a disk. Nothing is written to it: a start that fails leaves it as it was. */
+static void page_that_a_power_cut_left_empty_is_no_doubt(void **state)
+{
+    struct fake_platform *f = *state;
+    memset(&f->old_page, 0, sizeof(f->old_page));
+    f->old_answer = 0;
+    f->map_answer = -ENOSPC;
+    refuses_to_start(f, "No space left on device");
+    f->map_answer = 0;
+    assert_true(open_loop(f));
+    assert_false(f->loop.page.earlier);
+    assert_int_equal(f->old_woken, 0);
+}
+
 static void what_is_configured_reaches_the_machine_in_its_unit(void **state)
 {
     struct fake_platform *f = *state;
@@ -1969,6 +1983,7 @@ static const struct CMUnitTest tests[] = {
     LOOP_TEST(a_start_that_fails_leaves_the_lines_of_before),
     LOOP_TEST(the_page_is_of_this_start_of_the_kernel),
     LOOP_TEST(what_is_no_page_is_left_as_it_is_and_no_start),
+    LOOP_TEST(page_that_a_power_cut_left_empty_is_no_doubt),
     LOOP_TEST(what_is_configured_reaches_the_machine_in_its_unit),
     LOOP_TEST(a_signal_ends_it_when_all_is_proven_off),
     LOOP_TEST(a_second_signal_while_it_ends_changes_nothing),
