@@ -70,6 +70,13 @@ static void transfer_look(uv_timer_t *timer)
                   call->act.act.index);
         return;
     }
+    if (transfer->until.us != call->transfer_until.us) {
+        call_fail(call, CALL_TIMEOUT,
+                  "not known: another transfer of it was asked for since this one, entry %" PRIu64
+                  "; see history for whether it was done",
+                  call->act.act.index);
+        return;
+    }
     if (transfer->state == ISSUER_TRANSFER_FAILED) {
         call_fail(call, CALL_CONFLICT, "%s: not transferred: %s", call->resource.text,
                   transfer->reason);
@@ -94,8 +101,11 @@ void operate_transfer(struct call *call)
         !operate_names_holder(call, &event, "") || !transfer_not_held_off(call, &event))
         return;
     call->resource = event.resource;
-    if (operate_step(call, &event))
-        uv_timer_start(&call->timer, transfer_look, 0, CALL_POLL_MS);
+    if (!operate_step(call, &event))
+        return;
+    call->transfer_until =
+        replica_transfer(issuer_shell_replica(call->view->issuer_shell), &call->resource)->until;
+    uv_timer_start(&call->timer, transfer_look, 0, CALL_POLL_MS);
 }
 
 /* ---- pin, unpin ---- */
