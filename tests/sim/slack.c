@@ -90,6 +90,9 @@ const char *slack_apply_stall(struct world *world, const struct fault *fault)
     int board = world->oracle.drive[0].board;
     int leader = -1;
     int held = 0;
+    if (board == ORACLE_NOBODY)
+        world_fail(world, ORACLE_L1, "nobody has driven %s when its agent is to stall",
+                   world->resource[0].text);
     (void)begin(world, &leader, true);
     process_pause(world->board[board].agent.process, world->now_us + fault->duration_us);
     for (int i = 0; i < world->resource_count; i++)
