@@ -137,12 +137,20 @@ static int connect_one(const struct addrinfo *to)
     return -1;
 }
 
+/* getaddrinfo() takes the low 16 bits of a larger number. */
+static bool is_port(const char *text)
+{
+    size_t digits = strspn(text, "0123456789");
+    long number = digits >= 1 && digits <= 5 && text[digits] == '\0' ? strtol(text, NULL, 10) : 0;
+    return number >= 1 && number <= 65535;
+}
+
 /* Splits "HOST:PORT" or "[IPv6]:PORT"; false if it is neither. */
 static bool split_address(const char *address, char *host, size_t host_size, char *port,
                           size_t port_size)
 {
     const char *colon = strrchr(address, ':');
-    if (!colon || colon == address || colon[1] == '\0')
+    if (!colon || colon == address || !is_port(colon + 1))
         return false;
     size_t length = (size_t)(colon - address);
     bool bracketed = address[0] == '[' && colon[-1] == ']';
@@ -166,7 +174,8 @@ static enum ctl_exit open_socket(struct client *client)
     const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICSERV };
     struct addrinfo *list = NULL;
     if (!split_address(client->config->address, host, sizeof(host), port, sizeof(port)))
-        return fail(client, CTL_EXIT_USAGE, "must be HOST:PORT or [IPv6]:PORT", 0);
+        return fail(client, CTL_EXIT_USAGE,
+                    "must be HOST:PORT or [IPv6]:PORT with a port of 1 to 65535", 0);
     int error = getaddrinfo(host, port, &hints, &list);
     if (error != 0)
         return fail(client, CTL_EXIT_UNREACHABLE, gai_strerror(error), 0);

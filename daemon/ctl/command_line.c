@@ -52,9 +52,9 @@ static bool set_format(struct ctl_options *options, const char *value, FILE *err
     return false;
 }
 
-/* Applies one option; `value`: NULL if it was given none. */
+/* Applies one option, that was `typed` so; `value`: NULL if it was given none. */
 static bool take_option(struct ctl_options *options, const struct option_row *row,
-                        const char *value, FILE *errors)
+                        const char *typed, const char *value, FILE *errors)
 {
     if (row->kind == OPTION_FLAG) {
         if (value) {
@@ -65,7 +65,7 @@ static bool take_option(struct ctl_options *options, const struct option_row *ro
         return true;
     }
     if (!value || value[0] == '\0') {
-        fprintf(errors, "holdfastctl: %s: no value, must be %s\n", row->name, row->value_name);
+        fprintf(errors, "holdfastctl: %s: no value, must be %s\n", typed, row->value_name);
         return false;
     }
     if (row->kind == OPTION_FORMAT)
@@ -99,9 +99,10 @@ bool ctl_options_parse(struct ctl_options *options, int argc, char *const *argv,
         const struct option_row *row = find_row(argv[i], &value);
         bool behind = options->word_count > 0;
         if (row && (!behind || row->anywhere)) {
+            const char *typed = value ? row->name : argv[i];
             if (row->kind != OPTION_FLAG && !value && i + 1 < argc)
                 value = argv[++i];
-            if (!take_option(options, row, value, errors))
+            if (!take_option(options, row, typed, value, errors))
                 return false;
         } else if (!behind && argv[i][0] == '-') {
             fprintf(errors, "holdfastctl: %s: unknown option, see holdfastctl --help\n", argv[i]);

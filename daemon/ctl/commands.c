@@ -59,8 +59,21 @@ static struct conf *load_conf(const struct run *run, bool warnings)
     return NULL;
 }
 
+/* True after one line that names the first word behind the first `count`: none is taken there. */
+static bool has_more_words(const struct run *run, int count, const char *usage)
+{
+    const struct ctl_options *options = run->options;
+    if (options->word_count <= count)
+        return false;
+    fprintf(run->errors, "holdfastctl: %s: %s: not known here; usage: %s\n", options->words[0],
+            options->words[count], usage);
+    return true;
+}
+
 static enum ctl_exit run_budget(const struct run *run)
 {
+    if (has_more_words(run, 1, "budget"))
+        return CTL_EXIT_USAGE;
     struct conf *conf = load_conf(run, true);
     if (!conf)
         return CTL_EXIT_REFUSED;
@@ -71,6 +84,8 @@ static enum ctl_exit run_budget(const struct run *run)
 
 static enum ctl_exit run_check(const struct run *run)
 {
+    if (has_more_words(run, 1, "check"))
+        return CTL_EXIT_USAGE;
     struct conf *conf = load_conf(run, true);
     if (!conf)
         return CTL_EXIT_REFUSED;
@@ -93,6 +108,8 @@ static enum ctl_exit run_check(const struct run *run)
 static enum ctl_exit run_reference(const struct run *run)
 {
     bool man = run->options->word_count > 1 && strcmp(run->options->words[1], "man") == 0;
+    if (has_more_words(run, man ? 2 : 1, "reference [man]"))
+        return CTL_EXIT_USAGE;
     if (man)
         conf_print_reference_man(run->out);
     else
@@ -240,20 +257,28 @@ static bool pki_force(const struct ctl_options *options)
     return false;
 }
 
-/* The value that is wrong, in one line; NULL if all are good. */
-static const char *pki_wrong(const struct pki_request *request, bool issue)
+/* False after one line that names the value that is wrong. */
+static bool pki_values_good(const struct pki_request *request, const char *what, const char *days,
+                            FILE *errors)
 {
     struct hf_name name;
+    const char *name_option = strcmp(what, "init") == 0 ? "--cluster" : "--name";
     if (!name_from_string(&name, request->name))
-        return "name: must be 1 to 31 letters, digits, '.', '_' or '-', not starting with '.' or "
-               "'-'";
-    if (strcmp(request->name, "ca") == 0)
-        return "name: \"ca\" is the CA's own, must be another";
-    if (issue && !pki_role_known(request->role))
-        return "--role: must be node, viewer or operator";
-    if (request->days == 0)
-        return "--days: must be a whole number of days, 1 to 36500";
-    return NULL;
+        fprintf(errors,
+                "holdfastctl: %s: \"%s\", must be 1 to 31 letters, digits, '.', '_' or '-', not "
+                "starting with '.' or '-'\n",
+                name_option, request->name);
+    else if (strcmp(request->name, "ca") == 0)
+        fprintf(errors, "holdfastctl: %s: \"ca\" is the CA's own, must be another\n", name_option);
+    else if (strcmp(what, "issue") == 0 && !pki_role_known(request->role))
+        fprintf(errors, "holdfastctl: --role: \"%s\", must be node, viewer or operator\n",
+                request->role);
+    else if (request->days == 0)
+        fprintf(errors, "holdfastctl: --days: \"%s\", must be a whole number of days, 1 to %d\n",
+                days, PKI_DAYS_MAX);
+    else
+        return true;
+    return false;
 }
 
 static enum ctl_exit usage_error(const struct run *run, const char *text)
@@ -276,12 +301,12 @@ static enum ctl_exit run_pki(const struct run *run)
             missing = true;
         }
     }
+    const char *days = ctl_words_value(options, 2, "--days", &missing);
     struct pki_request request = {
         .folder = ctl_words_value(options, 2, "--dir", &missing),
         .name = ctl_words_value(options, 2, init ? "--cluster" : "--name", &missing),
         .role = ctl_words_value(options, 2, "--role", &missing),
-        .days = pki_days(ctl_words_value(options, 2, "--days", &missing),
-                         init ? PKI_CA_DAYS : PKI_NODE_DAYS),
+        .days = pki_days(days, init ? PKI_CA_DAYS : PKI_NODE_DAYS),
         .force = pki_force(options),
         .out = run->out,
         .errors = run->errors,
@@ -290,9 +315,8 @@ static enum ctl_exit run_pki(const struct run *run)
         fputs(pki_usage, run->errors);
         return CTL_EXIT_USAGE;
     }
-    const char *wrong = pki_wrong(&request, issue);
-    if (wrong)
-        return usage_error(run, wrong);
+    if (!pki_values_good(&request, what, days, run->errors))
+        return CTL_EXIT_USAGE;
     bool done = init ? pki_init(&request) : issue ? pki_issue(&request) : pki_renew(&request);
     return done ? CTL_EXIT_OK : CTL_EXIT_REFUSED;
 }
