@@ -535,6 +535,21 @@ static void check_sockets(const struct check *check)
              conf->hal_socket, strlen(conf->hal_socket), SOCKET_PATH_MAX);
 }
 
+/* Two of one node's ports in one place: the second could not be opened. */
+static void check_listeners(const struct check *check)
+{
+    const struct conf *conf = check->conf;
+    const char *const keys[] = { "cluster.listen", "gateway.listen", "console.listen" };
+    const char *const addresses[] = { conf->listen, conf->gateway_listen, conf->console_listen };
+    for (size_t i = 1; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        for (size_t j = 0; j < i; j++) {
+            if (addresses[i][0] != '\0' && strcmp(addresses[i], addresses[j]) == 0)
+                FAIL(check, keys[i], "\"%s\" is %s already, every address must be different",
+                     addresses[i], keys[j]);
+        }
+    }
+}
+
 void conf_cross_check(const struct conf *conf, const config_t *tree, struct conf_report *report)
 {
     const struct check check = { .conf = conf, .tree = tree, .report = report };
@@ -550,4 +565,5 @@ void conf_cross_check(const struct conf *conf, const config_t *tree, struct conf
     if (conf->has_gateway)
         check_gateway(&check);
     check_sockets(&check);
+    check_listeners(&check);
 }

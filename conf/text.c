@@ -71,6 +71,21 @@ static const char *skip_quiet(const char *at, unsigned *line, struct conf_report
     return end;
 }
 
+/*
+ * The length of what stands behind a number as its unit, blanks before it included, or 0. The L
+ * that ends a wide number is none, nor is the key of the next setting.
+ */
+static size_t unit_length(const char *behind)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ%";
+    const char *word = behind + strspn(behind, " \t");
+    const char *end = word + strspn(word, letters);
+    const char *next = end + strspn(end, " \t");
+    bool is_key = *end == '_' || *end == '-' || *end == '*' || isdigit((unsigned char)*end) ||
+                  *next == '=' || *next == ':';
+    return end == word || *word == 'L' || is_key ? 0 : (size_t)(end - behind);
+}
+
 /* Checks the number that starts at `at`; returns its end. */
 static const char *check_number(const char *at, unsigned line, struct conf_report *report)
 {
@@ -81,10 +96,15 @@ static const char *check_number(const char *at, unsigned line, struct conf_repor
     size_t length = strspn(at, "0123456789abcdefABCDEFxX.+-");
     bool real = !hex && (*end == '.' || *end == 'e' || *end == 'E');
     bool wide = errno == ERANGE || value > INT32_MAX;
-    if (!real && wide)
+    size_t unit = unit_length(at + length);
+    if (unit > 0)
+        conf_report_error(report, line, NULL,
+                          "syntax: number %.*s, must be without a unit: the key names it",
+                          (int)(length + unit > 40 ? 40 : length + unit), at);
+    else if (!real && wide)
         conf_report_error(report, line, NULL, "syntax: number %.*s, at most %d is allowed",
                           (int)(length > 40 ? 40 : length), at, INT32_MAX);
-    return at + (length > 0 ? length : 1);
+    return at + (length + unit > 0 ? length + unit : 1);
 }
 
 void conf_text_check(const char *text, struct conf_report *report)

@@ -425,6 +425,8 @@ static const struct cross crosses[] = {
       "}, { id = \"b\"; address = \"10.0.0.2:1\"; },\n"
       "{ id = \"c\"; address = \"10.0.0.2:1\"; } );",
       "{ id = \"c\"; address", "every address must be different" },
+    { "console = {", "listen = ", "listen = \"10.0.0.1:7400\"; # ", "7400\"; # \"",
+      "\"10.0.0.1:7400\" is cluster.listen already, every address must be different" },
     { "node", "id = \"board-a\"", "id = \"board-z\"", "issuer = {", "is none of them" },
     { "cluster = {", "listen = ", "# ", "cluster = {", "its peers connect to it" },
     { "ttl_max_ms", "5000", "900", "ttl_ms = 1000", "ttl_max_ms = 900 ms" },
@@ -701,6 +703,28 @@ static void a_number_too_large_for_its_reader_is_refused_not_cut(void **state)
     assert_int_equal(load_text(fix, text), 0);
 }
 
+static void number_with_a_unit_is_named(void **state)
+{
+    struct fixture *fix = *state;
+    static const char *const units[] = { "1000ms", "1000 ms", "1s", "1 s", "5%", "1000\tMs" };
+    static const char *const none[] = { "1000L", "1000 # ms\n", "1000 /* ms */", "1000\n" };
+    char text[TEXT_MAX];
+    char says[64];
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        edit(text, "ttl_ms = 1000", "1000", units[i]);
+        snprintf(says, sizeof(says), "number %s, must be without a unit", units[i]);
+        if (strchr(units[i], '\t') != NULL) /* printed as anything but a tab */
+            snprintf(says, sizeof(says), "must be without a unit");
+        expect_one_error(fix, load_text(fix, text), line_at(text, strstr(text, "ttl_ms = ")), says);
+    }
+    for (size_t i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
+        edit(text, "ttl_ms = 1000", "1000", none[i]);
+        assert_int_equal(load_text(fix, text), 0);
+    }
+    edit(text, "ttl_ms = 1000", "1000;", "1000 "); /* a ';' may be left out */
+    assert_int_equal(load_text(fix, text), 0);
+}
+
 static void string_without_an_end_is_named_by_its_start(void **state)
 {
     struct fixture *fix = *state;
@@ -835,6 +859,7 @@ int main(void)
         cmocka_unit_test(a_known_key_in_a_wrong_group_is_shown_where_it_belongs),
         cmocka_unit_test(what_is_no_readable_text_is_refused),
         cmocka_unit_test(a_number_too_large_for_its_reader_is_refused_not_cut),
+        cmocka_unit_test(number_with_a_unit_is_named),
         cmocka_unit_test(string_without_an_end_is_named_by_its_start),
         cmocka_unit_test(another_file_cannot_be_included),
         cmocka_unit_test(the_cluster_digest_is_that_of_what_all_nodes_agree_on),
