@@ -470,10 +470,12 @@ static bool certificate_suits(const struct peer_config *config, char *error, siz
     bool named = strcmp(name->common_name, config->self.node.text) == 0;
     bool allowed = strcmp(name->unit, "node") == 0;
     if (!named)
-        snprintf(error, error_size, "certificate names \"%s\", this node is \"%s\"",
+        snprintf(error, error_size,
+                 "tls.cert: the certificate names \"%s\", must name node.id, \"%s\"",
                  name->common_name, config->self.node.text);
     else if (!allowed)
-        snprintf(error, error_size, "certificate of \"%s\" has OU \"%s\", must be \"node\"",
+        snprintf(error, error_size,
+                 "tls.cert: the certificate of \"%s\" has OU \"%s\", must be \"node\"",
                  name->common_name, name->unit);
     return named && allowed;
 }

@@ -163,7 +163,7 @@ enum tls_cause tls_peer_name(const struct tls_identity *identity, const mbedtls_
 static bool say_unreadable(char *error, size_t size, const char *path, const char *what, int code)
 {
     if (code == MBEDTLS_ERR_PK_FILE_IO_ERROR || code == MBEDTLS_ERR_X509_FILE_IO_ERROR) {
-        snprintf(error, size, "%s: cannot be read", path);
+        snprintf(error, size, "%s: cannot be read: %s", path, strerror(errno));
         return false;
     }
     char detail[80];

@@ -513,7 +513,7 @@ def a_certificate_that_does_not_suit_is_refused_at_the_start():
         ("pki/issuer-1.key", "pki/ca.crt", "ca.crt: "),
         ("pki/issuer-1.key", "pki/issuer-2.key", "issuer-2.key: does not match the certificate"),
         ("pki/issuer-1.crt", "pki/none.crt", "none.crt: cannot be read"),
-        ("pki/issuer-1.", "pki/issuer-2.", 'names "issuer-2", this node is "issuer-1"'),
+        ("pki/issuer-1.", "pki/issuer-2.", 'names "issuer-2", must name node.id, "issuer-1"'),
         ("pki/issuer-1.", "pki/expired.", "expired"),
         ("pki/ca.crt", "pki2/ca.crt", "ca.crt"),
     )

@@ -998,8 +998,8 @@ static void repeated_refusals_are_one_line(void **state)
 
 static void certificate_of_another_name_or_role_does_not_start(void **state)
 {
-    static const char *const names[][2] = { { "board-b", "certificate names \"board-b\", this node "
-                                                         "is \"board-a\"" },
+    static const char *const names[][2] = { { "board-b", "certificate names \"board-b\", must name "
+                                                         "node.id, \"board-a\"" },
                                             { "ops", "certificate names \"ops\"" },
                                             { "viewer-a", "has OU \"viewer\", must be \"node\"" } };
     (void)state;

@@ -46,9 +46,9 @@ static void missing_or_foreign_files_are_named(void **state)
     const char *certificate = pki_path(&pki, "board-a", "crt");
     const char *key = pki_path(&pki, "board-a", "key");
     const char *none = pki_path(&pki, "none", "crt");
-    expect_refused(none, certificate, key, none, "cannot be read");
-    expect_refused(ca, none, key, none, "cannot be read");
-    expect_refused(ca, certificate, none, none, "cannot be read");
+    expect_refused(none, certificate, key, none, "cannot be read: No such file");
+    expect_refused(ca, none, key, none, "cannot be read: No such file");
+    expect_refused(ca, certificate, none, none, "cannot be read: No such file");
     expect_refused(key, certificate, key, key, "no valid CA certificate");
     expect_refused(ca, key, key, key, "no valid certificate");
     expect_refused(ca, certificate, certificate, certificate, "no valid private key");
