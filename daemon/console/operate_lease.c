@@ -49,11 +49,12 @@ static bool transfer_not_held_off(struct call *call, const struct replica_event 
         return true;
     call_fail(call, CALL_CONFLICT,
               "%s: held off, not granted to anybody yet: leases from before may count for %" PRId64
-              " ms more, unless all of its boards wait (%s%s does not); see leases",
+              " ms more, unless all of its boards wait (%s %s not); see leases",
               event->resource.text, instant_diff(until, now).us / 1000,
               board != NULL ? board->text : "one of them",
-              board != NULL && issuer_awaited(issuer, &event->resource, 1) != NULL ? " and others" :
-                                                                                     "");
+              board != NULL && issuer_awaited(issuer, &event->resource, 1) != NULL ?
+                  "and others do" :
+                  "does");
     return false;
 }
 

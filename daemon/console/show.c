@@ -28,7 +28,9 @@ bool show_sent_to_leader(struct call *call)
         return false;
     if (!call_find_leader(call, &leader) || name_equal(&leader, &call->view->conf->node_id)) {
         call_fail(call, CALL_UNAVAILABLE, "no leader is known%s",
-                  replica != NULL ? "; --consistency local shows this issuer's own copy" : "");
+                  replica != NULL && !call->caller.relayed ?
+                      "; --consistency local shows this issuer's own copy" :
+                      "");
         return true;
     }
     call_relay(call, &leader);

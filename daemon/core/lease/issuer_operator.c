@@ -110,7 +110,7 @@ static void on_remove(struct issuer *issuer, const struct issuer_event *event,
     if (issuer_policy_of(issuer, &event->resource))
         out->error = "a policy of the issuers names it; take it out of their files first";
     else if (found < 0)
-        out->error = "there is no row of this resource";
+        out->error = "the issuers know of no such resource, see leases";
     else if (issuer->table->record[found].pinned)
         out->error = "it is pinned; unpin it first";
     else if (!name_empty(&issuer->table->record[found].holder))
