@@ -197,6 +197,14 @@ static int open_files(struct disk_file *disk, const char *directory, char *error
     int result;
     disk->directory =
         disk->platform->openat(AT_FDCWD, directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (disk->directory < 0 && errno == ENOENT) {
+        snprintf(
+            error, error_size,
+            "%s: No such file or directory; node.data_dir must be there, owned by user %u, who "
+            "runs this daemon",
+            directory, (unsigned)geteuid());
+        return ENOENT;
+    }
     if (disk->directory < 0)
         return explain(error, error_size, directory, "", "open");
     result = check_owner(disk, disk->directory, directory, "", error, error_size);
