@@ -79,6 +79,19 @@ static bool read_backup(struct work *work)
     return true;
 }
 
+/* The file may be older than a change of the issuers: the line says whom it has to list. */
+static bool refuse_issuer(struct work *work, const struct hf_name *issuer)
+{
+    const struct raft_members *members = &work->backup.members;
+    FILE *errors = work->request->errors;
+    fprintf(errors, "restore: cluster.issuers has %s, which is not among the backup's issuers:",
+            issuer->text);
+    for (uint8_t i = 0; i < members->count; i++)
+        fprintf(errors, " %s", members->member[i].id.text);
+    fputs("; cluster.issuers must list these\n", errors);
+    return false;
+}
+
 static bool check_identity(struct work *work)
 {
     const struct conf *conf = work->request->conf;
@@ -92,8 +105,7 @@ static bool check_identity(struct work *work)
         return REFUSE(work, "%s is not among the backup's issuers\n", conf->node_id.text);
     for (uint8_t i = 0; i < conf->issuer_count; i++) {
         if (raft_member_index(members, &conf->issuer[i].id) < 0)
-            return REFUSE(work, "cluster.issuers has %s, which is not among the backup's issuers\n",
-                          conf->issuer[i].id.text);
+            return refuse_issuer(work, &conf->issuer[i].id);
     }
     if (members->count != conf->issuer_count)
         return REFUSE(work,

@@ -264,7 +264,8 @@ static void what_does_not_belong_here_is_refused(void **state)
     assert_refused("board-a is not among the backup's issuers");
     rig_conf.node_id = name("issuer-1");
     rig_conf.issuer[2].id = name("issuer-9");
-    assert_refused("cluster.issuers has issuer-9");
+    assert_refused(
+        "cluster.issuers has issuer-9, which is not among the backup's issuers: issuer-1");
     rig_conf.issuer_count = 1;
     assert_refused("the backup has 3 issuers, cluster.issuers 1");
     rig_conf.issuer_role = false;
