@@ -47,6 +47,9 @@ static bool options_agree(const struct options *options, const struct options_pr
     else if ((options->force || options->above) && !options->restore && !options->init)
         fprintf(errors, "%s: --above and --force belong to --init or --restore BACKUP\n",
                 program->name);
+    else if (options->check_only && (options->restore || options->init))
+        fprintf(errors, "%s: -t and %s: one of them\n", program->name,
+                options->init ? "--init" : "--restore");
     else
         return true;
     return false;

@@ -97,6 +97,8 @@ static void a_restore_is_taken_by_a_program_that_restores_only(void **state)
     assert_int_equal(parse(&options, "-c f --init --above 12"), OPTIONS_GO_ON);
     assert_string_equal(options.above, "12");
     assert_int_equal(parse(&options, "--init --restore b.txt"), OPTIONS_EXIT_USAGE);
+    assert_int_equal(parse(&options, "-t --init"), OPTIONS_EXIT_USAGE);
+    assert_int_equal(parse(&options, "--restore b.txt -t"), OPTIONS_EXIT_USAGE);
     program.restores = false;
 }
 
