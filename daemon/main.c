@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "backup/init.h"
 #include "backup/making.h"
@@ -161,10 +162,14 @@ static bool load_identity(struct daemon *daemon)
 {
     const struct conf *conf = &daemon->conf;
     char error[200];
+    struct stat status;
     daemon->identity =
         tls_identity_load(conf->tls_ca, conf->tls_cert, conf->tls_key, error, sizeof(error));
     if (daemon->identity == NULL)
         log_line(LOG_ERR, "%s", error);
+    else if (stat(conf->tls_key, &status) == 0 && (status.st_mode & (S_IRWXG | S_IRWXO)) != 0)
+        log_line(LOG_WARNING, "%s: mode %04o, should be closed to group and others (0600)",
+                 conf->tls_key, (unsigned)status.st_mode & 07777);
     return daemon->identity != NULL;
 }
 
