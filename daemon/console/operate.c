@@ -56,16 +56,19 @@ static void operate_elsewhere(struct call *call)
     char console[HF_ADDRESS_MAX + 1];
     const struct issuers_peer *peer =
         call_find_leader(call, &issuer) ? issuers_find(call->view->issuers, &issuer) : NULL;
+    bool reachable =
+        peer != NULL && reach_console(peer->console, peer->address, console, sizeof(console));
     if (strncmp(call->line, "member", 6) == 0)
-        call_fail(
-            call, CALL_FORBIDDEN,
-            "%s may not vouch for an operator here: who the issuers are is said at the console "
-            "of one of them",
-            call->view->conf->node_id.text);
+        call_fail(call, CALL_FORBIDDEN,
+                  "%s may not vouch for an operator here: who the issuers are is said at the "
+                  "console of one of them%s%s%s%s",
+                  call->view->conf->node_id.text, peer != NULL ? ", such as " : "",
+                  peer != NULL ? issuer.text : "", reachable ? " at " : "",
+                  reachable ? console : "");
     else if (peer == NULL)
         call_fail(call, CALL_ELSEWHERE,
                   "acts are taken at the console of an issuer, and none is connected");
-    else if (reach_console(peer->console, peer->address, console, sizeof(console)))
+    else if (reachable)
         call_fail(call, CALL_ELSEWHERE, "acts are taken at the console of an issuer: ask %s at %s",
                   issuer.text, console);
     else
