@@ -1,6 +1,7 @@
 #include "tests/bench/config.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <libconfig.h>
 #include <stdlib.h>
 #include <string.h>
@@ -385,12 +386,15 @@ int bench_config_load(struct bench_config *config, const char *path, FILE *error
     config_t file;
     memset(config, 0, sizeof *config);
     config_init(&file);
+    errno = 0;
     if (config_read_file(&file, path)) {
         load_bench(&loader, config_root_setting(&file));
     } else {
         bool readable = config_error_type(&file) == CONFIG_ERR_PARSE;
         fprintf(errors, "%s:%d: file: %s, %s\n", path, config_error_line(&file),
-                config_error_text(&file),
+                readable   ? config_error_text(&file) :
+                errno != 0 ? strerror(errno) :
+                             "no regular file",
                 readable ? "allowed: libconfig syntax" : "allowed: a file that can be read");
         loader.count++;
     }
