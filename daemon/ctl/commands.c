@@ -417,19 +417,25 @@ struct asking {
     char address[HF_ADDRESS_MAX + 16];
 };
 
+/* False after one line of what to say instead, where nobody named a file and there is none. */
+static bool default_readable(const struct run *run, const char *names, const char *instead)
+{
+    if (run->options->conf_file || access(CTL_DEFAULT_CONF, R_OK) == 0)
+        return true;
+    fprintf(run->errors, "holdfastctl: %s: %s; it would name %s: say -c FILE, or %s\n",
+            CTL_DEFAULT_CONF, strerror(errno), names, instead);
+    return false;
+}
+
 /* Who the issuers are, as the file says; false after a line in `errors`. */
 static bool load_issuers(struct asking *asking)
 {
     const struct run *run = asking->run;
     if (asking->conf)
         return true;
-    if (!run->options->conf_file && access(CTL_DEFAULT_CONF, R_OK) != 0) {
-        fprintf(run->errors,
-                "holdfastctl: %s: %s; it would name the issuers that acts are asked of: say -c "
-                "FILE, or -H HOST:PORT with the --node ID that must be there\n",
-                CTL_DEFAULT_CONF, strerror(errno));
+    if (!default_readable(run, "the issuers that acts are asked of",
+                          "-H HOST:PORT with the --node ID that must be there"))
         return false;
-    }
     asking->conf = load_conf(run, false);
     return asking->conf != NULL;
 }
@@ -479,6 +485,9 @@ static enum ctl_exit complete(struct asking *asking)
 {
     struct client_config *config = &asking->config;
     if (!config->address || !config->ca || !config->cert || !config->key) {
+        if (!default_readable(asking->run, "console and certificate",
+                              "all of -H HOST:PORT, --ca, --cert and --key"))
+            return CTL_EXIT_REFUSED;
         asking->conf = load_conf(asking->run, false);
         if (!asking->conf)
             return CTL_EXIT_REFUSED;
