@@ -24,7 +24,8 @@
 struct client {
     const struct client_config *config;
     FILE *errors;
-    int64_t greeted_by_ms; /* CLOCK_MONOTONIC; 0: it has greeted, or may take its time */
+    int64_t
+        part_by_ms; /* CLOCK_MONOTONIC: greeting, or answer, is whole; 0: it may take its time */
     mbedtls_net_context net;
     mbedtls_entropy_context entropy;
     mbedtls_ctr_drbg_context random;
@@ -105,12 +106,17 @@ static int send_some(void *context, const unsigned char *bytes, size_t length)
     return mbedtls_net_send(&client->net, bytes, length);
 }
 
+static void limit_part(struct client *client, uint32_t all_ms)
+{
+    client->part_by_ms = all_ms != 0 ? monotonic_ms() + all_ms : 0;
+}
+
 /* A byte now and then is progress, and would never end. */
 static int receive_some(void *context, unsigned char *bytes, size_t length, uint32_t timeout_ms)
 {
     struct client *client = context;
-    if (client->greeted_by_ms != 0) {
-        int64_t left_ms = client->greeted_by_ms - monotonic_ms();
+    if (client->part_by_ms != 0) {
+        int64_t left_ms = client->part_by_ms - monotonic_ms();
         if (left_ms <= 0)
             return MBEDTLS_ERR_SSL_TIMEOUT;
         if (left_ms < (int64_t)timeout_ms)
@@ -231,8 +237,7 @@ static enum ctl_exit set_up_tls(struct client *client)
     if (error != 0)
         return fail(client, CTL_EXIT_UNREACHABLE, "cannot set up TLS", error);
     mbedtls_ssl_set_bio(&client->ssl, client, send_some, NULL, receive_some);
-    if (client->config->greeting_ms != 0)
-        client->greeted_by_ms = monotonic_ms() + client->config->greeting_ms;
+    limit_part(client, client->config->greeting_ms);
     return CTL_EXIT_MORE;
 }
 
@@ -378,11 +383,13 @@ static enum ctl_exit converse(struct client *client, const char *line, uint32_t 
         return status;
     if (!answer.greeted)
         return fail(client, CTL_EXIT_UNREACHABLE, "does not greet as a Holdfast console", 0);
-    client->greeted_by_ms = 0;
+    client->part_by_ms = 0;
     status = send_line(client, line);
     if (status != CTL_EXIT_MORE)
         return status;
     mbedtls_ssl_conf_read_timeout(&client->ssl_config, silence_ms);
+    if (silence_ms != 0)
+        limit_part(client, client->config->answer_ms);
     status = read_part(client, &answer);
     if (status != CTL_EXIT_MORE)
         return status;
@@ -397,7 +404,7 @@ static void client_init(struct client *client, const struct client_config *confi
 {
     client->config = config;
     client->errors = errors;
-    client->greeted_by_ms = 0;
+    client->part_by_ms = 0;
     mbedtls_net_init(&client->net);
     mbedtls_entropy_init(&client->entropy);
     mbedtls_ctr_drbg_init(&client->random);

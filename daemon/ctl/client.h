@@ -3,7 +3,7 @@
  * answer.
  *
  * Owner: main; one thread, blocking. Each step waits at most CLIENT_TIMEOUT_MS without progress.
- *   TLS handshake and greeting have `greeting_ms` together.
+ *   TLS handshake and greeting have `greeting_ms` together, an answer `answer_ms`.
  * Trust: the server must show a certificate of the cluster's CA whose OU is "node", and whose CN is
  *   the node that was asked for, or one of the issuers if none was: a board's key, which is in the
  *   field, could answer in an issuer's place otherwise. Where any node may answer, it is said which
@@ -21,7 +21,8 @@
 
 enum {
     CLIENT_TIMEOUT_MS = 5000,
-    CLIENT_GREETING_MS = 15000 /* a console gives a slow board 12 s for its handshake */
+    CLIENT_GREETING_MS = 15000, /* a console gives a slow board 12 s for its handshake */
+    CLIENT_ANSWER_MS = 60000
 };
 
 struct client_config {
@@ -32,6 +33,7 @@ struct client_config {
     const char *cert;
     const char *key;
     uint32_t greeting_ms; /* from the connection to the greeting, 0: no limit in all */
+    uint32_t answer_ms; /* for the whole answer, but of what may be silent for ever; 0: no limit */
 };
 
 /* Whom a console says to ask instead, as an operator's acts are taken by issuers only. */

@@ -524,7 +524,8 @@ static enum ctl_exit ask_console(const struct run *run, const char *line, uint32
                                          .ca = options->ca,
                                          .cert = options->cert,
                                          .key = options->key,
-                                         .greeting_ms = CLIENT_GREETING_MS } };
+                                         .greeting_ms = CLIENT_GREETING_MS,
+                                         .answer_ms = CLIENT_ANSWER_MS } };
     enum ctl_exit status = complete(&asking);
     if (status == CTL_EXIT_MORE)
         status = call_and_follow(&asking);

@@ -35,6 +35,7 @@ struct console {
     const char *answer;   /* NULL: says nothing more */
     atomic_bool silent;   /* and does not hang up before the client does */
     atomic_bool drips;    /* a byte of its greeting now and then, without end */
+    atomic_bool trickles; /* likewise of its answer */
     int listen_fd;
     int port;
     char heard[600]; /* the line that arrived */
@@ -48,6 +49,7 @@ struct fixture {
     const char *node; /* whom the client asks for */
     const struct conf *issuers;
     uint32_t greeting_ms;
+    uint32_t answer_ms;
     struct client_elsewhere elsewhere;
     struct console console;
 };
@@ -77,6 +79,10 @@ static void talk(struct console *console, mbedtls_ssl_context *ssl)
             return;
         used += (size_t)count;
     }
+    while (console->trickles && mbedtls_ssl_write(ssl, (const unsigned char *)"x", 1) == 1)
+        usleep(10000);
+    if (console->trickles)
+        return;
     if (console->answer)
         mbedtls_ssl_write(ssl, (const unsigned char *)console->answer, strlen(console->answer));
     unsigned char more;
@@ -191,7 +197,8 @@ static enum ctl_exit call(struct fixture *fix, const char *ca_name, const char *
                                           .ca = ca,
                                           .cert = cert,
                                           .key = key,
-                                          .greeting_ms = fix->greeting_ms };
+                                          .greeting_ms = fix->greeting_ms,
+                                          .answer_ms = fix->answer_ms };
     memset(fix->out, 0, sizeof(fix->out));
     memset(fix->errors, 0, sizeof(fix->errors));
     FILE *out = fmemopen(fix->out, sizeof(fix->out), "w");
@@ -310,6 +317,17 @@ static void a_greeting_that_comes_by_drops_has_an_end(void **state)
     start(fix, "board-a", greeting, NULL);
     fix->console.drips = true;
     fix->greeting_ms = 1000;
+    assert_int_equal(call_console(fix, "ca.crt", CLIENT_TIMEOUT_MS), CTL_EXIT_UNREACHABLE);
+    stop(fix);
+    assert_non_null(strstr(fix->errors, "no answer in time"));
+}
+
+static void an_answer_that_comes_by_drops_has_an_end(void **state)
+{
+    struct fixture *fix = *state;
+    start(fix, "board-a", greeting, NULL);
+    fix->console.trickles = true;
+    fix->answer_ms = 1000;
     assert_int_equal(call_console(fix, "ca.crt", CLIENT_TIMEOUT_MS), CTL_EXIT_UNREACHABLE);
     stop(fix);
     assert_non_null(strstr(fix->errors, "no answer in time"));
@@ -498,6 +516,7 @@ int main(void)
         cmocka_unit_test(a_command_that_the_console_does_not_know_has_status_2),
         cmocka_unit_test(silence_has_the_limit_of_its_command),
         cmocka_unit_test(a_greeting_that_comes_by_drops_has_an_end),
+        cmocka_unit_test(an_answer_that_comes_by_drops_has_an_end),
         cmocka_unit_test(a_console_of_another_ca_is_not_trusted),
         cmocka_unit_test(a_console_whose_certificate_is_not_valid_yet_is_not_trusted),
         cmocka_unit_test(a_console_whose_certificate_is_no_node_s_is_not_trusted),
