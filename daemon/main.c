@@ -35,12 +35,15 @@ static const struct options_program program = {
     .restores = true,
 };
 
-/* False: what was given is no number, which is told. */
+/* False: what was given is no such number, which is told. */
 static bool take_above(const struct options *options, uint64_t *above)
 {
-    if (options->above == NULL || making_take_above(options->above, above))
+    if (options->above == NULL ||
+        (making_take_above(options->above, above) && *above >= 1 && *above <= MAKING_ABOVE_MAX))
         return true;
-    fprintf(stderr, "holdfastd: --above %s: must be a whole number, 1 to %" PRIu64 "\n",
+    fprintf(stderr,
+            "holdfastd: --above %s: must be a whole number, 1 to %" PRIu64 ", the highest token "
+            "ever given; where none ever was, leave it out\n",
             options->above, MAKING_ABOVE_MAX);
     return false;
 }

@@ -29,8 +29,10 @@ struct work {
     struct making making;
 };
 
-#define TELL(work, ...)   fprintf((work)->request->out, __VA_ARGS__)
-#define REFUSE(work, ...) (fprintf((work)->request->errors, "restore: " __VA_ARGS__), false)
+#define TELL(work, ...) fprintf((work)->request->out, __VA_ARGS__)
+/* Behind what was said to `out`, also where both are one pipe. */
+#define REFUSE(work, ...)                                                                          \
+    (fflush((work)->request->out), fprintf((work)->request->errors, "restore: " __VA_ARGS__), false)
 
 /* ---- the backup */
 
