@@ -101,6 +101,7 @@ void net_dial(struct world *world, const struct event *event)
     connection->epoch++;
     for (int side = 0; side < 2; side++) {
         connection->busy_us[side] = world->now_us;
+        connection->stall_us[side] = connection->stalled_us[side] = 0;
         post_link(world, ends[side], ends[1 - side], true, connection->epoch,
                   some_time(world, ends[side], 100, LINK_MAX_US));
     }
@@ -209,12 +210,55 @@ bool net_send(struct world *world, int from, int to, const uint8_t *frame, size_
     return true;
 }
 
-static void put_off(struct world *world, const struct event *event, int64_t delay_us)
+/* `stalled`: and what comes behind it as well. */
+static void put_off(struct world *world, const struct event *event, int64_t delay_us, bool stalled)
 {
     struct event later = *event;
     later.at_us = world->now_us + delay_us;
+    later.up = stalled;
     queue_add(&world->queue, &later);
     world->current.data = NULL;
+}
+
+/*
+ * Where frames come in order, none overtakes one that could not come in: all that came meanwhile follows
+ * when that is over.
+ */
+static void stall(struct world *world, const struct event *event, int64_t delay_us, bool begins)
+{
+    struct connection *connection = connection_of(world, event->node, event->peer);
+    int side = event->node < event->peer ? 0 : 1;
+    if (begins && world->now_us >= connection->stall_us[side]) {
+        connection->stall_us[side] = world->now_us + delay_us;
+        connection->stalled_us[side] = connection->stall_us[side] - 1;
+    }
+    int64_t at_us = ++connection->stalled_us[side];
+    if (at_us > connection->busy_us[side])
+        connection->busy_us[side] = at_us;
+    put_off(world, event, at_us - world->now_us, true);
+}
+
+/* It is behind another one that was put off. */
+static bool must_follow(const struct connection *connection, int side, const struct event *event,
+                        int64_t now_us)
+{
+    return now_us < connection->stall_us[side] ||
+           (!event->up && now_us <= connection->stalled_us[side]);
+}
+
+static bool arrives_in_order(struct world *world, const struct event *event, bool is_blocked,
+                             bool is_up)
+{
+    struct connection *connection = connection_of(world, event->node, event->peer);
+    int side = event->node < event->peer ? 0 : 1;
+    if (event->epoch != connection->epoch || !connection->open)
+        return is_up && !is_blocked;
+    /* The sender's kernel repeats it for as long as the connection stands. */
+    if (is_blocked || !is_up || must_follow(connection, side, event, world->now_us)) {
+        stall(world, event, is_blocked ? RESEND_MAX_US : LINK_MAX_US, is_blocked || !is_up);
+        return false;
+    }
+    return true;
 }
 
 bool net_arrives(struct world *world, const struct event *event)
@@ -223,20 +267,15 @@ bool net_arrives(struct world *world, const struct event *event)
     int peer = event->peer;
     struct connection *connection = connection_of(world, node, peer);
     int side = node < peer ? 0 : 1;
-    bool current = event->epoch == connection->epoch && connection->open;
-    if (blocked(world, peer, node)) {
-        /* The sender's kernel repeats it for as long as the connection stands. */
-        if (current && world->network.ordered)
-            put_off(world, event, RESEND_MAX_US);
-        else
-            world_cover(world, COVERAGE_FRAMES_LOST);
-        return false;
-    }
-    if (connection->up[side] && connection->side_epoch[side] == event->epoch)
-        return true;
-    if (current)
-        put_off(world, event, LINK_MAX_US);
-    return false;
+    bool is_blocked = blocked(world, peer, node);
+    bool is_up = connection->up[side] && connection->side_epoch[side] == event->epoch;
+    if (world->network.ordered)
+        return arrives_in_order(world, event, is_blocked, is_up);
+    if (is_blocked)
+        world_cover(world, COVERAGE_FRAMES_LOST);
+    else if (!is_up && event->epoch == connection->epoch && connection->open)
+        put_off(world, event, LINK_MAX_US, false);
+    return is_up && !is_blocked;
 }
 
 void net_block(struct world *world, int from_node, int to_node, int64_t duration_us)

@@ -143,9 +143,9 @@ struct sim_agent {
     int64_t waits_since_us[SIM_RESOURCES_MAX]; /* for a grant */
     int64_t holds_since_us[SIM_RESOURCES_MAX];
     bool socket_open;
-    uint32_t socket; /* number of the connection to the guard */
+    uint32_t socket;                       /* number of the connection to the guard */
     uint64_t permitted[SIM_RESOURCES_MAX]; /* the highest token, by a permit on that connection */
-    int64_t hold_ms; /* of the file that it read, as is */
+    int64_t hold_ms;                       /* of the file that it read, as is */
     int64_t ttl_us;
 };
 
@@ -181,6 +181,9 @@ struct connection {
     bool up[2];             /* as the side was told */
     uint32_t side_epoch[2]; /* of the connection that it was told of */
     int64_t busy_us[2];     /* in-order links: last arrival at the side */
+    int64_t stall_us[2];    /* likewise: nothing arrives before this, ... */
+    int64_t
+        stalled_us[2]; /* ... when the first of what waits for it does, and until this the others */
 };
 
 /* A node all of whose links, or those with boards, take long. */
