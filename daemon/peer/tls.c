@@ -455,6 +455,8 @@ enum tls_cause tls_error_explain(const mbedtls_ssl_context *ssl, int code, char 
         snprintf(detail, sizeof(detail), "TLS 1.2 or later is required");
     else if (code == MBEDTLS_ERR_SSL_NO_CIPHER_CHOSEN)
         snprintf(detail, sizeof(detail), "ECDHE with an AEAD cipher is required");
+    else if (code == MBEDTLS_ERR_SSL_UNEXPECTED_RECORD)
+        snprintf(detail, sizeof(detail), "what may come after the handshake is data");
     else if (code == MBEDTLS_ERR_SSL_INVALID_RECORD)
         snprintf(detail, sizeof(detail), "not a TLS record");
     else

@@ -53,7 +53,8 @@ static int engine_receive(void *context, unsigned char *out, size_t length)
         return MBEDTLS_ERR_SSL_WANT_READ;
     size_t count = length < engine->in.length ? length : engine->in.length;
     if (!tls_watch_take(&engine->watch, (struct bytes){ engine->in.data, count }))
-        return MBEDTLS_ERR_SSL_PEER_VERIFY_FAILED;
+        return engine->watch.late ? MBEDTLS_ERR_SSL_UNEXPECTED_RECORD :
+                                    MBEDTLS_ERR_SSL_PEER_VERIFY_FAILED;
     memcpy(out, engine->in.data, count);
     engine->in.data += count;
     engine->in.length -= count;

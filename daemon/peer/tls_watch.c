@@ -58,16 +58,25 @@ static void take_message(struct tls_watch *watch, uint8_t byte)
         watch->message_head = 0;
 }
 
+static void take_type(struct tls_watch *watch, uint8_t type)
+{
+    bool shakes = type == RECORD_HANDSHAKE || type == RECORD_CHANGE_CIPHER_SPEC;
+    watch->late = shakes && watch->finished;
+    watch->refused = watch->late;
+    watch->finished = watch->finished || (type == RECORD_HANDSHAKE && watch->encrypted);
+    watch->encrypted = watch->encrypted || type == RECORD_CHANGE_CIPHER_SPEC;
+}
+
 static void take(struct tls_watch *watch, uint8_t byte)
 {
     if (watch->record_head == RECORD_HEAD) {
-        if (watch->record_type == RECORD_HANDSHAKE)
+        if (watch->record_type == RECORD_HANDSHAKE && !watch->encrypted)
             take_message(watch, byte);
         watch->record_left--;
     } else if (watch->record_head++ == 0) {
         watch->record_type = byte;
         watch->record_left = 0;
-        watch->over = byte == RECORD_CHANGE_CIPHER_SPEC;
+        take_type(watch, byte);
     } else if (watch->record_head > 3) {
         watch->record_left = (uint16_t)(watch->record_left << 8 | byte);
     }
@@ -75,9 +84,25 @@ static void take(struct tls_watch *watch, uint8_t byte)
         watch->record_head = 0;
 }
 
+/* What is encrypted is passed over at once. Returns how many bytes that are. */
+static size_t pass(struct tls_watch *watch, size_t length)
+{
+    if (!watch->encrypted || watch->record_head < RECORD_HEAD)
+        return 0;
+    size_t count = length < watch->record_left ? length : watch->record_left;
+    watch->record_left = (uint16_t)(watch->record_left - count);
+    if (watch->record_left == 0)
+        watch->record_head = 0;
+    return count;
+}
+
 bool tls_watch_take(struct tls_watch *watch, struct bytes in)
 {
-    for (size_t i = 0; i < in.length && !watch->over && !watch->refused; i++)
-        take(watch, in.data[i]);
+    for (size_t i = 0; i < in.length && !watch->refused;) {
+        size_t passed = pass(watch, in.length - i);
+        if (passed == 0)
+            take(watch, in.data[i]);
+        i += passed == 0 ? 1 : passed;
+    }
     return !watch->refused;
 }

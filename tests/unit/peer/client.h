@@ -28,7 +28,8 @@ struct client {
     const int *suites;       /* NULL: any */
     const uint8_t *send;     /* after the handshake */
     size_t send_length;
-    atomic_bool deaf; /* reads nothing while it is set */
+    bool renegotiates; /* asks for another handshake then */
+    atomic_bool deaf;  /* reads nothing while it is set */
     /* Results, valid once `ended`. */
     int handshake; /* 0 or mbedTLS's error */
     const char *suite;
@@ -46,6 +47,8 @@ static inline void client_talk(struct client *client, mbedtls_ssl_context *ssl)
             break;
         sent += (size_t)count;
     }
+    if (client->renegotiates)
+        (void)mbedtls_ssl_renegotiate(ssl);
     while (atomic_load(&client->deaf))
         usleep(1000);
     for (;;) {
@@ -86,6 +89,7 @@ static inline void client_run(void *context)
         mbedtls_ssl_conf_min_version(&config, MBEDTLS_SSL_MAJOR_VERSION_3, client->version_minor);
         mbedtls_ssl_conf_max_version(&config, MBEDTLS_SSL_MAJOR_VERSION_3, client->version_minor);
     }
+    mbedtls_ssl_conf_renegotiation(&config, MBEDTLS_SSL_RENEGOTIATION_ENABLED);
     if (client->suites != NULL)
         mbedtls_ssl_conf_ciphersuites(&config, client->suites);
     if (client->certificate != NULL) {

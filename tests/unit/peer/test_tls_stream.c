@@ -726,6 +726,21 @@ static void stream_that_takes_nothing_is_closed_and_one_that_is_idle_is_not(void
     assert_true(run_until(&world.loop, is_set, &idle.closed));
 }
 
+/* Each attempt would have an answer, which waits in memory for who does not read. */
+static void who_negotiates_again_is_hung_up_on(void **state)
+{
+    struct client client = { .pki = &pki, .certificate = "ops", .renegotiates = true };
+    (void)state;
+    world_listen(HANDSHAKE_MS);
+    client.port = tls_listener_port(world.listener);
+    client_start(&client);
+    assert_true(run_until(&world.loop, one_accepted, NULL));
+    client_wait(&world.loop, &client);
+    assert_true(run_until(&world.loop, is_set, &world.accepted[0].closed));
+    assert_int_equal(world.accepted[0].cause, TLS_CAUSE_PROTOCOL);
+    assert_non_null(strstr(world.accepted[0].reason, "after the handshake"));
+}
+
 static void owner_may_abort_inside_on_data(void **state)
 {
     struct end end;
@@ -839,6 +854,7 @@ int main(void)
         STREAM_TEST(queue_is_bounded),
         STREAM_TEST(what_the_kernel_takes_in_part_goes_on_by_itself),
         STREAM_TEST(stream_that_takes_nothing_is_closed_and_one_that_is_idle_is_not),
+        STREAM_TEST(who_negotiates_again_is_hung_up_on),
         STREAM_TEST(owner_may_abort_inside_on_data),
         STREAM_TEST(dialling_failures_come_as_on_closed),
         STREAM_TEST(address_in_use_is_told),

@@ -5,7 +5,15 @@
 
 #include "peer/tls_watch.h"
 
-enum { HANDSHAKE = 22, CHANGE_CIPHER_SPEC = 20, CLIENT_HELLO = 1, CERTIFICATE = 11, MAX = 65536 };
+enum {
+    CHANGE_CIPHER_SPEC = 20,
+    ALERT = 21,
+    HANDSHAKE = 22,
+    DATA = 23,
+    CLIENT_HELLO = 1,
+    CERTIFICATE = 11,
+    MAX = 65536
+};
 
 static uint8_t flight[MAX];
 static size_t length;
@@ -140,6 +148,42 @@ static void what_is_encrypted_is_not_looked_at(void **state)
     assert_true(stopped_at(7) == SIZE_MAX);
 }
 
+/* A whole handshake, and data behind it. */
+static void talk(void)
+{
+    static const uint8_t secret[600] = { CERTIFICATE };
+    const uint8_t one = 1;
+    certificates((const size_t[]){ 500, 0 }, 16384);
+    record(CHANGE_CIPHER_SPEC, &one, 1);
+    record(HANDSHAKE, secret, 40);
+    record(DATA, secret, sizeof(secret));
+    record(DATA, secret, 0);
+    record(DATA, secret, sizeof(secret));
+}
+
+/* Of it, then, let through: all before that record, if the steps end there. */
+static void expect_stopped_at(size_t before)
+{
+    for (size_t step = 1; step < 20000; step = step * 5 + 2)
+        assert_true(stopped_at(step) == before / step * step);
+}
+
+static void no_handshake_comes_behind_the_end_of_one(void **state)
+{
+    static const uint8_t types[] = { HANDSHAKE, CHANGE_CIPHER_SPEC };
+    static const uint8_t secret[28];
+    (void)state;
+    talk();
+    for (size_t step = 1; step < 20000; step = step * 5 + 2)
+        assert_true(stopped_at(step) == SIZE_MAX);
+    for (size_t i = 0; i < sizeof(types); i++) {
+        talk();
+        size_t before = length;
+        record(types[i], secret, sizeof(secret));
+        expect_stopped_at(before);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -150,6 +194,7 @@ int main(void)
         cmocka_unit_test(a_long_certificate_is_refused),
         cmocka_unit_test(it_is_refused_before_its_keys_come),
         cmocka_unit_test(what_is_encrypted_is_not_looked_at),
+        cmocka_unit_test(no_handshake_comes_behind_the_end_of_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
