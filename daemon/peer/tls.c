@@ -456,7 +456,7 @@ enum tls_cause tls_error_explain(const mbedtls_ssl_context *ssl, int code, char 
     else if (code == MBEDTLS_ERR_SSL_NO_CIPHER_CHOSEN)
         snprintf(detail, sizeof(detail), "ECDHE with an AEAD cipher is required");
     else if (code == MBEDTLS_ERR_SSL_UNEXPECTED_RECORD)
-        snprintf(detail, sizeof(detail), "what may come after the handshake is data");
+        snprintf(detail, sizeof(detail), "what may come after the handshake is data, and one alert");
     else if (code == MBEDTLS_ERR_SSL_INVALID_RECORD)
         snprintf(detail, sizeof(detail), "not a TLS record");
     else

@@ -12,7 +12,7 @@
 #include "peer/tls_stream_private.h"
 
 enum {
-    STREAM_READ_BYTES = 8192 /* ciphertext taken from the kernel at once */
+    STREAM_READ_BYTES = 8192 /* ciphertext taken from the kernel in a turn of the loop */
 };
 
 static void stream_step(struct tls_stream *stream, enum stream_event event)
@@ -302,12 +302,15 @@ static void stream_read_plain(struct tls_stream *stream)
     }
 }
 
-/* Read memory lives for one callback only: an idle connection holds none. */
+/*
+ * Read memory lives for one callback only: an idle connection holds none. libuv reads on in the same turn
+ * while the memory it gets is filled, and leaves it at that if it gets none.
+ */
 static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 {
-    (void)handle;
+    const struct tls_stream *stream = handle->data;
     (void)suggested;
-    char *memory = malloc(STREAM_READ_BYTES);
+    char *memory = stream->filled ? NULL : malloc(STREAM_READ_BYTES);
     buffer->base = memory;
     buffer->len = memory == NULL ? 0 : STREAM_READ_BYTES;
 }
@@ -420,6 +423,10 @@ static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buffer)
 {
     struct tls_stream *stream = handle->data;
     const struct bytes in = { (const uint8_t *)buffer->base, count > 0 ? (size_t)count : 0 };
+    bool enough = stream->filled && count == UV_ENOBUFS;
+    stream->filled = in.length > 0 && in.length == buffer->len;
+    if (enough)
+        return;
     stream->answered = stream->answered || count > 0;
     if (count < 0 && stream->state != STREAM_CLOSING)
         on_read_end(stream, (int)count);

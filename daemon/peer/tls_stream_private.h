@@ -28,10 +28,11 @@ struct tls_stream {
     struct tls_buffer sending; /* what the write under way reads */
     bool writing;
     bool shut;
-    bool last_look;    /* its time is up, but for what has come already */
-    bool answered;     /* see tls_stream_answered() */
-    bool held;         /* not read, since much waits to be sent */
-    bool paused;       /* not read, since the owner said so */
+    bool last_look; /* its time is up, but for what has come already */
+    bool filled;    /* the last piece read filled its memory: the next one is for the next turn */
+    bool answered;  /* see tls_stream_answered() */
+    bool held;      /* not read, since much waits to be sent */
+    bool paused;    /* not read, since the owner said so */
     size_t hold_above; /* see tls_stream_hold() */
     enum stream_state state;
     uint64_t shakes_ms; /* since when, by uv_hrtime(); 0: its handshake has not begun */

@@ -3,6 +3,7 @@
 enum {
     RECORD_HEAD = 5,
     RECORD_CHANGE_CIPHER_SPEC = 20,
+    RECORD_ALERT = 21,
     RECORD_HANDSHAKE = 22,
     MESSAGE_HEAD = 4,
     MESSAGE_CERTIFICATE = 11,
@@ -61,8 +62,9 @@ static void take_message(struct tls_watch *watch, uint8_t byte)
 static void take_type(struct tls_watch *watch, uint8_t type)
 {
     bool shakes = type == RECORD_HANDSHAKE || type == RECORD_CHANGE_CIPHER_SPEC;
-    watch->late = shakes && watch->finished;
+    watch->late = (shakes && watch->finished) || (type == RECORD_ALERT && watch->alerted);
     watch->refused = watch->late;
+    watch->alerted = watch->alerted || type == RECORD_ALERT;
     watch->finished = watch->finished || (type == RECORD_HANDSHAKE && watch->encrypted);
     watch->encrypted = watch->encrypted || type == RECORD_CHANGE_CIPHER_SPEC;
 }

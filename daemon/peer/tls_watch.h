@@ -8,6 +8,8 @@
  *   OpenSSL, with the CA's file, sends the CA's own certificate behind it: that one may come.
  *   Nobody here negotiates again: mbedTLS answers each attempt with an alert, which waits in memory for who
  *   does not read, so no record of a handshake may come behind its last one, Finished.
+ *   Nor does anybody here send warnings; mbedTLS passes over them, as many as come, where nobody counts
+ *   them. So the first alert is the last one.
  * Owner: tls_engine, one for each connection. Pure; zeroed memory, but for `ca`, is the beginning.
  * Source: RFC 5246, 6.2.1 (records), 7.1 (ChangeCipherSpec, behind which Finished comes as a record of
  *   its own), 7.4 (handshake messages), 7.4.2 (Certificate).
@@ -37,7 +39,8 @@ struct tls_watch {
     bool encrypted; /* what follows is */
     bool finished;  /* the last record of the handshake has begun */
     bool refused;
-    bool late; /* and that for a record of a handshake that is over */
+    bool alerted;
+    bool late; /* and that for a record of a handshake that is over, or a second alert */
 };
 
 /*

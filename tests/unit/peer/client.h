@@ -29,6 +29,7 @@ struct client {
     const uint8_t *send;     /* after the handshake */
     size_t send_length;
     bool renegotiates; /* asks for another handshake then */
+    unsigned warnings; /* so many alerts that mean nothing */
     atomic_bool deaf;  /* reads nothing while it is set */
     /* Results, valid once `ended`. */
     int handshake; /* 0 or mbedTLS's error */
@@ -47,6 +48,9 @@ static inline void client_talk(struct client *client, mbedtls_ssl_context *ssl)
             break;
         sent += (size_t)count;
     }
+    for (unsigned i = 0; i < client->warnings; i++)
+        (void)mbedtls_ssl_send_alert_message(ssl, MBEDTLS_SSL_ALERT_LEVEL_WARNING,
+                                             MBEDTLS_SSL_ALERT_MSG_USER_CANCELED);
     if (client->renegotiates)
         (void)mbedtls_ssl_renegotiate(ssl);
     while (atomic_load(&client->deaf))

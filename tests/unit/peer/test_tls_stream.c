@@ -726,6 +726,11 @@ static void stream_that_takes_nothing_is_closed_and_one_that_is_idle_is_not(void
     assert_true(run_until(&world.loop, is_set, &idle.closed));
 }
 
+static bool so_many_accepted(void *count)
+{
+    return world.accepted_count == *(unsigned *)count;
+}
+
 /* Each attempt would have an answer, which waits in memory for who does not read. */
 static void who_negotiates_again_is_hung_up_on(void **state)
 {
@@ -739,6 +744,57 @@ static void who_negotiates_again_is_hung_up_on(void **state)
     assert_true(run_until(&world.loop, is_set, &world.accepted[0].closed));
     assert_int_equal(world.accepted[0].cause, TLS_CAUSE_PROTOCOL);
     assert_non_null(strstr(world.accepted[0].reason, "after the handshake"));
+}
+
+static void who_warns_and_warns_is_hung_up_on(void **state)
+{
+    struct client client;
+    (void)state;
+    world_listen(HANDSHAKE_MS);
+    for (unsigned warnings = 1; warnings <= 2; warnings++) {
+        struct end *end = &world.accepted[world.accepted_count];
+        client = (struct client){ .pki = &pki, .certificate = "ops", .warnings = warnings };
+        client.port = tls_listener_port(world.listener);
+        client_start(&client);
+        assert_true(run_until(&world.loop, so_many_accepted, &warnings));
+        for (int turn = 0; turn < (warnings > 1 ? 2000 : 50) && !end->closed; turn++) {
+            usleep(1000);
+            uv_run(&world.loop, UV_RUN_NOWAIT);
+        }
+        bool closed = end->closed;
+        if (!closed)
+            tls_stream_abort(end->stream);
+        client_wait(&world.loop, &client);
+        assert_true(run_until(&world.loop, is_set, &end->closed));
+        assert_true(closed == (warnings > 1));
+    }
+    assert_int_equal(world.accepted[1].cause, TLS_CAUSE_PROTOCOL);
+}
+
+/* Of the smallest records, so that a piece is many of them; the owner hears of each. */
+static void one_piece_of_a_stream_is_read_in_a_turn(void **state)
+{
+    enum { RECORD = 22, PIECE = 8192, RECORDS = 8 * PIECE / RECORD };
+    struct end end;
+    (void)state;
+    world_listen(HANDSHAKE_MS);
+    dial(&end, NULL);
+    assert_true(run_until(&world.loop, is_ready, &end));
+    struct end *owner = &world.accepted[0];
+    for (unsigned i = 0; i < RECORDS; i++) {
+        const uint8_t byte = (uint8_t)i;
+        assert_true(tls_stream_write(end.stream, (struct bytes){ &byte, 1 }));
+    }
+    assert_int_equal(tls_stream_queued(end.stream), 0);
+    for (unsigned turn = 0; owner->received < RECORDS; turn++) {
+        size_t before = owner->pieces;
+        uv_run(&world.loop, UV_RUN_NOWAIT);
+        assert_true(owner->pieces - before <= PIECE / RECORD + 1);
+        assert_true(turn < 1000);
+    }
+    assert_true(owner->in_order);
+    tls_stream_abort(end.stream);
+    assert_true(run_until(&world.loop, is_set, &end.closed));
 }
 
 static void owner_may_abort_inside_on_data(void **state)
@@ -855,6 +911,8 @@ int main(void)
         STREAM_TEST(what_the_kernel_takes_in_part_goes_on_by_itself),
         STREAM_TEST(stream_that_takes_nothing_is_closed_and_one_that_is_idle_is_not),
         STREAM_TEST(who_negotiates_again_is_hung_up_on),
+        STREAM_TEST(who_warns_and_warns_is_hung_up_on),
+        STREAM_TEST(one_piece_of_a_stream_is_read_in_a_turn),
         STREAM_TEST(owner_may_abort_inside_on_data),
         STREAM_TEST(dialling_failures_come_as_on_closed),
         STREAM_TEST(address_in_use_is_told),

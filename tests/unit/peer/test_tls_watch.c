@@ -184,6 +184,22 @@ static void no_handshake_comes_behind_the_end_of_one(void **state)
     }
 }
 
+static void the_first_alert_is_the_last(void **state)
+{
+    static const uint8_t secret[26];
+    (void)state;
+    for (size_t talked = 0; talked < 2; talked++) {
+        certificates((const size_t[]){ 500, 0 }, 16384);
+        if (talked)
+            talk();
+        record(ALERT, secret, talked ? sizeof(secret) : 2);
+        assert_true(stopped_at(7) == SIZE_MAX);
+        size_t before = length;
+        record(ALERT, secret, talked ? sizeof(secret) : 2);
+        expect_stopped_at(before);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +211,7 @@ int main(void)
         cmocka_unit_test(it_is_refused_before_its_keys_come),
         cmocka_unit_test(what_is_encrypted_is_not_looked_at),
         cmocka_unit_test(no_handshake_comes_behind_the_end_of_one),
+        cmocka_unit_test(the_first_alert_is_the_last),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
