@@ -184,7 +184,7 @@ $(BUILD)/tests/unit/%: $(BUILD)/obj/tests/unit/%.o $(SUPPORT) $(LINKED)
 $(BUILD)/tests/unit/guard/test_platform: LDFLAGS += -Wl,-z,max-page-size=0x10000
 
 # Its board's handshakes take their time.
-$(BUILD)/tests/unit/peer/test_slow_handshake: LDFLAGS += -Wl,--wrap=tls_engine_handshake
+$(BUILD)/tests/unit/peer/test_slow_handshake $(BUILD)/tests/unit/peer/test_tls_stream: LDFLAGS += -Wl,--wrap=tls_engine_handshake
 
 # Written anew only when the commit is another: nothing is built for nothing.
 SIM_COMMIT := $(BUILD)/gen/sim_commit.c

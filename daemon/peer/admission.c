@@ -198,9 +198,11 @@ static int standing_of(const struct admission *admission, const struct admission
 
 enum { STANDING_FIRST = 2 };
 
+/* Who has its say in pieces that get it nowhere is no better than who says nothing. */
 static bool stands_still(const struct admission_place *place, uint64_t now_ms)
 {
-    return place->phase == ADMISSION_SHAKING &&
+    return (place->phase == ADMISSION_SHAKING ||
+            (place->phase == ADMISSION_READY && place->in_vain)) &&
            passed_ms(place->since_ms, now_ms) >= ADMISSION_STALL_MS;
 }
 
@@ -231,7 +233,7 @@ static int weakest(const struct admission *admission, uint64_t now_ms, bool shak
     int found = ADMISSION_NONE;
     for (int i = 0; i < admission->places_max; i++) {
         const struct admission_place *place = &admission->place[i];
-        if (!place->used || (shaking_only && place->phase != ADMISSION_SHAKING))
+        if (!place->used || (shaking_only && place->phase < ADMISSION_SHAKING))
             continue;
         if (found == ADMISSION_NONE ||
             gives_way_before(admission, place, &admission->place[found], now_ms))
@@ -242,13 +244,18 @@ static int weakest(const struct admission *admission, uint64_t now_ms, bool shak
 
 /* ---- places */
 
+static bool waits(enum admission_phase phase)
+{
+    return phase == ADMISSION_QUEUED || phase == ADMISSION_READY;
+}
+
 static void count_phase(struct admission *admission, enum admission_phase phase, bool enters)
 {
-    uint16_t *count = phase == ADMISSION_SHAKING ? &admission->shaking :
-                      phase == ADMISSION_QUEUED  ? &admission->queued :
-                                                   NULL;
-    if (count != NULL)
-        *count = (uint16_t)(enters ? *count + 1 : *count - 1);
+    int by = enters ? 1 : -1;
+    if (waits(phase))
+        admission->waiting = (uint16_t)(admission->waiting + by);
+    if (phase >= ADMISSION_SHAKING)
+        admission->shaking = (uint16_t)(admission->shaking + by);
 }
 
 void admission_leave(struct admission *admission, int index)
@@ -310,15 +317,24 @@ int admission_enter(struct admission *admission, const struct admission_key *key
     return index;
 }
 
-void admission_move(struct admission *admission, int index, enum admission_phase phase,
-                    uint64_t now_ms)
+static void place_move(struct admission *admission, struct admission_place *place,
+                       enum admission_phase phase)
 {
-    struct admission_place *place = &admission->place[index];
     HF_CHECK(place->used);
     count_phase(admission, place->phase, false);
     count_phase(admission, phase, true);
     place->phase = phase;
+}
+
+void admission_move(struct admission *admission, int index, enum admission_phase phase,
+                    uint64_t now_ms)
+{
+    struct admission_place *place = &admission->place[index];
+    place_move(admission, place, phase);
+    if (phase == ADMISSION_READY)
+        return; /* what came may be nothing */
     place->since_ms = now_ms;
+    place->in_vain = false;
 }
 
 bool admission_shakes(const struct admission *admission, const struct admission_key *key)
@@ -367,43 +383,60 @@ static bool may_begin(const struct admission *admission, const struct admission_
     return admission->budget_us > 0 && (!crowded(admission, place) || admission->crowd_us > 0);
 }
 
-static int first_queued(const struct admission *admission)
+static bool has_turn_before(const struct admission *admission, const struct admission_place *a,
+                            const struct admission_place *b)
+{
+    const int standing[] = { standing_of(admission, a), standing_of(admission, b) };
+    if (standing[0] != standing[1])
+        return standing[0] > standing[1];
+    return a->phase != b->phase ? a->phase > b->phase : a->number < b->number;
+}
+
+static int first_waiting(const struct admission *admission)
 {
     int found = ADMISSION_NONE;
-    int best = -1;
     for (int i = 0; i < admission->places_max; i++) {
         const struct admission_place *place = &admission->place[i];
-        if (!place->used || place->phase != ADMISSION_QUEUED || !may_begin(admission, place))
+        if (!place->used || !waits(place->phase) || !may_begin(admission, place))
             continue;
-        int standing = standing_of(admission, place);
-        if (standing > best ||
-            (standing == best && place->number < admission->place[found].number)) {
+        if (found == ADMISSION_NONE || has_turn_before(admission, place, &admission->place[found]))
             found = i;
-            best = standing;
-        }
     }
     return found;
+}
+
+/* Whether one more handshake of this standing may be under way; *victim as in admission_next(). */
+static bool may_shake(struct admission *admission, int standing, uint64_t now_ms, int *victim)
+{
+    if (admission->shaking < admission->shaking_max)
+        return true;
+    int other = weakest(admission, now_ms, true);
+    const struct admission_place *place = &admission->place[other];
+    int its = standing_of(admission, place);
+    if (its > standing || (its == standing && !stands_still(place, now_ms)))
+        return false;
+    *victim = other;
+    admission_leave(admission, other);
+    return true;
 }
 
 int admission_next(struct admission *admission, uint64_t now_ms, int *victim)
 {
     *victim = ADMISSION_NONE;
-    if (admission->queued == 0)
+    if (admission->waiting == 0)
         return ADMISSION_NONE;
     fill_budget(admission, now_ms);
-    int index = first_queued(admission);
+    int index = first_waiting(admission);
     if (index == ADMISSION_NONE)
         return ADMISSION_NONE;
-    int standing = standing_of(admission, &admission->place[index]);
-    if (admission->shaking >= admission->shaking_max) {
-        int other = weakest(admission, now_ms, true);
-        const struct admission_place *place = &admission->place[other];
-        int its = standing_of(admission, place);
-        if (its > standing || (its == standing && !stands_still(place, now_ms)))
-            return ADMISSION_NONE;
-        *victim = other;
-        admission_leave(admission, other);
+    struct admission_place *place = &admission->place[index];
+    if (place->phase == ADMISSION_READY) {
+        place_move(admission, place, ADMISSION_SHAKING);
+        place->in_vain = true; /* until it is told otherwise */
+    } else if (may_shake(admission, standing_of(admission, place), now_ms, victim)) {
+        admission_move(admission, index, ADMISSION_SHAKING, now_ms);
+    } else {
+        return ADMISSION_NONE;
     }
-    admission_move(admission, index, ADMISSION_SHAKING, now_ms);
     return index;
 }

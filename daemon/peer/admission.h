@@ -20,8 +20,9 @@
  *    nothing for longest; else the one whose first message is incomplete for longest; else a
  *    handshake that makes no progress. A handshake that makes progress, and one that waits for its
  *    turn, don't give way to a newcomer of their own standing: that one is turned away then.
- *  - Handshakes cost computing time. At most shaking_max are under way at once; those that wait get
- *    their turn by standing, then in the order in which they came. Below the highest standing all
+ *  - Handshakes cost computing time, the later steps of one as well as its first. At most shaking_max are
+ *    under way at once; the steps that wait get their turn by standing, those of a handshake that is under
+ *    way before the first ones, then in the order in which they came. Below the highest standing all
  *    share ADMISSION_SHARE_US of each millisecond, and crowded hosts ADMISSION_CROWD_US of that.
  */
 #ifndef HOLDFAST_PEER_ADMISSION_H
@@ -51,7 +52,8 @@ enum admission_phase {
     ADMISSION_SILENT,  /* connected, not a byte came */
     ADMISSION_PARTIAL, /* a first message that is not whole */
     ADMISSION_QUEUED,  /* a whole one; waits for its turn */
-    ADMISSION_SHAKING  /* its handshake is under way */
+    ADMISSION_SHAKING, /* its handshake is under way */
+    ADMISSION_READY    /* and its next step waits for its turn */
 };
 
 struct admission_key {
@@ -78,6 +80,7 @@ struct admission_place {
     uint64_t number;   /* order of arrival */
     uint16_t host;
     enum admission_phase phase;
+    bool in_vain; /* its last step got the handshake no further */
     bool used;
 };
 
@@ -87,7 +90,7 @@ struct admission {
     uint16_t per_host;
     uint16_t used;
     uint16_t shaking;
-    uint16_t queued;
+    uint16_t waiting; /* for a turn: QUEUED or READY */
     uint64_t numbers;
     int64_t budget_us;
     int64_t crowd_us;
@@ -124,12 +127,12 @@ void admission_unlink(struct admission *admission, int link, uint64_t now_ms);
 int admission_enter(struct admission *admission, const struct admission_key *key, uint64_t now_ms,
                     int *victim);
 
-/* Moves on to PARTIAL or QUEUED; or, in SHAKING, the handshake went on. */
+/* Moves on to PARTIAL, QUEUED or READY; or, in SHAKING, the handshake went on. */
 void admission_move(struct admission *admission, int place, enum admission_phase phase,
                     uint64_t now_ms);
 
 /*
- * The place whose handshake may begin now: it is SHAKING after this. *victim as above. Or
+ * The place whose handshake may begin or go on now: it is SHAKING after this. *victim as above. Or
  * ADMISSION_NONE: nobody waits, or those who do must wait on.
  */
 int admission_next(struct admission *admission, uint64_t now_ms, int *victim);

@@ -25,6 +25,8 @@ struct tls_identity {
     mbedtls_ssl_ticket_context tickets;
     mbedtls_x509_time floor; /* the time is certainly later: see "The clock" */
     struct tls_name name;
+    uint64_t step_ms;  /* see tls_identity_step_ms() */
+    uint64_t *step_at; /* of it: as `random`, it changes where the identity is const */
 };
 
 /* ChaCha20 first: on boards without AES instructions it is faster, and constant in time. */
@@ -296,6 +298,7 @@ static struct tls_identity *identity_create(void)
     mbedtls_ssl_config_init(&identity->server);
     mbedtls_ssl_config_init(&identity->client);
     mbedtls_ssl_ticket_init(&identity->tickets);
+    identity->step_at = &identity->step_ms;
     return identity;
 }
 
@@ -342,6 +345,11 @@ void tls_identity_free(struct tls_identity *identity)
 const struct tls_name *tls_identity_name(const struct tls_identity *identity)
 {
     return &identity->name;
+}
+
+uint64_t *tls_identity_step_ms(const struct tls_identity *identity)
+{
+    return identity->step_at;
 }
 
 const mbedtls_ssl_config *tls_identity_server_config(const struct tls_identity *identity)
@@ -456,7 +464,8 @@ enum tls_cause tls_error_explain(const mbedtls_ssl_context *ssl, int code, char 
     else if (code == MBEDTLS_ERR_SSL_NO_CIPHER_CHOSEN)
         snprintf(detail, sizeof(detail), "ECDHE with an AEAD cipher is required");
     else if (code == MBEDTLS_ERR_SSL_UNEXPECTED_RECORD)
-        snprintf(detail, sizeof(detail), "what may come after the handshake is data, and one alert");
+        snprintf(detail, sizeof(detail),
+                 "what may come after the handshake is data, and one alert");
     else if (code == MBEDTLS_ERR_SSL_INVALID_RECORD)
         snprintf(detail, sizeof(detail), "not a TLS record");
     else

@@ -65,6 +65,13 @@ void tls_identity_free(struct tls_identity *identity);
 /* Subject of the own certificate; lives as long as the identity. */
 const struct tls_name *tls_identity_name(const struct tls_identity *identity);
 
+/*
+ * The loop's time when a step of a handshake was last computed for a listener. Whoever is about to does so
+ * only if that is another time, and says so here: steps take long, so that all listeners together have one
+ * in a turn of the loop.
+ */
+uint64_t *tls_identity_step_ms(const struct tls_identity *identity);
+
 /* The cause in a few words, e.g. "wrong CA", "expired certificate"; static text. */
 const char *tls_cause_text(enum tls_cause cause);
 

@@ -9,13 +9,18 @@ enum {
     /* So many connections a turn, so that one who connects without end leaves time for others. */
     LISTENER_TURN_ACCEPTS = 4,
     LISTENER_TURN_MS = 1,
-    LISTENER_WAIT_MS = 2 /* until it is looked again whether a handshake may begin */
+    /*
+     * From one step of a handshake, or look for one, to the next: shorter where another listener had
+     * the turn, which so has the next one here.
+     */
+    LISTENER_WAIT_MS = 2,
+    LISTENER_NEXT_MS = 1
 };
 
 struct tls_listener {
     uv_tcp_t tcp;
     uv_timer_t turn; /* runs from the first accept of a turn to the end of the turn */
-    uv_timer_t wait; /* runs while handshakes wait */
+    uv_timer_t wait; /* runs while steps of handshakes wait: they are taken from it alone */
     struct tls_listener_config config;
     struct tls_listener_events events;
     struct admission admission;
@@ -23,7 +28,6 @@ struct tls_listener {
     struct tls_stream *streams;                       /* every stream that lives, adopted or not */
     uint32_t count;                                   /* of them */
     uint32_t adopted;                                 /* of them, without those that are closing */
-    uint64_t begun_ms;                                /* when a handshake last began */
     unsigned accepts;                                 /* in this turn */
     bool deferred;                                    /* a connection was left for the next turn */
     uint16_t port;
@@ -171,35 +175,48 @@ static void give_way(struct tls_listener *listener, int place)
 
 static void on_wait(uv_timer_t *timer);
 
-/* At most one in each turn of the loop: its first step takes long, and others wait meanwhile. */
-static void begin_handshake(struct tls_listener *listener)
+static void step_after(struct tls_listener *listener, uint64_t wait_ms)
 {
-    uint64_t now_ms = uv_now(listener->tcp.loop);
-    int victim = ADMISSION_NONE;
-    int place = ADMISSION_NONE;
-    if (now_ms != listener->begun_ms) {
-        listener->begun_ms = now_ms;
-        place = admission_next(&listener->admission, now_ms, &victim);
-        give_way(listener, victim);
-    }
-    if (place != ADMISSION_NONE)
-        stream_engage(listener->waiting[place]);
-    if (listener->admission.queued > 0 && !listener->closing &&
+    if (listener->admission.waiting > 0 && !listener->closing &&
         !uv_is_active((uv_handle_t *)&listener->wait))
-        uv_timer_start(&listener->wait, on_wait, LISTENER_WAIT_MS, 0);
+        uv_timer_start(&listener->wait, on_wait, wait_ms, 0);
 }
 
+/*
+ * At most one in each turn of the loop, of all listeners: a step takes long, and others wait meanwhile.
+ * libuv runs timers once in a turn, all at one time.
+ */
 static void on_wait(uv_timer_t *timer)
 {
-    begin_handshake(timer->data);
+    struct tls_listener *listener = timer->data;
+    uint64_t now_ms = uv_now(listener->tcp.loop);
+    uint64_t *step_ms = tls_identity_step_ms(listener->config.identity);
+    int victim = ADMISSION_NONE;
+    if (*step_ms == now_ms) {
+        step_after(listener, LISTENER_NEXT_MS);
+        return;
+    }
+    int place = admission_next(&listener->admission, now_ms, &victim);
+    give_way(listener, victim);
+    if (place != ADMISSION_NONE) {
+        *step_ms = now_ms;
+        stream_engage(listener->waiting[place]);
+    }
+    step_after(listener, LISTENER_WAIT_MS);
 }
 
 void listener_heard(struct tls_listener *listener, struct tls_stream *stream, bool whole)
 {
     admission_move(&listener->admission, stream->place,
                    whole ? ADMISSION_QUEUED : ADMISSION_PARTIAL, uv_now(listener->tcp.loop));
-    if (whole)
-        begin_handshake(listener);
+    step_after(listener, 0);
+}
+
+void listener_ready(struct tls_listener *listener, struct tls_stream *stream)
+{
+    admission_move(&listener->admission, stream->place, ADMISSION_READY,
+                   uv_now(listener->tcp.loop));
+    step_after(listener, 0);
 }
 
 void listener_shook(struct tls_listener *listener, struct tls_stream *stream, uint64_t microseconds,

@@ -344,7 +344,7 @@ static void stream_take(struct tls_stream *stream, struct bytes in)
 
 static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buffer);
 
-/* Hands on first what came before it was held or paused; that alone may hold or pause it again. */
+/* Hands on first what waits; that alone may hold or pause it. */
 static void read_on(struct tls_stream *stream)
 {
     stream->held = false;
@@ -352,7 +352,7 @@ static void read_on(struct tls_stream *stream)
         return;
     struct tls_buffer heard = stream->heard;
     stream->heard = (struct tls_buffer){ 0 };
-    if (stream->state == STREAM_OPEN)
+    if (stream->state != STREAM_DRAINING)
         stream_take(stream, (struct bytes){ heard.data, heard.length });
     tls_buffer_free(&heard);
     int code = stream->held || stream->paused || stream->state == STREAM_CLOSING ?
@@ -419,6 +419,18 @@ static void stream_hear(struct tls_stream *stream, struct bytes in)
     }
 }
 
+/* Any later step may be as costly as the first: what came waits for its turn, and no more is read. */
+static void stream_wait(struct tls_stream *stream, struct bytes in)
+{
+    (void)uv_read_stop((uv_stream_t *)&stream->tcp);
+    if (!tls_buffer_append(&stream->heard, in.data, in.length)) {
+        stream_fail(stream, TLS_CAUSE_MEMORY, tls_cause_text(TLS_CAUSE_MEMORY));
+        return;
+    }
+    stream_extend(stream);
+    listener_ready(stream->listener, stream);
+}
+
 static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buffer)
 {
     struct tls_stream *stream = handle->data;
@@ -430,10 +442,13 @@ static void on_read(uv_stream_t *handle, ssize_t count, const uv_buf_t *buffer)
     stream->answered = stream->answered || count > 0;
     if (count < 0 && stream->state != STREAM_CLOSING)
         on_read_end(stream, (int)count);
-    if (count > 0 && stream->engaged)
-        stream_take(stream, in);
-    else if (count > 0 && stream->state != STREAM_CLOSING)
+    bool shakes = stream->state == STREAM_HANDSHAKING && stream->listener != NULL;
+    if (count > 0 && shakes && stream->engaged)
+        stream_wait(stream, in);
+    else if (count > 0 && shakes)
         stream_hear(stream, in);
+    else if (count > 0 && stream->state != STREAM_CLOSING)
+        stream_take(stream, in);
     free(buffer->base);
 }
 
@@ -523,19 +538,12 @@ void stream_start_server(struct tls_stream *stream, const struct sockaddr_storag
 
 void stream_engage(struct tls_stream *stream)
 {
-    struct tls_buffer heard = stream->heard;
-    stream->heard = (struct tls_buffer){ 0 };
+    bool engaged = stream->engaged;
     stream->engaged = true;
-    if (!tls_engine_init(&stream->engine, stream->engine.identity, true, NULL))
+    if (!engaged && !tls_engine_init(&stream->engine, stream->engine.identity, true, NULL))
         stream_fail(stream, TLS_CAUSE_MEMORY, tls_cause_text(TLS_CAUSE_MEMORY));
     else
-        stream_take(stream, (struct bytes){ heard.data, heard.length });
-    tls_buffer_free(&heard);
-    int code = stream->state == STREAM_CLOSING ?
-                   0 :
-                   uv_read_start((uv_stream_t *)&stream->tcp, on_alloc, on_read);
-    if (code != 0)
-        stream_fail_network(stream, "cannot read", code);
+        read_on(stream);
 }
 
 void stream_refuse(struct tls_stream *stream, enum tls_cause cause, const char *reason)

@@ -23,8 +23,9 @@ struct tls_stream {
     uv_write_t write;
     uv_shutdown_t shutdown;
     struct tls_engine engine;
-    bool engaged;              /* it has an engine: a listener's stream gets one with its turn */
-    struct tls_buffer heard;   /* ciphertext that came before that, or while it is held */
+    bool engaged; /* it has an engine: a listener's stream gets one with its turn */
+    struct tls_buffer
+        heard; /* ciphertext that waits: for its turn, or while it is held or paused */
     struct tls_buffer sending; /* what the write under way reads */
     bool writing;
     bool shut;
@@ -63,7 +64,7 @@ struct tls_stream *stream_create_server(uv_loop_t *loop, const struct tls_identi
  */
 void stream_start_server(struct tls_stream *stream, const struct sockaddr_storage *address);
 
-/* Its first message is whole, and it is its turn: the handshake begins. */
+/* It is its turn: the handshake begins, or goes on, with what came. */
 void stream_engage(struct tls_stream *stream);
 
 /* Ends it; `reason` is for on_refused. */
@@ -71,6 +72,9 @@ void stream_refuse(struct tls_stream *stream, enum tls_cause cause, const char *
 
 /* Calls back into the listener: a first message has begun, or is whole. */
 void listener_heard(struct tls_listener *listener, struct tls_stream *stream, bool whole);
+
+/* The handshake can go on, when it is its turn. */
+void listener_ready(struct tls_listener *listener, struct tls_stream *stream);
 
 /* A step of this stream's handshake took so long; `on`: it made progress. */
 void listener_shook(struct tls_listener *listener, struct tls_stream *stream, uint64_t microseconds,

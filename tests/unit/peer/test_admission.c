@@ -232,6 +232,45 @@ static void turns_go_by_arrival_and_handshakes_that_stand_still_make_room(void *
     assert_int_equal(admission.shaking, SHAKING);
 }
 
+static void what_is_under_way_goes_on_before_what_begins_if_it_stands_as_high(void **state)
+{
+    (void)state;
+    expect("10.0.0.1", 0);
+    int places[4];
+    static const char *const hosts[] = { "10.0.0.6", "10.0.0.7", "10.0.0.8", "10.0.0.1" };
+    for (int i = 0; i < 4; i++) {
+        places[i] = enter(hosts[i], 1);
+        admission_move(&admission, places[i], ADMISSION_QUEUED, 1);
+        if (i < 2)
+            assert_int_equal(next(2), places[i]);
+    }
+    assert_int_equal(admission.waiting, 2);
+    admission_move(&admission, places[1], ADMISSION_READY, 3);
+    assert_int_equal(admission.shaking, SHAKING);
+    assert_int_equal(next(3), places[3]); /* the known one */
+    assert_int_equal(victim, places[0]);  /* for which a stranger that says nothing gives way */
+    assert_int_equal(next(3), places[1]);
+    assert_int_equal(victim, ADMISSION_NONE);
+    admission_spend(&admission, places[1], 2 * ADMISSION_BURST_US, 3);
+    admission_move(&admission, places[1], ADMISSION_READY, 4);
+    assert_int_equal(next(4), ADMISSION_NONE); /* later steps are charged, too */
+}
+
+/* Whoever has a place by pieces that get its handshake nowhere gives it up, as if it were silent. */
+static void who_waits_in_vain_stands_still(void **state)
+{
+    (void)state;
+    fill("10.0.0.9", ADMISSION_QUEUED);
+    assert_int_equal(next(10), 0);
+    assert_int_equal(next(10), 1);
+    for (int i = 0; i < 2; i++)
+        admission_move(&admission, i, ADMISSION_READY, 11);
+    assert_int_equal(next(11 + ADMISSION_STALL_MS), 0); /* that it waited is no fault of its own */
+    admission_move(&admission, 0, ADMISSION_READY, 12 + ADMISSION_STALL_MS);
+    assert_int_equal(enter("10.0.0.9", 12 + ADMISSION_STALL_MS), 0);
+    assert_int_equal(victim, 0);
+}
+
 static void strangers_handshakes_share_a_part_of_the_time(void **state)
 {
     (void)state;
@@ -493,6 +532,9 @@ int main(void)
         cmocka_unit_test_setup(a_known_hosts_crowd_does_not_come_before_other_known_hosts, setup),
         cmocka_unit_test_setup(turns_go_by_arrival_and_handshakes_that_stand_still_make_room,
                                setup),
+        cmocka_unit_test_setup(what_is_under_way_goes_on_before_what_begins_if_it_stands_as_high,
+                               setup),
+        cmocka_unit_test_setup(who_waits_in_vain_stands_still, setup),
         cmocka_unit_test_setup(strangers_handshakes_share_a_part_of_the_time, setup),
         cmocka_unit_test_setup(a_crowd_has_a_smaller_part_and_does_not_use_up_the_others, setup),
         cmocka_unit_test_setup(the_newest_hosts_are_remembered_and_issuers_before_all, setup),

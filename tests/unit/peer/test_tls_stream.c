@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <time.h>
 
+#include "peer/tls_engine.h"
 #include "peer/tls_stream.h"
 #include "tests/unit/peer/client.h"
 
@@ -97,6 +98,16 @@ static void on_refused(void *context, const char *remote, enum tls_cause cause, 
     snprintf(w->refused_reason, sizeof(w->refused_reason), "%s", reason);
 }
 
+static unsigned steps; /* of handshakes that were computed for listeners */
+
+enum tls_progress __real_tls_engine_handshake(struct tls_engine *engine);
+enum tls_progress __wrap_tls_engine_handshake(struct tls_engine *engine);
+enum tls_progress __wrap_tls_engine_handshake(struct tls_engine *engine)
+{
+    steps += engine->identity == server_identity;
+    return __real_tls_engine_handshake(engine);
+}
+
 static void world_listen(uint32_t handshake_ms)
 {
     const struct tls_listener_config config = {
@@ -187,6 +198,11 @@ static void expect_service_goes_on(int tries)
     assert_true(run_until(&world.loop, is_set, &end.closed));
 }
 
+static bool so_many_accepted(void *count)
+{
+    return world.accepted_count == *(unsigned *)count;
+}
+
 /* ---- the good case */
 
 static bool five_hundred_thousand_came(void *end)
@@ -264,11 +280,13 @@ static void second_connection_resumes_the_session_with_its_names(void **state)
     struct tls_session *session = tls_session_create();
     (void)state;
     world_listen(HANDSHAKE_MS);
-    for (int turn = 0; turn < 3; turn++) {
+    for (unsigned turn = 0; turn < 3; turn++) {
         struct end end;
+        unsigned count = turn + 1;
         dial(&end, session);
         assert_true(run_until(&world.loop, is_ready, &end));
         assert_true(end.ready);
+        assert_true(run_until(&world.loop, so_many_accepted, &count));
         assert_int_equal(tls_stream_resumed(end.stream), turn > 0);
         assert_string_equal(end.peer.common_name, "board-a");
         assert_string_equal(world.accepted[turn].peer.common_name, "ops");
@@ -726,11 +744,6 @@ static void stream_that_takes_nothing_is_closed_and_one_that_is_idle_is_not(void
     assert_true(run_until(&world.loop, is_set, &idle.closed));
 }
 
-static bool so_many_accepted(void *count)
-{
-    return world.accepted_count == *(unsigned *)count;
-}
-
 /* Each attempt would have an answer, which waits in memory for who does not read. */
 static void who_negotiates_again_is_hung_up_on(void **state)
 {
@@ -795,6 +808,45 @@ static void one_piece_of_a_stream_is_read_in_a_turn(void **state)
     assert_true(owner->in_order);
     tls_stream_abort(end.stream);
     assert_true(run_until(&world.loop, is_set, &end.closed));
+}
+
+/*
+ * As the peer port and the console are: one identity, one loop. All clients say the same at the same time,
+ * first and later.
+ */
+static void all_listeners_together_compute_one_step_in_a_turn(void **state)
+{
+    struct end ends[CONNECTIONS_MAX];
+    struct tls_listener *listeners[2];
+    unsigned count = CONNECTIONS_MAX;
+    bool gone = false;
+    (void)state;
+    world_listen(HANDSHAKE_MS);
+    listeners[0] = world.listener;
+    world_listen(HANDSHAKE_MS);
+    listeners[1] = world.listener;
+    for (int i = 0; i < CONNECTIONS_MAX; i++) {
+        world.listener = listeners[i % 2];
+        dial(&ends[i], NULL);
+    }
+    unsigned all = 0;
+    uint64_t limit = uv_hrtime() + 10 * (uint64_t)1000000000;
+    while (!so_many_accepted(&count) && uv_hrtime() < limit) {
+        steps = 0;
+        uv_run(&world.loop, UV_RUN_NOWAIT);
+        assert_true(steps <= 1);
+        all += steps;
+    }
+    assert_true(so_many_accepted(&count));
+    assert_true(all >= 2 * CONNECTIONS_MAX);
+    for (int i = 0; i < CONNECTIONS_MAX; i++) {
+        tls_stream_abort(ends[i].stream);
+        assert_true(run_until(&world.loop, is_set, &ends[i].closed));
+        assert_true(run_until(&world.loop, is_set, &world.accepted[i].closed));
+    }
+    tls_listener_close(listeners[0], on_listener_gone, &gone);
+    world.listener = listeners[1];
+    assert_true(run_until(&world.loop, is_set, &gone));
 }
 
 static void owner_may_abort_inside_on_data(void **state)
@@ -913,6 +965,7 @@ int main(void)
         STREAM_TEST(who_negotiates_again_is_hung_up_on),
         STREAM_TEST(who_warns_and_warns_is_hung_up_on),
         STREAM_TEST(one_piece_of_a_stream_is_read_in_a_turn),
+        STREAM_TEST(all_listeners_together_compute_one_step_in_a_turn),
         STREAM_TEST(owner_may_abort_inside_on_data),
         STREAM_TEST(dialling_failures_come_as_on_closed),
         STREAM_TEST(address_in_use_is_told),
