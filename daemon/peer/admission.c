@@ -129,6 +129,17 @@ static struct admission_known *known_find(struct admission *admission,
     return NULL;
 }
 
+/* A name has its share once, however many hosts it makes known. */
+static int64_t own_share(const struct admission *admission, const char *name)
+{
+    for (unsigned i = 0; i < ADMISSION_KNOWN_MAX && name[0] != '\0'; i++) {
+        const struct admission_known *known = &admission->known[i];
+        if (known->used && strcmp(known->name, name) == 0)
+            return known->own_us;
+    }
+    return ADMISSION_OWN_BURST_US;
+}
+
 static struct admission_known *known_make(struct admission *admission,
                                           const struct admission_key *key, const char *name)
 {
@@ -141,7 +152,9 @@ static struct admission_known *known_make(struct admission *admission,
     struct admission_known *known = admission->known;
     while (known->used)
         known++;
-    *known = (struct admission_known){ .used = true, .host = (uint16_t)(host - admission->host) };
+    *known = (struct admission_known){ .used = true,
+                                       .host = (uint16_t)(host - admission->host),
+                                       .own_us = own_share(admission, name) };
     snprintf(known->name, sizeof(known->name), "%s", name);
     host->known++;
     return known;
@@ -350,11 +363,11 @@ bool admission_shakes(const struct admission *admission, const struct admission_
 
 /* ---- turns */
 
-static void change(int64_t *budget_us, int64_t by_us)
+static void change(int64_t *budget_us, int64_t by_us, int64_t burst_us)
 {
     *budget_us += by_us;
-    if (*budget_us > ADMISSION_BURST_US)
-        *budget_us = ADMISSION_BURST_US;
+    if (*budget_us > burst_us)
+        *budget_us = burst_us;
     if (*budget_us < -ADMISSION_DEBT_US)
         *budget_us = -ADMISSION_DEBT_US;
 }
@@ -363,23 +376,57 @@ static void fill_budget(struct admission *admission, uint64_t now_ms)
 {
     int64_t filled_ms = (int64_t)passed_ms(admission->budget_ms, now_ms);
     admission->budget_ms = now_ms;
-    change(&admission->budget_us, filled_ms * ADMISSION_SHARE_US);
-    change(&admission->crowd_us, filled_ms * ADMISSION_CROWD_US);
+    change(&admission->budget_us, filled_ms * ADMISSION_SHARE_US, ADMISSION_BURST_US);
+    change(&admission->crowd_us, filled_ms * ADMISSION_CROWD_US, ADMISSION_BURST_US);
+    for (unsigned i = 0; i < ADMISSION_KNOWN_MAX; i++) {
+        if (admission->known[i].used)
+            change(&admission->known[i].own_us, filled_ms * ADMISSION_OWN_US,
+                   ADMISSION_OWN_BURST_US);
+    }
 }
 
-void admission_spend(struct admission *admission, int place, uint64_t microseconds, uint64_t now_ms)
+/* All that made the host known pay, wherever they are known, since nobody knows yet which of them it is. */
+static void spend_own(struct admission *admission, uint16_t host, int64_t microseconds)
 {
-    fill_budget(admission, now_ms);
-    change(&admission->budget_us, -(int64_t)microseconds);
-    if (crowded(admission, &admission->place[place]))
-        change(&admission->crowd_us, -(int64_t)microseconds);
+    for (unsigned i = 0; i < ADMISSION_KNOWN_MAX; i++) {
+        const struct admission_known *payer = &admission->known[i];
+        for (unsigned k = 0; payer->used && payer->host == host && k < ADMISSION_KNOWN_MAX; k++) {
+            struct admission_known *known = &admission->known[k];
+            bool named = known->used && payer->name[0] != '\0';
+            if (k == i || (named && strcmp(known->name, payer->name) == 0))
+                change(&known->own_us, -microseconds, ADMISSION_OWN_BURST_US);
+        }
+    }
 }
 
-/* The highest standing always may; the others only while their share of the time is not used up. */
+void admission_spend(struct admission *admission, int index, uint64_t microseconds, uint64_t now_ms)
+{
+    const struct admission_place *place = &admission->place[index];
+    fill_budget(admission, now_ms);
+    if (standing_of(admission, place) == STANDING_FIRST) {
+        spend_own(admission, place->host, (int64_t)microseconds);
+        return;
+    }
+    change(&admission->budget_us, -(int64_t)microseconds, ADMISSION_BURST_US);
+    if (crowded(admission, place))
+        change(&admission->crowd_us, -(int64_t)microseconds, ADMISSION_BURST_US);
+}
+
+static bool has_own(const struct admission *admission, uint16_t host)
+{
+    for (unsigned i = 0; i < ADMISSION_KNOWN_MAX; i++) {
+        const struct admission_known *known = &admission->known[i];
+        if (known->used && known->host == host && known->own_us > 0)
+            return true;
+    }
+    return false;
+}
+
+/* Each only while its share of the time is not used up. */
 static bool may_begin(const struct admission *admission, const struct admission_place *place)
 {
     if (standing_of(admission, place) == STANDING_FIRST)
-        return true;
+        return has_own(admission, place->host);
     return admission->budget_us > 0 && (!crowded(admission, place) || admission->crowd_us > 0);
 }
 

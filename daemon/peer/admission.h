@@ -24,6 +24,9 @@
  *    under way at once; the steps that wait get their turn by standing, those of a handshake that is under
  *    way before the first ones, then in the order in which they came. Below the highest standing all
  *    share ADMISSION_SHARE_US of each millisecond, and crowded hosts ADMISSION_CROWD_US of that.
+ *    Of the highest standing each certificate's name has ADMISSION_OWN_US for itself, and each issuer's
+ *    host by configuration, after ADMISSION_OWN_BURST_US at once; a host has what those who made it
+ *    known have.
  */
 #ifndef HOLDFAST_PEER_ADMISSION_H
 #define HOLDFAST_PEER_ADMISSION_H
@@ -43,7 +46,9 @@ enum {
     ADMISSION_STALL_MS = 400, /* a handshake that does not go on for so long stands still */
     ADMISSION_SHARE_US = 500, /* of each ms, see above */
     ADMISSION_CROWD_US = 150,
-    ADMISSION_BURST_US = 20000,  /* so much may be used at once after a quiet time */
+    ADMISSION_OWN_US = 200,
+    ADMISSION_BURST_US = 20000, /* so much may be used at once after a quiet time */
+    ADMISSION_OWN_BURST_US = 200000,
     ADMISSION_DEBT_US = 1000000, /* the most by which a share may be overdrawn */
     ADMISSION_NONE = -1
 };
@@ -71,6 +76,7 @@ struct admission_known {
     uint64_t seen_ms;
     uint16_t host;
     uint16_t links; /* proven connections that live */
+    int64_t own_us; /* left of its share; the same for all of one name */
     bool used;
     char name[HF_NAME_MAX + 1]; /* "": known by configuration, forgotten after others */
 };

@@ -305,6 +305,40 @@ static void a_crowd_has_a_smaller_part_and_does_not_use_up_the_others(void **sta
     assert_int_equal(next(12 + ADMISSION_BURST_US / ADMISSION_CROWD_US), 1);
 }
 
+/* Whoever has a board's key has one share with it, from wherever; and others have theirs. */
+static void each_certificate_has_a_share_of_its_own_from_all_its_hosts_together(void **state)
+{
+    (void)state;
+    expect("10.0.0.1", 0);
+    expect("10.0.0.2", 0);
+    know_as("board-b", "10.0.0.3", 0);
+    know_as("board-b", "10.0.0.4", 0);
+    int place = enter("10.0.0.3", 1);
+    admission_move(&admission, place, ADMISSION_QUEUED, 1);
+    assert_int_equal(next(1), place);
+    admission_spend(&admission, place, 2 * ADMISSION_OWN_BURST_US, 1);
+    know_as("board-b", "10.0.0.5", 1);
+    static const char *const its[] = { "10.0.0.3", "10.0.0.4", "10.0.0.5" };
+    for (int i = 0; i < 3; i++)
+        admission_move(&admission, enter(its[i], 2), ADMISSION_QUEUED, 2);
+    assert_int_equal(next(2), ADMISSION_NONE);
+    static const char *const others[] = { "10.0.0.1", "10.0.0.8" };
+    for (int i = 0; i < 2; i++) {
+        int other = enter(others[i], 3);
+        admission_move(&admission, other, ADMISSION_QUEUED, 3);
+        assert_int_equal(next(3), other);
+        if (i == 0)
+            admission_spend(&admission, other, 2 * ADMISSION_OWN_BURST_US, 3);
+        admission_leave(&admission, other);
+    }
+    admission_move(&admission, enter("10.0.0.2", 4), ADMISSION_QUEUED, 4);
+    assert_int_not_equal(next(4), ADMISSION_NONE); /* an issuer's host does not pay for another's */
+    assert_int_equal(next(4), ADMISSION_NONE);
+    admission_leave(&admission, place);
+    assert_int_equal(next(ADMISSION_OWN_BURST_US / ADMISSION_OWN_US - 5), ADMISSION_NONE);
+    assert_int_not_equal(next(ADMISSION_OWN_BURST_US / ADMISSION_OWN_US + 5), ADMISSION_NONE);
+}
+
 static void the_newest_hosts_are_remembered_and_issuers_before_all(void **state)
 {
     char text[32];
@@ -537,6 +571,8 @@ int main(void)
         cmocka_unit_test_setup(who_waits_in_vain_stands_still, setup),
         cmocka_unit_test_setup(strangers_handshakes_share_a_part_of_the_time, setup),
         cmocka_unit_test_setup(a_crowd_has_a_smaller_part_and_does_not_use_up_the_others, setup),
+        cmocka_unit_test_setup(each_certificate_has_a_share_of_its_own_from_all_its_hosts_together,
+                               setup),
         cmocka_unit_test_setup(the_newest_hosts_are_remembered_and_issuers_before_all, setup),
         cmocka_unit_test_setup(who_is_linked_is_not_forgotten, setup),
         cmocka_unit_test_setup(where_all_are_linked_a_newcomer_is_not_known, setup),
