@@ -211,6 +211,11 @@ static int standing_of(const struct admission *admission, const struct admission
 
 enum { STANDING_FIRST = 2 };
 
+int admission_standing(const struct admission *admission, int place)
+{
+    return standing_of(admission, &admission->place[place]);
+}
+
 /* Who has its say in pieces that get it nowhere is no better than who says nothing. */
 static bool stands_still(const struct admission_place *place, uint64_t now_ms)
 {

@@ -150,6 +150,9 @@ void admission_spend(struct admission *admission, int place, uint64_t microsecon
 /* True if a handshake from this host waits for its turn, or is under way. */
 bool admission_shakes(const struct admission *admission, const struct admission_key *key);
 
+/* 0, the lowest, to 2; see above. */
+int admission_standing(const struct admission *admission, int place);
+
 void admission_leave(struct admission *admission, int place);
 
 #endif

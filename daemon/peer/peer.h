@@ -44,7 +44,7 @@
 
 enum {
     PEER_WAITING_MAX = 128,   /* connections that have not proven who they are */
-    PEER_HANDSHAKES_MAX = 24, /* of them, with a handshake under way */
+    PEER_HANDSHAKES_MAX = 16, /* of them, with a handshake under way: some 45 KB each */
     PEER_PER_HOST_MAX = 8,    /* of them, from one address before it is crowded */
     PEER_CONNECTIONS_MAX = HF_AGENTS_MAX + 2 * HF_ISSUERS_MAX,
     PEER_QUEUE_MAX = 1024 * 1024,

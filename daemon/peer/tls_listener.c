@@ -1,3 +1,4 @@
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -5,7 +6,8 @@
 #include "peer/tls_stream_private.h"
 
 enum {
-    LISTENER_BACKLOG = 1024, /* the kernel's own limit may be lower */
+    LISTENER_BACKLOG = 1024,    /* the kernel's own limit may be lower */
+    LISTENER_HEARD_MAX = 65536, /* bytes that wait, of all who have not proven who they are */
     /* So many connections a turn, so that one who connects without end leaves time for others. */
     LISTENER_TURN_ACCEPTS = 4,
     LISTENER_TURN_MS = 1,
@@ -173,6 +175,40 @@ static void give_way(struct tls_listener *listener, int place)
     stream_refuse(stream, TLS_CAUSE_BUSY, "too many connections: gave way to a newer one");
 }
 
+/* Of those of the lowest standing, the one of whom most bytes wait; and *sum of all. */
+static int longest_heard(const struct tls_listener *listener, size_t *sum)
+{
+    int found = ADMISSION_NONE;
+    int lowest = INT_MAX;
+    size_t most = 0;
+    *sum = 0;
+    for (int i = 0; i < ADMISSION_PLACES_MAX; i++) {
+        const struct tls_stream *at = listener->waiting[i];
+        if (at == NULL || at->heard.length == 0)
+            continue;
+        int standing = admission_standing(&listener->admission, i);
+        *sum += at->heard.length;
+        if (standing < lowest || (standing == lowest && at->heard.length > most)) {
+            found = i;
+            lowest = standing;
+            most = at->heard.length;
+        }
+    }
+    return found;
+}
+
+/* A ClientHello has some hundreds of bytes, so that only who has more to say than that costs anybody a place. */
+static void bound_heard(struct tls_listener *listener)
+{
+    size_t sum;
+    int longest = longest_heard(listener, &sum);
+    while (sum > LISTENER_HEARD_MAX) {
+        admission_leave(&listener->admission, longest);
+        give_way(listener, longest);
+        longest = longest_heard(listener, &sum);
+    }
+}
+
 static void on_wait(uv_timer_t *timer);
 
 static void step_after(struct tls_listener *listener, uint64_t wait_ms)
@@ -210,6 +246,7 @@ void listener_heard(struct tls_listener *listener, struct tls_stream *stream, bo
     admission_move(&listener->admission, stream->place,
                    whole ? ADMISSION_QUEUED : ADMISSION_PARTIAL, uv_now(listener->tcp.loop));
     step_after(listener, 0);
+    bound_heard(listener);
 }
 
 void listener_ready(struct tls_listener *listener, struct tls_stream *stream)
@@ -217,6 +254,7 @@ void listener_ready(struct tls_listener *listener, struct tls_stream *stream)
     admission_move(&listener->admission, stream->place, ADMISSION_READY,
                    uv_now(listener->tcp.loop));
     step_after(listener, 0);
+    bound_heard(listener);
 }
 
 void listener_shook(struct tls_listener *listener, struct tls_stream *stream, uint64_t microseconds,

@@ -12,7 +12,8 @@
 #include "peer/tls_stream_private.h"
 
 enum {
-    STREAM_READ_BYTES = 8192 /* ciphertext taken from the kernel in a turn of the loop */
+    STREAM_READ_BYTES = 8192, /* ciphertext taken from the kernel in a turn of the loop */
+    STREAM_EARLY_BYTES = 2048 /* and from who has not proven anything: it may have to wait */
 };
 
 static void stream_step(struct tls_stream *stream, enum stream_event event)
@@ -310,9 +311,10 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buffer)
 {
     const struct tls_stream *stream = handle->data;
     (void)suggested;
-    char *memory = stream->filled ? NULL : malloc(STREAM_READ_BYTES);
+    size_t size = stream->state == STREAM_HANDSHAKING ? STREAM_EARLY_BYTES : STREAM_READ_BYTES;
+    char *memory = stream->filled ? NULL : malloc(size);
     buffer->base = memory;
-    buffer->len = memory == NULL ? 0 : STREAM_READ_BYTES;
+    buffer->len = memory == NULL ? 0 : size;
 }
 
 static void on_read_end(struct tls_stream *stream, int code)

@@ -108,12 +108,12 @@ enum tls_progress __wrap_tls_engine_handshake(struct tls_engine *engine)
     return __real_tls_engine_handshake(engine);
 }
 
-static void world_listen(uint32_t handshake_ms)
+static void world_listen_for(uint32_t places, uint32_t handshake_ms)
 {
     const struct tls_listener_config config = {
         .address = "127.0.0.1:0",
         .identity = server_identity,
-        .places_max = PLACES_MAX,
+        .places_max = places,
         .handshakes_max = HANDSHAKES_MAX,
         .per_host_max = PER_HOST_MAX,
         .connections_max = CONNECTIONS_MAX,
@@ -124,6 +124,11 @@ static void world_listen(uint32_t handshake_ms)
     world.listener = tls_listener_create(&world.loop, &config, &events, error, sizeof(error));
     if (world.listener == NULL)
         fail_msg("%s", error);
+}
+
+static void world_listen(uint32_t handshake_ms)
+{
+    world_listen_for(PLACES_MAX, handshake_ms);
 }
 
 static void dial(struct end *end, struct tls_session *session)
@@ -566,6 +571,35 @@ static void halves_of_a_first_message_give_way_too(void **state)
         close(fds[i]);
 }
 
+static bool two_gave_way(void *context)
+{
+    (void)context;
+    return world.refused[TLS_CAUSE_BUSY] >= 2;
+}
+
+/* As long as a first message may be, and not whole. */
+static void what_strangers_say_is_bounded_for_all_of_them_together(void **state)
+{
+    enum { STRANGERS = 10, SAID = 8000, KEPT = 65536 };
+    static const uint8_t hello[SAID] = { 22, 3, 1, 31, 64, 1 };
+    int fds[STRANGERS];
+    unsigned kept = STRANGERS;
+    (void)state;
+    world_listen_for(STRANGERS + 2, HANDSHAKE_MS);
+    for (int i = 0; i < STRANGERS; i++) {
+        fds[i] = plain_connect(tls_listener_port(world.listener));
+        assert_int_equal(write(fds[i], hello, SAID), SAID);
+    }
+    assert_true(run_until(&world.loop, two_gave_way, NULL));
+    assert_non_null(strstr(world.refused_reason, "gave way to a newer one"));
+    expect_service_goes_on(1); /* who says little costs nobody anything, and has its say */
+    for (int i = 0; i < STRANGERS; i++)
+        kept -= plain_is_closed(fds[i]);
+    assert_true(kept * SAID <= KEPT && world.refused[TLS_CAUSE_BUSY] == 2);
+    for (int i = 0; i < STRANGERS; i++)
+        close(fds[i]);
+}
+
 static void silence_has_a_time_limit_of_its_own(void **state)
 {
     (void)state;
@@ -955,6 +989,7 @@ int main(void)
         STREAM_TEST(slow_handshake_is_ended_by_its_time_limit),
         STREAM_TEST(the_silent_give_way_to_whoever_speaks),
         STREAM_TEST(halves_of_a_first_message_give_way_too),
+        STREAM_TEST(what_strangers_say_is_bounded_for_all_of_them_together),
         STREAM_TEST(silence_has_a_time_limit_of_its_own),
         STREAM_TEST(connections_above_the_cap_are_turned_away),
         STREAM_TEST(who_lingers_gives_way_to_a_newcomer),
