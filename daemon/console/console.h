@@ -38,7 +38,7 @@ enum {
     CONSOLE_ENDING_MAX = 16, /* that are told why, and close; more: the first of them is cut off */
     /* Connections that nothing is proven about, see peer/admission.h. */
     CONSOLE_WAITING_MAX = 96,
-    CONSOLE_HANDSHAKES_MAX = 8,
+    CONSOLE_HANDSHAKES_MAX = 10,
     CONSOLE_PER_HOST_MAX = 4,
     /* Commands of other nodes at once, and of one node: its sessions', and notes of its own. */
     CONSOLE_RELAYED_MAX = 64,

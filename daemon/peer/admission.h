@@ -43,7 +43,7 @@ enum {
     /* Of them, one certificate's: a board with two ports, and IPv4 and IPv6 at each. */
     ADMISSION_KNOWN_OWN = 4,
     ADMISSION_HOSTS_MAX = ADMISSION_KNOWN_MAX + ADMISSION_PLACES_MAX + 1,
-    ADMISSION_STALL_MS = 400, /* a handshake that does not go on for so long stands still */
+    ADMISSION_STALL_MS = 300, /* a handshake that does not go on for so long stands still */
     ADMISSION_SHARE_US = 500, /* of each ms, see above */
     ADMISSION_CROWD_US = 150,
     ADMISSION_OWN_US = 200,
