@@ -25,8 +25,8 @@ struct tls_identity {
     mbedtls_ssl_ticket_context tickets;
     mbedtls_x509_time floor; /* the time is certainly later: see "The clock" */
     struct tls_name name;
-    uint64_t step_ms;  /* see tls_identity_step_ms() */
-    uint64_t *step_at; /* of it: as `random`, it changes where the identity is const */
+    bool step_had; /* see tls_identity_step_had() */
+    bool *step;    /* of it: as `random`, it changes where the identity is const */
 };
 
 /* ChaCha20 first: on boards without AES instructions it is faster, and constant in time. */
@@ -298,7 +298,7 @@ static struct tls_identity *identity_create(void)
     mbedtls_ssl_config_init(&identity->server);
     mbedtls_ssl_config_init(&identity->client);
     mbedtls_ssl_ticket_init(&identity->tickets);
-    identity->step_at = &identity->step_ms;
+    identity->step = &identity->step_had;
     return identity;
 }
 
@@ -347,9 +347,9 @@ const struct tls_name *tls_identity_name(const struct tls_identity *identity)
     return &identity->name;
 }
 
-uint64_t *tls_identity_step_ms(const struct tls_identity *identity)
+bool *tls_identity_step_had(const struct tls_identity *identity)
 {
-    return identity->step_at;
+    return identity->step;
 }
 
 const mbedtls_ssl_config *tls_identity_server_config(const struct tls_identity *identity)

@@ -14,6 +14,7 @@
 #ifndef HOLDFAST_PEER_TLS_H
 #define HOLDFAST_PEER_TLS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -66,11 +67,10 @@ void tls_identity_free(struct tls_identity *identity);
 const struct tls_name *tls_identity_name(const struct tls_identity *identity);
 
 /*
- * The loop's time when a step of a handshake was last computed for a listener. Whoever is about to does so
- * only if that is another time, and says so here: steps take long, so that all listeners together have one
- * in a turn of the loop.
+ * Whether a step of a handshake was computed for a listener in this turn of the loop. Whoever is about to does
+ * so only if not, and says so here: steps take long, so that all listeners together have one in a turn.
  */
-uint64_t *tls_identity_step_ms(const struct tls_identity *identity);
+bool *tls_identity_step_had(const struct tls_identity *identity);
 
 /* The cause in a few words, e.g. "wrong CA", "expired certificate"; static text. */
 const char *tls_cause_text(enum tls_cause cause);

@@ -23,6 +23,8 @@ struct tls_listener {
     uv_tcp_t tcp;
     uv_timer_t turn; /* runs from the first accept of a turn to the end of the turn */
     uv_timer_t wait; /* runs while steps of handshakes wait: they are taken from it alone */
+    uv_prepare_t
+        begins; /* a turn of the loop: its clock may go on within one, and timers run again */
     struct tls_listener_config config;
     struct tls_listener_events events;
     struct admission admission;
@@ -218,24 +220,27 @@ static void step_after(struct tls_listener *listener, uint64_t wait_ms)
         uv_timer_start(&listener->wait, on_wait, wait_ms, 0);
 }
 
-/*
- * At most one in each turn of the loop, of all listeners: a step takes long, and others wait meanwhile.
- * libuv runs timers once in a turn, all at one time.
- */
+static void on_turn_begins(uv_prepare_t *prepare)
+{
+    const struct tls_listener *listener = prepare->data;
+    *tls_identity_step_had(listener->config.identity) = false;
+}
+
+/* At most one in each turn of the loop, of all listeners: a step takes long, and others wait meanwhile. */
 static void on_wait(uv_timer_t *timer)
 {
     struct tls_listener *listener = timer->data;
     uint64_t now_ms = uv_now(listener->tcp.loop);
-    uint64_t *step_ms = tls_identity_step_ms(listener->config.identity);
+    bool *had = tls_identity_step_had(listener->config.identity);
     int victim = ADMISSION_NONE;
-    if (*step_ms == now_ms) {
+    if (*had) {
         step_after(listener, LISTENER_NEXT_MS);
         return;
     }
     int place = admission_next(&listener->admission, now_ms, &victim);
     give_way(listener, victim);
     if (place != ADMISSION_NONE) {
-        *step_ms = now_ms;
+        *had = true;
         stream_engage(listener->waiting[place]);
     }
     step_after(listener, LISTENER_WAIT_MS);
@@ -389,10 +394,14 @@ static void init_handles(struct tls_listener *listener, uv_loop_t *loop)
     uv_tcp_init(loop, &listener->tcp);
     uv_timer_init(loop, &listener->turn);
     uv_timer_init(loop, &listener->wait);
+    uv_prepare_init(loop, &listener->begins);
     listener->tcp.data = listener;
     listener->turn.data = listener;
     listener->wait.data = listener;
-    listener->handles = 3;
+    listener->begins.data = listener;
+    listener->handles = 4;
+    uv_prepare_start(&listener->begins, on_turn_begins);
+    uv_unref((uv_handle_t *)&listener->begins);
 }
 
 static void close_handles(struct tls_listener *listener, uv_close_cb closed)
@@ -400,6 +409,7 @@ static void close_handles(struct tls_listener *listener, uv_close_cb closed)
     uv_close((uv_handle_t *)&listener->tcp, closed);
     uv_close((uv_handle_t *)&listener->turn, closed);
     uv_close((uv_handle_t *)&listener->wait, closed);
+    uv_close((uv_handle_t *)&listener->begins, closed);
 }
 
 static int listen_on(struct tls_listener *listener, const struct sockaddr_storage *address)
