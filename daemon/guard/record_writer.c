@@ -206,9 +206,10 @@ static int write_file(const struct writer *writer, const char *bytes, size_t len
 /* Before the first latch, too, there is a record, which gives its room to the one after that. */
 static void begin_file(const struct writer *writer, bool missing)
 {
-    char text[RECORD_TEXT_MAX];
-    if (missing)
+    if (missing) {
+        char text[RECORD_TEXT_MAX];
         (void)write_file(writer, text, record_print(NULL, 0, text));
+    }
     keep_room(writer);
 }
 

@@ -108,6 +108,8 @@ static int arm(void *context, int64_t at_us)
     struct sim_guard *guard = context;
     guard_may_die(guard);
     guard->armed_us = at_us;
+    guard->early_us = instant_diff(guard->loop.guard.wake_at, guard->loop.guard.now).us -
+                      (at_us - guard->monotonic_us);
     set_alarm(guard);
     return 0;
 }
@@ -423,7 +425,8 @@ static void run_turn(struct sim_guard *guard)
 {
     running = guard;
     look_at_clocks(guard);
-    guard->late_us = guard->world->now_us - guard->alarm_us;
+    guard->late_us =
+        guard->world->now_us - guard->alarm_us - (guard->early_us > 0 ? guard->early_us : 0);
     switch (setjmp(leaves)) {
     case 0:
         loop_turn(&guard->loop);

@@ -158,12 +158,13 @@ struct sim_guard {
     /* The last time in which it could not act: dead, stopped, asleep, or woken late. */
     int64_t absent_from_us;
     int64_t absent_until_us;
-    bool clock_went_back;       /* and it has not looked yet */
-    int64_t clock_touched_us;   /* a clock of its machine was stepped, stood, or went on */
-    int64_t late_us;            /* its turn is, by true time */
-    unsigned calls_left;        /* it dies within a turn, so many calls on; 0: it lives on */
-    int signal;                 /* to be taken; 0: none */
-    bool signalled;             /* asked to end */
+    bool clock_went_back;     /* and it has not looked yet */
+    int64_t clock_touched_us; /* a clock of its machine was stepped, stood, or went on */
+    int64_t early_us;    /* its alarm is, so much before what it is due for: it polls a readback */
+    int64_t late_us;     /* its turn is, by true time */
+    unsigned calls_left; /* it dies within a turn, so many calls on; 0: it lives on */
+    int signal;          /* to be taken; 0: none */
+    bool signalled;      /* asked to end */
     int64_t fault_left_us;      /* when an operator cleared one last */
     bool clock_fault;           /* it latched one for its clock since the clock stood */
     int64_t clock_bad_until_us; /* a clock that stood: what it reckoned with is no good till then */
