@@ -3,6 +3,8 @@
 
 #include "tests/sim/sim.h"
 
+enum { JUST_US = 1000000 /* times the scale: no output goes off for longer */ };
+
 const char *apply_hang(struct world *world, const struct fault *fault)
 {
     int node = fault_node(world, fault->node);
@@ -75,12 +77,18 @@ const char *apply_wake_step(struct world *world, const struct fault *fault)
     return NULL;
 }
 
-/* Nothing but its clock tells a guard without readback when an output that it drops is off. */
+static bool drops(const struct world *world, int board, int resource)
+{
+    return world->board[board].guard.loop.guard.resource[resource].state == GUARD_DROPPING;
+}
+
+/* Nothing but its clock tells a guard without readback, or with one that lies, when that output is off. */
 static bool drops_by_clock_alone(const struct world *world, int board)
 {
-    const struct guard *guard = &world->board[board].guard.loop.guard;
     for (int i = 0; i < world->resource_count; i++) {
-        if (world->plan.hardware[board].blind && guard->resource[i].state == GUARD_DROPPING)
+        bool told = !world->plan.hardware[board].blind &&
+                    world->board[board].line[i].reading != READING_OFF;
+        if (!told && drops(world, board, i))
             return true;
     }
     return false;
@@ -156,6 +164,11 @@ const char *apply_readback(struct world *world, const struct fault *fault)
     const char *skipped = whole_line(world, fault, &line);
     if (skipped)
         return skipped;
+    int board = fault_node(world, fault->node) - world->issuer_count;
+    int machine = world->machine_of[board_node(world, board)];
+    if (fault->word != WORD_ON && drops(world, board, fault->resource) &&
+        world->now_us - world->touched_us[machine] < JUST_US * world->plan.scale)
+        return "an output goes off by a clock that stepped";
     world_cover(world, COVERAGE_STUCK_READBACKS);
     line_stick(world, fault_node(world, fault->node) - world->issuer_count, fault->resource,
                fault->word == WORD_ON ? READING_ON : READING_OFF);
