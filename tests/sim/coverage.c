@@ -166,7 +166,7 @@ bool coverage_is_rare(enum coverage_kind kind)
     return kind == COVERAGE_SPLIT_VOTES_UNNOTICED || kind == COVERAGE_SPLIT_VOTES_DROPPED ||
            kind == COVERAGE_STOOD_OVERLAPS || kind == COVERAGE_STUCK_OVERTAKEN ||
            kind == COVERAGE_TRANSFERS_HELD || kind == COVERAGE_WELDED_OVERLAPS ||
-           kind == COVERAGE_PUT_BACK_ENDED;
+           kind == COVERAGE_PUT_BACK_ENDED || kind == COVERAGE_GRANTS_BARRED;
 }
 
 bool coverage_is_common(enum coverage_kind kind)
