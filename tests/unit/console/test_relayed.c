@@ -149,6 +149,11 @@ static void what_is_asked_at_a_board_is_answered_by_the_leader(void **state)
     assert_int_equal(issuer_console()->relayed_count, 0);
 }
 
+static bool is_answered_by_the_leader(const void *context)
+{
+    return strstr(((const struct client *)context)->text, "from             i1\n") != NULL;
+}
+
 static void watch_at_a_board_runs_at_the_leader_until_anything_is_typed(void **state)
 {
     (void)state;
@@ -162,7 +167,8 @@ static void watch_at_a_board_runs_at_the_leader_until_anything_is_typed(void **s
     client_say(vera, "\n");
     run_until(client_has_prompt, vera);
     run_until_relayed(0);
-    assert_has(ask(vera, "leases"), "from             i1\n");
+    client_say(vera, "leases\n");
+    run_until(is_answered_by_the_leader, vera); /* behind the prompt of the empty line, too */
 }
 
 static void board_that_goes_takes_its_questions_and_no_others_with_it(void **state)
