@@ -311,26 +311,26 @@ static void silence_has_the_limit_of_its_command(void **state)
 }
 
 /* Each byte is progress: the limit of a silence never comes. */
-static void a_greeting_that_comes_by_drops_has_an_end(void **state)
+static void what_comes_by_drops_ends(struct fixture *fix, atomic_bool *drops, uint32_t *limit_ms)
 {
-    struct fixture *fix = *state;
     start(fix, "board-a", greeting, NULL);
-    fix->console.drips = true;
-    fix->greeting_ms = 1000;
+    *drops = true;
+    *limit_ms = 1000;
     assert_int_equal(call_console(fix, "ca.crt", CLIENT_TIMEOUT_MS), CTL_EXIT_UNREACHABLE);
     stop(fix);
     assert_non_null(strstr(fix->errors, "no answer in time"));
 }
 
+static void a_greeting_that_comes_by_drops_has_an_end(void **state)
+{
+    struct fixture *fix = *state;
+    what_comes_by_drops_ends(fix, &fix->console.drips, &fix->greeting_ms);
+}
+
 static void an_answer_that_comes_by_drops_has_an_end(void **state)
 {
     struct fixture *fix = *state;
-    start(fix, "board-a", greeting, NULL);
-    fix->console.trickles = true;
-    fix->answer_ms = 1000;
-    assert_int_equal(call_console(fix, "ca.crt", CLIENT_TIMEOUT_MS), CTL_EXIT_UNREACHABLE);
-    stop(fix);
-    assert_non_null(strstr(fix->errors, "no answer in time"));
+    what_comes_by_drops_ends(fix, &fix->console.trickles, &fix->answer_ms);
 }
 
 static void a_console_of_another_ca_is_not_trusted(void **state)
