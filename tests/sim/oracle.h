@@ -131,6 +131,7 @@ struct oracle_issuer {
     /* Its disk was damaged, and it has not shown yet that it knows enough to have a say. */
     bool forgetful;
     bool put_back;      /* its card was, and it has not found out yet */
+    bool found_out;     /* it has, and nobody was told: a death may make it forget that */
     bool whole;         /* so it took itself to be when it last ran */
     uint64_t lost_term; /* what its disk had: promises of then may still be on their way */
     struct hf_name lost_vote;

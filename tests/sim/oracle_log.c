@@ -438,7 +438,7 @@ void oracle_issuer_begun(struct world *world, int issuer, uint64_t index, uint64
     struct oracle_issuer *seen = &world->oracle.issuer[issuer];
     seen->durable_term = term;
     seen->durable_vote = (struct hf_name){ "" };
-    seen->put_back = false;
+    seen->put_back = seen->found_out = false;
     seen->forgetful = false; /* what it forgot belongs to a log that is no more */
     seen->disk.flying = false;
     seen->disk.log = (struct oracle_disk_log){ index, term, index };

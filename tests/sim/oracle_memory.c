@@ -29,7 +29,7 @@ void oracle_forgets(struct world *world, int issuer)
         seen->lost_vote = seen->durable_vote;
     }
     seen->forgetful = true;
-    seen->put_back = false;
+    seen->put_back = seen->found_out = false;
     seen->durable_term = 0;
     seen->durable_vote = (struct hf_name){ { 0 } };
     begin_to_ask(world, seen);
@@ -60,6 +60,7 @@ void oracle_finds_out(struct world *world, int issuer)
 {
     struct oracle_issuer *seen = issuer_of(world, issuer);
     seen->put_back = false;
+    seen->found_out = true;
     seen->forgetful = true;
     begin_to_ask(world, seen);
 }
@@ -98,7 +99,8 @@ void oracle_memory_arrived(struct world *world, int issuer, const struct raft_me
 
 void oracle_memory_sent(struct world *world, const struct raft_message *message)
 {
-    const struct oracle_issuer *seen = issuer_of(world, world_issuer(world, &message->from));
+    struct oracle_issuer *seen = issuer_of(world, world_issuer(world, &message->from));
+    seen->found_out = seen->found_out && message->life == 0;
     bool vote = (message->kind == RAFT_VOTE_REPLY && message->granted) ||
                 message->kind == RAFT_VOTE_REQUEST;
     bool counts = (message->kind == RAFT_APPEND_REPLY && message->success) ||
@@ -148,6 +150,12 @@ void oracle_memory(struct world *world, int issuer)
         seen->whole = raft_standing(&node->replica->raft) == RAFT_WHOLE;
     if (!seen->forgetful || !node->process.up || raft_standing(&node->replica->raft) != RAFT_WHOLE)
         return;
+    if (seen->found_out) {
+        /* Nobody forgot what it promised, so it is told again. */
+        seen->found_out = seen->forgetful = false;
+        seen->put_back = true;
+        return;
+    }
     check_recovered(world, issuer);
     seen->forgetful = false;
     oracle_term(world, issuer);

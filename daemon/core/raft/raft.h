@@ -364,8 +364,9 @@ struct raft_loss {
 
 struct raft_recovery {
     enum raft_standing standing;
-    bool mark_due; /* the store must have it that this node recovers */
-    bool ending;   /* it has all that it needs; true memory once end_seq is durable */
+    bool mark_due;     /* the store must have it that this node recovers */
+    uint64_t mark_seq; /* and has it once this is durable */
+    bool ending;       /* it has all that it needs; true memory once end_seq is durable */
     uint64_t end_seq;
     uint64_t born;     /* index and term of what a new cluster began with; 0: not known */
     uint64_t unproven; /* 0, or: what is stored up to here may be of no history but this node's */

@@ -178,6 +178,12 @@ void raft_timeout_now_received(struct raft_context *context, const struct raft_m
 void raft_recover_init(struct raft *raft, enum raft_standing standing, struct instant now);
 /* True if this node has a say: it may vote, campaign, and acknowledge. */
 bool raft_has_say(const struct raft *raft);
+
+/*
+ * False while it has no memory, and its disk does not say so yet. PROTOCOL.md, loss-before-said: whoever
+ * heard of it keeps no more what it promised.
+ */
+bool raft_loss_durable(const struct raft *raft);
 void raft_recover_received(struct raft_context *context, const struct raft_message *message);
 void raft_recover_reply_received(struct raft_context *context, const struct raft_message *message);
 /* At the end of each step: asks, and ends the recovery when it has what it needs. */

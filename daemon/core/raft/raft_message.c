@@ -6,12 +6,20 @@
 
 #include "raft/raft_internal.h"
 
+/* What such a message says of the sender's memory, see below. */
+static bool speaks_of_loss(enum raft_message_kind kind)
+{
+    return kind == RAFT_APPEND_REPLY || kind == RAFT_SNAPSHOT_REPLY || kind == RAFT_RECOVER ||
+           kind == RAFT_RECOVER_REPLY;
+}
+
 struct raft_message *raft_send(struct raft_context *context, enum raft_message_kind kind,
                                const struct hf_name *to)
 {
     struct raft_output *out = context->out;
     struct raft_message *message;
-    if (out->message_count == RAFT_MESSAGES_MAX)
+    if (out->message_count == RAFT_MESSAGES_MAX ||
+        (speaks_of_loss(kind) && !raft_loss_durable(context->raft)))
         return NULL;
     message = &out->messages[out->message_count++];
     memset(message, 0, sizeof(*message));

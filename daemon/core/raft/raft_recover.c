@@ -302,6 +302,13 @@ static void hear_whole(struct raft_context *context, struct raft_answer *answer,
     }
 }
 
+bool raft_loss_durable(const struct raft *raft)
+{
+    const struct raft_recovery *recovery = &raft->recovery;
+    return recovery->standing != RAFT_RECOVERING ||
+           (!recovery->mark_due && recovery->mark_seq <= raft->persisted_seq);
+}
+
 /* ---- one that takes its memory for whole, and is told what it promised */
 
 static void lose_say(struct raft_context *context, const struct raft_message *told, uint64_t term)
@@ -535,16 +542,18 @@ void raft_recover_on(struct raft_context *context)
     if (recovery->mark_due) {
         recovery->mark_due = false;
         raft_persist_hard_state(context);
+        recovery->mark_seq = raft->hard_seq;
     }
     if (recovery->standing == RAFT_UNSURE && cluster_is_new(raft))
         end_beginning(context);
     else if (recovery->standing == RAFT_RECOVERING && all_answered(raft) && has_leaders_log(raft))
         end_recovery(context);
-    else if (instant_reached(recovery->ask_at, context->now))
+    else if (instant_reached(recovery->ask_at, context->now) && raft_loss_durable(raft))
         ask(context);
 }
 
 struct instant raft_recover_wake(const struct raft *raft)
 {
-    return raft->recovery.ending ? INSTANT_NEVER : raft->recovery.ask_at;
+    bool waits_for_disk = raft->recovery.ending || !raft_loss_durable(raft);
+    return waits_for_disk ? INSTANT_NEVER : raft->recovery.ask_at;
 }

@@ -205,9 +205,33 @@ static void so_is_one_that_has_other_entries_there_and_its_refusal_says_so(void 
     assert_int_equal(raft_standing(&node.raft), RAFT_WHOLE);
     append_of_n2(4, 2, 3, 2);
     assert_true(found_out());
+    node_complete_all(&node);
+    append_of_n2(4, 2, 3, 2);
     const struct raft_message *reply = node_sent(&node, RAFT_APPEND_REPLY, 0);
     assert_true(reply->recovering);
     assert_int_equal(reply->life, node.raft.life);
+}
+
+/*
+ * Whoever hears of a loss forgets what it was promised. If the disk did not know, a power cut would
+ * leave a node that takes its older card for whole, and nobody that could tell it.
+ */
+static void a_loss_is_said_once_it_is_durable(void **state)
+{
+    (void)state;
+    start_from_an_older_card();
+    append_of_n2(4, 2, 3, 2);
+    assert_true(found_out());
+    assert_null(node_sent(&node, RAFT_APPEND_REPLY, 0));
+    node_wait(&node, TEST_HEARTBEAT_MS);
+    node_event(&node, RAFT_EVENT_TIMER);
+    assert_null(node_sent_to(&node, RAFT_RECOVER, "n2"));
+    assert_true(instant_before(node.now, node.out.wake_at)); /* the disk is waited for, no clock */
+    node_receive(&node, (struct raft_message){
+                            .kind = RAFT_RECOVER, .from = name_of("n3"), .nonce = 5, .life = 8 });
+    assert_null(node_sent_to(&node, RAFT_RECOVER_REPLY, "n3"));
+    node_complete_all(&node);
+    assert_non_null(node_sent_to(&node, RAFT_RECOVER, "n2"));
 }
 
 static void what_a_leader_counted_of_a_node_in_an_earlier_term_is_no_measure(void **state)
@@ -527,6 +551,7 @@ int main(void)
         cmocka_unit_test(nor_one_that_only_one_would_commit_whose_connection_broke),
         cmocka_unit_test(a_log_that_ends_below_what_its_leader_counts_is_a_lost_memory),
         cmocka_unit_test(so_is_one_that_has_other_entries_there_and_its_refusal_says_so),
+        cmocka_unit_test(a_loss_is_said_once_it_is_durable),
         cmocka_unit_test(so_is_one_that_gets_a_snapshot_of_a_leader_that_counts_more),
         cmocka_unit_test(what_a_leader_counted_of_a_node_in_an_earlier_term_is_no_measure),
         cmocka_unit_test(it_asks_at_its_start_what_it_promised),

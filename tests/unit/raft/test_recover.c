@@ -727,6 +727,7 @@ static void what_it_was_begun_with_is_no_floor_for_the_log_of_others(void **stat
         assert_int_equal(raft_standing(&node.raft), RAFT_RECOVERING);
         answer_as_leader("n2", 20, 4);
         answer("n3", 12);
+        node_complete_all(&node);
         node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST,
                                                    .from = name_of("n2"),
                                                    .term = 20,
@@ -792,6 +793,7 @@ static void begun_above_a_history_that_goes_on_it_is_as_if_nothing_were_stored(v
     answer_as_leader("n2", 20, 4);
     answer("n3", 12);
     assert_int_equal(node.raft.term, 20);
+    node_complete_all(&node);
     node_receive(&node, (struct raft_message){ .kind = RAFT_APPEND_REQUEST,
                                                .from = name_of("n2"),
                                                .term = 20,
