@@ -880,8 +880,10 @@ static void all_listeners_together_compute_one_step_in_a_turn(void **state)
     slow = NULL;
     assert_true(so_many_accepted(&count));
     assert_true(all >= 2 * CONNECTIONS_MAX);
-    for (int i = 0; i < CONNECTIONS_MAX; i++) {
+    for (int i = 0; i < CONNECTIONS_MAX; i++)
         tls_stream_abort(ends[i].stream);
+    /* Who was accepted first need not be who dialled first. */
+    for (int i = 0; i < CONNECTIONS_MAX; i++) {
         assert_true(run_until(&world.loop, is_set, &ends[i].closed));
         assert_true(run_until(&world.loop, is_set, &world.accepted[i].closed));
     }
