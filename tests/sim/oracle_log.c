@@ -207,6 +207,19 @@ static void compare_members(struct world *world, int issuer)
     }
 }
 
+/* Where a restore or a new beginning left no entry, there is no term to compare with. */
+static void compare_snapshot(struct world *world, int issuer)
+{
+    const struct raft *raft = &world->issuer[issuer].replica->raft;
+    if (raft->snapshot_index > world->oracle.last)
+        return;
+    uint64_t term = world->oracle.entry[raft->snapshot_index].term;
+    if (term != 0 && raft->snapshot_term != term)
+        world_fail(world, ORACLE_LOG, "%s has a snapshot of entry %llu in term %llu, not %llu",
+                   world->name[issuer].text, (unsigned long long)raft->snapshot_index,
+                   (unsigned long long)raft->snapshot_term, (unsigned long long)term);
+}
+
 static void model_apply(struct world *world, int issuer, uint64_t index,
                         const struct raft_entry *entry)
 {
@@ -405,6 +418,7 @@ void oracle_applied(struct world *world, int issuer)
     if (news && applied == world->oracle.last)
         oracle_compare_stuck(world, issuer, &replica->table);
     compare_members(world, issuer);
+    compare_snapshot(world, issuer);
     end_change(world, issuer);
     note_serving(world, issuer);
 }

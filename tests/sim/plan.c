@@ -21,6 +21,7 @@ enum {
     CARD_EVERY_US = 1000000,                               /* mean */
     NOTES_US = 1000000,                                    /* notes come in lots of so long */
     ELECTIONS_US = 1000000,                                /* until somebody leads, mostly */
+    TOGETHER_US = 500000, /* two memories are lost so near each other, mostly */
     BURST_US = 30000, /* at the most between faults of a burst */
     BEYOND_PPM = 100000,
     BLIND_PLACE = FAULT_BOARD + SIM_BOARDS_MAX /* of a stream, behind those of the hardware */
@@ -489,6 +490,23 @@ static void add_members(struct scenario *scenario, struct random *random)
     }
 }
 
+/* Of five, two recover at once, each of whom the other has to ask. */
+static void add_two_losses(struct scenario *scenario, struct random *random)
+{
+    const struct sim_plan *plan = &scenario->plan;
+    struct fault loss = { .kind = FAULT_DAMAGE };
+    if (!random_chance(random, 400000))
+        return;
+    int64_t begin_us = SIM_SETTLE_US * plan->scale;
+    int64_t together_us = TOGETHER_US * plan->scale;
+    loss.at_us = random_between(random, begin_us, plan->quiet_us - together_us);
+    for (int losses = 0; losses < 2; losses++) {
+        fault_table[loss.kind].draw(plan, random, &loss);
+        scenario_add(scenario, &loss);
+        loss.at_us += random_between(random, 1000, together_us);
+    }
+}
+
 void scenario_make(struct settings *settings, struct scenario *scenario)
 {
     struct random random;
@@ -512,8 +530,10 @@ void scenario_make(struct settings *settings, struct scenario *scenario)
     if (scenario->plan.type == SIM_ONE_ISSUER)
         add_lost_journals(scenario, &random);
     add_operators(scenario, &mix, &random);
-    if (scenario->plan.type == SIM_CHAOS && scenario->plan.issuers > 3)
+    if (scenario->plan.type == SIM_CHAOS && scenario->plan.issuers > 3) {
         add_members(scenario, &random);
+        add_two_losses(scenario, &random);
+    }
     if (scenario->plan.type == SIM_CHAOS && scenario->plan.issuers == 3 && scenario->plan.ordered)
         add_cards(scenario, &random);
     if (scenario->plan.type == SIM_CHAOS && settings->plant == PLANT_NONE && !settings->skew_beyond)
