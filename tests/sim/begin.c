@@ -92,11 +92,12 @@ const char *sim_begin_anew(struct world *world, int64_t down_us, bool above)
         index = world->begun_above;
     if (above && term > index)
         index = term;
-    if (index >= ORACLE_TERMS_MAX / 2)
+    uint64_t reached = (world->oracle.last > term ? world->oracle.last : term) + BEGIN_JUMP;
+    /* What begins too low is begun again, above all that and what comes meanwhile. */
+    if (above ? index >= ORACLE_TERMS_MAX / 2 : reached >= ORACLE_TERMS_MAX / 4)
         return "the log is too long for a term like that";
     if (sim_waits_for_operator(world))
         world_cover(world, above ? COVERAGE_LONE_ABOVE : COVERAGE_LONE_LOW);
-    uint64_t reached = (world->oracle.last > term ? world->oracle.last : term) + BEGIN_JUMP;
     /* Lost again before it was mended: the highest of all beginnings counts. */
     if (!above && (!world->begun_low || reached > world->begun_above))
         world->begun_above = reached;

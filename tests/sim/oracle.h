@@ -40,7 +40,7 @@ enum oracle_kind {
 
 enum {
     ORACLE_LOG_MAX = 1 << 15,
-    ORACLE_TERMS_MAX = 1 << 13,
+    ORACLE_TERMS_MAX = 1 << 15,
     ORACLE_RENEWALS = 256,     /* per board */
     ORACLE_TERM_CHANGES = 128, /* per issuer */
     ORACLE_PROMISES = 64,
