@@ -133,10 +133,14 @@ void oracle_said_clear(struct world *world, int resource, int board)
     world->oracle.stuck[resource].cleared |= 1u << board;
 }
 
-/* It drives: what an operator cleared before is over. */
+/*
+ * It drives: what an operator cleared before is over. But for a word that was said before that and
+ * got into the log behind the grant: what ends its row is still the same clearing.
+ */
 void oracle_stuck_drives(struct world *world, int resource, int board)
 {
-    world->oracle.stuck[resource].cleared &= ~(1u << board);
+    struct oracle_stuck *stuck = &world->oracle.stuck[resource];
+    stuck->cleared &= ~(1u << board) | stuck->rows;
 }
 
 /* The boards that this table has a row of. */

@@ -236,6 +236,15 @@ OPERATOR_WORDS = ("pin", "unpin", "note of another's", "leader transfer", "trans
                   "resource remove")
 
 
+def tell_why(cluster, board):
+    """What an operator would look at, where nobody took over."""
+    for words in (("leases",), ("agents",), ("history", "-n", "20")):
+        print(cluster.ctl(cluster.leader(), *words, check=False).stdout)
+    print(cluster.ctl(board, "guard", check=False).stdout)
+    for name in (cluster.leader(), f"{board}", f"{board}-guard"):
+        print(f"--- {name}\n" + "\n".join(cluster.log(name).splitlines()[-25:]))
+
+
 def judge_afterwards(verdict, cluster):
     """The cluster still does what it is there for."""
     answer = cluster.ctl("issuer-1", "leases", "--consistency", "quorum", check=False)
@@ -252,6 +261,7 @@ def judge_afterwards(verdict, cluster):
         took = (drive["t_ns"] - death) / 1e6
     except AssertionError:
         took = float("inf")
+        tell_why(cluster, other)
     verdict.judge(took <= 2 * bound, f"{driver} killed: {other} drives after {took:.0f} ms, bound"
                   f" {bound:.0f} ms")
     verdict.judge(not cluster.overlaps(), f"overlaps by the witness: {len(cluster.overlaps())}")
