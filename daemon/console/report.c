@@ -107,6 +107,7 @@ void report_open(struct report *report, bool json)
     memset(report, 0, sizeof(*report));
     report->json = json;
     report->first_field = true;
+    report->keys_width = REPORT_KEYS_MIN;
     if (json)
         text_append(&report->out, "{", 1);
 }
@@ -118,6 +119,32 @@ static void report_json_key(struct report *report, const char *key)
     report->first_field = false;
     text_json_string(&report->out, key);
     text_append(&report->out, ":", 1);
+}
+
+/* At the top level: kept until it is known how wide the column of keys is. */
+static void report_pair(struct report *report, const char *key, const char *value)
+{
+    size_t length = (size_t)key_shown_length(key);
+    if (length > report->keys_width)
+        report->keys_width = length;
+    text_append(&report->cells, key, length);
+    text_append(&report->cells, "", 1);
+    text_append(&report->cells, value, strlen(value) + 1);
+    report->pairs++;
+}
+
+static void report_print_pairs(struct report *report)
+{
+    const char *cell = report->cells.data;
+    for (size_t i = 0; i < report->pairs && !report->cells.failed; i++) {
+        const char *value = cell + strlen(cell) + 1;
+        text_print(&report->out, "%-*s %s\n", (int)report->keys_width, cell, value);
+        cell = value + strlen(value) + 1;
+    }
+    report->out.failed |= report->cells.failed;
+    text_free(&report->cells);
+    report->pairs = 0;
+    report->keys_width = REPORT_KEYS_MIN;
 }
 
 static void report_cell(struct report *report, const char *key, const char *value)
@@ -148,7 +175,7 @@ static void report_field(struct report *report, const char *key, const char *val
     } else if (report->in_list) {
         report_cell(report, key, value);
     } else {
-        text_print(&report->out, "%-16.*s %s\n", key_shown_length(key), key, value);
+        report_pair(report, key, value);
     }
 }
 
@@ -204,6 +231,7 @@ void report_none(struct report *report, const char *key)
 void report_list_open(struct report *report, const char *key)
 {
     HF_CHECK(!report->in_list);
+    report_print_pairs(report);
     report->in_list = true;
     report->first_row = true;
     report->columns = report->rows = 0;
@@ -271,6 +299,7 @@ void report_list_close(struct report *report)
 void report_close(struct report *report)
 {
     HF_CHECK(!report->in_list);
+    report_print_pairs(report);
     if (report->json)
         text_append(&report->out, "}\n", 2);
 }

@@ -5,7 +5,8 @@
  * Owner: the command that fills it; loop thread. Allocates; when memory runs out the report is
  *   marked failed and the console answers with an error instead.
  * Form: fields at the top level, then lists of rows. A key is lower case with the unit last
- *   ("left_ms"); the human form shows the unit behind the value instead.
+ *   ("left_ms"); the human form shows the unit behind the value instead. Columns are as wide as what
+ *   is longest in them. Two keys of a row must differ by more than their units.
  */
 #ifndef HOLDFAST_CONSOLE_REPORT_H
 #define HOLDFAST_CONSOLE_REPORT_H
@@ -14,7 +15,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { REPORT_COLUMNS_MAX = 16 };
+enum {
+    REPORT_COLUMNS_MAX = 16,
+    REPORT_KEYS_MIN = 16 /* of the column of keys: short ones look alike in all answers */
+};
 
 struct text {
     char *data; /* terminated, if not NULL */
@@ -30,7 +34,9 @@ struct report {
     bool in_row;
     bool first_field; /* JSON: no comma before the next one */
     bool first_row;
-    struct text cells; /* human list: cells ended by '\0' */
+    struct text cells; /* human: cells of the list, or keys and values before it, ended by '\0' */
+    size_t pairs;      /* top level: keys that wait in `cells`, and how wide their column is */
+    size_t keys_width;
     const char *key[REPORT_COLUMNS_MAX];
     size_t width[REPORT_COLUMNS_MAX];
     size_t columns;

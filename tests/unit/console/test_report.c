@@ -52,6 +52,28 @@ static void table_is_aligned_and_shows_units(void **state)
     text_free(&report.out);
 }
 
+/* Keys before the list and behind it are two listings; the unit of a key is no part of its name. */
+static void column_of_keys_is_as_wide_as_the_longest_of_them(void **state)
+{
+    (void)state;
+    struct report report;
+    report_open(&report, false);
+    report_text(&report, "node", "board-a");
+    report_text(&report, "config_out_of_date", "issuer-9");
+    report_milli(&report, "lateness_worst_of_all_ms", 1250);
+    report_list_open(&report, "leases");
+    report_list_close(&report);
+    report_text(&report, "done", "pinned");
+    report_close(&report);
+    assert_string_equal(report.out.data, "node                  board-a\n"
+                                         "config_out_of_date    issuer-9\n"
+                                         "lateness_worst_of_all 1.250 ms\n"
+                                         "\nleases:\n"
+                                         "  none\n"
+                                         "done             pinned\n");
+    text_free(&report.out);
+}
+
 static void strings_are_escaped(void **state)
 {
     (void)state;
@@ -106,6 +128,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(json_is_one_object_on_one_line),
         cmocka_unit_test(table_is_aligned_and_shows_units),
+        cmocka_unit_test(column_of_keys_is_as_wide_as_the_longest_of_them),
         cmocka_unit_test(strings_are_escaped),
         cmocka_unit_test(empty_list_is_an_empty_array),
         cmocka_unit_test(long_text_is_not_cut),
