@@ -20,7 +20,7 @@ static void agent_budget(struct report *report, const struct replica *replica,
 {
     struct instant now = hal_clock_now();
     int64_t wait_s = budget_watch_wait_s(&replica->issuer, client, now);
-    report_number(report, "budget_bytes", budget_left(&client->budget, &budget_board, now));
+    report_number(report, "budget_left_bytes", budget_left(&client->budget, &budget_board, now));
     if (wait_s > 0) {
         char text[48];
         snprintf(text, sizeof(text), "SPENT, next in %" PRId64 " s", wait_s);

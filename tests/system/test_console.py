@@ -51,6 +51,13 @@ def undisturbed(cluster, board, since):
     wait_until(lambda: cluster.driver() == board, what=f"{board} drives")
 
 
+def assert_columns_differ(answer):
+    """The first line behind "NAME:" of each table in an answer has every name once."""
+    for head in re.findall(r"^\w+:\n  (\w.*)$", answer, re.M):
+        names = head.split()
+        assert len(names) == len(set(names)), answer
+
+
 # Command, a field or list that its JSON has, words that its table has.
 READS = [
     (("status",), "config_digest", ("node", "leader", "clock", "config")),
@@ -78,6 +85,7 @@ def every_command_answers_in_both_forms_on_every_kind_of_node():
             table = console.ask(command)
             missing = [w for w in expected if w not in table]
             assert not missing and not table.startswith("ERR"), (node, command, missing, table)
+            assert_columns_differ(table)
             text = console.ask(command + " --json")
             assert text.count("\n") == 1 and text.endswith("\n"), (node, command, text)
             value = json.loads(text)

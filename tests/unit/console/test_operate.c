@@ -447,6 +447,41 @@ static void board_that_is_gone_is_shown_as_down(void **state)
     ask_until(vera, "agents --json", "\"board\":\"board-a\",\"link\":\"down\"");
 }
 
+/* The first line behind "NAME:\n" of a table, its columns' names, has none of them twice. */
+static void assert_columns_differ(const char *table)
+{
+    char names[512];
+    const char *line = strstr(table, ":\n");
+    assert_non_null(line);
+    snprintf(names, sizeof(names), "%.*s", (int)strcspn(line + 2, "\n"), line + 2);
+    char *rest = NULL;
+    for (char *word = strtok_r(names, " ", &rest); word != NULL;
+         word = strtok_r(NULL, " ", &rest)) {
+        for (const char *other = strstr(rest, word); other != NULL;
+             other = strstr(other + 1, word)) {
+            size_t length = strlen(word);
+            if ((other == rest || other[-1] == ' ') && (other[length] == ' ' || !other[length]))
+                fail_msg("two columns are named %s:\n%s", word, table);
+        }
+    }
+}
+
+static void columns_of_a_table_have_names_of_their_own(void **state)
+{
+    (void)state;
+    static const char *const tables[] = { "leases", "agents", "issuers", "history", "help" };
+    struct client *olga = client_open(ISSUER, "olga", "operator");
+    struct client *there = client_open(BOARD, "olga", "operator");
+    assert_has(ask(olga, "pin fan none"), "pinned");
+    ask_until(olga, "agents --json", "\"board\":\"board-a\",\"link\":\"up\"");
+    for (size_t i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
+        assert_columns_differ(ask(olga, tables[i]));
+    assert_columns_differ(strstr(ask(olga, "status"), "\nissuers:"));
+    assert_columns_differ(strstr(ask(there, "guard"), "\nresources:"));
+    assert_has(ask(olga, "agents --json"), "\"budget_left_bytes\":");
+    assert_has(olga->text, ",\"budget\":\"good\",");
+}
+
 static unsigned count(const char *text, const char *part)
 {
     unsigned found = 0;
@@ -521,6 +556,7 @@ int main(void)
         TEST(leases_are_shown_as_consistent_as_asked_for),
         TEST(lease_that_is_held_is_seen_by_all_who_know_of_it),
         TEST(board_that_is_gone_is_shown_as_down),
+        TEST(columns_of_a_table_have_names_of_their_own),
         TEST(history_shows_as_many_of_the_resource_as_asked_for),
         TEST(backup_is_of_what_is_applied),
     };
