@@ -175,6 +175,14 @@ static bool operate_affords(struct call *call)
     return false;
 }
 
+/* What the core says of "the board" is said with its name: "pump, board-b: the board is ...". */
+static void operate_refuse(struct call *call, const struct replica_event *event, const char *error)
+{
+    bool both = !name_empty(&event->resource) && !name_empty(&event->node);
+    call_fail(call, CALL_CONFLICT, "%s%s%s: %s", event->resource.text, both ? ", " : "",
+              event->node.text, error);
+}
+
 /* Steps the replica; on refusal the call has failed. */
 bool operate_step(struct call *call, struct replica_event *event)
 {
@@ -187,7 +195,7 @@ bool operate_step(struct call *call, struct replica_event *event)
     enum raft_refusal refusal =
         issuer_shell_operate(call->view->issuer_shell, event, &call->act.act, &error);
     if (error != NULL)
-        call_fail(call, CALL_CONFLICT, "%s: %s", event->resource.text, error);
+        operate_refuse(call, event, error);
     else if (refusal != RAFT_ACCEPTED)
         call_fail(call, operate_may_pass(refusal) ? CALL_UNAVAILABLE : CALL_CONFLICT, "%s: %s",
                   name_empty(&event->resource) ? event->node.text : event->resource.text,
@@ -245,7 +253,7 @@ void operate_await(struct call *call, void (*on_done)(struct call *call))
     issuer_shell_await(call->view->issuer_shell, &call->act);
 }
 
-void operate_done(struct call *call)
+void operate_done_as(struct call *call, const char *done)
 {
     const struct replica *replica = issuer_shell_replica(call->view->issuer_shell);
     if (replica_act_event(replica, call->act.act.index) == NULL) {
@@ -253,9 +261,14 @@ void operate_done(struct call *call)
                   call->act.act.index);
         return;
     }
-    report_text(&call->report, "done", call->done);
+    report_text(&call->report, "done", done);
     report_token(&call->report, "index", call->act.act.index);
     call_answer(call);
+}
+
+void operate_done(struct call *call)
+{
+    operate_done_as(call, call->done);
 }
 
 /* Steps the replica, and answers `done` when that is committed. */

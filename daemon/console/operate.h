@@ -32,8 +32,9 @@ bool operate_step(struct call *call, struct replica_event *event);
 /* After operate_step(): `on_done` runs when that is committed; whatever else comes fails the call. */
 void operate_await(struct call *call, void (*on_done)(struct call *call));
 
-/* The answer to an act that is committed: call->done. */
+/* The answer to an act that is committed: call->done, or what is said here. The call is over. */
 void operate_done(struct call *call);
+void operate_done_as(struct call *call, const char *done);
 
 /* All of these; the answer is then `done`, a text that outlives the call. */
 void operate_act(struct call *call, struct replica_event *event, const char *done);

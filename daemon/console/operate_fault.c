@@ -145,9 +145,15 @@ void operate_fault_where(struct call *call)
 static void fault_go_done(struct call *call)
 {
     const struct lease_table *table = &issuer_shell_replica(call->view->issuer_shell)->table;
-    if (stuck_holds(&table->stuck, &call->resource) != NULL)
-        call->done = "let go for that board; another's output holds it still, see leases";
-    operate_done(call);
+    const struct stuck_row *row = stuck_holds(&table->stuck, &call->resource);
+    char text[128];
+    if (row == NULL) {
+        operate_done(call);
+        return;
+    }
+    snprintf(text, sizeof(text), "let go for %s; %s's output holds it still, see leases",
+             call->word[2], row->board.text);
+    operate_done_as(call, text);
 }
 
 static void fault_go(struct call *call, struct replica_event *event)
@@ -164,12 +170,13 @@ static bool fault_guard_known(struct call *call)
 {
     if (fault_resource(call) < 0 || agent_guard_up(call->view->agent))
         return true;
-    call_fail(call, CALL_UNAVAILABLE,
-              "%s: the guard of %s is not connected: nothing was told, and nothing is known of its "
-              "fault; start it, which keeps a latched fault, and say this again. If it can't be, fault "
-              "clear %s %s at another node's console has it granted whatever that output does",
-              call->resource.text, call->view->conf->node_id.text, call->resource.text,
-              call->view->conf->node_id.text);
+    call_fail(
+        call, CALL_UNAVAILABLE,
+        "%s: the guard of %s is not connected: nothing was told, and nothing is known of its "
+        "fault; start it, which keeps a latched fault, and say this again. If it can't be, fault "
+        "clear %s %s at another node's console has it granted whatever that output does",
+        call->resource.text, call->view->conf->node_id.text, call->resource.text,
+        call->view->conf->node_id.text);
     return false;
 }
 

@@ -58,6 +58,50 @@ static bool transfer_not_held_off(struct call *call, const struct replica_event 
     return false;
 }
 
+/* Likewise while an output is stuck on, by the table: it says whose. */
+static bool transfer_not_stuck(struct call *call, const struct replica_event *event)
+{
+    const struct replica *replica = issuer_shell_replica(call->view->issuer_shell);
+    const struct issuer_policy *policy = issuer_policy_of(&replica->issuer, &event->resource);
+    const struct stuck_row *row = stuck_holds(&replica->table.stuck, &event->resource);
+    if (row == NULL || policy == NULL || policy->stuck_go)
+        return true;
+    call_fail(
+        call, CALL_CONFLICT,
+        "%s: not transferred to %s: %s's output is stuck on, held until fault clear %s at %s; "
+        "see leases",
+        event->resource.text, event->node.text, row->board.text, event->resource.text,
+        row->board.text);
+    return false;
+}
+
+/* Likewise while it is pinned away from the board that it is to go to. */
+static bool transfer_not_pinned(struct call *call, const struct replica_event *event)
+{
+    const struct lease_table *table = &issuer_shell_replica(call->view->issuer_shell)->table;
+    int found = lease_table_find(table, &event->resource);
+    const struct lease_record *record = found >= 0 ? &table->record[found] : NULL;
+    if (record == NULL || !record->pinned || name_equal(&record->pinned_to, &event->node))
+        return true;
+    call_fail(call, CALL_CONFLICT,
+              "%s: not transferred to %s: pinned to %s; unpin %s, or pin it to %s",
+              event->resource.text, event->node.text,
+              name_empty(&record->pinned_to) ? "nobody" : record->pinned_to.text,
+              event->resource.text, event->node.text);
+    return false;
+}
+
+/* Why it came to nothing, and who has it now. */
+static void transfer_failed(struct call *call, const struct issuer_transfer *transfer)
+{
+    const struct lease_table *table = &issuer_shell_replica(call->view->issuer_shell)->table;
+    int found = lease_table_find(table, &call->resource);
+    const char *holder = found >= 0 ? table->record[found].holder.text : "";
+    call_fail(call, CALL_CONFLICT, "%s: not transferred to %s: %s; %s holds it",
+              call->resource.text, transfer->to.text, transfer->reason,
+              holder[0] != '\0' ? holder : "nobody");
+}
+
 static void transfer_look(uv_timer_t *timer)
 {
     struct call *call = timer->data;
@@ -79,8 +123,7 @@ static void transfer_look(uv_timer_t *timer)
         return;
     }
     if (transfer->state == ISSUER_TRANSFER_FAILED) {
-        call_fail(call, CALL_CONFLICT, "%s: not transferred: %s", call->resource.text,
-                  transfer->reason);
+        transfer_failed(call, transfer);
         return;
     }
     if (transfer->state != ISSUER_TRANSFER_DONE)
@@ -99,7 +142,8 @@ void operate_transfer(struct call *call)
     struct replica_event event = { .kind = REPLICA_TRANSFER };
     if (!operate_name(call, 1, "resource", &event.resource) ||
         !operate_name(call, 2, "board", &event.node) || !operate_here(call, &event.resource) ||
-        !operate_names_holder(call, &event, "") || !transfer_not_held_off(call, &event))
+        !operate_names_holder(call, &event, "") || !transfer_not_held_off(call, &event) ||
+        !transfer_not_stuck(call, &event) || !transfer_not_pinned(call, &event))
         return;
     call->resource = event.resource;
     if (!operate_step(call, &event))

@@ -364,13 +364,14 @@ static void go_names_its_board_at_an_issuers_console(void **state)
     assert_has(ask(olga, "leases"), "waits for an operator: fault clear pump at board-a");
     assert_has(ask(olga, "fault clear pump"), "ERR 409 pump: no fault of it is latched at i1. By ");
     assert_has(olga->text, "board-a's output is stuck on: repair it");
-    assert_has(ask(olga, "fault clear pump board-b"),
-               "ERR 409 pump: no output of that board is known to be stuck on, see leases");
+    assert_has(
+        ask(olga, "fault clear pump board-b"),
+        "ERR 409 pump, board-b: no output of that board is known to be stuck on, see leases");
     assert_true(held_for_board_a(NULL));
     weld_another();
     assert_has(ask(olga, "fault clear pump"), "stuck on (and those of 1 more, see leases)");
     assert_has(ask(olga, "fault clear pump board-a"),
-               "done             let go for that board; another");
+               "done             let go for board-a; board-b's output holds it still, see leases");
     assert_has(ask(olga, "fault clear pump board-b"), "done             let go: it may be granted");
     assert_has(ask(olga, "history -n 1 --json"), "\"holder\":\"board-b\"");
     assert_int_equal(site.cleared, 0);
@@ -397,6 +398,27 @@ static void board_whose_guard_is_not_there_tells_nothing_of_its_fault(void **sta
                                               "connected: nothing was told, and nothing is known");
     assert_has(ask(olga, "fault clear pump board-a"), "ERR 503 pump: the guard of board-a is not ");
     assert_has(ask(olga, "fault where pump"), "ERR 400 fault where is what nodes ask issuers");
+}
+
+static void refused_transfer_names_the_board_that_is_in_its_way(void **state)
+{
+    (void)state;
+    struct client *olga = client_open(ISSUER, "olga", "operator");
+    drive();
+    ask_until(olga, "leases --json", "\"state\":\"held\"");
+    assert_has(ask(olga, "transfer pump board-b"),
+               "ERR 409 pump, board-b: the board is not waiting for this resource\n");
+    assert_has(ask(olga, "transfer pump board-a"),
+               "ERR 409 pump, board-a: the board holds it already\n");
+    assert_has(ask(olga, "pin pump board-a"), "pinned");
+    assert_has(ask(olga, "transfer pump board-b"),
+               "ERR 409 pump: not transferred to board-b: pinned to board-a; unpin pump, or pin it "
+               "to board-b\n");
+    assert_has(ask(olga, "unpin pump"), "unpinned");
+    weld_another();
+    assert_has(ask(olga, "transfer pump board-b"),
+               "ERR 409 pump: not transferred to board-b: board-b's output is stuck on, held until "
+               "fault clear pump at board-b; see leases\n");
 }
 
 /* ---- what is seen */
@@ -553,6 +575,7 @@ int main(void)
         TEST(go_names_its_board_at_an_issuers_console),
         TEST(board_with_the_fault_clears_it_though_it_is_named),
         TEST(board_whose_guard_is_not_there_tells_nothing_of_its_fault),
+        TEST(refused_transfer_names_the_board_that_is_in_its_way),
         TEST(leases_are_shown_as_consistent_as_asked_for),
         TEST(lease_that_is_held_is_seen_by_all_who_know_of_it),
         TEST(board_that_is_gone_is_shown_as_down),
