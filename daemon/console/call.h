@@ -92,7 +92,8 @@ struct call {
     enum raft_change change; /* of members */
     /* What an operator asked for, and where it stands in the log. */
     struct issuer_shell_waiting act;
-    struct instant transfer_until; /* which transfer of the resource it is: no two end at one time */
+    /* Which transfer of the resource it is: no two end at one time. */
+    struct instant transfer_until;
     bool awaiting;
     void (*on_done)(struct call *call); /* it is committed */
     const char *done;                   /* what it is called then */

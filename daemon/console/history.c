@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "console/call.h"
+#include "console/resources.h"
 
 enum { HISTORY_WHO_MAX = 2 * HF_NAME_MAX + 16 };
 
@@ -81,6 +82,40 @@ static bool history_wanted(const struct call *call, const struct history_event *
     return name_empty(&call->resource) || name_equal(&call->resource, &event->resource);
 }
 
+static const struct lease_table *history_table(const struct call *call)
+{
+    return &issuer_shell_replica(call->view->issuer_shell)->table;
+}
+
+static uint64_t history_kept(const struct lease_table *table)
+{
+    return table->history_total < HF_HISTORY_MAX ? table->history_total : HF_HISTORY_MAX;
+}
+
+/*
+ * Where the newest `limit` events that are wanted begin, of those kept; *found: how many they are.
+ */
+static uint64_t history_begin(const struct call *call, long limit, long *found)
+{
+    const struct lease_table *table = history_table(call);
+    uint64_t first = table->history_total;
+    for (*found = 0; first > table->history_total - history_kept(table) && *found < limit;) {
+        first--;
+        *found += history_wanted(call, &table->history[first % HF_HISTORY_MAX]) ? 1 : 0;
+    }
+    return first;
+}
+
+/* False, and the call has failed, if the name that was asked for is none that this issuer knows. */
+static bool history_knows(struct call *call)
+{
+    if (name_empty(&call->resource) ||
+        resources_known(issuer_shell_replica(call->view->issuer_shell), &call->resource))
+        return true;
+    resources_refuse(call, &call->resource);
+    return false;
+}
+
 void show_history(struct call *call)
 {
     const char *text = call_take_option(call, "-n");
@@ -93,14 +128,12 @@ void show_history(struct call *call)
     }
     if (!history_filter(call, "history [-n N] [--resource R]") || history_is_elsewhere(call))
         return;
-    const struct lease_table *table = &issuer_shell_replica(call->view->issuer_shell)->table;
-    uint64_t kept = table->history_total < HF_HISTORY_MAX ? table->history_total : HF_HISTORY_MAX;
-    uint64_t first = table->history_total;
-    long found = 0;
-    while (first > table->history_total - kept && found < limit) {
-        first--;
-        found += history_wanted(call, &table->history[first % HF_HISTORY_MAX]) ? 1 : 0;
-    }
+    const struct lease_table *table = history_table(call);
+    long found;
+    uint64_t first = history_begin(call, limit, &found);
+    /* What was of a resource that is gone is still shown. */
+    if (found == 0 && !history_knows(call))
+        return;
     report_list_open(&call->report, "history");
     for (uint64_t i = first; i < table->history_total; i++) {
         const struct history_event *event = &table->history[i % HF_HISTORY_MAX];
@@ -146,7 +179,7 @@ void watch_history(struct call *call)
     if (!history_filter(call, "watch [--resource R]"))
         return;
     call->endless = true;
-    if (history_is_elsewhere(call))
+    if (history_is_elsewhere(call) || !history_knows(call))
         return;
     call->watcher.on_event = watch_event;
     call->watcher.context = call;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "console/operate.h"
+#include "console/resources.h"
 #include "log/log.h"
 
 static void ignore_write(void *context, const char *data, size_t length)
@@ -70,8 +71,7 @@ static bool fault_names_resource(struct call *call)
     const struct replica *replica = issuer_shell_replica(call->view->issuer_shell);
     if (issuer_policy_of(&replica->issuer, &call->resource) != NULL)
         return true;
-    call_fail(call, CALL_NOT_FOUND, "resource %s: must be one of issuer.policy",
-              call->resource.text);
+    resources_refuse(call, &call->resource);
     return false;
 }
 

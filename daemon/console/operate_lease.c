@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "console/operate.h"
+#include "console/resources.h"
 #include "hal/clock.h"
 
 /* ---- names of the policy ---- */
@@ -29,8 +30,7 @@ static bool operate_names_holder(struct call *call, const struct replica_event *
                   event->resource.text, or);
         return false;
     }
-    call_fail(call, CALL_NOT_FOUND, "resource %s: must be one of issuer.policy",
-              event->resource.text);
+    resources_refuse(call, &event->resource);
     return false;
 }
 

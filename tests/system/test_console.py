@@ -97,7 +97,9 @@ def every_command_answers_in_both_forms_on_every_kind_of_node():
         assert lease["holder"] == primary and lease["waiters"] == standby, lease
         assert 0 < lease["left_ms"] <= 1000 * 1.1 + 20, lease
         assert len(cluster.ctl(node, "history", "-n", "1")["history"]) == 1
-        assert cluster.ctl(node, "history", "--resource", "none")["history"] == []
+        for command in ("history", "watch"):
+            said = refusal(cluster, 404, node, command, "--resource", "pmup")
+            assert said.endswith(" resource pmup: must be one of issuer.policy, which names pump\n"), said
         agents = {a["board"]: a for a in cluster.ctl(node, "agents")["agents"]}
         assert agents[primary]["leases"] == 1 and agents[standby]["leases"] == 0, agents
     assert not cluster.overlaps() and cluster.close() == 0

@@ -95,7 +95,8 @@ static void names_that_no_policy_has_are_refused(void **state)
 {
     (void)state;
     struct client *olga = client_open(ISSUER, "olga", "operator");
-    assert_has(ask(olga, "pin pomp none"), "ERR 404 resource pomp: must be one of issuer.policy");
+    assert_has(ask(olga, "pin pomp none"),
+               "ERR 404 resource pomp: must be one of issuer.policy, which names pump, fan\n");
     assert_has(ask(olga, "pin pump board-x"), "ERR 404 board board-x: must be one of the holders");
     assert_has(ask(olga, "transfer fan board-a"), "ERR 404 board board-a: must be one of the");
     assert_has(ask(olga, "token overrule fan board-a"), "ERR 404 board board-a: must be one of");
@@ -529,6 +530,78 @@ static void history_shows_as_many_of_the_resource_as_asked_for(void **state)
     assert_has(ask(olga, "history -n 2x"), "ERR 400 -n 2x: allowed are 1 to");
 }
 
+static void resource_that_no_policy_names_is_told_to_who_asks_for_its_events(void **state)
+{
+    (void)state;
+    static const char says[] =
+        "ERR 404 resource pomp: must be one of issuer.policy, which names pump, fan\n";
+    struct client *vera = client_open(ISSUER, "vera", "viewer");
+    struct client *there = client_open(BOARD, "vera", "viewer");
+    assert_has(ask(vera, "history --resource pomp"), says);
+    assert_has(ask(vera, "watch --resource pomp --json"), says);
+    assert_has(ask(there, "history --resource pomp"), says);
+    assert_has(ask(there, "watch --resource pomp"), says);
+    assert_has(ask(vera, "watch pump"), "ERR 400 usage: watch [--resource R] [--json]");
+    assert_has(ask(vera, "history --resource fan"), "history:\n  none\n"); /* nothing was yet */
+}
+
+static bool is_told_of_the_removal(const void *context)
+{
+    return strstr(((const struct client *)context)->text, "removed: no policy names it") != NULL;
+}
+
+/* What was taken out of the files is watched until the issuers forget it; its events stay. */
+static void events_of_a_resource_that_was_are_shown(void **state)
+{
+    (void)state;
+    struct client *olga = client_open(ISSUER, "olga", "operator");
+    assert_has(ask(olga, "pin fan none"), "pinned");
+    assert_has(ask(olga, "unpin fan"), "unpinned");
+    stop(&site.node[ISSUER]);
+    run_until(client_is_closed, olga);
+    assert_string_equal(site.node[ISSUER].conf.policy[1].resource.text, "fan");
+    site.node[ISSUER].conf.policy_count = 1;
+    start_again(&site.node[ISSUER]);
+    run_until(site_is_up, NULL);
+    olga = client_open(ISSUER, "olga", "operator");
+    struct client *vera = client_open(ISSUER, "vera", "viewer");
+    client_say(vera, "watch --resource fan\n");
+    for (int turn = 0; turn < 4; turn++) /* of each role one after the other */
+        assert_has(ask(olga, "help"), "commands");
+    assert_has(ask(olga, "resource remove fan"), "removed");
+    run_until(is_told_of_the_removal, vera);
+    assert_has(ask(olga, "watch --resource fan"), "ERR 404 resource fan: must be one of");
+    assert_int_equal(count(ask(olga, "history --resource fan --json"), "\"resource\":\"fan\""), 3);
+}
+
+/* As many names as an error has room for. */
+static void refusal_of_a_name_lists_those_that_are_known_as_far_as_there_is_room(void **state)
+{
+    (void)state;
+    struct conf *conf = &site.node[ISSUER].conf;
+    struct client *olga = client_open(ISSUER, "olga", "operator");
+    stop(&site.node[ISSUER]);
+    run_until(client_is_closed, olga);
+    for (unsigned i = 2; i < CONF_POLICIES_MAX; i++) {
+        char resource[HF_NAME_MAX + 1];
+        snprintf(resource, sizeof(resource), "a-name-of-31-letters-as-allo-%02u", i % 100);
+        add_policy(conf, resource, "board-a", NULL);
+    }
+    start_again(&site.node[ISSUER]);
+    run_until(site_is_up, NULL);
+    olga = client_open(ISSUER, "olga", "operator");
+    assert_has(ask(olga, "pin pomp none"),
+               "which names pump, fan, a-name-of-31-letters-as-allo-02");
+    assert_has(olga->text, "a-name-of-31-letters-as-allo-11 and 52 more\n");
+    conf->policy_count = 0;
+    stop(&site.node[ISSUER]);
+    run_until(client_is_closed, olga);
+    start_again(&site.node[ISSUER]);
+    run_until(site_is_up, NULL);
+    olga = client_open(ISSUER, "olga", "operator");
+    assert_has(ask(olga, "pin pump none"), "must be one of issuer.policy, which names none\n");
+}
+
 static void backup_is_of_what_is_applied(void **state)
 {
     (void)state;
@@ -581,6 +654,9 @@ int main(void)
         TEST(board_that_is_gone_is_shown_as_down),
         TEST(columns_of_a_table_have_names_of_their_own),
         TEST(history_shows_as_many_of_the_resource_as_asked_for),
+        TEST(resource_that_no_policy_names_is_told_to_who_asks_for_its_events),
+        TEST(events_of_a_resource_that_was_are_shown),
+        TEST(refusal_of_a_name_lists_those_that_are_known_as_far_as_there_is_room),
         TEST(backup_is_of_what_is_applied),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
