@@ -3,17 +3,62 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
+
+static const char *file_kind(mode_t mode)
+{
+    switch (mode & S_IFMT) {
+    case S_IFDIR:
+        return "a directory";
+    case S_IFIFO:
+        return "a pipe";
+    case S_IFSOCK:
+        return "a socket";
+    case S_IFCHR:
+    case S_IFBLK:
+        return "a device";
+    default:
+        return "of an unknown kind";
+    }
+}
+
+static bool is_regular(int result, const struct stat *status, struct conf_report *report)
+{
+    if (result != 0)
+        conf_report_error(report, 0, NULL, "cannot read: %s", strerror(errno));
+    else if (!S_ISREG(status->st_mode))
+        conf_report_error(report, 0, NULL, "cannot read: it is %s, must be a regular file",
+                          file_kind(status->st_mode));
+    return result == 0 && S_ISREG(status->st_mode);
+}
+
+/*
+ * -1: refused. A pipe might never have an end, and to open a device may do something: that of a
+ * watchdog would be armed. So it is looked at first, and again once it is open: the name may be
+ * another file's by then.
+ */
+static int open_regular(const char *file, struct conf_report *report)
+{
+    struct stat status;
+    if (!is_regular(stat(file, &status), &status, report))
+        return -1;
+    int fd = open(file, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0) {
+        conf_report_error(report, 0, NULL, "cannot read: %s", strerror(errno));
+        return -1;
+    }
+    if (is_regular(fstat(fd, &status), &status, report))
+        return fd;
+    close(fd);
+    return -1;
+}
 
 static char *read_stream(FILE *stream, struct conf_report *report)
 {
-    struct stat status;
-    if (fstat(fileno(stream), &status) == 0 && S_ISDIR(status.st_mode)) {
-        conf_report_error(report, 0, NULL, "cannot read: it is a directory");
-        return NULL;
-    }
     char *text = malloc(CONF_TEXT_MAX + 2);
     if (!text) {
         conf_report_error(report, 0, NULL, "cannot read: out of memory");
@@ -37,9 +82,13 @@ static char *read_stream(FILE *stream, struct conf_report *report)
 
 char *conf_text_read(const char *file, struct conf_report *report)
 {
-    FILE *stream = fopen(file, "re");
+    int fd = open_regular(file, report);
+    if (fd < 0)
+        return NULL;
+    FILE *stream = fdopen(fd, "r");
     if (!stream) {
         conf_report_error(report, 0, NULL, "cannot read: %s", strerror(errno));
+        close(fd);
         return NULL;
     }
     char *text = read_stream(stream, report);

@@ -14,8 +14,9 @@
 enum { CONF_TEXT_MAX = 1024 * 1024 };
 
 /*
- * Reads a file of at most CONF_TEXT_MAX bytes without zero bytes. Returns a terminated text that
- * the caller frees, or NULL with an error in `report`. Blocks for the read.
+ * Reads a regular file of at most CONF_TEXT_MAX bytes without zero bytes. Returns a terminated text
+ * that the caller frees, or NULL with an error in `report`. Blocks for the read; a pipe or a device
+ * is refused at once, and not opened.
  */
 char *conf_text_read(const char *file, struct conf_report *report);
 

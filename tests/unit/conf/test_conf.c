@@ -1,9 +1,11 @@
 /* Configuration: what is good loads whole, what is bad is refused by one clear error at its line. */
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "conf/conf.h"
@@ -689,6 +691,46 @@ static void what_is_no_readable_text_is_refused(void **state)
     assert_non_null(strstr(fix->told, "is a directory"));
 }
 
+/* Whoever waited for the end of a pipe would wait for ever. */
+static void what_is_no_regular_file_is_refused_at_once(void **state)
+{
+    struct fixture *fix = *state;
+    int ends[2];
+    char pipe_file[64];
+    (void)alarm(60);
+    assert_int_equal(mkfifo(fix->file, 0600), 0);
+    expect_one_error(fix, load_file(fix, fix->file), 0,
+                     "cannot read: it is a pipe, must be a regular file");
+    unlink(fix->file);
+    assert_int_equal(symlink("/dev/null", fix->file), 0);
+    expect_one_error(fix, load_file(fix, fix->file), 0, "it is a device, must be a regular file");
+    unlink(fix->file);
+    assert_int_equal(pipe(ends), 0);
+    snprintf(pipe_file, sizeof(pipe_file), "/dev/fd/%d", ends[0]);
+    assert_int_equal(load_file(fix, pipe_file), 1);
+    assert_non_null(strstr(fix->told, "it is a pipe, must be a regular file"));
+    close(ends[0]);
+    close(ends[1]);
+    (void)alarm(0);
+}
+
+static void file_by_a_link_or_of_standard_input_is_a_file_still(void **state)
+{
+    struct fixture *fix = *state;
+    char link[sizeof(fix->folder) + 8];
+    char by_number[64];
+    assert_int_equal(load_text(fix, good), 0);
+    snprintf(link, sizeof(link), "%s/link", fix->folder);
+    assert_int_equal(symlink(fix->file, link), 0);
+    assert_int_equal(load_file(fix, link), 0);
+    unlink(link);
+    int fd = open(fix->file, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    snprintf(by_number, sizeof(by_number), "/dev/fd/%d", fd);
+    assert_int_equal(load_file(fix, by_number), 0);
+    close(fd);
+}
+
 /* libconfig 1.5 keeps the low 32 bits of such a number: 4294968296 would be 1000. */
 static void a_number_too_large_for_its_reader_is_refused_not_cut(void **state)
 {
@@ -858,6 +900,8 @@ int main(void)
         cmocka_unit_test(every_error_is_told_at_once_in_the_order_of_lines),
         cmocka_unit_test(a_known_key_in_a_wrong_group_is_shown_where_it_belongs),
         cmocka_unit_test(what_is_no_readable_text_is_refused),
+        cmocka_unit_test(what_is_no_regular_file_is_refused_at_once),
+        cmocka_unit_test(file_by_a_link_or_of_standard_input_is_a_file_still),
         cmocka_unit_test(a_number_too_large_for_its_reader_is_refused_not_cut),
         cmocka_unit_test(number_with_a_unit_is_named),
         cmocka_unit_test(string_without_an_end_is_named_by_its_start),
