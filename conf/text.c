@@ -96,6 +96,9 @@ char *conf_text_read(const char *file, struct conf_report *report)
     return text;
 }
 
+/* What some editors put before a text in UTF-8. */
+static const char byte_order_mark[] = "\xef\xbb\xbf";
+
 /* The end of a string or a comment that starts at `at`; `at` itself if none does. */
 static const char *skip_quiet(const char *at, unsigned *line, struct conf_report *report)
 {
@@ -160,6 +163,12 @@ void conf_text_check(const char *text, struct conf_report *report)
 {
     unsigned line = 1;
     const char *at = text;
+    if (strncmp(at, byte_order_mark, strlen(byte_order_mark)) == 0) {
+        conf_report_error(report, line, NULL,
+                          "syntax: a byte order mark (EF BB BF), must begin without: save it as "
+                          "\"UTF-8 without BOM\", or: tail -c +4 FILE > NEW-FILE");
+        at += strlen(byte_order_mark);
+    }
     while (*at != '\0') {
         const char *after = skip_quiet(at, &line, report);
         if (after != at) {

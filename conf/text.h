@@ -22,7 +22,8 @@ char *conf_text_read(const char *file, struct conf_report *report);
 
 /*
  * Reports what libconfig 1.5 would take without a word: numbers that do not fit into 32 bits (it
- * keeps their low bits), and @include (one file is the whole configuration).
+ * keeps their low bits), and @include (one file is the whole configuration); and a byte order mark,
+ * of which it would say no more than that the syntax is wrong.
  */
 void conf_text_check(const char *text, struct conf_report *report);
 

@@ -491,6 +491,26 @@ def configuration_is_checked_whole_by_all_three_daemons():
     cluster.close()
 
 
+def a_configuration_that_is_no_regular_file_is_refused_at_once():
+    cluster = Cluster(gateway=True)
+    fifo, marked = cluster.path("fifo.conf"), cluster.path("marked.conf")
+    os.mkfifo(fifo)
+    with open(cluster.conf("board-a"), "rb") as file, open(marked, "wb") as out:
+        out.write(b"\xef\xbb\xbf" + file.read())
+    for program, end in (*((daemon, ("-t",)) for daemon in DAEMONS), ("holdfastctl", ("check",)),
+                         ("holdfastctl", ("status",))):
+        refused = 1 if program == "holdfastctl" else 78
+        for file, kind in ((fifo, "a pipe"), ("/dev/null", "a device"), (cluster.folder, "a directory")):
+            result = run(cluster, program, "-c", file, *end)
+            assert result.returncode == refused and result.stdout == "", result
+            assert result.stderr == f"{file}:0: cannot read: it is {kind}, must be a regular file\n", result
+        result = run(cluster, program, "-c", marked, *end)
+        assert result.returncode == refused and result.stdout == "", result
+        assert re.fullmatch(rf"{re.escape(marked)}:1: syntax: a byte order mark .*tail -c \+4.*\n",
+                            result.stderr), result
+    cluster.close()
+
+
 def two_issuers_are_refused_with_the_reason():
     cluster = Cluster()
     for node in (cluster.issuers[0], cluster.boards[0]):
@@ -568,6 +588,7 @@ if __name__ == "__main__":
         one_nodes_relayed_commands_leave_room_for_the_others,
         strangers_at_the_guards_socket_are_refused,
         configuration_is_checked_whole_by_all_three_daemons,
+        a_configuration_that_is_no_regular_file_is_refused_at_once,
         two_issuers_are_refused_with_the_reason,
         a_certificate_that_does_not_suit_is_refused_at_the_start,
         a_port_in_use_is_named,

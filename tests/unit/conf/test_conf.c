@@ -775,6 +775,38 @@ static void string_without_an_end_is_named_by_its_start(void **state)
     expect_one_error(fix, load_text(fix, "node = { id = \"board-a\\\"; };\n"), 1, "no end");
 }
 
+/* As editors of Windows write it. */
+static void byte_order_mark_is_named_and_how_to_take_it_away(void **state)
+{
+    struct fixture *fix = *state;
+    static char text[TEXT_MAX];
+    snprintf(text, sizeof(text), "\xef\xbb\xbf%s", good);
+    expect_one_error(fix, load_text(fix, text), 1, "syntax: a byte order mark (EF BB BF), must");
+    assert_non_null(strstr(fix->told, "tail -c +4 FILE > NEW-FILE"));
+    assert_int_equal(load_text(fix, text + 3), 0); /* what that leaves */
+}
+
+static void lines_may_end_as_on_windows(void **state)
+{
+    struct fixture *fix = *state;
+    static char text[2 * TEXT_MAX];
+    size_t length = 0;
+    assert_int_equal(load_text(fix, good), 0);
+    uint64_t digest = fix->conf.digest;
+    for (const char *from = good; *from != '\0'; from++) {
+        if (*from == '\n')
+            text[length++] = '\r';
+        text[length++] = *from;
+    }
+    int count = load_bytes(fix, text, length);
+    assert_string_equal(fix->told, "");
+    assert_int_equal(count, 0);
+    assert_true(fix->conf.digest == digest);
+    memcpy(strstr(text, "ttl_ms = 1000"), "ttl_ms = 1   ", 13);
+    expect_one_error(fix, load_bytes(fix, text, length), line_at(text, strstr(text, "ttl_ms = 1 ")),
+                     "1 ms, must be");
+}
+
 static void another_file_cannot_be_included(void **state)
 {
     struct fixture *fix = *state;
@@ -905,6 +937,8 @@ int main(void)
         cmocka_unit_test(a_number_too_large_for_its_reader_is_refused_not_cut),
         cmocka_unit_test(number_with_a_unit_is_named),
         cmocka_unit_test(string_without_an_end_is_named_by_its_start),
+        cmocka_unit_test(byte_order_mark_is_named_and_how_to_take_it_away),
+        cmocka_unit_test(lines_may_end_as_on_windows),
         cmocka_unit_test(another_file_cannot_be_included),
         cmocka_unit_test(the_cluster_digest_is_that_of_what_all_nodes_agree_on),
         cmocka_unit_test(the_digest_is_that_of_the_meaning_not_of_the_text),
