@@ -241,6 +241,13 @@ static void check_gpio(struct place *at, const struct conf_output *output)
              "60000 ms from the watchdog's bite to the pin at its pull");
 }
 
+/* How much sooner such a time is over by a clock that is fast by the whole drift. */
+static struct span fast_clock_gain(uint32_t time_ms, uint32_t drift_ppm)
+{
+    struct span time = span_from_ms(time_ms);
+    return span_sub(timing_stretch(time, drift_ppm), time);
+}
+
 static void check_readback(struct place *at, const struct conf_resource *res,
                            const struct conf_output *output)
 {
@@ -249,11 +256,18 @@ static void check_readback(struct place *at, const struct conf_resource *res,
     uint32_t within_ms = output->readback_within_ms;
     uint32_t hold_ms = output->kind == CONF_OUTPUT_PULSE ? output->hold_ms : 0;
     const char *key = output_key(at, "readback.within_ms");
+    struct span early = fast_clock_gain(hold_ms, at->check->conf->drift_ppm);
     if (res->ttl_ms > 0 && within_ms + hold_ms >= res->ttl_ms)
         FAIL(at->check, key,
              "%u ms, hold_ms + within_ms = %u + %u = %u ms must be below ttl_ms = "
              "%u ms: later, it proves nothing that the expiry does not",
              within_ms, hold_ms, within_ms, hold_ms + within_ms, res->ttl_ms);
+    else if (span_from_ms(within_ms).us <= early.us)
+        FAIL(
+            at->check, key,
+            "%u ms, must be above hold_ms * drift_ppm = %u ms * %u ppm = %s ms: by a clock that is "
+            "so fast, an output that goes off in time would count as stuck on",
+            within_ms, hold_ms, at->check->conf->drift_ppm, conf_ms(early).text);
     else if (output->kind == CONF_OUTPUT_GPIO && res->release_ms > 0 && within_ms > res->release_ms)
         WARN(at->check, key,
              "%u ms is longer than release_ms = %u ms; if the output itself is "

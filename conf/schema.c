@@ -187,7 +187,9 @@ const struct conf_key conf_schema[] = {
           "none." },
     { "agent.resources[].outputs[].readback.within_ms", CONF_TYPE_INT, .required = true,
       .unit = "ms", .min = 1, .max = 1000, FIELD(struct conf_output, readback_within_ms),
-      .doc = "How soon it must agree (pulse: after hold_ms); else the resource goes to FAULT." },
+      .doc = "How soon it must agree (pulse: after hold_ms); else the resource goes to FAULT. "
+             "hold_ms + within_ms must be below ttl_ms; and within_ms of a pulse above hold_ms * "
+             "drift_ppm / 1000000, by which a fast clock ends hold_ms too early." },
 
     { "watchdog", CONF_TYPE_GROUP, FIELD(struct conf, has_watchdog),
       .doc = "Fed by the guard while it is on time." },

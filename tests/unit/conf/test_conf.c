@@ -518,6 +518,26 @@ static void what_is_just_good_is_taken_without_a_word_and_one_more_is_not(void *
     }
 }
 
+/*
+ * A clock that is fast by 10 % counts 44 ms while an output holds for its 40: at hold_ms + within_ms
+ * the guard has to be later than that.
+ */
+static void readback_has_time_left_on_a_fast_clock(void **state)
+{
+    struct fixture *fix = *state;
+    char text[TEXT_MAX];
+    edit(text, "timing = {", "drift_ppm = 2000", "drift_ppm = 100000");
+    int count = load_text(fix, text);
+    assert_string_equal(fix->told, "");
+    assert_int_equal(count, 0);
+    char *within = strstr(text, "within_ms = 5");
+    assert_non_null(within);
+    memcpy(within, "within_ms = 4", strlen("within_ms = 4"));
+    expect_one_error(fix, load_text(fix, text), line_at(text, within),
+                     "readback.within_ms: 4 ms, must be above hold_ms * drift_ppm = 40 ms * 100000 "
+                     "ppm = 4 ms");
+}
+
 /* ttl * (1 - drift) - release_ms - interval = 998 - 398 - 200 = 400 ms = two intervals. */
 static void two_renewals_that_just_fit_are_enough(void **state)
 {
@@ -920,6 +940,7 @@ int main(void)
         cmocka_unit_test(lists_refuse_elements_that_are_no_groups),
         cmocka_unit_test(numbers_that_do_not_add_up_are_refused_at_the_line_to_change),
         cmocka_unit_test(what_is_just_good_is_taken_without_a_word_and_one_more_is_not),
+        cmocka_unit_test(readback_has_time_left_on_a_fast_clock),
         cmocka_unit_test(two_renewals_that_just_fit_are_enough),
         cmocka_unit_test(folder_may_be_as_long_as_a_socket_in_it_allows),
         cmocka_unit_test(every_number_takes_its_minimum_and_its_maximum),
