@@ -78,16 +78,41 @@ static struct sums sums_of(const struct conf *conf, const struct conf_resource *
     return sums;
 }
 
-static void row(FILE *out, const char *label, struct span span, const char *why)
+/* The column of labels is as wide as the longest one: outputs have names of any length. */
+struct table {
+    FILE *out;
+    int label_width;
+};
+
+enum { LABELS_OWN = 28 }; /* of the longest one that is always there */
+
+#define OUTPUT_LABEL "   %s"
+
+static int label_width(const struct conf *conf)
 {
-    fprintf(out, "  %-28s %12s ms   %s\n", label, conf_ms(span).text, why);
+    int width = LABELS_OWN;
+    for (size_t i = 0; i < conf->resource_count; i++) {
+        const struct conf_resource *res = &conf->resource[i];
+        for (size_t j = 0; j < res->output_count; j++) {
+            int length = snprintf(NULL, 0, OUTPUT_LABEL, res->output[j].name.text);
+            width = length > width ? length : width;
+        }
+    }
+    return width;
 }
 
-static void print_output(const struct conf *conf, const struct conf_output *output, FILE *out)
+static void row(const struct table *table, const char *label, struct span span, const char *why)
+{
+    fprintf(table->out, "  %-*s %12s ms   %s\n", table->label_width, label, conf_ms(span).text,
+            why);
+}
+
+static void print_output(const struct conf *conf, const struct conf_output *output,
+                         const struct table *table)
 {
     char label[64];
     char why[160];
-    snprintf(label, sizeof(label), "   %s", output->name.text);
+    snprintf(label, sizeof(label), OUTPUT_LABEL, output->name.text);
     if (output->kind == CONF_OUTPUT_PULSE)
         snprintf(why, sizeof(why),
                  "pulse: drops hold_ms after the last edge; covers death and "
@@ -101,67 +126,69 @@ static void print_output(const struct conf *conf, const struct conf_output *outp
                  conf->watchdog_timeout_ms,
                  conf->watchdog_close_pings ? "one more, closing pings it," : "no ping on close",
                  conf->watchdog_close_pings ? conf->watchdog_timeout_ms : 0, output->reset_ms);
-    row(out, label, conf_output_fence(conf, output), why);
+    row(table, label, conf_output_fence(conf, output), why);
 }
 
-static void print_bound(const struct sums *sums, uint32_t election_ms, FILE *out)
+static void print_bound(const struct sums *sums, uint32_t election_ms, const struct table *table)
 {
     const struct timing_bound *bound = &sums->bound;
     char why[160];
-    fprintf(out, "  failover bound, from a board's death to the next board driving\n");
-    row(out, "   lease", bound->lease, "(T + F) * (1 + rho)");
+    fprintf(table->out, "  failover bound, from a board's death to the next board driving\n");
+    row(table, "   lease", bound->lease, "(T + F) * (1 + rho)");
     snprintf(why, sizeof(why), "estimate: 2 link round trips of %d + store sync %d + wake-up %d",
              LINK_ROUND_TRIP_MS, STORE_SYNC_MS, WAKE_UP_MS);
-    row(out, "   + grant", bound->grant, why);
+    row(table, "   + grant", bound->grant, why);
     snprintf(why, sizeof(why), "estimate: 2 link round trips of %d + wake-up %d",
              LINK_ROUND_TRIP_MS, WAKE_UP_MS);
-    row(out, "   + first renewal", bound->renewal, why);
+    row(table, "   + first renewal", bound->renewal, why);
     snprintf(why, sizeof(why), "estimate: wake-up %d + slowest readback", WAKE_UP_MS);
-    row(out, "   + energise", bound->energise, why);
-    row(out, "   = failover bound", bound->total, "the board did not lead the issuers");
+    row(table, "   + energise", bound->energise, why);
+    row(table, "   = failover bound", bound->total, "the board did not lead the issuers");
     snprintf(why, sizeof(why), "it led them: + 2 elections of %u + a commit, the wait starts anew",
              election_ms);
-    row(out, "   = failover bound, leader", sums->leader_total, why);
+    row(table, "   = failover bound, leader", sums->leader_total, why);
 }
 
-static void print_resource(const struct conf *conf, const struct conf_resource *res, FILE *out)
+static void print_resource(const struct conf *conf, const struct conf_resource *res,
+                           const struct table *table)
 {
     struct sums sums = sums_of(conf, res);
     char why[200];
-    fprintf(out, "\nresource %s\n", res->name.text);
-    row(out, "T  ttl", sums.ttl, "ttl_ms");
-    row(out, "r  release", sums.release, "release_ms: guard's decision to outputs off");
-    row(out, "F  fence latency", res->fence, "the largest of its outputs:");
+    fprintf(table->out, "\nresource %s\n", res->name.text);
+    row(table, "T  ttl", sums.ttl, "ttl_ms");
+    row(table, "r  release", sums.release, "release_ms: guard's decision to outputs off");
+    row(table, "F  fence latency", res->fence, "the largest of its outputs:");
     for (size_t i = 0; i < res->output_count; i++)
-        print_output(conf, &res->output[i], out);
+        print_output(conf, &res->output[i], table);
     snprintf(why, sizeof(why), "T / %d", TIMING_RENEWALS_PER_TTL);
-    row(out, "renew interval", sums.interval, why);
+    row(table, "renew interval", sums.interval, why);
     snprintf(why, sizeof(why), "t0 + T * (1 - rho) - r = t0 + %s - %s, t0: renewal sent",
              conf_ms(sums.held).text, conf_ms(sums.release).text);
-    row(out, "holder's deadline, t0 +", sums.deadline, why);
+    row(table, "holder's deadline, t0 +", sums.deadline, why);
     snprintf(why, sizeof(why),
              "t1 + (T + F) * (1 + rho) = t1 + (%s + %s) * (1 + %u ppm), "
              "t1: it was confirmed",
              conf_ms(sums.ttl).text, conf_ms(res->fence).text, conf->drift_ppm);
-    row(out, "issuer frees it, t1 +", sums.free, why);
-    row(out, "recommended ttl, at least", sums.advised,
+    row(table, "issuer frees it, t1 +", sums.free, why);
+    row(table, "recommended ttl, at least", sums.advised,
         sums.ttl.us < sums.advised.us ?
             "T is BELOW it: losing the issuer leader may cost a healthy holder its lease" :
             "T is above it: losing the issuer leader costs no healthy holder its lease");
-    row(out, "slow leader borne, one way", sums.delay,
+    row(table, "slow leader borne, one way", sums.delay,
         "(T * (1 - rho) - r - renew interval - heartbeat) / 4: a round takes four ways");
-    print_bound(&sums, conf->election_ms, out);
+    print_bound(&sums, conf->election_ms, table);
 }
 
 static void print_text(const struct conf *conf, FILE *out)
 {
+    const struct table table = { .out = out, .label_width = label_width(conf) };
     fprintf(out, "timing of node %s in cluster %s\n", conf->node_id.text, conf->cluster_name.text);
-    row(out, "heartbeat", span_from_ms(conf->heartbeat_ms), "heartbeat_ms");
-    row(out, "election timeout", span_from_ms(conf->election_ms), "election_ms, at the least");
-    fprintf(out, "  %-28s %12u ppm  drift_ppm: how far a clock's rate may be off\n", "rho",
-            conf->drift_ppm);
+    row(&table, "heartbeat", span_from_ms(conf->heartbeat_ms), "heartbeat_ms");
+    row(&table, "election timeout", span_from_ms(conf->election_ms), "election_ms, at the least");
+    fprintf(out, "  %-*s %12u ppm  drift_ppm: how far a clock's rate may be off\n",
+            table.label_width, "rho", conf->drift_ppm);
     for (size_t i = 0; i < conf->resource_count; i++)
-        print_resource(conf, &conf->resource[i], out);
+        print_resource(conf, &conf->resource[i], &table);
     if (conf->resource_count == 0)
         fprintf(out, "\nno resources: this node drives nothing\n");
 }

@@ -894,6 +894,23 @@ static void the_bound_is_the_sum_of_its_printed_parts(void **state)
     assert_non_null(strstr(text, "1082.04 ms"));
 }
 
+static void budget_of_an_output_with_a_long_name_keeps_its_columns(void **state)
+{
+    struct fixture *fix = *state;
+    char text[TEXT_MAX];
+    char printed[TEXT_MAX] = "";
+    edit(text, "outputs = (", "\"enable\"", "\"a-name-of-31-letters-as-allowed\"");
+    assert_int_equal(load_text(fix, text), 0);
+    FILE *out = fmemopen(printed, sizeof(printed), "w");
+    conf_print_budget(&fix->conf, out, false);
+    fclose(out);
+    const char *output = strstr(printed, "   a-name-of-31-letters-as-allowed ");
+    const char *ttl = strstr(printed, "T  ttl ");
+    assert_non_null(output);
+    assert_non_null(ttl);
+    assert_ptr_equal(strstr(output, " ms   pulse") - (output - ttl), strstr(ttl, " ms   ttl_ms"));
+}
+
 static void the_budget_as_json_is_one_object_on_one_line(void **state)
 {
     struct fixture *fix = *state;
@@ -964,6 +981,7 @@ int main(void)
         cmocka_unit_test(the_cluster_digest_is_that_of_what_all_nodes_agree_on),
         cmocka_unit_test(the_digest_is_that_of_the_meaning_not_of_the_text),
         cmocka_unit_test(the_bound_is_the_sum_of_its_printed_parts),
+        cmocka_unit_test(budget_of_an_output_with_a_long_name_keeps_its_columns),
         cmocka_unit_test(the_budget_as_json_is_one_object_on_one_line),
         cmocka_unit_test(the_man_page_lists_what_the_schema_knows),
     };
