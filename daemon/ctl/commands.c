@@ -353,30 +353,37 @@ static const struct command commands[] = {
 
 static const size_t command_count = sizeof(commands) / sizeof(commands[0]);
 
+/* Of a backup only the file is this program's: it is asked for, and written or checked here. */
+static bool is_asked(const struct command *command)
+{
+    return !command->local || command->local == run_backup;
+}
+
 static void print_help(FILE *out)
 {
     fprintf(
         out,
-        "holdfastctl [-c FILE | -H HOST:PORT [--node ID]] [--ca F --cert F --key F] "
+        "holdfastctl [-c FILE] [-H HOST:PORT] [--node ID] [--ca F] [--cert F] [--key F] "
         "[-o table|json] COMMAND...\n\n"
         "  -c FILE        configuration of the node to ask (%s)\n"
         "  -H HOST:PORT   ask the console there\n"
-        "  --node ID      the node that must be there; without it, one of the issuers that the\n"
-        "                 configuration names, and for questions any node of the CA\n"
+        "  --node ID      the node that must be there; with -H and without it, one of the issuers\n"
+        "                 that the configuration names, and for questions any node of the CA\n"
         "  --ca, --cert, --key FILE   instead of those of the configuration; acting needs a\n"
         "                 certificate of role operator\n"
-        "  -o json        one JSON object on one line\n"
-        "  --help, --version\n\n"
+        "  -o json        one JSON object on one line; --json is the same\n"
+        "  --help, --version\n"
+        "Options stand before the command; -o, --json and --help behind it, too.\n\n"
         "Exit status: 0 done, 1 refused, 2 usage, 3 unreachable.\n\n"
         "Asked of the console:\n",
         CTL_DEFAULT_CONF);
     for (size_t i = 0; i < command_count; i++) {
-        if (!commands[i].local)
+        if (is_asked(&commands[i]))
             fprintf(out, "  %s\n", commands[i].usage);
     }
     fprintf(out, "\nDone here, without a daemon:\n");
     for (size_t i = 0; i < command_count; i++) {
-        if (commands[i].local)
+        if (!is_asked(&commands[i]))
             fprintf(out, "  %s\n", commands[i].usage);
     }
 }

@@ -137,6 +137,12 @@ static void help_and_version_need_nothing(void **state)
     struct told told = { 0 };
     assert_int_equal(RUN(&told, "--help"), CTL_EXIT_OK);
     assert_non_null(strstr(told.out, "transfer RESOURCE BOARD"));
+    const char *asked = strstr(told.out, "\nAsked of the console:\n");
+    const char *here = strstr(told.out, "\nDone here, without a daemon:\n");
+    assert_non_null(asked);
+    assert_non_null(here);
+    const char *backup = strstr(told.out, "\n  backup FILE");
+    assert_true(asked < backup && backup < here && here < strstr(told.out, "\n  preflight "));
     assert_int_equal(RUN(&told, "--version"), CTL_EXIT_OK);
     assert_non_null(strstr(told.out, "holdfastctl " HOLDFAST_VERSION));
 }
