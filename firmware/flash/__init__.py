@@ -1,0 +1,1 @@
+"""`make flash`: see README.md of the folder above."""
