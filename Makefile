@@ -363,6 +363,13 @@ model:
 # What a board gets; firmware/README.md says what goes where.
 include firmware/install.mk
 
+# Writes BOARD's image, or IMAGE, to a card and reads it back; DEVICE is the whole disk, or a file named
+# *.img, which CREATE=1 makes. Asks first; YES=1 does not. Changes no disk that is built in or in use.
+.PHONY: flash
+flash:
+	@PYTHONPATH=firmware /usr/bin/python3 -B -m flash --board '$(BOARD)' --image '$(IMAGE)' $(if $(YES),--yes) \
+	    $(if $(CREATE),--create) -- '$(DEVICE)'
+
 # Static checks of all sources and their format; cppcheck alone is part of `make check`.
 .PHONY: lint
 lint:
