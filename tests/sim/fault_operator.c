@@ -95,6 +95,16 @@ const char *apply_unpin(struct world *world, const struct fault *fault)
     return leader_event(world, &event);
 }
 
+/* As a voter it counts at once, though it has no memory and nobody has noticed that yet. */
+static bool remember_with(const struct world *world, const struct raft_members *members, int node)
+{
+    struct raft_members with = *members;
+    int at = raft_member_index(&with, &world->name[node]);
+    if (at >= 0)
+        with.member[at].voter = true;
+    return fault_most_remember(world, &with, -1, -1);
+}
+
 static const char *change_members(struct world *world, const struct fault *fault,
                                   enum raft_change change)
 {
@@ -111,6 +121,8 @@ static const char *change_members(struct world *world, const struct fault *fault
     if (change == RAFT_CHANGE_REMOVE && raft_voter_count(&raft->members) <= 2)
         return "two voters are left";
     if (change == RAFT_CHANGE_REMOVE && !fault_most_remember(world, &raft->members, -1, node))
+        return "too few would remember";
+    if (change == RAFT_CHANGE_PROMOTE && !remember_with(world, &raft->members, node))
         return "too few would remember";
     const char *skipped = leader_event(world, &event);
     if (skipped)
