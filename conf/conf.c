@@ -89,11 +89,9 @@ static void load_tree(struct conf *conf, const char *file, config_t *tree, const
     conf->cluster_digest = conf_cluster_digest(conf);
 }
 
-static void load_text(struct conf *conf, const char *file, struct conf_report *report)
+void conf_load_text(struct conf *conf, const char *file, const char *text,
+                    struct conf_report *report)
 {
-    char *text = conf_text_read(file, report);
-    if (!text)
-        return;
     conf_text_check(text, report);
     if (report->errors == 0) {
         config_t tree;
@@ -101,6 +99,13 @@ static void load_text(struct conf *conf, const char *file, struct conf_report *r
         load_tree(conf, file, &tree, text, report);
         config_destroy(&tree);
     }
+}
+
+static void load_file(struct conf *conf, const char *file, struct conf_report *report)
+{
+    char *text = conf_text_read(file, report);
+    if (text)
+        conf_load_text(conf, file, text, report);
     free(text);
 }
 
@@ -116,7 +121,7 @@ int conf_load(struct conf *conf, const char *file, FILE *errors)
         conf_report_error(report, 0, NULL, "cannot read: a path of %zu characters, at most %d",
                           strlen(file), CONF_PATH_MAX);
     else
-        load_text(conf, file, report);
+        load_file(conf, file, report);
     text_copy(conf->file, sizeof(conf->file), file);
     conf_report_print(report, file, errors);
     int count = report->errors;

@@ -68,9 +68,8 @@ static void store_number(unsigned char *field, size_t size, int64_t value)
         memcpy(field, &value, size);
 }
 
-/* What the file says, for people: 20 ms, "abc", a group. */
-static void describe_value(const struct conf_key *key, const config_setting_t *value, char *out,
-                           size_t size)
+void conf_describe_value(const struct conf_key *key, const config_setting_t *value, char *out,
+                         size_t size)
 {
     switch (config_setting_type(value)) {
     case CONFIG_TYPE_INT:
@@ -106,7 +105,7 @@ static void refuse(struct loader *loader, const struct conf_key *key, const char
 {
     char is[128];
     char allowed[200];
-    describe_value(key, value, is, sizeof(is));
+    conf_describe_value(key, value, is, sizeof(is));
     conf_key_allowed(key, allowed, sizeof(allowed));
     conf_report_error(loader->report, line_of(value), shown, "%s, must be %s", is, allowed);
 }

@@ -1,7 +1,8 @@
 /*
- * Inside conf/: from libconfig's tree into struct conf, by the schema; and the checks across keys.
+ * From libconfig's tree into struct conf, by the schema; and the checks across keys.
  *
- * Owner: conf_load(), for the time of one call.
+ * Owner: conf_load(), for the time of one call. Outside of conf/, provision/ calls conf_load_text()
+ *   and conf_describe_value(), and nobody anything else.
  */
 #ifndef HOLDFAST_CONF_LOAD_H
 #define HOLDFAST_CONF_LOAD_H
@@ -11,6 +12,18 @@
 #include "base/fnv.h"
 #include "conf/conf.h"
 #include "conf/conf_report.h"
+#include "conf/schema.h"
+
+/*
+ * As conf_load() for a text that is to become `file`: relative paths are relative to that. *conf is
+ * zeroed by the caller, and valid only if `report` has no error afterwards; lines are those of `text`.
+ */
+void conf_load_text(struct conf *conf, const char *file, const char *text,
+                    struct conf_report *report);
+
+/* What a file says for a key, for people: 20 ms, "abc", a group. Unprintable characters are '?'. */
+void conf_describe_value(const struct conf_key *key, const config_setting_t *value, char *out,
+                         size_t size);
 
 /*
  * Stores every value of the tree into *conf (zeroed by the caller), with defaults, and reports what
