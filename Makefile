@@ -50,7 +50,7 @@ PAGES_arm64 := -Wl,-z,max-page-size=16384
 LDFLAGS := $(SANFLAGS) $(PAGES_$(TARGET)) -Wl,--gc-sections -Wl,--as-needed -Wl,-z,relro,-z,now
 
 # ---- archives: name and the folders they are made of
-ARCHIVES := core wire log notify files options hal conf store backup peer client console issuer agent node guard gateway preflight ctl bench
+ARCHIVES := core wire log notify files options hal conf store backup peer client console issuer agent node guard gateway preflight provision ctl bench
 core_dirs    := daemon/core/base daemon/core/raft daemon/core/lease daemon/core/guard
 wire_dirs    := daemon/core/wire
 log_dirs     := daemon/log
@@ -70,6 +70,7 @@ node_dirs    := daemon/node
 guard_dirs   := daemon/guard
 gateway_dirs := daemon/gateway
 preflight_dirs := daemon/preflight
+provision_dirs := daemon/provision
 ctl_dirs     := daemon/ctl
 bench_dirs   := tests/bench
 
@@ -87,7 +88,7 @@ holdfast-gateway_main     := daemon/gateway/main.c
 holdfast-gateway_archives := gateway client conf hal options notify log core
 holdfast-gateway_libs     := -lconfig -lmodbus
 holdfastctl_main     := daemon/ctl/main.c
-holdfastctl_archives := ctl preflight backup conf hal wire core
+holdfastctl_archives := ctl provision preflight backup conf hal wire core
 holdfastctl_libs     := $(NANOPB) $(MBEDTLS) -lconfig
 holdfast-bench_main     := tests/bench/main.c
 holdfast-bench_archives := bench hal core
@@ -110,7 +111,7 @@ setup:
 	@$(if $(TARGET),toolchain/sysroot.sh $(TARGET) $(SYSROOT))
 
 setup-tests: setup
-	@toolchain/setup.sh libcmocka-dev cppcheck systemd udev
+	@toolchain/setup.sh libcmocka-dev cppcheck systemd udev mtools
 
 HAVE := $(foreach p,$(PROGRAMS),$(if $(wildcard $($(p)_main)),$(p)))
 EXAMPLES := $(patsubst daemon/client/examples/%.c,$(BUILD)/examples/%,$(wildcard daemon/client/examples/*.c))
@@ -258,7 +259,7 @@ $(BUILD)/lib/latency-agent: tests/system/latency_agent.c $(BUILD)/lib/libcore.a
 tests: build $(if $(SIM_OBJECTS),$(BUILD)/bin/holdfast-sim) $(PRELOADED) $(CHAOS_TOOLS) $(BUILD)/lib/latency-agent $(UNIT_TESTS)
 
 # Harnesses of tests/fuzz: a build of its own, by clang. FUZZ_SECONDS each.
-FUZZ_ARCHIVES := ctl preflight gateway bench peer backup store conf hal log wire core
+FUZZ_ARCHIVES := ctl provision preflight gateway bench peer backup store conf hal log wire core
 FUZZERS := $(patsubst tests/fuzz/%.c,$(BUILD)/bin/%,$(wildcard tests/fuzz/fuzz_*.c))
 $(BUILD)/bin/fuzz_%: $(BUILD)/obj/tests/fuzz/fuzz_%.o $(SUPPORT_PANIC) $(FUZZ_ARCHIVES:%=$(BUILD)/lib/lib%.a)
 	@mkdir -p $(@D)

@@ -33,6 +33,7 @@ wall daemon/issuer '"(node|agent|peer|console)/' "the issuer knows a node, an ag
 wall daemon/peer '"(node|agent|issuer|console)/' "the network knows who speaks over it"
 wall daemon/node '"console/' "the node knows the console, which stands above it"
 wall "daemon/guard daemon/gateway" '"(node|agent|issuer|peer|console|store|backup)/' "guard or gateway is built of holdfastd"
+wall daemon/provision '"(core|raft|lease|guard|wire|node|agent|issuer|peer|console|store|backup|ctl|log|hal|preflight)/|<mbedtls' "provision knows more than base and conf"
 tell "a folder's private header is included by another folder" "$(
     grep -rnE '^#include "[a-z0-9_/]+_(private|internal)\.h"' daemon --include='*.c' --include='*.h' |
         awk -F: '{ from = $1; sub("/[^/]*$", "", from); sub(".*/", "", from); split($0, part, "\"");
