@@ -11,6 +11,7 @@
 #include "ctl/client.h"
 #include "ctl/pki.h"
 #include "ctl/printable.h"
+#include "ctl/provision_run.h"
 #include "preflight/preflight.h"
 
 enum { SLOW_SILENCE_MS = 60000 };
@@ -321,6 +322,11 @@ static enum ctl_exit run_pki(const struct run *run)
     return done ? CTL_EXIT_OK : CTL_EXIT_REFUSED;
 }
 
+static enum ctl_exit run_provision(const struct run *run)
+{
+    return provision_run(run->options, run->out, run->errors);
+}
+
 /* ---- the table */
 
 static enum ctl_exit run_backup(const struct run *run);
@@ -348,6 +354,11 @@ static const struct command commands[] = {
     { "preflight", "preflight [--seconds N] [--try-lines] [--try-watchdog]", 1, run_preflight, 0,
       false },
     { "pki", "pki init|issue|renew ...", 2, run_pki, 0, false },
+    /* Of one name, the first is taken; all are told by --help. */
+    { "provision", PROVISION_USAGE_FOLDER, 1, run_provision, 0, false },
+    { "provision", PROVISION_USAGE_IMAGE, 1, run_provision, 0, false },
+    { "provision", PROVISION_USAGE_CHECK, 1, run_provision, 0, false },
+    { "provision", PROVISION_USAGE_EXAMPLE, 1, run_provision, 0, false },
     { "reference", "reference [man]", 1, run_reference, 0, false },
 };
 
