@@ -143,6 +143,9 @@ def completion_offers_what_the_command_table_has():
             (("pki", "i"), ["init", "issue"]), (("reference", ""), ["man"]),
             (("preflight", "--try"), ["--try-lines", "--try-watchdog"]),
             (("backup", "--"), ["--force", "--json", "--verify"]), (("backup", "holdfast-b"), ["holdfast-bench"]),
+            (("provision", "--b"), ["--begin", "--board"]), (("provision", "--folder", "../b"), ["../bin"]),
+            (("provision", "--board", "a", "--image", "holdfast-b"), ["holdfast-bench"]),
+            (("provision", "--check", "holdfast-b"), ["holdfast-bench"]),
             (("-o", ""), ["json", "table"]), (("-c", "holdfast-b"), ["holdfast-bench"])):
         assert completed(*words) == offered, (words, completed(*words), offered)
     # Its own options are those that the program knows.
