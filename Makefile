@@ -348,6 +348,29 @@ check-boards: setup-tests
 	@$(foreach t,$(TARGETS),$(MAKE) --no-print-directory TARGET=$(t) build/$(t)/tests/unit/hal/test_contract &&) true
 	@PYTHONPATH=tests/system /usr/bin/python3 -m qemu $(if $(KIND),--kind $(KIND)) $(SCENARIOS)
 
+# What is flashed: firmware/README.md, "Images". BOARD= is one of firmware/image/boards.py; the first time also fetches
+# Debian's packages.
+IMAGE_EPOCH = $(or $(SOURCE_DATE_EPOCH),$(shell git log -1 --format=%ct 2>/dev/null),1767225600)
+IMAGE_VERSION = $(VERSION)$(addprefix -,$(shell git describe --always --dirty 2>/dev/null))
+IMAGE_TARGET = $(or $(filter-out beaglebone,$(lastword $(subst -, ,$(BOARD)))),armhf)
+.PHONY: image check-image
+image:
+	@$(if $(BOARD),,$(error BOARD= is one of: qemu-arm64 qemu-armhf rpi-arm64 rpi-armhf beaglebone))
+	@toolchain/setup.sh mtools e2fsprogs u-boot-tools xz-utils binutils binutils-$(TRIPLET_$(IMAGE_TARGET))
+	@$(MAKE) --no-print-directory TARGET=$(IMAGE_TARGET) all
+	@PYTHONPATH=firmware /usr/bin/python3 -B -m image $(BOARD) --version $(IMAGE_VERSION) --epoch $(IMAGE_EPOCH) \
+	    $(if $(RAW),--raw) $(if $(OUT),--out $(OUT))
+
+# Emulated boards that boot these images through U-Boot, form a cluster and lose power; SCENARIOS="name ..." runs
+# those alone, BOARDS= those images, CUTS= power cuts. tests/system/cards/README.md.
+check-image: BOARDS ?= qemu-arm64 qemu-armhf
+check-image: setup-tests
+	@toolchain/setup.sh qemu-system-arm mtools e2fsprogs openssh-client iproute2
+	@$(MAKE) --no-print-directory $(BUILD)/bin/holdfast-bench $(BUILD)/bin/holdfastctl
+	@$(foreach b,$(BOARDS),$(MAKE) --no-print-directory image BOARD=$(b) &&) true
+	@PYTHONPATH=tests/system /usr/bin/python3 -B -m cards $(BOARDS:%=--board %) $(if $(CUTS),--cuts $(CUTS)) \
+	    $(if $(SEED),--seed $(SEED)) $(SCENARIOS)
+
 # Power cuts of real processes, CUTS of each kind; SEED=n repeats them.
 .PHONY: powercut
 powercut: CUTS ?= 300

@@ -2,11 +2,14 @@
 
 import os
 import re
-import shlex
-import stat
 import subprocess
+import sys
 
 from cluster import ROOT
+
+sys.path.insert(0, os.path.join(ROOT, "firmware"))
+from image.cpio import Archive  # noqa: E402
+from image.shipped import device_rules, read, shipped, users  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PARTS = os.path.join(ROOT, "build", "boards", "kernel")
@@ -21,51 +24,6 @@ APPLETS = ("sh", "mount", "umount", "insmod", "ifconfig", "stty", "cat", "mkdir"
            "usleep", "touch", "kill", "pidof", "ls", "ps", "dd", "df", "date", "rm", "dmesg", "sleep",
            "echo", "cp", "grep", "head", "uname", "mknod", "pgrep", "tail", "stat", "chown", "chgrp",
            "basename", "readlink", "id")
-# Numbers of the shipped users and groups, in the order in which the shipped file names them.
-FIRST_ID = 990
-
-
-class Archive:
-    """A cpio archive in the kernel's "newc" format. Archives one after the other are one to it."""
-
-    def __init__(self):
-        self.parts, self.size, self.names = [], 0, set()
-
-    def _put(self, data):
-        padding = b"\0" * (-len(data) % 4)
-        self.parts.append(data + padding)
-        self.size += len(data) + len(padding)
-
-    def _entry(self, name, mode, data=b"", owner=0):
-        fields = (len(self.names) + 1, mode, owner, owner, 1, 0, len(data), 0, 0, 0, 0, len(name) + 1, 0)
-        head = b"070701" + b"".join(b"%08X" % f for f in fields)
-        self._put(head + name.encode() + b"\0")
-        self._put(data)
-        self.names.add(name)
-
-    def folder(self, name):
-        parent = os.path.dirname(name)
-        if parent and parent not in self.names:
-            self.folder(parent)
-        if name not in self.names:
-            self._entry(name, stat.S_IFDIR | 0o755)
-
-    def file(self, name, data, mode=0o644, owner=0):
-        self.folder(os.path.dirname(name)) if "/" in name else None
-        self._entry(name, stat.S_IFREG | mode, data, owner)
-
-    def link(self, name, target):
-        self.folder(os.path.dirname(name)) if "/" in name else None
-        self._entry(name, stat.S_IFLNK | 0o777, target.encode())
-
-    def data(self):
-        self._entry("TRAILER!!!", 0)
-        return b"".join(self.parts)
-
-
-def read(*path):
-    with open(os.path.join(*path), "rb") as file:
-        return file.read()
 
 
 def load_order(names):
@@ -106,36 +64,6 @@ def stripped(target, path):
     data = read(out)
     os.remove(out)
     return data
-
-
-def shipped(*path):
-    return read(ROOT, "firmware", *path).decode()
-
-
-def users():
-    """What systemd-sysusers makes of the shipped file: name -> number, and the texts of passwd and group."""
-    numbers, members, passwd = {"root": 0}, {}, ["root:x:0:0:root:/:/bin/sh"]
-    for line in shipped("sysusers", "holdfast.conf").splitlines():
-        kind, *words = shlex.split(line, comments=True) or [""]
-        if kind == "m":
-            members.setdefault(words[1], []).append(words[0])
-        elif kind:
-            number = numbers[words[0]] = FIRST_ID + len(numbers) - 1
-        if kind == "u":
-            passwd.append(f"{words[0]}:x:{number}:{number}:{words[2]}:{words[3]}:/sbin/nologin")
-    group = [f"{name}:x:{number}:{','.join(members.get(name, []))}" for name, number in numbers.items()]
-    return numbers, "\n".join(passwd) + "\n", "\n".join(group) + "\n"
-
-
-def device_rules():
-    """The shipped udev rules, a line each: subsystem, name, group, mode. A key that is not known here fails."""
-    lines = []
-    for line in shipped("udev", "99-holdfast.rules").splitlines():
-        keys = {key + sign: value for key, sign, value in re.findall(r'(\w+)(==|=)"([^"]*)"', line)}
-        if keys and not line.startswith("#"):
-            lines.append(" ".join(keys.pop(key) for key in ("SUBSYSTEM==", "KERNEL==", "GROUP=", "MODE=")))
-            assert not keys, f"99-holdfast.rules: {keys}"
-    return "\n".join(lines) + "\n"
 
 
 def unsigned(module):
