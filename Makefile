@@ -363,7 +363,7 @@ image:
 
 # Emulated boards that boot these images through U-Boot, form a cluster and lose power; SCENARIOS="name ..." runs
 # those alone, BOARDS= those images, CUTS= power cuts. tests/system/cards/README.md.
-check-image: BOARDS ?= qemu-arm64 qemu-armhf
+check-image: BOARDS ?= qemu-arm64 qemu-armhf rpi-arm64 rpi-armhf beaglebone
 check-image: setup-tests
 	@toolchain/setup.sh qemu-system-arm mtools e2fsprogs openssh-client iproute2
 	@$(MAKE) --no-print-directory $(BUILD)/bin/holdfast-bench $(BUILD)/bin/holdfastctl

@@ -10,7 +10,7 @@ import traceback
 
 from cluster import ROOT
 
-from . import scenarios, structure
+from . import pi, scenarios, structure
 from .machine import EMULATORS
 from .world import Cards, make_network
 
@@ -43,7 +43,7 @@ class Count:
 
 
 def run_kind(count, kind, built, given):
-    if given.scenarios and set(given.scenarios) <= {"structure", "twice"}:
+    if given.scenarios and not set(given.scenarios) & {s.__name__ for s in scenarios.ALONE + scenarios.TOGETHER}:
         return
     world = Cards(kind, built)
     world.keep = given.keep
@@ -75,7 +75,7 @@ def no_overlap(world):
 
 
 def main():
-    names = ["structure", "twice"] + [s.__name__ for s in scenarios.ALONE + scenarios.TOGETHER]
+    names = ["structure", "twice", "pi_system", "pi_loader"] + [s.__name__ for s in scenarios.ALONE + scenarios.TOGETHER]
     parser = argparse.ArgumentParser(prog="check-image", description=__doc__)
     parser.add_argument("scenarios", nargs="*", metavar="SCENARIO", help=f"of {', '.join(names)}")
     parser.add_argument("--board", action="append", help="default: qemu-arm64")
@@ -100,6 +100,9 @@ def main():
             count.run(f"{kind}: structure", lambda: structure.check(kind, built))
         if not given.scenarios or "twice" in given.scenarios:
             count.run(f"{kind}: built twice, the same", lambda: structure.twice(kind, built))
+        for act in (pi.system, pi.loader) if kind == "rpi-arm64" else ():
+            if not given.scenarios or f"pi_{act.__name__}" in given.scenarios:
+                count.run(f"{kind}: {act.__name__} in raspi3b", lambda: tell(kind, f"raspi3b: {act.__name__}", act(built), "s"))
         if kind in EMULATORS:
             run_kind(count, kind, built, given)
     print(f"figure: the run took {time.monotonic() - began:.0f} s", flush=True)

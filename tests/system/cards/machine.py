@@ -41,7 +41,9 @@ class Machine:
             "-device", "virtio-blk-device,drive=card", "-action", "watchdog=reset",
             "-qmp", f"unix:{self.path('qmp')},server=on,wait=off",
             "-qtest", f"unix:{self.path('qtest')},server=on,wait=off", "-qtest-log", "none",
-            "-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial", "-device", "i6300esb"]
+            "-chardev", "stdio,id=serial,signal=off", "-serial", "chardev:serial"]
+        if self.kind == "qemu-arm64":
+            command += ["-device", "i6300esb"]
         if self.tap:
             command += ["-netdev", f"tap,id=line,ifname={self.tap},script=no,downscript=no",
                         "-device", f"virtio-net-device,netdev=line,mac=52:54:00:77:00:{self.number:02x}"]

@@ -101,6 +101,10 @@ def begins(world, tell):
     machine = world.machines[holder]
     for node in world.nodes:
         assert world.machines[node].heard("first=begin: the cluster line-3 is begun"), node
+        work = [world.machines[node].worked[found[1].string] for found in
+                (world.machines[node].heard(pattern) for pattern in (KERNEL, INIT, SERVICE))]
+        tell(f"{node}: seconds of a processor until the kernel starts, init, service",
+             ", ".join(f"{value:.1f}" for value in work), "")
         kernel, init, service = seconds(world.machines[node])
         tell(f"{node}: power to kernel's start", kernel, "s")
         tell(f"{node}: kernel's own boot", init - kernel, "s")
