@@ -55,8 +55,8 @@ enum {
     INHERITED = 9 /* the watchdog, as /init has it open */
 };
 #define WATCHDOG "/dev/watchdog0"
-#define NOTIFY "/run/notify"
-#define LOGS "/run/log"
+#define NOTIFY   "/run/notify"
+#define LOGS     "/run/log"
 
 struct service {
     char *name, *user, *umask;
@@ -206,12 +206,14 @@ static void read_service(char *line)
     service->oom = next_number(&line);
     service->umask = next_word(&line);
     final = next_word(&line);
-    for (char *word; final != NULL && service->finals < FINAL_MAX && (word = strsep(&final, ",")) != NULL;)
+    for (char *word;
+         final != NULL && service->finals < FINAL_MAX && (word = strsep(&final, ",")) != NULL;)
         if (strcmp(word, "-") != 0)
             service->final[service->finals++] = atoi(word);
     while (words < WORDS_MAX - 1 && (service->command[words] = next_word(&line)) != NULL)
         words++;
-    service->guard = strcmp(service->name, "holdfast-guard") == 0 && access("/run/guard-has-watchdog", F_OK) == 0;
+    service->guard = strcmp(service->name, "holdfast-guard") == 0 &&
+                     access("/run/guard-has-watchdog", F_OK) == 0;
     if (words == 0)
         say("/etc/services: %s: no command", service->name);
     else
@@ -515,7 +517,8 @@ static void keep_watchdog(void)
 
 static void wait_for_news(int signals, int timeout_ms)
 {
-    struct pollfd polled[SERVICES_MAX + 2] = { { signals, POLLIN, 0 }, { notify_socket, POLLIN, 0 } };
+    struct pollfd polled[SERVICES_MAX + 2] = { { signals, POLLIN, 0 },
+                                               { notify_socket, POLLIN, 0 } };
     nfds_t number = 2;
     for (int i = 0; i < count; i++)
         if (services[i].output >= 0)
@@ -629,7 +632,8 @@ int main(int argc, char **argv)
     }
     watchdog = fcntl(INHERITED, F_SETFD, FD_CLOEXEC) == 0 ? INHERITED : -1;
     if (argc != 2 || getpid() != 1) {
-        fprintf(stderr, "usage: supervise BOARD (as process 1) | watchdog | led TRIGGER | as USER COMMAND...\n");
+        fprintf(stderr, "usage: supervise BOARD (as process 1) | watchdog | led TRIGGER | as USER "
+                        "COMMAND...\n");
         return 2;
     }
     board = argv[1];
