@@ -35,7 +35,7 @@ gpu_mem=64
 disable_splash=1
 """
 PI_FIRMWARE = ("bootcode.bin", "start.elf", "fixup.dat", "start4.elf", "fixup4.dat")
-PI_PLUGGED = PLUGGED + ("genet", "bcm2835_wdt", "xhci_pci", "leds_gpio")
+PI_PLUGGED = PLUGGED + ("bcm2835_wdt", "leds_gpio")
 PI_SETUP = "setenv ramdisk_addr_r 0x04000000"  # kernels grow
 
 
@@ -54,14 +54,16 @@ ALL = {
         target="armhf", boot="bootz", arguments="console=ttyAMA0 quiet", drivers=VIRTUAL[:-1] + ("softdog",),
         watchdog="softdog", beside={"u-boot.bin": "u-boot/qemu_arm/u-boot.bin"}),
     "rpi-arm64": Board(
-        target="arm64", boot="booti", arguments="console=ttyS1,115200 quiet", drivers=PI_PLUGGED, watchdog="bcm2835_wdt",
+        target="arm64", boot="booti", arguments="console=ttyS1,115200 quiet",
+        drivers=PI_PLUGGED + ("genet", "xhci_pci"), watchdog="bcm2835_wdt",
         trees="bcm2711-rpi-*.dtb bcm2837-rpi-*.dtb", trees_on_fat=True, setup=PI_SETUP,
         fat=pi_fat("arm_64bit=1\nkernel=u-boot-64.bin\n", {"64": "rpi_arm64"})),
+    # Debian's kernel for it has neither the network nor the USB of a Raspberry Pi 4.
     "rpi-armhf": Board(
         target="armhf", boot="bootz", arguments="console=ttyS1,115200 quiet", drivers=PI_PLUGGED, watchdog="bcm2835_wdt",
-        trees="bcm2711-rpi-*.dtb bcm2836-rpi-*.dtb bcm2837-rpi-*.dtb", trees_on_fat=True, setup=PI_SETUP,
-        fat=pi_fat("arm_64bit=0\n[pi2]\nkernel=u-boot-2.bin\n[pi3]\nkernel=u-boot-3.bin\n[pi4]\nkernel=u-boot-4.bin\n",
-                   {"2": "rpi_2", "3": "rpi_3_32b", "4": "rpi_4_32b"})),
+        trees="bcm2836-rpi-*.dtb bcm2837-rpi-*.dtb", trees_on_fat=True, setup=PI_SETUP,
+        fat=pi_fat("arm_64bit=0\n[pi2]\nkernel=u-boot-2.bin\n[pi3]\nkernel=u-boot-3.bin\n",
+                   {"2": "rpi_2", "3": "rpi_3_32b"})),
     "beaglebone": Board(
         target="armhf", boot="bootz", arguments="console=ttyO0,115200 quiet",
         drivers=PLUGGED + ("omap_wdt", "tps65217", "leds_gpio"), watchdog="omap_wdt",

@@ -12,13 +12,13 @@ from .card import DATA_AT, FAT_AT, SECTOR, SLOT_A, SLOT_B, SLOT_SIZE
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", "..", ".."))
 TREES = {"rpi-arm64": ("bcm2711-rpi-4-b.dtb", "bcm2837-rpi-3-b-plus.dtb", "bcm2837-rpi-zero-2-w.dtb"),
-         "rpi-armhf": ("bcm2711-rpi-4-b.dtb", "bcm2836-rpi-2-b.dtb", "bcm2837-rpi-3-b.dtb"),
+         "rpi-armhf": ("bcm2836-rpi-2-b.dtb", "bcm2837-rpi-3-b.dtb"),
          "beaglebone": ("am335x-boneblack.dtb", "am335x-bonegreen.dtb", "am335x-pocketbeagle.dtb")}
 # That a card, a network and a watchdog are found at all.
-DRIVERS = {"rpi": ("bcm2835", "sdhci-iproc", "genet", "smsc95xx", "lan78xx", "bcm2835_wdt", "leds-gpio"),
+DRIVERS = {"rpi": ("bcm2835", "sdhci-iproc", "smsc95xx", "lan78xx", "bcm2835_wdt", "leds-gpio"),
            "bea": ("omap_wdt", "ti_cpsw_new", "smsc", "leds-gpio", "sdhci-omap"),
            "qem": ("virtio_blk", "virtio_net")}
-BOOTS = {"rpi-arm64": ("u-boot-64.bin",), "rpi-armhf": ("u-boot-2.bin", "u-boot-3.bin", "u-boot-4.bin")}
+BOOTS = {"rpi-arm64": ("u-boot-64.bin",), "rpi-armhf": ("u-boot-2.bin", "u-boot-3.bin")}
 
 
 class Image:
@@ -77,7 +77,7 @@ def partitions(image):
 
 def drivers(archive, board):
     """The initramfs has the drivers, all that they need, and an alias to find them by."""
-    for name in DRIVERS[board[:3]]:
+    for name in DRIVERS[board[:3]] + (("genet", "xhci-pci", "xhci-hcd") if board == "rpi-arm64" else ()):
         assert re.search(rb"lib/modules/[^/\0]+/%s\.ko\0" % name.replace("-", "_").encode(), archive), name
     listed = set(re.findall(rb"^([\w-]+)\.ko:", archive, re.M))
     for words in re.findall(rb"^[\w-]+\.ko:(.*)$", archive, re.M):
