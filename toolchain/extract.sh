@@ -14,13 +14,13 @@ suite=bookworm
 # The archive that this machine installs from, without its updates: one list, the same everywhere.
 archive=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $suite" \
     'Origin: Debian' 'Component: main' | head -n 1)
-[ -z "$component" ] || archive=${archive:-http://deb.debian.org/debian}
 mode=unshare
 [ "$(id -u)" -ne 0 ] || mode=root
 mkdir -p "$(dirname "$out")"
 echo "holdfast: extracting Debian packages for $architecture: ${packages//,/ }"
 mmdebstrap --quiet --variant=extract --mode="$mode" --architectures="$architecture" \
-    --include="$packages" "$suite" "$out" ${archive:+"deb $archive $suite main $component"} 2>"$out.log" || {
+    --components="main${component:+,$component}" --include="$packages" \
+    "$suite" "$out" ${archive:+"deb $archive $suite main $component"} 2>"$out.log" || {
     cat "$out.log" >&2
     exit 1
 }
