@@ -276,6 +276,20 @@ void fault_event(struct world *world, const struct event *event)
     post_next(world);
 }
 
+/* It has no memory, and of those that its file lists none is an issuer any more. */
+static bool lists_only_removed(const struct world *world, int issuer)
+{
+    struct raft_members listed;
+    sim_bootstrap_members(world, &listed);
+    for (int i = 0; i < listed.count; i++) {
+        const struct hf_name *id = &listed.member[i].id;
+        if (!name_equal(id, &world->name[issuer]) &&
+            raft_member_index(&world->oracle.members, id) >= 0)
+            return false;
+    }
+    return !oracle_remembers(world, issuer);
+}
+
 /*
  * When no more faults come: files that list too few are mended, and a cluster that was begun anew with
  * too low a number is begun again, as its boards ask for, as is one whose only issuer lost its journal.
@@ -284,9 +298,12 @@ static void mend_beginnings(struct world *world)
 {
     for (int i = 0; i < world->issuer_count; i++) {
         struct sim_issuer *issuer = &world->issuer[i];
-        if (issuer->alone && issuer->process.up)
+        if (!issuer->alone && !lists_only_removed(world, i))
+            continue;
+        if (issuer->process.up)
             fault_kill_issuer(world, i, false, 0);
         issuer->alone = false;
+        issuer->of_today = true;
     }
     if (world->begun_low || sim_waits_for_operator(world))
         (void)sim_begin_anew(world, 0, true);

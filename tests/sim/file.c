@@ -66,12 +66,14 @@ static void write_policy(const struct world *world, int resource, struct conf_po
         policy->holder[board] = world->name[board_node(world, board)];
 }
 
-/* Whom it knows of: those of the first day, whatever became of them; or itself alone. */
+/* Whom it knows of: those of the first day, whatever became of them; itself alone; those of today. */
 static void write_cluster(const struct world *world, int machine, struct conf *conf)
 {
     struct raft_members members;
     bool alone = machine < world->issuer_count && world->issuer[machine].alone;
     sim_bootstrap_members(world, &members);
+    if (machine < world->issuer_count && world->issuer[machine].of_today)
+        members = world->oracle.members;
     conf->issuer_count = alone ? 1 : members.count;
     for (uint8_t i = 0; i < conf->issuer_count; i++)
         conf->issuer[i].id = alone ? world->name[machine] : members.member[i].id;

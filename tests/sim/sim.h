@@ -97,6 +97,7 @@ struct sim_doom {
 
 struct sim_issuer {
     bool alone;             /* its file lists nobody else; counts while nothing is stored */
+    bool of_today;          /* its file was mended, and lists those who are issuers now */
     struct process process; /* its holdfastd: the agent of its machine, if any, lives in it too */
     struct issuer_shell *shell;              /* NULL: it is down, as the next three */
     struct replica *replica;                 /* of the shell */
