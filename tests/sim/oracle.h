@@ -81,9 +81,10 @@ struct oracle_pin {
 struct oracle_stuck {
     unsigned rows;   /* the table's list */
     unsigned let_go; /* of them */
-    unsigned
-        cleared; /* an operator cleared the fault there, since its last row ended, or it last drove */
-    unsigned noted;  /* the board was told so, and no operator's act has ended it */
+    /* An operator cleared the fault there, since its last row ended, or it last drove. */
+    unsigned cleared;
+    unsigned cleared_again; /* of `cleared`: another fault of it, before that row ended */
+    unsigned noted;         /* the board was told so, and no operator's act has ended it */
     unsigned go_for; /* an operator said go for them, with their rows in the leader's table */
 };
 

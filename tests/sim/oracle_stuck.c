@@ -25,7 +25,9 @@ static void forget_row(struct oracle_stuck *stuck, unsigned bit)
 {
     stuck->rows &= ~bit;
     stuck->let_go &= ~bit;
-    stuck->cleared &= ~bit;
+    /* What ends it may have waited for disks for so long that its next fault is cleared, too. */
+    stuck->cleared = (stuck->cleared & ~bit) | (stuck->cleared_again & bit);
+    stuck->cleared_again &= ~bit;
     stuck->noted &= ~bit;
     stuck->go_for &= ~bit;
 }
@@ -57,9 +59,11 @@ void oracle_model_granted(struct world *world, const struct lease_command *comma
     struct oracle_stuck *stuck = &world->oracle.stuck[resource];
     unsigned bit = 1u << board_of(world, &command->holder);
     unsigned cleared = stuck->cleared & bit & ~stuck->rows;
+    unsigned again = stuck->cleared_again & cleared;
     forget_row(stuck, bit);
     /* It may have waited for a majority since before a fault that was cleared meanwhile. */
     stuck->cleared |= cleared;
+    stuck->cleared_again |= again;
 }
 
 bool oracle_model_held(struct world *world, uint64_t index, const struct lease_command *command,
@@ -130,7 +134,9 @@ void oracle_noted(struct world *world, int issuer, int board, const struct lease
 
 void oracle_said_clear(struct world *world, int resource, int board)
 {
-    world->oracle.stuck[resource].cleared |= 1u << board;
+    struct oracle_stuck *stuck = &world->oracle.stuck[resource];
+    stuck->cleared_again |= stuck->cleared & 1u << board;
+    stuck->cleared |= 1u << board;
 }
 
 /*
@@ -141,6 +147,7 @@ void oracle_stuck_drives(struct world *world, int resource, int board)
 {
     struct oracle_stuck *stuck = &world->oracle.stuck[resource];
     stuck->cleared &= ~(1u << board) | stuck->rows;
+    stuck->cleared_again &= stuck->cleared;
 }
 
 /* The boards that this table has a row of. */
@@ -183,6 +190,7 @@ void oracle_restore_stuck(struct world *world, const struct lease_table *table)
         struct oracle_stuck has = rows_of(world, table, i);
         /* At its board a fault was cleared whatever the cluster has lost, and whatever it has back. */
         has.cleared = lost.cleared | (has.rows & ~lost.rows);
+        has.cleared_again = lost.cleared_again;
         world->oracle.stuck[i] = has;
     }
 }

@@ -22,7 +22,7 @@ enum {
     NOTES_US = 1000000,                                    /* notes come in lots of so long */
     ELECTIONS_US = 1000000,                                /* until somebody leads, mostly */
     TOGETHER_US = 500000, /* two memories are lost so near each other, mostly */
-    BURST_US = 30000, /* at the most between faults of a burst */
+    BURST_US = 30000,     /* at the most between faults of a burst */
     BEYOND_PPM = 100000,
     BLIND_PLACE = FAULT_BOARD + SIM_BOARDS_MAX /* of a stream, behind those of the hardware */
 };
