@@ -21,13 +21,18 @@ void oracle_model_stuck(struct world *world, const struct lease_command *command
     stuck->rows |= bit;
 }
 
+/*
+ * A row goes with one clearing. What ends it may have waited for disks for so long that the next fault
+ * is cleared, too; and what ends none takes no clearing with it.
+ */
 static void forget_row(struct oracle_stuck *stuck, unsigned bit)
 {
+    if (stuck->rows & bit) {
+        stuck->cleared = (stuck->cleared & ~bit) | (stuck->cleared_again & bit);
+        stuck->cleared_again &= ~bit;
+    }
     stuck->rows &= ~bit;
     stuck->let_go &= ~bit;
-    /* What ends it may have waited for disks for so long that its next fault is cleared, too. */
-    stuck->cleared = (stuck->cleared & ~bit) | (stuck->cleared_again & bit);
-    stuck->cleared_again &= ~bit;
     stuck->noted &= ~bit;
     stuck->go_for &= ~bit;
 }
@@ -58,12 +63,7 @@ void oracle_model_granted(struct world *world, const struct lease_command *comma
 {
     struct oracle_stuck *stuck = &world->oracle.stuck[resource];
     unsigned bit = 1u << board_of(world, &command->holder);
-    unsigned cleared = stuck->cleared & bit & ~stuck->rows;
-    unsigned again = stuck->cleared_again & cleared;
     forget_row(stuck, bit);
-    /* It may have waited for a majority since before a fault that was cleared meanwhile. */
-    stuck->cleared |= cleared;
-    stuck->cleared_again |= again;
 }
 
 bool oracle_model_held(struct world *world, uint64_t index, const struct lease_command *command,
