@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "ctl/pki_file.h"
+
 static bool fail(const char *folder, const char *name, FILE *errors)
 {
     fprintf(errors, "holdfastctl: %s/%s%s%s: %s\n", folder, CARD_FOLDER, name[0] ? "/" : "", name,
@@ -31,20 +33,6 @@ bool card_folder_ready(const char *folder, FILE *errors)
     return false;
 }
 
-static bool write_all(int fd, const char *bytes, size_t length)
-{
-    while (length > 0) {
-        ssize_t count = write(fd, bytes, length);
-        if (count < 0 && errno != EINTR)
-            return false;
-        if (count > 0) {
-            bytes += count;
-            length -= (size_t)count;
-        }
-    }
-    return fsync(fd) == 0;
-}
-
 /* Whole or not at all: by way of a new file beside it. */
 static bool write_file(int folder, const struct card_file *file)
 {
@@ -55,7 +43,7 @@ static bool write_file(int folder, const struct card_file *file)
     int fd = openat(folder, made, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, file->mode);
     if (fd < 0)
         return false;
-    bool done = write_all(fd, file->bytes, file->length);
+    bool done = pki_file_fill(fd, file->bytes, file->length);
     done = close(fd) == 0 && done;
     done = done && renameat(folder, made, folder, file->name) == 0;
     int error = errno;

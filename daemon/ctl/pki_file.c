@@ -8,14 +8,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static bool write_all(int fd, const char *bytes, size_t length)
+bool pki_file_fill(int fd, const void *bytes, size_t length)
 {
+    const char *at = bytes;
     while (length > 0) {
-        ssize_t count = write(fd, bytes, length);
+        ssize_t count = write(fd, at, length);
         if (count < 0 && errno != EINTR)
             return false;
         if (count > 0) {
-            bytes += count;
+            at += count;
             length -= (size_t)count;
         }
     }
@@ -59,7 +60,7 @@ bool pki_file_write(const char *file, const void *bytes, size_t length, mode_t m
     int fd = open(made, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     if (fd < 0)
         return false;
-    bool done = write_all(fd, bytes, length) && fchmod(fd, mode) == 0;
+    bool done = pki_file_fill(fd, bytes, length) && fchmod(fd, mode) == 0;
     done = close(fd) == 0 && done;
     done = done && put_in_place(made, file, force);
     int error = errno;

@@ -15,4 +15,7 @@
  */
 bool pki_file_write(const char *file, const void *bytes, size_t length, mode_t mode, bool force);
 
+/* Writes all of it to an open file and syncs that. False with errno. Blocks for the disk. */
+bool pki_file_fill(int fd, const void *bytes, size_t length);
+
 #endif

@@ -191,6 +191,18 @@ static config_setting_t *list_of(struct making *making, const char *group, const
                NULL;
 }
 
+/* Of a resource's keys those that the file has under `pattern`, but for `element`'s name. */
+static void put_keys(struct layers *layers, config_setting_t *to, const config_setting_t *resource,
+                     const char *pattern, const char *element)
+{
+    for (int i = 0; i < config_setting_length(resource); i++) {
+        const config_setting_t *setting = config_setting_get_elem(resource, (unsigned)i);
+        const char *key = config_setting_name(setting);
+        if (strcmp(key, element) != 0 && key_of(pattern, key))
+            layers_put(layers, to, setting, pattern);
+    }
+}
+
 /* The policy's element; its ttl_max_ms is the ttl_ms of the resource if nothing else says it. */
 static void put_policy(struct making *making, const config_setting_t *resource)
 {
@@ -198,14 +210,11 @@ static void put_policy(struct making *making, const config_setting_t *resource)
     const config_setting_t *name = config_setting_get_member(resource, "name");
     config_setting_t *list = list_of(making, "issuer", "policy");
     config_setting_t *policy = list ? layers_element(layers, list, "resource", name) : NULL;
-    for (int i = 0; policy && i < config_setting_length(resource); i++) {
-        const config_setting_t *setting = config_setting_get_elem(resource, (unsigned)i);
-        if (strcmp(config_setting_name(setting), "resource") != 0 &&
-            key_of("issuer.policy[]", config_setting_name(setting)))
-            layers_put(layers, policy, setting, "issuer.policy[]");
-    }
+    if (!policy)
+        return;
+    put_keys(layers, policy, resource, "issuer.policy[]", "resource");
     const config_setting_t *ttl = config_setting_get_member(resource, "ttl_ms");
-    if (!policy || config_setting_get_member(policy, "ttl_max_ms") || !ttl ||
+    if (config_setting_get_member(policy, "ttl_max_ms") || !ttl ||
         config_setting_type(ttl) != CONFIG_TYPE_INT)
         return;
     config_setting_t *most = layers_add(layers, policy, "ttl_max_ms", CONFIG_TYPE_INT, ttl);
@@ -219,11 +228,8 @@ static void put_asked(struct making *making, const config_setting_t *resource)
     const config_setting_t *name = config_setting_get_member(resource, "name");
     config_setting_t *list = list_of(making, "agent", "resources");
     config_setting_t *asked = list ? layers_element(layers, list, "name", name) : NULL;
-    for (int i = 0; asked && i < config_setting_length(resource); i++) {
-        const config_setting_t *setting = config_setting_get_elem(resource, (unsigned)i);
-        if (key_of("agent.resources[]", config_setting_name(setting)))
-            layers_put(layers, asked, setting, "agent.resources[]");
-    }
+    if (asked)
+        put_keys(layers, asked, resource, "agent.resources[]", "name");
 }
 
 /* A resource has the keys of both: of what an issuer grants, and of what a board asks for. */

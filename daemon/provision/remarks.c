@@ -16,11 +16,12 @@ static struct remark *find(struct remarks *remarks, const struct remark *wanted)
 void remarks_add(struct remarks *remarks, const struct hf_name *board, unsigned line, bool warning,
                  const char *key, const char *text)
 {
-    struct remark remark = { .line = line, .warning = warning, .board = *board };
+    struct remark remark = { .line = line, .warning = warning, .board = *board, .last = *board };
     snprintf(remark.text, sizeof(remark.text), "%s%s%s", key, key[0] != '\0' ? ": " : "", text);
     struct remark *known = find(remarks, &remark);
     if (known) {
-        known->others += name_equal(&known->board, board) ? 0 : 1;
+        known->others += name_equal(&known->last, board) ? 0 : 1;
+        known->last = *board;
         return;
     }
     remarks->errors += warning ? 0 : 1;

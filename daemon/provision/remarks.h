@@ -18,7 +18,8 @@ struct remark {
     bool warning;
     char text[CONF_REPORT_TEXT];
     struct hf_name board; /* the first that it was found at */
-    unsigned others;
+    struct hf_name last;  /* the last one: a board may say it of two keys that come from one line */
+    unsigned others;      /* boards, but for the first */
 };
 
 struct remarks {
@@ -28,7 +29,8 @@ struct remarks {
     struct remark remark[CONF_REPORT_MAX];
 };
 
-/* Adds "key: text" at a line of the cluster file, found at `board`. What is known already is counted. */
+/* Adds "key: text" at a line of the cluster file, found at `board`. Boards come one after the
+ * other; at how many it is known already is counted. */
 void remarks_add(struct remarks *remarks, const struct hf_name *board, unsigned line, bool warning,
                  const char *key, const char *text);
 

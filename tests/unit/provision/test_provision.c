@@ -354,7 +354,7 @@ static const struct mistake mistakes[] = {
     { "holders = ( \"board-a\", \"board-b\" );", "", "{ name = \"pump\"", "resources[0].holders",
       "missing, must list the boards that may drive it" },
     { "ttl_ms = 1000;", "ttl_ms = 20;", "ttl_ms = 20", "resources[0].ttl_ms",
-      "20 ms, must be a whole number of ms, 50 to 600000" },
+      "20 ms, must be a whole number of ms, 50 to 600000 (board-a and 2 more)" },
     { "ttl_ms = 1000;", "tll_ms = 1000;", "tll_ms", "resources[0].tll_ms",
       "unknown key, must be one of those of agent.resources[] (the nearest is ttl_ms)" },
     { "release_ms = 50;", "release_ms = 900;", "ttl_ms", "resources[0].ttl_ms", "does not add up" },
