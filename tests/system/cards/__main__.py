@@ -6,9 +6,9 @@ import os
 import signal
 import sys
 import time
-import traceback
 
 from cluster import ROOT
+from count import Count
 
 from . import pi, scenarios, structure
 from .machine import EMULATORS
@@ -20,26 +20,6 @@ IN_NETWORK = "HOLDFAST_CARDS_NETWORK"
 def tell(kind, what, value, unit):
     print(f"figure: {kind}: {what} {value:.1f} {unit}" if isinstance(value, float) else
           f"figure: {kind}: {what} {value} {unit}", flush=True)
-
-
-class Count:
-    def __init__(self):
-        self.passed = self.failed = 0
-
-    def run(self, name, act):
-        """True if it passed. A failure is told with where it was."""
-        began = time.monotonic()
-        try:
-            act()
-        except Exception as error:  # every failure is reported
-            self.failed += 1
-            print(f"FAIL {name}: {type(error).__name__}: {error}", flush=True)
-            for frame in traceback.extract_tb(error.__traceback__)[1:]:
-                print(f"     {os.path.basename(frame.filename)}:{frame.lineno}: {frame.line}", flush=True)
-            return False
-        self.passed += 1
-        print(f"ok   {name} ({time.monotonic() - began:.1f} s)", flush=True)
-        return True
 
 
 def run_kind(count, kind, built, given):

@@ -1,13 +1,12 @@
 """`make check-boards`: scenarios on emulated boards. Closing line `N passed, M failed`."""
 
 import argparse
-import os
 import signal
 import sys
 import time
-import traceback
 
 from cluster import wait_until
+from count import Count
 
 from . import image, scenarios, units
 from .pins import OUTPUT
@@ -16,26 +15,6 @@ from .world import Boards
 
 def tell(kind, name, what, value, unit):
     print(f"figure: {kind}: {name}: {what} {value:.0f} {unit}", flush=True)
-
-
-class Count:
-    def __init__(self):
-        self.passed = self.failed = 0
-
-    def run(self, name, act):
-        """True if it passed. A failure is told with where it was."""
-        began = time.monotonic()
-        try:
-            act()
-        except Exception as error:  # every failure is reported, none stops the rest
-            self.failed += 1
-            print(f"FAIL {name}: {type(error).__name__}: {error}", flush=True)
-            for frame in traceback.extract_tb(error.__traceback__)[1:]:
-                print(f"     {os.path.basename(frame.filename)}:{frame.lineno}: {frame.line}", flush=True)
-            return False
-        self.passed += 1
-        print(f"ok   {name} ({time.monotonic() - began:.1f} s)", flush=True)
-        return True
 
 
 def judge(world):

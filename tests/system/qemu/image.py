@@ -8,7 +8,9 @@ import sys
 from cluster import ROOT
 
 sys.path.insert(0, os.path.join(ROOT, "firmware"))
+from image import programs  # noqa: E402
 from image.cpio import Archive  # noqa: E402
+from image.programs import LOADERS, TRIPLETS, compile_supervisor, unsigned  # noqa: E402,F401
 from image.shipped import device_rules, read, shipped, users  # noqa: E402
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -17,8 +19,6 @@ BUILT = os.path.join(ROOT, "build", "boards")
 MODULES = ("crc32c_generic", "ext4", "virtio_mmio", "virtio_console", "virtio_blk", "virtio_net",
            "i6300esb")
 HANGS = "softdog"  # is made to hang; nothing else loads it
-TRIPLETS = {"arm64": "aarch64-linux-gnu", "armhf": "arm-linux-gnueabihf"}
-LOADERS = {"arm64": "ld-linux-aarch64.so.1", "armhf": "ld-linux-armhf.so.3"}
 PROGRAMS = ("holdfastd", "holdfast-guard", "holdfastctl")
 APPLETS = ("sh", "mount", "umount", "insmod", "ifconfig", "stty", "cat", "mkdir", "chmod", "sync",
            "usleep", "touch", "kill", "pidof", "ls", "ps", "dd", "df", "date", "rm", "dmesg", "sleep",
@@ -42,40 +42,6 @@ def load_order(names):
     return order
 
 
-def libraries(target, program):
-    """Files of the sysroot that a program needs, by name."""
-    folders = [os.path.join(ROOT, "build", "sysroot", target, *folder, TRIPLETS[target])
-               for folder in (("lib",), ("usr", "lib"))]
-    found, asked = {}, [program]
-    while asked:
-        text = subprocess.run(["readelf", "-d", asked.pop()], capture_output=True, text=True,
-                              check=True).stdout
-        for name in re.findall(r"\(NEEDED\).*\[(.*)\]", text):
-            path = next(p for p in (os.path.join(f, name) for f in folders) if os.path.exists(p))
-            if name not in found:
-                found[name] = path
-                asked.append(path)
-    return found
-
-
-def stripped(target, path):
-    out = os.path.join(BUILT, f"{target}-{os.path.basename(path)}.{os.getpid()}")
-    subprocess.run([f"{TRIPLETS[target]}-strip", "-o", out, path], check=True)
-    data = read(out)
-    os.remove(out)
-    return data
-
-
-def unsigned(module):
-    """A module of Debian's without its signature, which a slow processor takes long to check."""
-    mark = b"~Module signature appended~\n"
-    data = read(PARTS, f"{module}.ko")
-    if not data.endswith(mark):
-        return data
-    size = int.from_bytes(data[-len(mark) - 4:-len(mark)], "big")
-    return data[:-len(mark) - 12 - size]
-
-
 def hanging(module):
     """
     A module of Debian's that, when it is loaded, masks all interrupts and goes round in one place: two
@@ -87,7 +53,7 @@ def hanging(module):
     value, section = re.search(r": ([0-9a-f]+) +\d+ FUNC +\w+ +\w+ +(\d+) init_module\n", text).groups()
     offset = re.search(rf"\[ *{section}\] +\S+ +PROGBITS +[0-9a-f]+ +([0-9a-f]+) ", text)[1]
     at = int(offset, 16) + int(value, 16) + 8
-    data = unsigned(module)
+    data = unsigned(path)
     return data[:at] + masked_for_ever + data[at + len(masked_for_ever):]
 
 
@@ -103,7 +69,7 @@ def add_system(archive):
     archive.file("bin/board-tool", read(BUILT, "board-tool"), 0o755)
     order = load_order(MODULES)
     for name in order:
-        archive.file(f"modules/{name}.ko", unsigned(name))
+        archive.file(f"modules/{name}.ko", unsigned(os.path.join(PARTS, f"{name}.ko")))
     archive.file("modules/hang.ko", hanging(HANGS))
     archive.file("modules/order", "\n".join(order).encode())
     _, passwd, group = users()
@@ -114,25 +80,19 @@ def add_system(archive):
     archive.file("etc/limits", shipped("limits", "holdfast.conf").encode())
 
 
-def add_programs(archive, target, programs):
-    """`programs`: name in the guest -> file; with the libraries that they need."""
-    needed = {}
-    for name, path in programs.items():
-        archive.file(name, stripped(target, path), 0o755)
-        needed.update(libraries(target, path))
-    for name, path in needed.items():
-        if name != LOADERS[target]:
-            archive.file(f"lib/{TRIPLETS[target]}/{name}", read(path), 0o755)
-    archive.file(f"lib/{LOADERS[target]}",
-                 read(ROOT, "build", "sysroot", target, "lib", LOADERS[target]), 0o755)
+def add_programs(archive, target, files):
+    """`files`: name in the guest -> file; with the libraries that they need, of the sysroot."""
+    folders = [os.path.join(ROOT, "build", "sysroot", target, *folder, TRIPLETS[target])
+               for folder in (("lib",), ("usr", "lib"))]
+    programs.add_programs(archive, target, files, folders, BUILT)
 
 
 def make_base(target):
     """Everything that all boards of a userland have in common, as the bytes of an archive."""
     archive = Archive()
     add_system(archive)
-    add_programs(archive, target, {f"bin/{program}": os.path.join(ROOT, "build", target, "bin", program)
-                                   for program in PROGRAMS})
+    files = {f"bin/{program}": os.path.join(ROOT, "build", target, "bin", program) for program in PROGRAMS}
+    add_programs(archive, target, {**files, "bin/supervise": compile_supervisor(target, BUILT)})
     return archive.data()
 
 

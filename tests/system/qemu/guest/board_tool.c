@@ -8,30 +8,25 @@
  *   follow FILE          copies what is appended to a file that may be replaced, for ever
  *   slew PPM             lets CLOCK_MONOTONIC run so much faster than the raw clock, up to 100000
  *   load FILE            loads a kernel module; prints the instant before
- *   as USER COMMAND...   runs a command as this user, with its groups and its limits of /etc/limits,
- *                        as a service manager that reads limits.d(5) does
  *
  * Linked statically, so that it runs whatever userland the daemons have.
  */
 #include <fcntl.h>
-#include <grp.h>
 #include <inttypes.h>
 #include <linux/gpio.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/timex.h>
 #include <time.h>
 #include <unistd.h>
 
-enum { FOLLOW_POLL_NS = 10000000, PULSE_NS = 5000000, TICK_US = 10000, GROUPS_MAX = 16 };
+enum { FOLLOW_POLL_NS = 10000000, PULSE_NS = 5000000, TICK_US = 10000 };
 
 static int64_t now_ns(void)
 {
@@ -150,49 +145,6 @@ static int do_load(const char *file)
     return syscall(SYS_finit_module, fd, "", 0) != 0 ? fail(file) : 0;
 }
 
-static int take_limits(const char *user)
-{
-    char line[128], name[33], word[16];
-    unsigned long number = 0;
-    FILE *file = fopen("/etc/limits", "re");
-    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
-        if (sscanf(line, "%32s - %15s %lu", name, word, &number) != 3 || strcmp(name, user) != 0)
-            continue;
-        bool memory = strcmp(word, "memlock") == 0; /* in KB; the other one is a priority */
-        struct rlimit limit = { memory ? number * 1024 : number, memory ? number * 1024 : number };
-        if (!memory && strcmp(word, "rtprio") != 0)
-            return -1;
-        if (setrlimit(memory ? RLIMIT_MEMLOCK : RLIMIT_RTPRIO, &limit) != 0)
-            return -1;
-    }
-    return file == NULL ? -1 : fclose(file);
-}
-
-static int take_groups(const char *user, gid_t own)
-{
-    gid_t groups[GROUPS_MAX] = { own };
-    size_t count = 1;
-    FILE *file = fopen("/etc/group", "re");
-    for (struct group *group; file != NULL && (group = fgetgrent(file)) != NULL;)
-        for (char **member = group->gr_mem; *member != NULL; member++)
-            if (strcmp(*member, user) == 0 && count < GROUPS_MAX)
-                groups[count++] = group->gr_gid;
-    return file == NULL || fclose(file) != 0 ? -1 : setgroups(count, groups);
-}
-
-static int do_as(const char *user, char **command)
-{
-    struct passwd *passwd = NULL;
-    FILE *file = fopen("/etc/passwd", "re");
-    while (file != NULL && (passwd = fgetpwent(file)) != NULL && strcmp(passwd->pw_name, user) != 0)
-        continue;
-    if (passwd == NULL || take_limits(user) != 0 || take_groups(user, passwd->pw_gid) != 0 ||
-        setgid(passwd->pw_gid) != 0 || setuid(passwd->pw_uid) != 0)
-        return fail(user);
-    execvp(command[0], command);
-    return fail(command[0]);
-}
-
 int main(int argc, char **argv)
 {
     const char *verb = argc > 1 ? argv[1] : "";
@@ -210,8 +162,6 @@ int main(int argc, char **argv)
         return do_slew(atol(argv[2]));
     else if (strcmp(verb, "load") == 0 && argc == 3)
         return do_load(argv[2]);
-    else if (strcmp(verb, "as") == 0 && argc > 3)
-        return do_as(argv[2], argv + 3);
     else
         return 2;
     return 0;
