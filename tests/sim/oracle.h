@@ -179,9 +179,10 @@ struct oracle_latch {
 struct oracle_board {
     struct oracle_renewal renewal[ORACLE_RENEWALS];
     uint64_t confirmed_token[SIM_RESOURCES_MAX];
-    uint64_t released_token[SIM_RESOURCES_MAX]; /* highest that its agent ever gave up */
-    int64_t deadline_us[SIM_RESOURCES_MAX];     /* true: sent + ttl, of that token */
-    uint64_t driven_token[SIM_RESOURCES_MAX];   /* of the last rising edge */
+    int64_t confirmed_sent_us[SIM_RESOURCES_MAX]; /* the newest renewal that confirmed it */
+    uint64_t released_token[SIM_RESOURCES_MAX];   /* highest that its agent ever gave up */
+    int64_t deadline_us[SIM_RESOURCES_MAX];       /* true: sent + ttl, of that token */
+    uint64_t driven_token[SIM_RESOURCES_MAX];     /* of the last rising edge */
     int64_t driven_deadline_us[SIM_RESOURCES_MAX];
     struct oracle_doubt doubt[SIM_RESOURCES_MAX];
     struct oracle_latch latch[SIM_RESOURCES_MAX];

@@ -16,12 +16,15 @@ void oracle_answer(struct world *world, int board, const struct lease_message *m
         if (!item->lost && item->token == seen->driven_token[resource] &&
             deadline_us > seen->driven_deadline_us[resource])
             seen->driven_deadline_us[resource] = deadline_us;
-        if (item->lost || (item->token < seen->confirmed_token[resource] && !world->begun_low))
+        /* Where a cluster was begun too low a lower token may be newer; an old answer is not. */
+        if (item->lost || renewal->sent_us < seen->confirmed_sent_us[resource] ||
+            (item->token < seen->confirmed_token[resource] && !world->begun_low))
             continue;
         if (item->token != seen->confirmed_token[resource] ||
             deadline_us > seen->deadline_us[resource])
             seen->deadline_us[resource] = deadline_us;
         seen->confirmed_token[resource] = item->token;
+        seen->confirmed_sent_us[resource] = renewal->sent_us;
     }
 }
 
