@@ -15,7 +15,7 @@ import sys
 from .card import Card, verify, write_image
 from .image import Image
 from .machine import Machine, Volume, describe
-from .report import Ended, Failed, Progress, Refused, size_text
+from .report import Ended, Failed, Progress, Refused, ask_at_terminal, size_text
 from .volumes import SECTOR, kind_and_label, partitions, provisioned
 
 FAILED, REFUSED, SIGNALLED = 1, 2, 128
@@ -47,7 +47,7 @@ def create(path, size):
 class Flash:
     """One card, from the first look at it to the last word. Tests choose what it stands on."""
 
-    def __init__(self, given, machine, card_class=Card, out=None, terminal=None, ask=input):
+    def __init__(self, given, machine, card_class=Card, out=None, terminal=None, ask=ask_at_terminal):
         self.given, self.machine, self.card_class, self.ask = given, machine, card_class, ask
         self.out = out or sys.stdout
         self.terminal = sys.stdin.isatty() if terminal is None else terminal
@@ -136,10 +136,7 @@ class Flash:
             return
         if not self.terminal:
             raise Refused(f"{disk.path}: nobody to ask: no terminal, and no --yes (YES=1)")
-        try:
-            typed = self.ask(f"Type {disk.name} to overwrite it, anything else to leave it as it is: ").strip()
-        except EOFError:
-            typed = ""
+        typed = self.ask(f"Type {disk.name} to overwrite it, anything else to leave it as it is: ").strip()
         if typed not in (disk.name, disk.path):
             raise Refused(f"{disk.path}: not confirmed: left as it is")
 

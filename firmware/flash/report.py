@@ -1,5 +1,9 @@
 """What the user is told: why not, how large, how far."""
 
+import os
+import select
+import signal
+import sys
 import time
 
 MIB = 1 << 20
@@ -24,6 +28,21 @@ class Ended(Exception):
 def printable(text):
     """What a card says of itself does not write anywhere else on the terminal."""
     return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def ask_at_terminal(question):
+    """What is typed, "" at its end. A signal ends it at any moment: `input` sleeps on through one that comes
+    between its question and its reading."""
+    woken, waker = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    before = signal.set_wakeup_fd(waker)
+    try:
+        print(question, end="", flush=True)
+        select.select([sys.stdin, woken], [], [])  # the handler of a signal runs, and raises, when this returns
+        return sys.stdin.readline()
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(woken)
+        os.close(waker)
 
 
 def size_text(size):

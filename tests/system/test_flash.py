@@ -14,6 +14,7 @@ import lzma
 import os
 import pty
 import re
+import select
 import shutil
 import signal
 import struct
@@ -444,10 +445,6 @@ def the_user_sees_what_goes_and_types_its_name():
     asked = []
     for answer in ("", "y", "yes", "sdc", "sdb1"):
         refused(machine, device, device, "not confirmed", options=(), terminal=True, ask=lambda _, a=answer: a)
-
-    def closed(_):
-        raise EOFError
-    refused(machine, device, "not confirmed", options=(), terminal=True, ask=closed)
     refused(machine, device, "nobody to ask: no terminal, and no --yes", options=())
     for answer in ("sdb", f" {device}"):
         status, said, why = flash(machine, device, OWN, terminal=True, ask=lambda text, a=answer: asked.append(text) or a)
@@ -675,17 +672,25 @@ def on_a_terminal(answer):
     card = put(scratch("card.img"), bytes(len(IMAGE)))
     child, terminal = pty.fork()
     if child == 0:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever runs the tests may ignore it
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # whoever runs the tests may ignore it, or hold it back
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         os.chdir(os.path.join(ROOT, "firmware"))
         os.execv(sys.executable, [sys.executable, "-B", "-m", "flash", "--image", OWN, card])
     shown = b""
+
+    def read():
+        assert select.select([terminal], [], [], 60)[0], f"says nothing more after {shown}"
+        return os.read(terminal, 4096)
     try:
         while b"leave it as it is: " not in shown:
-            shown += os.read(terminal, 4096)
+            shown += read()
         os.write(terminal, answer)
         with contextlib.suppress(OSError):  # the terminal is gone with its last program
-            while piece := os.read(terminal, 4096):
+            while piece := read():
                 shown += piece
+    except AssertionError:
+        os.kill(child, signal.SIGKILL)
+        raise
     finally:
         _, status = os.waitpid(child, 0)
         os.close(terminal)
@@ -697,6 +702,8 @@ def at_a_terminal_it_asks_and_can_be_interrupted():
     assert status == 0 and card == IMAGE and "\r" in shown and "\x1b[K" in shown, (status, shown)
     status, shown, card = on_a_terminal(b"no\n")
     assert status == 2 and card == bytes(len(IMAGE)) and "left as it is" in shown and "all     nothing known" in shown, (status, shown)
+    status, shown, card = on_a_terminal(b"\x04")
+    assert status == 2 and card == bytes(len(IMAGE)) and "left as it is" in shown, (status, shown)
     status, shown, card = on_a_terminal(b"\x03")
     assert status == 130 and card == bytes(len(IMAGE)) and "nothing was written" in shown, (status, shown)
 
