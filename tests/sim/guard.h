@@ -109,6 +109,7 @@ struct sim_client {
 struct sim_run_dir {
     struct sim_page file[SIM_PAGES];
     struct sim_page *mapped; /* by the guard that runs */
+    struct sim_page *looked; /* of an earlier guard, while the one that starts looks at it */
     struct sim_client client;
 };
 

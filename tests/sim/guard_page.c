@@ -56,6 +56,7 @@ int guard_map_file(void *context, const char *path, size_t size, void **map)
     if (!file)
         return -ENOENT;
     file->maps++;
+    run_dir_of(context)->looked = file;
     *map = &file->page;
     return 0;
 }
@@ -87,6 +88,7 @@ void guard_unmap(void *context, void *map, size_t size)
     struct sim_page *file = page_of(run_dir_of(context), map);
     HF_CHECK(size == sizeof(struct lease_page) && file->maps > 0);
     file->maps--;
+    run_dir_of(context)->looked = NULL;
 }
 
 int guard_rename(void *context, const char *from, const char *to)
@@ -129,6 +131,9 @@ void guard_pages_disowned(struct world *world, int board)
 {
     struct sim_run_dir *run_dir = &world->board[board].run_dir;
     struct sim_page *file = run_dir->mapped;
+    if (run_dir->looked)
+        run_dir->looked->maps--;
+    run_dir->looked = NULL;
     if (!file)
         return;
     /* As the kernel does: the thread id goes. */
