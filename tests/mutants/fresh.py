@@ -61,13 +61,13 @@ def unit_tests(tree, fault):
     return [group for group in groups if group] + [rest]
 
 
-def failed_test(runner, tree, program):
+def failed_test(runner, tree, program, clean):
     """The name of what fails with the fault and passes without it, or None."""
     built = os.path.join("build", program)
     status, output = runner.run([built], tree, UNIT_SECONDS)
     if status == 0:
         return None
-    before, _ = runner.run([os.path.join(runner.ROOT, built)], runner.ROOT, UNIT_SECONDS)
+    before, _ = runner.run([os.path.join(runner.ROOT, built)], clean, UNIT_SECONDS)
     if before != 0:
         return None
     failed = re.findall(r"^\[  (?:FAILED  |ERROR   )\] (\w+)$", output, re.M)
@@ -75,7 +75,7 @@ def failed_test(runner, tree, program):
     return f"{program[len('tests/unit/'):]}: {what}"
 
 
-def try_units(runner, tree, fault):
+def try_units(runner, tree, fault, clean):
     for group in unit_tests(tree, fault):
         whole = group[0].split("/")[2] not in NEAR  # some of the rest start the programs
         targets = [os.path.join("build", program) for program in group] + ["build"] * whole
@@ -83,7 +83,7 @@ def try_units(runner, tree, fault):
         if status != 0:
             return "does not build: " + output.splitlines()[-1]
         for program in group:
-            failed = failed_test(runner, tree, program)
+            failed = failed_test(runner, tree, program, clean)
             if failed:
                 return failed
     return ""
@@ -116,7 +116,7 @@ def judge(runner, fault, limits):
         if wrong:
             return runner.Result(fault, False, wrong, row)
         golden = try_golden(runner, tree)
-        unit = "" if limits.no_units else try_units(runner, tree, fault)
+        unit = "" if limits.no_units else try_units(runner, tree, fault, limits.clean)
         oracle, seeds = ("", "not tried") if limits.no_hunt else try_simulator(runner, tree, fault,
                                                                              limits)
         row = (fault.name, oracle, seeds, golden, unit)

@@ -12,6 +12,7 @@ out. Ends with one line "N passed, M failed"; a mutant that survives is a failur
 
 import argparse
 import concurrent.futures
+import contextlib
 import os
 import re
 import shutil
@@ -31,7 +32,7 @@ SIMULATOR = "build/bin/holdfast-sim"
 MAKE_PARTS = ("Makefile", "firmware/install.mk")
 SIM_PARTS = MAKE_PARTS + ("daemon", "hal", "conf", "tests/sim", "build/gen", "build/obj/daemon",
                           "build/obj/hal", "build/obj/conf", "build/obj/tests/sim", "build/lib")
-UNIT_PARTS = MAKE_PARTS + ("daemon", "hal", "conf", "tests", "build/gen", "build/obj", "build/lib")
+UNIT_PARTS = ("Makefile", "README.md", "firmware", "daemon", "hal", "conf", "tests", "build/gen", "build/obj", "build/lib")
 FOUND = re.compile(r"^hunt: (\w+) broken in seed ([\d.]+) after (\d+) seeds, ([\d.]+) simulated hours, "
                    r"([\d.]+) s$", re.M)
 NOT_FOUND = re.compile(r"^hunt: nothing broken after .*$", re.M)
@@ -103,12 +104,12 @@ def hunt(mutant, tree, limits, oracles):
     return Result(mutant, False, f"the simulator ended with status {status}:\n     {tail}")
 
 
-def unit_test(mutant, tree):
+def unit_test(mutant, tree, clean):
     program = os.path.join("build/tests/unit", mutant.killer)
     wrong = build(tree, program)
     if wrong:
         return Result(mutant, False, wrong)
-    before, _ = run([os.path.join(ROOT, program)], ROOT, 120)
+    before, _ = run([os.path.join(ROOT, program)], clean, 120)
     status, output = run([program], tree, 120)
     # "ERROR": its teardown failed, as it does after a test that failed half-way.
     failed = re.findall(r"^\[  (?:FAILED  |ERROR   )\] (\w+)$", output, re.M)
@@ -127,7 +128,7 @@ def judge(mutant, limits):
         copy_parts(UNIT_PARTS if mutant.killer else SIM_PARTS, tree)
         mutant.apply(tree)
         if mutant.killer:
-            return unit_test(mutant, tree)
+            return unit_test(mutant, tree, limits.clean)
         wrong = build(tree, SIMULATOR)
         return Result(mutant, False, wrong) if wrong else hunt(mutant, tree, limits,
                                                                mutant.expected)
@@ -147,7 +148,7 @@ def judge_who(mutant, limits):
         copy_parts(UNIT_PARTS if mutant.killer else SIM_PARTS, tree)
         mutant.apply(tree)
         if mutant.killer:
-            result = unit_test(mutant, tree)
+            result = unit_test(mutant, tree, limits.clean)
             unit = mutant.killer if result.killed else "NOT FOUND"
         if all(path.startswith(SIM_SOURCES) for path, _ in mutant.files):
             wrong = build(tree, SIMULATOR)
@@ -265,6 +266,18 @@ def judge_fresh(fault, limits):
     return fresh.judge(sys.modules[__name__], fault, limits)
 
 
+@contextlib.contextmanager
+def clean_tree():
+    """What a mutant is built in, without one: a test that fails there too was not made to by a mutant."""
+    os.makedirs(os.path.join(ROOT, "build/mutants"), exist_ok=True)
+    tree = tempfile.mkdtemp(prefix="clean.", dir=os.path.join(ROOT, "build/mutants"))
+    try:
+        copy_parts(UNIT_PARTS, tree)
+        yield tree
+    finally:
+        shutil.rmtree(tree)
+
+
 def run_all(mutants, limits):
     results = []
     how = judge_fresh if limits.fresh else judge_who if limits.who else judge
@@ -287,7 +300,8 @@ def main():
         results = check(mutants)
         broken += [(r.mutant.name, r.text) for r in results if not r.killed]
     else:
-        results = run_all(mutants, limits)
+        with clean_tree() as limits.clean:
+            results = run_all(mutants, limits)
     for name, what in broken if limits.check or not limits.names else []:
         print(f"FAIL {name}: {what}")
     passed = sum(result.killed for result in results)

@@ -437,6 +437,26 @@ static void unconfirmed_output_is_not_proven_before_its_time(void **state)
     assert_int_equal(state_of(&f, PUMP), GUARD_SAFE);
 }
 
+/* That it showed on in the last drive says nothing of this one. */
+static void output_confirmed_in_its_last_drive_is_not_proven_before_its_time(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    set_up_driving(&f, GUARD_OUTPUT_GPIO, true);
+    pass_ms(&f, 50);
+    say(&f, GUARD_DROP, "pump", 7, 0);
+    readback(&f, PUMP, false);
+    pass_ms(&f, WITHIN_MS);
+    assert_int_equal(state_of(&f, PUMP), GUARD_SAFE);
+    assert_int_equal(permit(&f, 8, 500), GUARD_REFUSED_NONE);
+    pass_ms(&f, 1);
+    say(&f, GUARD_DROP, "pump", 8, 0);
+    pass_ms(&f, WITHIN_MS - 1);
+    assert_int_equal(state_of(&f, PUMP), GUARD_DROPPING);
+    pass_ms(&f, 2);
+    assert_int_equal(state_of(&f, PUMP), GUARD_SAFE);
+}
+
 static void pulse_is_proven_off_after_its_hold_time_only(void **state)
 {
     static struct fixture f;
@@ -627,6 +647,9 @@ static void a_reset_is_begun_once_feeds_are_withheld_and_not_by_a_latch(void **s
     f.feeds = 0;
     pass_ms(&f, 5000);
     assert_int_equal(f.feeds, 0);
+    /* What was withheld before counts for nothing: it is written down anew. */
+    assert_int_equal(f.guard.resource[PUMP].reset, GUARD_RESET_BEGUN);
+    assert_int_equal(f.records, 3);
 }
 
 static void a_guard_that_was_restarted_alone_still_wants_its_reset(void **state)
@@ -763,6 +786,21 @@ static void a_clearing_that_cannot_be_written_is_a_fault_again(void **state)
     say(&f, GUARD_CLEAR_FAULT, "pump", 0, 0);
     pass_ms(&f, RELEASE_MS);
     assert_int_equal(state_of(&f, PUMP), GUARD_SAFE);
+}
+
+static void a_record_that_failed_is_written_again_after_a_clock_that_went_back(void **state)
+{
+    static struct fixture f;
+    (void)state;
+    set_up(&f, GUARD_OUTPUT_GPIO, true);
+    f.disk_waits = true;
+    for (uint8_t i = 0; i < RESOURCES; i++)
+        io_error(&f, i);
+    record(&f, false);
+    f.records = 0;
+    f.now.us -= 900000;
+    happen(&f, GUARD_INPUT_TICK);
+    assert_int_equal(f.records, 1);
 }
 
 /* Its reset was done: an attempt to clear it makes no new one. */
@@ -1202,6 +1240,7 @@ int main(void)
         cmocka_unit_test(drop_of_one_resource_leaves_the_other),
         cmocka_unit_test(drop_is_proven_by_readback_and_dated),
         cmocka_unit_test(unconfirmed_output_is_not_proven_before_its_time),
+        cmocka_unit_test(output_confirmed_in_its_last_drive_is_not_proven_before_its_time),
         cmocka_unit_test(pulse_is_proven_off_after_its_hold_time_only),
         cmocka_unit_test(output_without_readback_is_not_proven_before_its_release_time),
         cmocka_unit_test(a_fast_clock_proves_nothing_off_too_early),
@@ -1225,6 +1264,7 @@ int main(void)
         cmocka_unit_test(a_clearing_counts_when_it_is_on_the_disk),
         cmocka_unit_test(what_is_durable_of_before_says_nothing_of_a_later_clearing),
         cmocka_unit_test(a_clearing_that_cannot_be_written_is_a_fault_again),
+        cmocka_unit_test(a_record_that_failed_is_written_again_after_a_clock_that_went_back),
         cmocka_unit_test(a_clearing_that_cannot_be_written_leaves_the_fault_as_it_was),
         cmocka_unit_test(a_clearing_that_is_not_durable_in_time_is_a_fault_again),
         cmocka_unit_test(a_fault_that_could_not_be_written_is_written_later),

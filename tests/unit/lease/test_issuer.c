@@ -589,6 +589,21 @@ static void unfenced_release_waits_as_if_the_board_had_died(void **state)
     assert_string_equal(holder(), "b");
 }
 
+/* Not known to be off then, and shown to be off now. */
+static void fenced_release_after_an_unfenced_one_frees_at_once(void **state)
+{
+    (void)state;
+    grant_to("a", 0);
+    acquire("b", 0, false);
+    release("a", token(), false);
+    commit();
+    release("a", token(), true);
+    commit();
+    assert_string_equal(holder(), "");
+    commit();
+    assert_string_equal(holder(), "b");
+}
+
 static void release_of_another_token_frees_nothing(void **state)
 {
     (void)state;
@@ -1863,6 +1878,7 @@ static const struct CMUnitTest grants_and_renewals[] = {
     CLAIM(a_holder_that_asks_again_is_told_its_token_and_never_granted_twice),
     CLAIM(fenced_release_frees_at_once),
     CLAIM(unfenced_release_waits_as_if_the_board_had_died),
+    CLAIM(fenced_release_after_an_unfenced_one_frees_at_once),
     CLAIM(release_of_another_token_frees_nothing),
     CLAIM(refusals_name_the_value_and_what_is_allowed),
     CLAIM(a_refusal_is_noted_once_until_it_changes),
