@@ -148,6 +148,9 @@ void oracle_memory(struct world *world, int issuer)
     const struct sim_issuer *node = &world->issuer[issuer];
     if (node->process.up)
         seen->whole = raft_standing(&node->replica->raft) == RAFT_WHOLE;
+    /* One that was killed before what it found out was on its disk, and was told again. */
+    if (seen->put_back && !world->put_back.open && node->process.up && !seen->whole)
+        oracle_finds_out(world, issuer);
     if (!seen->forgetful || !node->process.up || raft_standing(&node->replica->raft) != RAFT_WHOLE)
         return;
     if (seen->found_out) {
