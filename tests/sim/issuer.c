@@ -240,10 +240,12 @@ static void note_step(struct world *world, int node, const struct replica_event 
         world_cover(world, COVERAGE_LEADER_LOST_IN_RENEWAL);
     if (before->installing && raft->term != before->term)
         world_cover(world, COVERAGE_TERM_CHANGES_IN_INSTALL);
-    if (event->kind == REPLICA_COMPACT)
+    if (event->kind == REPLICA_COMPACT) {
         world_cover(world, COVERAGE_SNAPSHOTS_TAKEN);
-    else if (raft->snapshot_index > before->snapshot)
+        oracle_compacted(world, node);
+    } else if (raft->snapshot_index > before->snapshot) {
         note_installed(world, node, before);
+    }
     if (raft->role == RAFT_LEADER && !raft->serving && !before->led)
         world_cover(world, COVERAGE_ELECTIONS);
     if (issuer->replica->halted && event->kind != REPLICA_STORE_FAILED && !issuer->store_failed)

@@ -239,6 +239,7 @@ void oracle_init(struct world *world);
 
 /* oracle_log.c: after every step of an issuer, and after its start */
 void oracle_applied(struct world *world, int issuer);
+void oracle_compacted(struct world *world, int issuer);
 /*
  * All disks were lost, and every issuer has this table now. What was acknowledged after the backup
  * is lost, and the operator knows it; tokens and lines are judged on.

@@ -134,9 +134,23 @@ void oracle_fed(struct world *world, int board)
     }
 }
 
+/* In doubt about an output it lets nothing begin: it could not tell what its permit did. */
+static void check_permit(struct world *world, int board, int resource)
+{
+    const struct guard *guard = &world->board[board].guard.loop.guard;
+    for (int i = 0; i < guard->config.resource[resource].output_count; i++) {
+        const struct guard_output *output = &guard->resource[resource].output[i];
+        if (output->readback_known && output->readback)
+            world_fail(world, ORACLE_S5, "%s: %s begins beside a readback that shows on",
+                       board_text(world, board), world->resource[resource].text);
+    }
+}
+
 void oracle_guard_changed(struct world *world, int board, const struct guard_change *change)
 {
     struct oracle_latch *latch = &world->oracle.board[board].latch[change->resource];
+    if (change->event == GUARD_EVENT_PERMIT)
+        check_permit(world, board, change->resource);
     if (change->from == GUARD_FAULT && change->event != GUARD_EVENT_CLEAR_FAULT)
         world_fail(world, ORACLE_S5, "%s: fault of %s left by %s, nobody cleared it",
                    board_text(world, board), world->resource[change->resource].text,

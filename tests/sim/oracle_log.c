@@ -211,13 +211,68 @@ static void compare_members(struct world *world, int issuer)
 static void compare_snapshot(struct world *world, int issuer)
 {
     const struct raft *raft = &world->issuer[issuer].replica->raft;
-    if (raft->snapshot_index > world->oracle.last)
+    if (raft->snapshot_index == 0 || raft->snapshot_index > world->oracle.last)
         return;
+    for (int i = 0; i < world->issuer_count; i++) {
+        if (raft->snapshot_index >= world->oracle.members_index &&
+            standing_of(&raft->snapshot_members, &world->name[i]) !=
+                standing_of(&world->oracle.members, &world->name[i]))
+            world_fail(world, ORACLE_LOG,
+                       "%s has a snapshot of entry %llu with another configuration than that of "
+                       "entry %llu",
+                       world->name[issuer].text, (unsigned long long)raft->snapshot_index,
+                       (unsigned long long)world->oracle.members_index);
+    }
     uint64_t term = world->oracle.entry[raft->snapshot_index].term;
     if (term != 0 && raft->snapshot_term != term)
         world_fail(world, ORACLE_LOG, "%s has a snapshot of entry %llu in term %llu, not %llu",
                    world->name[issuer].text, (unsigned long long)raft->snapshot_index,
                    (unsigned long long)raft->snapshot_term, (unsigned long long)term);
+}
+
+static bool same_record(const struct lease_record *a, const struct lease_record *b)
+{
+    return name_equal(&a->resource, &b->resource) && name_equal(&a->holder, &b->holder) &&
+           a->token == b->token && a->last_token == b->last_token && a->abandoned == b->abandoned &&
+           a->pinned == b->pinned && name_equal(&a->pinned_to, &b->pinned_to) &&
+           a->ttl_us == b->ttl_us && a->fence_us == b->fence_us && a->priority == b->priority &&
+           a->ranked == b->ranked && a->transferred == b->transferred &&
+           name_equal(&a->payer, &b->payer) && strcmp(a->address, b->address) == 0;
+}
+
+static bool same_table(const struct lease_table *a, const struct lease_table *b)
+{
+    bool same = a->unknown_us == b->unknown_us && a->history_total == b->history_total &&
+                a->count == b->count && a->overrule_count == b->overrule_count &&
+                a->stuck.count == b->stuck.count && (a->unknown_us == 0 || a->begun == b->begun);
+    for (uint32_t i = 0; same && i < a->count; i++)
+        same = same_record(&a->record[i], &b->record[i]);
+    for (uint32_t i = 0; same && i < a->overrule_count; i++)
+        same = name_equal(&a->overrule[i].resource, &b->overrule[i].resource) &&
+               name_equal(&a->overrule[i].board, &b->overrule[i].board) &&
+               a->overrule[i].token == b->overrule[i].token;
+    for (uint32_t i = 0; same && i < a->stuck.count; i++)
+        same = name_equal(&a->stuck.row[i].resource, &b->stuck.row[i].resource) &&
+               name_equal(&a->stuck.row[i].board, &b->stuck.row[i].board) &&
+               a->stuck.row[i].wall_us == b->stuck.row[i].wall_us &&
+               a->stuck.row[i].let_go == b->stuck.row[i].let_go;
+    return same;
+}
+
+/* All that the table has must be in the snapshot that it was just made into. */
+void oracle_compacted(struct world *world, int issuer)
+{
+    static struct lease_table read;
+    const struct replica *replica = world->issuer[issuer].replica;
+    const struct lease_table *table = &replica->table;
+    if (replica->raft.snapshot.data != replica->own_snapshot ||
+        !lease_table_decode(&read, replica->raft.snapshot))
+        world_fail(world, ORACLE_LOG, "%s: its snapshot is not readable", world->name[issuer].text);
+    if (read.applied != table->applied)
+        return;
+    if (!same_table(&read, table))
+        world_fail(world, ORACLE_LOG, "%s: the snapshot of entry %llu is not what its table is",
+                   world->name[issuer].text, (unsigned long long)read.applied);
 }
 
 static void model_apply(struct world *world, int issuer, uint64_t index,
