@@ -63,10 +63,10 @@ class Cluster:
     def __init__(self, issuers=3, boards=2, ttl_ms=1000, hold_ms=100, rate_hz=250, election_ms=300,
                  heartbeat_ms=50, gateway=False, watchdog_ms=None, response_ms=100, kind="pulse",
                  combined=False, release_ms=50, hooks=False, priorities=None, failback="manual",
-                 resources=None):
+                 resources=None, within_ms=20):
         self.folder = tempfile.mkdtemp(prefix="holdfast-")
         self.address = own_address()
-        self.ttl_ms, self.hold_ms, self.rate_hz = ttl_ms, hold_ms, rate_hz
+        self.ttl_ms, self.hold_ms, self.rate_hz, self.within_ms = ttl_ms, hold_ms, rate_hz, within_ms
         self.election_ms, self.heartbeat_ms = election_ms, heartbeat_ms
         self.gateway, self.watchdog_ms, self.response_ms = gateway, watchdog_ms, response_ms
         self.kind, self.release_ms, self.hooks = kind, release_ms, hooks
@@ -173,7 +173,7 @@ console = {{ listen = "{self.console(node)}"; }};
     priority = {self.priorities.get(node, 100)}; failback = "{self.failback}"; release_ms = {self.release_ms};
     {hooks}
     outputs = ( {{ name = "enable"; {output % (10 + number)}
-                  readback = {{ chip = "gpiochip0"; line = {100 + number}; within_ms = 20; }}; }} ); }}"""
+                  readback = {{ chip = "gpiochip0"; line = {100 + number}; within_ms = {self.within_ms}; }}; }} ); }}"""
                                   for number, (name, boards) in enumerate(self.resources.items())
                                   if node in boards)
         text = f"""agent = {{ lease_log_kb = 65536; resources = ( {resources} ); }};

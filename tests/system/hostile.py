@@ -51,7 +51,8 @@ def attack_config(cluster, seed, seconds, modes, slice_s):
 
 def start_attacked():
     """All boards have been there once; then board-b's certificate is taken out of its board."""
-    cluster = Cluster(boards=3, resources=RESOURCES, hold_ms=20).start_all()
+    # The bench that shows a guard its outputs is late on a computer that is busy: no fault of the guard's.
+    cluster = Cluster(boards=3, resources=RESOURCES, hold_ms=100, within_ms=200).start_all()
     wait_until(lambda: all(cluster.driver(r) for r in RESOURCES), 20, "all is driven")
     cluster.kill_board("board-b")
     if cluster.driver("pump") != "board-a":
