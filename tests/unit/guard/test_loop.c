@@ -1679,6 +1679,23 @@ static void an_end_with_all_off_leaves_no_lines(void **state)
     assert_false(page_owned(&f->page));
 }
 
+/* The watchdog may be stopped: a reset was tried for what is latched. But an output may still be on. */
+static void an_end_in_a_fault_leaves_its_lines(void **state)
+{
+    struct fake_platform *f = *state;
+    keep_fault(f, 1);
+    f->record[f->record_length / 2] ^= 1;
+    assert_true(open_loop(f));
+    fake_run(f, 2 * RELEASE_US);
+    assert_int_equal(fault_of(f, PUMP), GUARD_FAULT_RECORD);
+    uint64_t lines = f->page.level_lines;
+    f->signal = SIGTERM;
+    fake_settle(f);
+    loop_close(&f->loop, f->conf.run_dir, true);
+    assert_true(lines != 0 && f->page.level_lines == lines);
+    assert_int_not_equal(atomic_load(&f->page.owner), PAGE_ENDED_OFF);
+}
+
 /* It was killed, by a guard that keeps its lines elsewhere in the page, or not at all. */
 static void other_guards_page_is_left_behind(struct fake_platform *f, uint64_t boot_id)
 {
@@ -1978,6 +1995,7 @@ static const struct CMUnitTest tests[] = {
     LOOP_TEST(the_page_of_an_earlier_guard_is_marked),
     LOOP_TEST(lines_that_an_earlier_guard_may_have_left_on_keep_another_file_from_starting),
     LOOP_TEST(an_end_with_all_off_leaves_no_lines),
+    LOOP_TEST(an_end_in_a_fault_leaves_its_lines),
     LOOP_TEST(page_of_another_version_is_doubt_in_the_same_boot),
     LOOP_TEST(page_of_another_version_is_no_doubt_after_an_end_with_all_off),
     LOOP_TEST(a_start_that_fails_leaves_the_lines_of_before),

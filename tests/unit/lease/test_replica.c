@@ -611,6 +611,24 @@ static void operators_are_refused_by_followers(void **state)
 }
 
 /* The note comes first: what stands behind might be lost with the leader's leadership. */
+/* A lease runs out as it asks for a round, while the leader hands over: that expiry has to wait, not the reader. */
+static void who_asks_is_told_of_his_own_event_alone(void **state)
+{
+    (void)state;
+    int at = leader();
+    kill_node(REPLICAS);
+    struct instant free = issuer_free_at(&replica[at].issuer, &policy.resource);
+    while (now.us + 1000 < free.us)
+        run_ms();
+    replica_event(at, REPLICA_LEADER_TRANSFER, names[(at + 1) % REPLICAS]);
+    assert_int_equal(replica_out.refusal, RAFT_ACCEPTED);
+    now = free;
+    replica_event(at, REPLICA_CONFIRM, NULL);
+    assert_int_equal(replica_out.refusal, RAFT_ACCEPTED);
+    assert_true(replica_out.requested_round > 0);
+    RUN_UNTIL(board[1].driving, 4 * TTL_MS);
+}
+
 static void a_leader_that_removes_itself_is_noted_and_costs_the_holder_nothing(void **state)
 {
     (void)state;
@@ -922,6 +940,7 @@ int main(void)
         CLAIM(s2_tokens_rise_over_many_changes_of_leader_and_holder),
         CLAIM(a_transfer_is_done_within_milliseconds_and_tells_its_gap),
         CLAIM(operators_are_refused_by_followers),
+        CLAIM(who_asks_is_told_of_his_own_event_alone),
         CLAIM(a_leader_that_removes_itself_is_noted_and_costs_the_holder_nothing),
         CLAIM(s3_an_act_is_done_only_when_a_majority_has_it),
         CLAIM(an_act_that_another_leader_has_written_over_is_never_done),

@@ -170,10 +170,9 @@ static void a_refusal_of_an_earlier_term_is_none_in_this_one(void **state)
     node_grant(&node, "n2", true);
     assert_int_equal(node.raft.role, RAFT_CANDIDATE);
     assert_int_equal(node.raft.term, 2);
-    node_receive(&node, (struct raft_message){ .kind = RAFT_VOTE_REPLY,
-                                               .from = name_of("n3"),
-                                               .term = 2,
-                                               .nonce = nonce });
+    node_receive(&node,
+                 (struct raft_message){
+                     .kind = RAFT_VOTE_REPLY, .from = name_of("n3"), .term = 2, .nonce = nonce });
     node_complete_all(&node);
     assert_non_null(node_sent_to(&node, RAFT_VOTE_REQUEST, "n3"));
 }
@@ -384,6 +383,22 @@ static void a_node_that_hears_its_leader_ignores_requests(void **state)
     assert_int_equal(node.raft.term, 9);
 }
 
+static void every_word_of_its_leader_counts_anew(void **state)
+{
+    (void)state;
+    node_init(&node, 1, 3, 1);
+    hear_heartbeat(2, "n2");
+    node_complete_all(&node);
+    node_wait(&node, TEST_ELECTION_MS - 1);
+    hear_heartbeat(2, "n2");
+    node_wait(&node, TEST_ELECTION_MS - 1);
+    ask_vote(9, "n3", 9, 9, true, false);
+    assert_null(node_sent(&node, RAFT_VOTE_REPLY, 0));
+    node_wait(&node, 1);
+    ask_vote(9, "n3", 9, 9, true, false);
+    assert_true(node_sent(&node, RAFT_VOTE_REPLY, 0)->granted);
+}
+
 static void a_node_just_started_has_heard_nobody(void **state)
 {
     (void)state;
@@ -507,6 +522,7 @@ int main(void)
         cmocka_unit_test(one_vote_per_term_even_after_a_restart),
         cmocka_unit_test(only_an_up_to_date_log_gets_votes),
         cmocka_unit_test(a_node_that_hears_its_leader_ignores_requests),
+        cmocka_unit_test(every_word_of_its_leader_counts_anew),
         cmocka_unit_test(a_node_just_started_has_heard_nobody),
         cmocka_unit_test(transfer_passes_stickiness_but_not_a_pre_vote),
         cmocka_unit_test(a_leader_ignores_requests_but_yields_to_a_higher_term),

@@ -396,6 +396,12 @@ static void an_answer_tells_the_term_and_of_a_leader_its_last_index(void **state
     assert_true(reply->leads);
     assert_int_equal(reply->last_index, 1);
     assert_int_equal(reply->life, 0);
+    /* Who asks may have acknowledged what the leader does not know yet to be committed. */
+    node_propose(&node, "a");
+    assert_int_equal(node.raft.commit, 1);
+    node_receive(&node, question);
+    assert_int_equal(node_sent_to(&node, RAFT_RECOVER_REPLY, "n3")->last_index, 2);
+    node_complete_all(&node);
 }
 
 /* A leader of three, whose n3 recovers. */
