@@ -103,9 +103,10 @@ struct fake_platform {
     unsigned old_woken;
     bool record_open, record_taken; /* a write is under way */
     int open_record_fails, write_answer;
-    bool record_waits;   /* what is written stays under way */
-    int record_answer;   /* of the write */
-    ssize_t read_answer; /* 0: the length of `record` */
+    bool record_waits;      /* what is written stays under way */
+    bool record_waits_then; /* as does what is written next */
+    int record_answer;      /* of the write */
+    ssize_t read_answer;    /* 0: the length of `record` */
     int64_t read_takes_us;
     char record[RECORD_TEXT_MAX]; /* the file */
     size_t record_length;         /* 0: it is not there */
@@ -422,6 +423,7 @@ static inline int fake_record_written(void *context, int handle)
     if (!fake->record_taken || fake->record_waits)
         return -EAGAIN;
     fake->record_taken = false;
+    fake->record_waits = fake->record_waits_then;
     if (fake->record_answer < 0)
         return fake->record_answer;
     memcpy(fake->record, fake->writing, fake->writing_length);
@@ -454,6 +456,8 @@ static inline int fake_map_new_file(void *context, const char *path, size_t size
     struct fake_platform *fake = context;
     (void)path;
     assert_int_equal(size, sizeof(fake->page));
+    if (fake->map_answer == 0)
+        memset(&fake->page, 0, sizeof(fake->page));
     *map = &fake->page;
     return fake->map_answer;
 }

@@ -1187,6 +1187,33 @@ static void a_slow_disk_delays_neither_lines_nor_feeding(void **state)
     assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "fan")->fault_recorded, 1);
 }
 
+static void the_end_of_a_write_speaks_for_what_was_in_it(void **state)
+{
+    struct fake_platform *f = *state;
+    int agent = start_with_agent(f);
+    f->record_waits = true;
+    fake_readback(f, pump_enable)->get_answer = HAL_IO;
+    fake_run(f, 20000);
+    assert_int_equal(fault_of(f, PUMP), GUARD_FAULT_OUTPUT_IO);
+    fake_line(f, fan_run)->set_answer = HAL_IO;
+    say(f, agent, GUARD_PERMIT, "fan", 7, f->raw_us + TTL_US);
+    fake_run(f, 20000);
+    assert_int_equal(fault_of(f, FAN), GUARD_FAULT_OUTPUT_IO);
+    f->record_waits = false;
+    f->record_waits_then = true;
+    fake_run(f, 20000);
+    assert_int_equal(f->records, 2);
+    assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "pump")->fault_recorded, 1);
+    assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "fan")->fault_recorded, 0);
+    /* The one that has it fails, and is tried again. */
+    f->record_waits = f->record_waits_then = false;
+    f->record_answer = -ENOSPC;
+    fake_run(f, 20000);
+    f->record_answer = 0;
+    fake_run(f, GUARD_RECORD_RETRY_MS * 1000);
+    assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "fan")->fault_recorded, 1);
+}
+
 static void a_fault_that_cannot_be_written_down_is_said_and_still_starves(void **state)
 {
     struct fake_platform *f = *state;
@@ -1959,6 +1986,7 @@ static const struct CMUnitTest tests[] = {
     LOOP_TEST(a_record_that_cannot_be_read_by_a_second_guard_leaves_the_reset_to_come),
     LOOP_TEST(every_bit_of_a_record_that_falls_over_is_found),
     LOOP_TEST(a_slow_disk_delays_neither_lines_nor_feeding),
+    LOOP_TEST(the_end_of_a_write_speaks_for_what_was_in_it),
     LOOP_TEST(a_fault_that_cannot_be_written_down_is_said_and_still_starves),
     LOOP_TEST(a_writer_that_is_gone_is_said_and_nothing_is_cleared_without_it),
     LOOP_TEST(a_write_that_cannot_begin_is_one_that_failed),

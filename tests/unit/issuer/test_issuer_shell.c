@@ -575,6 +575,36 @@ static void reader_is_told_once_that_leadership_was_lost(void **state)
     assert_false(reader_told.confirmed);
 }
 
+static void on_confirmed_and_cut(void *context, bool confirmed)
+{
+    on_confirmed(context, confirmed);
+    leader()->cut = true;
+}
+
+static struct told later_told;
+
+static bool later_is_told(void)
+{
+    return later_told.times > 0;
+}
+
+/* The round in flight was asked before he was. */
+static void reader_is_not_confirmed_by_a_round_from_before(void **state)
+{
+    (void)state;
+    struct board *at = leader();
+    struct issuer_shell_reader later = { .on_confirmed = on_confirmed, .context = &later_told };
+    later_told = (struct told){ 0 };
+    assert_true(start_reading(at));
+    reader.on_confirmed = on_confirmed_and_cut;
+    assert_true(issuer_shell_read(at->shell, &later));
+    run_until(reader_is_told);
+    assert_true(reader_told.confirmed);
+    run_until(later_is_told);
+    assert_false(later_told.confirmed);
+    at->cut = false;
+}
+
 static void follower_takes_no_reader(void **state)
 {
     (void)state;
@@ -582,6 +612,22 @@ static void follower_takes_no_reader(void **state)
     assert_false(start_reading(follower));
     run_on();
     assert_int_equal(reader_told.times, 0);
+}
+
+/* What may be out there: a lease of before its policy was made shorter, with its fence latency. */
+static void longest_lease_is_by_policy_by_table_or_of_before_it_began_anew(void **state)
+{
+    static struct replica replica;
+    const int64_t by_policy_us = issuer_lease_max_us(&replica.issuer.config);
+    struct lease_record *record = &replica.table.record[1];
+    (void)state;
+    replica.table.count = 2;
+    assert_int_equal(issuer_shell_lease_max_us(&replica), by_policy_us);
+    record->ttl_us = by_policy_us + 2000000;
+    record->fence_us = 3000000;
+    assert_int_equal(issuer_shell_lease_max_us(&replica), by_policy_us + 5000000);
+    replica.table.unknown_us = by_policy_us + 5000001;
+    assert_int_equal(issuer_shell_lease_max_us(&replica), by_policy_us + 5000001);
 }
 
 static void act_is_told_done_once(void **state)
@@ -1105,7 +1151,9 @@ int main(void)
         TEST(shells_grant_by_their_callbacks_alone),
         TEST(reader_is_told_once_that_a_majority_confirmed),
         TEST(reader_is_told_once_that_leadership_was_lost),
+        TEST(reader_is_not_confirmed_by_a_round_from_before),
         TEST(follower_takes_no_reader),
+        cmocka_unit_test(longest_lease_is_by_policy_by_table_or_of_before_it_began_anew),
         TEST(act_is_told_done_once),
         TEST(act_that_a_next_leader_replaced_is_told_so_once),
         TEST(one_that_was_forgotten_is_not_told),
