@@ -1829,8 +1829,10 @@ static void page_that_a_power_cut_left_empty_is_no_doubt(void **state)
 static void what_is_configured_reaches_the_machine_in_its_unit(void **state)
 {
     struct fake_platform *f = *state;
+    f->conf.drift_ppm = 2000;
     assert_true(open_loop(f));
     const struct guard_config *config = &f->loop.guard.config;
+    assert_int_equal(config->drift_ppm, 2000);
     const struct guard_output_config *enable = &config->resource[PUMP].output[0];
     const struct guard_output_config *blow = &config->resource[HORN].output[0];
     assert_int_equal(config->resource_count, 3);

@@ -422,6 +422,19 @@ static void drop_is_proven_by_readback_and_dated(void **state)
     assert_null(guard_message_check(&status, sizeof(status)));
 }
 
+/* Its agent says by that that it may be stuck on. */
+static void readback_that_cannot_be_read_any_more_is_what_it_showed_last(void **state)
+{
+    static struct fixture f;
+    struct guard_message status;
+    (void)state;
+    set_up_driving(&f, GUARD_OUTPUT_GPIO, true);
+    io_error(&f, PUMP);
+    guard_status(&f.guard, PUMP, &status);
+    assert_int_equal(status.state, GUARD_FAULT);
+    assert_int_equal(status.readback_on, 1);
+}
+
 /* Dropped before its relay had shown on: an early "off" may still be followed by an "on". */
 static void unconfirmed_output_is_not_proven_before_its_time(void **state)
 {
@@ -1239,6 +1252,7 @@ int main(void)
         cmocka_unit_test(drop_disowns_a_permit_still_under_way),
         cmocka_unit_test(drop_of_one_resource_leaves_the_other),
         cmocka_unit_test(drop_is_proven_by_readback_and_dated),
+        cmocka_unit_test(readback_that_cannot_be_read_any_more_is_what_it_showed_last),
         cmocka_unit_test(unconfirmed_output_is_not_proven_before_its_time),
         cmocka_unit_test(output_confirmed_in_its_last_drive_is_not_proven_before_its_time),
         cmocka_unit_test(pulse_is_proven_off_after_its_hold_time_only),

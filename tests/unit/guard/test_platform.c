@@ -624,6 +624,15 @@ static void a_record_replaces_the_one_before_and_is_there_for_the_next(void **st
     platform.close(platform.context, handle);
     handle = open_record();
     read_record(handle, "the last word");
+    /* Room that a longer one left is used again: nothing of that one stays. */
+    static const char *const shorter[] = { "two", "one" };
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(platform.write_record(platform.context, handle, shorter[i], 3), 0);
+        assert_int_equal(written(handle), 0);
+    }
+    platform.close(platform.context, handle);
+    handle = open_record();
+    read_record(handle, "one");
     platform.close(platform.context, handle);
 }
 

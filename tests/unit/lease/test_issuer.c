@@ -1276,6 +1276,24 @@ static void transfer_is_not_undone_by_failback_of_a_later_leader(void **state)
     assert_non_null(last_sent("a", LEASE_YIELD));
 }
 
+/* Whoever gets it in the target's place was not chosen by an operator. */
+static void transfer_whose_target_is_gone_puts_nobody_there(void **state)
+{
+    (void)state;
+    grant_to("a", 50);
+    acquire("b", 0, false);
+    acquire("c", 1, false);
+    assert_null(ask_transfer("b"));
+    release("a", token(), true);
+    client("b", ISSUER_EVENT_CLIENT_DOWN);
+    commit();
+    commit();
+    assert_string_equal(holder(), "c");
+    assert_false(table.record[0].transferred);
+    acquire("a", 50, true);
+    assert_non_null(last_sent("c", LEASE_YIELD));
+}
+
 static void no_transfer_begins_while_a_grant_is_under_way(void **state)
 {
     (void)state;
@@ -1917,6 +1935,7 @@ static const struct CMUnitTest operators_and_failback[] = {
     CLAIM(transfer_goes_to_its_target_and_tells_the_gap),
     CLAIM(transfer_is_not_undone_by_failback),
     CLAIM(transfer_is_not_undone_by_failback_of_a_later_leader),
+    CLAIM(transfer_whose_target_is_gone_puts_nobody_there),
     CLAIM(no_transfer_begins_while_a_grant_is_under_way),
     CLAIM(transfer_is_given_up_after_ttl_and_five_seconds),
     CLAIM(transfer_to_a_board_that_cannot_take_it_is_refused),

@@ -611,6 +611,27 @@ static void operators_are_refused_by_followers(void **state)
 }
 
 /* The note comes first: what stands behind might be lost with the leader's leadership. */
+/* While the leader hands over nothing is written down: what was not taken is not done either. */
+static void a_transfer_that_the_log_does_not_take_is_not_begun(void **state)
+{
+    (void)state;
+    int at = leader();
+    uint64_t token = board[0].token;
+    for (int other = 0; other < REPLICAS; other++)
+        cut_off(other, other != at);
+    replica_event(at, REPLICA_LEADER_TRANSFER, names[(at + 1) % REPLICAS]);
+    assert_int_equal(replica_out.refusal, RAFT_ACCEPTED);
+    replica_event(at, REPLICA_TRANSFER, "b");
+    assert_int_equal(replica_out.refusal, RAFT_TRANSFERRING);
+    assert_int_equal(replica_transfer(&replica[at], &policy.resource)->state,
+                     ISSUER_TRANSFER_FAILED);
+    for (int other = 0; other < REPLICAS; other++)
+        cut_off(other, false);
+    run(2 * TTL_MS);
+    assert_true(board[0].driving);
+    assert_int_equal(board[0].token, token);
+}
+
 /* A lease runs out as it asks for a round, while the leader hands over: that expiry has to wait, not the reader. */
 static void who_asks_is_told_of_his_own_event_alone(void **state)
 {
@@ -941,6 +962,7 @@ int main(void)
         CLAIM(a_transfer_is_done_within_milliseconds_and_tells_its_gap),
         CLAIM(operators_are_refused_by_followers),
         CLAIM(who_asks_is_told_of_his_own_event_alone),
+        CLAIM(a_transfer_that_the_log_does_not_take_is_not_begun),
         CLAIM(a_leader_that_removes_itself_is_noted_and_costs_the_holder_nothing),
         CLAIM(s3_an_act_is_done_only_when_a_majority_has_it),
         CLAIM(an_act_that_another_leader_has_written_over_is_never_done),

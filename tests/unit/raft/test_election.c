@@ -407,6 +407,24 @@ static void a_node_just_started_has_heard_nobody(void **state)
     assert_true(node_sent(&node, RAFT_VOTE_REPLY, 0)->granted);
 }
 
+/* Two that ask each other for pre-votes in different terms come to one term by that alone. */
+static void who_asks_in_an_older_term_is_told_the_newer_one(void **state)
+{
+    (void)state;
+    node_init(&node, 1, 3, 1);
+    hear_heartbeat(5, "n2");
+    node_complete_all(&node);
+    node_wait(&node, TEST_ELECTION_MS);
+    for (int pre = 0; pre <= 1; pre++) {
+        ask_vote(3, "n3", 9, 4, pre, false);
+        const struct raft_message *reply = node_sent_to(&node, RAFT_VOTE_REPLY, "n3");
+        assert_non_null(reply);
+        assert_int_equal(reply->term, 5);
+        assert_int_equal(reply->pre, pre);
+        assert_false(reply->granted);
+    }
+}
+
 static void transfer_passes_stickiness_but_not_a_pre_vote(void **state)
 {
     (void)state;
@@ -524,6 +542,7 @@ int main(void)
         cmocka_unit_test(a_node_that_hears_its_leader_ignores_requests),
         cmocka_unit_test(every_word_of_its_leader_counts_anew),
         cmocka_unit_test(a_node_just_started_has_heard_nobody),
+        cmocka_unit_test(who_asks_in_an_older_term_is_told_the_newer_one),
         cmocka_unit_test(transfer_passes_stickiness_but_not_a_pre_vote),
         cmocka_unit_test(a_leader_ignores_requests_but_yields_to_a_higher_term),
         cmocka_unit_test(a_leader_without_a_majority_steps_down_and_says_so),

@@ -403,6 +403,22 @@ static void a_vote_is_remembered(void **state)
     assert_true(reply->granted);
 }
 
+static void a_vote_of_an_earlier_term_is_none_in_this_one(void **state)
+{
+    (void)state;
+    node_init(&node, 1, 3, 1);
+    node_elect(&node, (const char *const[]){ "n3" }, 1);
+    node_receive(
+        &node, (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of("n2"), .term = 2 });
+    node_complete_all(&node);
+    node_elect(&node, (const char *const[]){ "n2" }, 1);
+    acknowledge_as_n3(0, 1);
+    const struct raft_message *reply = asked_by_n3(0);
+    assert_int_equal(reply->last_term, 3);
+    assert_false(reply->granted);
+    node_complete_all(&node);
+}
+
 /* It knows; told again after it has recovered, it would take itself for forgetful once more. */
 static void whoever_says_that_it_has_no_memory_is_told_of_no_promise(void **state)
 {
@@ -563,6 +579,7 @@ int main(void)
         cmocka_unit_test(one_that_stands_for_election_stops),
         cmocka_unit_test(whoever_led_tells_what_was_promised_to_it_also_when_it_leads_no_more),
         cmocka_unit_test(a_vote_is_remembered),
+        cmocka_unit_test(a_vote_of_an_earlier_term_is_none_in_this_one),
         cmocka_unit_test(whoever_says_that_it_has_no_memory_is_told_of_no_promise),
         cmocka_unit_test(one_that_had_no_memory_is_asked_again_till_it_has),
         cmocka_unit_test(a_recovery_ends_in_a_change_when_all_of_before_and_after_have_answered),
