@@ -161,12 +161,19 @@ static inline void fake_note(struct fake_platform *fake, enum fake_kind kind, co
         act->page[i] = (enum page_state)atomic_load(&fake->page.resource[i].state);
 }
 
-static inline bool fake_log_says(const struct fake_platform *fake, const char *text)
+/* Since the log had `from` bytes. */
+static inline bool fake_log_says_after(const struct fake_platform *fake, int64_t from,
+                                       const char *text)
 {
     static char log[1 << 16];
-    ssize_t length = pread(fake->log_fd, log, sizeof(log) - 1, 0);
+    ssize_t length = pread(fake->log_fd, log, sizeof(log) - 1, from);
     log[length > 0 ? length : 0] = '\0';
     return strstr(log, text) != NULL;
+}
+
+static inline bool fake_log_says(const struct fake_platform *fake, const char *text)
+{
+    return fake_log_says_after(fake, 0, text);
 }
 
 static inline void fake_pass_time(struct fake_platform *fake, int64_t us)

@@ -1236,6 +1236,13 @@ static void a_fault_that_cannot_be_written_down_is_said_and_still_starves(void *
     fake_run(f, GUARD_RECORD_RETRY_MS * 1000);
     assert_int_equal(f->records, 4);
     assert_int_equal(fake_heard(f, agent, GUARD_STATUS, "pump")->fault_recorded, 1);
+    /* It went well in between: the next failure is news. */
+    f->record_answer = -ENOSPC;
+    log_bytes = fake_log_bytes(f);
+    fake_readback(f, pump_enable)->get_answer = HAL_OK;
+    say(f, agent, GUARD_CLEAR_FAULT, "pump", 0, 0);
+    fake_run(f, 20000);
+    assert_true(fake_log_says_after(f, log_bytes, "faults: can't be written: No space left"));
 }
 
 static void a_writer_that_is_gone_is_said_and_nothing_is_cleared_without_it(void **state)

@@ -408,8 +408,8 @@ static void a_vote_of_an_earlier_term_is_none_in_this_one(void **state)
     (void)state;
     node_init(&node, 1, 3, 1);
     node_elect(&node, (const char *const[]){ "n3" }, 1);
-    node_receive(
-        &node, (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of("n2"), .term = 2 });
+    node_receive(&node,
+                 (struct raft_message){ .kind = RAFT_HEARTBEAT, .from = name_of("n2"), .term = 2 });
     node_complete_all(&node);
     node_elect(&node, (const char *const[]){ "n2" }, 1);
     acknowledge_as_n3(0, 1);
