@@ -193,6 +193,22 @@ def switched_relay(drawing, x, y, volts, contacts_x, name="K1"):
     return link
 
 
+def switched_valve(drawing, x, y, contact_x):
+    """What the gate at (x, y) switches: a relay, and a valve by its contact."""
+    drain, source = drawing.mosfet(x, y, "Q1")
+    drawing.ground(*source)
+    link = switched_relay(drawing, *drain, "5 V", contact_x - 7)
+    end, _ = drawing.contact(contact_x, link - 29, "K1, opens when off")
+    drawing.wire((contact_x, link - 29), (contact_x, link - 34))
+    drawing.supply(contact_x, link - 34, "24 V")
+    drawing.load(*end, "valve")
+
+
+def board_ground(drawing, y):
+    drawing.wire((150, y), (180, y), (180, y + 22))
+    drawing.ground(180, y + 22)
+
+
 def level():
     drawing = Drawing("A level output: the pin, a pull-down, a transistor, a relay", 760, 300)
     drawing.text(16, 28, drawing.title, style="title")
@@ -202,15 +218,8 @@ def level():
     drawing.dot(x + 50, y)
     drawing.text(x + 46, y - 10, "pull-down", "middle", "small")
     drawing.ground(*drawing.resistor(x + 50, y, "10 kΩ", down=True, left=True))
-    drain, source = drawing.mosfet(x + 90, y, "Q1")
-    drawing.ground(*source)
-    link = switched_relay(drawing, *drain, "5 V", 543)
-    drawing.wire((150, 240), (180, 240), (180, 262))
-    drawing.ground(180, 262)
-    end, _ = drawing.contact(550, link - 29, "K1, opens when off")
-    drawing.wire((550, link - 29), (550, link - 34))
-    drawing.supply(550, link - 34, "24 V")
-    drawing.load(*end, "valve")
+    switched_valve(drawing, x + 90, y, 550)
+    board_ground(drawing, 240)
     return drawing
 
 
@@ -231,15 +240,8 @@ def pump():
         drawing.dot(at, y)
     drawing.ground(*drawing.capacitor(x + 10, y, "C2\n1 µF", down=True))
     drawing.ground(*drawing.resistor(x + 90, y, "R1\n22 kΩ", down=True))
-    drain, source = drawing.mosfet(x + 150, y, "Q1")
-    drawing.ground(*source)
-    link = switched_relay(drawing, *drain, "5 V", 743)
-    drawing.wire((150, 260), (180, 260), (180, 282))
-    drawing.ground(180, 282)
-    end, _ = drawing.contact(750, link - 29, "K1, opens when off")
-    drawing.wire((750, link - 29), (750, link - 34))
-    drawing.supply(750, link - 34, "24 V")
-    drawing.load(*end, "valve")
+    switched_valve(drawing, x + 150, y, 750)
+    board_ground(drawing, 260)
     return drawing
 
 

@@ -105,7 +105,6 @@ def try_simulator(runner, tree, fault, limits):
 
 def judge(runner, fault, limits):
     """The row (name, oracle, seeds, golden, unit test); "" where it was not found."""
-    os.makedirs(os.path.join(runner.ROOT, "build/mutants"), exist_ok=True)
     tree = tempfile.mkdtemp(prefix=fault.name + ".",
                             dir=os.path.join(runner.ROOT, "build/mutants"))
     row = (fault.name, "", "", "", "")

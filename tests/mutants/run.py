@@ -122,7 +122,6 @@ def unit_test(mutant, tree, clean):
 
 
 def judge(mutant, limits):
-    os.makedirs(os.path.join(ROOT, "build/mutants"), exist_ok=True)
     tree = tempfile.mkdtemp(prefix=mutant.name + ".", dir=os.path.join(ROOT, "build/mutants"))
     try:
         copy_parts(UNIT_PARTS if mutant.killer else SIM_PARTS, tree)
@@ -141,7 +140,6 @@ def judge(mutant, limits):
 
 def judge_who(mutant, limits):
     """The row (mutant, unit test, oracle, seeds): who finds it out, each on its own."""
-    os.makedirs(os.path.join(ROOT, "build/mutants"), exist_ok=True)
     tree = tempfile.mkdtemp(prefix=mutant.name + ".", dir=os.path.join(ROOT, "build/mutants"))
     unit, oracle, seeds = "none named", "not linked there", ""
     try:

@@ -190,21 +190,26 @@ static void model_members(struct world *world, int issuer, const struct raft_ent
     oracle->members_index = entry->index;
 }
 
+static void check_members(struct world *world, int issuer, const struct raft_members *members,
+                          const char *what, uint64_t index)
+{
+    for (int i = 0; i < world->issuer_count; i++) {
+        if (standing_of(members, &world->name[i]) !=
+            standing_of(&world->oracle.members, &world->name[i]))
+            world_fail(world, ORACLE_LOG,
+                       "%s: %s entry %llu has another configuration than that of entry %llu",
+                       world->name[issuer].text, what, (unsigned long long)index,
+                       (unsigned long long)world->oracle.members_index);
+    }
+}
+
 /* What an issuer goes by, where it knows as much as anybody and nothing is on its way. */
 static void compare_members(struct world *world, int issuer)
 {
     const struct raft *raft = &world->issuer[issuer].replica->raft;
     if (raft->applied != world->oracle.last || raft->members_index > raft->applied)
         return;
-    for (int i = 0; i < world->issuer_count; i++) {
-        if (standing_of(&raft->members, &world->name[i]) !=
-            standing_of(&world->oracle.members, &world->name[i]))
-            world_fail(world, ORACLE_LOG,
-                       "%s at entry %llu has another configuration than that of "
-                       "entry %llu",
-                       world->name[issuer].text, (unsigned long long)raft->applied,
-                       (unsigned long long)world->oracle.members_index);
-    }
+    check_members(world, issuer, &raft->members, "at", raft->applied);
 }
 
 /* Where a restore or a new beginning left no entry, there is no term to compare with. */
@@ -213,16 +218,9 @@ static void compare_snapshot(struct world *world, int issuer)
     const struct raft *raft = &world->issuer[issuer].replica->raft;
     if (raft->snapshot_index == 0 || raft->snapshot_index > world->oracle.last)
         return;
-    for (int i = 0; i < world->issuer_count; i++) {
-        if (raft->snapshot_index >= world->oracle.members_index &&
-            standing_of(&raft->snapshot_members, &world->name[i]) !=
-                standing_of(&world->oracle.members, &world->name[i]))
-            world_fail(world, ORACLE_LOG,
-                       "%s has a snapshot of entry %llu with another configuration than that of "
-                       "entry %llu",
-                       world->name[issuer].text, (unsigned long long)raft->snapshot_index,
-                       (unsigned long long)world->oracle.members_index);
-    }
+    if (raft->snapshot_index >= world->oracle.members_index)
+        check_members(world, issuer, &raft->snapshot_members, "a snapshot of",
+                      raft->snapshot_index);
     uint64_t term = world->oracle.entry[raft->snapshot_index].term;
     if (term != 0 && raft->snapshot_term != term)
         world_fail(world, ORACLE_LOG, "%s has a snapshot of entry %llu in term %llu, not %llu",
@@ -259,7 +257,7 @@ static bool same_table(const struct lease_table *a, const struct lease_table *b)
     return same;
 }
 
-/* All that the table has must be in the snapshot that it was just made into. */
+/* All that grants go by must be in the snapshot that the table was just made into. */
 void oracle_compacted(struct world *world, int issuer)
 {
     static struct lease_table read;

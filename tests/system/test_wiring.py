@@ -56,7 +56,10 @@ def the_charge_pump_holds_as_long_as_it_claims():
         assert words in text, words
     drop_ms, pull_ms = (int(ms) for ms in re.findall(r"the relay's (?:drop-out|pull-in), (\d+) ms", text))
     hold_ms, within_ms = (int(re.search(rf"\b{key} = (\d+);", text)[1]) for key in ("hold_ms", "within_ms"))
-    edges_ms = 8 * 1000 / pump.RATE_HZ / 2  # GUARD_PULSE_EDGES_TO_ON
+    with open(os.path.join(ROOT, "daemon/core/guard/guard.h"), encoding="utf-8") as file:
+        edges = int(re.search(r"GUARD_PULSE_EDGES_TO_ON = (\d+)", file.read())[1])
+    edges_ms = edges * 1000 / pump.RATE_HZ / 2
+    assert f"less {edges} edges" in text
     assert 0 <= hold_ms - worst.longest_ms - drop_ms < 10 and 0 <= within_ms - worst.on_ms - pull_ms + edges_ms < 10
     assert f"`hold_ms`, rounded up: {hold_ms} |" in text and f"rounded up: {within_ms} |" in text
     assert set(re.findall(r"rate_hz = (\d+);", text)) == {str(pump.RATE_HZ)}

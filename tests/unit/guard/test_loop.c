@@ -1071,13 +1071,18 @@ static void a_reset_is_written_down_when_the_watchdog_is_starved_for_it(void **s
     assert_int_equal(f->records, 3);
 }
 
-static void a_record_that_is_damaged_is_a_fault_of_every_resource(void **state)
+static void open_with_a_damaged_record(struct fake_platform *f)
 {
-    struct fake_platform *f = *state;
     keep_fault(f, 1);
     f->record[f->record_length / 2] ^= 1;
     assert_true(open_loop(f));
     fake_run(f, 2 * RELEASE_US);
+}
+
+static void a_record_that_is_damaged_is_a_fault_of_every_resource(void **state)
+{
+    struct fake_platform *f = *state;
+    open_with_a_damaged_record(f);
     assert_true(fake_log_says(f, "/var/lib/holdfast/faults: damaged: counts as a fault"));
     for (int i = PUMP; i <= HORN; i++)
         assert_int_equal(fault_of(f, i), GUARD_FAULT_RECORD);
@@ -1717,10 +1722,7 @@ static void an_end_with_all_off_leaves_no_lines(void **state)
 static void an_end_in_a_fault_leaves_its_lines(void **state)
 {
     struct fake_platform *f = *state;
-    keep_fault(f, 1);
-    f->record[f->record_length / 2] ^= 1;
-    assert_true(open_loop(f));
-    fake_run(f, 2 * RELEASE_US);
+    open_with_a_damaged_record(f);
     assert_int_equal(fault_of(f, PUMP), GUARD_FAULT_RECORD);
     uint64_t lines = f->page.level_lines;
     f->signal = SIGTERM;
